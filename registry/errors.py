@@ -1,0 +1,62 @@
+"""Every error a user can meet, in one tree.
+
+    ModelyardError            one line: subject, what was expected, how to mend it
+    ├── InputError            what the user gave cannot be used
+    │   └── NotFoundError     a reference, model, version or file that does not exist
+    ├── UnavailableError      a server or tool that the command needs does not answer
+    ├── StorageError          bytes could not be written; nothing half written was left
+    ├── IntegrityError        bytes are not the ones that were recorded
+    └── RefusedError          a gate said no (exit code 1: the question was fine, the answer is no)
+
+Foreign exceptions are turned into one of these at the border where they arise, with `from`. They
+become text in one place only, the command line's `main`.
+"""
+
+from __future__ import annotations
+
+_LONGEST = 400
+
+
+def shorten(text: object, longest: int = _LONGEST) -> str:
+    """The text on one line, cut to `longest` characters, so that a message stays a line."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+class ModelyardError(Exception):
+    """An error with a subject, the expectation that was not met, and a remedy."""
+
+    exit_code = 2
+
+    def __init__(self, subject: object, expectation: str, remedy: str) -> None:
+        """Keep the three parts apart, so that `--json` can give them apart."""
+        self.subject = shorten(subject)
+        self.expectation = shorten(expectation)
+        self.remedy = shorten(remedy)
+        super().__init__(f"{self.subject}: {self.expectation}; {self.remedy}")
+
+
+class InputError(ModelyardError):
+    """What the user gave cannot be used."""
+
+
+class NotFoundError(InputError):
+    """Something that the user named does not exist."""
+
+
+class UnavailableError(ModelyardError):
+    """A server or a tool that the command needs does not answer."""
+
+
+class StorageError(ModelyardError):
+    """Bytes could not be written."""
+
+
+class IntegrityError(ModelyardError):
+    """Bytes are not the ones that were recorded."""
+
+
+class RefusedError(ModelyardError):
+    """A gate said no."""
+
+    exit_code = 1

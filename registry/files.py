@@ -1,0 +1,111 @@
+"""Files that are either whole or not there: digests, manifests, and writes that end in a rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from registry.errors import StorageError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN. What digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def manifest_of(folder: Path) -> dict[str, str]:
+    """Relative path → SHA-256 of every regular file below a folder, sorted."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def digest_of(manifest: Mapping[str, str]) -> str:
+    """The digest that stands for a whole manifest."""
+    return sha256_bytes(canonical(dict(manifest)))
+
+
+@contextmanager
+def storing(subject: object) -> Iterator[None]:
+    """Map a disk that is full or read-only to one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            why = f"could not be written ({os.strerror(error.errno)})"
+            raise StorageError(subject, why, "free some space or choose another --home, then run it again") from error
+        raise
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `folder` that becomes it, whole, when the block ends well.
+
+    An older `folder` is replaced. When the block fails, nothing of it stays and the old one is untouched.
+    """
+    with storing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            yield work
+            work.chmod(0o755)
+            _replace_folder(work, folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _replace_folder(fresh: Path, folder: Path) -> None:
+    """Rename `fresh` to `folder`; a folder in the way is moved aside first and removed last."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.rename(aside / "old")
+    fresh.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write bytes to a temporary name, flush them to disk, and rename: readers see old or new, never half."""
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_bytes())

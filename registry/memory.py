@@ -1,0 +1,105 @@
+"""The in-memory store and ledger: real implementations that pass the same contract tests as the others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from registry.errors import IntegrityError, NotFoundError
+from registry.events import AnyEvent, now
+from registry.records import ModelVersion
+
+
+@dataclass
+class MemoryStore:
+    """A model registry in a dict. `register` stands in for logging a model."""
+
+    _models: dict[str, list[ModelVersion]] = field(default_factory=dict)
+    _aliases: dict[str, dict[str, int]] = field(default_factory=dict)
+    _clock: count[int] = field(default_factory=lambda: count(1))
+
+    def register(self, model: str, folder: Path, run_id: str = "") -> ModelVersion:
+        """Add a version whose files are a folder's."""
+        mine = self._models.setdefault(model, [])
+        number = max((version.version for version in mine), default=0) + 1
+        made = ModelVersion(model, number, next(self._clock), str(folder), run_id)
+        mine.append(made)
+        return made
+
+    def delete_model(self, model: str) -> None:
+        """Remove a model with its versions and aliases."""
+        self._models.pop(model, None)
+        self._aliases.pop(model, None)
+
+    def models(self) -> list[str]:
+        """Every model's name, sorted."""
+        return sorted(self._models)
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """A model's versions, oldest first."""
+        if model not in self._models:
+            raise NotFoundError(f"model '{model}'", "is not registered", "see `modelyard status` for those that are")
+        return list(self._models[model])
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias → version."""
+        self.versions(model)
+        return dict(self._aliases.get(model, {}))
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version."""
+        if version not in {known.version for known in self.versions(model)}:
+            raise NotFoundError(f"{model}/{version}", "does not exist", "see `modelyard status` for those that do")
+        self._aliases.setdefault(model, {})[alias] = version
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove an alias, if it is there."""
+        self._aliases.get(model, {}).pop(alias, None)
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        """Copy a version's files."""
+        if not Path(version.source).is_dir():
+            raise IntegrityError(version.ref, "its files are gone", "register the model again")
+        return Path(shutil.copytree(version.source, into / "model", dirs_exist_ok=True))
+
+    def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
+        """Set tags on a version."""
+        mine = self._models[version.model]
+        at = next(index for index, known in enumerate(mine) if known.version == version.version)
+        old = mine[at]
+        fresh = {**old.tags, **tags}
+        mine[at] = ModelVersion(old.model, old.version, old.created_ms, old.source, old.run_id, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEntry:
+    """One row."""
+
+    seq: int
+    at: datetime
+    event: AnyEvent
+
+
+@dataclass
+class MemoryLedger:
+    """A ledger in a list."""
+
+    _rows: list[MemoryEntry] = field(default_factory=list)
+
+    def append(self, event: AnyEvent) -> MemoryEntry:
+        """Add an event at the end."""
+        row = MemoryEntry(len(self._rows) + 1, now(), event)
+        self._rows.append(row)
+        return row
+
+    def entries(self, model: str | None = None) -> Sequence[MemoryEntry]:
+        """Rows in order."""
+        return [row for row in self._rows if model is None or row.event.model == model]
+
+    def verify(self) -> int:
+        """Nothing outside this process can touch the list, so all rows hold."""
+        return len(self._rows)

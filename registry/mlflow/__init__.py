@@ -1,0 +1,1 @@
+"""MLflow behind our protocols; the only place that imports it."""

@@ -1,0 +1,1 @@
+"""Money: exact amounts, dated prices, and what a bill does with both."""

@@ -1,0 +1,134 @@
+"""What promotion and the reconciler need from the world, as small protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from registry.events import AnyEvent, Promoted
+from registry.records import Evidence, Finding, ModelVersion
+
+
+class Versions(Protocol):
+    """Reads a model registry. A name that does not exist raises NotFoundError; a dead server, UnavailableError."""
+
+    def models(self) -> list[str]:
+        """Every registered model's name, sorted."""
+        ...
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """A model's versions, oldest first."""
+        ...
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias → version, read from the registry now, never from a cache."""
+        ...
+
+
+class Aliases(Protocol):
+    """Moves aliases. Both calls are idempotent."""
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version."""
+        ...
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove an alias; removing one that is not there is fine."""
+        ...
+
+
+class VersionFiles(Protocol):
+    """A version's bytes and its notes."""
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        """Copy a version's files below `into` and return their folder. Missing bytes raise IntegrityError."""
+        ...
+
+    def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
+        """Set tags on a version, for people to read. Nothing of ours ever trusts them."""
+        ...
+
+
+class Store(Versions, Aliases, VersionFiles, Protocol):
+    """A model registry, whole."""
+
+
+class Entry(Protocol):
+    """One row of a ledger."""
+
+    @property
+    def seq(self) -> int:
+        """Its place, from 1."""
+        ...
+
+    @property
+    def at(self) -> datetime:
+        """When it was appended, in UTC."""
+        ...
+
+    @property
+    def event(self) -> AnyEvent:
+        """What happened."""
+        ...
+
+
+class Ledger(Protocol):
+    """An append-only record of decisions. Rows are never changed and never removed."""
+
+    def append(self, event: AnyEvent) -> Entry:
+        """Add an event at the end; it is on disk when this returns."""
+        ...
+
+    def entries(self, model: str | None = None) -> Sequence[Entry]:
+        """Rows in order, of one model or of all."""
+        ...
+
+    def verify(self) -> int:
+        """Walk the chain of hashes; return how many rows hold, or raise IntegrityError naming the first that does not."""
+        ...
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """Judges evidence. Pure: the same evidence gives the same findings; missing or NaN evidence fails."""
+
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        """At least one finding."""
+        ...
+
+
+class Hook(Protocol):
+    """Work that a promotion sets off, after the alias moved.
+
+    Idempotent: running it again after success changes nothing, after a crash it finishes or undoes what was
+    begun. It raises to be tried again later.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls it."""
+        ...
+
+    def run(self, promotion: Promoted) -> None:
+        """Do the work."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A hook whose result can break later, such as an endpoint that can die."""
+
+    def healthy(self, promotion: Promoted) -> bool:
+        """Whether what the hook made still stands; must not take longer than a health check."""
+        ...
+
+
+class Leases(Protocol):
+    """Keeps two processes from acting on one model at the same time."""
+
+    def hold(self, model: str) -> AbstractContextManager[None]:
+        """Wait for the model's lease, hold it within the block. A dead holder's lease is free at once."""
+        ...

@@ -1,0 +1,54 @@
+"""How a model version is named: parsed and formatted here and nowhere else.
+
+    hand                 the model                      hand/3               version 3
+    hand@production      whoever holds the alias        models:/hand/3       MLflow's own spelling of both
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from registry.errors import InputError
+
+_NAME = r"(?P<model>[A-Za-z0-9][A-Za-z0-9_. -]{0,199})"
+_REF = re.compile(rf"(?:models:/)?{_NAME}(?:/(?P<version>[1-9][0-9]{{0,8}})|@(?P<alias>[A-Za-z0-9_-]{{1,100}}))?")
+_GRAMMAR = "expected NAME, NAME/VERSION or NAME@ALIAS"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A parsed reference; at most one of `version` and `alias` is set."""
+
+    model: str
+    version: int | None = None
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        """The short spelling."""
+        if self.version is not None:
+            return f"{self.model}/{self.version}"
+        return f"{self.model}@{self.alias}" if self.alias else self.model
+
+    @property
+    def uri(self) -> str:
+        """MLflow's spelling."""
+        return f"models:/{self}"
+
+
+def parse_ref(text: str) -> Ref:
+    """Read a reference, or say what one looks like."""
+    found = _REF.fullmatch(text.strip())
+    if not found:
+        raise InputError(f"reference '{text}'", _GRAMMAR, "for example hand/3 or hand@production")
+    version = found["version"]
+    return Ref(found["model"], int(version) if version else None, found["alias"])
+
+
+def check_model_name(name: str) -> str:
+    """Return a model's name if it can stand in a reference."""
+    if not re.fullmatch(_NAME, name):
+        raise InputError(
+            f"model name '{name}'", "expected letters, digits, '_', '-', '.' or spaces", "rename it, for example 'hand'"
+        )
+    return name

@@ -1,0 +1,46 @@
+"""Where things are and what they may use: read from the environment, never kept in a global.
+
+Every field is set by `MODELYARD_<FIELD>`; credentials for MLflow stay in MLflow's own variables.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The source tree, or the folder that holds the installed packages."""
+
+
+class Settings(BaseSettings):
+    """What a command needs to know about this machine."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELYARD_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".modelyard"), description="where everything lives")
+    mlflow_uri: str | None = Field(default=None, description="an MLflow server; default: the one `modelyard up` runs")
+    ledger_url: SecretStr | None = Field(default=None, description="a SQLAlchemy URL; default: ledger.db in the home")
+    tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
+    node: str = Field(default="node", description="the Node.js that measures TF.js parity")
+    node_modules: Path = Field(default=ROOT / "serving/browser/node_modules", description="TF.js for Node")
+    local_usd_per_hour: Decimal = Field(
+        default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"
+    )
+
+    @property
+    def ledger(self) -> SecretStr:
+        """The ledger's URL."""
+        return self.ledger_url or SecretStr(f"sqlite:///{self.home.absolute() / 'ledger.db'}")
+
+    @property
+    def bundles(self) -> Path:
+        """Where exported bundles are kept."""
+        return self.home / "bundles"
+
+    @property
+    def deployments(self) -> Path:
+        """Where the local target keeps what it runs."""
+        return self.home / "deployments"
