@@ -1,0 +1,1 @@
+"""From a version to an endpoint: exporters, the predictor, the HTTP app and the deploy targets."""

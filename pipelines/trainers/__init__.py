@@ -1,0 +1,1 @@
+"""Trainers: one contract, one adapter per framework."""

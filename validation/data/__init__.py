@@ -1,0 +1,1 @@
+"""Data checks: Great Expectations over a table of frames."""

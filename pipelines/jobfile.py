@@ -1,0 +1,156 @@
+"""The job file, `modelyard.yaml`: the config is the object.
+
+Unknown keys are refused, with the nearest known one; `modelyard schema` prints the JSON schema for editors.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from pipelines.trainers.config import TrainerConfig
+from registry.errors import InputError, NotFoundError
+from registry.records import Record
+from registry.refs import check_model_name
+from validation.gates.config import GateConfig
+
+
+class Split(Record):
+    """How frames are dealt to train, val and test. Never by frame: neighbours of one clip look alike."""
+
+    by: Literal["clip"] = Field("clip", description="frames of one clip stay together; so do images of one group")
+    val: float = Field(0.2, ge=0, lt=0.5)
+    test: float = Field(0.2, gt=0, lt=0.5)
+    seed: int = 0
+
+
+class Data(Record):
+    """Where the pictures come from."""
+
+    clips: Path = Field(Path("clips"), description="a folder of <class>/*.mp4")
+    images: Path | None = Field(None, description="instead of clips: a folder of <class>/*.jpg")
+    group: str | None = Field(None, description="for images: a regular expression whose first group names what belongs together")
+    fps: float = Field(5, gt=0, le=120, description="frames kept from each second of a clip")
+    min_change: float = Field(1.5, ge=0, le=255, description="grey levels by which a frame must differ from the one kept before")
+    split: Split = Split()
+    checks: Literal["strict", "warn"] = Field("strict", description="whether a failed data check stops the job")
+
+
+class Launch(Record):
+    """Where training runs."""
+
+    kind: Literal["local"] = "local"
+
+
+class OnnxExport(Record):
+    """An ONNX model for ONNX Runtime."""
+
+    kind: Literal["onnx"] = "onnx"
+
+
+class TfjsExport(Record):
+    """A TensorFlow.js graph model for browsers."""
+
+    kind: Literal["tfjs"] = "tfjs"
+    quantize: Literal["float32", "float16", "uint8"] = "float16"
+
+
+class LocalDeploy(Record):
+    """An HTTP process on this machine."""
+
+    kind: Literal["local"] = "local"
+    port: int = Field(0, ge=0, le=65535, description="0: any free one")
+    smoke_images: int = Field(8, ge=1, le=200, description="held-out frames that a new endpoint must answer as measured")
+
+
+class StageGates(Record):
+    """The gates of each stage."""
+
+    staging: list[GateConfig] = []
+    production: list[GateConfig] = []
+
+
+class StageDeploys(Record):
+    """The deployment of each stage; none means the stage is not served."""
+
+    staging: LocalDeploy | None = None
+    production: LocalDeploy | None = None
+
+
+class Job(Record):
+    """The whole job: from clips to endpoints."""
+
+    model: str = Field("hand", description="the registered model's name")
+    task: Literal["classify"] = "classify"
+    data: Data = Data()
+    train: list[TrainerConfig] = Field(min_length=1)
+    launch: Launch = Launch()
+    gates: StageGates = StageGates()
+    export: list[Annotated[OnnxExport | TfjsExport, Field(discriminator="kind")]] = [OnnxExport()]
+    deploy: StageDeploys = StageDeploys()
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_model(cls, value: str) -> str:
+        return check_model_name(value)
+
+
+def read_job(path: Path) -> Job:
+    """Read a job file, or say in one line what is wrong with it and what was probably meant."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(path, f"is not YAML ({error})", "mend it or start again with `modelyard init --force`") from error
+    return parse_job(raw, str(path))
+
+
+def parse_job(raw: object, subject: str) -> Job:
+    """Validate a job file's content."""
+    if not isinstance(raw, dict):
+        raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
+    try:
+        return Job.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(error, subject) from error
+
+
+def _explain(error: ValidationError, subject: str) -> InputError:
+    """The first problem of a job file, in one line."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return InputError(f"{subject}: {place}", first["msg"], "see `modelyard schema` for what it may be")
+    key = str(first["loc"][-1])
+    near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
+    remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
+    return InputError(f"{subject}: {place}", f"unknown key '{key}'", remedy)
+
+
+def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known at a place in the job file."""
+    here: list[type[BaseModel]] = [root]
+    for part in path:
+        if isinstance(part, str) and any(part in model.model_fields for model in here):
+            here = [inner for model in here for inner in _models_in(model.model_fields[part].annotation)]
+        elif isinstance(part, str):
+            here = [model for model in here if _kind_of(model) == part]
+    return [key for model in here for key in model.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model class inside an annotation such as `list[A | B]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _kind_of(model: type[BaseModel]) -> object:
+    """The `kind` that chooses a model class."""
+    field = model.model_fields.get("kind")
+    return field.default if field else None

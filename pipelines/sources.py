@@ -1,0 +1,36 @@
+"""What a user points us at: a folder with one folder of clips, or of images, per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.errors import InputError, NotFoundError
+
+CLIP_ENDINGS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg"})
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+def files_by_class(folder: Path, endings: frozenset[str], what: str) -> dict[str, list[Path]]:
+    """Class name → its files, both sorted; at least two classes, none of them empty.
+
+    Files with another ending are an error too: silently leaving out a clip would be worse than asking.
+    """
+    layout = f"{folder.name or 'DIR'}/<class>/*{sorted(endings)[0]}"
+    if not folder.is_dir():
+        raise NotFoundError(folder, f"there is no such folder of {what}", f"make {layout}, or name another folder")
+    found: dict[str, list[Path]] = {}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+        for file in files:
+            if file.suffix.lower() not in endings:
+                known = " ".join(sorted(endings))
+                raise InputError(file, f"expected {what} ({known})", "move it away or convert it")
+        if not files:
+            raise InputError(place, f"the class has no {what}", f"add some to {layout}, or remove the folder")
+        found[place.name] = files
+    if not found:
+        raise InputError(folder, f"expected a folder per class with {what} in it", f"sort them into {layout}")
+    if len(found) == 1:
+        only = next(iter(found))
+        raise InputError(folder, f"has one class only ('{only}')", "add a second class; a classifier needs two to tell apart")
+    return found

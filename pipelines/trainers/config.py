@@ -1,0 +1,43 @@
+"""What each trainer can be told. Light: no framework is imported here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from registry.records import Record
+
+
+class _Trainer(Record):
+    epochs: int = Field(12, ge=1, le=1000)
+    imgsz: int = Field(64, ge=32, le=1024, multiple_of=32, description="the square input's side, in pixels")
+    batch: int = Field(32, ge=2, le=1024)
+    seed: int = 0
+
+
+class YoloTrainer(_Trainer):
+    """An Ultralytics YOLO classifier, from scratch unless `weights` names a file. AGPL-3.0."""
+
+    kind: Literal["yolo"] = "yolo"
+    arch: str = Field("yolo11n-cls", pattern=r"^yolo[a-z0-9]+-cls$")
+    lr0: float = Field(0.05, gt=0)
+
+
+class TorchTrainer(_Trainer):
+    """A convolutional network in plain torch: `small_cnn`, or any torchvision classifier by name."""
+
+    kind: Literal["torch"] = "torch"
+    arch: str = "small_cnn"
+    lr0: float = Field(0.004, gt=0)
+
+
+class KerasTrainer(_Trainer):
+    """A small Keras 3 network, trained in the TensorFlow world's own process."""
+
+    kind: Literal["keras"] = "keras"
+    arch: Literal["small_cnn"] = "small_cnn"
+    lr0: float = Field(0.004, gt=0)
+
+
+TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]

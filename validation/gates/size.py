@@ -1,0 +1,23 @@
+"""`size`: the bundle is small enough to ship."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from registry.records import Evidence, Finding, Record
+from validation.gates.findings import Figure
+
+
+class SizeGate(Record):
+    """Megabytes of the whole bundle."""
+
+    kind: Literal["size"] = "size"
+    max_mb: float = Field(20, gt=0)
+
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        """One finding."""
+        size = math.nan if evidence.bundle_mb is None else evidence.bundle_mb
+        return [Figure("size", "bundle", size, " MB").at_most(self.max_mb)]
