@@ -1,0 +1,69 @@
+"""Scores of a classifier on held-out images, with an interval that respects clips."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.records import ClassScore, Evaluation
+
+Probabilities = NDArray[np.float32]
+_RESAMPLES = 2000
+
+
+class Held:
+    """What was held out: true classes and the clip of each image, in the order of the probabilities."""
+
+    def __init__(self, labels: list[str], targets: list[int], clips: list[str]) -> None:
+        """`targets` index into `labels`; `clips` has one name an image."""
+        self.labels = labels
+        self.targets = np.asarray(targets)
+        self.clips = clips
+
+
+def evaluate(probabilities: Probabilities, held: Held, dataset: str, split: str) -> Evaluation:
+    """Score `[N, classes]` probabilities. A row with a NaN in it counts as wrong."""
+    finite = np.isfinite(probabilities).all(axis=1)
+    ranked = np.argsort(-np.nan_to_num(probabilities, nan=-1.0), axis=1, kind="stable")
+    guesses = np.where(finite, ranked[:, 0], -1)
+    right = guesses == held.targets
+    top5 = (ranked[:, :5] == held.targets[:, None]).any(axis=1) & finite
+    confusion = np.zeros((len(held.labels), len(held.labels)), int)
+    np.add.at(confusion, (held.targets[finite], guesses[finite]), 1)
+    classes = [_class_score(label, index, guesses, held.targets) for index, label in enumerate(held.labels)]
+    metrics = {
+        "top1": float(right.mean()),
+        "top5": float(top5.mean()),
+        "macro_f1": float(np.mean([score.f1 for score in classes])),
+        "worst_recall": min(score.recall for score in classes),
+    }
+    return Evaluation(
+        dataset=dataset,
+        split=split,
+        images=len(right),
+        clips=len(set(held.clips)),
+        metrics=metrics,
+        interval=bootstrap_interval(right, held.clips),
+        classes=classes,
+        confusion=confusion.tolist(),
+    )
+
+
+def bootstrap_interval(right: NDArray[np.bool_], clips: list[str], seed: int = 0) -> tuple[float, float]:
+    """The 95 % percentile interval of the share that is right, resampling whole clips with replacement."""
+    names, member = np.unique(clips, return_inverse=True)
+    hits = np.bincount(member, weights=right)
+    sizes = np.bincount(member)
+    picks = np.random.default_rng(seed).integers(0, len(names), (_RESAMPLES, len(names)))
+    shares = hits[picks].sum(axis=1) / sizes[picks].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _class_score(label: str, index: int, guesses: NDArray[np.int_], targets: NDArray[np.int_]) -> ClassScore:
+    """One class against the rest; a ratio over nothing is 0."""
+    hit = int(((guesses == index) & (targets == index)).sum())
+    said, support = int((guesses == index).sum()), int((targets == index).sum())
+    precision, recall = hit / said if said else 0.0, hit / support if support else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if hit else 0.0
+    return ClassScore(label=label, precision=precision, recall=recall, f1=f1, support=support)

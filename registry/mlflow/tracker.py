@@ -1,0 +1,106 @@
+"""Logging runs to an MLflow server: params, metrics per epoch, data sets, plots, models and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric
+from mlflow.models import Model
+from mlflow.utils.time import get_current_time_millis
+
+from registry.mlflow import prepared as prepared_flavour
+from registry.mlflow.connection import connect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DIGEST_CHARACTERS = 36
+"""What the server's column holds of a data set's digest."""
+
+
+class RunLog:
+    """One run that is open."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        """Log to an existing run."""
+        self._client = client
+        self.run_id = run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log parameters."""
+        for key, value in values.items():
+            self._client.log_param(self.run_id, key, value)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics at a step."""
+        stamp = get_current_time_millis()
+        self._client.log_batch(self.run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        for key, value in values.items():
+            self._client.set_tag(self.run_id, key, value)
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Log a Matplotlib figure as a picture."""
+        self._client.log_figure(self.run_id, figure, name)
+
+    def folder(self, folder: Path, place: str) -> None:
+        """Log a folder's files as artifacts below `place`."""
+        self._client.log_artifacts(self.run_id, str(folder), place)
+
+    def json(self, value: object, name: str) -> None:
+        """Log a value as a JSON artifact."""
+        self._client.log_dict(self.run_id, value, name)
+
+    def dataset(self, name: str, digest: str, place: str, context: str) -> None:
+        """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
+        mlflow.log_input(_dataset(name, digest, place), context=context, tags={"modelyard.sha256": digest})
+
+    def model(self, prepared: Path, name: str, registered: str) -> int:
+        """Log a prepared model folder, register it, and return its version."""
+        info = Model.log(
+            artifact_path=None,
+            name=name,
+            flavor=prepared_flavour,
+            prepared=str(prepared),
+            registered_model_name=registered,
+            validate_serving_input=False,
+            model_type="classifier",
+        )
+        return int(info.registered_model_version)
+
+
+def _dataset(name: str, digest: str, place: str) -> MetaDataset:
+    source = CodeDatasetSource(tags={"mlflow.source.name": place})
+    return MetaDataset(source, name=name, digest=digest[:_DIGEST_CHARACTERS])
+
+
+class Tracker:
+    """Runs of one experiment on one server."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        """Connect; the experiment is made if it is not there."""
+        connect(uri)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client = MlflowClient()
+        mlflow.set_experiment(experiment)
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[RunLog]:
+        """A new run, finished when the block ends, failed when it raises."""
+        with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
+            yield RunLog(self._client, active.info.run_id)
+
+    @contextmanager
+    def resume(self, run_id: str) -> Iterator[RunLog]:
+        """An existing run, to add what was learnt of its model later; its status and times stay."""
+        yield RunLog(self._client, run_id)

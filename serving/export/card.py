@@ -1,0 +1,59 @@
+"""The model card: what a person should know before using the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from registry.records import Evaluation
+from serving.modelinfo import ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a version when its card is written."""
+
+    label: str
+    digest: str
+    evaluation: Evaluation | None
+    train_usd: Decimal | None
+
+
+def write_card(facts: Facts, info: ModelInfo) -> str:
+    """The card, as Markdown."""
+    licence = "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "as its training data's"
+    lines = [
+        f"# {facts.label}",
+        "",
+        f"An image classifier ({info.trainer}, {info.arch}) for: {', '.join(info.labels)}.",
+        "",
+        f"- model bytes: `{facts.digest}`",
+        f"- data set: `{info.dataset}`",
+        f"- input: image file, resized and cropped to {info.preprocess.size} x {info.preprocess.size} px (`preprocess.json`)",
+        f"- licence: {licence}",
+        f"- training cost: {'not recorded' if facts.train_usd is None else f'${facts.train_usd}'}",
+        "",
+        "## Held-out results",
+        "",
+        *_results(facts.evaluation),
+        "",
+        "## Limits",
+        "",
+        "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
+        "that shows none of them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _results(evaluation: Evaluation | None) -> list[str]:
+    if evaluation is None:
+        return ["Not evaluated."]
+    low, high = evaluation.interval
+    lines = [
+        f"Top-1 {evaluation.metrics['top1']:.3f} (95 % interval over clips {low:.3f} to {high:.3f}) on "
+        f"{evaluation.images} images of {evaluation.clips} clips that training never saw.",
+        "",
+        "| class | precision | recall | images |",
+        "|---|---|---|---|",
+    ]
+    return lines + [f"| {c.label} | {c.precision:.3f} | {c.recall:.3f} | {c.support} |" for c in evaluation.classes]
