@@ -27,8 +27,8 @@ Picture = NDArray[np.float32]
 class Film:
     """How much is filmed: `clips` scans per class, `frames` pictures each, square ones of `size` pixels."""
 
-    clips: int = 36
-    frames: int = 12
+    clips: int = 45
+    frames: int = 10
     fps: float = 12
     size: int = 128
     seed: int = 7
@@ -41,7 +41,8 @@ def film_digits(folder: Path, film: Film, progress: Callable[[str, int, int], No
     with building(folder) as work:
         for label in digits.target_names:
             (work / str(label)).mkdir()
-            for scan in np.flatnonzero(digits.target == label)[: film.clips]:
+            scans = np.random.default_rng(film.seed).permutation(np.flatnonzero(digits.target == label))
+            for scan in scans[: film.clips]:
                 random = np.random.default_rng([film.seed, int(scan)])
                 _film(work / str(label) / f"scan{scan:04d}.mp4", digits.images[scan], film, random)
                 seen += 1
@@ -56,14 +57,15 @@ def _film(path: Path, scan: NDArray[np.float64], film: Film, random: np.random.G
     if not writer.isOpened():
         raise StorageError(path, "OpenCV cannot write MPEG-4 here", "install opencv-python with its bundled FFmpeg")
     paper = _paper(scan, random)
-    moves = _drift(random, film.frames, spread=np.array([0.10, 0.10, 0.16, 0.12, 0.18, 0.9]))
+    moves = _drift(random, film.frames, spread=np.array([0.11, 0.11, 0.20, 0.18, 0.20, 1.3]))
+    shade = _shadow(film.size, random)
     for dx, dy, zoom, tilt, light, focus in moves:
         centre = (paper.shape[1] / 2, paper.shape[0] / 2)
         turn = cv2.getRotationMatrix2D(centre, float(np.degrees(tilt)), float(0.5 * (1 + zoom)))
         turn[:, 2] += np.array([dx, dy]) * film.size + (np.array(size) / 2 - centre)
         seen = cv2.warpAffine(paper, turn, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-        seen = cv2.GaussianBlur(seen, (0, 0), 0.6 + abs(float(focus)))
-        seen = seen * (1 + light) + random.normal(0, 7, seen.shape)
+        seen = cv2.GaussianBlur(seen, (0, 0), 0.8 + abs(float(focus)))
+        seen = seen * shade * (1 + light) + random.normal(0, 11, seen.shape)
         writer.write(np.clip(seen, 0, 255).astype(np.uint8))
     writer.release()
 
@@ -73,9 +75,18 @@ def _paper(scan: NDArray[np.float64], random: np.random.Generator) -> Picture:
     ink = cv2.resize(scan.astype(np.float32) / 16, (150, 150), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     sheet = np.zeros((256, 256), np.float32)
     sheet[53:203, 53:203] = ink
-    paper, pen = random.uniform(170, 245, 3), random.uniform(10, 90, 3)
+    paper = random.uniform(150, 245, 3)
+    pen = paper * random.uniform(0.1, 0.68) + random.uniform(-25, 25, 3)
     fibre = cv2.GaussianBlur(random.normal(0, 25, sheet.shape).astype(np.float32), (0, 0), 3)[..., None]
     return (paper + fibre + (pen - paper) * sheet[..., None]).astype(np.float32)
+
+
+def _shadow(size: int, random: np.random.Generator) -> Picture:
+    """Light that falls off across the picture, from one side. `[size, size, 1]`, around 0.5 to 1."""
+    across, down = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
+    angle, depth = random.uniform(0, 2 * np.pi), random.uniform(0, 0.45)
+    slope = 1 / (1 + np.exp(-4 * (across * np.cos(angle) + down * np.sin(angle) + random.uniform(-0.5, 0.5))))
+    return (1 - depth * slope)[..., None].astype(np.float32)
 
 
 def _drift(random: np.random.Generator, steps: int, spread: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,7 +53,7 @@ class Frame:
 def _opened(clip: Path) -> Iterator[cv2.VideoCapture]:
     """A clip, open; closed after. A damaged one is our sentence, not pages of the decoder's."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():

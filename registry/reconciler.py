@@ -29,18 +29,15 @@ class Pass:
     acted: list[str]
 
 
-def reconcile(yard: Yard) -> Pass:
-    """Look at every alias once."""
+def reconcile(yard: Yard, model: str) -> Pass:
+    """Look at one model's aliases once."""
     acted: list[str] = []
-    models, aliases = yard.store.models(), 0
-    for model in models:
-        with yard.leases.hold(model):
-            held = yard.store.aliases(model)
-            for stage in ALIASES:
-                if stage.value in held:
-                    aliases += 1
-                    acted += _settle(yard, model, stage, held[stage.value])
-    return Pass(len(models), aliases, acted)
+    with yard.leases.hold(model):
+        held = yard.store.aliases(model)
+        stages = [stage for stage in ALIASES if stage.value in held]
+        for stage in stages:
+            acted += _settle(yard, model, stage, held[stage.value])
+    return Pass(1, len(stages), acted)
 
 
 def ratified(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> Promoted | None:

@@ -1,0 +1,1 @@
+"""Deploy targets: a folder each, with fixed inner names. `target` speaks our words."""

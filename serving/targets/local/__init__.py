@@ -1,0 +1,1 @@
+"""The local target: a process on this machine, bound to loopback."""

@@ -1,0 +1,1 @@
+"""The in-memory target, for tests and dry runs."""

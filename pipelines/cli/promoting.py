@@ -1,0 +1,87 @@
+"""`promote`, `deploy` and `reconcile`: from a version to a stage and its endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.context import JOB, Home, JobFile, actor, job, workshop
+from pipelines.cli.making import Reference
+from pipelines.cli.output import AsJson, answer, say, table
+
+if TYPE_CHECKING:
+    from registry.records import Finding
+
+StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
+
+
+def promote(
+    ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
+    from registry.promotion import promote as promote_version
+    from registry.refs import parse_ref
+    from registry.stages import parse_stage
+
+    parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
+    shop.keep_job(told)
+    outcome = promote_version(shop.yard(told, say), parsed, wanted, actor())
+    pending = [str(failure) for failure in outcome.pending]
+    answer({"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}, as_json=as_json)
+    if not as_json:
+        show_findings(outcome.promotion.findings)
+        print(outcome.promotion)
+    if pending:
+        say(f"{pending[0]}; the reconciler of `modelyard up` tries again")
+        raise typer.Exit(1)
+
+
+def show_findings(findings: list[Finding]) -> None:
+    """What the gates saw."""
+    table("gates", ["", "gate", "finding"], [("✓" if one.passed else "✗", one.gate, one.text) for one in findings])
+
+
+def deploy(
+    ref: Reference,
+    *,
+    stage: Annotated[str, typer.Option(help="Which stage's endpoint.")] = "production",
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a version that was ratified for a stage; promotion does this by itself."""
+    from pipelines.deploy import deploy as deploy_version
+    from pipelines.jobfile import LocalDeploy
+    from registry.refs import parse_ref
+    from registry.stages import parse_stage
+
+    parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
+    config = (told.deploy.staging if wanted == "staging" else told.deploy.production) or LocalDeploy()
+    yard = shop.bare_yard()
+    with yard.leases.hold(parsed.model):
+        event = deploy_version(shop, yard, config, parsed, wanted, say)
+    answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
+
+
+def reconcile(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between passes.", min=0.1)] = 5,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what serves in line with what was ratified: retry failed hooks, restart dead endpoints, block the unproven."""
+    from pipelines.reconcile import keep_reconciling, reconcile_all
+
+    if watch:
+        keep_reconciling(workshop(home), every, say)
+    done = reconcile_all(workshop(home), say)
+    told = {"models": done.models, "aliases": done.aliases, "acted": done.acted}
+    answer(told, as_json=as_json, text="\n".join(done.acted) or f"{done.aliases} aliases as they should be")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (promote, deploy, reconcile):
+        app.command()(command)

@@ -1,0 +1,57 @@
+"""`predict`, `status` and `costs`: asking, without changing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.context import Home, workshop
+from pipelines.cli.output import AsJson, answer, table
+
+
+def predict(
+    ref_or_url: Annotated[str, typer.Argument(metavar="REF_OR_URL", help="NAME@production, NAME/VERSION, or http://….")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.")],
+    *,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask an endpoint, or a version's bundle, what images show."""
+    from pipelines.predict import predict as predict_images
+
+    answers = predict_images(workshop(home), ref_or_url, images)
+    answer([one.model_dump() for one in answers], as_json=as_json)
+    if not as_json:
+        table(f"answers of {ref_or_url}", ["image", "label", "probability"], [(a.image, a.label, f"{a.probability:.3f}") for a in answers])
+
+
+def status(*, home: Home = None, as_json: AsJson = False) -> None:
+    """What is registered, which stage it holds, what serves it, and what is pending."""
+    from pipelines.status import status as read_status
+
+    rows = read_status(workshop(home))
+    answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
+    if not as_json:
+        shown = [(r.ref, r.stage, r.trainer, "" if r.top1 is None else f"{r.top1:.3f}", r.endpoint, r.note) for r in rows]
+        table("models", ["version", "stage", "trainer", "test top-1", "endpoint", "note"], shown)
+
+
+def costs(*, home: Home = None, as_json: AsJson = False) -> None:
+    """What training and serving cost, by version, from the ledger."""
+    from pipelines.costs import costs as read_costs
+
+    report = read_costs(workshop(home))
+    answer(report.model_dump(mode="json"), as_json=as_json)
+    if not as_json:
+        shown = [(line.ref, line.what, line.detail, f"${line.usd}") for line in report.lines]
+        table("costs", ["version", "what", "detail", "USD"], shown)
+        print(f"training so far ${report.training_usd}; serving ${report.serving_usd_per_month} a month")
+        print(f"price of this machine: ${report.price.usd_per_hour}/h, {report.price.source}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (predict, status, costs):
+        app.command()(command)

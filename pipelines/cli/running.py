@@ -1,0 +1,74 @@
+"""`up` and `demo`: what runs for a while."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.context import Home, workshop
+from pipelines.cli.output import AsJson, answer, bar, say
+
+MlflowPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
+DashboardPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
+
+
+def up(
+    *,
+    home: Home = None,
+    mlflow_port: MlflowPort = 5000,
+    dashboard_port: DashboardPort = 8501,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
+    from pipelines.up import Ports, running, told_to_stop
+
+    ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
+    with told_to_stop() as stopping, running(workshop(home).settings, ports, say) as keeper:
+        lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
+        answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
+        keeper.watch(stopping)
+
+
+def demo(
+    *,
+    clips: Annotated[Path | None, typer.Option(help="Your own clips: DIR/<class>/*.mp4.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Your own images: DIR/<class>/*.jpg.")] = None,
+    group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
+    trainers: Annotated[str, typer.Option(help="Which trainers: yolo, torch, keras.")] = "yolo,torch",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each trainer.", min=1, max=1000)] = None,
+    imgsz: Annotated[int, typer.Option(help="The input's side, in pixels.", min=32, max=1024)] = 64,
+    home: Home = None,
+    mlflow_port: MlflowPort = 0,
+    dashboard_port: DashboardPort = 0,
+    stay: Annotated[bool | None, typer.Option("--stay/--exit", help="Keep serving at the end.  [default: on a terminal]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""
+    from pipelines.demo import Wishes, demo_lines, run_demo
+    from pipelines.up import Ports, running, told_to_stop
+
+    wishes = Wishes(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
+    shop = workshop(home)
+    wishes.check()
+    with told_to_stop() as stopping, running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
+        with bar() as progress:
+            summary = run_demo(shop, wishes, progress, say, stopping)
+        told = summary.model_dump(mode="json") | keeper.addresses
+        answer(told, as_json=as_json)
+        if not as_json:
+            demo_lines(summary, keeper.addresses)
+        if sys.stdin.isatty() if stay is None else stay:
+            say("everything keeps running; Ctrl-C stops it")
+            keeper.watch(stopping)
+        elif not as_json:
+            say(f"to see it all again: modelyard up --home {shop.settings.home}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(up)
+    app.command()(demo)

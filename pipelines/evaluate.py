@@ -1,0 +1,68 @@
+"""Evaluating a registered version on held-out images, by its own framework."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pipelines.dataset import DataSet
+from pipelines.plots import confusion_figure
+from pipelines.score import Held
+from pipelines.score import evaluate as score
+from registry.errors import InputError
+from registry.events import Evaluated
+from registry.files import digest_of, manifest_of
+from registry.mlflow.tracker import Tracker
+from registry.promotion import Yard, resolve
+from registry.records import Evaluation
+from registry.refs import Ref
+from serving.export.reference import Reference
+from serving.modelinfo import ModelInfo, read_info
+
+
+def evaluate(yard: Yard, tracker: Tracker, ref: Ref, data: DataSet, split: str, tf_python: Path) -> Evaluated:
+    """Score a version on a split; record it in the ledger for its exact bytes and show it on the run."""
+    version = resolve(yard.store, ref)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+        folder = yard.store.fetch(version, Path(scratch))
+        digest = digest_of(manifest_of(folder))
+        info = read_info(folder, version.ref)
+        evaluation = _score(Reference(folder, info, tf_python), data, split)
+    event = Evaluated(
+        model=version.model, version=version.version, created_ms=version.created_ms, digest=digest, evaluation=evaluation
+    )
+    yard.ledger.append(event)
+    _show(tracker, version.run_id, data, evaluation)
+    return event
+
+
+def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
+    """Refuse to judge a model on other classes than its own."""
+    if info.labels != data.manifest.labels:
+        ours, theirs = ", ".join(info.labels), ", ".join(data.manifest.labels)
+        raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
+
+
+def _score(reference: Reference, data: DataSet, split: str) -> Evaluation:
+    """The scores, from the image files."""
+    rows = data.rows(split)
+    if not rows:
+        raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")
+    check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
+    found = reference.probabilities(data.files(rows))
+    held = Held(data.manifest.labels, data.targets(rows), [row.clip for row in rows])
+    return score(found, held, data.manifest.digest, split)
+
+
+def _show(tracker: Tracker, run_id: str, data: DataSet, evaluation: Evaluation) -> None:
+    """Put the scores on the training run, where people compare runs."""
+    if not run_id:
+        return
+    low, high = evaluation.interval
+    shown = {f"{evaluation.split}_{name}": value for name, value in evaluation.metrics.items()}
+    shown |= {f"{evaluation.split}_top1_low": low, f"{evaluation.split}_top1_high": high}
+    with tracker.resume(run_id) as run:
+        run.metrics(shown)
+        run.json(evaluation.model_dump(mode="json"), f"evaluation/{evaluation.split}.json")
+        figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{evaluation.split} split")
+        run.figure(figure, f"plots/confusion_{evaluation.split}.png")

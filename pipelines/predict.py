@@ -1,0 +1,101 @@
+"""Asking a deployed endpoint, a URL, or a version's bundle what images show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from pipelines.deploy import endpoint_name
+from registry.errors import InputError, NotFoundError, UnavailableError, shorten
+from registry.events import Exported
+from registry.promotion import resolve
+from registry.records import Record
+from registry.refs import Ref, parse_ref
+from registry.stages import ALIASES, Stage
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Workshop
+
+
+class Answer(Record):
+    """What one image was said to show, by whom."""
+
+    image: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    served_by: str
+
+
+def predict(workshop: Workshop, ref_or_url: str, images: Sequence[Path]) -> list[Answer]:
+    """One answer an image. A stage is asked at its endpoint; anything else is answered from its bundle, here."""
+    files = [(str(image), _read(image)) for image in images]
+    if ref_or_url.startswith(("http://", "https://")):
+        return [_ask(ref_or_url, name, data) for name, data in files]
+    ref = parse_ref(ref_or_url)
+    if url := _endpoint(workshop, ref):
+        return [_ask(url, name, data) for name, data in files]
+    return _from_bundle(workshop, ref, files)
+
+
+def _read(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise NotFoundError(image, f"cannot be read ({reason.lower()})", "name an image file") from error
+
+
+def _endpoint(workshop: Workshop, ref: Ref) -> str | None:
+    """The address of a stage's endpoint, if it answers."""
+    if ref.alias not in ALIASES:
+        return None
+    target = workshop.target()
+    live = target.find(endpoint_name(ref.model, Stage(ref.alias)))
+    return live.url if live and target.answers(live) else None
+
+
+def _ask(url: str, name: str, data: bytes) -> Answer:
+    """POST an image to an endpoint."""
+    try:
+        answer = httpx.post(f"{url.rstrip('/')}/predict", content=data, timeout=30)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        remedy = "see `modelyard status` for live endpoints"
+        raise UnavailableError(url, f"does not answer ({type(error).__name__})", remedy) from error
+    if answer.status_code in {413, 422}:
+        raise InputError(name, shorten(answer.json().get("error", "was refused"), 200), "give a whole image file")
+    if not answer.is_success:
+        raise UnavailableError(url, f"answered {answer.status_code}", "check that it is a Modelyard endpoint")
+    found = answer.json()
+    return Answer(
+        image=name,
+        label=found["label"],
+        probability=found["probability"],
+        probabilities=found["probabilities"],
+        served_by=f"{found['model']}/{found['version']} at {url}",
+    )
+
+
+def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -> list[Answer]:
+    """Load a version's last bundle in this process."""
+    from pipelines.export import open_exported
+    from serving.predictor import Predictor
+
+    yard = workshop.bare_yard()
+    version = resolve(yard.store, ref)
+    exports = [
+        entry.event
+        for entry in yard.ledger.entries(version.model)
+        if isinstance(entry.event, Exported)
+        and (entry.event.version, entry.event.created_ms) == (version.version, version.created_ms)
+    ]
+    if not exports:
+        raise NotFoundError(version.ref, "has no bundle", f"run `modelyard export {version.ref}`")
+    predictor = Predictor(open_exported(exports[-1]))
+    return [
+        Answer(image=name, served_by=f"{version.ref} here", **predictor.predict([data])[0].model_dump())
+        for name, data in files
+    ]

@@ -1,0 +1,22 @@
+"""Choosing held-out images to measure on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pipelines.dataset import DataSet, FrameRow
+from registry.files import sha256_bytes
+
+
+def held_out(data: DataSet, count: int) -> list[FrameRow]:
+    """Up to `count` test frames, the same each time, classes taken in turn so that each is there."""
+    queues: dict[str, list[FrameRow]] = defaultdict(list)
+    for row in sorted(data.rows("test"), key=lambda row: sha256_bytes(row.file.encode())):
+        queues[row.label].append(row)
+    chosen: list[FrameRow] = []
+    while queues and len(chosen) < count:
+        for label in sorted(queues):
+            chosen.append(queues[label].pop())
+            if not queues[label]:
+                del queues[label]
+    return chosen[:count]

@@ -1,0 +1,52 @@
+"""Steps that the command line and the demo share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.dataset import DataSet
+from pipelines.export import open_exported
+from pipelines.train import Training, train
+from registry.errors import InputError
+from registry.events import Exported, Trained
+from registry.files import building
+from registry.money.prices import local_price
+
+if TYPE_CHECKING:
+    from pipelines.dataset import Progress
+    from pipelines.jobfile import Job
+    from pipelines.trainers.config import TrainerConfig
+    from pipelines.wiring import Say, Workshop
+
+
+def train_all(
+    workshop: Workshop, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress, say: Say
+) -> list[Trained]:
+    """Train one after the other: two at once would only slow each other down on one machine."""
+    adapters = [(config, workshop.trainer(config)) for config in configs]
+    tracker, yard = workshop.tracker(job.model), workshop.bare_yard()
+    events: list[Trained] = []
+    for config, adapter in adapters:
+        say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
+        training = Training(adapter, config, config.kind, data, job.model, local_price(workshop.settings))
+
+        def told(epoch: int, metrics: Mapping[str, float], one: TrainerConfig = config) -> None:
+            score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""
+            progress(f"{one.kind}: epochs", epoch, one.epochs)
+            if epoch == one.epochs:
+                say(f"{one.kind}: trained{score}")
+
+        events.append(train(yard, tracker, training, told, say))
+    return events
+
+
+def copy_bundle(event: Exported, to: Path) -> None:
+    """Copy a checked bundle to a new folder, whole or not at all."""
+    if to.exists():
+        raise InputError(to, "is there already", "name a folder that is not there yet")
+    bundle = open_exported(event)
+    with building(to) as work:
+        shutil.copytree(bundle.folder, work, dirs_exist_ok=True)

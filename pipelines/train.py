@@ -1,0 +1,88 @@
+"""Training: one run per trainer, logged to MLflow over HTTP, priced, registered."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.dataset import DataSet
+from pipelines.plots import curves_figure
+from pipelines.trainers.contract import Fitted, OnEpoch, Trainer
+from registry.errors import ModelyardError
+from registry.events import Trained
+from registry.mlflow.tracker import RunLog, Tracker
+from registry.money.billing import cost, dollars
+from registry.money.prices import Price
+from registry.promotion import Yard, digest_version, resolve
+from registry.records import Record
+from registry.refs import Ref
+
+NAME_TAG = "modelyard.trainer"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price."""
+
+    trainer: Trainer
+    config: Record
+    kind: str
+    data: DataSet
+    model: str
+    price: Price
+
+
+def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]) -> Trained:
+    """Run one training. The run is marked failed and nothing is registered when it does not end well."""
+    data, kind = training.data, training.kind
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, {NAME_TAG: kind}) as run:
+        run.params(training.config.model_dump(mode="json") | {"dataset": data.manifest.digest})
+        for split in ("train", "val"):
+            run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
+        began = time.monotonic()
+        fitted, history = _fit(training, Path(scratch), run, on_epoch)
+        seconds = time.monotonic() - began
+        spent = dollars(cost(seconds, training.price))
+        run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
+        run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
+        run.figure(curves_figure(history), "plots/curves.png")
+        if fitted.extras:
+            run.folder(fitted.extras, "training")
+        say(f"{kind}: logging and registering the model")
+        number = run.model(fitted.folder, kind, training.model)
+    version = resolve(yard.store, Ref(training.model, number))
+    event = Trained(
+        model=version.model,
+        version=version.version,
+        created_ms=version.created_ms,
+        digest=digest_version(yard.store, version),
+        trainer=kind,
+        run_id=run.run_id,
+        dataset=data.manifest.digest,
+        seconds=seconds,
+        hardware=f"{training.price.provider}: {training.price.hardware}",
+        usd=spent,
+        price_as_of=training.price.as_of.isoformat(),
+    )
+    yard.ledger.append(event)
+    return event
+
+
+def _fit(
+    training: Training, work: Path, run: RunLog, on_epoch: OnEpoch
+) -> tuple[Fitted, list[Mapping[str, float]]]:
+    """Fit, logging each epoch as it ends."""
+    history: list[Mapping[str, float]] = []
+
+    def log(epoch: int, metrics: Mapping[str, float]) -> None:
+        history.append(metrics)
+        run.metrics(metrics, epoch)
+        on_epoch(epoch, metrics)
+
+    fitted = training.trainer.fit(training.data, work, log)
+    if not history:
+        raise ModelyardError(f"{training.kind} trainer", "ended without a single epoch", "see its output above")
+    return fitted, history

@@ -1,0 +1,92 @@
+"""In the TensorFlow world: train a small Keras network. `python -I keras_fit.py JOB.json`.
+
+Job: the trainer's config, `classes`, `train_pixels`, `train_targets`, `val_pixels`, `val_targets` (.npy, uint8 NHWC and
+int64), `out` (an MLflow model folder to write), `report`. It prints a JSON line after each epoch.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+job = json.loads(Path(sys.argv[1]).read_text())
+ours = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # TensorFlow prints to the C-level standard output; only our own lines belong there
+
+import keras
+import mlflow.tensorflow
+import numpy as np
+import tensorflow as tf
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+WIDTHS = (24, 48, 96, 128)
+
+
+def network(size: int, classes: int) -> keras.Model:
+    """Four blocks of two 3 x 3 convolutions; float32 NHWC in 0..1 to probabilities."""
+    images = keras.Input((size, size, 3), name="images", dtype="float32")
+    found = images
+    for width in WIDTHS:
+        for _ in range(2):
+            found = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(found)
+            found = keras.layers.BatchNormalization(momentum=0.9)(found)
+            found = keras.layers.ReLU()(found)
+        found = keras.layers.MaxPooling2D()(found)
+    found = keras.layers.GlobalAveragePooling2D()(found)
+    found = keras.layers.Dropout(0.2)(found)
+    return keras.Model(images, keras.layers.Dense(classes, activation="softmax", name="probabilities")(found))
+
+
+class Tell(keras.callbacks.Callback):
+    """One JSON line an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keras' names in ours."""
+        names = {"loss": "train_loss", "val_loss": "val_loss", "val_accuracy": "val_top1"}
+        metrics = {names[key]: float(value) for key, value in (logs or {}).items() if key in names}
+        print(json.dumps({"epoch": epoch + 1, "metrics": metrics}), file=ours, flush=True)
+
+
+def stream(split: str, training: bool) -> tf.data.Dataset:
+    """Batches of float32 images in 0..1 with their classes; augmented for training."""
+    pixels, targets = (np.load(job[f"{split}_{name}"], allow_pickle=False) for name in ("pixels", "targets"))
+    data = tf.data.Dataset.from_tensor_slices((pixels, targets))
+    if training:
+        data = data.shuffle(len(targets), seed=job["seed"])
+    data = data.batch(job["batch"]).map(lambda image, target: (tf.cast(image, tf.float32) / 255.0, target))
+    return data.map(lambda image, target: (vary(image), target)) if training else data
+
+
+placed = keras.Sequential(
+    [
+        keras.layers.RandomTranslation(0.08, 0.08, fill_mode="reflect", seed=1),
+        keras.layers.RandomRotation(0.03, fill_mode="reflect", seed=2),
+        keras.layers.RandomZoom(0.15, fill_mode="reflect", seed=3),
+    ]
+)
+
+
+def vary(image: tf.Tensor) -> tf.Tensor:
+    """Placed and lit a little differently."""
+    gain = tf.random.uniform([tf.shape(image)[0], 1, 1, 3], 0.8, 1.2)
+    return tf.clip_by_value(placed(image, training=True) * gain, 0.0, 1.0)
+
+
+keras.utils.set_random_seed(job["seed"])
+size, classes = job["imgsz"], job["classes"]
+model = network(size, classes)
+train = stream("train", training=True)
+rate = keras.optimizers.schedules.CosineDecay(job["lr0"], max(1, job["epochs"] * len(train)))
+model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+has_val = len(np.load(job["val_targets"], allow_pickle=False)) > 0
+model.fit(train, epochs=job["epochs"], verbose=0, callbacks=[Tell()], validation_data=stream("val", training=False) if has_val else None)
+tensor = TensorSpec(np.dtype("float32"), (-1, size, size, 3))
+mlflow.tensorflow.save_model(
+    model,
+    path=job["out"],
+    signature=ModelSignature(inputs=Schema([tensor]), outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))])),
+    input_example=np.load(job["train_pixels"], allow_pickle=False)[:2].astype(np.float32) / 255,
+    pip_requirements=[f"tensorflow=={tf.__version__}", f"keras=={keras.__version__}", f"mlflow=={mlflow.__version__}"],
+)
+Path(job["report"]).write_text(json.dumps({"parameters": model.count_params()}))

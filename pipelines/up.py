@@ -1,0 +1,217 @@
+"""`modelyard up`: the MLflow server, the reconciler and the dashboard, started together and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from pipelines.wiring import UP, Workshop
+from registry.errors import InputError, UnavailableError, shorten
+from registry.files import write_json
+from registry.settings import ROOT, Settings
+
+_HOST = "127.0.0.1"
+_START_S = 120.0
+_STOP_S = 15.0
+DASHBOARD = ROOT / "dashboards" / "app.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where to listen; 0 takes any free port, None leaves the dashboard out."""
+
+    mlflow: int = 5000
+    dashboard: int | None = 8501
+
+
+@dataclass
+class Service:
+    """One child process and what it is called in messages."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str | None = None
+    health: str | None = None
+
+    def last_words(self) -> str:
+        """The end of its log, on one line."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return shorten(lines[-1] if lines else "it said nothing", 160)
+
+
+@dataclass
+class Yardkeeper:
+    """The services that are running."""
+
+    services: list[Service] = field(default_factory=list)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Name → address of those that have one."""
+        return {service.name: service.url for service in self.services if service.url}
+
+    def failed(self) -> Service | None:
+        """The first service that ended by itself."""
+        return next((service for service in self.services if service.process.poll() is not None), None)
+
+    def watch(self, stopping: Callable[[], bool]) -> None:
+        """Wait until told to stop; raise when a service ends by itself."""
+        while not stopping():
+            if ended := self.failed():
+                raise UnavailableError(ended.name, f"ended by itself: {ended.last_words()}", f"see {ended.log}")
+            time.sleep(0.2)
+
+
+@contextmanager
+def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Iterator[Yardkeeper]:
+    """Start everything, wait until each is healthy, and stop everything when the block ends, however it ends."""
+    home = settings.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    with _only_one(home):
+        mlflow = _claim(ports.mlflow, "--mlflow-port")
+        dashboard = None if ports.dashboard is None else _claim(ports.dashboard, "--dashboard-port")
+        keeper = Yardkeeper()
+        try:
+            keeper.services.append(_start_mlflow(home, mlflow))
+            _await(keeper, say)
+            write_json(home / UP, {"mlflow": keeper.services[0].url, "pid": os.getpid()})
+            keeper.services.append(_start_reconciler(home))
+            if dashboard is not None:
+                keeper.services.append(_start_dashboard(home, dashboard))
+                _await(keeper, say)
+            write_json(home / UP, {**keeper.addresses, "pid": os.getpid()})
+            yield keeper
+        finally:
+            say("stopping")
+            _stop(keeper)
+            Workshop(settings).target().stop_all()
+            (home / UP).unlink(missing_ok=True)
+
+
+@contextmanager
+def told_to_stop() -> Iterator[Callable[[], bool]]:
+    """Within the block, Ctrl-C and SIGTERM set what the given function returns instead of ending the process."""
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda given, _: told.append(given)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """One `up` for one home: two would write to one database and fight over one ledger."""
+    with (home / "up.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(home, "another `modelyard up` runs on it", "stop that one, or choose another --home") from error
+        yield
+
+
+def _claim(port: int, option: str) -> int:
+    """A port that is free now: the given one, or any where it is 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise InputError(f"port {port}", "is taken", f"choose another with {option}, or 0 for any free one") from error
+        return int(probe.getsockname()[1])
+
+
+def _start_mlflow(home: Path, port: int) -> Service:
+    """Stock MLflow: SQLite, artifacts through the server, loopback only."""
+    command = ["-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")]
+    url = f"http://{_HOST}:{port}"
+    return _spawn("mlflow", command, home, url=url, health="/health")
+
+
+def _start_reconciler(home: Path) -> Service:
+    return _spawn("reconciler", ["-m", "pipelines.cli.main", "reconcile", "--watch", "--home", str(home)], home)
+
+
+def _start_dashboard(home: Path, port: int) -> Service:
+    command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.headless", "true", "--server.address", _HOST]
+    command += ["--server.port", str(port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+    return _spawn("dashboard", command, home, url=f"http://{_HOST}:{port}", health="/_stcore/health")
+
+
+def _spawn(name: str, command: Sequence[str], home: Path, url: str | None = None, health: str | None = None) -> Service:
+    """Start a service in a process group of its own, so that Ctrl-C reaches us first and its children end with it."""
+    log = home / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **_environment(home)},
+        )
+    return Service(name, process, log, url, health)
+
+
+def _environment(home: Path) -> Mapping[str, str]:
+    """What the services read from the environment."""
+    return {
+        "MODELYARD_HOME": str(home),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven idle job workers that take ten seconds to start
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def _await(keeper: Yardkeeper, say: Callable[[str], None]) -> None:
+    """Wait until every service that has a health check passes it."""
+    deadline = time.monotonic() + _START_S
+    for service in keeper.services:
+        if not service.health:
+            continue
+        say(f"waiting for {service.name}")
+        while not _healthy(f"{service.url}{service.health}"):
+            if (ended := keeper.failed()) or time.monotonic() > deadline:
+                late = ended or service
+                raise UnavailableError(late.name, f"did not start: {late.last_words()}", f"see {late.log}")
+            time.sleep(0.1)
+
+
+def _healthy(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=2).is_success
+    return False
+
+
+def _stop(keeper: Yardkeeper) -> None:
+    """End the services, the last started first, each with everything it started."""
+    for service in reversed(keeper.services):
+        _signal(service, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_S
+    for service in reversed(keeper.services):
+        try:
+            service.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(service, signal.SIGKILL)
+            service.process.wait()
+
+
+def _signal(service: Service, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(service.process.pid, number)

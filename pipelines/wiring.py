@@ -1,0 +1,179 @@
+"""Builds concrete parts from settings and the job file: the one place that knows which part does which work.
+
+Adapters are imported where they are built, because importing MLflow, torch or Great Expectations takes seconds that a
+light command must not pay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.jobfile import Job, TfjsExport
+from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
+from registry.errors import InputError, NotFoundError, UnavailableError
+from registry.files import read_json, write_json
+from registry.lease import FileLeases
+from registry.ledger.store import SqlLedger, open_ledger
+from registry.promotion import Yard
+from registry.protocols import Hook
+from registry.settings import Settings
+from registry.stages import Stage
+
+if TYPE_CHECKING:
+    from pipelines.trainers.contract import Trainer
+    from registry.mlflow.store import MlflowStore
+    from registry.mlflow.tracker import Tracker
+    from serving.export.build import Tools
+    from serving.targets.local.target import LocalTarget
+
+UP = "up.json"
+"""Where `modelyard up` writes the addresses of what it runs."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Settings, and the parts built from them."""
+
+    settings: Settings
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow server: as set, as MLflow's own variable says, or the one that `modelyard up` runs here."""
+        if told := self.settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
+            return told
+        try:
+            return str(read_json(self.settings.home / UP)["mlflow"])
+        except FileNotFoundError as error:
+            raise UnavailableError(
+                f"MLflow server of {self.settings.home}", "is not running", "start it with `modelyard up`"
+            ) from error
+
+    def store(self) -> MlflowStore:
+        """The model registry."""
+        from registry.mlflow.store import MlflowStore
+
+        return MlflowStore(self.mlflow_uri)
+
+    def tracker(self, experiment: str) -> Tracker:
+        """The experiment tracker."""
+        from registry.mlflow.tracker import Tracker
+
+        return Tracker(self.mlflow_uri, experiment)
+
+    def ledger(self) -> SqlLedger:
+        """The ledger of decisions."""
+        return open_ledger(self.settings.ledger.get_secret_value())
+
+    def tools(self) -> Tools:
+        """The interpreters that exporting needs."""
+        from serving.export.build import Tools
+
+        settings = self.settings
+        for place, what in ((settings.tf_python, "TensorFlow world"), (settings.node_modules, "TF.js for Node")):
+            if not place.exists():
+                raise UnavailableError(what, f"there is nothing at {place}", "run `make setup` in a source checkout")
+        return Tools(settings.tf_python, settings.node, settings.node_modules)
+
+    def target(self, port: int = 0) -> LocalTarget:
+        """The local deploy target."""
+        from serving.targets.local.target import LocalTarget
+
+        return LocalTarget(self.settings.deployments, port)
+
+    def trainer(self, config: TrainerConfig) -> Trainer:
+        """The adapter of a trainer's config."""
+        if isinstance(config, KerasTrainer):
+            from pipelines.trainers.keras import KerasAdapter
+
+            if not self.settings.tf_python.exists():
+                remedy = "run `make setup`, or train with `--trainers yolo,torch`"
+                raise UnavailableError("TensorFlow world", f"there is nothing at {self.settings.tf_python}", remedy)
+            return KerasAdapter(config, self.settings.tf_python)
+        if isinstance(config, YoloTrainer):
+            return _yolo(config)
+        return _torch(config)
+
+    def bare_yard(self) -> Yard:
+        """Store, ledger and leases, without policy: for reading, training and evaluating."""
+        return Yard(self.store(), self.ledger(), FileLeases(self.settings.home / "leases"))
+
+    def keep_job(self, job: Job) -> None:
+        """Remember the job that a model is promoted by, so that the reconciler can run its hooks again."""
+        write_json(self._kept(job.model), job.model_dump(mode="json"))
+
+    def kept_job(self, model: str) -> Job | None:
+        """The job that a model was last promoted by."""
+        path = self._kept(model)
+        return Job.model_validate(read_json(path)) if path.exists() else None
+
+    def _kept(self, model: str) -> Path:
+        return self.settings.home / "jobs" / f"{model}.json"
+
+    def yard(self, job: Job, say: Say) -> Yard:
+        """The whole yard, with the job's gates and hooks."""
+        bare = self.bare_yard()
+        gates = {Stage.STAGING: tuple(job.gates.staging), Stage.PRODUCTION: tuple(job.gates.production)}
+        return Yard(bare.store, bare.ledger, bare.leases, gates, self._hooks(job, bare, say))
+
+    def _hooks(self, job: Job, bare: Yard, say: Say) -> dict[Stage, tuple[Hook, ...]]:
+        """Staging exports; a stage with a deployment deploys; leaving for the archive retires endpoints."""
+        from pipelines.hooks import DeployHook, ExportHook, RetireHook
+
+        export = ExportHook(self, bare, job, say)
+        hooks: dict[Stage, tuple[Hook, ...]] = {Stage.STAGING: (export,), Stage.PRODUCTION: ()}
+        for stage, deploy in ((Stage.STAGING, job.deploy.staging), (Stage.PRODUCTION, job.deploy.production)):
+            if deploy:
+                hooks[stage] = (*hooks[stage], DeployHook(self, bare, job.model, deploy, say))
+        return hooks | {Stage.ARCHIVED: (RetireHook(self, bare),)}
+
+
+def _torch(config: TorchTrainer) -> Trainer:
+    try:
+        from pipelines.trainers.torch import TorchAdapter
+    except ImportError as error:
+        raise _extra("torch", error) from error
+    return TorchAdapter(config)
+
+
+def _yolo(config: YoloTrainer) -> Trainer:
+    try:
+        import ultralytics as _  # noqa: F401, PLC0415
+        from pipelines.trainers.yolo import YoloAdapter
+    except ImportError as error:
+        raise _extra("yolo", error) from error
+    return YoloAdapter(config)
+
+
+def _extra(name: str, error: ImportError) -> UnavailableError:
+    """What an extra that is not installed is called."""
+    return UnavailableError(f"trainer '{name}'", f"{error.name} is not installed", f"pip install 'modelyard[{name}]'")
+
+
+def tfjs_variants(job: Job) -> list[str]:
+    """The TF.js variants that a job asks for."""
+    return sorted({export.quantize for export in job.export if isinstance(export, TfjsExport)})
+
+
+def dataset_folder(settings: Settings, job: Job) -> Path:
+    """Where a job's data set lies unless it is told otherwise."""
+    return settings.home / "datasets" / job.model
+
+
+def chosen(job: Job, kinds: str | None) -> list[TrainerConfig]:
+    """The job's trainers, or those of them that a comma-separated list names."""
+    if kinds is None:
+        return list(job.train)
+    wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    defaults: dict[str, TrainerConfig] = {"yolo": YoloTrainer(), "torch": TorchTrainer(), "keras": KerasTrainer()}
+    for kind in wanted:
+        if kind not in defaults:
+            raise InputError(f"trainer '{kind}'", f"expected one of {', '.join(defaults)}", "mend --trainers")
+    if not wanted:
+        raise NotFoundError("--trainers", "names no trainer", "for example --trainers yolo,torch")
+    return [next((one for one in job.train if one.kind == kind), defaults[kind]) for kind in wanted]
