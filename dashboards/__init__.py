@@ -1,0 +1,1 @@
+"""Pages for stakeholders and data scientists. They read; nothing is changed from here."""

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.wiring import UP, Workshop
+from pipelines.wiring import Workshop
+from registry.address import UP
 from registry.errors import InputError, UnavailableError, shorten
 from registry.files import write_json
 from registry.settings import ROOT, Settings
@@ -85,13 +86,11 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Ite
         dashboard = None if ports.dashboard is None else _claim(ports.dashboard, "--dashboard-port")
         keeper = Yardkeeper()
         try:
-            keeper.services.append(_start_mlflow(home, mlflow))
-            _await(keeper, say)
+            _await(keeper, _start_mlflow(home, mlflow), say)
             write_json(home / UP, {"mlflow": keeper.services[0].url, "pid": os.getpid()})
             keeper.services.append(_start_reconciler(home))
             if dashboard is not None:
-                keeper.services.append(_start_dashboard(home, dashboard))
-                _await(keeper, say)
+                _await(keeper, _start_dashboard(home, dashboard), say)
             write_json(home / UP, {**keeper.addresses, "pid": os.getpid()})
             yield keeper
         finally:
@@ -179,18 +178,16 @@ def _environment(home: Path) -> Mapping[str, str]:
     }
 
 
-def _await(keeper: Yardkeeper, say: Callable[[str], None]) -> None:
-    """Wait until every service that has a health check passes it."""
+def _await(keeper: Yardkeeper, service: Service, say: Callable[[str], None]) -> None:
+    """Keep a service and wait until it passes its health check."""
+    keeper.services.append(service)
     deadline = time.monotonic() + _START_S
-    for service in keeper.services:
-        if not service.health:
-            continue
-        say(f"waiting for {service.name}")
-        while not _healthy(f"{service.url}{service.health}"):
-            if (ended := keeper.failed()) or time.monotonic() > deadline:
-                late = ended or service
-                raise UnavailableError(late.name, f"did not start: {late.last_words()}", f"see {late.log}")
-            time.sleep(0.1)
+    say(f"waiting for {service.name}")
+    while not _healthy(f"{service.url}{service.health}"):
+        if (ended := keeper.failed()) or time.monotonic() > deadline:
+            late = ended or service
+            raise UnavailableError(late.name, f"did not start: {late.last_words()}", f"see {late.log}")
+        time.sleep(0.1)
 
 
 def _healthy(url: str) -> bool:

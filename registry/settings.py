@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     mlflow_uri: str | None = Field(default=None, description="an MLflow server; default: the one `modelyard up` runs")
     ledger_url: SecretStr | None = Field(default=None, description="a SQLAlchemy URL; default: ledger.db in the home")
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
-    node: str = Field(default="node", description="the Node.js that measures TF.js parity")
+    node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")
     node_modules: Path = Field(default=ROOT / "serving/browser/node_modules", description="TF.js for Node")
     local_usd_per_hour: Decimal = Field(
         default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 job = json.loads(Path(sys.argv[1]).read_text())
+ours = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # the converters print to the C-level standard output; only our own lines belong there
 os.chdir(job["work"])
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1" if job.get("onnx") else "0")  # onnx2tf is written for Keras 2
 
@@ -24,7 +26,7 @@ saved = Path(job["work"]) / "saved_model"
 
 def say(text: str) -> None:
     """Progress, one line."""
-    print(text, flush=True)
+    print(text, file=ours, flush=True)
 
 
 def from_onnx(path: str) -> None:
@@ -70,10 +72,6 @@ def to_tfjs(folder: str, variant: str) -> None:
     )
 
 
-# The converters print to the C-level standard output; only our own lines belong there.
-ours, quiet = os.dup(1), os.dup(2)
-os.dup2(quiet, 1)
-sys.stdout = os.fdopen(ours, "w")
 say("TensorFlow: reading the model")
 if job.get("onnx"):
     from_onnx(job["onnx"])

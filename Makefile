@@ -1,0 +1,49 @@
+# The tasks, the same on a laptop and in CI. `make demo` and `make test` need nothing but Python 3.11, make and git.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+PYTHON3 ?= python3
+export PYTHONWARNINGS ?= default
+
+.PHONY: help setup demo test unit journey lint bench docs lock clean system
+
+help:           ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:          ## the three environments, once per lock, in the user's cache folder
+	@$(PYTHON3) tools/environments.py torch tensorflow node
+
+demo: setup     ## the whole way once, from clips to a deployed, priced model
+	@.venv/bin/modelyard demo $(DEMO)
+
+test: setup system  ## every test: fast ones first, journeys after
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory journey
+
+unit: setup     ## the tests that take under two minutes
+	@$(PY) -m pytest -n 2 -m "not journey"
+
+journey: setup  ## the tests that run the product as a person would
+	@$(PY) -m pytest -m journey
+
+system:         ## Chromium and PostgreSQL for the tests, where apt may install them
+	@tools/system_packages.sh
+
+lint: setup     ## ruff, pyright, import-linter, deptry, vulture
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@$(PY) -m importlinter.cli
+	@$(PY) -m pyright
+	@$(PY) -m deptry .
+	@$(PY) -m vulture
+
+bench: setup    ## peer and ours side by side into bench/results.json and docs/performance.md
+	@$(PY) bench/run.py $(BENCH)
+
+docs: setup     ## the generated pages: CLI reference and job-file schema
+	@$(PY) tools/docs.py
+
+lock:           ## solve the locks again (needs uv)
+	@tools/lock.sh
+
+clean:          ## this clone's links and outputs; the cached environments stay
+	rm -rf .venv .venv-tf serving/browser/node_modules .modelyard dist build .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,39 @@
+"""The charts, as Altair objects, without Streamlit."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+
+def curves(points: pd.DataFrame, metric: str) -> alt.Chart:
+    """A metric by epoch, one line a run. `points` has run, epoch and value."""
+    return (
+        alt.Chart(points)
+        .mark_line(point=True)
+        .encode(x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)), y=alt.Y("value:Q", title=metric), color="run:N")
+    )
+
+
+def quality_by_cost(runs: pd.DataFrame) -> alt.Chart:
+    """Test top-1 against what training cost, one point a run."""
+    known = runs.dropna(subset=["test_top1", "cost_usd"])
+    return (
+        alt.Chart(known)
+        .mark_circle(size=140)
+        .encode(
+            x=alt.X("cost_usd:Q", title="training cost, USD"),
+            y=alt.Y("test_top1:Q", title="test top-1", scale=alt.Scale(zero=False)),
+            color="name:N",
+            tooltip=["name", "experiment", "test_top1", "cost_usd", "train_seconds"],
+        )
+    )
+
+
+def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
+    """Training cost of each version, by trainer."""
+    return (
+        alt.Chart(costs)
+        .mark_bar()
+        .encode(x=alt.X("usd:Q", title="USD"), y=alt.Y("version:N", sort=None, title=None), color="trainer:N")
+    )

@@ -1,0 +1,146 @@
+"""What the pages show, without Streamlit: tables folded from the ledger and from MLflow's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+import pandas as pd
+
+from registry.address import mlflow_address
+from registry.events import AnyEvent, Deployed, Evaluated, Exported, HookFailed, Promoted, Refused, Trained
+from registry.ledger.store import open_ledger
+from registry.mlflow.runs import RunRow, read_curve, read_runs
+from registry.protocols import Entry
+from registry.settings import Settings
+
+RUN_COLUMNS = ["name", "experiment", "started", "status", "test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms"]
+_FIGURES = RUN_COLUMNS[4:]
+
+
+def load_entries(settings: Settings) -> Sequence[Entry]:
+    """The ledger's rows."""
+    return open_ledger(settings.ledger.get_secret_value()).entries()
+
+
+def load_runs(settings: Settings) -> list[RunRow]:
+    """MLflow's runs."""
+    return read_runs(mlflow_address(settings))
+
+
+def load_curves(settings: Settings, runs: Iterable[RunRow], metric: str) -> pd.DataFrame:
+    """A metric by epoch for each run: columns run, epoch, value."""
+    uri = mlflow_address(settings)
+    points = [(f"{run.name} {run.run_id[:6]}", step, value) for run in runs for step, value in read_curve(uri, run.run_id, metric)]
+    return pd.DataFrame(points, columns=["run", "epoch", "value"])
+
+
+def run_table(runs: Iterable[RunRow]) -> pd.DataFrame:
+    """One row a run; a figure that a run does not have is empty."""
+    rows = [
+        {"name": run.name, "experiment": run.experiment, "started": run.started, "status": run.status}
+        | {figure: run.metrics.get(figure) for figure in _FIGURES}
+        | {"link": run.url}
+        for run in runs
+    ]
+    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "link"])
+
+
+def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
+    """(model, stage) → the promotion that was ratified last. A version that moved on has left its earlier stage."""
+    held: dict[tuple[str, str], Promoted] = {}
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Promoted):
+            for key in [key for key, other in held.items() if key[0] == event.model and _same(other, event)]:
+                del held[key]
+            held[event.model, event.stage.value] = event
+    return held
+
+
+def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row a version: its stage, its score with its interval, its export, its last outcome."""
+    held = {(event.model, event.version, event.created_ms): stage for (_, stage), event in stages(entries).items()}
+    rows: dict[tuple[str, int, int], dict[str, object]] = {}
+    for entry in entries:
+        event = entry.event
+        key = (event.model, event.version, event.created_ms)
+        row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
+        row |= _facts(event)
+    columns = ["version", "stage", "trainer", "test top-1", "95 % interval", "p95 ms", "MB", "endpoint", "last"]
+    return pd.DataFrame(list(rows.values()), columns=columns).sort_values("version", ascending=False, ignore_index=True)
+
+
+def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row a finding of every attempted promotion, newest attempt first."""
+    rows = [
+        {
+            "when": entry.at,
+            "version": entry.event.label,
+            "stage": entry.event.stage.value,
+            "outcome": "promoted" if isinstance(entry.event, Promoted) else "refused",
+            "gate": finding.gate,
+            "passed": finding.passed,
+            "finding": finding.text,
+        }
+        for entry in entries
+        if isinstance(entry.event, (Promoted, Refused))
+        for finding in entry.event.findings
+    ]
+    columns = ["when", "version", "stage", "outcome", "gate", "passed", "finding"]
+    return pd.DataFrame(rows, columns=columns).sort_values("when", ascending=False, kind="stable", ignore_index=True)
+
+
+def cost_table(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row a training run that ended in a version."""
+    rows = [
+        {
+            "when": entry.at,
+            "version": entry.event.label,
+            "model": entry.event.model,
+            "trainer": entry.event.trainer,
+            "seconds": entry.event.seconds,
+            "hardware": entry.event.hardware,
+            "usd": float(entry.event.usd),
+            "price as of": entry.event.price_as_of,
+        }
+        for entry in entries
+        if isinstance(entry.event, Trained)
+    ]
+    columns = ["when", "version", "model", "trainer", "seconds", "hardware", "usd", "price as of"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def serving_quotes(entries: Iterable[Entry]) -> dict[str, Decimal]:
+    """Endpoint → US dollars a month, as quoted when it was deployed last."""
+    quotes: dict[str, Decimal] = {}
+    for entry in entries:
+        if isinstance(entry.event, Deployed):
+            quotes[f"{entry.event.model} {entry.event.stage} on {entry.event.target}"] = entry.event.usd_per_month
+    return quotes
+
+
+def trained_usd(entries: Iterable[Entry]) -> Decimal:
+    """US dollars that training cost, exactly."""
+    return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
+
+
+def _same(one: Promoted, other: Promoted) -> bool:
+    return (one.version, one.created_ms) == (other.version, other.created_ms)
+
+
+def _facts(event: AnyEvent) -> dict[str, object]:
+    """What one event adds to its version's row."""
+    facts: dict[str, object] = {"last": str(event)}
+    if isinstance(event, Trained):
+        facts["trainer"] = event.trainer
+    elif isinstance(event, Evaluated):
+        low, high = event.evaluation.interval
+        facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
+    elif isinstance(event, Exported):
+        facts |= {"p95 ms": event.latency.p95_ms, "MB": event.megabytes}
+    elif isinstance(event, Deployed):
+        facts["endpoint"] = event.url
+    elif isinstance(event, HookFailed):
+        facts["last"] = f"pending: {event}"
+    return facts
