@@ -31,7 +31,7 @@ system:         ## Chromium and PostgreSQL for the tests, where apt may install 
 
 lint: setup     ## ruff, pyright, import-linter, deptry, vulture
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
-	@$(PY) -m importlinter.cli
+	@$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 	@$(PY) -m pyright
 	@$(PY) -m deptry .
 	@$(PY) -m vulture

@@ -14,7 +14,17 @@ from registry.mlflow.runs import RunRow, read_curve, read_runs
 from registry.protocols import Entry
 from registry.settings import Settings
 
-RUN_COLUMNS = ["name", "experiment", "started", "status", "test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms"]
+RUN_COLUMNS = [
+    "name",
+    "experiment",
+    "started",
+    "status",
+    "test_top1",
+    "val_top1",
+    "cost_usd",
+    "train_seconds",
+    "latency_p95_ms",
+]
 _FIGURES = RUN_COLUMNS[4:]
 
 
@@ -31,7 +41,9 @@ def load_runs(settings: Settings) -> list[RunRow]:
 def load_curves(settings: Settings, runs: Iterable[RunRow], metric: str) -> pd.DataFrame:
     """A metric by epoch for each run: columns run, epoch, value."""
     uri = mlflow_address(settings)
-    points = [(f"{run.name} {run.run_id[:6]}", step, value) for run in runs for step, value in read_curve(uri, run.run_id, metric)]
+    points = [
+        (f"{run.name} {run.run_id[:6]}", step, value) for run in runs for step, value in read_curve(uri, run.run_id, metric)
+    ]
     return pd.DataFrame(points, columns=["run", "epoch", "value"])
 
 

@@ -1,7 +1,7 @@
 """Frames → a data set: a folder with a manifest, split by clip.
 
-    <folder>/<split>/<class>/<frame>.jpg      what Ultralytics and torchvision read as they stand
-    <folder>/manifest.json                    every frame's digest, clip, class and split; written last
+<folder>/<split>/<class>/<frame>.jpg      what Ultralytics and torchvision read as they stand
+<folder>/manifest.json                    every frame's digest, clip, class and split; written last
 """
 
 from __future__ import annotations
@@ -118,9 +118,7 @@ def build_dataset(data: Data, folder: Path, progress: Progress) -> DataSet:
     splits = deal([(picture.clip, picture.label) for picture in pictures], data.split)
     with building(folder) as work:
         rows = [_write(work, picture, splits[picture.clip]) for picture in pictures]
-        manifest = Manifest(
-            labels=sorted(groups), source="images" if data.images else "clips", split=data.split, frames=rows
-        )
+        manifest = Manifest(labels=sorted(groups), source="images" if data.images else "clips", split=data.split, frames=rows)
         _check_splits(manifest, data.images or data.clips)
         write_json(work / MANIFEST, manifest.model_dump(mode="json"))
     return DataSet(folder, manifest)
@@ -179,7 +177,9 @@ def _from_images(groups: Mapping[str, Sequence[Path]], group: str | None, progre
             if pattern:
                 found = pattern.search(file.name)
                 if not found:
-                    raise InputError(file, f"its name does not match the group pattern '{group}'", "mend the pattern or the name")
+                    raise InputError(
+                        file, f"its name does not match the group pattern '{group}'", "mend the pattern or the name"
+                    )
                 clip = found.group(1)
             pictures.append(_Picture(f"{file.stem}-{own[:8]}{file.suffix.lower()}", data, clip, own, label))
             progress("images", len(pictures), total)
@@ -193,7 +193,9 @@ def _group_pattern(group: str | None) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(group)
     except re.error as error:
-        raise InputError(f"group pattern '{group}'", f"is no regular expression ({error})", r"for example '^(s\d+)_'") from error
+        raise InputError(
+            f"group pattern '{group}'", f"is no regular expression ({error})", r"for example '^(s\d+)_'"
+        ) from error
     if pattern.groups < 1:
         raise InputError(f"group pattern '{group}'", "has no group in parentheses", r"for example '^(s\d+)_'")
     return pattern

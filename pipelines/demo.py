@@ -96,9 +96,7 @@ class Summary(Record):
     seconds: float
 
 
-def run_demo(
-    workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]
-) -> Summary:
+def run_demo(workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]) -> Summary:
     """Go the whole way. It stops between steps when told to."""
     return _Demo(workshop, wishes, progress, say, stopping).run()
 
@@ -106,9 +104,7 @@ def run_demo(
 class _Demo:
     """The steps, with what they share."""
 
-    def __init__(
-        self, workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]) -> None:
         self.workshop, self.wishes, self.progress = workshop, wishes, progress
         self._say, self._stopping = say, stopping
         self.job = wishes.job(wishes.clips or workshop.settings.home / "demo-clips")
@@ -248,7 +244,14 @@ def demo_lines(summary: Summary, addresses: dict[str, str]) -> None:
     from pipelines.cli.output import table
 
     rows = [
-        (t.ref, t.trainer, f"{t.seconds:.0f} s", f"${t.usd}", f"{t.top1:.3f} ({t.interval[0]:.3f} to {t.interval[1]:.3f})", t.outcome)
+        (
+            t.ref,
+            t.trainer,
+            f"{t.seconds:.0f} s",
+            f"${t.usd}",
+            f"{t.top1:.3f} ({t.interval[0]:.3f} to {t.interval[1]:.3f})",
+            t.outcome,
+        )
         for t in summary.tries
     ]
     table(f"demo: {summary.data}", ["version", "trainer", "training", "cost", "test top-1 (95 % by clip)", "outcome"], rows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ class Film:
 
 def film_digits(folder: Path, film: Film, progress: Callable[[str, int, int], None]) -> Path:
     """Write `<folder>/<digit>/<scan>.mp4`; the same film gives the same clips."""
-    digits = load_digits()
+    digits = cast("Any", load_digits())  # a Bunch; its stub says it may be a tuple
     total, seen = film.clips * len(digits.target_names), 0
     with building(folder) as work:
         for label in digits.target_names:

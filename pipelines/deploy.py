@@ -9,7 +9,7 @@ import httpx
 
 from pipelines.export import open_exported, smoke_folder, standing
 from registry.errors import IntegrityError, NotFoundError, RefusedError
-from registry.events import Deployed
+from registry.events import Deployed, about
 from registry.files import read_json
 from registry.money.billing import dollars, monthly
 from registry.money.prices import local_price
@@ -49,10 +49,7 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     live = target.deploy(name, bundle, lambda url: smoke_test(url, bundle.folder, config.smoke_images))
     _retire_elsewhere(workshop, version, stage)
     event = Deployed(
-        model=version.model,
-        version=version.version,
-        created_ms=version.created_ms,
-        digest=digest,
+        **about(version, digest),
         stage=stage,
         target="local",
         url=live.url,

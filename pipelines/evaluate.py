@@ -10,7 +10,7 @@ from pipelines.plots import confusion_figure
 from pipelines.score import Held
 from pipelines.score import evaluate as score
 from registry.errors import InputError
-from registry.events import Evaluated
+from registry.events import Evaluated, about
 from registry.files import digest_of, manifest_of
 from registry.mlflow.tracker import Tracker
 from registry.promotion import Yard, resolve
@@ -28,9 +28,7 @@ def evaluate(yard: Yard, tracker: Tracker, ref: Ref, data: DataSet, split: str, 
         digest = digest_of(manifest_of(folder))
         info = read_info(folder, version.ref)
         evaluation = _score(Reference(folder, info, tf_python), data, split)
-    event = Evaluated(
-        model=version.model, version=version.version, created_ms=version.created_ms, digest=digest, evaluation=evaluation
-    )
+    event = Evaluated(**about(version, digest), evaluation=evaluation)
     yard.ledger.append(event)
     _show(tracker, version.run_id, data, evaluation)
     return event

@@ -13,7 +13,7 @@ from pipelines.evaluate import check_labels
 from pipelines.samples import held_out
 from pipelines.wiring import dataset_folder, tfjs_variants
 from registry.errors import ModelyardError
-from registry.events import Exported
+from registry.events import Exported, about
 from registry.evidence import gather
 from registry.files import building, digest_of, manifest_of, write_json
 from registry.promotion import Yard, resolve
@@ -105,10 +105,7 @@ def _keep_smoke(bundle: Path, data: DataSet, reference: Reference) -> None:
 
 def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
     return Exported(
-        model=version.model,
-        version=version.version,
-        created_ms=version.created_ms,
-        digest=digest,
+        **about(version, digest),
         bundle=built.bundle.index.digest,
         path=str(built.bundle.folder.absolute()),
         megabytes=built.bundle.megabytes,

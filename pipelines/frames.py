@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from registry.errors import InputError
-
 
 _WHOLE = 0.95
 """A clip counts as whole when this share of the frames that its header declares can be decoded.
@@ -23,7 +23,6 @@ Headers of whole clips are off by a frame or two; a clip cut short is off by far
 _THUMB = (16, 16)
 _JPEG_QUALITY = 95
 
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Frame:
     """One kept frame: its place in the clip and its picture, BGR uint8 `[height, width, 3]`."""
 
     index: int
-    image: Image
+    image: MatLike
 
     def jpeg(self) -> bytes:
         """The frame as JPEG bytes."""
@@ -50,7 +49,7 @@ class Frame:
 
 
 @contextmanager
-def _opened(clip: Path) -> Iterator[cv2.VideoCapture]:
+def _opened(clip: Path) -> Generator[cv2.VideoCapture]:
     """A clip, open; closed after. A damaged one is our sentence, not pages of the decoder's."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -93,7 +92,7 @@ def extract(clip: Path, sampling: Sampling) -> list[Frame]:
     return kept
 
 
-def _thumbnail(image: Image) -> NDArray[np.float32]:
+def _thumbnail(image: MatLike) -> NDArray[np.float32]:
     """A small grey picture to measure change by."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return cv2.resize(grey, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -22,22 +22,26 @@ from validation.gates.config import GateConfig
 class Split(Record):
     """How frames are dealt to train, val and test. Never by frame: neighbours of one clip look alike."""
 
-    by: Literal["clip"] = Field("clip", description="frames of one clip stay together; so do images of one group")
-    val: float = Field(0.2, ge=0, lt=0.5)
-    test: float = Field(0.2, gt=0, lt=0.5)
+    by: Literal["clip"] = Field(default="clip", description="frames of one clip stay together; so do images of one group")
+    val: float = Field(default=0.2, ge=0, lt=0.5)
+    test: float = Field(default=0.2, gt=0, lt=0.5)
     seed: int = 0
 
 
 class Data(Record):
     """Where the pictures come from."""
 
-    clips: Path = Field(Path("clips"), description="a folder of <class>/*.mp4")
-    images: Path | None = Field(None, description="instead of clips: a folder of <class>/*.jpg")
-    group: str | None = Field(None, description="for images: a regular expression whose first group names what belongs together")
-    fps: float = Field(5, gt=0, le=120, description="frames kept from each second of a clip")
-    min_change: float = Field(1.5, ge=0, le=255, description="grey levels by which a frame must differ from the one kept before")
+    clips: Path = Field(default=Path("clips"), description="a folder of <class>/*.mp4")
+    images: Path | None = Field(default=None, description="instead of clips: a folder of <class>/*.jpg")
+    group: str | None = Field(
+        default=None, description="for images: a regular expression whose first group names what belongs together"
+    )
+    fps: float = Field(default=5, gt=0, le=120, description="frames kept from each second of a clip")
+    min_change: float = Field(
+        default=1.5, ge=0, le=255, description="grey levels by which a frame must differ from the one kept before"
+    )
     split: Split = Split()
-    checks: Literal["strict", "warn"] = Field("strict", description="whether a failed data check stops the job")
+    checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
 
 
 class Launch(Record):
@@ -63,15 +67,17 @@ class LocalDeploy(Record):
     """An HTTP process on this machine."""
 
     kind: Literal["local"] = "local"
-    port: int = Field(0, ge=0, le=65535, description="0: any free one")
-    smoke_images: int = Field(8, ge=1, le=200, description="held-out frames that a new endpoint must answer as measured")
+    port: int = Field(default=0, ge=0, le=65535, description="0: any free one")
+    smoke_images: int = Field(
+        default=8, ge=1, le=200, description="held-out frames that a new endpoint must answer as measured"
+    )
 
 
 class StageGates(Record):
     """The gates of each stage."""
 
-    staging: list[GateConfig] = []
-    production: list[GateConfig] = []
+    staging: tuple[GateConfig, ...] = ()
+    production: tuple[GateConfig, ...] = ()
 
 
 class StageDeploys(Record):
@@ -84,13 +90,13 @@ class StageDeploys(Record):
 class Job(Record):
     """The whole job: from clips to endpoints."""
 
-    model: str = Field("hand", description="the registered model's name")
+    model: str = Field(default="hand", description="the registered model's name")
     task: Literal["classify"] = "classify"
     data: Data = Data()
     train: list[TrainerConfig] = Field(min_length=1)
     launch: Launch = Launch()
     gates: StageGates = StageGates()
-    export: list[Annotated[OnnxExport | TfjsExport, Field(discriminator="kind")]] = [OnnxExport()]
+    export: tuple[Annotated[OnnxExport | TfjsExport, Field(discriminator="kind")], ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
 
     @field_validator("model")

@@ -29,7 +29,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], 
     axes = figure.subplots()
     axes.imshow(confusion, cmap="Blues")
     axes.set(title=title, xlabel="guessed", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels, rotation=45 if max(map(len, labels)) > 2 else 0)
+    axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) == 1 else 45)
     axes.set_yticks(range(len(labels)), labels)
     darkest = max((max(row) for row in confusion), default=0)
     for down, row in enumerate(confusion):

@@ -96,6 +96,5 @@ def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -
         raise NotFoundError(version.ref, "has no bundle", f"run `modelyard export {version.ref}`")
     predictor = Predictor(open_exported(exports[-1]))
     return [
-        Answer(image=name, served_by=f"{version.ref} here", **predictor.predict([data])[0].model_dump())
-        for name, data in files
+        Answer(image=name, served_by=f"{version.ref} here", **predictor.predict([data])[0].model_dump()) for name, data in files
     ]

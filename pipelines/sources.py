@@ -15,7 +15,7 @@ def files_by_class(folder: Path, endings: frozenset[str], what: str) -> dict[str
 
     Files with another ending are an error too: silently leaving out a clip would be worse than asking.
     """
-    layout = f"{folder.name or 'DIR'}/<class>/*{sorted(endings)[0]}"
+    layout = f"{folder.name or 'DIR'}/<class>/*{min(endings)}"
     if not folder.is_dir():
         raise NotFoundError(folder, f"there is no such folder of {what}", f"make {layout}, or name another folder")
     found: dict[str, list[Path]] = {}

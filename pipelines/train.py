@@ -12,7 +12,7 @@ from pipelines.dataset import DataSet
 from pipelines.plots import curves_figure
 from pipelines.trainers.contract import Fitted, OnEpoch, Trainer
 from registry.errors import ModelyardError
-from registry.events import Trained
+from registry.events import Trained, about
 from registry.mlflow.tracker import RunLog, Tracker
 from registry.money.billing import cost, dollars
 from registry.money.prices import Price
@@ -55,10 +55,7 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
         number = run.model(fitted.folder, kind, training.model)
     version = resolve(yard.store, Ref(training.model, number))
     event = Trained(
-        model=version.model,
-        version=version.version,
-        created_ms=version.created_ms,
-        digest=digest_version(yard.store, version),
+        **about(version, digest_version(yard.store, version)),
         trainer=kind,
         run_id=run.run_id,
         dataset=data.manifest.digest,
@@ -71,9 +68,7 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
     return event
 
 
-def _fit(
-    training: Training, work: Path, run: RunLog, on_epoch: OnEpoch
-) -> tuple[Fitted, list[Mapping[str, float]]]:
+def _fit(training: Training, work: Path, run: RunLog, on_epoch: OnEpoch) -> tuple[Fitted, list[Mapping[str, float]]]:
     """Fit, logging each epoch as it ends."""
     history: list[Mapping[str, float]] = []
 

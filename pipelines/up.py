@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +77,7 @@ class Yardkeeper:
 
 
 @contextmanager
-def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Iterator[Yardkeeper]:
+def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Generator[Yardkeeper]:
     """Start everything, wait until each is healthy, and stop everything when the block ends, however it ends."""
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Ite
 
 
 @contextmanager
-def told_to_stop() -> Iterator[Callable[[], bool]]:
+def told_to_stop() -> Generator[Callable[[], bool]]:
     """Within the block, Ctrl-C and SIGTERM set what the given function returns instead of ending the process."""
     told: list[int] = []
     before = {number: signal.signal(number, lambda given, _: told.append(given)) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -113,7 +113,7 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
+def _only_one(home: Path) -> Generator[None]:
     """One `up` for one home: two would write to one database and fight over one ledger."""
     with (home / "up.lock").open("w") as file:
         try:
@@ -148,7 +148,16 @@ def _start_reconciler(home: Path) -> Service:
 
 def _start_dashboard(home: Path, port: int) -> Service:
     command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.headless", "true", "--server.address", _HOST]
-    command += ["--server.port", str(port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+    command += [
+        "--client.toolbarMode",
+        "viewer",
+        "--server.port",
+        str(port),
+        "--browser.gatherUsageStats",
+        "false",
+        "--server.fileWatcherType",
+        "none",
+    ]
     return _spawn("dashboard", command, home, url=f"http://{_HOST}:{port}", health="/_stcore/health")
 
 

@@ -105,7 +105,7 @@ class Workshop:
     def yard(self, job: Job, say: Say) -> Yard:
         """The whole yard, with the job's gates and hooks."""
         bare = self.bare_yard()
-        gates = {Stage.STAGING: tuple(job.gates.staging), Stage.PRODUCTION: tuple(job.gates.production)}
+        gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
         return Yard(bare.store, bare.ledger, bare.leases, gates, self._hooks(job, bare, say))
 
     def _hooks(self, job: Job, bare: Yard, say: Say) -> dict[Stage, tuple[Hook, ...]]:

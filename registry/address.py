@@ -19,6 +19,4 @@ def mlflow_address(settings: Settings) -> str:
     try:
         return str(read_json(settings.home / UP)["mlflow"])
     except FileNotFoundError as error:
-        raise UnavailableError(
-            f"MLflow server of {settings.home}", "is not running", "start it with `modelyard up`"
-        ) from error
+        raise UnavailableError(f"MLflow server of {settings.home}", "is not running", "start it with `modelyard up`") from error

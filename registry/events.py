@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from registry.records import Evaluation, Finding, Latency, ParityFigures, Record
+from registry.records import Evaluation, Finding, Latency, ModelVersion, ParityFigures, Record
 from registry.stages import Stage
 
 
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+def about(version: ModelVersion, digest: str) -> dict[str, Any]:
+    """The fields by which every event names a version's exact bytes."""
+    return {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
 
 
 class Event(Record):

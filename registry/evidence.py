@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from registry.events import Evaluated, Exported, Trained
+from registry.events import Evaluated, Exported, Trained, about
 from registry.protocols import Entry
 from registry.records import Evidence, ModelVersion
 
@@ -23,5 +23,4 @@ def gather(entries: Iterable[Entry], version: ModelVersion, digest: str) -> Evid
             facts["bundle_mb"] = event.megabytes
         elif isinstance(event, Trained):
             facts["train_usd"] = event.usd
-    base = {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
-    return Evidence.model_validate(base | facts)
+    return Evidence.model_validate(about(version, digest) | facts)

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def digest_of(manifest: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def storing(subject: object) -> Iterator[None]:
+def storing(subject: object) -> Generator[None]:
     """Map a disk that is full or read-only to one clear line."""
     try:
         yield
@@ -58,7 +58,7 @@ def storing(subject: object) -> Iterator[None]:
 
 
 @contextmanager
-def building(folder: Path) -> Iterator[Path]:
+def building(folder: Path) -> Generator[Path]:
     """Yield a temporary sibling of `folder` that becomes it, whole, when the block ends well.
 
     An older `folder` is replaced. When the block fails, nothing of it stays and the old one is untouched.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class FileLeases:
     folder: Path
 
     @contextmanager
-    def hold(self, model: str) -> Iterator[None]:
+    def hold(self, model: str) -> Generator[None]:
         """Wait for the model's lock and hold it within the block."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{sha256_bytes(model.encode())[:16]}.lock").open("w") as file:

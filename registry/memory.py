@@ -18,8 +18,8 @@ from registry.records import ModelVersion
 class MemoryStore:
     """A model registry in a dict. `register` stands in for logging a model."""
 
-    _models: dict[str, list[ModelVersion]] = field(default_factory=dict)
-    _aliases: dict[str, dict[str, int]] = field(default_factory=dict)
+    _models: dict[str, list[ModelVersion]] = field(default_factory=dict[str, list[ModelVersion]])
+    _aliases: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     _clock: count[int] = field(default_factory=lambda: count(1))
 
     def register(self, model: str, folder: Path, run_id: str = "") -> ModelVersion:
@@ -88,7 +88,7 @@ class MemoryEntry:
 class MemoryLedger:
     """A ledger in a list."""
 
-    _rows: list[MemoryEntry] = field(default_factory=list)
+    _rows: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
 
     def append(self, event: AnyEvent) -> MemoryEntry:
         """Add an event at the end."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.errors import ModelyardError, NotFoundError, RefusedError
-from registry.events import Archived, HookDone, HookFailed, Promoted, Refused
+from registry.events import Archived, HookDone, HookFailed, Promoted, Refused, about
 from registry.evidence import gather
 from registry.files import digest_of, manifest_of
 from registry.protocols import Entry, Gate, Hook, Leases, Ledger, Store
@@ -34,8 +34,8 @@ class Yard:
     store: Store
     ledger: Ledger
     leases: Leases
-    gates: Mapping[Stage, Sequence[Gate]] = field(default_factory=dict)
-    hooks: Mapping[Stage, Sequence[Hook]] = field(default_factory=dict)
+    gates: Mapping[Stage, Sequence[Gate]] = field(default_factory=dict[Stage, Sequence[Gate]])
+    hooks: Mapping[Stage, Sequence[Hook]] = field(default_factory=dict[Stage, Sequence[Hook]])
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,15 @@ def _ratify(yard: Yard, version: ModelVersion, digest: str, stage: Stage, actor:
     """Judge the evidence; append the verdict, whichever it is."""
     evidence = gather(yard.ledger.entries(version.model), version, digest)
     findings = judge(yard.gates.get(stage, ()), evidence)
-    about = {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
     failed = [finding.text for finding in findings if not finding.passed]
     if failed:
-        yard.ledger.append(Refused(**about, stage=stage, actor=actor, findings=findings))
+        yard.ledger.append(Refused(**about(version, digest), stage=stage, actor=actor, findings=findings))
         raise RefusedError(
             version.ref, f"refused for {stage}: {'; '.join(failed)}", "mend what failed, evaluate or export again, retry"
         )
     previous = yard.store.aliases(version.model).get(stage.value)
     other = previous if previous != version.version else None
-    promotion = Promoted(**about, stage=stage, previous=other, actor=actor, findings=findings)
+    promotion = Promoted(**about(version, digest), stage=stage, previous=other, actor=actor, findings=findings)
     yard.ledger.append(promotion)
     return promotion
 
@@ -137,29 +136,28 @@ def _move_alias(yard: Yard, version: ModelVersion, promotion: Promoted) -> None:
 
 def _archive(yard: Yard, version: ModelVersion, digest: str, actor: str) -> Outcome:
     """Take a version's aliases away."""
-    about = {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
     for alias, number in yard.store.aliases(version.model).items():
         if alias in ALIASES and number == version.version:
             yard.store.delete_alias(version.model, alias)
     yard.store.annotate(version, {STAGE_TAG: Stage.ARCHIVED.value})
-    yard.ledger.append(Archived(**about, actor=actor))
-    marker = Promoted(**about, stage=Stage.ARCHIVED, previous=None, actor=actor, findings=[])
+    yard.ledger.append(Archived(**about(version, digest), actor=actor))
+    marker = Promoted(**about(version, digest), stage=Stage.ARCHIVED, previous=None, actor=actor, findings=[])
     return Outcome(marker, run_hooks(yard, marker))
 
 
 def run_hooks(yard: Yard, promotion: Promoted) -> list[HookFailed]:
     """Run the stage's hooks in order, stopping at the first that fails; return the failure, if any."""
-    about = promotion.model_dump(include={"model", "version", "created_ms", "digest", "stage"})
+    same = promotion.model_dump(include={"model", "version", "created_ms", "digest", "stage"})
     for hook in yard.hooks.get(promotion.stage, ()):
         try:
             hook.run(promotion)
         except ModelyardError as error:
             attempt = 1 + failures(yard.ledger.entries(promotion.model), promotion, hook.name)
-            failed = HookFailed(**about, hook=hook.name, attempt=attempt, reason=str(error))
+            failed = HookFailed(**same, hook=hook.name, attempt=attempt, reason=str(error))
             yard.ledger.append(failed)
             return [failed]
         if not done(yard.ledger.entries(promotion.model), promotion, hook.name):
-            yard.ledger.append(HookDone(**about, hook=hook.name))
+            yard.ledger.append(HookDone(**same, hook=hook.name))
     return []
 
 
@@ -173,8 +171,7 @@ def done(entries: Sequence[Entry], promotion: Promoted, hook: str) -> bool:
     """Whether a hook has succeeded since the promotion."""
     key = (promotion.version, promotion.created_ms, promotion.stage, hook)
     return any(
-        isinstance(row.event, HookDone)
-        and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
+        isinstance(row.event, HookDone) and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
         for row in _since(entries, promotion)
     )
 
@@ -183,7 +180,6 @@ def failures(entries: Sequence[Entry], promotion: Promoted, hook: str) -> int:
     """How often a hook has failed since the promotion."""
     key = (promotion.version, promotion.created_ms, promotion.stage, hook)
     return sum(
-        isinstance(row.event, HookFailed)
-        and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
+        isinstance(row.event, HookFailed) and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
         for row in _since(entries, promotion)
     )

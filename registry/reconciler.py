@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from registry.errors import ModelyardError
-from registry.events import Blocked, HookFailed, Promoted, now
+from registry.events import Blocked, HookFailed, Promoted, about, now
 from registry.promotion import Yard, digest_version, done, run_hooks
 from registry.protocols import Checkable, Entry
 from registry.records import ModelVersion
@@ -74,8 +74,7 @@ def _settle(yard: Yard, model: str, stage: Stage, number: int) -> list[str]:
 
 def _block(yard: Yard, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
     """Record, once per reason, that an alias is not served."""
-    about = {"model": version.model, "version": version.version, "created_ms": version.created_ms}
-    fresh = Blocked(**about, digest="", stage=stage, reason=reason)
+    fresh = Blocked(**about(version, ""), stage=stage, reason=reason)
     if any(entry.event == fresh for entry in yard.ledger.entries(version.model)):
         return []
     yard.ledger.append(fresh)

@@ -30,7 +30,7 @@ class ModelVersion:
     created_ms: int
     source: str = ""
     run_id: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def ref(self) -> Ref:

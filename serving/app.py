@@ -1,9 +1,9 @@
 """The HTTP app around one predictor, and the process that serves it.
 
-    python -m serving.app --bundle DIR [--host 127.0.0.1] [--port 0]
+python -m serving.app --bundle DIR [--host 127.0.0.1] [--port 0]
 
-    GET  /health    200 and what is served, once it can answer
-    POST /predict   an image file as the body → label, probability, probabilities
+GET  /health    200 and what is served, once it can answer
+POST /predict   an image file as the body → label, probability, probabilities
 """
 
 from __future__ import annotations

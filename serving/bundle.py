@@ -1,11 +1,11 @@
 """A bundle: everything that serving a version needs, in a folder whose `bundle.json` names every byte.
 
-    model.onnx        the network: `images` in, `probabilities` out
-    tfjs/<variant>/   TensorFlow.js graph models
-    preprocess.json   how image bytes become the input
-    labels.json       class names in the order of the outputs
-    card.md           what a person should know before using it
-    bundle.json       digest of each file; written last, so that its being there means complete
+model.onnx        the network: `images` in, `probabilities` out
+tfjs/<variant>/   TensorFlow.js graph models
+preprocess.json   how image bytes become the input
+labels.json       class names in the order of the outputs
+card.md           what a person should know before using it
+bundle.json       digest of each file; written last, so that its being there means complete
 """
 
 from __future__ import annotations

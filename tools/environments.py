@@ -84,9 +84,7 @@ def pip_configuration() -> dict[str, str]:
     uv does not read pip's configuration, so a machine that serves packages from disk would
     otherwise download what pip finds next door.
     """
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     told: dict[str, str] = {}
     for line in listed.splitlines():
         key, _, value = line.partition("=")
@@ -140,7 +138,7 @@ def torch_world() -> None:
     run([uv(), "venv", "-q", "--clear", "--python", base / "bin/python", thin])
     packages = next((thin / "lib").glob("python*/site-packages"))
     world = next((base / "lib").glob("python*/site-packages"))
-    (packages / "_modelyard_world.pth").write_text(f"import site; site.addsitedir({str(world)!r})\n")
+    (packages / "_modelyard_world.pth").write_text(f"{world}\n")
     install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--offline"]
     run([uv(), *install, "--python", thin / "bin/python", "-e", ROOT])
     marker.write_text(stamp)

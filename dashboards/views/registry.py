@@ -22,7 +22,9 @@ for model, event in production.items():
     row = table[table["version"] == event.label].iloc[0]
     name, score, latency, place = st.columns([2, 2, 1, 3])
     name.metric(model, f"version {event.version}", f"promoted by {event.actor}", delta_color="off", delta_arrow="off")
-    score.metric("right on held-out images", f"{row['test top-1']:.1%}", row["95 % interval"], delta_color="off", delta_arrow="off")
+    score.metric(
+        "right on held-out images", f"{row['test top-1']:.1%}", row["95 % interval"], delta_color="off", delta_arrow="off"
+    )
     latency.metric("p95", f"{row['p95 ms']:.1f} ms")
     place.metric("endpoint", "deployed" if isinstance(row["endpoint"], str) else "none")
     if isinstance(row["endpoint"], str):

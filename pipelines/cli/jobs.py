@@ -21,7 +21,9 @@ def init(
     from pipelines.template import write_job_file
 
     write_job_file(path, force=force)
-    answer({"job": str(path)}, as_json=as_json, text=f"wrote {path}; put clips into clips/<class>/*.mp4, then `modelyard frames`")
+    answer(
+        {"job": str(path)}, as_json=as_json, text=f"wrote {path}; put clips into clips/<class>/*.mp4, then `modelyard frames`"
+    )
 
 
 def schema(*, as_json: AsJson = False) -> None:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("modelyard: interrupted; what was finished stays, nothing is half written", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 the last stop: what is not ours is raised again
         sys.exit(_foreign(error, as_json="--json" in given))
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +57,7 @@ def quiet(_: str) -> None:
 
 
 @contextmanager
-def bar() -> Iterator[Callable[[str, int, int], None]]:
+def bar() -> Generator[Callable[[str, int, int], None]]:
     """A progress bar on a terminal, a line per quarter elsewhere: called with what, done, total."""
     if not sys.stderr.isatty():
         yield _quarters()

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
 
 
-def promote(
-    ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False
-) -> None:
+def promote(ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False) -> None:
     """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
     from registry.promotion import promote as promote_version
     from registry.refs import parse_ref

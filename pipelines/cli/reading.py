@@ -24,7 +24,11 @@ def predict(
     answers = predict_images(workshop(home), ref_or_url, images)
     answer([one.model_dump() for one in answers], as_json=as_json)
     if not as_json:
-        table(f"answers of {ref_or_url}", ["image", "label", "probability"], [(a.image, a.label, f"{a.probability:.3f}") for a in answers])
+        table(
+            f"answers of {ref_or_url}",
+            ["image", "label", "probability"],
+            [(a.image, a.label, f"{a.probability:.3f}") for a in answers],
+        )
 
 
 def status(*, home: Home = None, as_json: AsJson = False) -> None:

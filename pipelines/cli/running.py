@@ -44,7 +44,9 @@ def demo(
     home: Home = None,
     mlflow_port: MlflowPort = 0,
     dashboard_port: DashboardPort = 0,
-    stay: Annotated[bool | None, typer.Option("--stay/--exit", help="Keep serving at the end.  [default: on a terminal]")] = None,
+    stay: Annotated[
+        bool | None, typer.Option("--stay/--exit", help="Keep serving at the end.  [default: on a terminal]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""

@@ -10,9 +10,9 @@ from registry.records import Record
 
 
 class _Trainer(Record):
-    epochs: int = Field(12, ge=1, le=1000)
-    imgsz: int = Field(64, ge=32, le=1024, multiple_of=32, description="the square input's side, in pixels")
-    batch: int = Field(32, ge=2, le=1024)
+    epochs: int = Field(default=12, ge=1, le=1000)
+    imgsz: int = Field(default=64, ge=32, le=1024, multiple_of=32, description="the square input's side, in pixels")
+    batch: int = Field(default=32, ge=2, le=1024)
     seed: int = 0
 
 
@@ -24,9 +24,11 @@ class YoloTrainer(_Trainer):
     """
 
     kind: Literal["yolo"] = "yolo"
-    arch: str = Field("yolov8n-cls", pattern=r"^yolo[a-z0-9]+-cls$")
-    lr0: float = Field(0.002, gt=0)
-    fliplr: float = Field(0.0, ge=0, le=1, description="how often an image is mirrored; never where left and right differ")
+    arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+-cls$")
+    lr0: float = Field(default=0.002, gt=0)
+    fliplr: float = Field(
+        default=0.0, ge=0, le=1, description="how often an image is mirrored; never where left and right differ"
+    )
 
 
 class TorchTrainer(_Trainer):
@@ -34,7 +36,7 @@ class TorchTrainer(_Trainer):
 
     kind: Literal["torch"] = "torch"
     arch: str = "small_cnn"
-    lr0: float = Field(0.004, gt=0)
+    lr0: float = Field(default=0.004, gt=0)
 
 
 class KerasTrainer(_Trainer):
@@ -42,7 +44,7 @@ class KerasTrainer(_Trainer):
 
     kind: Literal["keras"] = "keras"
     arch: Literal["small_cnn"] = "small_cnn"
-    lr0: float = Field(0.004, gt=0)
+    lr0: float = Field(default=0.004, gt=0)
 
 
 TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]

@@ -48,7 +48,7 @@ class Tell(keras.callbacks.Callback):
         print(json.dumps({"epoch": epoch + 1, "metrics": metrics}), file=ours, flush=True)
 
 
-def stream(split: str, training: bool) -> tf.data.Dataset:
+def stream(split: str, *, training: bool) -> tf.data.Dataset:
     """Batches of float32 images in 0..1 with their classes; augmented for training."""
     pixels, targets = (np.load(job[f"{split}_{name}"], allow_pickle=False) for name in ("pixels", "targets"))
     data = tf.data.Dataset.from_tensor_slices((pixels, targets))
@@ -80,7 +80,13 @@ train = stream("train", training=True)
 rate = keras.optimizers.schedules.CosineDecay(job["lr0"], max(1, job["epochs"] * len(train)))
 model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 has_val = len(np.load(job["val_targets"], allow_pickle=False)) > 0
-model.fit(train, epochs=job["epochs"], verbose=0, callbacks=[Tell()], validation_data=stream("val", training=False) if has_val else None)
+model.fit(
+    train,
+    epochs=job["epochs"],
+    verbose=0,
+    callbacks=[Tell()],
+    validation_data=stream("val", training=False) if has_val else None,
+)
 tensor = TensorSpec(np.dtype("float32"), (-1, size, size, 3))
 mlflow.tensorflow.save_model(
     model,

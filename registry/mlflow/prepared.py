@@ -18,6 +18,6 @@ def save_model(path: str, mlflow_model: Model, prepared: str, **_: object) -> No
     written = Model.load(prepared)
     mlflow_model.flavors = written.flavors
     mlflow_model.signature = written.signature
-    mlflow_model.saved_input_example_info = written.saved_input_example_info
+    mlflow_model.saved_input_example_info = written.saved_input_example_info or {}
     mlflow_model.model_size_bytes = sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
     mlflow_model.save(str(Path(path) / "MLmodel"))

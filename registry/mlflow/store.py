@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ class MlflowStore:
         names: list[str] = []
         token: str | None = None
         while True:
-            page = self._ask("models", lambda: self._client.search_registered_models(max_results=_PAGE, page_token=token))
+            page = self._ask("models", partial(self._client.search_registered_models, max_results=_PAGE, page_token=token))
             names += [model.name for model in page]
             token = page.token
             if not token:
@@ -61,9 +62,7 @@ class MlflowStore:
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
-        self._ask(
-            f"{model}/{version}", lambda: self._client.set_registered_model_alias(model, alias, str(version))
-        )
+        self._ask(f"{model}/{version}", lambda: self._client.set_registered_model_alias(model, alias, str(version)))
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Remove an alias, if it is there."""
@@ -78,17 +77,17 @@ class MlflowStore:
         except NoConnectionError as error:
             raise _unreachable(self.uri, error) from error
         except (MlflowException, OSError) as error:
-            raise IntegrityError(version.ref, f"its files cannot be read ({shorten(error, 120)})", "register it again") from error
+            raise IntegrityError(
+                version.ref, f"its files cannot be read ({shorten(error, 120)})", "register it again"
+            ) from error
         (folder / _DOWNLOAD_NOTE).unlink(missing_ok=True)
         return folder
 
     def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
         """Set tags on a version."""
+        number = str(version.version)
         for key, value in tags.items():
-            number = str(version.version)
-            self._ask(
-                str(version.ref), lambda k=key, v=value: self._client.set_model_version_tag(version.model, number, k, v)
-            )
+            self._ask(str(version.ref), partial(self._client.set_model_version_tag, version.model, number, key, value))
 
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -56,9 +57,9 @@ class RunLog:
         """Log a folder's files as artifacts below `place`."""
         self._client.log_artifacts(self.run_id, str(folder), place)
 
-    def json(self, value: object, name: str) -> None:
+    def json(self, value: dict[str, Any] | list[Any], name: str) -> None:
         """Log a value as a JSON artifact."""
-        self._client.log_dict(self.run_id, value, name)
+        self._client.log_text(self.run_id, json.dumps(value, indent=2), name)
 
     def dataset(self, name: str, digest: str, place: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
@@ -75,7 +76,7 @@ class RunLog:
             validate_serving_input=False,
             model_type="classifier",
         )
-        return int(info.registered_model_version)
+        return int(info.registered_model_version or 0)
 
 
 def _dataset(name: str, digest: str, place: str) -> MetaDataset:
@@ -95,12 +96,12 @@ class Tracker:
         mlflow.set_experiment(experiment)
 
     @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[RunLog]:
+    def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
         """A new run, finished when the block ends, failed when it raises."""
         with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
             yield RunLog(self._client, active.info.run_id)
 
     @contextmanager
-    def resume(self, run_id: str) -> Iterator[RunLog]:
+    def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
         yield RunLog(self._client, run_id)

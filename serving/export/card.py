@@ -49,9 +49,9 @@ def _results(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return ["Not evaluated."]
     low, high = evaluation.interval
+    where = f"{evaluation.images} images of {evaluation.clips} clips that training never saw"
     lines = [
-        f"Top-1 {evaluation.metrics['top1']:.3f} (95 % interval over clips {low:.3f} to {high:.3f}) on "
-        f"{evaluation.images} images of {evaluation.clips} clips that training never saw.",
+        f"Top-1 {evaluation.metrics['top1']:.3f} (95 % interval over clips {low:.3f} to {high:.3f}) on {where}.",
         "",
         "| class | precision | recall | images |",
         "|---|---|---|---|",

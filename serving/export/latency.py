@@ -1,6 +1,6 @@
 """Latency: milliseconds from image bytes to answer, in a fresh process.
 
-    python -m serving.export.latency JOB.json      what the fresh process runs
+python -m serving.export.latency JOB.json      what the fresh process runs
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ def export_program(program: Path, target: Path, provenance: Mapping[str, str]) -
                 output_names=[OUTPUT],
             )
         except Exception as error:  # the exporter raises its own and torch's errors alike
-            raise ModelyardError(program.name, f"cannot be exported to ONNX ({shorten(error, 160)})", "change the model") from error
+            raise ModelyardError(
+                program.name, f"cannot be exported to ONNX ({shorten(error, 160)})", "change the model"
+            ) from error
     tidy(target, provenance)
 
 

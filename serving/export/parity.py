@@ -74,7 +74,7 @@ def _largest(one: Probabilities, other: Probabilities) -> float:
 def _wrong_images(trained: Probabilities) -> NDArray[np.int_]:
     """For each image, the next one in a fixed shuffle of which the trained model says another class."""
     guesses = trained.argmax(axis=1)
-    if len(set(guesses.tolist())) < 2:
+    if len(set(guesses.tolist())) == 1:
         raise InputError("parity", "the trained model says the same of every image", "train it until it tells classes apart")
     order = np.random.default_rng(0).permutation(len(guesses))
     wrong = np.empty(len(guesses), int)

@@ -12,6 +12,7 @@ import great_expectations as gx
 import pandas as pd
 from great_expectations import expectations as gxe
 from great_expectations.core import ExpectationSuite
+from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from registry.records import Finding
 
@@ -64,19 +65,17 @@ def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataRepo
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="file", project_root_dir=docs)
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batches = context.data_sources.add_or_update_pandas(_NAME).add_dataframe_asset(_NAME)
     batch = batches.add_batch_definition_whole_dataframe(_NAME)
     suite = context.suites.add_or_update(frame_suite(labels))
-    definition = context.validation_definitions.add_or_update(
-        gx.ValidationDefinition(name=_NAME, data=batch, suite=suite)
-    )
+    definition = context.validation_definitions.add_or_update(gx.ValidationDefinition(name=_NAME, data=batch, suite=suite))
     checkpoint = gx.Checkpoint(
         name=_NAME, validation_definitions=[definition], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")]
     )
     outcome = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": table})
     results = [result for validation in outcome.run_results.values() for result in validation.results]
-    findings = [(_finding(result), str(result.expectation_config.severity)) for result in results]
+    findings = [_finding(result) for result in results]
     return DataReport(
         errors=[finding for finding, severity in findings if not finding.passed and _ERROR in severity.lower()],
         warnings=[finding for finding, severity in findings if not finding.passed and _ERROR not in severity.lower()],
@@ -85,8 +84,8 @@ def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataRepo
     )
 
 
-def _finding(result: Any) -> Finding:
-    """One expectation's result in our words."""
+def _finding(result: Any) -> tuple[Finding, str]:
+    """One expectation's result in our words, and how bad it is when it does not hold."""
     config, found = result.expectation_config, result.result
     column = config.kwargs["column"]
     limits = {key: value for key, value in config.kwargs.items() if key not in {"column", "batch_id"}}
@@ -96,7 +95,7 @@ def _finding(result: Any) -> Finding:
     if not result.success:
         examples = found.get("partial_unexpected_list") or found.get("observed_value")
         text += f": {unexpected if unexpected is not None else 'some'} do not, such as {str(examples)[:80]}"
-    return Finding(gate=f"data.{column}", passed=bool(result.success), text=text, figure=unexpected)
+    return Finding(gate=f"data.{column}", passed=bool(result.success), text=text, figure=unexpected), str(config.severity)
 
 
 def _site(docs: Path) -> Path:

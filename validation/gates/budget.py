@@ -15,7 +15,7 @@ class BudgetGate(Record):
     """What training this version cost, in US dollars."""
 
     kind: Literal["budget"] = "budget"
-    train_usd: float = Field(1.0, ge=0)
+    train_usd: float = Field(default=1.0, ge=0)
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""

@@ -14,7 +14,7 @@ class LatencyGate(Record):
     """p95, from image bytes to answer, of the bundle's ONNX model."""
 
     kind: Literal["latency"] = "latency"
-    p95_ms: float = Field(50, gt=0)
+    p95_ms: float = Field(default=50, gt=0)
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""

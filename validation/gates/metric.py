@@ -14,8 +14,8 @@ class MetricGate(Record):
     """A metric of the latest evaluation of exactly these bytes, overall or of the worst class."""
 
     kind: Literal["metric"] = "metric"
-    name: str = Field("top1", description="top1, top5, macro_f1 or worst_recall")
-    at_least: float = Field(0.9, ge=0, le=1)
+    name: str = Field(default="top1", description="top1, top5, macro_f1 or worst_recall")
+    at_least: float = Field(default=0.9, ge=0, le=1)
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding: the metric against its threshold."""

@@ -17,10 +17,10 @@ class ParityGate(Record):
     """Every variant in the bundle agrees with the trained model, and the wrong-image control does not."""
 
     kind: Literal["parity"] = "parity"
-    top1_agreement: float = Field(0.99, ge=0, le=1)
-    max_abs_diff: float = Field(1e-3, gt=0, description="for full precision, in probability")
-    control_at_most: float = Field(0.9, gt=0, lt=1, description="agreement that a wrong image may at most reach")
-    images: int = Field(50, ge=1, description="fewer measured images are no measurement")
+    top1_agreement: float = Field(default=0.99, ge=0, le=1)
+    max_abs_diff: float = Field(default=1e-3, gt=0, description="for full precision, in probability")
+    control_at_most: float = Field(default=0.9, gt=0, lt=1, description="agreement that a wrong image may at most reach")
+    images: int = Field(default=50, ge=1, description="fewer measured images are no measurement")
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """Four findings a variant."""

@@ -15,7 +15,7 @@ class SizeGate(Record):
     """Megabytes of the whole bundle."""
 
     kind: Literal["size"] = "size"
-    max_mb: float = Field(20, gt=0)
+    max_mb: float = Field(default=20, gt=0)
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
