@@ -52,7 +52,8 @@ class Wishes:
     def job(self, clips: Path) -> Job:
         """The demo's job: the template's gates, and the trainers that were asked for."""
         names = [name.strip() for name in self.trainers.split(",") if name.strip()]
-        model = (self.clips or self.images).name if (self.clips or self.images) else MODEL
+        source = self.clips or self.images
+        model = source.resolve().name if source else MODEL
         raw = {
             "model": model,
             "train": [{"kind": name, "epochs": self.epochs or _EPOCHS.get(name, 1), "imgsz": self.imgsz} for name in names],

@@ -24,7 +24,6 @@ _THUMB = (16, 16)
 _JPEG_QUALITY = 95
 
 
-
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Which frames to keep: `fps` of each second, and each `min_change` grey levels from the one kept before."""

@@ -49,9 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _foreign(error: Exception, *, as_json: bool) -> int:
     """Usage errors of the option parser in our form; a full disk in one line; anything else is a bug and raises."""
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-        words = shorten(error.format_message())
-        _tell(ModelyardError("command line", words, "see `modelyard --help`"), as_json=as_json)
+    if (words := getattr(error, "format_message", None)) is not None:
+        _tell(ModelyardError("command line", shorten(words()), "see `modelyard --help`"), as_json=as_json)
         return 2
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         subject = error.filename or "this machine"

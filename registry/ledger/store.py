@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import IntegrityError as DuplicateError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from registry.errors import IntegrityError, StorageError
 from registry.events import AnyEvent, now, parse_event
@@ -83,7 +83,7 @@ class SqlLedger:
 
 def open_ledger(url: str) -> SqlLedger:
     """The ledger at a SQLAlchemy URL; its table is made where it is missing."""
-    engine = create_engine(url)
+    engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
     if engine.dialect.name == "sqlite":
         if engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)

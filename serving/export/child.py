@@ -52,15 +52,15 @@ def _wait(command: Sequence[str | Path], name: str, log: int, on_line: Callable[
     except OSError as error:
         raise UnavailableError(name, f"'{words[0]}' cannot be started ({error.strerror})", "run `make setup`") from error
     watchdog = _kill_later(child)
-    try:
-        for line in child.stdout or ():
-            on_line(line.rstrip("\n"))
-        return child.wait()
-    finally:
-        watchdog.cancel()
-        if child.poll() is None:
-            _kill(child)
-        child.wait()
+    with child:
+        try:
+            for line in child.stdout or ():
+                on_line(line.rstrip("\n"))
+            return child.wait()
+        finally:
+            watchdog.cancel()
+            if child.poll() is None:
+                _kill(child)
 
 
 def _kill_later(child: subprocess.Popen[str]) -> Timer:

@@ -10,10 +10,11 @@ The processes outlive the command that started them; `modelyard up` ends them wi
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
-import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +113,7 @@ class LocalTarget:
         """Start the process and note it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "serving.app", "--bundle", str(bundle.folder.absolute()), "--port", str(port)]
-        with (self.folder / f"{name}.log").open("wb") as log:
-            child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        pid = _detach(command, self.folder / f"{name}.log")
         index = bundle.index
         live = Live(
             name=name,
@@ -121,7 +121,7 @@ class LocalTarget:
             version=index.version,
             bundle=index.digest,
             url=f"http://{_HOST}:{port}",
-            handle=str(child.pid),
+            handle=str(pid),
         )
         write_json(self._candidate(name), live.model_dump(mode="json"))
         return live
@@ -148,6 +148,17 @@ class LocalTarget:
         with contextlib.suppress(FileNotFoundError):
             _end(Live.model_validate(read_json(path)))
             path.unlink(missing_ok=True)
+
+
+def _detach(command: Sequence[str], log: Path) -> int:
+    """Start a process in a session of its own that outlives us, with its output in `log`; return its number."""
+    wanted = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), wanted, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
 
 
 def _any_port() -> int:

@@ -1,0 +1,152 @@
+"""What tests share: small real clips, a small real bundle, and servers that start once a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("MODELYARD_", "MLFLOW_")) and name != "MODELYARD_CACHE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Real clips and photographs, where this machine has them."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("../shared/data is not here: it belongs to the project's own machines")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of six short real MPEG-4 clips."""
+    from pipelines.demo_clips import Film, film_digits
+
+    folder = film_digits(tmp_path_factory.mktemp("film") / "clips", Film(clips=6, frames=6, size=96), lambda *_: None)
+    for label in "3456789":
+        shutil.rmtree(folder / label)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(clips: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A data set made of the clips."""
+    from pipelines.dataset import build_dataset
+    from pipelines.jobfile import Data
+
+    return build_dataset(Data(clips=clips), tmp_path_factory.mktemp("data") / "digits", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> Callable[..., object]:
+    """Seals a real bundle around a tiny ONNX network that tells red, green and blue pictures apart."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from registry.files import building, write_atomic, write_json
+    from serving.bundle import BundleIndex, open_bundle, seal
+    from serving.preprocess import Preprocess
+
+    def make(folder: Path, version: int = 1, gain: float = 20.0):
+        weights = numpy_helper.from_array(np.eye(3, dtype=np.float32) * gain, "weights")
+        nodes = [
+            helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ]
+        into = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 32])
+        out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])
+        graph = helper.make_graph(nodes, "colours", [into], [out], [weights])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        with building(folder) as work:
+            write_atomic(work / "model.onnx", model.SerializeToString())
+            write_json(work / "preprocess.json", Preprocess(size=32).model_dump(mode="json"))
+            write_json(work / "labels.json", ["red", "green", "blue"])
+            about = BundleIndex(model="colours", version=version, model_digest="0" * 64, files={}, tools={})
+            seal(work, about)
+        onnx.checker.check_model(model)
+        return open_bundle(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., bytes]:
+    """Image bytes of one colour."""
+    import io
+
+    from PIL import Image
+
+    def make(colour: str = "red", size: tuple[int, int] = (48, 40), kind: str = "PNG") -> bytes:
+        held = io.BytesIO()
+        Image.new("RGB", size, colour).save(held, kind)
+        return held.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on SQLite, over HTTP."""
+    from pipelines.up import Yardkeeper, _await, _claim, _start_mlflow, _stop
+
+    home, keeper = tmp_path_factory.mktemp("mlflow"), Yardkeeper()
+    try:
+        _await(keeper, _start_mlflow(home, _claim(0, "")), lambda _: None)
+        yield keeper.addresses["mlflow"]
+    finally:
+        _stop(keeper)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server of our own, on a socket in a folder of our own."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed here (Debian package 'postgresql')")
+    tools, folder = found[-1].parent, tmp_path_factory.mktemp("pg")
+    data, as_user = folder / "data", []
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres")
+        for parent in (folder, *folder.parents)[:-2]:
+            parent.chmod(parent.stat().st_mode | 0o055)
+        as_user = ["runuser", "-u", "postgres", "--"]
+    run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*as_user, str(tools / "initdb"), "-D", str(data), "-U", "yard", "--auth=trust"], **run)
+    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+    start = [*as_user, str(tools / "pg_ctl"), "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start"]
+    subprocess.run(start, **run)
+    try:
+        yield f"postgresql+psycopg://yard@/postgres?host={folder}"
+    finally:
+        subprocess.run([*as_user, str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"], **run)
+
+
+@pytest.fixture
+def modelyard(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command in a folder of its own, as a user's shell would."""
+
+    def run(*arguments: str | Path, timeout: float = 300, **options) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipelines.cli.main", *map(str, arguments)]
+        where = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": timeout, "check": False}
+        return subprocess.run(command, **(where | options))
+
+    return run

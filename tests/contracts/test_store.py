@@ -1,0 +1,120 @@
+"""Every model registry answers the same: the in-memory one and a real MLflow server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from registry.errors import IntegrityError, NotFoundError, UnavailableError
+from registry.files import manifest_of
+from registry.memory import MemoryStore
+from registry.protocols import Store
+
+Register = Callable[[str, Path], int]
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def store(request: pytest.FixtureRequest) -> tuple[Store, Register]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        return memory, lambda name, folder: memory.register(name, folder).version
+    uri = request.getfixturevalue("mlflow_uri")
+    from registry.mlflow.store import MlflowStore
+    from registry.mlflow.tracker import Tracker
+
+    def register(name: str, folder: Path) -> int:
+        with Tracker(uri, "contract").run("test", {}) as run:
+            return run.model(folder, "model", name)
+
+    return MlflowStore(uri), register
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder that stock MLflow accepts."""
+    made = tmp_path / "prepared"
+    (made / "data").mkdir(parents=True)
+    (made / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: none\n")
+    (made / "data" / "weights.bin").write_bytes(b"\x00\x01" * 100)
+    return made
+
+
+def name() -> str:
+    return f"hand-{uuid4().hex[:8]}"
+
+
+def test_versions_count_up_and_carry_their_identity(store: tuple[Store, Register], folder: Path) -> None:
+    registry, register = store
+    model = name()
+    assert [register(model, folder), register(model, folder)] == [1, 2]
+    versions = registry.versions(model)
+    assert [version.version for version in versions] == [1, 2]
+    assert versions[0].created_ms < versions[1].created_ms
+    assert model in registry.models()
+
+
+def test_an_alias_is_set_moved_and_removed(store: tuple[Store, Register], folder: Path) -> None:
+    registry, register = store
+    model = name()
+    register(model, folder)
+    register(model, folder)
+    assert registry.aliases(model) == {}
+    registry.set_alias(model, "staging", 1)
+    registry.set_alias(model, "staging", 1)
+    assert registry.aliases(model) == {"staging": 1}
+    registry.set_alias(model, "staging", 2)
+    assert registry.aliases(model) == {"staging": 2}
+    registry.delete_alias(model, "staging")
+    registry.delete_alias(model, "staging")
+    assert registry.aliases(model) == {}
+
+
+def test_files_come_back_byte_for_byte_and_the_same_each_time(store: tuple[Store, Register], folder: Path, tmp_path: Path) -> None:
+    registry, register = store
+    model = name()
+    register(model, folder)
+    version = registry.versions(model)[0]
+    first = registry.fetch(version, tmp_path / "one")
+    assert (first / "data" / "weights.bin").read_bytes() == b"\x00\x01" * 100
+    assert manifest_of(first) == manifest_of(registry.fetch(version, tmp_path / "two"))
+
+
+def test_notes_are_added_and_replaced(store: tuple[Store, Register], folder: Path) -> None:
+    registry, register = store
+    model = name()
+    register(model, folder)
+    registry.annotate(registry.versions(model)[0], {"a": "1", "b": "2"})
+    registry.annotate(registry.versions(model)[0], {"b": "3"})
+    assert dict(registry.versions(model)[0].tags) == {"a": "1", "b": "3"}
+
+
+def test_what_is_not_there_is_not_found(store: tuple[Store, Register], folder: Path) -> None:
+    registry, register = store
+    for ask in (registry.versions, registry.aliases):
+        with pytest.raises(NotFoundError, match="not registered"):
+            ask("nobody")
+    model = name()
+    register(model, folder)
+    with pytest.raises(NotFoundError):
+        registry.set_alias(model, "staging", 9)
+
+
+def test_missing_bytes_are_an_integrity_error(store: tuple[Store, Register], folder: Path, tmp_path: Path) -> None:
+    registry, register = store
+    model = name()
+    register(model, folder)
+    from dataclasses import replace
+
+    gone = replace(registry.versions(model)[0], version=99, source="/nowhere")
+    with pytest.raises(IntegrityError):
+        registry.fetch(gone, tmp_path / "out")
+
+
+def test_a_server_that_is_down_is_one_line_at_once() -> None:
+    from registry.mlflow.store import MlflowStore
+
+    with pytest.raises(UnavailableError, match="start it with `modelyard up`"):
+        MlflowStore("http://127.0.0.1:9")

@@ -1,0 +1,135 @@
+"""Every deploy target: idempotent, flips only after the smoke test, keeps the old one when the new one fails."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from registry.errors import InputError, IntegrityError
+from serving.targets.contract import Target
+from serving.targets.local.target import LocalTarget
+from serving.targets.memory.target import MemoryTarget
+
+
+@pytest.fixture(params=["memory", "local"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+    if request.param == "memory":
+        yield MemoryTarget()
+        return
+    local = LocalTarget(tmp_path / "deployments")
+    yield local
+    local.stop_all()
+
+
+def passes(_: str) -> None:
+    return
+
+
+def fails(url: str) -> None:
+    raise IntegrityError(url, "answers wrongly", "export again")
+
+
+def test_a_deployment_answers_and_is_listed(target: Target, make_bundle, tmp_path: Path) -> None:
+    live = target.deploy("hand-production", make_bundle(tmp_path / "one"), passes)
+    assert target.find("hand-production") == live
+    assert target.list() == [live]
+    assert target.answers(live)
+
+
+def test_deploying_the_same_again_changes_nothing(target: Target, make_bundle, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "one")
+    smoked: list[str] = []
+    first = target.deploy("hand", bundle, smoked.append)
+    assert target.deploy("hand", bundle, smoked.append) == first
+    assert len(smoked) == 1
+
+
+def test_a_new_bundle_takes_over_and_the_old_one_stops(target: Target, make_bundle, tmp_path: Path) -> None:
+    old = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    new = target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), passes)
+    assert target.find("hand") == new
+    assert target.answers(new)
+    assert not target.answers(old)
+    assert len(target.list()) == 1
+
+
+def test_a_failed_smoke_test_leaves_the_old_one_serving(target: Target, make_bundle, tmp_path: Path) -> None:
+    old = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    with pytest.raises(IntegrityError, match="answers wrongly"):
+        target.deploy("hand", make_bundle(tmp_path / "two", gain=30.0), fails)
+    assert target.find("hand") == old
+    assert target.answers(old)
+
+
+def test_deleting_stops_and_forgets_and_may_be_done_twice(target: Target, make_bundle, tmp_path: Path) -> None:
+    live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    target.delete("hand")
+    target.delete("hand")
+    assert target.find("hand") is None
+    assert not target.answers(live)
+
+
+def test_a_local_endpoint_answers_over_http(make_bundle, picture: Callable[..., bytes], tmp_path: Path) -> None:
+    local = LocalTarget(tmp_path / "deployments")
+    try:
+        live = local.deploy("hand", make_bundle(tmp_path / "one"), passes)
+        assert live.url.startswith("http://127.0.0.1:")
+        assert httpx.post(f"{live.url}/predict", content=picture("red"), timeout=10).json()["label"] == "red"
+    finally:
+        local.stop_all()
+
+
+def test_a_process_left_by_a_crash_is_ended_by_the_next_deployment(make_bundle, tmp_path: Path) -> None:
+    local = LocalTarget(tmp_path / "deployments")
+    bundle = make_bundle(tmp_path / "one")
+    orphan = local._start("hand", bundle, local._free_port(None))
+    local._wait(orphan)
+    try:
+        live = local.deploy("hand", bundle, passes)
+        assert live.handle != orphan.handle
+        assert not local.answers(orphan)
+        assert not list((tmp_path / "deployments").glob("*.candidate.json"))
+    finally:
+        local.stop_all()
+
+
+def test_a_killed_endpoint_is_noticed_and_brought_back(make_bundle, tmp_path: Path) -> None:
+    import os
+    import signal
+
+    local = LocalTarget(tmp_path / "deployments")
+    bundle = make_bundle(tmp_path / "one")
+    try:
+        live = local.deploy("hand", bundle, passes)
+        os.kill(int(live.handle), signal.SIGKILL)
+        os.waitpid(int(live.handle), 0)
+        assert not local.answers(live)
+        again = local.deploy("hand", bundle, passes)
+        assert local.answers(again)
+    finally:
+        local.stop_all()
+
+
+def test_a_port_that_somebody_else_holds_is_one_line(make_bundle, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        local = LocalTarget(tmp_path / "deployments", other.getsockname()[1])
+        with pytest.raises(InputError, match="is taken"):
+            local.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert local.list() == []
+
+
+def test_a_bundle_that_cannot_start_says_its_last_words(make_bundle, tmp_path: Path) -> None:
+    from registry.errors import UnavailableError
+
+    bundle = make_bundle(tmp_path / "one")
+    (bundle.folder / "labels.json").write_text("[]")
+    local = LocalTarget(tmp_path / "deployments")
+    with pytest.raises(UnavailableError, match=r"labels\.json"):
+        local.deploy("hand", bundle, passes)
+    assert local.list() == []

@@ -1,0 +1,264 @@
+"""Promotion: gates, then the alias, then hooks; refused means unchanged, failed means tried again."""
+
+from pathlib import Path
+
+import pytest
+
+from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, StorageError
+from registry.events import HookDone, HookFailed, Promoted, Refused
+from registry.lease import FileLeases
+from registry.memory import MemoryLedger, MemoryStore
+from registry.promotion import Yard, promote, resolve, stage_of
+from registry.protocols import Hook
+from registry.reconciler import reconcile
+from registry.records import Evidence, Finding
+from registry.refs import Ref, parse_ref
+from registry.stages import Stage
+
+
+class Says:
+    """A gate that gives the same verdict each time and remembers what it was shown."""
+
+    def __init__(self, *, passed: bool) -> None:
+        self.passed, self.seen = passed, list[Evidence]()
+
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        self.seen.append(evidence)
+        return [Finding(gate="says", passed=self.passed, text="as told")]
+
+
+class Fails:
+    """A hook that fails a number of times, then works."""
+
+    name = "fails"
+
+    def __init__(self, times: int, error: type[ModelyardError] = StorageError) -> None:
+        self.times, self.ran, self.error = times, 0, error
+
+    def run(self, promotion: Promoted) -> None:
+        self.ran += 1
+        if self.ran <= self.times:
+            raise self.error("disk", "is full", "free some space")
+
+
+class Breaks(Fails):
+    """A hook that works, and whose result can be broken."""
+
+    name = "breaks"
+    alive = True
+
+    def healthy(self, promotion: Promoted) -> bool:
+        return self.alive
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "weights").write_text("1")
+    return folder
+
+
+def make_yard(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> Yard:
+    store = MemoryStore()
+    store.register("hand", model)
+    store.register("hand", model)
+    gates = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (gate,))
+    return Yard(store, MemoryLedger(), FileLeases(tmp_path / "leases"), gates, {Stage.STAGING: hooks})
+
+
+def kinds(yard: Yard) -> list[str]:
+    return [entry.event.kind for entry in yard.ledger.entries()]
+
+
+def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, model: Path) -> None:
+    hook = Fails(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert outcome.pending == []
+    assert yard.store.aliases("hand") == {"staging": 1}
+    assert hook.ran == 1
+    assert kinds(yard) == ["promoted", "hook_done"]
+    assert str(outcome.promotion) == "hand/1 promoted to staging by ada"
+
+
+def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, model: Path) -> None:
+    hook = Fails(0)
+    yard = make_yard(tmp_path, model, Says(passed=False), hook)
+    with pytest.raises(RefusedError, match="as told"):
+        promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert yard.store.aliases("hand") == {}
+    assert yard.store.versions("hand")[0].tags == {}
+    assert hook.ran == 0
+    assert kinds(yard) == ["refused"]
+
+
+def test_a_stage_without_gates_lets_nobody_in(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    bare = Yard(yard.store, yard.ledger, yard.leases)
+    with pytest.raises(RefusedError, match="no gate is set"):
+        promote(bare, Ref("hand", 1), Stage.STAGING, "ada")
+
+
+def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) -> None:
+    from registry.events import Trained, about
+
+    gate = Says(passed=True)
+    yard = make_yard(tmp_path, model, gate)
+    version = yard.store.versions("hand")[0]
+    facts = {"trainer": "t", "run_id": "r", "dataset": "d", "seconds": 1, "hardware": "h", "usd": "1", "price_as_of": "x"}
+    yard.ledger.append(Trained(**about(version, "other bytes"), **facts))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert gate.seen[0].train_usd is None
+
+
+def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    outcome = promote(yard, Ref("hand", 2), Stage.STAGING, "ada")
+    assert outcome.promotion.previous == 1
+    assert yard.store.versions("hand")[0].tags["modelyard.stage"] == "archived"
+    old = yard.store.versions("hand")[0]
+    assert stage_of(yard.store, yard.ledger.entries("hand"), old) is Stage.ARCHIVED
+
+
+def test_production_takes_the_version_out_of_staging(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.PRODUCTION, "ada")
+    assert yard.store.aliases("hand") == {"production": 1}
+
+
+def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    with pytest.raises(InputError, match="cannot go from 'none' to 'production'"):
+        promote(yard, Ref("hand", 1), Stage.PRODUCTION, "ada")
+    assert kinds(yard) == []
+
+
+def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path, model: Path, monkeypatch) -> None:
+    hook = Fails(2)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert [str(one) for one in outcome.pending] == [
+        "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
+    ]
+    assert yard.store.aliases("hand") == {"staging": 1}
+    assert reconcile(yard, "hand").acted == []  # its wait is not over
+    monkeypatch.setattr("registry.reconciler._wait_is_over", lambda *_: True)
+    assert "attempt 2" in reconcile(yard, "hand").acted[0]
+    assert "brought up to date" in reconcile(yard, "hand").acted[0]
+    assert reconcile(yard, "hand").acted == []
+    assert hook.ran == 3
+    assert kinds(yard) == ["promoted", "hook_failed", "hook_failed", "hook_done"]
+
+
+def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> None:
+    later = Breaks(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert later.ran == 0
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert later.ran == 1
+
+
+def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Path) -> None:
+    hook = Breaks(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert reconcile(yard, "hand").acted == []
+    hook.alive = False
+    assert "brought up to date" in reconcile(yard, "hand").acted[0]
+    assert hook.ran == 2
+
+
+def test_an_alias_that_nobody_ratified_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
+    hook = Fails(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    yard.store.set_alias("hand", "staging", 2)
+    assert "no promotion ratified it" in reconcile(yard, "hand").acted[0]
+    assert reconcile(yard, "hand").acted == []
+    assert hook.ran == 0
+    assert "blocked" in str(yard.store.versions("hand")[1].tags)
+
+
+def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, model: Path) -> None:
+    hook = Fails(1)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    (model / "weights").write_text("2")
+    promotions = [entry.event for entry in yard.ledger.entries() if isinstance(entry.event, Promoted)]
+    assert len(promotions) == 1
+    import registry.reconciler as room
+
+    wait, room._wait_is_over = room._wait_is_over, lambda *_: True
+    try:
+        assert "files changed after it was ratified" in reconcile(yard, "hand").acted[0]
+    finally:
+        room._wait_is_over = wait
+    assert hook.ran == 1
+
+
+def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    store = yard.store
+    assert isinstance(store, MemoryStore)
+    store.delete_model("hand")
+    fresh = store.register("hand", model)
+    store.set_alias("hand", "staging", 1)
+    assert "not served" in reconcile(yard, "hand").acted[0]
+    store.delete_alias("hand", "staging")
+    assert stage_of(store, yard.ledger.entries("hand"), fresh) is Stage.NONE
+
+
+def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    (model / "weights").unlink()
+    model.rmdir()
+    with pytest.raises(IntegrityError, match="files are gone"):
+        promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert yard.store.aliases("hand") == {}
+    assert kinds(yard) == []
+
+
+def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.ARCHIVED, "ada")
+    assert yard.store.aliases("hand") == {}
+    assert kinds(yard)[-1] == "archived"
+
+
+@pytest.mark.parametrize("step", ["set_alias", "annotate"])
+def test_a_crash_between_two_steps_is_mended_by_running_it_again(tmp_path: Path, model: Path, monkeypatch, step: str) -> None:
+    hook = Fails(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    with monkeypatch.context() as crash:
+        crash.setattr(yard.store, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert yard.store.aliases("hand") == {}
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    assert yard.store.aliases("hand") == {"staging": 1}
+    assert hook.ran == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("hand/9", "hand has versions 1 to 2"), ("hand@production", "nobody holds"), ("foot/1", "not registered"), ("hand", "no version")],
+)
+def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, said: str) -> None:
+    yard = make_yard(tmp_path, model, Says(passed=True))
+    with pytest.raises(NotFoundError, match=said):
+        resolve(yard.store, parse_ref(text))
+
+
+def test_every_event_reads_back_from_its_own_json(tmp_path: Path, model: Path) -> None:
+    from registry.events import parse_event
+
+    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    for entry in yard.ledger.entries():
+        assert parse_event(entry.event.model_dump_json()) == entry.event
+    assert {type(entry.event) for entry in yard.ledger.entries()} <= {Promoted, HookFailed, HookDone, Refused}

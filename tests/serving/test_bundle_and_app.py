@@ -1,0 +1,127 @@
+"""A bundle serves only as it was sealed; the app answers, and refuses with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from registry.errors import InputError, IntegrityError, NotFoundError
+from serving.app import MAX_BYTES, build_app
+from serving.bundle import open_bundle
+from serving.predictor import Predictor, load_predictor
+
+
+@pytest.fixture
+def folder(make_bundle, tmp_path: Path) -> Path:
+    return make_bundle(tmp_path / "bundle").folder
+
+
+@pytest.fixture
+def client(folder: Path) -> TestClient:
+    return TestClient(build_app(load_predictor(folder)))
+
+
+def test_it_knows_its_colours(folder: Path, picture: Callable[..., bytes]) -> None:
+    found = load_predictor(folder).predict([picture("red"), picture("lime"), picture("blue")])
+    assert [one.label for one in found] == ["red", "green", "blue"]
+    assert all(sum(one.probabilities.values()) == pytest.approx(1, abs=1e-5) for one in found)
+
+
+def test_a_batch_answers_as_its_images_do_one_by_one(folder: Path, picture: Callable[..., bytes]) -> None:
+    predictor = load_predictor(folder)
+    images = [picture("red"), picture("orange", (90, 20)), picture("blue", (32, 32))]
+    alone = np.concatenate([predictor.probabilities([image]) for image in images])
+    assert np.allclose(predictor.probabilities(images), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "labels.json", "preprocess.json"])
+def test_one_changed_byte_refuses_to_open_and_names_the_file(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(IntegrityError, match=name):
+        open_bundle(folder)
+
+
+def test_a_file_too_many_or_too_few_refuses_to_open(folder: Path) -> None:
+    (folder / "extra.pkl").write_bytes(b"cos\nsystem\n")
+    with pytest.raises(IntegrityError, match=r"extra\.pkl"):
+        open_bundle(folder)
+    (folder / "extra.pkl").unlink()
+    (folder / "labels.json").unlink()
+    with pytest.raises(IntegrityError, match=r"labels\.json"):
+        open_bundle(folder)
+
+
+def test_a_folder_without_an_index_was_never_finished(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(NotFoundError, match="no complete bundle"):
+        open_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(InputError, match="not a bundle's index"):
+        open_bundle(tmp_path)
+
+
+def test_something_else_renamed_to_onnx_is_one_line(make_bundle, tmp_path: Path) -> None:
+    from serving.bundle import Bundle, seal
+
+    bundle = make_bundle(tmp_path / "bundle")
+    (bundle.folder / "bundle.json").unlink()
+    bundle.onnx.write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(IntegrityError, match="ONNX Runtime cannot load it"):
+        Predictor(Bundle(bundle.folder, seal(bundle.folder, bundle.index)))
+
+
+def test_the_same_bytes_give_the_same_digest(make_bundle, tmp_path: Path) -> None:
+    one, other = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "other")
+    assert one.index.digest == other.index.digest
+    assert make_bundle(tmp_path / "third", gain=21.0).index.digest != one.index.digest
+
+
+def test_health_says_what_is_served(client: TestClient, folder: Path) -> None:
+    said = client.get("/health").json()
+    assert said == {"status": "ok", "model": "colours", "version": 1, "bundle": open_bundle(folder).index.digest}
+
+
+def test_an_image_is_answered(client: TestClient, picture: Callable[..., bytes]) -> None:
+    answer = client.post("/predict", content=picture("blue", kind="JPEG"))
+    assert answer.status_code == 200
+    assert answer.json()["label"] == "blue"
+    assert answer.json()["version"] == 1
+
+
+@pytest.mark.parametrize(("body", "status", "said"), [(b"", 422, "empty"), (b"text", 422, "cannot be decoded")])
+def test_what_is_no_image_is_refused_with_a_reason(client: TestClient, body: bytes, status: int, said: str) -> None:
+    answer = client.post("/predict", content=body)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+
+
+def test_a_body_without_an_end_is_cut_off(client: TestClient) -> None:
+    pieces = [0]
+
+    def endless():
+        while pieces[0] < 100:
+            pieces[0] += 1
+            yield b"x" * 1_000_000
+
+    answer = client.post("/predict", content=endless())
+    assert answer.status_code == 413
+    assert f"{MAX_BYTES:,}" in answer.json()["error"]
+
+
+def test_the_serving_process_refuses_a_broken_bundle_with_one_line(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    (folder / "labels.json").write_text("[]")
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.app", "--bundle", str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "labels.json" in done.stderr

@@ -1,0 +1,104 @@
+"""One preprocessing: as torchvision does it, as our JavaScript does it, to the bit."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from registry.errors import InputError
+from serving.preprocess import MAX_PIXELS, Preprocess, decode
+
+SIZES = [(64, 64), (128, 128), (100, 60), (60, 100), (641, 479), (33, 200), (200, 33), (20, 20), (65, 64), (1, 1), (1, 90)]
+
+
+def noise(width: int, height: int) -> Image.Image:
+    random = np.random.default_rng([width, height])
+    return Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
+
+
+def png(image: Image.Image, **options) -> bytes:
+    held = io.BytesIO()
+    image.save(held, "PNG", **options)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_it_is_torchvisions_resize_and_crop(size: tuple[int, int]) -> None:
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    theirs = Compose([Resize(64, InterpolationMode.BILINEAR), CenterCrop(64)])
+    image = noise(*size)
+    assert np.array_equal(Preprocess(size=64).fit(image), np.asarray(theirs(image)))
+
+
+def test_a_plain_squash_is_something_else() -> None:
+    """The control: the comparison above can fail."""
+    image = noise(100, 60)
+    assert not np.array_equal(Preprocess(size=64).fit(image), np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR)))
+
+
+def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
+    from pipelines.wiring import _find_node
+
+    cases = []
+    for index, (width, height) in enumerate(SIZES):
+        image = noise(width, height)
+        (tmp_path / f"{index}.rgb").write_bytes(image.tobytes())
+        (tmp_path / f"{index}.out").write_bytes(Preprocess(size=64).fit(image).tobytes())
+        cases.append([index, width, height])
+    script = tmp_path / "compare.mjs"
+    resize = Path(__file__).parents[2] / "serving" / "export" / "resize.mjs"
+    script.write_text(
+        f"import {{ readFileSync }} from 'node:fs'; import {{ fit }} from '{resize}';"
+        f"const answers = {json.dumps(cases)}.map(([i, w, h]) => {{"
+        f"  const found = fit(readFileSync(`{tmp_path}/${{i}}.rgb`), w, h, 64);"
+        f"  return Buffer.compare(Buffer.from(found), readFileSync(`{tmp_path}/${{i}}.out`)); }});"
+        "console.log(JSON.stringify(answers));"
+    )
+    found = subprocess.run([_find_node(), str(script)], capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == [0] * len(SIZES)
+
+
+def test_the_exif_orientation_is_applied() -> None:
+    image = noise(40, 20)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = decode(png(image, exif=exif))
+    assert turned.size == (20, 40)
+    assert np.array_equal(np.asarray(turned), np.asarray(image.rotate(-90, expand=True)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK"])
+def test_every_kind_of_picture_becomes_rgb(mode: str) -> None:
+    held = io.BytesIO()
+    noise(40, 40).convert(mode).save(held, "JPEG" if mode == "CMYK" else "PNG")
+    assert Preprocess(size=32).pixels(held.getvalue()).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image", png(noise(40, 40))[:200]], ids=["empty", "text", "truncated"])
+def test_what_is_no_whole_image_is_one_line(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"photo\.jpg: cannot be decoded"):
+        decode(data, "photo.jpg")
+
+
+def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded() -> None:
+    held = io.BytesIO()
+    Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(held, "PNG")
+    assert len(held.getvalue()) < 100_000
+    with pytest.raises(InputError, match="more than"):
+        decode(held.getvalue())
+
+
+def test_tensors_are_scaled_and_laid_out_as_recorded() -> None:
+    pixels = np.full((2, 8, 8, 3), 255, np.uint8)
+    assert Preprocess(size=8).tensor(pixels).shape == (2, 3, 8, 8)
+    nhwc = Preprocess(size=8, layout="NHWC").tensor(pixels)
+    assert nhwc.shape == (2, 8, 8, 3)
+    assert nhwc.dtype == np.float32
+    assert nhwc.max() == 1.0
