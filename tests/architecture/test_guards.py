@@ -1,0 +1,126 @@
+"""What keeps the house as it was drawn."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("registry", "validation", "serving", "pipelines", "dashboards")
+HEAVY = ("mlflow", "torch", "tensorflow", "ultralytics", "onnx", "onnxruntime", "great_expectations", "streamlit", "ray")
+HEAVY += ("runpod", "huggingface_hub", "cv2", "sklearn", "pandas", "matplotlib")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The heavy libraries that a fresh interpreter has loaded after running the code."""
+    script = f"import sys\n{code}\nprint(*sorted(set(m.split('.')[0] for m in sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split()) & set(HEAVY)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "from pipelines.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "/tmp/none"]]
+)
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    code = f"from pipelines.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass"
+    assert loaded_by(code) == set()
+
+
+def test_the_serving_worker_loads_onnxruntime_and_nothing_of_training() -> None:
+    assert loaded_by("import serving.app") == {"onnxruntime"}
+
+
+def test_the_registry_loads_nothing_heavy_but_its_mlflow_room() -> None:
+    modules = [path for path in (ROOT / "registry").rglob("*.py") if "mlflow" not in path.parts]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in modules]
+    assert loaded_by("\n".join(f"import {name}" for name in names)) == set()
+
+
+def test_imports_point_down_only() -> None:
+    code = "from importlinter.cli import lint_imports_command as run; run()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    build = f"from hatchling.build import build_wheel; build_wheel({str(out)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_owns_exactly_its_rooms(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    owners = packages_distributions()
+    assert {name for name, owner in owners.items() if "modelyard" in owner} == set(ROOMS)
+
+
+def test_nobody_else_owns_our_names() -> None:
+    owners = packages_distributions()
+    assert [name for name in ROOMS if set(owners.get(name, [])) - {"modelyard"}] == []
+
+
+def test_the_wheel_brings_what_runs_beside_python_and_not_the_browser_package(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"serving/export/tfjs_run.mjs", "serving/export/resize.mjs", "serving/export/tf_convert.py"} <= set(names)
+    assert not [name for name in names if name.startswith("serving/browser/")]
+
+
+def test_no_module_is_named_like_a_room_and_no_folder_hides_another_package() -> None:
+    modules = {path.stem for room in ROOMS for path in (ROOT / room).rglob("*.py") if path.parent.name != room}
+    top = {path.stem for room in ROOMS for path in (ROOT / room).glob("*.py")}
+    assert not (modules | top) & set(ROOMS) - {"registry"}  # dashboards/views/registry.py is a page, see below
+    assert not (ROOT / "dashboards" / "registry.py").exists()
+    for folder in ("tests", "docker"):
+        assert not list((ROOT / folder).rglob("__init__.py"))
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_nothing_tracked_is_large_or_names_a_package_registry() -> None:
+    hosts = re.compile(r"https?://[a-z0-9.-]*(" + "|".join(["py" + "pi", "pythonh" + "osted", "npm" + "js", "deb" + "ian"]) + ")")
+    for path in tracked():
+        data = path.read_bytes()
+        assert len(data) <= 1_000_000, path
+        assert not hosts.search(data.decode(errors="replace")), path
+    assert not (ROOT / "uv.lock").exists()
+
+
+def test_files_stay_small_and_pages_smaller() -> None:
+    for path in tracked():
+        if path.suffix == ".py":
+            assert len(path.read_text().splitlines()) <= 300 + 150 * ("tests" in path.parts), path
+        if path.parent.name == "views":
+            assert len(path.read_text().splitlines()) <= 80, path
+
+
+def test_nothing_of_serving_can_load_a_pickle() -> None:
+    forbidden = {"pickle", "cloudpickle", "dill", "joblib"}
+    for path in (ROOT / "serving").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & forbidden, path
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("torch.load", "np.load")):
+                assert "allow_pickle=False" in ast.unparse(node), path

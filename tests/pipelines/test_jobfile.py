@@ -1,0 +1,72 @@
+"""The job file: the config is the object, and a typo is answered with the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.jobfile import Job, parse_job, read_job
+from pipelines.template import TEMPLATE, write_job_file
+from registry.errors import InputError, NotFoundError
+
+LEAST = {"train": [{"kind": "torch"}]}
+
+
+def test_the_template_is_a_job_and_says_what_each_key_is_for(tmp_path: Path) -> None:
+    path = tmp_path / "modelyard.yaml"
+    write_job_file(path, force=False)
+    job = read_job(path)
+    assert [trainer.kind for trainer in job.train] == ["torch", "yolo"]
+    assert len(job.gates.production) == 4
+    assert TEMPLATE.count("#") >= 10
+
+
+def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
+    path = tmp_path / "modelyard.yaml"
+    path.write_text("mine")
+    with pytest.raises(InputError, match="--force"):
+        write_job_file(path, force=False)
+    assert path.read_text() == "mine"
+    write_job_file(path, force=True)
+    assert path.read_text() == TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"modle": "x"}, "unknown key 'modle'; did you mean 'model'"),
+        ({"train": [{"kind": "yolo", "epoch": 3}]}, "did you mean 'epochs'"),
+        ({"data": {"split": {"vall": 0.2}}}, "did you mean 'val'"),
+        ({"gates": {"staging": [{"kind": "metric", "atleast": 1}]}}, "did you mean 'at_least'"),
+        ({"gates": {"productoin": []}}, "did you mean 'production'"),
+        ({"train": [{"kind": "yollo"}]}, "'yollo' does not match"),
+        ({"train": []}, "at least 1 item"),
+        ({"data": {"fps": -1}}, "greater than 0"),
+        ({"model": "a/b"}, "expected letters"),
+    ],
+)
+def test_a_mistake_is_one_line_with_what_was_probably_meant(change: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_job(LEAST | change, "modelyard.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[", "- a\n- b", "", "\x00"])
+def test_what_is_no_job_file_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "modelyard.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        read_job(path)
+
+
+def test_a_missing_job_file_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="modelyard init"):
+        read_job(tmp_path / "modelyard.yaml")
+
+
+def test_a_job_reads_back_from_its_own_json() -> None:
+    job = parse_job(yaml.safe_load(TEMPLATE), "template")
+    assert Job.model_validate_json(job.model_dump_json()) == job
