@@ -8,7 +8,7 @@ from decimal import Decimal
 import pandas as pd
 
 from registry.address import mlflow_address
-from registry.events import AnyEvent, Deployed, Evaluated, Exported, HookFailed, Promoted, Refused, Trained
+from registry.events import AnyEvent, Archived, Deployed, Evaluated, Exported, HookFailed, Promoted, Refused, Trained
 from registry.ledger.store import open_ledger
 from registry.mlflow.runs import RunRow, read_curve, read_runs
 from registry.protocols import Entry
@@ -63,9 +63,10 @@ def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
     held: dict[tuple[str, str], Promoted] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, Promoted):
+        if isinstance(event, (Archived, Promoted)):
             for key in [key for key, other in held.items() if key[0] == event.model and _same(other, event)]:
                 del held[key]
+        if isinstance(event, Promoted):
             held[event.model, event.stage.value] = event
     return held
 
@@ -80,7 +81,8 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
         row |= _facts(event)
     columns = ["version", "stage", "trainer", "test top-1", "95 % interval", "p95 ms", "MB", "endpoint", "last"]
-    return pd.DataFrame(list(rows.values()), columns=columns).sort_values("version", ascending=False, ignore_index=True)
+    newest_first = sorted(rows, key=lambda key: (key[0], -key[1], -key[2]))
+    return pd.DataFrame([rows[key] for key in newest_first], columns=columns)
 
 
 def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -123,11 +125,12 @@ def cost_table(entries: Iterable[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def serving_quotes(entries: Iterable[Entry]) -> dict[str, Decimal]:
-    """Endpoint → US dollars a month, as quoted when it was deployed last."""
+def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
+    """Endpoint → US dollars a month, as quoted when it was deployed last; only of stages that a version holds."""
     quotes: dict[str, Decimal] = {}
+    held = stages(entries)
     for entry in entries:
-        if isinstance(entry.event, Deployed):
+        if isinstance(entry.event, Deployed) and (entry.event.model, entry.event.stage.value) in held:
             quotes[f"{entry.event.model} {entry.event.stage} on {entry.event.target}"] = entry.event.usd_per_month
     return quotes
 
@@ -137,7 +140,7 @@ def trained_usd(entries: Iterable[Entry]) -> Decimal:
     return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
 
 
-def _same(one: Promoted, other: Promoted) -> bool:
+def _same(one: Promoted, other: Archived | Promoted) -> bool:
     return (one.version, one.created_ms) == (other.version, other.created_ms)
 
 
@@ -148,7 +151,8 @@ def _facts(event: AnyEvent) -> dict[str, object]:
         facts["trainer"] = event.trainer
     elif isinstance(event, Evaluated):
         low, high = event.evaluation.interval
-        facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
+        if event.evaluation.split == "test":
+            facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
     elif isinstance(event, Exported):
         facts |= {"p95 ms": event.latency.p95_ms, "MB": event.megabytes}
     elif isinstance(event, Deployed):

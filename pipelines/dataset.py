@@ -148,7 +148,7 @@ def deal(members: Sequence[tuple[str, str]], split: Split) -> dict[str, SplitNam
 
 def _share(count: int, part: float) -> int:
     """How many of `count` clips a part takes: at least one where there are three to deal."""
-    return max(round(count * part), 1 if part and count >= len(SPLITS) else 0)
+    return max(round(count * part), 1 if count >= len(SPLITS) else 0)
 
 
 def _from_clips(groups: Mapping[str, Sequence[Path]], sampling: Sampling, progress: Progress) -> list[_Picture]:
@@ -176,7 +176,7 @@ def _from_images(groups: Mapping[str, Sequence[Path]], group: str | None, progre
             clip = own[:16]
             if pattern:
                 found = pattern.search(file.name)
-                if not found:
+                if not found or not found.group(1):
                     raise InputError(
                         file, f"its name does not match the group pattern '{group}'", "mend the pattern or the name"
                     )
@@ -225,8 +225,7 @@ def _write(work: Path, picture: _Picture, split: SplitName) -> FrameRow:
 def _check_splits(manifest: Manifest, source: Path) -> None:
     """Every class must be in every split, or training and evaluation would mean nothing."""
     have = {(row.split, row.label) for row in manifest.frames}
-    wanted = [name for name in SPLITS if name != "val" or manifest.split.val]
-    for split in wanted:
+    for split in SPLITS:
         for label in manifest.labels:
             if (split, label) not in have:
                 raise InputError(

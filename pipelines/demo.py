@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipelines.jobfile import Data, Job, parse_job
-from pipelines.sources import CLIP_ENDINGS, IMAGE_ENDINGS, files_by_class
-from registry.errors import InputError, ModelyardError, RefusedError
+from pipelines.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_source, files_by_class
+from registry.errors import ModelyardError, RefusedError
 from registry.records import Evaluation, Record
 from registry.refs import Ref
 from registry.stages import Stage
@@ -39,10 +38,7 @@ class Wishes:
 
     def check(self) -> None:
         """Find what is wrong with the user's folders and options before any server is started."""
-        if self.clips and self.images:
-            raise InputError("--clips and --images", "only one of them can be the source", "leave one out")
-        if self.group and not self.images:
-            raise InputError("--group", "says which images belong together", "give --images as well, or leave it out")
+        check_source(self.clips, self.images, self.group)
         if self.clips:
             files_by_class(self.clips, CLIP_ENDINGS, "clips")
         if self.images:
@@ -97,30 +93,28 @@ class Summary(Record):
     seconds: float
 
 
-def run_demo(workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]) -> Summary:
-    """Go the whole way. It stops between steps when told to."""
-    return _Demo(workshop, wishes, progress, say, stopping).run()
+def run_demo(workshop: Workshop, wishes: Wishes, progress: Progress, say: Say) -> Summary:
+    """Go the whole way."""
+    return _Demo(workshop, wishes, progress, say).run()
 
 
 class _Demo:
     """The steps, with what they share."""
 
-    def __init__(self, workshop: Workshop, wishes: Wishes, progress: Progress, say: Say, stopping: Callable[[], bool]) -> None:
-        self.workshop, self.wishes, self.progress = workshop, wishes, progress
-        self._say, self._stopping = say, stopping
+    def __init__(self, workshop: Workshop, wishes: Wishes, progress: Progress, say: Say) -> None:
+        self.workshop, self.wishes, self.progress, self.say = workshop, wishes, progress, say
         self.job = wishes.job(wishes.clips or workshop.settings.home / "demo-clips")
 
     def run(self) -> Summary:
         began = monotonic()
         data = self.data()
-        self.check(data)
         tries, evaluated = self.train(data)
-        yard = self.workshop.yard(self.job, self._say)
-        self.workshop.keep_job(self.job)
-        best = max(evaluated, key=lambda one: one.evaluation.metrics["top1"])
-        outcomes = {one.label: self.stage(yard, one, Stage.STAGING) for one in evaluated}
+        yard = self.workshop.yard(self.job, self.say)
+        best, *others = sorted(evaluated, key=lambda one: -one.evaluation.metrics["top1"])
+        outcomes = {best.label: self.stage(yard, best, Stage.STAGING)}
         if outcomes[best.label] == str(Stage.STAGING):
             outcomes[best.label] = self.stage(yard, best, Stage.PRODUCTION)
+        outcomes |= {one.label: self.stage(yard, one, Stage.STAGING) for one in others}
         exported = self.exported(yard, best)
         return Summary(
             data=self.describe(data),
@@ -131,12 +125,6 @@ class _Demo:
             predictions=self.predict(data, best),
             seconds=monotonic() - began,
         )
-
-    def say(self, text: str) -> None:
-        """One step begins, unless somebody pressed Ctrl-C meanwhile."""
-        if self._stopping():
-            raise KeyboardInterrupt
-        self._say(text)
 
     def data(self) -> DataSet:
         """Clips to a data set."""
@@ -151,21 +139,6 @@ class _Demo:
         self.say("clips to frames to a data set, split by clip")
         return build_dataset(self.job.data, dataset_folder(self.workshop.settings, self.job), self.progress)
 
-    def check(self, data: DataSet) -> None:
-        """Great Expectations; a failed check stops the demo as it stops any job."""
-        from pipelines.check import check
-
-        self.say("checking the data set with Great Expectations")
-        report = check(data, self.workshop.settings.home / "reports" / self.job.model)
-        if not report.holds:
-            raise ModelyardError(data.folder, f"fails its checks: {report.errors[0].text}", "mend the data")
-        tracker = self.workshop.tracker(self.job.model)
-        with tracker.run("data", {"modelyard.kind": "data"}) as run:
-            run.dataset(self.job.model, data.manifest.digest, str(data.folder.absolute()), "check")
-            run.metrics({"frames": len(data.manifest.frames), "warnings": len(report.warnings)})
-            run.folder(report.docs, "data_docs")
-        self.say(f"data checks: {len(report.passed)} hold, {len(report.warnings)} warn")
-
     def train(self, data: DataSet) -> tuple[list[Try], list[Evaluated]]:
         """Train and evaluate each trainer."""
         from pipelines.evaluate import evaluate
@@ -173,11 +146,11 @@ class _Demo:
 
         trained = train_all(self.workshop, self.job, self.job.train, data, self.progress, self.say)
         tries, evaluated = list[Try](), list["Evaluated"]()
-        yard, tracker = self.workshop.bare_yard(), self.workshop.tracker(self.job.model)
+        tracker = self.workshop.tracker(self.job.model)
         for event in trained:
             self.say(f"{event.label}: evaluating on the held-out test split")
             ref = Ref(event.model, event.version)
-            found = evaluate(yard, tracker, ref, data, "test", self.workshop.settings.tf_python)
+            found = evaluate(self.workshop, tracker, ref, data, "test")
             evaluated.append(found)
             tries.append(_try(event.label, event.trainer, event.seconds, event.usd, found.evaluation))
             self.say(str(found))

@@ -1,6 +1,6 @@
 """The demo's clips: real handwritten digits, filmed by a simulated hand-held camera.
 
-The scans are scikit-learn's copy of the UCI optical digits (1,797 scans of 43 writers, 8 x 8 grey
+The scans are scikit-learn's copy of the UCI optical digits (1,797 scans, 8 x 8 pixels of 17 grey
 levels). Each scan becomes one short clip: paper, pan, zoom, tilt, jitter, exposure drift, blur and noise, all of
 them drifting through the clip as they do in a hand. What is real is the handwriting and the video coding; what
 is simulated is the camera. A model makes real mistakes on it, because some of the handwriting is bad.

@@ -15,7 +15,6 @@ from registry.money.billing import dollars, monthly
 from registry.money.prices import local_price
 from registry.promotion import Yard, digest_version, resolve
 from registry.reconciler import ratified
-from registry.records import ModelVersion
 from registry.refs import Ref
 from registry.stages import ALIASES, Stage
 
@@ -37,9 +36,10 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     version = resolve(yard.store, ref)
     promotion = ratified(yard.ledger.entries(version.model), version, stage)
     digest = digest_version(yard.store, version)
-    if promotion is None or promotion.digest != digest:
+    holder = yard.store.aliases(version.model).get(stage.value)
+    if promotion is None or promotion.digest != digest or holder != version.version:
         remedy = f"run `modelyard promote {version.ref} {stage}`"
-        raise RefusedError(version.ref, f"was not ratified for {stage} with these bytes", remedy)
+        raise RefusedError(version.ref, f"does not hold '{stage}' with bytes that were ratified for it", remedy)
     exported = standing(yard, version, digest)
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
@@ -47,7 +47,6 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     target, name = workshop.target(config.port), endpoint_name(version.model, stage)
     say(f"{name}: starting the endpoint")
     live = target.deploy(name, bundle, lambda url: smoke_test(url, bundle.folder, config.smoke_images))
-    _retire_elsewhere(workshop, version, stage)
     event = Deployed(
         **about(version, digest),
         stage=stage,
@@ -68,19 +67,31 @@ def smoke_test(url: str, bundle: Path, count: int) -> None:
     folder = smoke_folder(bundle)
     told = read_json(folder / "expected.json")
     for image in told["images"][:count]:
-        answer = httpx.post(f"{url}/predict", content=(folder / image["file"]).read_bytes(), timeout=30)
-        answer.raise_for_status()
-        found = answer.json()["probabilities"]
-        expected = dict(zip(told["labels"], image["probabilities"], strict=True))
-        worst = max(abs(found[label] - expected[label]) for label in expected)
+        try:
+            answer = httpx.post(f"{url}/predict", content=(folder / image["file"]).read_bytes(), timeout=30)
+            found = answer.raise_for_status().json()["probabilities"]
+            worst = max(abs(found[label] - said) for label, said in zip(told["labels"], image["probabilities"], strict=True))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(
+                url, f"does not answer as it must ({type(error).__name__})", "see the endpoint's log"
+            ) from error
         if not worst <= _TOLERANCE:
             raise IntegrityError(url, f"answers {worst:.3g} away from the trained model", "export the version again")
 
 
-def _retire_elsewhere(workshop: Workshop, version: ModelVersion, stage: Stage) -> None:
-    """A version that moved on no longer serves the stage that it left."""
-    target = workshop.target()
-    for other in ALIASES:
-        live = target.find(endpoint_name(version.model, other))
-        if other is not stage and live and live.version == version.version:
-            target.delete(live.name)
+def retire_unheld(workshop: Workshop, yard: Yard) -> list[str]:
+    """Stop the endpoints of stages that no version holds any more; return their names.
+
+    An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it.
+    """
+    target, retired = workshop.target(), list[str]()
+    for live in target.list():
+        with yard.leases.hold(live.model):
+            try:
+                held = yard.store.aliases(live.model)
+            except NotFoundError:
+                held = {}
+            if not any(live.name == endpoint_name(live.model, stage) and stage.value in held for stage in ALIASES):
+                target.delete(live.name)
+                retired.append(live.name)
+    return retired

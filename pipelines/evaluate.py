@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.dataset import DataSet
 from pipelines.plots import confusion_figure
@@ -13,21 +14,30 @@ from registry.errors import InputError
 from registry.events import Evaluated, about
 from registry.files import digest_of, manifest_of
 from registry.mlflow.tracker import Tracker
-from registry.promotion import Yard, resolve
+from registry.promotion import resolve
 from registry.records import Evaluation
 from registry.refs import Ref
 from serving.export.reference import Reference
 from serving.modelinfo import ModelInfo, read_info
 
+if TYPE_CHECKING:
+    from pipelines.wiring import Workshop
 
-def evaluate(yard: Yard, tracker: Tracker, ref: Ref, data: DataSet, split: str, tf_python: Path) -> Evaluated:
-    """Score a version on a split; record it in the ledger for its exact bytes and show it on the run."""
+
+def evaluate(workshop: Workshop, tracker: Tracker, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
+    """Score a version on a split; record it in the ledger for its exact bytes and show it on the run.
+
+    Without `data` it is the data set that the version was trained on, whose test split it has never seen. Scores on
+    anything else are recorded and shown, and no gate counts them.
+    """
+    yard = workshop.bare_yard()
     version = resolve(yard.store, ref)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         folder = yard.store.fetch(version, Path(scratch))
         digest = digest_of(manifest_of(folder))
         info = read_info(folder, version.ref)
-        evaluation = _score(Reference(folder, info, tf_python), data, split)
+        data = data or workshop.dataset(info.dataset, version.ref)
+        evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split)
     event = Evaluated(**about(version, digest), evaluation=evaluation)
     yard.ledger.append(event)
     _show(tracker, version.run_id, data, evaluation)

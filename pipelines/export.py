@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.dataset import DataSet, open_dataset
-from pipelines.evaluate import check_labels
+from pipelines.dataset import DataSet
 from pipelines.samples import held_out
-from pipelines.wiring import dataset_folder, tfjs_variants
+from pipelines.wiring import tfjs_variants
 from registry.errors import ModelyardError
 from registry.events import Exported, about
 from registry.evidence import gather
@@ -42,15 +41,14 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say) -> Expo
         if found := standing(yard, version, digest, tfjs_variants(job)):
             say(f"{version.ref}: the bundle of these bytes stands")
             return found
-        data = open_dataset(dataset_folder(workshop.settings, job))
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
-        check_labels(reference.info, data, version.ref)
+        data = workshop.dataset(reference.info.dataset, version.ref)
         evidence = gather(yard.ledger.entries(version.model), version, digest)
         facts = Facts(str(version.ref), digest, evidence.evaluation, evidence.train_usd)
         images = data.files(held_out(data, PARITY_IMAGES))
         place = workshop.settings.bundles / version.model / f"{version.version}-{digest[:12]}"
         order = Order(reference, facts, tfjs_variants(job), images)
-        built = build_bundle(order, place, workshop.tools(), say)
+        built = build_bundle(order, place, workshop.tools(tfjs=bool(tfjs_variants(job))), say)
         _keep_smoke(place, data, reference)
     event = _event(version, digest, built)
     yard.ledger.append(event)

@@ -10,6 +10,7 @@ from pipelines.export import export
 from registry.events import Promoted
 from registry.promotion import Yard
 from registry.refs import Ref
+from registry.stages import ALIASES
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job, LocalDeploy
@@ -37,7 +38,6 @@ class DeployHook:
 
     workshop: Workshop
     yard: Yard
-    model: str
     config: LocalDeploy
     say: Say
     name: str = "deploy"
@@ -54,15 +54,28 @@ class DeployHook:
 
 @dataclass(frozen=True)
 class RetireHook:
-    """Stops the endpoints that still serve an archived version."""
+    """Stops the endpoints of this model's stages that nobody holds any more."""
 
     workshop: Workshop
     yard: Yard
     name: str = "retire"
 
     def run(self, promotion: Promoted) -> None:
-        """Stop them."""
-        target = self.workshop.target()
-        for live in target.list():
-            if (live.model, live.version) == (promotion.model, promotion.version):
-                target.delete(live.name)
+        """Stop them. The promotion holds the model's lease already."""
+        held, target = self.yard.store.aliases(promotion.model), self.workshop.target()
+        for stage in ALIASES:
+            if stage.value not in held:
+                target.delete(endpoint_name(promotion.model, stage))
+
+
+@dataclass(frozen=True)
+class KeepJobHook:
+    """Remembers the job that a version was promoted by, so that the reconciler can run its hooks again."""
+
+    workshop: Workshop
+    job: Job
+    name: str = "keep job"
+
+    def run(self, promotion: Promoted) -> None:
+        """Write it down."""
+        self.workshop.keep_job(promotion.model, self.job)

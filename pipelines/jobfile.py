@@ -23,7 +23,7 @@ class Split(Record):
     """How frames are dealt to train, val and test. Never by frame: neighbours of one clip look alike."""
 
     by: Literal["clip"] = Field(default="clip", description="frames of one clip stay together; so do images of one group")
-    val: float = Field(default=0.2, ge=0, lt=0.5)
+    val: float = Field(default=0.2, gt=0, lt=0.5)
     test: float = Field(default=0.2, gt=0, lt=0.5)
     seed: int = 0
 

@@ -61,7 +61,7 @@ def _endpoint(workshop: Workshop, ref: Ref) -> str | None:
 def _ask(url: str, name: str, data: bytes) -> Answer:
     """POST an image to an endpoint."""
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/predict", content=data, timeout=30)
+        answer = httpx.post(f"{url.rstrip('/').removesuffix('/predict')}/predict", content=data, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         remedy = "see `modelyard status` for live endpoints"
         raise UnavailableError(url, f"does not answer ({type(error).__name__})", remedy) from error

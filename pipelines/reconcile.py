@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from registry.errors import ModelyardError
+from pipelines.deploy import retire_unheld
+from registry.errors import ModelyardError, shorten
 from registry.reconciler import Pass, reconcile
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def reconcile_all(workshop: Workshop, say: Say) -> Pass:
         job = workshop.kept_job(model)
         passes.append(reconcile(workshop.yard(job, say) if job else bare, model))
     acted = [line for one in passes for line in one.acted]
+    retired = retire_unheld(workshop, bare)
+    acted += [f"{name} retired: nobody holds its stage" for name in retired]
     return Pass(len(passes), sum(one.aliases for one in passes), acted)
 
 
@@ -28,6 +31,6 @@ def keep_reconciling(workshop: Workshop, every: float, say: Say) -> NoReturn:
         try:
             for line in reconcile_all(workshop, say).acted:
                 say(line)
-        except ModelyardError as error:
-            say(str(error))
+        except Exception as error:  # noqa: BLE001 a watcher that dies watches nothing; the next pass tries again
+            say(str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}")
         time.sleep(every)

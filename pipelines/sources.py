@@ -10,14 +10,25 @@ CLIP_ENDINGS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjp
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
+def check_source(clips: Path | None, images: Path | None, group: str | None) -> None:
+    """Refuse options that contradict each other."""
+    if clips and images:
+        raise InputError("--clips and --images", "only one of them can be the source", "leave one out")
+    if group and not images:
+        raise InputError("--group", "says which images belong together", "give --images as well, or leave it out")
+
+
 def files_by_class(folder: Path, endings: frozenset[str], what: str) -> dict[str, list[Path]]:
     """Class name → its files, both sorted; at least two classes, none of them empty.
 
-    Files with another ending are an error too: silently leaving out a clip would be worse than asking.
+    A file with another ending among them, or one of them outside of a class's folder, is an error: silently leaving
+    out a clip would be worse than asking.
     """
-    layout = f"{folder.name or 'DIR'}/<class>/*{min(endings)}"
+    layout = f"{folder.name or 'DIR'}/<class>/*{'.mp4' if '.mp4' in endings else '.jpg'}"
     if not folder.is_dir():
         raise NotFoundError(folder, f"there is no such folder of {what}", f"make {layout}, or name another folder")
+    for stray in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in endings):
+        raise InputError(stray, "lies outside of a class's folder", f"move it to {layout}")
     found: dict[str, list[Path]] = {}
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))

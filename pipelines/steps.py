@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.dataset import DataSet
 from pipelines.export import open_exported
 from pipelines.train import Training, train
-from registry.errors import InputError
+from registry.errors import RefusedError
 from registry.events import Exported, Trained
 from registry.files import building
 from registry.money.prices import local_price
@@ -20,13 +20,32 @@ if TYPE_CHECKING:
     from pipelines.jobfile import Job
     from pipelines.trainers.config import TrainerConfig
     from pipelines.wiring import Say, Workshop
+    from validation.data.suite import DataReport
+
+
+def check_data(workshop: Workshop, job: Job, data: DataSet, say: Say) -> DataReport:
+    """Check a data set, put the report into MLflow, and stop a strict job whose data does not hold."""
+    from pipelines.check import check
+
+    say("checking the data set with Great Expectations")
+    report = check(data, workshop.settings.home / "reports" / job.model)
+    with workshop.tracker(job.model).run("data", {"modelyard.kind": "data"}) as run:
+        run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
+        run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
+        run.folder(report.docs, "data_docs")
+    say(f"data checks: {len(report.passed)} hold, {len(report.warnings)} warn, {len(report.errors)} fail")
+    if job.data.checks == "strict" and not report.holds:
+        raise RefusedError(data.folder, f"fails its checks: {report.errors[0].text}", "mend the data, see `modelyard check`")
+    return report
 
 
 def train_all(
     workshop: Workshop, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress, say: Say
 ) -> list[Trained]:
-    """Train one after the other: two at once would only slow each other down on one machine."""
+    """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
     adapters = [(config, workshop.trainer(config)) for config in configs]
+    check_data(workshop, job, data, say)
+    workshop.note_dataset(data)
     tracker, yard = workshop.tracker(job.model), workshop.bare_yard()
     events: list[Trained] = []
     for config, adapter in adapters:
@@ -45,8 +64,6 @@ def train_all(
 
 def copy_bundle(event: Exported, to: Path) -> None:
     """Copy a checked bundle to a new folder, whole or not at all."""
-    if to.exists():
-        raise InputError(to, "is there already", "name a folder that is not there yet")
     bundle = open_exported(event)
     with building(to) as work:
         shutil.copytree(bundle.folder, work, dirs_exist_ok=True)

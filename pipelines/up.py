@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 
@@ -68,9 +69,9 @@ class Yardkeeper:
         """The first service that ended by itself."""
         return next((service for service in self.services if service.process.poll() is not None), None)
 
-    def watch(self, stopping: Callable[[], bool]) -> None:
-        """Wait until told to stop; raise when a service ends by itself."""
-        while not stopping():
+    def watch(self) -> NoReturn:
+        """Wait for Ctrl-C; raise when a service ends by itself."""
+        while True:
             if ended := self.failed():
                 raise UnavailableError(ended.name, f"ended by itself: {ended.last_words()}", f"see {ended.log}")
             time.sleep(0.2)
@@ -82,6 +83,8 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
+        if ports.mlflow and ports.mlflow == ports.dashboard:
+            raise InputError(f"port {ports.mlflow}", "cannot serve both MLflow and the dashboard", "choose two different ones")
         mlflow = _claim(ports.mlflow, "--mlflow-port")
         dashboard = None if ports.dashboard is None else _claim(ports.dashboard, "--dashboard-port")
         keeper = Yardkeeper()
@@ -94,19 +97,29 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
             write_json(home / UP, {**keeper.addresses, "pid": os.getpid()})
             yield keeper
         finally:
-            say("stopping")
-            _stop(keeper)
-            Workshop(settings).target().stop_all()
-            (home / UP).unlink(missing_ok=True)
+            with _undisturbed():
+                say("stopping")
+                _stop(keeper)
+                Workshop(settings).target().stop_all()
+                (home / UP).unlink(missing_ok=True)
 
 
 @contextmanager
-def told_to_stop() -> Generator[Callable[[], bool]]:
-    """Within the block, Ctrl-C and SIGTERM set what the given function returns instead of ending the process."""
-    told: list[int] = []
-    before = {number: signal.signal(number, lambda given, _: told.append(given)) for number in (signal.SIGINT, signal.SIGTERM)}
+def stoppable() -> Generator[None]:
+    """Within the block SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield lambda: bool(told)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Within the block neither Ctrl-C nor SIGTERM interrupts: what is being stopped is stopped whole."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -172,9 +185,15 @@ def _spawn(name: str, command: Sequence[str], home: Path, url: str | None = None
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **_environment(home)},
+            env={**_without_servers(), **_environment(home)},
         )
     return Service(name, process, log, url, health)
+
+
+def _without_servers() -> dict[str, str]:
+    """The environment without another MLflow server's address: these services belong to the one that is started here."""
+    others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI"}
+    return {name: value for name, value in os.environ.items() if name not in others}
 
 
 def _environment(home: Path) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from registry.settings import Settings
 from registry.stages import Stage
 
 if TYPE_CHECKING:
+    from pipelines.dataset import DataSet
     from pipelines.trainers.contract import Trainer
     from registry.mlflow.store import MlflowStore
     from registry.mlflow.tracker import Tracker
@@ -57,15 +58,34 @@ class Workshop:
         """The ledger of decisions."""
         return open_ledger(self.settings.ledger.get_secret_value())
 
-    def tools(self) -> Tools:
-        """The interpreters that exporting needs."""
+    def tools(self, *, tfjs: bool) -> Tools:
+        """The interpreters that exporting needs; those of TF.js only where it is exported."""
         from serving.export.build import Tools
 
         settings = self.settings
-        for place, what in ((settings.tf_python, "TensorFlow world"), (settings.node_modules, "TF.js for Node")):
+        needed = ((settings.tf_python, "TensorFlow world"), (settings.node_modules, "TF.js for Node"))
+        for place, what in needed if tfjs else ():
             if not place.exists():
                 raise UnavailableError(what, f"there is nothing at {place}", "run `make setup` in a source checkout")
-        return Tools(settings.tf_python, settings.node or _find_node(), settings.node_modules)
+        return Tools(settings.tf_python, (settings.node or _find_node()) if tfjs else "node", settings.node_modules)
+
+    def note_dataset(self, data: DataSet) -> None:
+        """Remember where a data set lies, under its digest."""
+        write_json(self._noted(data.manifest.digest), {"folder": str(data.folder.absolute())})
+
+    def dataset(self, digest: str, subject: object) -> DataSet:
+        """The data set of that digest, if it still is where it was."""
+        from pipelines.dataset import open_dataset
+
+        path = self._noted(digest)
+        found = open_dataset(Path(read_json(path)["folder"])) if path.exists() else None
+        if found is None or found.manifest.digest != digest:
+            remedy = "make it again with `modelyard frames`, or train a new version"
+            raise NotFoundError(subject, f"the data set it was trained on ({digest[:12]}) is not here any more", remedy)
+        return found
+
+    def _noted(self, digest: str) -> Path:
+        return self.settings.home / "datasets" / "by-digest" / f"{digest}.json"
 
     def target(self, port: int = 0) -> LocalTarget:
         """The local deploy target."""
@@ -90,9 +110,9 @@ class Workshop:
         """Store, ledger and leases, without policy: for reading, training and evaluating."""
         return Yard(self.store(), self.ledger(), FileLeases(self.settings.home / "leases"))
 
-    def keep_job(self, job: Job) -> None:
-        """Remember the job that a model is promoted by, so that the reconciler can run its hooks again."""
-        write_json(self._kept(job.model), job.model_dump(mode="json"))
+    def keep_job(self, model: str, job: Job) -> None:
+        """Remember the job that a model is promoted by."""
+        write_json(self._kept(model), job.model_dump(mode="json"))
 
     def kept_job(self, model: str) -> Job | None:
         """The job that a model was last promoted by."""
@@ -109,15 +129,16 @@ class Workshop:
         return Yard(bare.store, bare.ledger, bare.leases, gates, self._hooks(job, bare, say))
 
     def _hooks(self, job: Job, bare: Yard, say: Say) -> dict[Stage, tuple[Hook, ...]]:
-        """Staging exports; a stage with a deployment deploys; leaving for the archive retires endpoints."""
-        from pipelines.hooks import DeployHook, ExportHook, RetireHook
+        """Staging exports; a stage with a deployment deploys; what nobody holds any more is retired."""
+        from pipelines.hooks import DeployHook, ExportHook, KeepJobHook, RetireHook
 
-        export = ExportHook(self, bare, job, say)
-        hooks: dict[Stage, tuple[Hook, ...]] = {Stage.STAGING: (export,), Stage.PRODUCTION: ()}
+        keep, retire, export = KeepJobHook(self, job), RetireHook(self, bare), ExportHook(self, bare, job, say)
+        hooks: dict[Stage, tuple[Hook, ...]] = {Stage.STAGING: (keep, export), Stage.PRODUCTION: (keep,)}
         for stage, deploy in ((Stage.STAGING, job.deploy.staging), (Stage.PRODUCTION, job.deploy.production)):
             if deploy:
-                hooks[stage] = (*hooks[stage], DeployHook(self, bare, job.model, deploy, say))
-        return hooks | {Stage.ARCHIVED: (RetireHook(self, bare),)}
+                hooks[stage] = (*hooks[stage], DeployHook(self, bare, deploy, say))
+            hooks[stage] = (*hooks[stage], retire)
+        return hooks | {Stage.ARCHIVED: (retire,)}
 
 
 def _find_node() -> str:

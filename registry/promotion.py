@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.errors import ModelyardError, NotFoundError, RefusedError
+from registry.errors import ModelyardError, NotFoundError, RefusedError, shorten
 from registry.events import Archived, HookDone, HookFailed, Promoted, Refused, about
 from registry.evidence import gather
 from registry.files import digest_of, manifest_of
@@ -25,6 +25,7 @@ from registry.stages import ALIASES, Stage, check_move
 
 STAGE_TAG = "modelyard.stage"
 DIGEST_TAG = "modelyard.digest"
+BLOCKED_TAG = "modelyard.blocked"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _ratify(yard: Yard, version: ModelVersion, digest: str, stage: Stage, actor:
 def _move_alias(yard: Yard, version: ModelVersion, promotion: Promoted) -> None:
     """Point the stage's alias at the version; it gives up any other stage's alias that it held."""
     store, model = yard.store, version.model
-    store.annotate(version, {STAGE_TAG: promotion.stage.value, DIGEST_TAG: promotion.digest})
+    tags = {STAGE_TAG: promotion.stage.value, DIGEST_TAG: promotion.digest}
+    store.annotate(version, tags | ({BLOCKED_TAG: ""} if version.tags.get(BLOCKED_TAG) else {}))
     store.set_alias(model, promotion.stage.value, version.version)
     for alias, number in store.aliases(model).items():
         if alias in ALIASES and alias != promotion.stage and number == version.version:
@@ -151,9 +153,10 @@ def run_hooks(yard: Yard, promotion: Promoted) -> list[HookFailed]:
     for hook in yard.hooks.get(promotion.stage, ()):
         try:
             hook.run(promotion)
-        except ModelyardError as error:
+        except Exception as error:  # noqa: BLE001 a hook is anybody's code, and its failure must be recorded whatever it is
             attempt = 1 + failures(yard.ledger.entries(promotion.model), promotion, hook.name)
-            failed = HookFailed(**same, hook=hook.name, attempt=attempt, reason=str(error))
+            reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
+            failed = HookFailed(**same, hook=hook.name, attempt=attempt, reason=reason)
             yard.ledger.append(failed)
             return [failed]
         if not done(yard.ledger.entries(promotion.model), promotion, hook.name):

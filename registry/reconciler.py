@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from registry.errors import ModelyardError
 from registry.events import Blocked, HookFailed, Promoted, about, now
-from registry.promotion import Yard, digest_version, done, run_hooks
+from registry.promotion import BLOCKED_TAG, Yard, digest_version, done, run_hooks
 from registry.protocols import Checkable, Entry
 from registry.records import ModelVersion
 from registry.stages import ALIASES, Stage
@@ -78,7 +78,7 @@ def _block(yard: Yard, version: ModelVersion, stage: Stage, reason: str) -> list
     if any(entry.event == fresh for entry in yard.ledger.entries(version.model)):
         return []
     yard.ledger.append(fresh)
-    yard.store.annotate(version, {"modelyard.blocked": reason})
+    yard.store.annotate(version, {BLOCKED_TAG: reason})
     return [str(fresh)]
 
 
@@ -96,7 +96,13 @@ def _wait_is_over(entries: Sequence[Entry], promotion: Promoted, hook: str, at: 
     """Two seconds after the first failure, then twice as long each time, up to ten minutes."""
     for entry in reversed(entries):
         event = entry.event
-        if isinstance(event, HookFailed) and (event.hook, event.stage) == (hook, promotion.stage):
+        if entry.event == promotion:
+            return True
+        if isinstance(event, HookFailed) and (event.hook, event.stage, event.version) == (
+            hook,
+            promotion.stage,
+            promotion.version,
+        ):
             wait = min(timedelta(seconds=2.0 ** min(event.attempt, 12)), _LONGEST_WAIT)
             return (at or now()) - entry.at >= wait
     return True

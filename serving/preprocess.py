@@ -25,6 +25,9 @@ from registry.records import Record
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded: a small file can hold a huge picture."""
 
+MAX_ASPECT = 100
+"""A picture one pixel wide and very long is small until its shorter side is scaled up."""
+
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
 
@@ -46,6 +49,8 @@ class Preprocess(Record):
         """RGB image → uint8 `[size, size, 3]`: resize and crop."""
         width, height = image.size
         short, long = min(width, height), max(width, height)
+        if long > MAX_ASPECT * short:
+            raise InputError("image", f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
         scaled = int(self.size * long / short)
         target = (self.size, scaled) if width <= height else (scaled, self.size)
         image = image.resize(target, Image.Resampling.BILINEAR)

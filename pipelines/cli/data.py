@@ -30,8 +30,10 @@ def frames(
 ) -> None:
     """Turn clips (or images) into a data set, split by clip, with a manifest."""
     from pipelines.dataset import build_dataset
+    from pipelines.sources import check_source
     from pipelines.wiring import dataset_folder
 
+    check_source(clips, images, group)
     told = job(job_file)
     given = {"clips": clips, "images": images, "group": group, "fps": fps}
     wanted = {key: value for key, value in given.items() if value is not None}

@@ -41,7 +41,7 @@ def train(
 def evaluate(
     ref: Reference,
     *,
-    data: DataFolder = None,
+    data: Annotated[Path | None, typer.Option(help="Another data set than the version's own.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score on.")] = "test",
     job_file: JobFile = JOB,
     home: Home = None,
@@ -50,12 +50,11 @@ def evaluate(
     """Score a version on held-out images, with an interval and a table per class."""
     from pipelines.dataset import open_dataset
     from pipelines.evaluate import evaluate as evaluate_version
-    from pipelines.wiring import dataset_folder
     from registry.refs import parse_ref
 
     told, shop, parsed = job(job_file), workshop(home), parse_ref(ref)
-    found = open_dataset(data or dataset_folder(shop.settings, told))
-    event = evaluate_version(shop.bare_yard(), shop.tracker(told.model), parsed, found, split, shop.settings.tf_python)
+    found = open_dataset(data) if data else None
+    event = evaluate_version(shop, shop.tracker(told.model), parsed, found, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)
@@ -74,10 +73,15 @@ def export(
     """Export a version to ONNX and TF.js as a sealed bundle, with parity and latency measured."""
     from pipelines.export import export as export_version
     from pipelines.steps import copy_bundle
+    from registry.errors import InputError
     from registry.refs import parse_ref
 
     told, shop, parsed = job(job_file), workshop(home), parse_ref(ref)
-    event = export_version(shop, shop.bare_yard(), told, parsed, say)
+    if to and to.exists():
+        raise InputError(to, "is there already", "name a folder that is not there yet")
+    yard = shop.bare_yard()
+    with yard.leases.hold(parsed.model):
+        event = export_version(shop, yard, told, parsed, say)
     if to:
         copy_bundle(event, to)
     answer(event.model_dump(mode="json"), as_json=as_json)

@@ -23,7 +23,6 @@ def promote(ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: 
     from registry.stages import parse_stage
 
     parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
-    shop.keep_job(told)
     outcome = promote_version(shop.yard(told, say), parsed, wanted, actor())
     pending = [str(failure) for failure in outcome.pending]
     answer({"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +25,13 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
-    from pipelines.up import Ports, running, told_to_stop
+    from pipelines.up import Ports, running, stoppable
 
     ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
-    with told_to_stop() as stopping, running(workshop(home).settings, ports, say) as keeper:
+    with contextlib.suppress(KeyboardInterrupt), stoppable(), running(workshop(home).settings, ports, say) as keeper:
         lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
         answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
-        keeper.watch(stopping)
+        keeper.watch()
 
 
 def demo(
@@ -51,21 +52,22 @@ def demo(
 ) -> None:
     """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""
     from pipelines.demo import Wishes, demo_lines, run_demo
-    from pipelines.up import Ports, running, told_to_stop
+    from pipelines.up import Ports, running, stoppable
 
     wishes = Wishes(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
     shop = workshop(home)
     wishes.check()
-    with told_to_stop() as stopping, running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
+    with stoppable(), running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
         with bar() as progress:
-            summary = run_demo(shop, wishes, progress, say, stopping)
+            summary = run_demo(shop, wishes, progress, say)
         told = summary.model_dump(mode="json") | keeper.addresses
         answer(told, as_json=as_json)
         if not as_json:
             demo_lines(summary, keeper.addresses)
         if sys.stdin.isatty() if stay is None else stay:
             say("everything keeps running; Ctrl-C stops it")
-            keeper.watch(stopping)
+            with contextlib.suppress(KeyboardInterrupt):
+                keeper.watch()
         elif not as_json:
             say(f"to see it all again: modelyard up --home {shop.settings.home}")
 

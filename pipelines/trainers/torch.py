@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision.models
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import get_model, list_models
@@ -41,7 +42,7 @@ def build_network(arch: str, classes: int) -> nn.Module:
     """`small_cnn`, or a torchvision classifier by its name, from scratch."""
     if arch == "small_cnn":
         return _small_cnn(classes)
-    if arch not in list_models(module=None):
+    if arch not in list_models(module=torchvision.models):
         raise InputError(f"arch '{arch}'", "is neither 'small_cnn' nor a torchvision classifier", "try 'resnet18'")
     return get_model(arch, weights=None, num_classes=classes)
 

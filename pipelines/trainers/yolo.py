@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.dataset import SPLITS, DataSet
+from pipelines.dataset import DataSet
 from pipelines.trainers.config import YoloTrainer
 from pipelines.trainers.contract import Fitted, OnEpoch
 from registry.errors import IntegrityError
@@ -117,11 +117,10 @@ def _ultralytics(work: Path) -> Any:
 
 
 def _view(data: DataSet, place: Path) -> Path:
-    """Links to the data set's splits: Ultralytics writes its caches beside what it reads, and that is not ours to litter."""
+    """Links to the splits that training may see. Ultralytics writes its caches beside what it reads; not beside ours."""
     place.mkdir(parents=True)
-    for split in SPLITS:
-        if data.rows(split):
-            (place / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
+    for split in ("train", "val"):  # never test: Ultralytics would look at it
+        (place / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
     return place
 
 
@@ -139,7 +138,7 @@ def _report(trainer: Any, on_epoch: OnEpoch) -> None:
 
 def _hold_to_ultralytics(work: Path, best: Path, ours: Reference, data: DataSet) -> None:
     """Raise when the packaged network with our preprocessing does not answer as Ultralytics does, from the files."""
-    files = data.files(data.rows("val") or data.rows("train"))[:: max(1, len(data.rows("val")) // _CHECKED_IMAGES)]
+    files = data.files(data.rows("val"))[:: max(1, len(data.rows("val")) // _CHECKED_IMAGES)]
     files = files[:_CHECKED_IMAGES]
     theirs = _their_answers(_ultralytics(work)(best, task="classify"), files, ours.info)
     found = ours.probabilities(files)

@@ -31,7 +31,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "/tmp/none"]]
+    "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "none"]]
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     code = f"from pipelines.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass"
@@ -99,7 +99,9 @@ def tracked() -> list[Path]:
 
 
 def test_nothing_tracked_is_large_or_names_a_package_registry() -> None:
-    hosts = re.compile(r"https?://[a-z0-9.-]*(" + "|".join(["py" + "pi", "pythonh" + "osted", "npm" + "js", "deb" + "ian"]) + ")")
+    hosts = re.compile(
+        r"https?://[a-z0-9.-]*(" + "|".join(["py" + "pi", "pythonh" + "osted", "npm" + "js", "deb" + "ian"]) + ")"
+    )
     for path in tracked():
         data = path.read_bytes()
         assert len(data) <= 1_000_000, path

@@ -72,7 +72,9 @@ def test_an_alias_is_set_moved_and_removed(store: tuple[Store, Register], folder
     assert registry.aliases(model) == {}
 
 
-def test_files_come_back_byte_for_byte_and_the_same_each_time(store: tuple[Store, Register], folder: Path, tmp_path: Path) -> None:
+def test_files_come_back_byte_for_byte_and_the_same_each_time(
+    store: tuple[Store, Register], folder: Path, tmp_path: Path
+) -> None:
     registry, register = store
     model = name()
     register(model, folder)

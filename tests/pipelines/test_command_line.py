@@ -12,9 +12,23 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = (
-    "init schema frames check train evaluate promote export deploy predict status costs up demo reconcile".split()
-)
+COMMANDS = [
+    "init",
+    "schema",
+    "frames",
+    "check",
+    "train",
+    "evaluate",
+    "promote",
+    "export",
+    "deploy",
+    "predict",
+    "status",
+    "costs",
+    "up",
+    "demo",
+    "reconcile",
+]
 
 
 def one_line(done: subprocess.CompletedProcess[str], said: str) -> None:
@@ -110,7 +124,13 @@ def test_a_reference_that_is_none_is_one_line(modelyard: Run, job: Path) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["promote", "hand/1", "staging"], ["export", "hand/1"], ["deploy", "hand/1"], ["predict", "hand/1", "modelyard.yaml"]],
+    [
+        ["status"],
+        ["promote", "hand/1", "staging"],
+        ["export", "hand/1"],
+        ["deploy", "hand/1"],
+        ["predict", "hand/1", "modelyard.yaml"],
+    ],
     ids=lambda given: given[0],
 )
 def test_a_server_that_never_ran_is_one_line(modelyard: Run, job: Path, arguments: list[str]) -> None:

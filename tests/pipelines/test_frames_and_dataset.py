@@ -195,7 +195,9 @@ def test_images_are_split_by_the_group_in_their_names(photos: Path, tmp_path: Pa
     assert set(splits.values()) == {"train", "val", "test"}
 
 
-@pytest.mark.parametrize(("pattern", "said"), [("(", "no regular expression"), ("s", "no group"), (r"^(x\d)", "does not match")])
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("(", "no regular expression"), ("s", "no group"), (r"^(x\d)", "does not match")]
+)
 def test_a_bad_group_pattern_is_one_line(photos: Path, tmp_path: Path, pattern: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         build_dataset(Data(images=photos, group=pattern), tmp_path / "out", quiet)

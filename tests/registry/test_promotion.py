@@ -246,7 +246,12 @@ def test_a_crash_between_two_steps_is_mended_by_running_it_again(tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("hand/9", "hand has versions 1 to 2"), ("hand@production", "nobody holds"), ("foot/1", "not registered"), ("hand", "no version")],
+    [
+        ("hand/9", "hand has versions 1 to 2"),
+        ("hand@production", "nobody holds"),
+        ("foot/1", "not registered"),
+        ("hand", "no version"),
+    ],
 )
 def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, said: str) -> None:
     yard = make_yard(tmp_path, model, Says(passed=True))

@@ -80,9 +80,7 @@ def test_parity_holds_each_variant_to_its_limits(changes: dict[str, object], pas
 
 
 def test_latency_size_and_budget_say_their_figures() -> None:
-    facts = evidence(
-        latency=Latency(p50_ms=5, p95_ms=60, first_ms=200, requests=100), bundle_mb=12.5, train_usd=Decimal("0.5")
-    )
+    facts = evidence(latency=Latency(p50_ms=5, p95_ms=60, first_ms=200, requests=100), bundle_mb=12.5, train_usd=Decimal("0.5"))
     texts = [gate.judge(facts)[0].text for gate in (LatencyGate(p95_ms=50), SizeGate(max_mb=20), BudgetGate(train_usd=0.25))]
     assert texts == [
         "p95 60 ms is above 50 ms",

@@ -14,7 +14,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +86,9 @@ class LocalTarget:
 
     def stop_all(self) -> None:
         """End every process; the records stay, so that the reconciler starts them again next time."""
+        for path in self.folder.glob("*.candidate.json"):
+            self._end_candidate(path.name.removesuffix(".candidate.json"))
         for live in self.list():
-            self._end_candidate(live.name)
             _end(live)
 
     def _record(self, name: str) -> Path:
@@ -150,7 +150,7 @@ class LocalTarget:
             path.unlink(missing_ok=True)
 
 
-def _detach(command: Sequence[str], log: Path) -> int:
+def _detach(command: list[str], log: Path) -> int:
     """Start a process in a session of its own that outlives us, with its output in `log`; return its number."""
     wanted = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     actions = [
