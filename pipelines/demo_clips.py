@@ -26,21 +26,22 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """How much is filmed: `clips` scans per class, `frames` pictures each, square ones of `size` pixels."""
+    """How much is filmed: `clips` scans per class, `frames` pictures each, square ones of `size` pixels, of some digits."""
 
     clips: int = 45
     frames: int = 10
     fps: float = 12
     size: int = 128
     seed: int = 7
+    digits: tuple[int, ...] = tuple(range(10))
 
 
 def film_digits(folder: Path, film: Film, progress: Callable[[str, int, int], None]) -> Path:
     """Write `<folder>/<digit>/<scan>.mp4`; the same film gives the same clips."""
     digits = cast("Any", load_digits())  # a Bunch; its stub says it may be a tuple
-    total, seen = film.clips * len(digits.target_names), 0
+    total, seen = film.clips * len(film.digits), 0
     with building(folder) as work:
-        for label in digits.target_names:
+        for label in film.digits:
             (work / str(label)).mkdir()
             scans = np.random.default_rng(film.seed).permutation(np.flatnonzero(digits.target == label))
             for scan in scans[: film.clips]:

@@ -39,10 +39,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of six short real MPEG-4 clips."""
     from pipelines.demo_clips import Film, film_digits
 
-    folder = film_digits(tmp_path_factory.mktemp("film") / "clips", Film(clips=6, frames=6, size=96), lambda *_: None)
-    for label in "3456789":
-        shutil.rmtree(folder / label)
-    return folder
+    film = Film(clips=6, frames=6, size=96, digits=(0, 1, 2))
+    return film_digits(tmp_path_factory.mktemp("film") / "clips", film, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

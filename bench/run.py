@@ -1,0 +1,112 @@
+"""Run benchmarks, peer and ours in one run, and keep the newest row of each.
+
+    python bench/run.py [NAME …]     all of them, or those named
+
+Writes bench/results.json (a list of rows) and docs/performance.md (the table made from it). `ratio` says how much
+better ours is: peer / ours for a time, and limit / ours where there is no peer; above 1 is better.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.json"
+PAGE = HERE.parent / "docs" / "performance.md"
+_REPEATS = 15
+
+
+def wall_ms(command: list[str]) -> float:
+    """Milliseconds from process start to its end."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return (time.perf_counter() - began) * 1e3
+
+
+def cli_help() -> dict[str, Any]:
+    """`modelyard --help` against an interpreter that does nothing, taken in turn, medians."""
+    commands = {"ours": [sys.executable, "-m", "pipelines.cli.main", "--help"], "peer": [sys.executable, "-c", "pass"]}
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(_REPEATS):
+        for name, command in commands.items():
+            times[name].append(wall_ms(command))
+    found = {name: statistics.median(spans) for name, spans in times.items()}
+    return {**found, "limit": 400.0, "unit": "ms"}
+
+
+def demo_wall() -> dict[str, Any]:
+    """`modelyard demo` from an empty home to the end, servers' start and stop included."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
+        command = [sys.executable, "-m", "pipelines.cli.main", "demo", "--home", f"{folder}/home", "--exit", "--json"]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return {"ours": time.perf_counter() - began, "peer": None, "limit": 360.0, "unit": "s"}
+
+
+BENCHES: dict[str, Callable[[], dict[str, Any]]] = {"cli_help": cli_help, "demo_wall": demo_wall}
+
+
+def row(name: str) -> dict[str, Any]:
+    """One benchmark's row."""
+    found = BENCHES[name]()
+    against = found["peer"] if found["peer"] is not None else found["limit"]
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    rounded = {key: round(found[key], 1) if isinstance(found[key], float) else found[key] for key in ("ours", "peer", "limit")}
+    return {
+        "name": name,
+        **rounded,
+        "unit": found["unit"],
+        "ratio": round(against / found["ours"], 3),
+        "machine": machine,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The table, as Markdown."""
+    lines = [
+        "# Performance",
+        "",
+        "Made by `make bench` from `bench/results.json`. Peer and ours are measured in one run on one machine. `ratio` is",
+        "peer / ours, or limit / ours where there is no peer; above 1 ours is better.",
+        "",
+        "| benchmark | ours | peer | limit | unit | ratio | machine | date |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        peer = "none" if one["peer"] is None else one["peer"]
+        cells = [one["name"], one["ours"], peer, one["limit"], one["unit"], one["ratio"], one["machine"], one["date"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    notes = [f"- `{name}`: {(bench.__doc__ or '').strip()}" for name, bench in BENCHES.items()]
+    return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def main() -> int:
+    """Run what was asked for; exit 1 where a limit is broken."""
+    wanted = sys.argv[1:] or list(BENCHES)
+    if unknown := [name for name in wanted if name not in BENCHES]:
+        print(f"bench: no benchmark '{unknown[0]}'; expected one of {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    kept = {one["name"]: one for one in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    for name in wanted:
+        kept[name] = row(name)
+        print(json.dumps(kept[name]))
+    rows = [kept[name] for name in BENCHES if name in kept]
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    PAGE.write_text(page(rows))
+    return int(any(kept[name]["ours"] > kept[name]["limit"] for name in wanted))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""What the documents say is so: links lead somewhere, generated pages are current, commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_exists(page: Path) -> None:
+    from typer.main import get_command
+
+    from pipelines.cli.main import app
+
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", page.read_text(), re.DOTALL)
+    for name, rest in re.findall(r"^\s*modelyard ([a-z]+)([^\n]*)", "\n".join(blocks), re.MULTILINE):
+        assert name in known, name
+        options = {option for parameter in known[name].params for option in parameter.opts + parameter.secondary_opts}
+        for used in re.findall(r"(?<!\S)(--[a-z-]+)", rest.split("#")[0]):
+            assert used in options | {"--help"}, f"{name} {used}"
+
+
+def test_the_generated_pages_are_current() -> None:
+    done = subprocess.run([sys.executable, "tools/docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_says_the_licence_plainly() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "Apache-2.0" in text
+    assert "AGPL-3.0" in text
+    assert "make demo" in text
+    assert "make test" in text

@@ -1,0 +1,99 @@
+"""What journeys share: enough clips to train on, and a home in which the demo has run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+Up = Callable[..., object]
+
+
+@pytest.fixture(scope="session")
+def enough_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of forty clips: enough to learn, and for fifty held-out frames."""
+    from pipelines.demo_clips import Film, film_digits
+
+    film = Film(clips=40, frames=10, digits=(0, 1, 2))
+    return film_digits(tmp_path_factory.mktemp("journey") / "digits3", film, lambda *_: None)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that ran: its summary and its home."""
+
+    home: Path
+    clips: Path
+    summary: dict
+    progress: str
+
+
+@pytest.fixture(scope="session")
+def demo(enough_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """`modelyard demo --clips` with YOLO and Keras, whole."""
+    home = tmp_path_factory.mktemp("demo") / "home"
+    command = [
+        "demo",
+        "--clips",
+        enough_clips,
+        "--trainers",
+        "yolo,keras",
+        "--epochs",
+        "12",
+        "--home",
+        home,
+        "--exit",
+        "--json",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.main", *map(str, command)],
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Demo(home, enough_clips, json.loads(done.stdout), done.stderr)
+
+
+@contextmanager
+def running_up(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`modelyard up` on a home, ready; ended with SIGTERM."""
+    command = [sys.executable, "-m", "pipelines.cli.main", "up", "--home", str(home), "--mlflow-port", "0", "--json"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield process, json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
+        process.stderr.close()
+
+
+@pytest.fixture
+def up() -> Up:
+    """Starts `modelyard up`."""
+    return running_up
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Waits until something becomes so."""
+
+    def wait(so: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not so():
+            assert time.monotonic() < deadline, "it never became so"
+            time.sleep(0.3)
+
+    return wait

@@ -1,0 +1,163 @@
+"""The demo goes the whole way with real parts, and leaves what it says it leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.journey
+
+
+def test_every_trainer_ran_was_priced_and_met_the_gates(demo) -> None:
+    tries = {one["trainer"]: one for one in demo.summary["tries"]}
+    assert set(tries) == {"yolo", "keras"}
+    for one in tries.values():
+        assert float(one["usd"]) > 0
+        assert one["interval"][0] <= one["top1"] <= one["interval"][1]
+    best = max(tries.values(), key=lambda one: one["top1"])
+    assert best["outcome"] == "production"
+    for one in tries.values():
+        if one["top1"] < 0.9:
+            assert "is below 0.9" in one["outcome"]
+
+
+def test_the_exports_answer_as_the_trained_model_and_a_wrong_image_does_not(demo) -> None:
+    variants = {line.split(":")[0] for line in demo.summary["parity"]}
+    assert variants == {"onnx", "tfjs-float16"}
+    assert all("agreement 1.000" in line or "agreement 0.99" in line for line in demo.summary["parity"])
+    assert all("wrong image 0.0" in line for line in demo.summary["parity"])
+    assert len(demo.summary["predictions"]) == 5
+
+
+def test_the_ledger_holds_and_tells_the_story(demo) -> None:
+    from registry.ledger.store import open_ledger
+
+    ledger = open_ledger(f"sqlite:///{demo.home / 'ledger.db'}")
+    assert ledger.verify() > 8
+    kinds = [entry.event.kind for entry in ledger.entries()]
+    story = ["trained", "evaluated", "promoted", "exported", "promoted", "deployed"]
+    place = -1
+    for kind in story:
+        place = kinds.index(kind, place + 1)
+
+
+def test_nothing_keeps_running_and_nothing_is_half_written(demo) -> None:
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(one.info["cmdline"] or [])]
+    assert left == []
+    assert not (demo.home / "up.json").exists()
+    assert not [path for path in demo.home.rglob(".*") if path.is_dir() and path.name != ".gx"]
+
+
+def test_up_resumes_brings_the_endpoint_back_and_answers(
+    demo, up, eventually: Callable[[Callable[[], bool]], None], modelyard: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    def status() -> list[dict]:
+        return json.loads(modelyard("status", "--home", demo.home, "--json").stdout)
+
+    with up(demo.home, "--no-dashboard") as (_, addresses):
+        assert set(addresses) == {"mlflow"}
+        eventually(lambda: any(row["endpoint"] for row in status()))
+        live = next(row for row in status() if row["endpoint"])
+        assert live["stage"] == "production"
+        image = next((demo.home / "datasets").glob("digits3/test/1/*.jpg"))
+        told = json.loads(modelyard("predict", "digits3@production", image, "--home", demo.home, "--json").stdout)
+        assert live["endpoint"] in told[0]["served_by"]
+        again = json.loads(modelyard("predict", f"{live['endpoint']}/predict", image, "--json").stdout)
+        assert again[0]["label"] == told[0]["label"]
+        refused = modelyard("up", "--home", demo.home, "--mlflow-port", "0", "--no-dashboard")
+        assert refused.returncode == 2
+        assert "another `modelyard up` runs on it" in refused.stderr
+        killed = [p for p in psutil.process_iter(["cmdline"]) if "serving.app" in (p.info["cmdline"] or [])]
+        for process in killed:
+            process.kill()
+        eventually(lambda: any(row["endpoint"] not in {None, live["endpoint"]} for row in status()))
+        missing = modelyard("evaluate", "digits3/99", "--home", demo.home, "--job", demo.home / "jobs/digits3.json")
+        assert missing.returncode == 2
+        assert "digits3 has versions 1 to 2" in missing.stderr
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(one.info["cmdline"] or [])]
+    assert left == []
+
+
+def test_an_alias_moved_by_hand_in_mlflow_is_blocked_and_not_served(demo, up, eventually, modelyard) -> None:
+    from mlflow import MlflowClient
+
+    loser = next(one for one in demo.summary["tries"] if one["outcome"] != "production")
+    number = loser["ref"].rpartition("/")[2]
+    with up(demo.home, "--no-dashboard") as (_, addresses):
+        client = MlflowClient(tracking_uri=addresses["mlflow"], registry_uri=addresses["mlflow"])
+        winner = client.get_model_version_by_alias("digits3", "production").version
+        client.set_registered_model_alias("digits3", "production", number)
+        eventually(lambda: "modelyard.blocked" in client.get_model_version("digits3", number).tags)
+        rows = json.loads(modelyard("status", "--home", demo.home, "--json").stdout)
+        assert "no promotion ratified it" in next(row for row in rows if row["ref"] == loser["ref"])["note"]
+        assert not [row for row in rows if row["ref"] == loser["ref"] and row["endpoint"]]
+        client.set_registered_model_alias("digits3", "production", winner)
+
+
+def test_the_pages_look_right_in_a_real_browser(demo, up, tmp_path: Path) -> None:
+    import shutil
+
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("Chromium is not installed here (Debian package 'chromium')")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with up(demo.home, "--dashboard-port", "0") as (_, addresses), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        for path, word in (("", "Registry"), ("runs", "Runs"), ("costs", "Costs")):
+            page.goto(f"{addresses['dashboard']}/{path}")
+            page.get_by_role("heading", name=word, level=1).wait_for(timeout=60_000)
+            page.get_by_test_id("stDataFrame").first.wait_for(timeout=60_000)
+            assert page.get_by_test_id("stException").count() == 0
+            shot = tmp_path / f"{word}.png"
+            page.screenshot(path=shot)
+            assert shot.stat().st_size > 20_000
+        page.goto(f"{addresses['mlflow']}/#/models/digits3")
+        page.get_by_text("@ production").first.wait_for(timeout=60_000)
+        browser.close()
+
+
+def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, up) -> None:
+    """A stock `mlflow.pyfunc.load_model` of the registered version answers, in the TensorFlow world."""
+    from registry.settings import Settings
+
+    number = next(one["ref"] for one in demo.summary["tries"] if one["trainer"] == "keras").rpartition("/")[2]
+    with up(demo.home, "--no-dashboard") as (_, addresses):
+        code = (
+            "import mlflow, numpy as np; "
+            f"model = mlflow.pyfunc.load_model('models:/digits3/{number}'); "
+            "print(np.asarray(model.predict(np.zeros((2, 64, 64, 3), np.float32))).shape)"
+        )
+        done = subprocess.run(
+            [str(Settings().tf_python), "-c", code],
+            env={"MLFLOW_TRACKING_URI": addresses["mlflow"], "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "(2, 3)" in done.stdout, done.stderr[-1500:]
+
+
+def test_real_photographs_split_by_signer(shared: Path, tmp_path: Path, modelyard) -> None:
+    """The sign-digits photographs: the same way, on real images, with no signer in two splits."""
+    import zipfile
+
+    zipfile.ZipFile(shared / "sign-digits.zip").extractall(tmp_path / "photos")
+    folder = next(path for path in (tmp_path / "photos").rglob("*") if path.is_dir() and (path / "0").is_dir())
+    options = ["--images", folder, "--group", r"^(s\d+)_", "--trainers", "torch", "--home", tmp_path / "home"]
+    done = modelyard("demo", *options, "--exit", "--json", timeout=580)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert 0.7 < summary["tries"][0]["top1"] <= 1.0
+    manifest = json.loads(next((tmp_path / "home" / "datasets").glob("*/manifest.json")).read_text())
+    splits: dict[str, str] = {}
+    for row in manifest["frames"]:
+        assert splits.setdefault(row["clip"], row["split"]) == row["split"]
+    assert len(manifest["labels"]) == 10
