@@ -24,8 +24,8 @@ def quality_by_cost(runs: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("cost_usd:Q", title="training cost, USD"),
             y=alt.Y("test_top1:Q", title="test top-1", scale=alt.Scale(zero=False)),
-            color="name:N",
-            tooltip=["name", "experiment", "test_top1", "cost_usd", "train_seconds"],
+            color=alt.Color("name:N"),
+            tooltip=["name:N", "experiment:N", "test_top1:Q", "cost_usd:Q", "train_seconds:Q"],
         )
     )
 

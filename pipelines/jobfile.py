@@ -129,7 +129,8 @@ def _explain(error: ValidationError, subject: str) -> InputError:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return InputError(f"{subject}: {place}", first["msg"], "see `modelyard schema` for what it may be")
+        said = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
+        return InputError(f"{subject}: {place}", said, "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"

@@ -42,7 +42,7 @@ def test_the_generated_pages_are_current() -> None:
 
 def test_the_readme_says_the_licence_plainly() -> None:
     text = (ROOT / "README.md").read_text()
-    assert "Apache-2.0" in text
+    assert "Apache License 2.0" in text
     assert "AGPL-3.0" in text
     assert "make demo" in text
     assert "make test" in text
