@@ -41,6 +41,7 @@ class KerasTrainer(_Trainer):
     """A small Keras 3 network, trained in the TensorFlow world's own process."""
 
     kind: Literal["keras"] = "keras"
+    batch: int = Field(default=16, ge=2, le=1024)
     arch: Literal["small_cnn"] = "small_cnn"
     lr0: float = Field(default=0.004, gt=0)
 

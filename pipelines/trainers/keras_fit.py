@@ -23,18 +23,19 @@ from mlflow.types import Schema, TensorSpec
 WIDTHS = (24, 48, 96, 128)
 
 
+def convolution(found: keras.KerasTensor, width: int, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
+    """Convolution, batch normalisation, ReLU."""
+    found = keras.layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(found)
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(found))
+
+
 def network(size: int, classes: int) -> keras.Model:
-    """Four blocks of two 3 x 3 convolutions; float32 NHWC in 0..1 to probabilities."""
+    """A stem that halves the side, three blocks that halve it again, and a head; float32 NHWC 0..1 to probabilities."""
     images = keras.Input((size, size, 3), name="images", dtype="float32")
-    found = images
-    for width in WIDTHS:
-        for _ in range(2):
-            found = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(found)
-            found = keras.layers.BatchNormalization(momentum=0.9)(found)
-            found = keras.layers.ReLU()(found)
-        found = keras.layers.MaxPooling2D()(found)
-    found = keras.layers.GlobalAveragePooling2D()(found)
-    found = keras.layers.Dropout(0.2)(found)
+    found = convolution(keras.layers.BatchNormalization(momentum=0.9)(images), WIDTHS[0], kernel=5, stride=2)
+    for width in WIDTHS[1:]:
+        found = convolution(convolution(found, width, stride=2), width)
+    found = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(found))
     return keras.Model(images, keras.layers.Dense(classes, activation="softmax", name="probabilities")(found))
 
 
@@ -77,7 +78,9 @@ keras.utils.set_random_seed(job["seed"])
 size, classes = job["imgsz"], job["classes"]
 model = network(size, classes)
 train = stream("train", training=True)
-rate = keras.optimizers.schedules.CosineDecay(job["lr0"], max(1, job["epochs"] * len(train)))
+steps = job["epochs"] * len(train)
+warm_up = {"warmup_target": job["lr0"], "warmup_steps": max(1, steps // 5)}
+rate = keras.optimizers.schedules.CosineDecay(job["lr0"] / 25, max(1, steps - steps // 5), **warm_up)
 model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 has_val = len(np.load(job["val_targets"], allow_pickle=False)) > 0
 model.fit(
