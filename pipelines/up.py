@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx
+import psutil
 
 from pipelines.wiring import Workshop
 from registry.address import UP
 from registry.errors import InputError, UnavailableError, shorten
-from registry.files import write_json
+from registry.files import read_json, write_json
 from registry.settings import ROOT, Settings
 
 _HOST = "127.0.0.1"
@@ -83,6 +84,7 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
+        _end_left_over(home)
         if ports.mlflow and ports.mlflow == ports.dashboard:
             raise InputError(f"port {ports.mlflow}", "cannot serve both MLflow and the dashboard", "choose two different ones")
         mlflow = _claim(ports.mlflow, "--mlflow-port")
@@ -90,11 +92,12 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
         keeper = Yardkeeper()
         try:
             _await(keeper, _start_mlflow(home, mlflow), say)
-            write_json(home / UP, {"mlflow": keeper.services[0].url, "pid": os.getpid()})
+            _note(home, keeper)
             keeper.services.append(_start_reconciler(home))
+            _note(home, keeper)
             if dashboard is not None:
                 _await(keeper, _start_dashboard(home, dashboard), say)
-            write_json(home / UP, {**keeper.addresses, "pid": os.getpid()})
+            _note(home, keeper)
             yield keeper
         finally:
             with _undisturbed():
@@ -134,6 +137,22 @@ def _only_one(home: Path) -> Generator[None]:
         except OSError as error:
             raise InputError(home, "another `modelyard up` runs on it", "stop that one, or choose another --home") from error
         yield
+
+
+def _note(home: Path, keeper: Yardkeeper) -> None:
+    """Write down what runs: for the other commands, and for the next `up` in case this one is killed."""
+    write_json(home / UP, {**keeper.addresses, "pids": [service.process.pid for service in keeper.services]})
+
+
+def _end_left_over(home: Path) -> None:
+    """End the services of an `up` that was killed before it could. Only processes that were started for this home."""
+    if not (home / UP).exists():
+        return
+    for number in read_json(home / UP).get("pids", []):
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if psutil.Process(number).environ().get("MODELYARD_HOME") == str(home):
+                os.killpg(number, signal.SIGKILL)
+    (home / UP).unlink()
 
 
 def _claim(port: int, option: str) -> int:
