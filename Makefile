@@ -45,5 +45,5 @@ docs: setup     ## the generated pages: CLI reference and job-file schema
 lock:           ## solve the locks again (needs uv)
 	@tools/lock.sh
 
-clean:          ## this clone's links and outputs; the cached environments stay
-	rm -rf .venv .venv-tf serving/browser/node_modules .modelyard dist build .pytest_cache .ruff_cache .import_linter_cache
+clean:          ## this clone's links and build outputs; .modelyard and the cached environments stay
+	rm -rf .venv .venv-tf serving/browser/node_modules dist build .pytest_cache .ruff_cache .import_linter_cache

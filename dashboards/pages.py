@@ -10,12 +10,12 @@ from dashboards.queries import load_entries, load_runs
 from registry.errors import ModelyardError
 from registry.mlflow.runs import RunRow
 from registry.protocols import Entry
-from registry.settings import Settings
+from registry.settings import Settings, read_settings
 
 
 def settings() -> Settings:
     """This machine's settings; `modelyard up` names the home in the environment."""
-    return Settings()
+    return read_settings()
 
 
 @st.cache_data(ttl=5, show_spinner=False)

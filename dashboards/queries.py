@@ -61,13 +61,16 @@ def run_table(runs: Iterable[RunRow]) -> pd.DataFrame:
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
     """(model, stage) → the promotion that was ratified last. A version that moved on has left its earlier stage."""
     held: dict[tuple[str, str], Promoted] = {}
+    ratified: dict[tuple[str, int, int, str], Promoted] = {}
     for entry in entries:
         event = entry.event
         if isinstance(event, (Archived, Promoted)):
             for key in [key for key, other in held.items() if key[0] == event.model and _same(other, event)]:
                 del held[key]
         if isinstance(event, Promoted):
-            held[event.model, event.stage.value] = event
+            held[event.model, event.stage.value] = ratified[_key(event)] = event
+        if isinstance(event, Deployed) and _key(event) in ratified:  # a rollback deploys without a new promotion
+            held[event.model, event.stage.value] = ratified[_key(event)]
     return held
 
 
@@ -138,6 +141,10 @@ def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
 def trained_usd(entries: Iterable[Entry]) -> Decimal:
     """US dollars that training cost, exactly."""
     return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
+
+
+def _key(event: Deployed | Promoted) -> tuple[str, int, int, str]:
+    return (event.model, event.version, event.created_ms, event.stage.value)
 
 
 def _same(one: Promoted, other: Archived | Promoted) -> bool:

@@ -109,6 +109,7 @@ def open_dataset(folder: Path) -> DataSet:
 
 def build_dataset(data: Data, folder: Path, progress: Progress) -> DataSet:
     """Clips or images → a data set in `folder`. An older one is replaced when the new one is whole."""
+    _check_target(folder, data.images or data.clips)
     if data.images:
         groups = files_by_class(data.images, IMAGE_ENDINGS, "images")
         pictures = _from_images(groups, data.group, progress)
@@ -122,6 +123,15 @@ def build_dataset(data: Data, folder: Path, progress: Progress) -> DataSet:
         _check_splits(manifest, data.images or data.clips)
         write_json(work / MANIFEST, manifest.model_dump(mode="json"))
     return DataSet(folder, manifest)
+
+
+def _check_target(folder: Path, source: Path) -> None:
+    """A data set replaces an older data set and nothing else."""
+    here, there = folder.resolve(), source.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
+    if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(folder, "is there already and is no data set", "name a folder that is not there yet")
 
 
 def deal(members: Sequence[tuple[str, str]], split: Split) -> dict[str, SplitName]:

@@ -146,11 +146,10 @@ class _Demo:
 
         trained = train_all(self.workshop, self.job, self.job.train, data, self.progress, self.say)
         tries, evaluated = list[Try](), list["Evaluated"]()
-        tracker = self.workshop.tracker(self.job.model)
         for event in trained:
             self.say(f"{event.label}: evaluating on the held-out test split")
             ref = Ref(event.model, event.version)
-            found = evaluate(self.workshop, tracker, ref, data, "test")
+            found = evaluate(self.workshop, ref, data, "test")
             evaluated.append(found)
             tries.append(_try(event.label, event.trainer, event.seconds, event.usd, found.evaluation))
             self.say(str(found))

@@ -28,7 +28,7 @@ _TOLERANCE = 1e-2
 
 def endpoint_name(model: str, stage: Stage) -> str:
     """The deterministic name of a stage's endpoint."""
-    return f"{model}-{stage}".replace(" ", "_")
+    return f"{model}-{stage}".replace(" ", "%20")
 
 
 def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
@@ -57,7 +57,8 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
         price_as_of=price.as_of.isoformat(),
         smoke_images=config.smoke_images,
     )
-    if not any(entry.event == event for entry in yard.ledger.entries(version.model)):
+    deployed = [one.event for one in yard.ledger.entries(version.model) if isinstance(one.event, Deployed)]
+    if [one for one in deployed if one.stage is stage][-1:] != [event]:
         yard.ledger.append(event)
     return event
 

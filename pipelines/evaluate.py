@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.wiring import Workshop
 
 
-def evaluate(workshop: Workshop, tracker: Tracker, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
+def evaluate(workshop: Workshop, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
     """Score a version on a split; record it in the ledger for its exact bytes and show it on the run.
 
     Without `data` it is the data set that the version was trained on, whose test split it has never seen. Scores on
@@ -40,7 +40,7 @@ def evaluate(workshop: Workshop, tracker: Tracker, ref: Ref, data: DataSet | Non
         evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split)
     event = Evaluated(**about(version, digest), evaluation=evaluation)
     yard.ledger.append(event)
-    _show(tracker, version.run_id, data, evaluation)
+    _show(workshop.tracker(version.model), version.run_id, data, evaluation)
     return event
 
 
@@ -53,6 +53,7 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
 
 def _score(reference: Reference, data: DataSet, split: str) -> Evaluation:
     """The scores, from the image files."""
+    data.verify()
     rows = data.rows(split)
     if not rows:
         raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")

@@ -43,6 +43,7 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say) -> Expo
             return found
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
         data = workshop.dataset(reference.info.dataset, version.ref)
+        data.verify()
         evidence = gather(yard.ledger.entries(version.model), version, digest)
         facts = Facts(str(version.ref), digest, evidence.evaluation, evidence.train_usd)
         images = data.files(held_out(data, PARITY_IMAGES))

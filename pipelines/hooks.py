@@ -49,7 +49,11 @@ class DeployHook:
     def healthy(self, promotion: Promoted) -> bool:
         """Whether the endpoint that was deployed still answers for this version."""
         live = self.workshop.target().find(endpoint_name(promotion.model, promotion.stage))
-        return live is not None and live.version == promotion.version and self.workshop.target().answers(live)
+        return (
+            live is not None
+            and (live.model, live.version) == (promotion.model, promotion.version)
+            and self.workshop.target().answers(live)
+        )
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import httpx
 
 from pipelines.deploy import endpoint_name
-from registry.errors import InputError, NotFoundError, UnavailableError, shorten
+from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Exported
 from registry.promotion import resolve
+from registry.reconciler import ratified
 from registry.records import Record
 from registry.refs import Ref, parse_ref
 from registry.stages import ALIASES, Stage
@@ -66,17 +67,15 @@ def _ask(url: str, name: str, data: bytes) -> Answer:
         remedy = "see `modelyard status` for live endpoints"
         raise UnavailableError(url, f"does not answer ({type(error).__name__})", remedy) from error
     if answer.status_code in {413, 422}:
-        raise InputError(name, shorten(answer.json().get("error", "was refused"), 200), "give a whole image file")
+        raise InputError(name, shorten(answer.text, 200), "give a whole image file")
     if not answer.is_success:
         raise UnavailableError(url, f"answered {answer.status_code}", "check that it is a Modelyard endpoint")
-    found = answer.json()
-    return Answer(
-        image=name,
-        label=found["label"],
-        probability=found["probability"],
-        probabilities=found["probabilities"],
-        served_by=f"{found['model']}/{found['version']} at {url}",
-    )
+    try:
+        found = answer.json()
+        served_by = f"{found['model']}/{found['version']} at {url}"
+        return Answer(image=name, served_by=served_by, **{key: found[key] for key in ("label", "probability", "probabilities")})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(url, "does not answer as a Modelyard endpoint does", "check the address") from error
 
 
 def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -> list[Answer]:
@@ -86,6 +85,8 @@ def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -
 
     yard = workshop.bare_yard()
     version = resolve(yard.store, ref)
+    if ref.alias in ALIASES and ratified(yard.ledger.entries(version.model), version, Stage(ref.alias)) is None:
+        raise RefusedError(ref, f"{version.ref} was not ratified for it", f"run `modelyard promote {version.ref} {ref.alias}`")
     exports = [
         entry.event
         for entry in yard.ledger.entries(version.model)

@@ -81,6 +81,8 @@ class Yardkeeper:
 @contextmanager
 def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Generator[Yardkeeper]:
     """Start everything, wait until each is healthy, and stop everything when the block ends, however it ends."""
+    if settings.mlflow_uri:
+        raise InputError("MODELYARD_MLFLOW_URI", "names another server, and this command runs its own", "unset it")
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
@@ -91,13 +93,12 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
         dashboard = None if ports.dashboard is None else _claim(ports.dashboard, "--dashboard-port")
         keeper = Yardkeeper()
         try:
-            _await(keeper, _start_mlflow(home, mlflow), say)
-            _note(home, keeper)
-            keeper.services.append(_start_reconciler(home))
-            _note(home, keeper)
+            _keep(home, keeper, _start_mlflow(home, mlflow))
+            _await(keeper, say)
+            _keep(home, keeper, _start_reconciler(home))
             if dashboard is not None:
-                _await(keeper, _start_dashboard(home, dashboard), say)
-            _note(home, keeper)
+                _keep(home, keeper, _start_dashboard(home, dashboard))
+                _await(keeper, say)
             yield keeper
         finally:
             with _undisturbed():
@@ -105,16 +106,6 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
                 _stop(keeper)
                 Workshop(settings).target().stop_all()
                 (home / UP).unlink(missing_ok=True)
-
-
-@contextmanager
-def stoppable() -> Generator[None]:
-    """Within the block SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -139,8 +130,9 @@ def _only_one(home: Path) -> Generator[None]:
         yield
 
 
-def _note(home: Path, keeper: Yardkeeper) -> None:
-    """Write down what runs: for the other commands, and for the next `up` in case this one is killed."""
+def _keep(home: Path, keeper: Yardkeeper, service: Service) -> None:
+    """Keep a service, and write down what runs: for other commands, and for the next `up` in case this one is killed."""
+    keeper.services.append(service)
     write_json(home / UP, {**keeper.addresses, "pids": [service.process.pid for service in keeper.services]})
 
 
@@ -148,10 +140,14 @@ def _end_left_over(home: Path) -> None:
     """End the services of an `up` that was killed before it could. Only processes that were started for this home."""
     if not (home / UP).exists():
         return
+    ended: list[psutil.Process] = []
     for number in read_json(home / UP).get("pids", []):
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if psutil.Process(number).environ().get("MODELYARD_HOME") == str(home):
+            process = psutil.Process(number)
+            if process.environ().get("MODELYARD_HOME") == str(home):
+                ended += [process, *process.children(recursive=True)]
                 os.killpg(number, signal.SIGKILL)
+    psutil.wait_procs(ended, timeout=_STOP_S)
     (home / UP).unlink()
 
 
@@ -199,7 +195,7 @@ def _spawn(name: str, command: Sequence[str], home: Path, url: str | None = None
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable, "-P", *command],  # a folder named like a room where the user stands is not ours
             stdout=file,
             stderr=file,
             stdin=subprocess.DEVNULL,
@@ -225,9 +221,9 @@ def _environment(home: Path) -> Mapping[str, str]:
     }
 
 
-def _await(keeper: Yardkeeper, service: Service, say: Callable[[str], None]) -> None:
-    """Keep a service and wait until it passes its health check."""
-    keeper.services.append(service)
+def _await(keeper: Yardkeeper, say: Callable[[str], None]) -> None:
+    """Wait until the last service that was started passes its health check."""
+    service = keeper.services[-1]
     deadline = time.monotonic() + _START_S
     say(f"waiting for {service.name}")
     while not _healthy(f"{service.url}{service.health}"):
@@ -249,11 +245,10 @@ def _stop(keeper: Yardkeeper) -> None:
         _signal(service, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
     for service in reversed(keeper.services):
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             service.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(service, signal.SIGKILL)
-            service.process.wait()
+        _signal(service, signal.SIGKILL)  # whatever of its group is left
+        service.process.wait()
 
 
 def _signal(service: Service, number: int) -> None:

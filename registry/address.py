@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 
 from registry.errors import UnavailableError
 from registry.files import read_json
@@ -13,10 +15,16 @@ UP = "up.json"
 
 
 def mlflow_address(settings: Settings) -> str:
-    """As set, as MLflow's own variable says, or as `modelyard up` wrote it down."""
-    if told := settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
-        return told
-    try:
+    """As set for Modelyard, as the `modelyard up` of this home wrote it down, or as MLflow's own variable says."""
+    if settings.mlflow_uri:
+        return settings.mlflow_uri
+    with contextlib.suppress(FileNotFoundError, KeyError, ValueError):
         return str(read_json(settings.home / UP)["mlflow"])
-    except FileNotFoundError as error:
-        raise UnavailableError(f"MLflow server of {settings.home}", "is not running", "start it with `modelyard up`") from error
+    if told := os.environ.get("MLFLOW_TRACKING_URI"):
+        return told
+    raise UnavailableError(f"MLflow server of {settings.home}", "is not running", "start it with `modelyard up`")
+
+
+def shown(uri: str) -> str:
+    """An address without the user and password in it, for messages, pages and records."""
+    return re.sub(r"//[^/@]*@", "//", uri)

@@ -81,7 +81,11 @@ def _replace_folder(fresh: Path, folder: Path) -> None:
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
     folder.rename(aside / "old")
-    fresh.rename(folder)
+    try:
+        fresh.rename(folder)
+    except BaseException:
+        (aside / "old").rename(folder)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -171,12 +171,15 @@ def _since(entries: Sequence[Entry], promotion: Promoted) -> list[Entry]:
 
 
 def done(entries: Sequence[Entry], promotion: Promoted, hook: str) -> bool:
-    """Whether a hook has succeeded since the promotion."""
+    """Whether a hook's last end since the promotion was a good one."""
     key = (promotion.version, promotion.created_ms, promotion.stage, hook)
-    return any(
-        isinstance(row.event, HookDone) and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
+    ends = [
+        row.event
         for row in _since(entries, promotion)
-    )
+        if isinstance(row.event, (HookDone, HookFailed))
+        and (row.event.version, row.event.created_ms, row.event.stage, row.event.hook) == key
+    ]
+    return bool(ends) and isinstance(ends[-1], HookDone)
 
 
 def failures(entries: Sequence[Entry], promotion: Promoted, hook: str) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from registry.errors import ModelyardError
-from registry.events import Blocked, HookFailed, Promoted, about, now
+from registry.errors import IntegrityError, NotFoundError
+from registry.events import Blocked, HookDone, HookFailed, Promoted, about, now
 from registry.promotion import BLOCKED_TAG, Yard, digest_version, done, run_hooks
 from registry.protocols import Checkable, Entry
 from registry.records import ModelVersion
@@ -63,7 +63,7 @@ def _settle(yard: Yard, model: str, stage: Stage, number: int) -> list[str]:
         return []
     try:
         digest = digest_version(yard.store, version)
-    except ModelyardError as error:
+    except (IntegrityError, NotFoundError) as error:
         return _block(yard, version, stage, str(error))
     if digest != promotion.digest:
         return _block(yard, version, stage, "its files changed after it was ratified; promote it again")
@@ -88,21 +88,20 @@ def _due(yard: Yard, entries: Sequence[Entry], promotion: Promoted) -> bool:
         if not done(entries, promotion, hook.name):
             return _wait_is_over(entries, promotion, hook.name)
         if isinstance(hook, Checkable) and not hook.healthy(promotion):
-            return True
+            return _wait_is_over(entries, promotion, hook.name)
     return False
 
 
 def _wait_is_over(entries: Sequence[Entry], promotion: Promoted, hook: str, at: datetime | None = None) -> bool:
     """Two seconds after the first failure, then twice as long each time, up to ten minutes."""
+    key = (hook, promotion.stage, promotion.version, promotion.created_ms)
     for entry in reversed(entries):
         event = entry.event
-        if entry.event == promotion:
+        if event == promotion:
             return True
-        if isinstance(event, HookFailed) and (event.hook, event.stage, event.version) == (
-            hook,
-            promotion.stage,
-            promotion.version,
-        ):
+        if isinstance(event, (HookDone, HookFailed)) and (event.hook, event.stage, event.version, event.created_ms) == key:
+            if isinstance(event, HookDone):
+                return True
             wait = min(timedelta(seconds=2.0 ** min(event.attempt, 12)), _LONGEST_WAIT)
             return (at or now()) - entry.at >= wait
     return True

@@ -8,8 +8,10 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from registry.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 """The source tree, or the folder that holds the installed packages."""
@@ -44,3 +46,13 @@ class Settings(BaseSettings):
     def deployments(self) -> Path:
         """Where the local target keeps what it runs."""
         return self.home / "deployments"
+
+
+def read_settings(home: Path | None = None) -> Settings:
+    """The settings of this environment, or one line about the variable that cannot be used."""
+    try:
+        return Settings() if home is None else Settings(home=home)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"MODELYARD_{'_'.join(str(part) for part in first['loc']).upper()}"
+        raise InputError(name, first["msg"], "mend or unset it") from None

@@ -104,11 +104,12 @@ def picture() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow server on SQLite, over HTTP."""
-    from pipelines.up import Yardkeeper, _await, _claim, _start_mlflow, _stop
+    from pipelines.up import Yardkeeper, _await, _claim, _keep, _start_mlflow, _stop
 
     home, keeper = tmp_path_factory.mktemp("mlflow"), Yardkeeper()
     try:
-        _await(keeper, _start_mlflow(home, _claim(0, "")), lambda _: None)
+        _keep(home, keeper, _start_mlflow(home, _claim(0, "")))
+        _await(keeper, lambda _: None)
         yield keeper.addresses["mlflow"]
     finally:
         _stop(keeper)

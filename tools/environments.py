@@ -131,7 +131,7 @@ def python_world(name: str, steps: Sequence[tuple[Path, Sequence[str]]]) -> Path
 def torch_world() -> None:
     """`.venv`: a thin environment over the cached one, with this clone installed editable."""
     base = python_world("torch", [(LOCKS / "torch.txt", ["--compile-bytecode"])])
-    thin, stamp = ROOT / ".venv", f"{base} {digest_of([ROOT / 'pyproject.toml'])}"
+    thin, stamp = ROOT / ".venv", f"{ROOT} {base} {digest_of([ROOT / 'pyproject.toml'])}"
     marker = thin / ".complete"
     if marker.exists() and marker.read_text() == stamp:
         return

@@ -19,9 +19,9 @@ JOB = Path("modelyard.yaml")
 def workshop(home: Path | None) -> Workshop:
     """Settings from the environment, with the home that the user named."""
     from pipelines.wiring import Workshop
-    from registry.settings import Settings
+    from registry.settings import read_settings
 
-    return Workshop(Settings() if home is None else Settings(home=home))
+    return Workshop(read_settings(home))
 
 
 def job(path: Path) -> Job:
@@ -34,5 +34,9 @@ def job(path: Path) -> Job:
 def actor() -> str:
     """Who is acting, as this machine knows them: a name, not a proof."""
     import getpass
+    import os
 
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ for group in (jobs, data, making, promoting, reading, running):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 for a refusal or a failed hook, or 2 for what cannot be done."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is Ctrl-C: children end with us
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given, standalone_mode=False)

@@ -43,7 +43,6 @@ def evaluate(
     *,
     data: Annotated[Path | None, typer.Option(help="Another data set than the version's own.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score on.")] = "test",
-    job_file: JobFile = JOB,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,9 +51,9 @@ def evaluate(
     from pipelines.evaluate import evaluate as evaluate_version
     from registry.refs import parse_ref
 
-    told, shop, parsed = job(job_file), workshop(home), parse_ref(ref)
+    shop, parsed = workshop(home), parse_ref(ref)
     found = open_dataset(data) if data else None
-    event = evaluate_version(shop, shop.tracker(told.model), parsed, found, split)
+    event = evaluate_version(shop, parsed, found, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)

@@ -18,11 +18,14 @@ StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, produc
 
 def promote(ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False) -> None:
     """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
+    from registry.errors import InputError
     from registry.promotion import promote as promote_version
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
     parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
+    if parsed.model != told.model:
+        raise InputError(job_file, f"is the job of '{told.model}', not of '{parsed.model}'", "name the right one with --job")
     outcome = promote_version(shop.yard(told, say), parsed, wanted, actor())
     pending = [str(failure) for failure in outcome.pending]
     answer({"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}, as_json=as_json)
@@ -72,7 +75,7 @@ def reconcile(
     from pipelines.reconcile import keep_reconciling, reconcile_all
 
     if watch:
-        keep_reconciling(workshop(home), every, say)
+        keep_reconciling(workshop(home), every, (lambda line: answer({"acted": line}, as_json=True)) if as_json else say)
     done = reconcile_all(workshop(home), say)
     told = {"models": done.models, "aliases": done.aliases, "acted": done.acted}
     answer(told, as_json=as_json, text="\n".join(done.acted) or f"{done.aliases} aliases as they should be")

@@ -26,8 +26,8 @@ def predict(
     if not as_json:
         table(
             f"answers of {ref_or_url}",
-            ["image", "label", "probability"],
-            [(a.image, a.label, f"{a.probability:.3f}") for a in answers],
+            ["image", "label", "probability", "served by"],
+            [(a.image, a.label, f"{a.probability:.3f}", a.served_by) for a in answers],
         )
 
 

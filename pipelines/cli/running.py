@@ -25,10 +25,10 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
-    from pipelines.up import Ports, running, stoppable
+    from pipelines.up import Ports, running
 
     ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
-    with contextlib.suppress(KeyboardInterrupt), stoppable(), running(workshop(home).settings, ports, say) as keeper:
+    with contextlib.suppress(KeyboardInterrupt), running(workshop(home).settings, ports, say) as keeper:
         lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
         answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
         keeper.watch()
@@ -52,12 +52,12 @@ def demo(
 ) -> None:
     """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""
     from pipelines.demo import Wishes, demo_lines, run_demo
-    from pipelines.up import Ports, running, stoppable
+    from pipelines.up import Ports, running
 
     wishes = Wishes(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
     shop = workshop(home)
     wishes.check()
-    with stoppable(), running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
+    with running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
         with bar() as progress:
             summary = run_demo(shop, wishes, progress, say)
         told = summary.model_dump(mode="json") | keeper.addresses
@@ -70,6 +70,8 @@ def demo(
                 keeper.watch()
         elif not as_json:
             say(f"to see it all again: modelyard up --home {shop.settings.home}")
+    if summary.endpoint is None:
+        raise typer.Exit(1)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.exc import IntegrityError as DuplicateError
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from registry.errors import IntegrityError, StorageError
+from registry.errors import InputError, IntegrityError, StorageError
 from registry.events import AnyEvent, now, parse_event
 from registry.files import canonical, sha256_bytes
 from registry.ledger.models import Base, Row
@@ -47,7 +48,7 @@ class SqlLedger:
         """Add an event at the end."""
         for _ in range(_TRIES):
             try:
-                with Session(self._engine) as session, session.begin():
+                with _usable(self._engine), Session(self._engine) as session, session.begin():
                     last = session.scalars(select(Row).order_by(Row.seq.desc()).limit(1)).first()
                     row = _row(event, last)
                     session.add(row)
@@ -55,8 +56,6 @@ class SqlLedger:
                     return LedgerEntry(row.seq, datetime.fromisoformat(row.at), event)
             except DuplicateError:
                 continue
-            except OperationalError as error:
-                raise _unwritable(self._engine, error) from error
         raise StorageError("ledger", f"lost {_TRIES} races for its next row", "run the command again")
 
     def entries(self, model: str | None = None) -> Sequence[LedgerEntry]:
@@ -64,14 +63,14 @@ class SqlLedger:
         query = select(Row.seq, Row.at, Row.body).order_by(Row.seq)
         if model is not None:
             query = query.where(Row.model == model)
-        with Session(self._engine) as session:
+        with _usable(self._engine), Session(self._engine) as session:
             rows = session.execute(query).all()
         return [LedgerEntry(seq, datetime.fromisoformat(at), parse_event(body)) for seq, at, body in rows]
 
     def verify(self) -> int:
         """Walk the chain; return how many rows hold."""
         last: Row | None = None
-        with Session(self._engine) as session:
+        with _usable(self._engine), Session(self._engine) as session:
             for row in session.scalars(select(Row).order_by(Row.seq)):
                 if not _holds(row, last):
                     raise IntegrityError(
@@ -83,15 +82,16 @@ class SqlLedger:
 
 def open_ledger(url: str) -> SqlLedger:
     """The ledger at a SQLAlchemy URL; its table is made where it is missing."""
-    engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
+    try:
+        engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
+    except (ArgumentError, ImportError, ValueError):
+        raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…") from None
     if engine.dialect.name == "sqlite":
         if engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _durable)
-    try:
+    with _usable(engine):
         Base.metadata.create_all(engine)
-    except OperationalError as error:
-        raise _unwritable(engine, error) from error
     return SqlLedger(engine)
 
 
@@ -103,10 +103,18 @@ def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-def _unwritable(engine: Engine, error: OperationalError) -> StorageError:
-    """What a full disk, a lost server or a read-only file is called here."""
-    place = engine.url.render_as_string(hide_password=True)
-    return StorageError(place, f"the ledger cannot be used ({error.orig})", "check the disk, the rights and the server")
+@contextmanager
+def _usable(engine: Engine) -> Generator[None]:
+    """What a full disk, a lost server, or a file that is no database is called here. A lost race is not an error."""
+    try:
+        yield
+    except DuplicateError:
+        raise
+    except DatabaseError as error:
+        place = engine.url.render_as_string(hide_password=True)
+        raise StorageError(
+            place, f"the ledger cannot be used ({error.orig})", "check the disk, the file and the server"
+        ) from error
 
 
 def _row(event: AnyEvent, last: Row | None) -> Row:

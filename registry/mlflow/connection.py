@@ -4,12 +4,45 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import httpx
+import requests
+from mlflow.exceptions import MlflowException
 
-from registry.errors import UnavailableError
+from registry.address import shown
+from registry.errors import ModelyardError, NotFoundError, UnavailableError, shorten
 
 _PATIENCE_S = 5.0
+
+
+@contextmanager
+def mapping_errors(uri: str, subject: object) -> Generator[None]:
+    """Turn what MLflow's client raises within the block into one of our errors."""
+    try:
+        yield
+    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+        raise unreachable(uri, error) from error
+    except MlflowException as error:
+        raise _explain(uri, subject, error) from error
+
+
+def unreachable(uri: str, error: Exception) -> UnavailableError:
+    """A server that stopped answering."""
+    return UnavailableError(
+        f"MLflow server {shown(uri)}", f"stopped answering ({type(error).__name__})", "start it with `modelyard up`"
+    )
+
+
+def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardError:
+    """One of ours for one of theirs."""
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return NotFoundError(subject, "is not registered", "see `modelyard status` for what is")
+    if "API request to" in error.message and "failed with" in error.message and "exceeded" in error.message:
+        return unreachable(uri, error)
+    said = shorten(error.message.replace(uri, shown(uri)), 200)
+    return ModelyardError(subject, f"MLflow answered: {said}", "see logs/mlflow.log in the home, or the server's own log")
 
 
 def connect(uri: str) -> str:
@@ -20,10 +53,10 @@ def connect(uri: str) -> str:
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE_S)
         answer.raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnavailableError(
-            f"MLflow server {uri}", f"does not answer ({type(error).__name__})", "start it with `modelyard up`"
-        ) from error
+            f"MLflow server {shown(uri)}", f"does not answer ({type(error).__name__})", "start it with `modelyard up`"
+        ) from None
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

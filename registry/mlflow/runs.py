@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from registry.mlflow.connection import connect
+from registry.address import shown
+from registry.mlflow.connection import connect, mapping_errors
 
 _MOST = 1000
 
@@ -31,6 +32,11 @@ class RunRow:
 def read_runs(uri: str) -> list[RunRow]:
     """The newest runs of every experiment, newest first, at most a thousand."""
     client = MlflowClient(tracking_uri=connect(uri))
+    with mapping_errors(uri, "runs"):
+        return _newest(uri, client)
+
+
+def _newest(uri: str, client: MlflowClient) -> list[RunRow]:
     names = {one.experiment_id: one.name for one in client.search_experiments(view_type=ViewType.ACTIVE_ONLY)}
     runs = client.search_runs(list(names), max_results=_MOST, order_by=["attributes.start_time DESC"])
     return [_row(uri, names, run) for run in runs]
@@ -38,7 +44,8 @@ def read_runs(uri: str) -> list[RunRow]:
 
 def read_curve(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
     """A metric's (step, value) pairs in order of steps."""
-    history = MlflowClient(tracking_uri=connect(uri)).get_metric_history(run_id, metric)
+    with mapping_errors(uri, f"run '{run_id}'"):
+        history = MlflowClient(tracking_uri=connect(uri)).get_metric_history(run_id, metric)
     return sorted((point.step, point.value) for point in history if math.isfinite(point.value))
 
 
@@ -52,5 +59,5 @@ def _row(uri: str, names: dict[str, str], run: Run) -> RunRow:
         started=datetime.fromtimestamp(info.start_time / 1000, UTC),
         metrics={key: value for key, value in run.data.metrics.items() if math.isfinite(value)},
         params=dict(run.data.params),
-        url=f"{uri.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}",
+        url=f"{shown(uri).rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}",
     )

@@ -12,8 +12,9 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError as NoConnectionError
 
-from registry.errors import IntegrityError, ModelyardError, NotFoundError, UnavailableError, shorten
-from registry.mlflow.connection import connect
+from registry.errors import IntegrityError, shorten
+from registry.files import storing
+from registry.mlflow.connection import connect, mapping_errors, unreachable
 from registry.records import ModelVersion
 
 _PAGE = 100
@@ -72,10 +73,11 @@ class MlflowStore:
         """Download a version's files."""
         uri = f"models:/{version.model}/{version.version}"
         try:
-            into.mkdir(parents=True, exist_ok=True)
-            folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
+            with storing(into):
+                into.mkdir(parents=True, exist_ok=True)
+                folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
         except NoConnectionError as error:
-            raise _unreachable(self.uri, error) from error
+            raise unreachable(self.uri, error) from error
         except (MlflowException, OSError) as error:
             raise IntegrityError(
                 version.ref, f"its files cannot be read ({shorten(error, 120)})", "register it again"
@@ -91,24 +93,5 @@ class MlflowStore:
 
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""
-        try:
+        with mapping_errors(self.uri, subject):
             return call()
-        except NoConnectionError as error:
-            raise _unreachable(self.uri, error) from error
-        except MlflowException as error:
-            raise _explain(self.uri, subject, error) from error
-
-
-def _unreachable(uri: str, error: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"MLflow server {uri}", f"stopped answering ({type(error).__name__})", "start it with `modelyard up`"
-    )
-
-
-def _explain(uri: str, subject: str, error: MlflowException) -> ModelyardError:
-    """One of ours for one of theirs."""
-    if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-        return NotFoundError(subject, "is not registered", "see `modelyard status` for what is")
-    if "API request to" in error.message:
-        return _unreachable(uri, error)
-    return ModelyardError(subject, f"MLflow answered: {shorten(error.message, 200)}", "see the server's log")

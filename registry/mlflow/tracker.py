@@ -17,7 +17,7 @@ from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
 
 from registry.mlflow import prepared as prepared_flavour
-from registry.mlflow.connection import connect
+from registry.mlflow.connection import connect, mapping_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,19 +89,21 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str) -> None:
         """Connect; the experiment is made if it is not there."""
-        connect(uri)
+        self._uri = connect(uri)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient()
-        mlflow.set_experiment(experiment)
+        with mapping_errors(uri, f"experiment '{experiment}'"):
+            mlflow.set_experiment(experiment)
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
         """A new run, finished when the block ends, failed when it raises."""
-        with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
+        with mapping_errors(self._uri, f"run '{name}'"), mlflow.start_run(run_name=name, tags=dict(tags)) as active:
             yield RunLog(self._client, active.info.run_id)
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
-        yield RunLog(self._client, run_id)
+        with mapping_errors(self._uri, f"run '{run_id}'"):
+            yield RunLog(self._client, run_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from registry.errors import NotFoundError
@@ -26,13 +26,14 @@ LOCAL = "this machine"
 
 def local_price(settings: Settings) -> Price:
     """This machine's price: an assumption that the user sets, billed by the second."""
+    told = "local_usd_per_hour" in settings.model_fields_set
     return Price(
         provider="local",
         hardware=LOCAL,
         usd_per_hour=settings.local_usd_per_hour,
         billed_seconds=1,
-        as_of=date(2026, 11, 22),
-        source="assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
+        as_of=datetime.now(UTC).date() if told else date(2026, 11, 22),
+        source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if told else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
     )
 
 

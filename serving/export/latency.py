@@ -24,7 +24,7 @@ _WARM_UP = 5
 def measure_latency(bundle: Path, images: Sequence[Path]) -> Latency:
     """Time `_REQUESTS` single predictions in a new process, over the given images in turn."""
     job = {"bundle": str(bundle.absolute()), "images": [str(image.absolute()) for image in images]}
-    return Latency.model_validate(run_child([sys.executable, "-m", __name__], job, "latency"))
+    return Latency.model_validate(run_child([sys.executable, "-P", "-m", __name__], job, "latency"))
 
 
 def _time_one(bundle: Path, images: list[bytes]) -> Latency:

@@ -59,4 +59,6 @@ def test_amounts_are_rounded_half_up_for_show() -> None:
 def test_this_machines_price_is_an_assumption_that_the_user_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_LOCAL_USD_PER_HOUR", "1.25")
     assert local_price(Settings()).usd_per_hour == Decimal("1.25")
+    assert "as set" in local_price(Settings()).source
+    monkeypatch.delenv("MODELYARD_LOCAL_USD_PER_HOUR")
     assert "assumed" in local_price(Settings()).source

@@ -112,7 +112,7 @@ class LocalTarget:
     def _start(self, name: str, bundle: Bundle, port: int) -> Live:
         """Start the process and note it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "serving.app", "--bundle", str(bundle.folder.absolute()), "--port", str(port)]
+        command = [sys.executable, "-P", "-m", "serving.app", "--bundle", str(bundle.folder.absolute()), "--port", str(port)]
         pid = _detach(command, self.folder / f"{name}.log")
         index = bundle.index
         live = Live(
@@ -172,7 +172,9 @@ def _process(live: Live) -> psutil.Process | None:
     """The endpoint's process, if it is still that one: process numbers are used again."""
     try:
         process = psutil.Process(int(live.handle))
-        if process.status() == psutil.STATUS_ZOMBIE or "serving.app" not in process.cmdline():
+        words = process.cmdline()
+        ours = "serving.app" in words and words[-1] == live.url.rpartition(":")[2]
+        if process.status() == psutil.STATUS_ZOMBIE or not ours:
             return None
     except psutil.Error:
         return None
