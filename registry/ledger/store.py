@@ -112,9 +112,7 @@ def _usable(engine: Engine) -> Generator[None]:
         raise
     except DatabaseError as error:
         place = engine.url.render_as_string(hide_password=True)
-        raise StorageError(
-            place, f"the ledger cannot be used ({error.orig})", "check the disk, the file and the server"
-        ) from error
+        raise StorageError(place, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
 
 
 def _row(event: AnyEvent, last: Row | None) -> Row:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from registry.errors import IntegrityError, StorageError
+from registry.errors import InputError, IntegrityError, StorageError
 from registry.events import Archived
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
@@ -104,6 +104,19 @@ def test_a_touched_row_is_named(url: str, touch: str) -> None:
         connection.execute(text(TOUCHES[touch](2)))
     with pytest.raises(IntegrityError, match=r"ledger row [23]"):
         ledger.verify()
+
+
+@pytest.mark.parametrize("url", ["postgres://h/db", "no url", "postgresql://u:s3cr@et:word@h/db", "mysql+nothing://h/db"])
+def test_a_url_that_cannot_be_used_is_one_line_that_does_not_repeat_it(url: str) -> None:
+    with pytest.raises(InputError) as caught:
+        open_ledger(url)
+    assert "word" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("no database at all" * 100)
+    with pytest.raises(StorageError, match="cannot be used"):
+        open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def test_a_ledger_that_cannot_be_opened_is_one_line_without_its_password() -> None:

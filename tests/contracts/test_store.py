@@ -115,8 +115,42 @@ def test_missing_bytes_are_an_integrity_error(store: tuple[Store, Register], fol
         registry.fetch(gone, tmp_path / "out")
 
 
-def test_a_server_that_is_down_is_one_line_at_once() -> None:
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://ada:s3cret@127.0.0.1:9", "http://host:port"])
+def test_a_server_that_is_down_is_one_line_at_once_without_its_password(uri: str) -> None:
     from registry.mlflow.store import MlflowStore
 
-    with pytest.raises(UnavailableError, match="start it with `modelyard up`"):
-        MlflowStore("http://127.0.0.1:9")
+    with pytest.raises(UnavailableError, match="start it with `modelyard up`") as caught:
+        MlflowStore(uri)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_server_that_fails_in_the_middle_is_one_line() -> None:
+    """A server whose health is fine and whose API is not: every call of the tracker is mapped."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    from registry.errors import ModelyardError
+    from registry.mlflow.runs import read_runs
+    from registry.mlflow.tracker import Tracker
+
+    class Sick(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else 400)
+            self.end_headers()
+            self.wfile.write(b"OK" if self.path == "/health" else b"no room left")
+
+        do_POST = do_GET  # noqa: N815 the name is the base class's
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Sick)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{server.server_port}"
+    try:
+        for ask in (lambda: Tracker(uri, "any"), lambda: read_runs(uri)):
+            with pytest.raises(ModelyardError, match="MLflow answered"):
+                ask()
+    finally:
+        server.shutdown()
+        server.server_close()

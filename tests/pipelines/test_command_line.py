@@ -142,6 +142,18 @@ def test_a_server_that_is_down_is_one_line_within_seconds(modelyard: Run, job: P
     one_line(modelyard("status", timeout=30), "does not answer")
 
 
+def test_a_setting_that_cannot_be_used_is_one_line(modelyard: Run, monkeypatch) -> None:
+    monkeypatch.setenv("MODELYARD_LOCAL_USD_PER_HOUR", "abc")
+    one_line(modelyard("costs"), "MODELYARD_LOCAL_USD_PER_HOUR")
+    monkeypatch.delenv("MODELYARD_LOCAL_USD_PER_HOUR")
+    monkeypatch.setenv("MODELYARD_MLFLOW_URI", "http://127.0.0.1:9")
+    one_line(modelyard("up"), "unset it")
+
+
+def test_a_job_of_another_model_is_one_line(modelyard: Run, job: Path) -> None:
+    one_line(modelyard("promote", "foot/1", "staging"), "is the job of 'hand', not of 'foot'")
+
+
 def test_a_port_that_is_taken_is_one_line(modelyard: Run) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

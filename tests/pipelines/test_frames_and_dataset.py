@@ -167,6 +167,16 @@ def test_bad_clips_are_one_line_and_leave_nothing(clips: Path, tmp_path: Path, k
     assert not target.parent.exists() or list(target.parent.iterdir()) == []
 
 
+def test_a_data_set_replaces_nothing_but_a_data_set(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for target in (tmp_path / "mine", clips, clips / "0", clips.parent):
+        with pytest.raises(InputError):
+            build_dataset(Data(clips=clips), target, quiet)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    assert len(list(clips.rglob("*.mp4"))) == 18
+
+
 def test_a_bad_clip_leaves_the_older_data_set_as_it_was(clips: Path, tmp_path: Path) -> None:
     target = tmp_path / "hand"
     before = build_dataset(Data(clips=clips), target, quiet).manifest

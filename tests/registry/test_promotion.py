@@ -172,6 +172,33 @@ def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Pa
     assert hook.ran == 2
 
 
+def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path, model: Path) -> None:
+    hook = Breaks(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    hook.alive, hook.times = False, 100
+    assert "attempt 1" in reconcile(yard, "hand").acted[0]
+    for _ in range(5):
+        assert reconcile(yard, "hand").acted == []
+    assert kinds(yard).count("hook_failed") == 1
+
+
+def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from registry.errors import UnavailableError
+
+    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+
+    def away(*_: object) -> Path:
+        raise UnavailableError("server", "does not answer", "start it")
+
+    monkeypatch.setattr("registry.reconciler._wait_is_over", lambda *_: True)
+    monkeypatch.setattr(yard.store, "fetch", away)
+    with pytest.raises(UnavailableError):
+        reconcile(yard, "hand")
+    assert "blocked" not in kinds(yard)
+
+
 def test_an_alias_that_nobody_ratified_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
