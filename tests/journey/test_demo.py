@@ -72,11 +72,13 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
         refused = modelyard("up", "--home", demo.home, "--mlflow-port", "0", "--no-dashboard")
         assert refused.returncode == 2
         assert "another `modelyard up` runs on it" in refused.stderr
-        killed = [p for p in psutil.process_iter(["cmdline"]) if "serving.app" in (p.info["cmdline"] or [])]
+        mine = [p for p in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(p.info["cmdline"] or [])]
+        killed = [p for p in mine if "serving.app" in p.info["cmdline"]]
+        assert len(killed) == 1
         for process in killed:
             process.kill()
         eventually(lambda: any(row["endpoint"] not in {None, live["endpoint"]} for row in status()))
-        missing = modelyard("evaluate", "digits3/99", "--home", demo.home, "--job", demo.home / "jobs/digits3.json")
+        missing = modelyard("evaluate", "digits3/99", "--home", demo.home)
         assert missing.returncode == 2
         assert "digits3 has versions 1 to 2" in missing.stderr
     left = [one for one in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(one.info["cmdline"] or [])]
