@@ -44,15 +44,17 @@ class Workshop:
 
     def store(self) -> MlflowStore:
         """The model registry."""
+        uri = mlflow_address(self.settings)  # before the import, which takes seconds: no server, no wait
         from registry.mlflow.store import MlflowStore
 
-        return MlflowStore(mlflow_address(self.settings))
+        return MlflowStore(uri)
 
     def tracker(self, experiment: str) -> Tracker:
         """The experiment tracker."""
+        uri = mlflow_address(self.settings)
         from registry.mlflow.tracker import Tracker
 
-        return Tracker(mlflow_address(self.settings), experiment)
+        return Tracker(uri, experiment)
 
     def ledger(self) -> SqlLedger:
         """The ledger of decisions."""
