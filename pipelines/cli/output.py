@@ -52,10 +52,6 @@ def say(text: str) -> None:
     print(f"· {text}", file=sys.stderr, flush=True)
 
 
-def quiet(_: str) -> None:
-    """No progress."""
-
-
 @contextmanager
 def bar() -> Generator[Callable[[str, int, int], None]]:
     """A progress bar on a terminal, a line per quarter elsewhere: called with what, done, total."""

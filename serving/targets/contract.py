@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Protocol
 
-from registry.money.prices import Price
 from registry.records import Record
 from serving.bundle import Bundle
 
@@ -20,13 +18,6 @@ class Live(Record):
     bundle: str
     url: str
     handle: str
-
-
-class Quote(Record):
-    """What an endpoint would cost, and on what price."""
-
-    usd_per_month: Decimal
-    price: Price
 
 
 Smoke = Callable[[str], None]
