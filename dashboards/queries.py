@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import pandas as pd
 
 from registry.address import mlflow_address
-from registry.events import AnyEvent, Archived, Deployed, Evaluated, Exported, HookFailed, Promoted, Refused, Trained
-from registry.ledger.store import open_ledger
+from registry.events import (
+    AnyEvent,
+    Deployed,
+    Evaluated,
+    Exported,
+    HookFailed,
+    PolicySet,
+    Promoted,
+    Published,
+    Refused,
+    Trained,
+    named,
+)
+from registry.memory import MemoryEntry
 from registry.mlflow.runs import RunRow, read_curve, read_runs
+from registry.opening import ledger_of
 from registry.protocols import Entry
 from registry.settings import Settings
+from registry.standing import fold
 
 RUN_COLUMNS = [
     "name",
@@ -29,8 +44,9 @@ _FIGURES = RUN_COLUMNS[4:]
 
 
 def load_entries(settings: Settings) -> Sequence[Entry]:
-    """The ledger's rows."""
-    return open_ledger(settings.ledger.get_secret_value()).entries()
+    """The ledger's rows, without those that were touched or that nobody we trust signed."""
+    rows = ledger_of(settings).entries()
+    return [MemoryEntry(row.seq, row.at, row.event) for row in rows if row.flaw is None]
 
 
 def load_runs(settings: Settings) -> list[RunRow]:
@@ -59,19 +75,11 @@ def run_table(runs: Iterable[RunRow]) -> pd.DataFrame:
 
 
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
-    """(model, stage) → the promotion that was ratified last. A version that moved on has left its earlier stage."""
-    held: dict[tuple[str, str], Promoted] = {}
-    ratified: dict[tuple[str, int, int, str], Promoted] = {}
+    """(model, stage) → the promotion of the version that serves it, by decision."""
+    rows: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        event = entry.event
-        if isinstance(event, (Archived, Promoted)):
-            for key in [key for key, other in held.items() if key[0] == event.model and _same(other, event)]:
-                del held[key]
-        if isinstance(event, Promoted):
-            held[event.model, event.stage.value] = ratified[_key(event)] = event
-        if isinstance(event, Deployed) and _key(event) in ratified:  # a rollback deploys without a new promotion
-            held[event.model, event.stage.value] = ratified[_key(event)]
-    return held
+        rows[entry.event.model].append(entry)
+    return {(model, stage.value): live.promotion for model, mine in rows.items() for stage, live in fold(mine).live.items()}
 
 
 def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -80,6 +88,8 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
     rows: dict[tuple[str, int, int], dict[str, object]] = {}
     for entry in entries:
         event = entry.event
+        if isinstance(event, (PolicySet, Published)):
+            continue
         key = (event.model, event.version, event.created_ms)
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
         row |= _facts(event)
@@ -95,6 +105,7 @@ def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
             "when": entry.at,
             "version": entry.event.label,
             "stage": entry.event.stage.value,
+            "who": named(entry.event.actor, proven=entry.event.proven),
             "outcome": "promoted" if isinstance(entry.event, Promoted) else "refused",
             "gate": finding.gate,
             "passed": finding.passed,
@@ -104,7 +115,7 @@ def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
         if isinstance(entry.event, (Promoted, Refused))
         for finding in entry.event.findings
     ]
-    columns = ["when", "version", "stage", "outcome", "gate", "passed", "finding"]
+    columns = ["when", "version", "stage", "who", "outcome", "gate", "passed", "finding"]
     return pd.DataFrame(rows, columns=columns).sort_values("when", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -141,14 +152,6 @@ def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
 def trained_usd(entries: Iterable[Entry]) -> Decimal:
     """US dollars that training cost, exactly."""
     return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
-
-
-def _key(event: Deployed | Promoted) -> tuple[str, int, int, str]:
-    return (event.model, event.version, event.created_ms, event.stage.value)
-
-
-def _same(one: Promoted, other: Archived | Promoted) -> bool:
-    return (one.version, one.created_ms) == (other.version, other.created_ms)
 
 
 def _facts(event: AnyEvent) -> dict[str, object]:

@@ -158,10 +158,11 @@ class _Demo:
     def stage(self, yard: Yard, event: Evaluated, stage: Stage) -> str:
         """Try a promotion; a refusal is an outcome, not an error."""
         from registry.promotion import promote
+        from registry.records import Actor
 
         self.say(f"{event.label}: promoting to {stage}")
         try:
-            outcome = promote(yard, Ref(event.model, event.version), stage, "demo")
+            outcome = promote(yard, Ref(event.model, event.version), stage, Actor("demo"))
         except RefusedError as error:
             self.say(str(error))
             return error.expectation
@@ -172,7 +173,7 @@ class _Demo:
     def exported(self, yard: Yard, event: Evaluated) -> Exported | None:
         """The winner's export, if it came that far."""
         from pipelines.export import standing
-        from registry.promotion import resolve
+        from registry.judging import resolve
 
         return standing(yard, resolve(yard.store, Ref(event.model, event.version)), event.digest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from pipelines.export import open_exported, smoke_folder, standing
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.events import Deployed, about
 from registry.files import read_json
+from registry.judging import digest_version, resolve
 from registry.money.billing import dollars, monthly
 from registry.money.prices import local_price
-from registry.promotion import Yard, digest_version, resolve
-from registry.reconciler import ratified
+from registry.promotion import Yard
+from registry.records import ModelVersion
 from registry.refs import Ref
-from registry.stages import ALIASES, Stage
+from registry.stages import Stage
+from registry.standing import Standing, fold
 
 if TYPE_CHECKING:
     from pipelines.jobfile import LocalDeploy
@@ -34,19 +37,21 @@ def endpoint_name(model: str, stage: Stage) -> str:
 def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
     """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone."""
     version = resolve(yard.store, ref)
-    promotion = ratified(yard.ledger.entries(version.model), version, stage)
     digest = digest_version(yard.store, version)
-    holder = yard.store.aliases(version.model).get(stage.value)
-    if promotion is None or promotion.digest != digest or holder != version.version:
-        remedy = f"run `modelyard promote {version.ref} {stage}`"
-        raise RefusedError(version.ref, f"does not hold '{stage}' with bytes that were ratified for it", remedy)
+    _check_holds(yard, version, digest, stage)
     exported = standing(yard, version, digest)
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
     bundle, price = open_exported(exported), local_price(workshop.settings)
     target, name = workshop.target(config.port), endpoint_name(version.model, stage)
     say(f"{name}: starting the endpoint")
-    live = target.deploy(name, bundle, lambda url: smoke_test(url, bundle.folder, config.smoke_images))
+
+    def try_out(url: str) -> None:
+        """The last step before the endpoint is flipped: it answers rightly, and is still the one that is wanted."""
+        smoke_test(url, bundle.folder, config.smoke_images)
+        _check_holds(yard, version, digest, stage)
+
+    live = target.deploy(name, bundle, try_out)
     event = Deployed(
         **about(version, digest),
         stage=stage,
@@ -61,6 +66,15 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     if [one for one in deployed if one.stage is stage][-1:] != [event]:
         yard.ledger.append(event)
     return event
+
+
+def _check_holds(yard: Yard, version: ModelVersion, digest: str, stage: Stage) -> None:
+    """Raise unless the version holds the stage now, by decision and by alias, with the bytes that were ratified."""
+    live = fold(yard.ledger.entries(version.model)).live.get(stage)
+    decided = live is not None and (live.identity, live.promotion.digest) == (version.identity, digest)
+    if not decided or yard.store.aliases(version.model).get(stage.value) != version.version:
+        remedy = f"run `modelyard promote {version.ref} {stage}`"
+        raise RefusedError(version.ref, f"does not hold '{stage}' with bytes that were ratified for it", remedy)
 
 
 def smoke_test(url: str, bundle: Path, count: int) -> None:
@@ -80,19 +94,19 @@ def smoke_test(url: str, bundle: Path, count: int) -> None:
             raise IntegrityError(url, f"answers {worst:.3g} away from the trained model", "export the version again")
 
 
-def retire_unheld(workshop: Workshop, yard: Yard) -> list[str]:
-    """Stop the endpoints of stages that no version holds any more; return their names.
+def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], Standing]) -> list[str]:
+    """Stop the endpoints of stages that no version holds any more by decision; return their names.
 
-    An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it.
+    An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it,
+    and so does one whose version was lost.
     """
     target, retired = workshop.target(), list[str]()
     for live in target.list():
-        with yard.leases.hold(live.model):
-            try:
-                held = yard.store.aliases(live.model)
-            except NotFoundError:
-                held = {}
-            if not any(live.name == endpoint_name(live.model, stage) and stage.value in held for stage in ALIASES):
+        if any(live.name == endpoint_name(live.model, stage) for stage in standing_of(live.model).live):
+            continue
+        with yard.working(live.model):
+            held = fold(yard.ledger.entries(live.model)).live
+            if not any(live.name == endpoint_name(live.model, stage) for stage in held):
                 target.delete(live.name)
                 retired.append(live.name)
     return retired

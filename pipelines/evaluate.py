@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.dataset import DataSet
 from pipelines.plots import confusion_figure
+from pipelines.policy import current_policy
 from pipelines.score import Held
 from pipelines.score import evaluate as score
 from registry.errors import InputError
-from registry.events import Evaluated, about
+from registry.events import Evaluated, Scanned, about
 from registry.files import digest_of, manifest_of
+from registry.judging import resolve
 from registry.mlflow.tracker import Tracker
-from registry.promotion import resolve
 from registry.records import Evaluation
 from registry.refs import Ref
 from serving.export.reference import Reference
 from serving.modelinfo import ModelInfo, read_info
+from validation.scan import scan_folder
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
@@ -37,7 +40,10 @@ def evaluate(workshop: Workshop, ref: Ref, data: DataSet | None, split: str) -> 
         digest = digest_of(manifest_of(folder))
         info = read_info(folder, version.ref)
         data = data or workshop.dataset(info.dataset, version.ref)
-        evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split)
+        job = current_policy(yard.ledger.entries(version.model))
+        slices = job.data.slices if job else {}
+        evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split, slices)
+        yard.ledger.append(Scanned(**about(version, digest), what="model", scan=scan_folder(folder)))
     event = Evaluated(**about(version, digest), evaluation=evaluation)
     yard.ledger.append(event)
     _show(workshop.tracker(version.model), version.run_id, data, evaluation)
@@ -51,7 +57,7 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
         raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
 
 
-def _score(reference: Reference, data: DataSet, split: str) -> Evaluation:
+def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str]) -> Evaluation:
     """The scores, from the image files."""
     data.verify()
     rows = data.rows(split)
@@ -59,7 +65,7 @@ def _score(reference: Reference, data: DataSet, split: str) -> Evaluation:
         raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")
     check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
     found = reference.probabilities(data.files(rows))
-    held = Held(data.manifest.labels, data.targets(rows), [row.clip for row in rows])
+    held = Held(data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices)
     return score(found, held, data.manifest.digest, split)
 
 

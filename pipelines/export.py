@@ -12,17 +12,19 @@ from pipelines.dataset import DataSet
 from pipelines.samples import held_out
 from pipelines.wiring import tfjs_variants
 from registry.errors import ModelyardError
-from registry.events import Exported, about
+from registry.events import Exported, Scanned, about
 from registry.evidence import gather
 from registry.files import building, digest_of, manifest_of, write_json
-from registry.promotion import Yard, resolve
+from registry.judging import resolve
+from registry.promotion import Yard
 from registry.records import ModelVersion
 from registry.refs import Ref
 from serving.bundle import Bundle, open_bundle
 from serving.export.build import Built, Order, build_bundle
-from serving.export.card import Facts
+from serving.export.card import Facts, missing_from
 from serving.export.reference import Reference
 from serving.modelinfo import read_info
+from validation.scan import scan_folder
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job
@@ -53,16 +55,17 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say) -> Expo
         _keep_smoke(place, data, reference)
     event = _event(version, digest, built)
     yard.ledger.append(event)
+    yard.ledger.append(Scanned(**about(version, digest), what="bundle", scan=scan_folder(built.bundle.folder)))
     _show(workshop, job, version, built)
     return event
 
 
 def standing(yard: Yard, version: ModelVersion, digest: str, variants: Sequence[str] = ()) -> Exported | None:
     """The last export of these bytes whose bundle is still there, unchanged, with at least these TF.js variants."""
-    key = (version.version, version.created_ms, digest)
+    key = (*version.identity, digest)
     for entry in reversed(yard.ledger.entries(version.model)):
         event = entry.event
-        if isinstance(event, Exported) and (event.version, event.created_ms, event.digest) == key:
+        if isinstance(event, Exported) and (*event.identity, event.digest) == key and entry.flaw is None:
             return event if _stands(event, variants) else None
     return None
 
@@ -110,6 +113,7 @@ def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
         megabytes=built.bundle.megabytes,
         parity=built.parity,
         latency=built.latency,
+        card_missing=missing_from((built.bundle.folder / "card.md").read_text()),
     )
 
 

@@ -11,6 +11,7 @@ from registry.events import Promoted
 from registry.promotion import Yard
 from registry.refs import Ref
 from registry.stages import ALIASES
+from registry.standing import fold
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job, LocalDeploy
@@ -66,20 +67,7 @@ class RetireHook:
 
     def run(self, promotion: Promoted) -> None:
         """Stop them. The promotion holds the model's lease already."""
-        held, target = self.yard.store.aliases(promotion.model), self.workshop.target()
+        held, target = fold(self.yard.ledger.entries(promotion.model)).live, self.workshop.target()
         for stage in ALIASES:
-            if stage.value not in held:
+            if stage not in held:
                 target.delete(endpoint_name(promotion.model, stage))
-
-
-@dataclass(frozen=True)
-class KeepJobHook:
-    """Remembers the job that a version was promoted by, so that the reconciler can run its hooks again."""
-
-    workshop: Workshop
-    job: Job
-    name: str = "keep job"
-
-    def run(self, promotion: Promoted) -> None:
-        """Write it down."""
-        self.workshop.keep_job(promotion.model, self.job)

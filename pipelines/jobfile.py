@@ -5,6 +5,7 @@ Unknown keys are refused, with the nearest known one; `modelyard schema` prints 
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -41,6 +42,9 @@ class Data(Record):
         default=1.5, ge=0, le=255, description="grey levels by which a frame must differ from the one kept before"
     )
     split: Split = Split()
+    slices: dict[str, str] = Field(
+        default={}, description="name → regular expression over clips' names: parts of the test split that a gate can ask for"
+    )
     checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
 
 
@@ -76,6 +80,9 @@ class StageGates(Record):
 
     staging: tuple[GateConfig, ...] = ()
     production: tuple[GateConfig, ...] = ()
+    unproven: Literal["block", "revert"] = Field(
+        default="block", description="an alias that was set past the gates: never served; 'revert' also puts it back"
+    )
 
 
 class StageDeploys(Record):
@@ -96,6 +103,16 @@ class Job(Record):
     gates: StageGates = StageGates()
     export: tuple[Annotated[OnnxExport | TfjsExport, Field(discriminator="kind")], ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
+
+    @field_validator("data")
+    @classmethod
+    def _slices_are_patterns(cls, value: Data) -> Data:
+        for name, pattern in value.slices.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"slice '{name}' is not a regular expression ({error})") from error
+        return value
 
     @field_validator("model")
     @classmethod
@@ -141,10 +158,10 @@ def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that are known at a place in the job file."""
     here: list[type[BaseModel]] = [root]
     for part in path:
-        if isinstance(part, str) and any(part in model.model_fields for model in here):
-            here = [inner for model in here for inner in _models_in(model.model_fields[part].annotation)]
-        elif isinstance(part, str):
+        if any(_kind_of(model) == part for model in here):
             here = [model for model in here if _kind_of(model) == part]
+        elif isinstance(part, str) and any(part in model.model_fields for model in here):
+            here = [inner for model in here for inner in _models_in(model.model_fields[part].annotation)]
     return [key for model in here for key in model.model_fields]
 
 

@@ -11,11 +11,11 @@ import httpx
 from pipelines.deploy import endpoint_name
 from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Exported
-from registry.promotion import resolve
-from registry.reconciler import ratified
+from registry.judging import resolve
 from registry.records import Record
 from registry.refs import Ref, parse_ref
 from registry.stages import ALIASES, Stage
+from registry.standing import fold
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
@@ -85,13 +85,13 @@ def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -
 
     yard = workshop.bare_yard()
     version = resolve(yard.store, ref)
-    if ref.alias in ALIASES and ratified(yard.ledger.entries(version.model), version, Stage(ref.alias)) is None:
+    entries = yard.ledger.entries(version.model)
+    if ref.alias in ALIASES and fold(entries).stands(version, Stage(ref.alias)) is None:
         raise RefusedError(ref, f"{version.ref} was not ratified for it", f"run `modelyard promote {version.ref} {ref.alias}`")
     exports = [
         entry.event
-        for entry in yard.ledger.entries(version.model)
-        if isinstance(entry.event, Exported)
-        and (entry.event.version, entry.event.created_ms) == (version.version, version.created_ms)
+        for entry in entries
+        if isinstance(entry.event, Exported) and entry.event.identity == version.identity and entry.flaw is None
     ]
     if not exports:
         raise NotFoundError(version.ref, "has no bundle", f"run `modelyard export {version.ref}`")

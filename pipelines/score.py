@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.records import ClassScore, Evaluation
+from registry.records import ClassScore, Evaluation, Outcomes, SliceScore
 
 Probabilities = NDArray[np.float32]
 _RESAMPLES = 2000
@@ -14,11 +17,14 @@ _RESAMPLES = 2000
 class Held:
     """What was held out: true classes and the clip of each image, in the order of the probabilities."""
 
-    def __init__(self, labels: list[str], targets: list[int], clips: list[str]) -> None:
-        """`targets` index into `labels`; `clips` has one name an image."""
+    def __init__(
+        self, labels: list[str], targets: list[int], clips: list[str], slices: Mapping[str, str] | None = None
+    ) -> None:
+        """`targets` index into `labels`; `clips` has one name an image; a slice's pattern is searched in those names."""
         self.labels = labels
         self.targets = np.asarray(targets)
         self.clips = clips
+        self.slices = dict(slices or {})
 
 
 def evaluate(probabilities: Probabilities, held: Held, dataset: str, split: str) -> Evaluation:
@@ -46,7 +52,23 @@ def evaluate(probabilities: Probabilities, held: Held, dataset: str, split: str)
         interval=bootstrap_interval(right, held.clips),
         classes=classes,
         confusion=confusion.tolist(),
+        slices={name: _slice_score(pattern, right, held.clips) for name, pattern in held.slices.items()},
+        outcomes=_outcomes(right, held.clips),
     )
+
+
+def _slice_score(pattern: str, right: NDArray[np.bool_], clips: list[str]) -> SliceScore:
+    """Top-1 of the images whose clip a pattern is found in; of none it is 0, and no gate takes it for a measurement."""
+    member = np.asarray([re.search(pattern, clip) is not None for clip in clips])
+    count = int(member.sum())
+    return SliceScore(images=count, top1=float(right[member].mean()) if count else 0.0)
+
+
+def _outcomes(right: NDArray[np.bool_], clips: list[str]) -> Outcomes:
+    """Right and wrong with the images of a clip together, in the order of clips' names and then as they came."""
+    order = sorted(range(len(clips)), key=lambda index: clips[index])
+    _, per_clip = np.unique(clips, return_counts=True)
+    return Outcomes(right="".join("1" if right[index] else "0" for index in order), per_clip=per_clip.tolist())
 
 
 def bootstrap_interval(right: NDArray[np.bool_], clips: list[str], seed: int = 0) -> tuple[float, float]:

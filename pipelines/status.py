@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
-from registry.promotion import done, stage_of
 from registry.protocols import Entry
-from registry.reconciler import ratified
 from registry.records import ModelVersion, Record
 from registry.stages import ALIASES, Stage
+from registry.standing import Standing, done, fold
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
@@ -28,46 +27,56 @@ class Row(Record):
 
 
 def status(workshop: Workshop) -> list[Row]:
-    """Every version of every model, newest first within its model."""
+    """Every version of every model, newest first within its model; then those that hold a stage and are gone."""
     yard, target = workshop.bare_yard(), workshop.target()
     live = {(one.model, one.version): one.url for one in target.list() if target.answers(one)}
     rows: list[Row] = []
     for model in yard.store.models():
-        entries = yard.ledger.entries(model)
+        entries, aliases = yard.ledger.entries(model), yard.store.aliases(model)
+        standing = fold(entries)
         for version in reversed(yard.store.versions(model)):
-            stage = stage_of(yard.store, entries, version)
-            rows.append(_row(version, stage, mine(entries, version), live.get((model, version.version))))
+            stage = _stage(standing, aliases, version)
+            rows.append(_row(version, stage, standing, mine(entries, version), live.get((model, version.version))))
+    for model in sorted({entry.event.model for entry in yard.ledger.entries()}):
+        for stage, event in fold(yard.ledger.entries(model)).lost.items():
+            told: dict[str, Any] = {"stage": stage, "trainer": None, "top1": None, "endpoint": live.get((model, event.version))}
+            rows.append(Row(ref=event.label, **told, note=str(event)))
     return rows
+
+
+def _stage(standing: Standing, aliases: Mapping[str, int], version: ModelVersion) -> Stage:
+    """The highest stage whose alias a version holds, rightly or not; else what was decided of it."""
+    held = [stage for stage in reversed(ALIASES) if aliases.get(stage.value) == version.version]
+    decided = standing.stage_of(version.identity)
+    return held[0] if held else Stage.ARCHIVED if decided in ALIASES else decided
 
 
 def mine(entries: Sequence[Entry], version: ModelVersion) -> list[Entry]:
     """The ledger's rows about one version."""
-    key = (version.version, version.created_ms)
-    return [entry for entry in entries if (entry.event.version, entry.event.created_ms) == key]
+    return [entry for entry in entries if (entry.event.version, entry.event.created_ms) == version.identity]
 
 
-def _row(version: ModelVersion, stage: Stage, entries: list[Entry], endpoint: str | None) -> Row:
+def _row(version: ModelVersion, stage: Stage, standing: Standing, entries: list[Entry], endpoint: str | None) -> Row:
     trainer, top1 = None, None
     for entry in entries:
         if isinstance(entry.event, Trained):
             trainer = entry.event.trainer
         elif isinstance(entry.event, Evaluated) and entry.event.evaluation.split == "test":
             top1 = entry.event.evaluation.metrics["top1"]
-    note = _note(version, stage, entries)
+    note = _note(version, stage, standing, entries)
     return Row(ref=str(version.ref), stage=stage, trainer=trainer, top1=top1, endpoint=endpoint, note=note)
 
 
-def _note(version: ModelVersion, stage: Stage, entries: list[Entry]) -> str | None:
+def _note(version: ModelVersion, stage: Stage, standing: Standing, entries: list[Entry]) -> str | None:
     """What somebody should know: why it is not served, what failed, or why it was refused."""
-    if stage in ALIASES and ratified(entries, version, stage) is None:
+    live = standing.live.get(stage)
+    if stage in ALIASES and (live is None or live.identity != version.identity):
         blocked = [entry.event.reason for entry in entries if isinstance(entry.event, Blocked)]
         return f"not served: {blocked[-1] if blocked else 'no promotion ratified it'}"
     for entry in reversed(entries):
         event = entry.event
-        if isinstance(event, HookFailed):
-            promotion = ratified(entries, version, event.stage)
-            if promotion and event.stage is stage and not done(entries, promotion, event.hook):
-                return str(event)
+        if isinstance(event, HookFailed) and live and event.stage is stage and not done(entries, live, event.hook):
+            return str(event)
         if isinstance(event, (Refused, Promoted)):
             return str(event) if isinstance(event, Refused) else None
     return None

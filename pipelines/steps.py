@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from pipelines.dataset import DataSet
 from pipelines.export import open_exported
+from pipelines.identity import whoami
+from pipelines.policy import current_policy, set_policy
 from pipelines.train import Training, train
 from registry.errors import RefusedError
 from registry.events import Exported, Trained
 from registry.files import building
 from registry.money.prices import local_price
+from registry.records import DataVerdict
 
 if TYPE_CHECKING:
     from pipelines.dataset import Progress
@@ -44,13 +47,17 @@ def train_all(
 ) -> list[Trained]:
     """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
     adapters = [(config, workshop.trainer(config)) for config in configs]
-    check_data(workshop, job, data, say)
+    report, actor = check_data(workshop, job, data, say), whoami(workshop.settings)
+    errors, warnings = len(report.errors), len(report.warnings)
+    verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
     workshop.note_dataset(data)
     tracker, yard = workshop.tracker(job.model), workshop.bare_yard()
+    if current_policy(yard.ledger.entries(job.model)) is None:
+        set_policy(yard.ledger, job, actor)
     events: list[Trained] = []
     for config, adapter in adapters:
         say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
-        training = Training(adapter, config, config.kind, data, job.model, local_price(workshop.settings))
+        training = Training(adapter, config, config.kind, data, job.model, local_price(workshop.settings), actor, verdict)
 
         def told(epoch: int, metrics: Mapping[str, float], one: TrainerConfig = config) -> None:
             score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""

@@ -12,12 +12,13 @@ from pipelines.dataset import DataSet
 from pipelines.plots import curves_figure
 from pipelines.trainers.contract import Fitted, OnEpoch, Trainer
 from registry.errors import ModelyardError
-from registry.events import Trained, about
+from registry.events import DataChecked, Trained, about
+from registry.judging import digest_version, resolve
 from registry.mlflow.tracker import RunLog, Tracker
 from registry.money.billing import cost, dollars
 from registry.money.prices import Price
-from registry.promotion import Yard, digest_version, resolve
-from registry.records import Record
+from registry.promotion import Yard
+from registry.records import Actor, DataVerdict, Record
 from registry.refs import Ref
 
 NAME_TAG = "modelyard.trainer"
@@ -33,6 +34,8 @@ class Training:
     data: DataSet
     model: str
     price: Price
+    actor: Actor
+    verdict: DataVerdict
 
 
 def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]) -> Trained:
@@ -63,8 +66,10 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
         hardware=f"{training.price.provider}: {training.price.hardware}",
         usd=spent,
         price_as_of=training.price.as_of.isoformat(),
+        actor=training.actor.name,
     )
     yard.ledger.append(event)
+    yard.ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))
     return event
 
 

@@ -19,6 +19,7 @@ from typing import NoReturn
 import httpx
 import psutil
 
+from pipelines.webhook import encryption_key
 from pipelines.wiring import Workshop
 from registry.address import UP
 from registry.errors import InputError, UnavailableError, shorten
@@ -162,16 +163,19 @@ def _claim(port: int, option: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _start_mlflow(home: Path, port: int) -> Service:
-    """Stock MLflow: SQLite, artifacts through the server, loopback only."""
+def _start_mlflow(home: Path, port: int, app: str | None = "modelyard") -> Service:
+    """Stock MLflow with our gates inside: SQLite, artifacts through the server, loopback only."""
     command = ["-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")]
+    command += ["--app-name", app] if app else []
     url = f"http://{_HOST}:{port}"
     return _spawn("mlflow", command, home, url=url, health="/health")
 
 
 def _start_reconciler(home: Path) -> Service:
-    return _spawn("reconciler", ["-m", "pipelines.cli.main", "reconcile", "--watch", "--home", str(home)], home)
+    return _spawn(
+        "reconciler", ["-m", "pipelines.cli.main", "reconcile", "--watch", "--home", str(home), "--webhook-port", "0"], home
+    )
 
 
 def _start_dashboard(home: Path, port: int) -> Service:
@@ -218,6 +222,9 @@ def _environment(home: Path) -> Mapping[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven idle job workers that take ten seconds to start
         "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",  # to our own receiver, on loopback
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": encryption_key(home).get_secret_value(),
     }
 
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.jobfile import Job, TfjsExport
+from pipelines.prepare import Preparation
 from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from registry.address import mlflow_address
 from registry.errors import InputError, NotFoundError, UnavailableError
 from registry.files import read_json, write_json
 from registry.lease import FileLeases
-from registry.ledger.store import SqlLedger, open_ledger
+from registry.ledger.store import SqlLedger
+from registry.opening import ledger_of
 from registry.promotion import Yard
-from registry.protocols import Hook
+from registry.protocols import Hook, Leases
 from registry.settings import Settings
 from registry.stages import Stage
 
@@ -56,9 +58,15 @@ class Workshop:
 
         return Tracker(uri, experiment)
 
+    def params(self, run_id: str) -> dict[str, str]:
+        """A run's parameters."""
+        from registry.mlflow.runs import read_params
+
+        return read_params(mlflow_address(self.settings), run_id)
+
     def ledger(self) -> SqlLedger:
         """The ledger of decisions."""
-        return open_ledger(self.settings.ledger.get_secret_value())
+        return ledger_of(self.settings)
 
     def tools(self, *, tfjs: bool) -> Tools:
         """The interpreters that exporting needs; those of TF.js only where it is exported."""
@@ -110,37 +118,39 @@ class Workshop:
 
     def bare_yard(self) -> Yard:
         """Store, ledger and leases, without policy: for reading, training and evaluating."""
-        return Yard(self.store(), self.ledger(), FileLeases(self.settings.home / "leases"))
+        ledger = self.ledger()
+        return Yard(self.store(), ledger, self.leases(ledger))
 
-    def keep_job(self, model: str, job: Job) -> None:
-        """Remember the job that a model is promoted by."""
-        write_json(self._kept(model), job.model_dump(mode="json"))
+    def leases(self, ledger: SqlLedger) -> Leases:
+        """Locked files on one machine; rows of the ledger's database where several machines may share it."""
+        return ledger.leases() if ledger.shared else FileLeases(self.settings.home / "leases")
 
-    def kept_job(self, model: str) -> Job | None:
-        """The job that a model was last promoted by."""
-        path = self._kept(model)
-        return Job.model_validate(read_json(path)) if path.exists() else None
-
-    def _kept(self, model: str) -> Path:
-        return self.settings.home / "jobs" / f"{model}.json"
-
-    def yard(self, job: Job, say: Say) -> Yard:
-        """The whole yard, with the job's gates and hooks."""
-        bare = self.bare_yard()
+    def yard(self, job: Job | None, say: Say, bare: Yard | None = None) -> Yard:
+        """The whole yard, with a job's gates, hooks and preparation; without a job nothing can be ratified."""
+        bare = bare or self.bare_yard()
+        if job is None:
+            return replace(bare, hooks=self._retiring(bare))
         gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
-        return Yard(bare.store, bare.ledger, bare.leases, gates, self._hooks(job, bare, say))
+        hooks, revert = self._hooks(job, bare, say), job.gates.unproven == "revert"
+        return replace(bare, gates=gates, hooks=hooks, prepare=Preparation(self, bare, job, say), revert=revert)
 
     def _hooks(self, job: Job, bare: Yard, say: Say) -> dict[Stage, tuple[Hook, ...]]:
         """Staging exports; a stage with a deployment deploys; what nobody holds any more is retired."""
-        from pipelines.hooks import DeployHook, ExportHook, KeepJobHook, RetireHook
+        from pipelines.hooks import DeployHook, ExportHook, RetireHook
 
-        keep, retire, export = KeepJobHook(self, job), RetireHook(self, bare), ExportHook(self, bare, job, say)
-        hooks: dict[Stage, tuple[Hook, ...]] = {Stage.STAGING: (keep, export), Stage.PRODUCTION: (keep,)}
+        retire, hooks = RetireHook(self, bare), dict[Stage, tuple[Hook, ...]]()
+        hooks[Stage.STAGING] = (ExportHook(self, bare, job, say),)
+        hooks[Stage.PRODUCTION] = ()
         for stage, deploy in ((Stage.STAGING, job.deploy.staging), (Stage.PRODUCTION, job.deploy.production)):
             if deploy:
                 hooks[stage] = (*hooks[stage], DeployHook(self, bare, deploy, say))
             hooks[stage] = (*hooks[stage], retire)
-        return hooks | {Stage.ARCHIVED: (retire,)}
+        return hooks | self._retiring(bare)
+
+    def _retiring(self, bare: Yard) -> dict[Stage, tuple[Hook, ...]]:
+        from pipelines.hooks import RetireHook
+
+        return {Stage.ARCHIVED: (RetireHook(self, bare),)}
 
 
 def _find_node() -> str:

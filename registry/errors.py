@@ -6,6 +6,7 @@
     ├── UnavailableError      a server or tool that the command needs does not answer
     ├── StorageError          bytes could not be written; nothing half written was left
     ├── IntegrityError        bytes are not the ones that were recorded
+    ├── BusyError             somebody else acts on the same model now
     └── RefusedError          a gate said no (exit code 1: the question was fine, the answer is no)
 
 Foreign exceptions are turned into one of these at the border where they arise, with `from`. They
@@ -54,6 +55,10 @@ class StorageError(ModelyardError):
 
 class IntegrityError(ModelyardError):
     """Bytes are not the ones that were recorded."""
+
+
+class BusyError(ModelyardError):
+    """Somebody else acts on the same model now."""
 
 
 class RefusedError(ModelyardError):

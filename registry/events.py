@@ -2,81 +2,55 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from registry.records import Evaluation, Finding, Latency, ModelVersion, ParityFigures, Record
+from registry.measured import (
+    DataChecked,
+    Evaluated,
+    Event,
+    Exported,
+    Quoted,
+    Scanned,
+    Trained,
+    about,
+    named,
+    now,
+)
+from registry.records import Finding, Proof, Record
 from registry.stages import Stage
 
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
+__all__ = ["DataChecked", "Evaluated", "Event", "Exported", "Quoted", "Scanned", "Trained", "about", "named", "now"]
 
 
-def about(version: ModelVersion, digest: str) -> dict[str, Any]:
-    """The fields by which every event names a version's exact bytes."""
-    return {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
+class PolicySet(Record):
+    """The job that a model is judged, exported and deployed by from here on."""
 
-
-class Event(Record):
-    """Something that happened to one version's exact bytes."""
-
+    kind: Literal["policy_set"] = "policy_set"
     model: str
-    version: int
-    created_ms: int
-    digest: str
-
-    @property
-    def label(self) -> str:
-        """The version's reference, for sentences."""
-        return f"{self.model}/{self.version}"
-
-
-class Trained(Event):
-    """A run ended in a registered version, at a cost."""
-
-    kind: Literal["trained"] = "trained"
-    trainer: str
-    run_id: str
-    dataset: str
-    seconds: float
-    hardware: str
-    usd: Decimal
-    price_as_of: str
+    actor: str
+    job: dict[str, Any]
+    policy_hash: str
+    version: Literal[0] = 0
+    created_ms: Literal[0] = 0
+    digest: Literal[""] = ""
 
     def __str__(self) -> str:
-        return f"{self.label} trained by {self.trainer} in {self.seconds:.0f} s on {self.hardware} for ${self.usd}"
+        return f"policy of {self.model} set by {self.actor} ({self.policy_hash[:12]})"
 
 
-class Evaluated(Event):
-    """Scores on held-out images."""
+class Approved(Event):
+    """A person's approval of exactly these bytes for a stage."""
 
-    kind: Literal["evaluated"] = "evaluated"
-    evaluation: Evaluation
-
-    def __str__(self) -> str:
-        score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
-        where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
-        return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}"
-
-
-class Exported(Event):
-    """A bundle was written and measured."""
-
-    kind: Literal["exported"] = "exported"
-    bundle: str
-    path: str
-    megabytes: float
-    parity: list[ParityFigures]
-    latency: Latency
+    kind: Literal["approved"] = "approved"
+    stage: Stage
+    actor: str
+    proven: bool
 
     def __str__(self) -> str:
-        variants = ", ".join(figures.variant for figures in self.parity)
-        return f"{self.label} exported as {variants} (bundle {self.bundle[:12]}, {self.megabytes:.1f} MB)"
+        return f"{self.label} approved for {self.stage} by {named(self.actor, proven=self.proven)}"
 
 
 class Refused(Event):
@@ -86,6 +60,8 @@ class Refused(Event):
     stage: Stage
     actor: str
     findings: list[Finding]
+    proof: Proof | None = None
+    proven: bool = False
 
     def __str__(self) -> str:
         why = "; ".join(finding.text for finding in self.findings if not finding.passed)
@@ -93,17 +69,80 @@ class Refused(Event):
 
 
 class Promoted(Event):
-    """A promotion that every gate let pass: from here on the alias may stand on this version."""
+    """A promotion that every gate let pass: from here on the alias may stand on this version.
+
+    `again` is set where an earlier promotion of the same bytes is returned to; it is that one's row.
+    """
 
     kind: Literal["promoted"] = "promoted"
     stage: Stage
     previous: int | None
     actor: str
     findings: list[Finding]
+    proof: Proof | None = None
+    proven: bool = False
+    again: int | None = None
 
     def __str__(self) -> str:
         after = f", after version {self.previous}" if self.previous else ""
-        return f"{self.label} promoted to {self.stage} by {self.actor}{after}"
+        how = "rolled back" if self.again else "promoted"
+        return f"{self.label} {how} to {self.stage} by {named(self.actor, proven=self.proven)}{after}"
+
+
+class Flipped(Event):
+    """The alias of a stage was seen on, or put on, a version that was ratified for it: this is what serves."""
+
+    kind: Literal["flipped"] = "flipped"
+    stage: Stage
+    previous: int | None
+    actor: str
+
+    def __str__(self) -> str:
+        return f"alias '{self.stage}' moved from {self.previous or 'nobody'} to {self.version} by {self.actor}"
+
+
+class Undone(Event):
+    """A promotion that was ratified and then given up, before the alias moved."""
+
+    kind: Literal["undone"] = "undone"
+    stage: Stage
+    reason: str
+
+    def __str__(self) -> str:
+        return f"promotion of {self.label} to {self.stage} undone: {self.reason}"
+
+
+class Released(Event):
+    """An alias was removed in MLflow, while its version stayed: nobody holds the stage."""
+
+    kind: Literal["released"] = "released"
+    stage: Stage
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.label} no longer holds '{self.stage}': {self.reason}"
+
+
+class Lost(Event):
+    """A version that holds a stage is gone from MLflow, and nobody decided that here."""
+
+    kind: Literal["lost"] = "lost"
+    stage: Stage
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.label}, which holds '{self.stage}', is lost: {self.reason}"
+
+
+class Published(Event):
+    """The evidence of an attempt was copied to MLflow, for people to read."""
+
+    kind: Literal["published"] = "published"
+    row: int
+    run_id: str
+
+    def __str__(self) -> str:
+        return f"evidence of row {self.row} about {self.label} copied to MLflow run {self.run_id}"
 
 
 class Archived(Event):
@@ -111,9 +150,10 @@ class Archived(Event):
 
     kind: Literal["archived"] = "archived"
     actor: str
+    proven: bool = False
 
     def __str__(self) -> str:
-        return f"{self.label} archived by {self.actor}"
+        return f"{self.label} archived by {named(self.actor, proven=self.proven)}"
 
 
 class HookDone(Event):
@@ -169,7 +209,26 @@ class Blocked(Event):
 
 
 AnyEvent = Annotated[
-    Trained | Evaluated | Exported | Refused | Promoted | Archived | HookDone | HookFailed | Deployed | Blocked,
+    PolicySet
+    | Trained
+    | DataChecked
+    | Scanned
+    | Evaluated
+    | Exported
+    | Quoted
+    | Approved
+    | Refused
+    | Promoted
+    | Flipped
+    | Undone
+    | Archived
+    | Released
+    | Lost
+    | Published
+    | HookDone
+    | HookFailed
+    | Deployed
+    | Blocked,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

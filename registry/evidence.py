@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from registry.events import Evaluated, Exported, Trained, about
+from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported, PolicySet, Quoted, Scanned, Trained, about
 from registry.protocols import Entry
-from registry.records import Evidence, ModelVersion
+from registry.records import Approval, Evidence, ModelVersion, Rival
+from registry.stages import Stage
 
 
-def gather(entries: Iterable[Entry], version: ModelVersion, digest: str) -> Evidence:
+def gather(
+    entries: Iterable[Entry], version: ModelVersion, digest: str, stage: Stage | None = None, rival: Rival | None = None
+) -> Evidence:
     """Fold a model's ledger rows into evidence; rows about other bytes, or an older namesake, do not count.
 
-    Nor does a score on anything but the test split of the data set that the version was trained on: of any other
-    images nobody can say that training never saw them.
+    Nor does a row that was touched or that nobody we trust signed, nor a score on anything but the test split of the
+    data set that the version was trained on: of any other images nobody can say that training never saw them. The
+    rival is scored on the candidate's own held-out images.
     """
-    facts: dict[str, object] = {}
-    trained_on: str | None = None
-    for entry in entries:
+    rows = list(entries)
+    found = _Folded(stage)
+    for entry in rows:
         event = entry.event
-        if (event.version, event.created_ms, event.digest) != (version.version, version.created_ms, digest):
+        ours = not isinstance(event, PolicySet) and (*event.identity, event.digest) == (*version.identity, digest)
+        if ours and entry.flaw is None:
+            found.add(event)
+    if rival is not None:
+        found.facts["rival"] = _scored(rows, rival, found.trained_on)
+    return Evidence.model_validate(about(version, digest) | found.facts)
+
+
+class _Folded:
+    """Facts, one event after the other; a later one replaces an earlier one of its kind."""
+
+    def __init__(self, stage: Stage | None) -> None:
+        self.stage = stage
+        self.facts: dict[str, object] = {}
+        self.scans: dict[str, object] = {}
+        self.approvals: list[Approval] = []
+        self.trained_on: str | None = None
+
+    def add(self, event: AnyEvent) -> None:
+        """Take one event in."""
+        match event:
+            case Trained():
+                self.trained_on = event.dataset
+                self.facts |= {"train_usd": event.usd, "dataset": event.dataset, "author": event.actor or None}
+            case Evaluated() if (event.evaluation.split, event.evaluation.dataset) == ("test", self.trained_on):
+                self.facts["evaluation"] = event.evaluation
+            case DataChecked() if event.verdict.dataset == self.trained_on:
+                self.facts["data"] = event.verdict
+            case Exported():
+                self.facts |= {"parity": event.parity, "latency": event.latency, "bundle": event.bundle}
+                self.facts |= {"bundle_mb": event.megabytes, "card_missing": event.card_missing}
+                self.scans.pop("bundle", None)  # a scan of an older bundle says nothing about this one
+            case Scanned():
+                self.scans[event.what] = event.scan
+                self.facts["scans"] = dict(self.scans)
+            case Quoted() if event.stage == self.stage:
+                self.facts["serve_usd_per_month"] = event.usd_per_month
+            case Approved() if event.stage == self.stage:
+                self.approvals.append(Approval(actor=event.actor, proven=event.proven))
+                self.facts["approvals"] = list(self.approvals)
+            case _:
+                pass
+
+
+def _scored(entries: Sequence[Entry], rival: Rival, dataset: str | None) -> Rival:
+    """The rival with its latest score on the test split of a data set."""
+    for entry in reversed(entries):
+        event = entry.event
+        if not isinstance(event, Evaluated) or event.evaluation.split != "test" or event.evaluation.dataset != dataset:
             continue
-        if isinstance(event, Evaluated):
-            if (event.evaluation.split, event.evaluation.dataset) == ("test", trained_on):
-                facts["evaluation"] = event.evaluation
-        elif isinstance(event, Exported):
-            facts |= {"parity": event.parity, "latency": event.latency, "bundle": event.bundle}
-            facts["bundle_mb"] = event.megabytes
-        elif isinstance(event, Trained):
-            facts["train_usd"] = event.usd
-            trained_on = event.dataset
-    return Evidence.model_validate(about(version, digest) | facts)
+        if (*event.identity, event.digest) == (rival.version, rival.created_ms, rival.digest) and entry.flaw is None:
+            return rival.model_copy(update={"evaluation": event.evaluation})
+    return rival

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.errors import BusyError
 from registry.files import sha256_bytes
+
+
+class Held:
+    """A lease that cannot be lost while its process lives."""
+
+    def check(self) -> None:
+        """Nothing to check: the kernel holds the lock for us."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +26,17 @@ class FileLeases:
     folder: Path
 
     @contextmanager
-    def hold(self, model: str) -> Generator[None]:
-        """Wait for the model's lock and hold it within the block."""
+    def hold(self, model: str, *, wait: bool = True) -> Generator[Held]:
+        """Hold the model's lock within the block; a lock that somebody else has is waited for, or raises BusyError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{sha256_bytes(model.encode())[:16]}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise busy(model) from error
+            yield Held()
+
+
+def busy(model: str) -> BusyError:
+    """What it is called that somebody else holds a model's lease."""
+    return BusyError(f"model '{model}'", "another promotion or reconciler works on it now", "try again when it has finished")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 from registry.errors import IntegrityError, NotFoundError
 from registry.events import AnyEvent, now
-from registry.records import ModelVersion
+from registry.records import ModelVersion, Snapshot
 
 
 @dataclass
@@ -50,6 +50,17 @@ class MemoryStore:
         self.versions(model)
         return dict(self._aliases.get(model, {}))
 
+    def unready(self, version: ModelVersion) -> str | None:
+        """A version here is always whole, unless it says otherwise."""
+        return None if version.status == "READY" else f"its status is {version.status}"
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Every model's aliases."""
+        return {
+            model: Snapshot(dict(self._aliases.get(model, {})), {one.version: one.created_ms for one in mine})
+            for model, mine in self._models.items()
+        }
+
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
         if version not in {known.version for known in self.versions(model)}:
@@ -71,8 +82,7 @@ class MemoryStore:
         mine = self._models[version.model]
         at = next(index for index, known in enumerate(mine) if known.version == version.version)
         old = mine[at]
-        fresh = {**old.tags, **tags}
-        mine[at] = ModelVersion(old.model, old.version, old.created_ms, old.source, old.run_id, fresh)
+        mine[at] = replace(old, tags={key: value for key, value in {**old.tags, **tags}.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class MemoryEntry:
     seq: int
     at: datetime
     event: AnyEvent
+    flaw: str | None = None
 
 
 @dataclass
@@ -96,9 +107,9 @@ class MemoryLedger:
         self._rows.append(row)
         return row
 
-    def entries(self, model: str | None = None) -> Sequence[MemoryEntry]:
+    def entries(self, model: str | None = None, after: int = 0) -> Sequence[MemoryEntry]:
         """Rows in order."""
-        return [row for row in self._rows if model is None or row.event.model == model]
+        return [row for row in self._rows[after:] if model is None or row.event.model == model]
 
     def verify(self) -> int:
         """Nothing outside this process can touch the list, so all rows hold."""

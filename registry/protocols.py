@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from registry.events import AnyEvent, Promoted
-from registry.records import Evidence, Finding, ModelVersion
+from registry.records import Evidence, Finding, ModelVersion, Snapshot
 
 
 class Versions(Protocol):
@@ -25,6 +25,18 @@ class Versions(Protocol):
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version, read from the registry now, never from a cache."""
+        ...
+
+    def unready(self, version: ModelVersion) -> str | None:
+        """Why a version is not whole (its model still being logged, or failed), or None where it is."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Reads a whole registry at once."""
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Model → what holds its aliases, for every model, in a few requests however many there are."""
         ...
 
 
@@ -48,11 +60,11 @@ class VersionFiles(Protocol):
         ...
 
     def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
-        """Set tags on a version, for people to read. Nothing of ours ever trusts them."""
+        """Set tags on a version, for people to read; an empty text removes one. Nothing of ours ever trusts them."""
         ...
 
 
-class Store(Versions, Aliases, VersionFiles, Protocol):
+class Store(Versions, Snapshots, Aliases, VersionFiles, Protocol):
     """A model registry, whole."""
 
 
@@ -74,6 +86,11 @@ class Entry(Protocol):
         """What happened."""
         ...
 
+    @property
+    def flaw(self) -> str | None:
+        """Why the row does not count (touched, unsigned, signed by nobody we trust), or None where it does."""
+        ...
+
 
 class Ledger(Protocol):
     """An append-only record of decisions. Rows are never changed and never removed."""
@@ -82,8 +99,8 @@ class Ledger(Protocol):
         """Add an event at the end; it is on disk when this returns."""
         ...
 
-    def entries(self, model: str | None = None) -> Sequence[Entry]:
-        """Rows in order, of one model or of all."""
+    def entries(self, model: str | None = None, after: int = 0) -> Sequence[Entry]:
+        """Rows in order, of one model or of all, that come after a place."""
         ...
 
     def verify(self) -> int:
@@ -126,9 +143,21 @@ class Checkable(Protocol):
         ...
 
 
+class Held(Protocol):
+    """A lease that somebody holds."""
+
+    def check(self) -> None:
+        """Raise BusyError where it was lost meanwhile. Called right before anything that cannot be taken back."""
+        ...
+
+
 class Leases(Protocol):
     """Keeps two processes from acting on one model at the same time."""
 
-    def hold(self, model: str) -> AbstractContextManager[None]:
-        """Wait for the model's lease, hold it within the block. A dead holder's lease is free at once."""
+    def hold(self, model: str, *, wait: bool = True) -> AbstractContextManager[Held]:
+        """Hold the model's lease within the block.
+
+        A lease that somebody else has is waited for, or raises BusyError. A dead holder's lease is free at once, or
+        after the lease time where holders may be on other machines.
+        """
         ...

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,11 +32,32 @@ class ModelVersion:
     source: str = ""
     run_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    status: str = "READY"
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Number and time of creation: what tells a version from a later one of the same number."""
+        return (self.version, self.created_ms)
 
     @property
     def ref(self) -> Ref:
         """The exact reference."""
         return Ref(self.model, self.version)
+
+
+class Actor(NamedTuple):
+    """Who acts. `proven`: a server checked the name; otherwise it is what somebody says of themselves."""
+
+    name: str
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One model as it is now: alias → version, and the times of creation of those that are known without asking."""
+
+    aliases: Mapping[str, int]
+    created_ms: Mapping[int, int]
 
 
 class Finding(Record):
@@ -58,6 +80,24 @@ class ClassScore(Record):
     support: int
 
 
+class SliceScore(Record):
+    """Top-1 of a named part of the held-out images."""
+
+    images: int
+    top1: float
+
+
+class Outcomes(Record):
+    """Which held-out images were answered rightly: what two versions are compared by, image by image.
+
+    `right` has one character an image, "1" or "0", in the manifest's order with the images of a clip together;
+    `per_clip` says how many images each clip has, in that order.
+    """
+
+    right: str
+    per_clip: list[int]
+
+
 class Evaluation(Record):
     """Scores of one version's exact bytes on one data set's held-out split.
 
@@ -73,6 +113,8 @@ class Evaluation(Record):
     interval: tuple[float, float]
     classes: list[ClassScore]
     confusion: list[list[int]]
+    slices: dict[str, SliceScore] = {}
+    outcomes: Outcomes | None = None
 
 
 class ParityFigures(Record):
@@ -100,6 +142,41 @@ class Latency(Record):
     requests: int
 
 
+class DataVerdict(Record):
+    """What the data checks said of a data set."""
+
+    dataset: str
+    holds: bool
+    errors: int
+    warnings: int
+
+
+class Scan(Record):
+    """What a scanner found in a folder of files. `formats` counts files by ending; `dangerous` names what it flagged."""
+
+    scanner: str
+    files: int
+    formats: dict[str, int]
+    pickles: list[str]
+    dangerous: list[str]
+
+
+class Approval(Record):
+    """A person's word for these bytes at a stage. `proven`: a server checked who it was."""
+
+    actor: str
+    proven: bool
+
+
+class Rival(Record):
+    """Who holds production now, and how it did on the candidate's own held-out images."""
+
+    version: int
+    created_ms: int
+    digest: str
+    evaluation: Evaluation | None = None
+
+
 class Evidence(Record):
     """Everything known about one version's exact bytes, for gates to judge. Absent means not measured."""
 
@@ -107,13 +184,37 @@ class Evidence(Record):
     version: int
     created_ms: int
     digest: str
+    dataset: str | None = None
+    author: str | None = None
     evaluation: Evaluation | None = None
+    data: DataVerdict | None = None
     parity: list[ParityFigures] = []
     latency: Latency | None = None
     bundle: str | None = None
     bundle_mb: float | None = None
+    card_missing: list[str] | None = None
+    scans: dict[str, Scan] = {}
+    approvals: list[Approval] = []
     train_usd: Decimal | None = None
+    serve_usd_per_month: Decimal | None = None
+    rival: Rival | None = None
+
+    @property
+    def label(self) -> str:
+        """The version's reference, for sentences."""
+        return f"{self.model}/{self.version}"
 
     def metric(self, name: str) -> float:
         """A metric of the evaluation; NaN where it was not measured, which no gate lets pass."""
         return self.evaluation.metrics.get(name, math.nan) if self.evaluation else math.nan
+
+
+class Proof(Record):
+    """On what a verdict rests: the bytes, the data, the policy with its thresholds, the evidence and the tools."""
+
+    manifest: dict[str, str]
+    dataset: str | None
+    policy: list[dict[str, Any]]
+    policy_hash: str
+    evidence: Evidence
+    tools: dict[str, str]

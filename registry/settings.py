@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".modelyard"), description="where everything lives")
     mlflow_uri: str | None = Field(default=None, description="an MLflow server; default: the one `modelyard up` runs")
     ledger_url: SecretStr | None = Field(default=None, description="a SQLAlchemy URL; default: ledger.db in the home")
+    signing_key: Path | None = Field(
+        default=None, description="Ed25519 key of the ledger's rows; default: keys/signing.pem in the home"
+    )
+    trusted_keys: Path | None = Field(default=None, description="a folder of *.pub; default: HOME/keys/trusted")
+    webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
     node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")
     node_modules: Path = Field(default=ROOT / "serving/browser/node_modules", description="TF.js for Node")
@@ -36,6 +41,16 @@ class Settings(BaseSettings):
     def ledger(self) -> SecretStr:
         """The ledger's URL."""
         return self.ledger_url or SecretStr(f"sqlite:///{self.home.absolute() / 'ledger.db'}")
+
+    @property
+    def key(self) -> Path:
+        """The private key that signs the ledger's rows."""
+        return self.signing_key or self.home / "keys" / "signing.pem"
+
+    @property
+    def trusted(self) -> Path:
+        """The folder of public keys that are trusted beside our own."""
+        return self.trusted_keys or self.home / "keys" / "trusted"
 
     @property
     def bundles(self) -> Path:

@@ -108,7 +108,7 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     home, keeper = tmp_path_factory.mktemp("mlflow"), Yardkeeper()
     try:
-        _keep(home, keeper, _start_mlflow(home, _claim(0, "")))
+        _keep(home, keeper, _start_mlflow(home, _claim(0, ""), app=None))
         _await(keeper, lambda _: None)
         yield keeper.addresses["mlflow"]
     finally:

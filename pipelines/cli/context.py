@@ -29,14 +29,3 @@ def job(path: Path) -> Job:
     from pipelines.jobfile import read_job
 
     return read_job(path)
-
-
-def actor() -> str:
-    """Who is acting, as this machine knows them: a name, not a proof."""
-    import getpass
-    import os
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.context import JOB, Home, JobFile, actor, job, workshop
+from pipelines.cli.context import JOB, Home, JobFile, job, workshop
 from pipelines.cli.making import Reference
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
+    from pipelines.jobfile import Job
+    from registry.promotion import Outcome
     from registry.records import Finding
 
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
+Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
 
 
-def promote(ref: Reference, stage: StageName, *, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False) -> None:
-    """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
+def policy_of(model: str, path: Path | None) -> Job | None:
+    """The job file that was named, or that lies here and is this model's; None means the policy in the ledger."""
     from registry.errors import InputError
-    from registry.promotion import promote as promote_version
+
+    if path is None and not JOB.exists():
+        return None
+    told = job(path or JOB)
+    if told.model == model:
+        return told
+    if path is None:
+        return None
+    raise InputError(path, f"is the job of '{told.model}', not of '{model}'", "name the right one with --job")
+
+
+def promote(ref: Reference, stage: StageName, *, job_file: Policy = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
+    from pipelines.deciding import promote as promote_version
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
-    parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
-    if parsed.model != told.model:
-        raise InputError(job_file, f"is the job of '{told.model}', not of '{parsed.model}'", "name the right one with --job")
-    outcome = promote_version(shop.yard(told, say), parsed, wanted, actor())
+    parsed, wanted = parse_ref(ref), parse_stage(stage)
+    told = policy_of(parsed.model, job_file)
+    outcome = promote_version(workshop(home), parsed, wanted, told, say)
+    show_outcome(outcome, as_json=as_json)
+
+
+def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """A promotion that happened; exit 1 where a hook failed and will be tried again."""
     pending = [str(failure) for failure in outcome.pending]
     answer({"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}, as_json=as_json)
     if not as_json:
@@ -68,6 +89,7 @@ def reconcile(
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
     every: Annotated[float, typer.Option(help="Seconds between passes.", min=0.1)] = 5,
+    webhook_port: Annotated[int | None, typer.Option(help="Listen for MLflow's webhooks here.", min=0, max=65535)] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +97,8 @@ def reconcile(
     from pipelines.reconcile import keep_reconciling, reconcile_all
 
     if watch:
-        keep_reconciling(workshop(home), every, (lambda line: answer({"acted": line}, as_json=True)) if as_json else say)
+        told = (lambda line: answer({"acted": line}, as_json=True)) if as_json else say
+        keep_reconciling(workshop(home), every, told, webhook_port)
     done = reconcile_all(workshop(home), say)
     told = {"models": done.models, "aliases": done.aliases, "acted": done.acted}
     answer(told, as_json=as_json, text="\n".join(done.acted) or f"{done.aliases} aliases as they should be")

@@ -49,6 +49,12 @@ def read_curve(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
     return sorted((point.step, point.value) for point in history if math.isfinite(point.value))
 
 
+def read_params(uri: str, run_id: str) -> dict[str, str]:
+    """A run's parameters; none where it was deleted."""
+    with mapping_errors(uri, f"run '{run_id}'"):
+        return dict(MlflowClient(tracking_uri=connect(uri)).get_run(run_id).data.params)
+
+
 def _row(uri: str, names: dict[str, str], run: Run) -> RunRow:
     info = run.info
     return RunRow(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 from requests.exceptions import ConnectionError as NoConnectionError
 
 from registry.errors import IntegrityError, shorten
 from registry.files import storing
 from registry.mlflow.connection import connect, mapping_errors, unreachable
-from registry.records import ModelVersion
+from registry.records import ModelVersion, Snapshot
+from registry.stages import Stage
+from registry.tags import STAGE_TAG
 
-_PAGE = 100
 _DOWNLOAD_NOTE = "registered_model_meta"  # the client writes it beside what it downloads; it is no part of the model
 T = TypeVar("T")
 
@@ -32,14 +36,17 @@ class MlflowStore:
 
     def models(self) -> list[str]:
         """Every registered model's name, sorted."""
-        names: list[str] = []
+        return sorted(model.name for model in self._pages("models", self._client.search_registered_models, 1000))
+
+    def _pages(self, subject: str, search: Callable[..., PagedList[T]], size: int) -> Generator[T]:
+        """Everything that a search finds, page by page."""
         token: str | None = None
         while True:
-            page = self._ask("models", partial(self._client.search_registered_models, max_results=_PAGE, page_token=token))
-            names += [model.name for model in page]
+            page = self._ask(subject, partial(search, max_results=size, page_token=token))
+            yield from page
             token = page.token
             if not token:
-                return sorted(names)
+                return
 
     def versions(self, model: str) -> list[ModelVersion]:
         """A model's versions, oldest first."""
@@ -48,18 +55,32 @@ class MlflowStore:
         found = self._ask(
             f"model '{model}'", lambda: self._client.search_model_versions(f"name='{quoted}'", max_results=10_000)
         )
-        versions = [
-            ModelVersion(
-                model, int(one.version), int(one.creation_timestamp), one.source or "", one.run_id or "", dict(one.tags)
-            )
-            for one in found
-        ]
-        return sorted(versions, key=lambda version: version.version)
+        return sorted((plain(one) for one in found), key=lambda version: version.version)
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. `search_model_versions` would answer with none on SQL stores."""
         found = self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
         return {alias: int(version) for alias, version in found.aliases.items()}
+
+    def unready(self, version: ModelVersion) -> str | None:
+        """Why a version is not whole."""
+        with mapping_errors(self.uri, version.ref):
+            return unready_model(version, self._client.get_logged_model)
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Every model's aliases, in two searches: of the models, and of the versions that carry a stage's tag.
+
+        The tags save asking for every version; they are not trusted. A version that carries none is asked for by itself.
+        """
+        held = {model.name: dict(model.aliases) for model in self._pages("models", self._client.search_registered_models, 1000)}
+        search = partial(self._client.search_model_versions, f"tag.`{STAGE_TAG}` != '{Stage.ARCHIVED}'")
+        created: dict[str, dict[int, int]] = defaultdict(dict)
+        for one in self._pages("versions", search, 10_000):
+            created[one.name][int(one.version)] = int(one.creation_timestamp)
+        return {
+            name: Snapshot({alias: int(version) for alias, version in aliases.items()}, created[name])
+            for name, aliases in held.items()
+        }
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
@@ -86,12 +107,42 @@ class MlflowStore:
         return folder
 
     def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
-        """Set tags on a version."""
-        number = str(version.version)
+        """Set tags on a version; an empty text removes one."""
+        at = (version.model, str(version.version))
         for key, value in tags.items():
-            self._ask(str(version.ref), partial(self._client.set_model_version_tag, version.model, number, key, value))
+            if value:
+                self._ask(str(version.ref), partial(self._client.set_model_version_tag, *at, key, value))
+            elif key in version.tags:
+                self._ask(str(version.ref), partial(self._client.delete_model_version_tag, *at, key))
 
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""
         with mapping_errors(self.uri, subject):
             return call()
+
+
+def plain(found: MlflowVersion) -> ModelVersion:
+    """MLflow's record of a version as ours."""
+    return ModelVersion(
+        model=found.name,
+        version=int(found.version),
+        created_ms=int(found.creation_timestamp),
+        source=found.source or "",
+        run_id=found.run_id or "",
+        tags=dict(found.tags),
+        status=str(found.status or "READY"),
+    )
+
+
+def unready_model(version: ModelVersion, get_logged_model: Callable[[str], Any]) -> str | None:
+    """Why a version is not whole: itself, or the logged model that it was made from, is not ready."""
+    if version.status != "READY":
+        return f"its status in MLflow is {version.status}"
+    if not version.source.startswith("models:/m-"):
+        return None
+    model_id = version.source.removeprefix("models:/").split("/")[0]
+    try:
+        status = str(getattr(get_logged_model(model_id).status, "value", "UNKNOWN"))
+    except MlflowException:
+        return f"the logged model {model_id} behind it is gone"
+    return None if status == "READY" else f"the logged model {model_id} behind it is {status}"

@@ -61,6 +61,10 @@ class RunLog:
         """Log a value as a JSON artifact."""
         self._client.log_text(self.run_id, json.dumps(value, indent=2), name)
 
+    def text(self, text: str, name: str) -> None:
+        """Log a text as an artifact."""
+        self._client.log_text(self.run_id, text, name)
+
     def dataset(self, name: str, digest: str, place: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
         mlflow.log_input(_dataset(name, digest, place), context=context, tags={"modelyard.sha256": digest})
@@ -94,7 +98,14 @@ class Tracker:
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient()
         with mapping_errors(uri, f"experiment '{experiment}'"):
-            mlflow.set_experiment(experiment)
+            self._experiment = mlflow.set_experiment(experiment).experiment_id
+
+    def find(self, tags: Mapping[str, str]) -> str | None:
+        """A run of the experiment that carries these tags."""
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        with mapping_errors(self._uri, "runs"):
+            found = self._client.search_runs([self._experiment], wanted, max_results=1)
+        return found[0].info.run_id if found else None
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:

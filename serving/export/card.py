@@ -45,6 +45,23 @@ def write_card(facts: Facts, info: ModelInfo) -> str:
     return "\n".join(lines) + "\n"
 
 
+_SECTIONS = {
+    "model bytes": "- model bytes: `",
+    "data set": "- data set: `",
+    "input": "- input: ",
+    "licence": "- licence: ",
+    "training cost": "- training cost: $",
+    "results": "Top-1 ",
+    "classes": "| class | precision |",
+    "limits": "## Limits\n\nIt",
+}
+
+
+def missing_from(card: str) -> list[str]:
+    """What a card does not say and must."""
+    return [name for name, start in _SECTIONS.items() if f"\n{start}" not in card]
+
+
 def _results(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return ["Not evaluated."]

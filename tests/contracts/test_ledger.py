@@ -1,18 +1,23 @@
 """Every ledger keeps order, survives a reopening, loses no row to a race, and notices a row that was touched."""
 
+import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from registry.errors import InputError, IntegrityError, StorageError
+from registry.errors import BusyError, InputError, IntegrityError, StorageError
 from registry.events import Archived
+from registry.files import canonical, sha256_bytes
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
 from registry.protocols import Ledger
+from registry.signing import open_keyring, public_text
 
 
 def event(number: int, model: str = "hand") -> Archived:
@@ -34,7 +39,7 @@ def sqlite_ledger_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_ledger_url(postgres_url: str) -> str:
     with create_engine(postgres_url, poolclass=NullPool).begin() as connection:
-        connection.execute(text("drop table if exists ledger"))
+        connection.execute(text("drop table if exists ledger, modelyard_leases, modelyard_ledger_version cascade"))
     return postgres_url
 
 
@@ -88,6 +93,18 @@ def test_writers_that_race_lose_nothing_and_keep_one_chain(url: str) -> None:
     assert ledger.verify() == 24
 
 
+def as_owner(url: str, *statements: str) -> None:
+    """What somebody can do who owns the database: first of all, switch the triggers off."""
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.execute(text("drop trigger if exists ledger_no_update"))
+            connection.execute(text("drop trigger if exists ledger_no_delete"))
+        else:
+            connection.execute(text("drop trigger if exists ledger_append_only on ledger"))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
 TOUCHES: dict[str, Callable[[int], str]] = {
     "edited": lambda seq: f"update ledger set body = replace(body, 'ada', 'eve') where seq = {seq}",
     "removed": lambda seq: f"delete from ledger where seq = {seq}",
@@ -100,10 +117,104 @@ def test_a_touched_row_is_named(url: str, touch: str) -> None:
     ledger = open_ledger(url)
     for number in (1, 2, 3, 4):
         ledger.append(event(number))
-    with create_engine(url, poolclass=NullPool).begin() as connection:
-        connection.execute(text(TOUCHES[touch](2)))
+    as_owner(url, TOUCHES[touch](2))
     with pytest.raises(IntegrityError, match=r"ledger row [23]"):
         ledger.verify()
+
+
+@pytest.mark.parametrize("touch", ["edited", "removed"])
+def test_the_database_itself_refuses_to_change_a_row(url: str, touch: str) -> None:
+    ledger = open_ledger(url)
+    ledger.append(event(1))
+    engine = create_engine(url, poolclass=NullPool)
+    with pytest.raises(DatabaseError, match="append-only"), engine.begin() as connection:
+        connection.execute(text(TOUCHES[touch](1)))
+    assert ledger.verify() == 1
+
+
+def test_rows_cut_off_at_the_end_are_noticed_by_the_witness(url: str, tmp_path: Path) -> None:
+    keys = open_keyring(tmp_path / "key.pem", tmp_path / "trusted")
+    ledger = open_ledger(url, keys, tmp_path / "witness")
+    for number in (1, 2, 3):
+        ledger.append(event(number))
+    as_owner(url, "delete from ledger where seq > 1")
+    with pytest.raises(IntegrityError, match="row 2: is missing, with all up to row 3"):
+        ledger.verify()
+
+
+def test_a_row_that_somebody_without_the_key_adds_does_not_count(url: str, tmp_path: Path) -> None:
+    keys = open_keyring(tmp_path / "key.pem", tmp_path / "trusted")
+    open_ledger(url, keys).append(event(1))
+    open_ledger(url).append(event(2))  # no key: not signed
+    stranger = open_keyring(tmp_path / "other.pem", tmp_path / "trusted")
+    open_ledger(url, stranger).append(event(3))
+    ledger = open_ledger(url, keys)
+    flaws = [entry.flaw for entry in ledger.entries()]
+    assert flaws[0] is None
+    assert flaws[1] == "it is not signed"
+    assert "not trusted here" in str(flaws[2])
+    with pytest.raises(IntegrityError, match="row 2: it is not signed"):
+        ledger.verify()
+
+
+def test_a_signature_does_not_move_to_another_row(url: str, tmp_path: Path) -> None:
+    keys = open_keyring(tmp_path / "key.pem", tmp_path / "trusted")
+    ledger = open_ledger(url, keys)
+    ledger.append(event(1))
+    ledger.append(event(2))
+    as_owner(url, "update ledger set signature = (select o.signature from ledger o where o.seq = 1) where seq = 2")
+    assert [entry.flaw is None for entry in ledger.entries()] == [True, False]
+    with pytest.raises(IntegrityError, match="row 2: its signature by key"):
+        ledger.verify()
+
+
+def test_a_trusted_machines_rows_count(url: str, tmp_path: Path) -> None:
+    other = open_keyring(tmp_path / "other.pem", tmp_path / "none")
+    assert other.own is not None
+    (tmp_path / "trusted").mkdir()
+    (tmp_path / "trusted" / "other.pub").write_text(public_text(other.own.public_key()))
+    open_ledger(url, other).append(event(1))
+    keys = open_keyring(tmp_path / "key.pem", tmp_path / "trusted")
+    assert open_ledger(url, keys).verify() == 1
+    assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_ledger_of_version_0_1_0_is_taken_over_and_its_rows_prove_nothing(url: str, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("create table ledger (seq integer primary key, at varchar(40) not null, kind varchar(40) not null, model varchar(200) not null, version integer not null, body text not null, previous varchar(64) not null, hash varchar(64) not null unique)"))  # fmt: skip
+        connection.execute(text("create index ix_ledger_model on ledger (model)"))
+        row = ("1", "2026-11-22T00:00:00+00:00", "archived", "hand", 1, event(1).model_dump_json(), "0" * 64)
+        body = canonical(json.loads(row[5])).decode()
+        digest = sha256_bytes(canonical([1, *row[1:5], body, row[6]]))
+        values = {"at": row[1], "body": body, "previous": row[6], "hash": digest}
+        connection.execute(text("insert into ledger values (1, :at, 'archived', 'hand', 1, :body, :previous, :hash)"), values)
+    ledger = open_ledger(url, open_keyring(tmp_path / "key.pem", tmp_path / "trusted"))
+    assert ledger.entries()[0].flaw == "it is not signed"
+    ledger.append(event(2))
+    assert ledger.verify() == 2
+    assert [entry.flaw is None for entry in ledger.entries(after=0)] == [False, True]
+    assert [entry.seq for entry in ledger.entries(after=1)] == [2]
+
+
+def test_one_holder_at_a_time_and_a_dead_ones_lease_ends(url: str) -> None:
+    """A lease in the database: waited for, refused, taken over when its holder is gone, and told to who lost it."""
+    leases = open_ledger(url).leases(seconds=0.6)
+    with leases.hold("hand") as held:
+        with pytest.raises(BusyError, match="works on it now"), leases.hold("hand", wait=False):
+            pass
+        with leases.hold("foot", wait=False):
+            pass
+        time.sleep(1.0)
+        held.check()  # renewed in the background
+    with leases.hold("hand", wait=False) as held:
+        held._ended.set()  # stands still: nobody renews
+        time.sleep(0.9)
+        began = time.monotonic()
+        with leases.hold("hand"):
+            assert time.monotonic() - began < 0.6
+            with pytest.raises(BusyError, match="was lost"):
+                held.check()
 
 
 @pytest.mark.parametrize("url", ["postgres://h/db", "no url", "postgresql://u:s3cr@et:word@h/db", "mysql+nothing://h/db"])

@@ -19,9 +19,9 @@ from dashboards.queries import (
     stages,
     trained_usd,
 )
-from registry.events import Archived, Deployed, Evaluated, Exported, Promoted, Refused, Trained, about
-from registry.ledger.store import open_ledger
+from registry.events import Archived, Deployed, Evaluated, Exported, Flipped, Promoted, Refused, Trained, about
 from registry.mlflow.runs import RunRow
+from registry.opening import ledger_of
 from registry.records import Evaluation, Finding, Latency, ModelVersion
 from registry.settings import Settings
 from registry.stages import Stage
@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fill(home: Path, model: str = "hand") -> None:
-    ledger = open_ledger(f"sqlite:///{home / 'ledger.db'}")
+    ledger = ledger_of(Settings(home=home))
     for number, score in ((1, 0.8), (2, 0.97), (10, 0.9)):
         version = about(ModelVersion(model, number, number), "d")
         run = {"run_id": "r", "dataset": "d", "seconds": 60, "hardware": "local: this machine", "price_as_of": "2026-11-22"}
@@ -52,6 +52,7 @@ def fill(home: Path, model: str = "hand") -> None:
     passed = [finding.model_copy(update={"passed": True})]
     for stage in (Stage.STAGING, Stage.PRODUCTION):
         ledger.append(Promoted(**second, stage=stage, previous=None, actor="ada", findings=passed))
+        ledger.append(Flipped(**second, stage=stage, previous=None, actor="ada"))
     place = {"target": "local", "url": "http://127.0.0.1:1", "bundle": "b", "price_as_of": "2026-11-22", "smoke_images": 8}
     ledger.append(Deployed(**second, stage=Stage.PRODUCTION, usd_per_month=Decimal("36.50"), **place))
 
@@ -136,7 +137,7 @@ def test_broken_ledger_is_one_line_and_not_a_stack_trace_of_data(home: Path) -> 
 
 def test_an_archived_version_holds_no_stage_and_costs_nothing_more(home: Path) -> None:
     fill(home)
-    ledger = open_ledger(f"sqlite:///{home / 'ledger.db'}")
+    ledger = ledger_of(Settings(home=home))
     ledger.append(Archived(**about(ModelVersion("hand", 2, 2), "d"), actor="ada"))
     entries = load_entries(Settings(home=home))
     assert stages(entries) == {}

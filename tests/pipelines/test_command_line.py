@@ -151,7 +151,7 @@ def test_a_setting_that_cannot_be_used_is_one_line(modelyard: Run, monkeypatch) 
 
 
 def test_a_job_of_another_model_is_one_line(modelyard: Run, job: Path) -> None:
-    one_line(modelyard("promote", "foot/1", "staging"), "is the job of 'hand', not of 'foot'")
+    one_line(modelyard("promote", "foot/1", "staging", "--job", job), "is the job of 'hand', not of 'foot'")
 
 
 def test_a_port_that_is_taken_is_one_line(modelyard: Run) -> None:

@@ -5,15 +5,19 @@ from pathlib import Path
 import pytest
 
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, StorageError
-from registry.events import HookDone, HookFailed, Promoted, Refused
+from registry.events import Flipped, HookDone, HookFailed, Promoted, Refused
+from registry.judging import resolve
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import Yard, promote, resolve, stage_of
+from registry.promotion import Yard, promote
 from registry.protocols import Hook
 from registry.reconciler import reconcile
-from registry.records import Evidence, Finding
+from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref, parse_ref
 from registry.stages import Stage
+from registry.standing import fold
+
+ADA = Actor("ada", proven=True)
 
 
 class Says:
@@ -74,11 +78,11 @@ def kinds(yard: Yard) -> list[str]:
 def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert outcome.pending == []
     assert yard.store.aliases("hand") == {"staging": 1}
     assert hook.ran == 1
-    assert kinds(yard) == ["promoted", "hook_done"]
+    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_done"]
     assert str(outcome.promotion) == "hand/1 promoted to staging by ada"
 
 
@@ -86,7 +90,7 @@ def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, mode
     hook = Fails(0)
     yard = make_yard(tmp_path, model, Says(passed=False), hook)
     with pytest.raises(RefusedError, match="as told"):
-        promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+        promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert yard.store.aliases("hand") == {}
     assert yard.store.versions("hand")[0].tags == {}
     assert hook.ran == 0
@@ -97,7 +101,7 @@ def test_a_stage_without_gates_lets_nobody_in(tmp_path: Path, model: Path) -> No
     yard = make_yard(tmp_path, model, Says(passed=True))
     bare = Yard(yard.store, yard.ledger, yard.leases)
     with pytest.raises(RefusedError, match="no gate is set"):
-        promote(bare, Ref("hand", 1), Stage.STAGING, "ada")
+        promote(bare, Ref("hand", 1), Stage.STAGING, ADA)
 
 
 def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) -> None:
@@ -108,64 +112,64 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
     version = yard.store.versions("hand")[0]
     facts = {"trainer": "t", "run_id": "r", "dataset": "d", "seconds": 1, "hardware": "h", "usd": "1", "price_as_of": "x"}
     yard.ledger.append(Trained(**about(version, "other bytes"), **facts))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert gate.seen[0].train_usd is None
 
 
 def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path, model: Path) -> None:
     yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
-    outcome = promote(yard, Ref("hand", 2), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    outcome = promote(yard, Ref("hand", 2), Stage.STAGING, ADA)
     assert outcome.promotion.previous == 1
     assert yard.store.versions("hand")[0].tags["modelyard.stage"] == "archived"
     old = yard.store.versions("hand")[0]
-    assert stage_of(yard.store, yard.ledger.entries("hand"), old) is Stage.ARCHIVED
+    assert fold(yard.ledger.entries("hand")).stage_of(old.identity) is Stage.ARCHIVED
 
 
 def test_production_takes_the_version_out_of_staging(tmp_path: Path, model: Path) -> None:
     yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
-    promote(yard, Ref("hand", 1), Stage.PRODUCTION, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    promote(yard, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert yard.store.aliases("hand") == {"production": 1}
 
 
 def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> None:
     yard = make_yard(tmp_path, model, Says(passed=True))
     with pytest.raises(InputError, match="cannot go from 'none' to 'production'"):
-        promote(yard, Ref("hand", 1), Stage.PRODUCTION, "ada")
+        promote(yard, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert kinds(yard) == []
 
 
 def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path, model: Path, monkeypatch) -> None:
     hook = Fails(2)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert [str(one) for one in outcome.pending] == [
         "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
     ]
     assert yard.store.aliases("hand") == {"staging": 1}
     assert reconcile(yard, "hand").acted == []  # its wait is not over
-    monkeypatch.setattr("registry.reconciler._wait_is_over", lambda *_: True)
+    monkeypatch.setattr("registry.upkeep.wait_is_over", lambda *_: True)
     assert "attempt 2" in reconcile(yard, "hand").acted[0]
     assert "brought up to date" in reconcile(yard, "hand").acted[0]
     assert reconcile(yard, "hand").acted == []
     assert hook.ran == 3
-    assert kinds(yard) == ["promoted", "hook_failed", "hook_failed", "hook_done"]
+    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_failed", "hook_failed", "hook_done"]
 
 
 def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> None:
     later = Breaks(0)
     yard = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert later.ran == 0
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert later.ran == 1
 
 
 def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert reconcile(yard, "hand").acted == []
     hook.alive = False
     assert "brought up to date" in reconcile(yard, "hand").acted[0]
@@ -175,7 +179,7 @@ def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Pa
 def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     hook.alive, hook.times = False, 100
     assert "attempt 1" in reconcile(yard, "hand").acted[0]
     for _ in range(5):
@@ -187,56 +191,71 @@ def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, mo
     from registry.errors import UnavailableError
 
     yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
 
     def away(*_: object) -> Path:
         raise UnavailableError("server", "does not answer", "start it")
 
-    monkeypatch.setattr("registry.reconciler._wait_is_over", lambda *_: True)
+    monkeypatch.setattr("registry.upkeep.wait_is_over", lambda *_: True)
     monkeypatch.setattr(yard.store, "fetch", away)
     with pytest.raises(UnavailableError):
         reconcile(yard, "hand")
     assert "blocked" not in kinds(yard)
 
 
-def test_an_alias_that_nobody_ratified_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
+def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    yard = make_yard(tmp_path, model, Says(passed=False), hook)
     yard.store.set_alias("hand", "staging", 2)
-    assert "no promotion ratified it" in reconcile(yard, "hand").acted[0]
+    assert "as told" in reconcile(yard, "hand").acted[0]
     assert reconcile(yard, "hand").acted == []
     assert hook.ran == 0
     assert "blocked" in str(yard.store.versions("hand")[1].tags)
+    assert kinds(yard) == ["refused", "blocked"]
+
+
+def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: Path, model: Path) -> None:
+    hook = Fails(0)
+    yard = make_yard(tmp_path, model, Says(passed=True), hook)
+    yard.store.set_alias("hand", "staging", 2)
+    assert "brought up to date" in reconcile(yard, "hand").acted[0]
+    assert reconcile(yard, "hand").acted == []
+    assert hook.ran == 1
+    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_done"]
 
 
 def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(1)
     yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     (model / "weights").write_text("2")
     promotions = [entry.event for entry in yard.ledger.entries() if isinstance(entry.event, Promoted)]
     assert len(promotions) == 1
-    import registry.reconciler as room
+    import registry.upkeep as room
 
-    wait, room._wait_is_over = room._wait_is_over, lambda *_: True
+    wait, room.wait_is_over = room.wait_is_over, lambda *_: True
     try:
         assert "files changed after it was ratified" in reconcile(yard, "hand").acted[0]
     finally:
-        room._wait_is_over = wait
+        room.wait_is_over = wait
     assert hook.ran == 1
 
 
 def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    gate = Says(passed=True)
+    yard = make_yard(tmp_path, model, gate)
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     store = yard.store
     assert isinstance(store, MemoryStore)
     store.delete_model("hand")
+    assert "the whole model 'hand' is gone" in reconcile(yard, "hand").acted[0]
+    assert reconcile(yard, "hand").acted == []  # said once
     fresh = store.register("hand", model)
     store.set_alias("hand", "staging", 1)
-    assert "not served" in reconcile(yard, "hand").acted[0]
-    store.delete_alias("hand", "staging")
-    assert stage_of(store, yard.ledger.entries("hand"), fresh) is Stage.NONE
+    gate.passed = False  # as a real gate would say: its evidence is about another version
+    reconcile(yard, "hand")
+    assert fold(yard.ledger.entries("hand")).stage_of(fresh.identity) is Stage.NONE
+    assert fold(yard.ledger.entries("hand")).live[Stage.STAGING].identity != fresh.identity
 
 
 def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -> None:
@@ -244,31 +263,18 @@ def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -
     (model / "weights").unlink()
     model.rmdir()
     with pytest.raises(IntegrityError, match="files are gone"):
-        promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+        promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     assert yard.store.aliases("hand") == {}
     assert kinds(yard) == []
 
 
 def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
     yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
-    promote(yard, Ref("hand", 1), Stage.ARCHIVED, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    promote(yard, Ref("hand", 1), Stage.ARCHIVED, ADA)
     assert yard.store.aliases("hand") == {}
-    assert kinds(yard)[-1] == "archived"
-
-
-@pytest.mark.parametrize("step", ["set_alias", "annotate"])
-def test_a_crash_between_two_steps_is_mended_by_running_it_again(tmp_path: Path, model: Path, monkeypatch, step: str) -> None:
-    hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    with monkeypatch.context() as crash:
-        crash.setattr(yard.store, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
-    assert yard.store.aliases("hand") == {}
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
-    assert yard.store.aliases("hand") == {"staging": 1}
-    assert hook.ran == 1
+    assert "archived" in kinds(yard)
+    assert fold(yard.ledger.entries("hand")).live == {}
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,7 @@ def test_every_event_reads_back_from_its_own_json(tmp_path: Path, model: Path) -
     from registry.events import parse_event
 
     yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
-    promote(yard, Ref("hand", 1), Stage.STAGING, "ada")
+    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
     for entry in yard.ledger.entries():
         assert parse_event(entry.event.model_dump_json()) == entry.event
-    assert {type(entry.event) for entry in yard.ledger.entries()} <= {Promoted, HookFailed, HookDone, Refused}
+    assert {type(entry.event) for entry in yard.ledger.entries()} <= {Promoted, Flipped, HookFailed, HookDone, Refused}

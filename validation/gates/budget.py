@@ -1,8 +1,9 @@
-"""`budget`: training did not cost more than it may."""
+"""`budget`: training cost no more than it may, and serving will not."""
 
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -12,12 +13,22 @@ from validation.gates.findings import Figure
 
 
 class BudgetGate(Record):
-    """What training this version cost, in US dollars."""
+    """What training this version cost, and what serving it at the stage is quoted at, in US dollars."""
 
     kind: Literal["budget"] = "budget"
-    train_usd: float = Field(default=1.0, ge=0)
+    train_usd: float | None = Field(default=1.0, ge=0, description="null: not limited")
+    serve_usd_per_month: float | None = Field(default=None, ge=0, description="default: not limited")
 
     def judge(self, evidence: Evidence) -> list[Finding]:
-        """One finding."""
-        spent = math.nan if evidence.train_usd is None else float(evidence.train_usd)
-        return [Figure("budget", "training cost", spent, " USD").at_most(self.train_usd)]
+        """One finding a limit."""
+        found: list[Finding] = []
+        if self.train_usd is not None:
+            found.append(Figure("budget", "training cost", _usd(evidence.train_usd), " USD").at_most(self.train_usd))
+        if self.serve_usd_per_month is not None:
+            quoted = _usd(evidence.serve_usd_per_month)
+            found.append(Figure("budget", "serving cost", quoted, " USD a month").at_most(self.serve_usd_per_month))
+        return found or [Finding(gate="budget", passed=True, text="no limit is set")]
+
+
+def _usd(amount: Decimal | None) -> float:
+    return math.nan if amount is None else float(amount)

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from registry.records import Evidence, Finding, Record
+from registry.records import Evaluation, Evidence, Finding, Record
 from validation.gates.findings import Figure, missing
+
+_OF_A_CLASS = ("precision", "recall", "f1")
 
 
 class MetricGate(Record):
-    """A metric of the latest evaluation of exactly these bytes, overall or of the worst class."""
+    """A metric of the latest evaluation of exactly these bytes: overall, of one class, or of one slice."""
 
     kind: Literal["metric"] = "metric"
-    name: str = Field(default="top1", description="top1, top5, macro_f1 or worst_recall")
+    name: str = Field(default="top1", description="top1, top5, macro_f1, worst_recall; of a class: precision, recall, f1")
     at_least: float = Field(default=0.9, ge=0, le=1)
+    label: str | None = Field(default=None, description="only this class")
+    slice: str | None = Field(default=None, description="only this slice of the held-out images, see data.slices")
+    images: int = Field(default=1, ge=1, description="of a slice: fewer images are no measurement")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.label and self.slice:
+            raise ValueError("a metric is of a class or of a slice, not of both")
+        if self.label and self.name not in _OF_A_CLASS:
+            raise ValueError(f"a class has {', '.join(_OF_A_CLASS)}, not '{self.name}'")
+        if self.slice and self.name != "top1":
+            raise ValueError(f"a slice has top1, not '{self.name}'")
+        return self
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding: the metric against its threshold."""
         if evidence.evaluation is None:
-            ref = f"{evidence.model}/{evidence.version}"
-            return [missing("metric", f"no evaluation of these bytes: run `modelyard evaluate {ref}`")]
-        return [Figure("metric", self.name, evidence.metric(self.name)).at_least(self.at_least)]
+            return [missing("metric", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
+        where = f" of '{self.label or self.slice}'" if self.label or self.slice else ""
+        return [Figure("metric", f"{self.name}{where}", self._value(evidence, evidence.evaluation)).at_least(self.at_least)]
+
+    def _value(self, evidence: Evidence, evaluation: Evaluation) -> float:
+        """NaN where it was not measured: a class that had no test image, a slice of too few."""
+        if self.label:
+            scores = [one for one in evaluation.classes if one.label == self.label and one.support]
+            return float(getattr(scores[0], self.name)) if scores else math.nan
+        if self.slice:
+            part = evaluation.slices.get(self.slice)
+            return part.top1 if part and part.images >= self.images else math.nan
+        return evidence.metric(self.name)

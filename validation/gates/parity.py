@@ -25,7 +25,7 @@ class ParityGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """Four findings a variant."""
         if not evidence.parity:
-            ref = f"{evidence.model}/{evidence.version}"
+            ref = evidence.label
             return [missing("parity", f"no parity of these bytes: run `modelyard export {ref}`")]
         return [finding for figures in evidence.parity for finding in self._variant(figures)]
 

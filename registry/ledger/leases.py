@@ -1,0 +1,91 @@
+"""Leases in the ledger's database, for several machines: a row with a holder and a time at which it expires.
+
+The database's clock counts, not the machines'. A holder renews its lease while it works; one that was killed, or
+stalled for longer than the lease lasts, loses it to whoever asks next, and `check` tells it so before it acts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from registry.errors import BusyError
+from registry.lease import busy
+
+LEASE_S = 15.0
+_POLL_S = 0.2
+_TAKE = text(
+    "insert into modelyard_leases (name, holder, expires) values (:name, :holder, :expires) "
+    "on conflict (name) do update set holder = excluded.holder, expires = excluded.expires "
+    "where modelyard_leases.expires < :now"
+)
+_RENEW = text("update modelyard_leases set expires = :expires where name = :name and holder = :holder")
+_FREE = text("delete from modelyard_leases where name = :name and holder = :holder")
+
+
+class _Row:
+    """One lease that is held."""
+
+    def __init__(self, leases: SqlLeases, name: str) -> None:
+        self.name, self.holder = name, uuid4().hex
+        self._leases, self._ended = leases, threading.Event()
+
+    def take(self) -> bool:
+        """Try to get it."""
+        return self._leases.run(_TAKE, self)
+
+    def check(self) -> None:
+        """Renew it, or raise BusyError where somebody else has it by now."""
+        if not self._leases.run(_RENEW, self):
+            raise BusyError(f"lease of '{self.name}'", "was lost while this process stood still", "run the command again")
+
+    def keep(self) -> None:
+        """Renew it until `free`; a database that is away for a moment is asked again."""
+        while not self._ended.wait(self._leases.seconds / 3):
+            try:
+                if not self._leases.run(_RENEW, self):
+                    return
+            except SQLAlchemyError:
+                continue
+
+    def free(self) -> None:
+        """Give it up."""
+        self._ended.set()
+        self._leases.run(_FREE, self)
+
+
+class SqlLeases:
+    """Leases behind a SQLAlchemy engine whose table exists (`open_ledger` makes it)."""
+
+    def __init__(self, engine: Engine, seconds: float = LEASE_S) -> None:
+        """`seconds`: how long a lease outlives its holder."""
+        self._engine, self.seconds = engine, seconds
+
+    @contextmanager
+    def hold(self, model: str, *, wait: bool = True) -> Generator[_Row]:
+        """Hold the model's lease within the block; one that somebody else has is waited for, or raises BusyError."""
+        row = _Row(self, model)
+        while not row.take():
+            if not wait:
+                raise busy(model)
+            time.sleep(_POLL_S)
+        threading.Thread(target=row.keep, daemon=True, name=f"lease {model}").start()
+        try:
+            yield row
+        finally:
+            row.free()
+
+    def run(self, statement: object, row: _Row) -> bool:
+        """Whether a statement changed the lease's row."""
+        with self._engine.begin() as connection:
+            clock = "extract(epoch from clock_timestamp())" if self._engine.dialect.name == "postgresql" else None
+            now = float(connection.execute(text(f"select {clock}")).scalar_one()) if clock else time.time()
+            told = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
+            wanted = {name: told[name] for name in statement.compile().params}  # type: ignore[attr-defined]
+            return connection.execute(statement, wanted).rowcount == 1  # type: ignore[arg-type,call-overload]

@@ -1,0 +1,35 @@
+"""A note, outside the database, of how far a ledger had come: what makes a removed end visible.
+
+The chain of hashes shows an edited row and a gap. It cannot show that the newest rows were cut off, because what is left
+is a whole, shorter chain. The note lies beside the signing key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The newest row that this machine has added: its place and its hash."""
+
+    path: Path
+
+    def note(self, seq: int, row_hash: str) -> None:
+        """Remember a row, unless a later one is remembered already."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if seq > self.last()[0]:
+                write_json(self.path, {"seq": seq, "hash": row_hash})
+
+    def last(self) -> tuple[int, str]:
+        """The row that is remembered; (0, "") where there is none."""
+        if not self.path.exists():
+            return 0, ""
+        told = read_json(self.path)
+        return int(told["seq"]), str(told["hash"])

@@ -1,0 +1,130 @@
+"""What was measured of a version, as sentences; and what every event shares. Gates judge these."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from registry.records import DataVerdict, Evaluation, Latency, ModelVersion, ParityFigures, Record, Scan
+from registry.stages import Stage
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def named(actor: str, *, proven: bool) -> str:
+    """A name as pages and sentences show it: one that no server checked says so."""
+    return actor if proven else f"{actor} (self-declared)"
+
+
+def about(version: ModelVersion, digest: str) -> dict[str, Any]:
+    """The fields by which every event names a version's exact bytes."""
+    return {"model": version.model, "version": version.version, "created_ms": version.created_ms, "digest": digest}
+
+
+class Event(Record):
+    """Something that happened to one version's exact bytes."""
+
+    model: str
+    version: int
+    created_ms: int
+    digest: str
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Number and time of creation of the version."""
+        return (self.version, self.created_ms)
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """The fields by which every event names a version's exact bytes."""
+        return {"model": self.model, "version": self.version, "created_ms": self.created_ms, "digest": self.digest}
+
+    @property
+    def label(self) -> str:
+        """The version's reference, for sentences."""
+        return f"{self.model}/{self.version}"
+
+
+class Trained(Event):
+    """A run ended in a registered version, at a cost."""
+
+    kind: Literal["trained"] = "trained"
+    trainer: str
+    run_id: str
+    dataset: str
+    seconds: float
+    hardware: str
+    usd: Decimal
+    price_as_of: str
+    actor: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label} trained by {self.trainer} in {self.seconds:.0f} s on {self.hardware} for ${self.usd}"
+
+
+class DataChecked(Event):
+    """What the data checks said of the data set that a version was trained on."""
+
+    kind: Literal["data_checked"] = "data_checked"
+    verdict: DataVerdict
+
+    def __str__(self) -> str:
+        said = "holds" if self.verdict.holds else "does not hold"
+        return f"data set {self.verdict.dataset[:12]} of {self.label} {said} ({self.verdict.errors} errors)"
+
+
+class Scanned(Event):
+    """A scan of a version's files, or of its bundle's."""
+
+    kind: Literal["scanned"] = "scanned"
+    what: Literal["model", "bundle"]
+    scan: Scan
+
+    def __str__(self) -> str:
+        found = f"{len(self.scan.dangerous)} dangerous, {len(self.scan.pickles)} with pickles"
+        return f"{self.what} of {self.label} scanned: {self.scan.files} files, {found}"
+
+
+class Evaluated(Event):
+    """Scores on held-out images."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    evaluation: Evaluation
+
+    def __str__(self) -> str:
+        score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
+        where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
+        return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}"
+
+
+class Quoted(Event):
+    """What serving a version at a stage would cost."""
+
+    kind: Literal["quoted"] = "quoted"
+    stage: Stage
+    target: str
+    usd_per_month: Decimal
+    price_as_of: str
+
+    def __str__(self) -> str:
+        return f"{self.label} at {self.stage} on {self.target} would cost ${self.usd_per_month} a month"
+
+
+class Exported(Event):
+    """A bundle was written and measured."""
+
+    kind: Literal["exported"] = "exported"
+    bundle: str
+    path: str
+    megabytes: float
+    parity: list[ParityFigures]
+    latency: Latency
+    card_missing: list[str] | None = None
+
+    def __str__(self) -> str:
+        variants = ", ".join(figures.variant for figures in self.parity)
+        return f"{self.label} exported as {variants} (bundle {self.bundle[:12]}, {self.megabytes:.1f} MB)"

@@ -1,0 +1,156 @@
+"""The model registry as MLflow's own server process sees it: its stores, asked directly, behind our protocols.
+
+Nothing here goes over HTTP: a server that asks itself would wait for itself, and would need a password of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from mlflow.exceptions import MlflowException
+from mlflow.server import handlers
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from registry.errors import IntegrityError, NotFoundError, shorten
+from registry.mlflow.store import plain, unready_model
+from registry.records import ModelVersion, Snapshot
+
+_PROXIED = "mlflow-artifacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What a version's bytes hang on: a logged model or a run, its experiment, and a path below the artifact root."""
+
+    model_id: str
+    run_id: str
+    experiment_id: str
+    path: str
+
+
+class InsideStore:
+    """MLflow's stores in this process. Made before they are guarded, so its own writes pass."""
+
+    def __init__(self, versions: Any, runs: Any) -> None:
+        """`versions` is the model registry's store, `runs` the tracking store."""
+        self._versions, self._runs = versions, runs
+        self._set_alias, self._delete_alias = versions.set_registered_model_alias, versions.delete_registered_model_alias
+        self._set_tag, self._delete_tag = versions.set_model_version_tag, versions.delete_model_version_tag
+
+    def models(self) -> list[str]:
+        """Every registered model's name, sorted."""
+        return sorted(self.snapshot())
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """A model's versions, oldest first."""
+        self._model(model)
+        quoted = model.replace("'", "")
+        found = self._versions.search_model_versions(f"name='{quoted}'", max_results=10_000)
+        return sorted((plain(one) for one in found), key=lambda version: version.version)
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias → version."""
+        return {alias: int(version) for alias, version in self._model(model).aliases.items()}
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Every model's aliases."""
+        found: dict[str, Snapshot] = {}
+        token: str | None = None
+        while True:
+            page = self._versions.search_registered_models(max_results=1000, page_token=token)
+            for model in page:
+                found[model.name] = Snapshot({alias: int(one) for alias, one in model.aliases.items()}, {})
+            if not (token := page.token):
+                return found
+
+    def unready(self, version: ModelVersion) -> str | None:
+        """Why a version is not whole."""
+        return unready_model(version, self._runs.get_logged_model)
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version."""
+        self._set_alias(model, alias, str(version))
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove an alias."""
+        self._delete_alias(model, alias)
+
+    def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:
+        """Set tags on a version; an empty text removes one."""
+        from mlflow.entities.model_registry import ModelVersionTag
+
+        for key, value in tags.items():
+            if value:
+                self._set_tag(version.model, str(version.version), ModelVersionTag(key, value))
+            elif key in version.tags:
+                self._delete_tag(version.model, str(version.version), key)
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        """Copy a version's files."""
+        into.mkdir(parents=True, exist_ok=True)
+        try:
+            uri = self._versions.get_model_version_download_uri(version.model, str(version.version))
+            if urlparse(uri).scheme == _PROXIED:
+                repo = handlers._get_artifact_repo_mlflow_artifacts()  # noqa: SLF001 what its own routes use
+                folder = Path(repo.download_artifacts(proxied_path(uri), str(into)))
+            else:
+                folder = Path(get_artifact_repository(uri).download_artifacts("", str(into)))
+        except (MlflowException, OSError) as error:
+            why = f"its files cannot be read ({shorten(error, 120)})"
+            raise IntegrityError(version.ref, why, "register it again") from error
+        if not any(folder.rglob("*")):
+            raise IntegrityError(version.ref, "its files are gone", "register it again")
+        return folder
+
+    def is_prompt(self, model: str) -> bool:
+        """Whether MLflow takes a registered model for a prompt."""
+        try:
+            return str(self._model(model).tags.get("mlflow.prompt.is_prompt", "")).lower() == "true"
+        except NotFoundError:
+            return False
+
+    def location(self, version: ModelVersion) -> Location:
+        """What a version's bytes hang on."""
+        uri = self._versions.get_model_version_download_uri(version.model, str(version.version))
+        path = proxied_path(uri) if urlparse(uri).scheme == _PROXIED else ""
+        model_id = next((part for part in path.split("/") if part.startswith("m-")), "")
+        if version.source.startswith("models:/m-"):
+            model_id = version.source.removeprefix("models:/").split("/")[0]
+        run_id, experiment = version.run_id, path.split("/")[0]
+        try:
+            if model_id:
+                logged = self._runs.get_logged_model(model_id)
+                run_id, experiment = run_id or logged.source_run_id or "", logged.experiment_id
+            elif run_id:
+                experiment = self._runs.get_run(run_id).info.experiment_id
+        except MlflowException:
+            pass  # gone already: what is left is guarded by its path
+        return Location(model_id, run_id, experiment, path)
+
+    def _model(self, name: str) -> Any:
+        try:
+            return self._versions.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise NotFoundError(f"model '{name}'", "is not registered", "see `modelyard status` for what is") from error
+            raise
+
+
+def proxied_path(uri: str) -> str:
+    """The path below the server's artifact root of an `mlflow-artifacts:` address, with or without a host in it."""
+    path = urlparse(uri).path.lstrip("/")
+    return path.removeprefix("api/2.0/mlflow-artifacts/artifacts/")
+
+
+def server_stores() -> tuple[Any, Any, Any | None]:
+    """This server process's model registry, its tracking store, and its artifact repository where it proxies artifacts."""
+    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
+
+    artifacts = None
+    if os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR):
+        artifacts = handlers._get_artifact_repo_mlflow_artifacts()  # noqa: SLF001 what its own routes use
+    return handlers._get_model_registry_store(), handlers._get_tracking_store(), artifacts  # noqa: SLF001

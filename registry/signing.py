@@ -1,0 +1,104 @@
+"""Ed25519 signatures over ledger rows: who can add a row that counts.
+
+A home's key is made on first use. Other machines' public keys count once they lie in the folder of trusted keys. Whoever
+has the private key can sign anything: keep it where only Modelyard's own processes can read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from registry.errors import InputError, NotFoundError
+from registry.files import sha256_bytes, storing
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """A private key to sign with, where there is one, and the public keys that are trusted, by their ids."""
+
+    own: Ed25519PrivateKey | None = None
+    trusted: Mapping[str, Ed25519PublicKey] = field(default_factory=dict[str, Ed25519PublicKey])
+
+    def sign(self, digest: str) -> tuple[str, str]:
+        """The key's id and the signature, in base64, of a hex digest; two empty texts without a private key."""
+        if self.own is None:
+            return "", ""
+        return key_id(self.own.public_key()), base64.b64encode(self.own.sign(digest.encode())).decode()
+
+    def flaw(self, digest: str, signer: str, signature: str) -> str | None:
+        """Why a signature does not count, or None where it does. Without a single trusted key nothing is checked."""
+        if not self.trusted:
+            return None
+        if not signature:
+            return "it is not signed"
+        if signer not in self.trusted:
+            return f"it is signed by key {signer}, which is not trusted here"
+        try:
+            self.trusted[signer].verify(base64.b64decode(signature, validate=True), digest.encode())
+        except (InvalidSignature, ValueError):
+            return f"its signature by key {signer} is wrong"
+        return None
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """Sixteen hex digits that stand for a public key."""
+    return sha256_bytes(key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))[:16]
+
+
+def public_text(key: Ed25519PublicKey) -> str:
+    """A public key as PEM."""
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def open_keyring(path: Path, trusted: Path) -> Keyring:
+    """The key at `path`, made where there is none, and the public keys (`*.pub`, PEM) in a folder."""
+    if not path.exists():
+        _make(path)
+    try:
+        own = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise InputError(path, "is not an unencrypted PEM private key", "name another with MODELYARD_SIGNING_KEY") from error
+    if not isinstance(own, Ed25519PrivateKey):
+        raise InputError(path, "is not an Ed25519 key", "name another with MODELYARD_SIGNING_KEY")
+    keys = [own.public_key(), *(read_public(file) for file in sorted(trusted.glob("*.pub")))]
+    return Keyring(own, {key_id(key): key for key in keys})
+
+
+def read_public(path: Path) -> Ed25519PublicKey:
+    """A public key from a PEM file."""
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError(path, "there is no public key here", "see `modelyard ledger key`") from error
+    except ValueError as error:
+        raise InputError(path, "is not a PEM public key", "see `modelyard ledger key`") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise InputError(path, "is not an Ed25519 public key", "see `modelyard ledger key`")
+    return key
+
+
+def _make(path: Path) -> None:
+    """Write a new private key that only its owner can read; of two processes that race, one wins and both use its key."""
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        text = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".key.")  # mkstemp: 0600
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+        Path(name).unlink()

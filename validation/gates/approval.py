@@ -1,0 +1,33 @@
+"""`approval`: a person other than the author has said yes to exactly these bytes, for this stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from registry.records import Evidence, Finding, Record
+from validation.gates.findings import missing
+
+
+class ApprovalGate(Record):
+    """How many people, none of them the author, must have approved.
+
+    A name is what somebody says of themselves unless a server with logins checked it; `proven` counts only those.
+    """
+
+    kind: Literal["approval"] = "approval"
+    by: Literal["another_person"] = "another_person"
+    count: int = Field(default=1, ge=1)
+    proven: bool = Field(default=False, description="count only names that a server with logins has checked")
+
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        """One finding."""
+        if not evidence.author:
+            return [missing("approval", f"nobody knows who trained {evidence.label}, so nobody can be another person")]
+        said = {one.actor for one in evidence.approvals if one.proven or not self.proven}
+        others = sorted(said - {evidence.author})
+        who = f" ({', '.join(others)})" if others else f": run `modelyard approve {evidence.label} --stage STAGE`"
+        text = f"{len(others)} of {self.count} approvals by another person than {evidence.author}{who}"
+        passed = len(others) >= self.count
+        return [Finding(gate="approval", passed=passed, text=text, figure=len(others), limit=self.count)]

@@ -1,0 +1,84 @@
+"""`champion`: not worse than the version that serves production now, on the same held-out images."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from registry.records import Evaluation, Evidence, Finding, Outcomes, Record, Rival
+from validation.gates.findings import Figure, missing
+
+_RESAMPLES = 10_000
+
+
+class ChampionGate(Record):
+    """Two paired tests of right and wrong, image by image.
+
+    `top-1 difference`: the lower end of its one-sided interval at level 1 - alpha, by a bootstrap that resamples whole
+    clips, must not be below -margin (non-inferiority). `McNemar`: the exact one-sided test that the champion is right
+    where the candidate is wrong more often than the other way round must not reject at alpha. It counts images, not
+    clips, so it is the stricter of the two for a candidate that is worse, and never the only one.
+    """
+
+    kind: Literal["champion"] = "champion"
+    metric: Literal["top1"] = "top1"
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    margin: float = Field(default=0.02, ge=0, lt=1, description="how much worse it may be, in top-1")
+
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        """Two findings; one where nobody else serves production, or where the champion was not scored on these images."""
+        rival, mine = evidence.rival, evidence.evaluation
+        if rival is None:
+            return [Finding(gate="champion", passed=True, text="no other version serves production")]
+        name = f"{evidence.model}/{rival.version}"
+        if mine is None or mine.outcomes is None:
+            return [missing("champion", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
+        theirs = _comparable(rival, mine)
+        if theirs is None:
+            remedy = f"run `modelyard evaluate {name} --data FOLDER` with the data set of {evidence.label}"
+            return [missing("champion", f"champion {name} was not scored on data set {mine.dataset[:12]}: {remedy}")]
+        low = lower_bound(mine.outcomes, theirs, self.alpha)
+        worse = mcnemar(mine.outcomes, theirs)
+        against = f"top-1 difference from champion {name} ({1 - self.alpha:.0%} lower bound)"
+        return [
+            Figure("champion", against, low).at_least(-self.margin),
+            Figure("champion", f"McNemar p of being worse than {name}", worse).at_least(self.alpha),
+        ]
+
+
+def _comparable(rival: Rival, mine: Evaluation) -> Outcomes | None:
+    """The champion's outcomes, if they are on the very same images in the same order."""
+    other = rival.evaluation
+    if other is None or other.outcomes is None or mine.outcomes is None or other.dataset != mine.dataset:
+        return None
+    same = other.outcomes.per_clip == mine.outcomes.per_clip and len(other.outcomes.right) == len(mine.outcomes.right)
+    return other.outcomes if same else None
+
+
+def lower_bound(mine: Outcomes, theirs: Outcomes, alpha: float, seed: int = 0) -> float:
+    """The alpha-quantile of the difference in top-1, mine minus theirs, over resamples of whole clips."""
+    if sum(mine.per_clip) != len(mine.right) or not mine.right:
+        return math.nan
+    difference = _bits(mine) - _bits(theirs)
+    sizes = np.asarray(mine.per_clip)
+    sums = np.add.reduceat(difference, np.concatenate(([0], np.cumsum(sizes)[:-1])))
+    picks = np.random.default_rng(seed).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
+    return float(np.quantile(sums[picks].sum(axis=1) / sizes[picks].sum(axis=1), alpha))
+
+
+def mcnemar(mine: Outcomes, theirs: Outcomes) -> float:
+    """Exact one-sided p: how likely so many images that only the champion gets right are, if both are equally good."""
+    from scipy.stats import binomtest  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    a, b = _bits(mine), _bits(theirs)
+    only_theirs, only_mine = int(((b == 1) & (a == 0)).sum()), int(((a == 1) & (b == 0)).sum())
+    if only_theirs + only_mine == 0:
+        return 1.0
+    return float(binomtest(only_theirs, only_theirs + only_mine, 0.5, alternative="greater").pvalue)
+
+
+def _bits(outcomes: Outcomes) -> np.ndarray:
+    return np.frombuffer(outcomes.right.encode(), np.uint8).astype(np.int64) - ord("0")
