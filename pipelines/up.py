@@ -224,6 +224,7 @@ def _environment(home: Path) -> Mapping[str, str]:
         "GIT_PYTHON_REFRESH": "quiet",
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",  # to our own receiver, on loopback
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "2",  # else a webhook that is asked for now is not sent for a minute
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": encryption_key(home).get_secret_value(),
     }
 

@@ -71,7 +71,8 @@ def _settle(
     """Bring one stage to its end."""
     stage, entries = at[1], yard.ledger.entries(at[0])
     live = fold(entries).live.get(stage)
-    if live is not None and _missing(versions, live):
+    lost = live is not None and _missing(versions, live)
+    if live is not None and lost and (number is None or number not in versions):
         return _lose(yard, entries, live, f"{live.promotion.label} was deleted in MLflow, and nobody archived it")
     if number is None:
         return _release(yard, live) if live else []

@@ -109,7 +109,7 @@ class InsideStore:
     def is_prompt(self, model: str) -> bool:
         """Whether MLflow takes a registered model for a prompt."""
         try:
-            return str(self._model(model).tags.get("mlflow.prompt.is_prompt", "")).lower() == "true"
+            return bool(self._model(model)._is_prompt())  # noqa: SLF001 `tags` hides the one that says so
         except NotFoundError:
             return False
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from crashing import ACTIONS, FileStore, make_yard
 
 ADA = Actor("ada")
+pytestmark = pytest.mark.journey
 MOST = 40
 
 
