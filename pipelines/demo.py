@@ -54,12 +54,19 @@ class Wishes:
             "model": model,
             "train": [{"kind": name, "epochs": self.epochs or _EPOCHS.get(name, 1), "imgsz": self.imgsz} for name in names],
             "gates": {
-                "staging": [{"kind": "metric", "name": "top1", "at_least": 0.9}, {"kind": "budget", "train_usd": 1.0}],
+                "staging": [
+                    {"kind": "metric", "name": "top1", "at_least": 0.9},
+                    {"kind": "budget", "train_usd": 1.0},
+                    {"kind": "data"},
+                ],
                 "production": [
                     {"kind": "metric", "name": "top1", "at_least": 0.9},
+                    {"kind": "champion"},
                     {"kind": "parity"},
                     {"kind": "latency", "p95_ms": 50},
                     {"kind": "size", "max_mb": 40},
+                    {"kind": "safety"},
+                    {"kind": "card"},
                 ],
             },
             "export": [{"kind": "onnx"}, {"kind": "tfjs", "quantize": "float16"}],

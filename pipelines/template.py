@@ -18,6 +18,7 @@ data:
   # group: '^(s\\d+)_'              #   all images of one signer, of one room, of one day
   fps: 5                           # frames kept from each second
   split: {by: clip, val: 0.2, test: 0.2}   # frames of one clip never end up on both sides
+  # slices: {dark: '/dark_'}       # parts of the test split, by a pattern in the clip's name
   checks: strict                   # a failed data check stops the job
 
 train:                             # one MLflow run and one registered version each
@@ -29,11 +30,19 @@ gates:                             # what a version must prove before it may hol
   staging:
     - {kind: metric, name: top1, at_least: 0.90}
     - {kind: budget, train_usd: 1.00}
+    - {kind: data}                 # the data set passed its checks
   production:
     - {kind: metric, name: top1, at_least: 0.90}
+    # - {kind: metric, name: recall, label: thumb, at_least: 0.85}    # of one class
+    # - {kind: metric, slice: dark, at_least: 0.80}                   # of one slice, see data.slices
+    - {kind: champion, alpha: 0.05, margin: 0.02}  # not worse than what serves now
     - {kind: parity, top1_agreement: 0.99, max_abs_diff: 0.001}
     - {kind: latency, p95_ms: 50}
     - {kind: size, max_mb: 20}
+    - {kind: safety}               # no dangerous pickle, no unexpected file
+    - {kind: card}                 # the model card is complete
+    # - {kind: approval}           # another person than the author: `modelyard approve`
+  unproven: block                  # an alias set past the gates is never served; revert also puts it back
 
 export:                            # made when a version reaches staging
   - {kind: onnx}

@@ -19,7 +19,7 @@ from registry.files import canonical, digest_of, manifest_of, sha256_bytes
 from registry.protocols import Gate, Ledger, Store, Versions
 from registry.records import Evidence, Finding, ModelVersion, Proof, Rival
 from registry.refs import Ref
-from registry.stages import Stage, check_move
+from registry.stages import Stage, illegal
 from registry.standing import Standing, fold
 
 _TOOLS = ("modelyard", "mlflow", "numpy", "onnx", "onnxruntime", "torch", "ultralytics")
@@ -85,15 +85,16 @@ def judge(gates: Sequence[Gate], evidence: Evidence) -> list[Finding]:
 
 
 def consider(store: Store, ledger: Ledger, gates: Sequence[Gate], version: ModelVersion, stage: Stage) -> Verdict:
-    """Judge a version for a stage. Raises InputError where the move is not a legal one."""
+    """Judge a version for a stage; a move that is not legal is a finding among the others."""
     entries = ledger.entries(version.model)
     standing = fold(entries)
-    check_move(str(version.ref), standing.stage_of(version.identity), stage)
     manifest = manifest_version(store, version)
     evidence = gather(entries, version, digest_of(manifest), stage, _rival(standing, version))
     findings = judge(gates, evidence)
     if why := store.unready(version):
         findings = [Finding(gate="version", passed=False, text=f"{version.ref} is not whole: {why}"), *findings]
+    if why := illegal(standing.stage_of(version.identity), stage):
+        findings = [Finding(gate="move", passed=False, text=f"{version.ref} {why}: promote it to staging first"), *findings]
     policy = [described(gate) for gate in gates]
     proof = Proof(
         manifest=manifest,

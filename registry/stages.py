@@ -43,11 +43,15 @@ def parse_stage(text: str) -> Stage:
         raise InputError(f"stage '{text}'", f"expected one of {', '.join(names)}", remedy) from error
 
 
-def check_move(label: str, current: Stage, wanted: Stage) -> None:
-    """Refuse a move that is not in `LEGAL_MOVES`."""
+def illegal(current: Stage, wanted: Stage) -> str | None:
+    """Why a move is not in `LEGAL_MOVES`, or None where it is."""
     if wanted in LEGAL_MOVES[current]:
-        return
+        return None
     allowed = ", ".join(sorted(LEGAL_MOVES[current]))
-    raise InputError(
-        label, f"cannot go from '{current}' to '{wanted}' (from here: {allowed})", f"promote it to '{Stage.STAGING}' first"
-    )
+    return f"cannot go from '{current}' to '{wanted}' (from here: {allowed})"
+
+
+def check_move(label: str, current: Stage, wanted: Stage) -> None:
+    """Refuse a move that is not legal."""
+    if why := illegal(current, wanted):
+        raise InputError(label, why, f"promote it to '{Stage.STAGING}' first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,10 +73,13 @@ class MlflowStore:
 
         The tags save asking for every version; they are not trusted. A version that carries none is asked for by itself.
         """
-        held = {model.name: dict(model.aliases) for model in self._pages("models", self._client.search_registered_models, 1000)}
         search = partial(self._client.search_model_versions, f"tag.`{STAGE_TAG}` != '{Stage.ARCHIVED}'")
+        with ThreadPoolExecutor(1) as beside:  # while the server looks for one, we read the other
+            versions = beside.submit(lambda: list(self._pages("versions", search, 10_000)))
+            held = {one.name: dict(one.aliases) for one in self._pages("models", self._client.search_registered_models, 1000)}
+            found = versions.result()
         created: dict[str, dict[int, int]] = defaultdict(dict)
-        for one in self._pages("versions", search, 10_000):
+        for one in found:
             created[one.name][int(one.version)] = int(one.creation_timestamp)
         return {
             name: Snapshot({alias: int(version) for alias, version in aliases.items()}, created[name])

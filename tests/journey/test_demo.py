@@ -97,20 +97,49 @@ def test_what_a_killed_up_left_running_is_ended_by_the_next(tmp_path: Path, up) 
         assert not [n for n in orphans if psutil.pid_exists(n) and psutil.Process(n).status() != psutil.STATUS_ZOMBIE]
 
 
-def test_an_alias_moved_by_hand_in_mlflow_is_blocked_and_not_served(demo, up, eventually, modelyard) -> None:
+def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not_served(
+    demo, up, eventually, modelyard
+) -> None:
+    import sqlite3
+
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     loser = next(one for one in demo.summary["tries"] if one["outcome"] != "production")
     number = loser["ref"].rpartition("/")[2]
     with up(demo.home, "--no-dashboard") as (_, addresses):
         client = MlflowClient(tracking_uri=addresses["mlflow"], registry_uri=addresses["mlflow"])
         winner = client.get_model_version_by_alias("digits3", "production").version
-        client.set_registered_model_alias("digits3", "production", number)
+        with pytest.raises(MlflowException, match=r"PERMISSION_DENIED.*promote it to staging first"):
+            client.set_registered_model_alias("digits3", "production", number)
+        assert client.get_model_version_by_alias("digits3", "production").version == winner
+
+        def point_at(version: str) -> None:
+            with sqlite3.connect(demo.home / "mlflow.db", timeout=30) as database:
+                database.execute("update registered_model_aliases set version = ? where alias = 'production'", (version,))
+            database.close()
+
+        point_at(number)  # past the server
         eventually(lambda: "modelyard.blocked" in client.get_model_version("digits3", number).tags)
         rows = json.loads(modelyard("status", "--home", demo.home, "--json").stdout)
-        assert "no promotion ratified it" in next(row for row in rows if row["ref"] == loser["ref"])["note"]
+        assert "not served" in next(row for row in rows if row["ref"] == loser["ref"])["note"]
         assert not [row for row in rows if row["ref"] == loser["ref"] and row["endpoint"]]
-        client.set_registered_model_alias("digits3", "production", winner)
+        point_at(winner)
+        told = json.loads(modelyard("history", "digits3", "--home", demo.home, "--json").stdout)
+        assert {"policy_set", "refused", "promoted", "flipped", "deployed", "blocked"} <= {one["what"] for one in told}
+        held = modelyard("verify", "digits3@production", "--home", demo.home)
+        assert "is what was ratified for production" in held.stdout, held.stderr
+        assert modelyard("ledger", "verify", "--home", demo.home).returncode == 0
+        shown = modelyard("diff", f"digits3/{number}", f"digits3/{winner}", "--home", demo.home)
+        assert "test images" in shown.stdout, shown.stderr
+        assert modelyard("approve", f"digits3/{winner}", "--home", demo.home).returncode == 1  # the author
+        approved = modelyard("approve", f"digits3/{winner}", "--as", "eve", "--home", demo.home)
+        assert "approved for production by eve (self-declared)" in approved.stdout, approved.stderr
+        runs = client.search_runs([client.get_experiment_by_name("digits3").experiment_id], "tags.`modelyard.kind` = 'gates'")
+        assert {"promoted", "refused"} == {run.data.tags["modelyard.outcome"] for run in runs}
+        names = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
+        assert {"evidence.json", "report.html"} <= names
+        assert "passed" in client.get_model_version("digits3", winner).tags["modelyard.gates.production"]
 
 
 def test_the_pages_look_right_in_a_real_browser(demo, up, tmp_path: Path) -> None:
