@@ -36,6 +36,8 @@ def _create(app: Flask | None, *, login: bool) -> Any:
 
     from registry.mlflow.selftest import check_guards
 
+    if os.environ.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in {"1", "true"}:
+        raise SystemExit("modelyard: MLflow workspaces: two models of one name cannot be told apart in the ledger; unset them")
     flask_app = app or mlflow_app
     admission = guarded(_user if login else lambda: NOBODY)
     if login:
@@ -58,11 +60,12 @@ def guarded(actor: Callable[[], Actor]) -> Admission:
     from pipelines.policy import current_policy
     from pipelines.prepare import Preparation
     from pipelines.wiring import Workshop
-    from registry.mlflow.admission import Admission, guard
+    from registry.mlflow.admission import Admission
+    from registry.mlflow.guard import guard
     from registry.mlflow.inside import InsideStore, server_stores
-    from registry.promotion import Yard
     from registry.settings import read_settings
     from registry.stages import Stage
+    from registry.yard import Yard
 
     workshop = Workshop(read_settings())
     ledger, (versions, runs, artifacts) = workshop.ledger(), server_stores()

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from pipelines.identity import whoami
 from pipelines.policy import current_policy, set_policy
-from registry.errors import InputError, NotFoundError, RefusedError
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.events import Approved, Trained, about
 from registry.judging import Verdict, digest_version, resolve
-from registry.promotion import Outcome, assess
+from registry.promotion import assess
 from registry.promotion import promote as promote_version
 from registry.promotion import rollback as roll_back
 from registry.stages import ALIASES, Stage
+from registry.yard import Outcome
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job
     from pipelines.wiring import Say, Workshop
-    from registry.promotion import Yard
     from registry.refs import Ref
+    from registry.yard import Yard
 
 
 def promote(workshop: Workshop, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Outcome:
@@ -27,9 +28,10 @@ def promote(workshop: Workshop, ref: Ref, stage: Stage, job: Job | None, say: Sa
     if job is not None:
         resolve(bare.store, ref)  # a name that is not there leaves no policy behind
         set_policy(bare.ledger, job, actor)
-    outcome = promote_version(_yard(workshop, bare, ref.model, say), ref, stage, actor)
-    _publish(workshop, ref.model)
-    return outcome
+    try:
+        return promote_version(_yard(workshop, bare, ref.model, say), ref, stage, actor)
+    finally:
+        _publish(workshop, ref.model, say)  # a refusal is an attempt, too
 
 
 def gates(workshop: Workshop, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Verdict:
@@ -75,13 +77,17 @@ def _yard(workshop: Workshop, bare: Yard, model: str, say: Say) -> Yard:
     return workshop.yard(current_policy(bare.ledger.entries(model)), say, bare)
 
 
-def _publish(workshop: Workshop, model: str) -> None:
+def _publish(workshop: Workshop, model: str, say: Say) -> None:
+    """Copy the evidence to MLflow; what goes wrong with the copy changes nothing of the verdict."""
     from pipelines.publish import publish_pending
     from registry.upkeep import View
 
-    view = View(workshop.ledger())
-    view.refresh()
-    publish_pending(workshop, view, model)
+    try:
+        view = View(workshop.ledger())
+        view.refresh()
+        publish_pending(workshop, view, model)
+    except ModelyardError as error:
+        say(f"the evidence was not copied to MLflow: {error}")
 
 
 def _check_stage(stage: Stage) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.dataset import DataSet, Progress
     from pipelines.wiring import Say, Workshop
     from registry.events import Evaluated, Exported
-    from registry.promotion import Yard
+    from registry.yard import Yard
 
 MODEL = "digits"
 _EPOCHS = {"torch": 14, "yolo": 12, "keras": 14}

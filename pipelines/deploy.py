@@ -15,11 +15,11 @@ from registry.files import read_json
 from registry.judging import digest_version, resolve
 from registry.money.billing import dollars, monthly
 from registry.money.prices import local_price
-from registry.promotion import Yard
 from registry.records import ModelVersion
 from registry.refs import Ref
 from registry.stages import Stage
 from registry.standing import Standing, fold
+from registry.yard import Yard
 
 if TYPE_CHECKING:
     from pipelines.jobfile import LocalDeploy

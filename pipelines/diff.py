@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.events import Exported, Trained
+from registry.events import Exported, Trained, named
 from registry.evidence import gather
 from registry.judging import resolve
 from registry.records import Evidence, ModelVersion, Record
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
-    from registry.promotion import Yard
     from registry.protocols import Entry
     from registry.refs import Ref
+    from registry.yard import Yard
 
 
 class Line(Record):
@@ -67,7 +67,12 @@ def _training(entries: list[Entry], version: ModelVersion) -> dict[str, str]:
     found = [entry.event for entry in entries if _trained(entry, version)]
     if not found or not isinstance(event := found[-1], Trained):
         return {}
-    return {"trainer": event.trainer, "by": event.actor, "training": f"{event.seconds:.0f} s", "training cost": f"${event.usd}"}
+    return {
+        "trainer": event.trainer,
+        "by": named(event.actor, proven=event.proven),
+        "training": f"{event.seconds:.0f} s",
+        "training cost": f"${event.usd}",
+    }
 
 
 def _export(entries: list[Entry], version: ModelVersion, evidence: Evidence) -> dict[str, str]:

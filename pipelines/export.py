@@ -16,9 +16,9 @@ from registry.events import Exported, Scanned, about
 from registry.evidence import gather
 from registry.files import building, digest_of, manifest_of, write_json
 from registry.judging import resolve
-from registry.promotion import Yard
 from registry.records import ModelVersion
 from registry.refs import Ref
+from registry.yard import Yard
 from serving.bundle import Bundle, open_bundle
 from serving.export.build import Built, Order, build_bundle
 from serving.export.card import Facts, missing_from
@@ -40,13 +40,14 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say) -> Expo
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         folder = yard.store.fetch(version, Path(scratch))
         digest = digest_of(manifest_of(folder))
-        if found := standing(yard, version, digest, tfjs_variants(job)):
+        found = standing(yard, version, digest, tfjs_variants(job))
+        evidence = gather(yard.ledger.entries(version.model), version, digest)
+        if found and not (found.card_missing and evidence.evaluation):  # scores that came later belong on the card
             say(f"{version.ref}: the bundle of these bytes stands")
             return found
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
         data = workshop.dataset(reference.info.dataset, version.ref)
         data.verify()
-        evidence = gather(yard.ledger.entries(version.model), version, digest)
         facts = Facts(str(version.ref), digest, evidence.evaluation, evidence.train_usd)
         images = data.files(held_out(data, PARITY_IMAGES))
         place = workshop.settings.bundles / version.model / f"{version.version}-{digest[:12]}"

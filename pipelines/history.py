@@ -75,8 +75,8 @@ def _moment(entry: Entry, runs: dict[int, str]) -> Moment:
 def _who(event: AnyEvent) -> str:
     actor = getattr(event, "actor", None)
     if actor is None:
-        return "reconciler"
-    return named(actor, proven=getattr(event, "proven", True))
+        return "modelyard"
+    return named(actor, proven=getattr(event, "proven", False))
 
 
 def _evidence(event: AnyEvent, run_id: str | None) -> str | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pipelines.deploy import deploy, endpoint_name
 from pipelines.export import export
 from registry.events import Promoted
-from registry.promotion import Yard
 from registry.refs import Ref
 from registry.stages import ALIASES
 from registry.standing import fold
+from registry.yard import Yard
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job, LocalDeploy

@@ -29,4 +29,4 @@ def set_policy(ledger: Ledger, job: Job, actor: Actor) -> None:
     told = job.model_dump(mode="json")
     now = current_policy(ledger.entries(job.model))
     if now is None or now.model_dump(mode="json") != told:
-        ledger.append(PolicySet(model=job.model, actor=actor.name, job=told, policy_hash=hash_of(told)))
+        ledger.append(PolicySet(model=job.model, actor=actor.name, proven=actor.proven, job=told, policy_hash=hash_of(told)))

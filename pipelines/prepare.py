@@ -18,6 +18,7 @@ from registry.records import Evidence, ModelVersion, Rival
 from registry.refs import Ref
 from registry.stages import Stage
 from registry.standing import fold
+from serving.bundle import open_bundle
 from validation.gates.budget import BudgetGate
 from validation.gates.champion import ChampionGate
 from validation.gates.safety import SafetyGate
@@ -26,7 +27,7 @@ from validation.scan import scan_folder
 if TYPE_CHECKING:
     from pipelines.jobfile import Job
     from pipelines.wiring import Say, Workshop
-    from registry.promotion import Yard
+    from registry.yard import Yard
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,12 @@ class Preparation:
 
     def _bundle(self, version: ModelVersion, evidence: Evidence) -> Path | None:
         for entry in reversed(self.yard.ledger.entries(version.model)):
-            if isinstance(entry.event, Exported) and entry.event.bundle == evidence.bundle:
-                folder = Path(entry.event.path)
-                return folder if folder.is_dir() else None
+            event = entry.event
+            if isinstance(event, Exported) and entry.flaw is None and event.bundle == evidence.bundle:
+                try:
+                    return open_bundle(Path(event.path)).folder if event.subject == about(version, evidence.digest) else None
+                except ModelyardError:
+                    return None
         return None
 
     def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:

@@ -16,7 +16,7 @@ from registry.upkeep import View, restless
 
 if TYPE_CHECKING:
     from pipelines.wiring import Say, Workshop
-    from registry.promotion import Yard
+    from registry.yard import Yard
 
 ELECTION = "/reconciler"
 """The lease of which one reconciler acts; no model can be called so."""
@@ -29,6 +29,7 @@ class Reconciler:
     workshop: Workshop
     say: Say
     woken: threading.Event = field(default_factory=threading.Event)
+    doorbell: str | None = None
 
     def __post_init__(self) -> None:
         """Connect."""
@@ -40,21 +41,36 @@ class Reconciler:
         """One pass: one look at everything, a close look at what is not as it must be."""
         snapshot = self.bare.store.snapshot()
         self._view.refresh()
-        found = restless(self._view, snapshot, self.yard_of)
-        passes = [reconcile(self.yard_of(model), model, wait=False) for model in found]
-        acted = [line for one in passes for line in one.acted]
+        acted = [line for model in restless(self._view, snapshot, self.yard_of) for line in self._look_at(model)]
         self._view.refresh()
         retired = retire_unheld(self.workshop, self.bare, self._view.standing)
         acted += [f"{name} retired: nobody holds its stage" for name in retired]
-        acted += publish_pending(self.workshop, self._view)
+        try:
+            acted += publish_pending(self.workshop, self._view)
+        except ModelyardError as error:
+            acted.append(f"evidence could not be copied to MLflow: {error}")
         return Pass(len(snapshot), sum(len(one.aliases) for one in snapshot.values()), acted)
+
+    def _look_at(self, model: str) -> list[str]:
+        """A close look at one model; what goes wrong with it keeps nobody from the others."""
+        try:
+            return reconcile(self.yard_of(model), model, wait=False).acted
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 a model's gates, hooks and files are anybody's
+            said = error if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
+            return [f"{model} could not be reconciled: {said}"]
 
     def yard_of(self, model: str) -> Yard:
         """A model's yard, made again when the ledger has something new on it."""
         rows = self._view.rows(model)
         seen, yard = self._yards.get(model, (-1, self.bare))
         if seen != len(rows):
-            yard = self.workshop.yard(current_policy(rows), self.say, self.bare)
+            try:
+                yard = self.workshop.yard(current_policy(rows), self.say, self.bare)
+            except ModelyardError as error:  # such as a gate of another package that is not installed here
+                self.say(f"{model} has no gates here: {error}")
+                yard = self.workshop.yard(None, self.say, self.bare)
             self._yards[model] = (len(rows), yard)
         return yard
 
@@ -72,11 +88,24 @@ class Reconciler:
     def _lead(self, every: float) -> NoReturn:
         """Act for as long as the lease is ours."""
         with self.bare.leases.hold(ELECTION, wait=False) as held:
+            self._subscribe(every)
             while True:
                 held.check()
                 for line in self.once().acted:
                     self.say(line)
                 self._rest(every)
+
+    def _subscribe(self, every: float) -> None:
+        """Who acts is the one to be woken."""
+        if self.doorbell is None:
+            return
+        from pipelines.webhook import subscribe
+
+        try:
+            subscribe(self.workshop, self.doorbell)
+            self.say(f"listening for webhooks at {self.doorbell}")
+        except ModelyardError as error:
+            self.say(f"no webhooks, so aliases are asked for every {every:g} s: {error}")
 
     def _rest(self, every: float) -> None:
         self.woken.wait(every)
@@ -94,10 +123,7 @@ def keep_reconciling(workshop: Workshop, every: float, say: Say, webhook_port: i
     if webhook_port is not None:
         from pipelines.webhook import listen
 
-        try:
-            say(f"listening for webhooks at {listen(workshop, webhook_port, watcher.woken.set)}")
-        except UnavailableError as error:
-            say(f"no webhooks, so aliases are asked for every {every:g} s: {error}")
+        watcher.doorbell = listen(workshop, webhook_port, watcher.woken.set)
     watcher.keep_on(every)
 
 

@@ -61,7 +61,7 @@ def _slice_score(pattern: str, right: NDArray[np.bool_], clips: list[str]) -> Sl
     """Top-1 of the images whose clip a pattern is found in; of none it is 0, and no gate takes it for a measurement."""
     member = np.asarray([re.search(pattern, clip) is not None for clip in clips])
     count = int(member.sum())
-    return SliceScore(images=count, top1=float(right[member].mean()) if count else 0.0)
+    return SliceScore(images=count, top1=float(right[member].mean()) if count else 0.0, pattern=pattern)
 
 
 def _outcomes(right: NDArray[np.bool_], clips: list[str]) -> Outcomes:

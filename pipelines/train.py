@@ -17,9 +17,9 @@ from registry.judging import digest_version, resolve
 from registry.mlflow.tracker import RunLog, Tracker
 from registry.money.billing import cost, dollars
 from registry.money.prices import Price
-from registry.promotion import Yard
 from registry.records import Actor, DataVerdict, Record
 from registry.refs import Ref
+from registry.yard import Yard
 
 NAME_TAG = "modelyard.trainer"
 
@@ -67,6 +67,7 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
         usd=spent,
         price_as_of=training.price.as_of.isoformat(),
         actor=training.actor.name,
+        proven=training.actor.proven,
     )
     yard.ledger.append(event)
     yard.ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))

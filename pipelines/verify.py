@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.errors import InputError, IntegrityError, NotFoundError
-from registry.events import Promoted
+from registry.events import Promoted, named
 from registry.files import digest_of, manifest_of, read_json
 from registry.judging import resolve
 from registry.ledger.store import LedgerEntry, SqlLedger, open_ledger, read_envelope
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pipelines.wiring import Workshop
     from registry.refs import Ref
     from registry.settings import Settings
+
+
+_NOTES = {"registered_model_meta"}
+"""What MLflow's own download writes beside a model's files."""
 
 
 class Verified(Record):
@@ -56,7 +60,12 @@ def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | 
         row, event, signer = _ratification(ledger, ref.model, number or 0, created)
         _compare(event, manifest_of(folder))
     count = len(event.proof.manifest) if event.proof else 0
-    told = {"ref": event.label, "stage": event.stage, "ratified_by": event.actor, "digest": event.digest}
+    told = {
+        "ref": event.label,
+        "stage": event.stage,
+        "ratified_by": named(event.actor, proven=event.proven),
+        "digest": event.digest,
+    }
     return Verified(**told, row=row, rows=rows, files=count, signer=signer)
 
 
@@ -101,6 +110,7 @@ def _ratification(ledger: SqlLedger, model: str, number: int, created: int | Non
 def _compare(event: Promoted, found: dict[str, str]) -> None:
     """Raise IntegrityError naming the first file that is not as it was judged."""
     wanted = event.proof.manifest if event.proof else {}
+    found = {name: digest for name, digest in found.items() if name not in _NOTES or name in wanted}
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             raise IntegrityError(event.label, f"file '{name}' is missing", "do not serve it")

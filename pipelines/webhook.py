@@ -85,7 +85,7 @@ def make_app(doorbell: Doorbell) -> Starlette:
 
 
 def listen(workshop: Workshop, port: int, ring: Callable[[], None]) -> str:
-    """Answer webhooks in a thread of this process, and ask MLflow to send them; the address."""
+    """Answer webhooks in a thread of this process; the address."""
     doorbell = Doorbell(secret_of(workshop.settings), ring)
     door = socket.socket()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,11 +95,14 @@ def listen(workshop: Workshop, port: int, ring: Callable[[], None]) -> str:
         raise InputError(f"port {port}", "is taken", "choose another with --webhook-port") from error
     server = uvicorn.Server(uvicorn.Config(make_app(doorbell), log_level="warning"))
     threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True, name="webhook").start()
-    address = f"http://{_HOST}:{door.getsockname()[1]}{PATH}"
-    from registry.mlflow.webhooks import subscribe
+    return f"http://{_HOST}:{door.getsockname()[1]}{PATH}"
 
-    subscribe(mlflow_address(workshop.settings), address, doorbell.secret)
-    return address
+
+def subscribe(workshop: Workshop, address: str) -> None:
+    """Ask MLflow to send its webhooks there, instead of to whoever asked before."""
+    from registry.mlflow.webhooks import subscribe as ask
+
+    ask(mlflow_address(workshop.settings), address, secret_of(workshop.settings))
 
 
 def secret_of(settings: Settings) -> SecretStr:

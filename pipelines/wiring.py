@@ -22,10 +22,10 @@ from registry.files import read_json, write_json
 from registry.lease import FileLeases
 from registry.ledger.store import SqlLedger
 from registry.opening import ledger_of
-from registry.promotion import Yard
 from registry.protocols import Hook, Leases
 from registry.settings import Settings
 from registry.stages import Stage
+from registry.yard import Yard
 
 if TYPE_CHECKING:
     from pipelines.dataset import DataSet

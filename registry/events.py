@@ -33,12 +33,14 @@ class PolicySet(Record):
     actor: str
     job: dict[str, Any]
     policy_hash: str
+    proven: bool = False
     version: Literal[0] = 0
     created_ms: Literal[0] = 0
     digest: Literal[""] = ""
 
     def __str__(self) -> str:
-        return f"policy of {self.model} set by {self.actor} ({self.policy_hash[:12]})"
+        who = named(self.actor, proven=self.proven)
+        return f"policy of {self.model} set by {who} ({self.policy_hash[:12]})"
 
 
 class Approved(Event):
@@ -96,9 +98,11 @@ class Flipped(Event):
     stage: Stage
     previous: int | None
     actor: str
+    proven: bool = False
 
     def __str__(self) -> str:
-        return f"alias '{self.stage}' moved from {self.previous or 'nobody'} to {self.version} by {self.actor}"
+        who = named(self.actor, proven=self.proven)
+        return f"alias '{self.stage}' moved from {self.previous or 'nobody'} to {self.version} by {who}"
 
 
 class Undone(Event):

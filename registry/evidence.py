@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported, PolicySet, Quoted, Scanned, Trained, about
 from registry.protocols import Entry
-from registry.records import Approval, Evidence, ModelVersion, Rival
+from registry.records import Approval, Evaluation, Evidence, ModelVersion, Rival
 from registry.stages import Stage
 
 
@@ -26,6 +27,9 @@ def gather(
         ours = not isinstance(event, PolicySet) and (*event.identity, event.digest) == (*version.identity, digest)
         if ours and entry.flaw is None:
             found.add(event)
+    found.drop_stale_slices(rows)
+    if stage is not None:
+        found.facts["stage"] = stage.value
     if rival is not None:
         found.facts["rival"] = _scored(rows, rival, found.trained_on)
     return Evidence.model_validate(about(version, digest) | found.facts)
@@ -40,6 +44,16 @@ class _Folded:
         self.scans: dict[str, object] = {}
         self.approvals: list[Approval] = []
         self.trained_on: str | None = None
+
+    def drop_stale_slices(self, rows: Sequence[Entry]) -> None:
+        """A slice counts only while the policy still means the same images by its name."""
+        scored = self.facts.get("evaluation")
+        policies = [row.event for row in rows if isinstance(row.event, PolicySet) and row.flaw is None]
+        if isinstance(scored, Evaluation) and policies:
+            data: dict[str, Any] = policies[-1].job.get("data", {})
+            patterns: dict[str, str] = data.get("slices", {})
+            fresh = {name: part for name, part in scored.slices.items() if patterns.get(name) == part.pattern}
+            self.facts["evaluation"] = scored.model_copy(update={"slices": fresh})
 
     def add(self, event: AnyEvent) -> None:
         """Take one event in."""

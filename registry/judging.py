@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,15 @@ def judge(gates: Sequence[Gate], evidence: Evidence) -> list[Finding]:
     """Every finding of every gate. A stage without gates ratifies nothing."""
     if not gates:
         return [Finding(gate="policy", passed=False, text=f"no gate is set for this stage of {evidence.model}")]
-    return [finding for gate in gates for finding in gate.judge(evidence)]
+    return [_finite(finding) for gate in gates for finding in gate.judge(evidence)]
+
+
+def _finite(finding: Finding) -> Finding:
+    """A figure that is not a number proves nothing, whatever a gate says of it."""
+    if all(value is None or math.isfinite(value) for value in (finding.figure, finding.limit)):
+        return finding
+    text = f"{finding.text} (not a finite number)"
+    return finding.model_copy(update={"passed": False, "figure": None, "limit": None, "text": text})
 
 
 def consider(store: Store, ledger: Ledger, gates: Sequence[Gate], version: ModelVersion, stage: Stage) -> Verdict:

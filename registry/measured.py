@@ -61,6 +61,7 @@ class Trained(Event):
     usd: Decimal
     price_as_of: str
     actor: str = ""
+    proven: bool = False
 
     def __str__(self) -> str:
         return f"{self.label} trained by {self.trainer} in {self.seconds:.0f} s on {self.hardware} for ${self.usd}"

@@ -73,7 +73,7 @@ class MemoryStore:
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """Copy a version's files."""
-        if not Path(version.source).is_dir():
+        if not version.source or not Path(version.source).is_dir():
             raise IntegrityError(version.ref, "its files are gone", "register the model again")
         return Path(shutil.copytree(version.source, into / "model", dirs_exist_ok=True))
 

@@ -15,14 +15,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError
-from registry.events import AnyEvent, Blocked, Event, Flipped, Lost, Promoted, Published, Released, about
+from registry.events import (
+    AnyEvent,
+    Blocked,
+    Flipped,
+    Lost,
+    Promoted,
+    Published,
+    Quoted,
+    Refused,
+    Released,
+    Scanned,
+    about,
+)
 from registry.judging import digest_version
-from registry.promotion import Yard, assess, ratify, ratify_again, record_flip, recover, run_hooks, run_step, write_tags
+from registry.promotion import assess, ratify, ratify_again, record_flip, recover
 from registry.protocols import Entry, Held
 from registry.records import Actor, ModelVersion
 from registry.stages import ALIASES, Stage
 from registry.standing import TIDY, Live, done, fold
+from registry.steps import run_hooks, run_step, write_tags
 from registry.upkeep import due, variant
+from registry.yard import Yard
 
 OUTSIDE = Actor("somebody in MLflow")
 """Who moved an alias that no admission plugin saw."""
@@ -94,7 +108,7 @@ def _admit(yard: Yard, version: ModelVersion, stage: Stage) -> Live | list[str]:
     What was blocked stays so until the ledger knows something new of the model.
     """
     if reason := _still_blocked(yard.ledger.entries(version.model), version, stage):
-        return _block(yard, version, stage, reason)
+        return _turn_away(yard, version, stage, reason)
     try:
         again = fold(yard.ledger.entries(version.model)).stands(version, stage) is not None
         if not again:
@@ -107,17 +121,24 @@ def _admit(yard: Yard, version: ModelVersion, stage: Stage) -> Live | list[str]:
             promotion = ratify(yard, verdict, OUTSIDE) if verdict else ratify_again(yard, version, stage, OUTSIDE)
             return record_flip(yard, version, promotion.model_copy(update={"previous": served[-1][0] if served else None}))
     except RefusedError as refused:
-        return _block(yard, version, stage, refused.expectation)
+        return _turn_away(yard, version, stage, refused.expectation)
     except (IntegrityError, InputError) as error:
-        return _block(yard, version, stage, f"{error.expectation}; {error.remedy}")
+        return _turn_away(yard, version, stage, f"{error.expectation}; {error.remedy}")
+
+
+def _turn_away(yard: Yard, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
+    """A request that the gates do not grant: blocked, and put back where the policy says so."""
+    said = _block(yard, version, stage, reason)
+    return [*said, _put_back(yard, version, stage)] if yard.revert else said
 
 
 def _still_blocked(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> str | None:
+    """Why it was blocked, if nothing was learnt of the model since; a block and what led to it are nothing new."""
     for entry in reversed(entries):
         event = entry.event
         if isinstance(event, Blocked) and (event.identity, event.stage) == (version.identity, stage):
             return event.reason
-        if not isinstance(event, (Blocked, Published)):
+        if not isinstance(event, (Blocked, Published, Refused, Quoted, Scanned)):
             return None
     return None
 
@@ -137,16 +158,14 @@ def _converge(yard: Yard, version: ModelVersion, live: Live, held: Held) -> list
 
 
 def _block(yard: Yard, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
-    """Record, once, that an alias is not served, and why; put the alias back where the policy says so."""
+    """Record, once, that an alias is not served, and why."""
     fresh = Blocked(**about(version, ""), stage=stage, reason=reason)
-    last = _last(yard.ledger.entries(version.model), (Blocked, Promoted, Flipped), version.identity)
+    last = _last(yard.ledger.entries(version.model), version.identity, stage)
     said: list[str] = []
     if last != fresh:
         yard.ledger.append(fresh)
         said.append(str(fresh))
     write_tags(yard, version.model, {version.version})
-    if yard.revert:
-        said.append(_put_back(yard, version, stage))
     return said
 
 
@@ -165,7 +184,12 @@ def _bar(yard: Yard, versions: Mapping[int, ModelVersion], alias: str, number: i
     if number not in versions:
         return []
     stage = Stage(alias.lower())
-    return _block(yard, versions[number], stage, f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case")
+    reason = f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case"
+    said = _block(yard, versions[number], stage, reason)
+    if yard.revert:
+        yard.store.delete_alias(versions[number].model, alias)
+        said.append(f"alias '{alias}' taken from {versions[number].ref}")
+    return said
 
 
 def _release(yard: Yard, live: Live) -> list[str]:
@@ -203,7 +227,10 @@ def _missing(versions: Mapping[int, ModelVersion], live: Live) -> bool:
     return live.identity not in {version.identity for version in versions.values()}
 
 
-def _last(entries: Iterable[Entry], kinds: tuple[type[Event], ...], identity: tuple[int, int]) -> AnyEvent | None:
-    """A version's latest event of some kinds."""
-    found = [row.event for row in entries if isinstance(row.event, kinds) and row.event.identity == identity]
-    return found[-1] if found else None
+def _last(entries: Iterable[Entry], identity: tuple[int, int], stage: Stage) -> AnyEvent | None:
+    """What was decided last of a version at a stage: blocked, ratified, or moved there."""
+    for row in reversed(list(entries)):
+        event = row.event
+        if isinstance(event, (Blocked, Promoted, Flipped)) and (event.identity, event.stage) == (identity, stage):
+            return event
+    return None

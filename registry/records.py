@@ -81,10 +81,11 @@ class ClassScore(Record):
 
 
 class SliceScore(Record):
-    """Top-1 of a named part of the held-out images."""
+    """Top-1 of a named part of the held-out images: those whose clip a pattern is found in."""
 
     images: int
     top1: float
+    pattern: str = ""
 
 
 class Outcomes(Record):
@@ -198,6 +199,7 @@ class Evidence(Record):
     train_usd: Decimal | None = None
     serve_usd_per_month: Decimal | None = None
     rival: Rival | None = None
+    stage: str = "STAGE"
 
     @property
     def label(self) -> str:

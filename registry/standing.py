@@ -127,6 +127,7 @@ def _ends(entries: Sequence[Entry], live: Live, hook: str) -> list[HookDone | Ho
         row.event
         for row in entries
         if row.seq > live.since
+        and row.flaw is None
         and isinstance(row.event, (HookDone, HookFailed))
         and (row.event.identity, row.event.stage, row.event.hook) == key
     ]
@@ -143,9 +144,10 @@ def failures(entries: Sequence[Entry], live: Live, hook: str) -> int:
     return sum(isinstance(end, HookFailed) for end in _ends(entries, live, hook))
 
 
-def last_refusal(entries: Sequence[Entry], version: ModelVersion) -> Refused | None:
-    """A version's latest refusal, if nothing was ratified for it since."""
+def last_refusal(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> Refused | None:
+    """A version's latest refusal for a stage, if it was not ratified for it since."""
     for entry in reversed(entries):
-        if isinstance(entry.event, (Refused, Promoted)) and entry.event.identity == version.identity:
-            return entry.event if isinstance(entry.event, Refused) else None
+        event = entry.event
+        if isinstance(event, (Refused, Promoted)) and (event.stage, event.identity) == (stage, version.identity):
+            return event if isinstance(event, Refused) else None
     return None

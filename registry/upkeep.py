@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from registry.events import HookDone, HookFailed, now
-from registry.promotion import Yard
 from registry.protocols import Checkable, Entry, Ledger
 from registry.records import Snapshot
 from registry.stages import ALIASES
 from registry.standing import TIDY, Live, Standing, done, fold
+from registry.yard import Yard
 
 _LONGEST_WAIT = timedelta(minutes=10)
 
@@ -49,9 +49,14 @@ class View:
 
 def restless(view: View, snapshot: Mapping[str, Snapshot], yard_of: Callable[[str], Yard]) -> list[str]:
     """The models that a pass has to look at closely; for all others alias, version and hooks are as they must be."""
-    known = {model for model in view.models() if view.standing(model).live}
+    known = {model for model in view.models() if _begun(view.standing(model))}
     names = sorted({*(model for model, one in snapshot.items() if one.aliases), *known})
     return [model for model in names if not _quiet(view, model, snapshot.get(model, _GONE), yard_of)]
+
+
+def _begun(standing: Standing) -> bool:
+    """Whether something serves, or was begun and not ended."""
+    return bool(standing.live or standing.pending or standing.leaving)
 
 
 _GONE = Snapshot({}, {})

@@ -23,8 +23,13 @@ def scan_folder(folder: Path) -> Scan:
         files=len(files),
         formats=dict(sorted(Counter(path.suffix.lower() or path.name for path in files).items())),
         pickles=[names[path] for path, result in found.items() if result.globals],
-        dangerous=[names[path] for path, result in found.items() if result.issues_count or path.is_symlink()],
+        dangerous=[names[path] for path, result in found.items() if _suspect(path, result)],
     )
+
+
+def _suspect(path: Path, result: ScanResult) -> bool:
+    """Dangerous imports, a pickle that breaks off, or a link that leads who knows where."""
+    return bool(result.issues_count or (result.globals and result.scan_err) or path.is_symlink())
 
 
 def _scan(path: Path) -> ScanResult:

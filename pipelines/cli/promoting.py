@@ -13,8 +13,8 @@ from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
     from pipelines.jobfile import Job
-    from registry.promotion import Outcome
     from registry.records import Finding
+    from registry.yard import Outcome
 
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
 Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]

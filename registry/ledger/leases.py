@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DatabaseError
 
-from registry.errors import BusyError
+from registry.errors import BusyError, StorageError
 from registry.lease import busy
 
 LEASE_S = 15.0
@@ -51,7 +51,7 @@ class _Row:
             try:
                 if not self._leases.run(_RENEW, self):
                     return
-            except SQLAlchemyError:
+            except StorageError:
                 continue
 
     def free(self) -> None:
@@ -83,6 +83,12 @@ class SqlLeases:
 
     def run(self, statement: object, row: _Row) -> bool:
         """Whether a statement changed the lease's row."""
+        try:
+            return self._run(statement, row)
+        except DatabaseError as error:
+            raise StorageError("leases in the ledger", f"cannot be used ({error.orig})", "check the server") from error
+
+    def _run(self, statement: object, row: _Row) -> bool:
         with self._engine.begin() as connection:
             clock = "extract(epoch from clock_timestamp())" if self._engine.dialect.name == "postgresql" else None
             now = float(connection.execute(text(f"select {clock}")).scalar_one()) if clock else time.time()

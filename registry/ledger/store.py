@@ -80,7 +80,7 @@ class SqlLedger:
             except DuplicateError:
                 continue
             if self._witness:
-                self._witness.note(row.seq, row.hash)
+                self._witness.note(row.seq, row.hash, signed=bool(row.signature))
             return LedgerEntry(row.seq, datetime.fromisoformat(row.at), event, row, self.keys)
         raise StorageError("ledger", f"lost {_TRIES} races for its next row", "run the command again")
 
@@ -102,9 +102,10 @@ class SqlLedger:
         last: Row | None = None
         signed = False
         end, end_hash = self._witness.last() if self._witness else (0, "")
+        first = self._witness.signed_from() if self._witness else None
         with _usable(self._engine), Session(self._engine) as session:
             for row in session.scalars(select(Row).order_by(Row.seq)):
-                signed = signed or bool(row.signature)
+                signed = signed or bool(row.signature) or (first is not None and row.seq >= first)
                 if flaw := _flaw(row, last, self.keys if signed else Keyring()):
                     raise IntegrityError(f"ledger row {row.seq}", flaw, "restore a backup of the ledger")
                 if row.seq == end and row.hash != end_hash:
@@ -135,6 +136,8 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
         engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
     except (ArgumentError, ImportError, ValueError):
         raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…") from None
+    if engine.dialect.name not in {"sqlite", "postgresql"}:
+        raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…")
     if engine.dialect.name == "sqlite":
         if engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)

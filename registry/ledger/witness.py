@@ -19,13 +19,14 @@ class Witness:
 
     path: Path
 
-    def note(self, seq: int, row_hash: str) -> None:
-        """Remember a row, unless a later one is remembered already."""
+    def note(self, seq: int, row_hash: str, *, signed: bool = False) -> None:
+        """Remember a row, unless a later one is remembered already; and the first one that was signed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            first = min(one for one in (self.signed_from(), seq if signed else None) if one) if signed else self.signed_from()
             if seq > self.last()[0]:
-                write_json(self.path, {"seq": seq, "hash": row_hash})
+                write_json(self.path, {"seq": seq, "hash": row_hash, "signed_from": first})
 
     def last(self) -> tuple[int, str]:
         """The row that is remembered; (0, "") where there is none."""
@@ -33,3 +34,7 @@ class Witness:
             return 0, ""
         told = read_json(self.path)
         return int(told["seq"]), str(told["hash"])
+
+    def signed_from(self) -> int | None:
+        """The first row that was signed here: none after it may be unsigned."""
+        return read_json(self.path).get("signed_from") if self.path.exists() else None

@@ -10,19 +10,19 @@ Calls that write nothing of interest are not touched at all.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
-from registry.errors import BusyError, ModelyardError, shorten
+from registry.errors import ModelyardError, shorten
+from registry.events import Promoted, Undone
 from registry.judging import resolve
 from registry.mlflow.inside import InsideStore, Location
-from registry.promotion import Yard, assess, ratify, ratify_again, record_flip
+from registry.promotion import assess, ratify, ratify_again, record_flip
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
@@ -30,41 +30,41 @@ from registry.stages import ALIASES, Stage
 from registry.standing import fold
 from registry.tags import reserved, tags_of
 from registry.upkeep import View, variant
+from registry.yard import Yard
 
 MARK = "modelyard: "
 """What every refusal of ours begins with."""
-
-GUARDED = {
-    "versions": (
-        "set_registered_model_alias",
-        "delete_registered_model_alias",
-        "transition_model_version_stage",
-        "set_model_version_tag",
-        "delete_model_version_tag",
-        "set_registered_model_tag",
-        "create_model_version",
-        "delete_model_version",
-        "rename_registered_model",
-        "delete_registered_model",
-    ),
-    "runs": ("delete_run", "delete_experiment", "delete_logged_model", "finalize_logged_model"),
-    "artifacts": ("log_artifact", "log_artifacts", "delete_artifacts"),
-}
-"""The methods that are guarded, in every release that is supported; a release without one of them is not."""
-
-STREAMED = (
-    "log_artifact_from_stream",
-    "log_artifact_from_async_stream",
-    "create_multipart_upload",
-    "complete_multipart_upload",
-    "create_presigned_upload_url",
-)
-"""Further ways to write an artifact, which only some repositories have."""
 
 
 def refuse(sentence: str) -> NoReturn:
     """Raise what MLflow answers with 403."""
     raise MlflowException(MARK + shorten(sentence, 1200), error_code=PERMISSION_DENIED)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A promotion that was ratified here, while MLflow is about to move the alias."""
+
+    yard: Yard
+    version: ModelVersion
+    promotion: Promoted
+
+    def finish(self) -> None:
+        """The alias stands: write it down, unless a reconciler was faster."""
+        with self.yard.deciding(self.version.model):
+            if self._pending():
+                record_flip(self.yard, self.version, self.promotion)
+
+    def undo(self) -> None:
+        """MLflow could not move it, and said so to whoever asked: nothing may move it later."""
+        with self.yard.deciding(self.version.model):
+            if self._pending():
+                reason = "MLflow could not move the alias"
+                self.yard.ledger.append(Undone(**self.promotion.subject, stage=self.promotion.stage, reason=reason))
+
+    def _pending(self) -> bool:
+        waiting = fold(self.yard.ledger.entries(self.version.model)).pending.get(self.promotion.stage)
+        return waiting is not None and waiting.identity == self.version.identity
 
 
 class Admission:
@@ -77,12 +77,12 @@ class Admission:
         self._view = View(ledger)
         self._places: dict[tuple[str, tuple[int, int]], Location] = {}
 
-    def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> Callable[[], object] | None:
+    def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> Begun | None:
         """A stage's alias: judged like any promotion; what to write down once MLflow has moved it."""
+        if alias.lower() not in ALIASES or self._is_prompt(name):
+            return None
         if variant(alias):
             refuse(f"alias '{alias}' is not '{alias.lower()}', and MLflow tells upper from lower case; use '{alias.lower()}'")
-        if alias not in ALIASES or self._is_prompt(name):
-            return None
         stage, found = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
         standing = fold(self.ledger.entries(name))
         begun = [one.identity for one in (standing.pending.get(stage), standing.live.get(stage)) if one]
@@ -95,7 +95,7 @@ class Admission:
             else:
                 yard.prepare(found, stage)
                 promotion = ratify(yard, assess(yard, found, stage), self.actor())
-        return functools.partial(record_flip, yard, found, promotion)
+        return Begun(yard, found, promotion)
 
     def delete_registered_model_alias(self, name: str, alias: str, **_: object) -> None:
         """A stage's alias goes only by a decision."""
@@ -128,9 +128,6 @@ class Admission:
         """Models carry no tag of ours."""
         if reserved(tag.key):
             refuse(f"tags that begin with 'modelyard.' are reserved; call the tag of '{name}' something else")
-
-    def delete_registered_model_tag(self, _name: str, _key: str, **_: object) -> None:
-        """There is none of ours to delete."""
 
     def delete_model_version(self, name: str, version: object, **_: object) -> None:
         """A version that backs a stage stays."""
@@ -217,57 +214,3 @@ class Admission:
 def _touches(path: str, kept: str) -> bool:
     """Whether changing a path would change what lies at, or below, the other."""
     return bool(kept) and (not path or path == kept or path.startswith(f"{kept}/") or kept.startswith(f"{path}/"))
-
-
-def guard(admission: Admission, versions: Any, runs: Any, artifacts: Any | None) -> None:
-    """Put the decisions before the methods of a server's stores, on these very objects."""
-    for name in GUARDED["versions"]:
-        _wrap(admission, versions, name, getattr(admission, name))
-    for name in GUARDED["runs"]:
-        _wrap(admission, runs, name, getattr(admission, name))
-    for name in (*GUARDED["artifacts"], *STREAMED) if artifacts is not None else ():
-        if name in GUARDED["artifacts"] or hasattr(artifacts, name):
-            _wrap(admission, artifacts, name, functools.partial(_written, admission, name))
-
-
-def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]) -> None:
-    original = getattr(store, name)
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        if admission.closed:
-            refuse(f"self-test of {name}")
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        then = _deciding(check, bound.arguments)
-        result = original(*args, **kwargs)
-        if then is not None:
-            then()
-        return result
-
-    setattr(store, name, guarded)
-
-
-def _deciding(check: Callable[..., Any], given: Mapping[str, Any]) -> Callable[[], object] | None:
-    """Decide; whatever keeps us from deciding is a refusal."""
-    try:
-        return check(**given)
-    except MlflowException:
-        raise
-    except BusyError as error:
-        raise MlflowException(MARK + str(error), error_code=TEMPORARILY_UNAVAILABLE) from error
-    except ModelyardError as error:
-        refuse(str(error))
-    except Exception as error:  # noqa: BLE001 fail closed: a gate that breaks is a gate that is shut
-        refuse(f"admission cannot decide ({type(error).__name__}: {shorten(error, 200)}); see the server's log")
-
-
-def _written(admission: Admission, name: str, artifact_path: str | None = None, **given: Any) -> None:
-    """Which path a method of an artifact repository writes to or deletes."""
-    folder = artifact_path or ""
-    if name in {"log_artifacts", "delete_artifacts", "create_presigned_upload_url"}:
-        admission.artifact(folder)
-        return
-    file = str(given.get("artifact_file_name") or given.get("local_file") or "")
-    admission.artifact(posixpath.join(folder, posixpath.basename(file)))

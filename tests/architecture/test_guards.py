@@ -31,9 +31,10 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "none"]]
+    "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "HOME"]]
 )
-def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    arguments = [str(tmp_path) if one == "HOME" else one for one in arguments]
     code = f"from pipelines.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass"
     assert loaded_by(code) == set()
 
@@ -96,6 +97,12 @@ def tracked() -> list[Path]:
     if done.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_no_key_is_tracked() -> None:
+    for path in tracked():
+        assert b"PRIVATE " + b"KEY-----" not in path.read_bytes(), path
+        assert path.suffix not in {".db", ".pem"}, path
 
 
 def test_nothing_tracked_is_large_or_names_a_package_registry() -> None:

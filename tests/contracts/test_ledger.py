@@ -122,6 +122,18 @@ def test_a_touched_row_is_named(url: str, touch: str) -> None:
         ledger.verify()
 
 
+def test_a_row_cannot_be_replaced_by_another_insert(url: str) -> None:
+    ledger = open_ledger(url)
+    ledger.append(event(1))
+    verb = "insert or replace into" if url.startswith("sqlite") else "insert into"
+    end = "" if url.startswith("sqlite") else " on conflict (seq) do update set body = excluded.body"
+    engine = create_engine(url, poolclass=NullPool)
+    columns = "seq, at, kind, model, version, body, previous, hash"
+    with pytest.raises(DatabaseError, match="append-only"), engine.begin() as connection:
+        connection.execute(text(f"{verb} ledger ({columns}) values (1, 'a', 'archived', 'hand', 9, '{{}}', 'p', 'h'){end}"))
+    assert ledger.verify() == 1
+
+
 @pytest.mark.parametrize("touch", ["edited", "removed"])
 def test_the_database_itself_refuses_to_change_a_row(url: str, touch: str) -> None:
     ledger = open_ledger(url)
@@ -139,6 +151,16 @@ def test_rows_cut_off_at_the_end_are_noticed_by_the_witness(url: str, tmp_path: 
         ledger.append(event(number))
     as_owner(url, "delete from ledger where seq > 1")
     with pytest.raises(IntegrityError, match="row 2: is missing, with all up to row 3"):
+        ledger.verify()
+
+
+def test_signatures_that_were_all_stripped_are_noticed_by_the_witness(url: str, tmp_path: Path) -> None:
+    keys = open_keyring(tmp_path / "key.pem", tmp_path / "trusted")
+    ledger = open_ledger(url, keys, tmp_path / "witness")
+    for number in (1, 2):
+        ledger.append(event(number))
+    as_owner(url, "update ledger set signature = '', signer = ''")
+    with pytest.raises(IntegrityError, match="row 1: it is not signed"):
         ledger.verify()
 
 

@@ -23,11 +23,11 @@ from registry.judging import digest_version
 from registry.ledger.store import SqlLedger
 from registry.mlflow.store import MlflowStore
 from registry.mlflow.tracker import Tracker
-from registry.promotion import Yard
 from registry.protocols import Hook
 from registry.records import Actor, ClassScore, Evaluation, ModelVersion
 from registry.settings import Settings
 from registry.stages import Stage
+from registry.yard import Yard
 
 ADA = Actor("ada")
 

@@ -137,7 +137,7 @@ def test_a_ledger_that_cannot_be_asked_lets_nothing_pass(tmp_path: Path) -> None
 def test_a_server_whose_guards_do_not_hold_does_not_start(tmp_path: Path) -> None:
     """One method is left unguarded, as a release of MLflow that moved it would leave it."""
     code = (
-        "import registry.mlflow.admission as a; from mlflow.server import handlers; wrap = a._wrap; "
+        "import registry.mlflow.guard as a; from mlflow.server import handlers; wrap = a._wrap; "
         "a._wrap = lambda ad, store, name, check: None if name == 'rename_registered_model' else wrap(ad, store, name, check); "
         "from pipelines.admission import create_app; create_app(); print('STARTED')"
     )

@@ -154,13 +154,14 @@ def test_5_a_model_that_was_deleted_and_made_again_is_not_the_old_one(server: Se
 
 
 def test_6_webhooks_lost_doubled_reordered_replayed_or_forged_change_nothing(server: Server) -> None:
-    from pipelines.webhook import listen, secret_of
+    from pipelines.webhook import listen, secret_of, subscribe
     from pipelines.wiring import Workshop
 
     name, serve, rung = in_production(server, 2), Serving(), list[float]()
     yard, shop = server.yard(name, serve), Workshop(server.settings)
     reconcile(yard, name)
     url = listen(shop, 0, lambda: rung.append(time.time()))
+    subscribe(shop, url)
     secret = secret_of(server.settings).get_secret_value().encode()
 
     def deliver(delivery: str, at: float, body: bytes = b"{}", key: bytes = secret) -> int:

@@ -19,7 +19,7 @@ def test_the_template_is_a_job_and_says_what_each_key_is_for(tmp_path: Path) -> 
     write_job_file(path, force=False)
     job = read_job(path)
     assert [trainer.kind for trainer in job.train] == ["torch", "yolo"]
-    assert len(job.gates.production) == 4
+    assert len(job.gates.production) == 7
     assert TEMPLATE.count("#") >= 10
 
 

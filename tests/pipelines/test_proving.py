@@ -127,7 +127,7 @@ def test_history_tells_who_when_from_where_and_what_does_not_count(settings: Set
     open_ledger(settings.ledger.get_secret_value()).append(event)  # without the key
     told = history(Workshop(settings), "hand")
     assert [(one.what, one.who, one.was, one.counts) for one in told] == [
-        ("policy_set", "ada", None, True),
+        ("policy_set", "ada (self-declared)", None, True),
         ("promoted", "ada (self-declared)", "hand/2", True),
         ("refused", "eve", None, True),
         ("promoted", "ada (self-declared)", "hand/2", False),

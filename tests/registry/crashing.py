@@ -15,11 +15,12 @@ from registry.events import Promoted
 from registry.lease import FileLeases
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryStore
-from registry.promotion import Yard, promote, rollback
+from registry.promotion import promote, rollback
 from registry.records import Actor, Evidence, Finding, ModelVersion
 from registry.refs import Ref
 from registry.signing import open_keyring
 from registry.stages import Stage
+from registry.yard import Yard
 
 WRITES = ("set_alias", "delete_alias", "annotate")
 

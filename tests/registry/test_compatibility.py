@@ -11,7 +11,8 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Versions
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
-from registry.mlflow.admission import GUARDED, STREAMED, Admission
+from registry.mlflow.admission import Admission
+from registry.mlflow.guard import GUARDED, STREAMED
 from registry.mlflow.selftest import PROXIED, ROUTES
 
 TESTED = "3.17"

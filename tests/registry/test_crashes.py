@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from registry.events import Flipped, Promoted, Undone
-from registry.promotion import Yard, promote
+from registry.promotion import promote
 from registry.reconciler import reconcile
 from registry.records import Actor
 from registry.refs import Ref
 from registry.stages import Stage
 from registry.standing import fold
+from registry.yard import Yard
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crashing import ACTIONS, FileStore, make_yard

@@ -9,13 +9,14 @@ from registry.events import Flipped, HookDone, HookFailed, Promoted, Refused
 from registry.judging import resolve
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import Yard, promote
+from registry.promotion import promote
 from registry.protocols import Hook
 from registry.reconciler import reconcile
 from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref, parse_ref
 from registry.stages import Stage
 from registry.standing import fold
+from registry.yard import Yard
 
 ADA = Actor("ada", proven=True)
 

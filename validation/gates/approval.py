@@ -27,7 +27,7 @@ class ApprovalGate(Record):
             return [missing("approval", f"nobody knows who trained {evidence.label}, so nobody can be another person")]
         said = {one.actor for one in evidence.approvals if one.proven or not self.proven}
         others = sorted(said - {evidence.author})
-        who = f" ({', '.join(others)})" if others else f": run `modelyard approve {evidence.label} --stage STAGE`"
+        who = f" ({', '.join(others)})" if others else f": run `modelyard approve {evidence.label} --stage {evidence.stage}`"
         text = f"{len(others)} of {self.count} approvals by another person than {evidence.author}{who}"
         passed = len(others) >= self.count
         return [Finding(gate="approval", passed=passed, text=text, figure=len(others), limit=self.count)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from registry.records import Evidence, Finding, Record
 from validation.gates.findings import Figure
@@ -19,6 +19,12 @@ class BudgetGate(Record):
     train_usd: float | None = Field(default=1.0, ge=0, description="null: not limited")
     serve_usd_per_month: float | None = Field(default=None, ge=0, description="default: not limited")
 
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.train_usd is None and self.serve_usd_per_month is None:
+            raise ValueError("a budget limits train_usd or serve_usd_per_month")
+        return self
+
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding a limit."""
         found: list[Finding] = []
@@ -27,7 +33,7 @@ class BudgetGate(Record):
         if self.serve_usd_per_month is not None:
             quoted = _usd(evidence.serve_usd_per_month)
             found.append(Figure("budget", "serving cost", quoted, " USD a month").at_most(self.serve_usd_per_month))
-        return found or [Finding(gate="budget", passed=True, text="no limit is set")]
+        return found
 
 
 def _usd(amount: Decimal | None) -> float:

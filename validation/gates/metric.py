@@ -38,7 +38,11 @@ class MetricGate(Record):
         if evidence.evaluation is None:
             return [missing("metric", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
         where = f" of '{self.label or self.slice}'" if self.label or self.slice else ""
-        return [Figure("metric", f"{self.name}{where}", self._value(evidence, evidence.evaluation)).at_least(self.at_least)]
+        value = self._value(evidence, evidence.evaluation)
+        if math.isnan(value):
+            text = f"{self.name}{where} was not measured, or by another pattern: run `modelyard evaluate {evidence.label}`"
+            return [missing("metric", text)]
+        return [Figure("metric", f"{self.name}{where}", value).at_least(self.at_least)]
 
     def _value(self, evidence: Evidence, evaluation: Evaluation) -> float:
         """NaN where it was not measured: a class that had no test image, a slice of too few."""

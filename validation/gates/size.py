@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import Figure
+from validation.gates.findings import Figure, missing
 
 
 class SizeGate(Record):
@@ -19,5 +18,7 @@ class SizeGate(Record):
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
-        size = math.nan if evidence.bundle_mb is None else evidence.bundle_mb
+        if evidence.bundle_mb is None:
+            return [missing("size", f"no bundle of these bytes: run `modelyard export {evidence.label}`")]
+        size = evidence.bundle_mb
         return [Figure("size", "bundle", size, " MB").at_most(self.max_mb)]

@@ -25,6 +25,10 @@ def upgrade() -> None:
                 f"create trigger ledger_no_{verb} before {verb} on ledger "
                 "begin select raise(abort, 'the ledger is append-only'); end"
             )
+        op.execute(
+            "create trigger ledger_no_replace before insert on ledger when exists (select 1 from ledger where seq = new.seq) "
+            "begin select raise(abort, 'the ledger is append-only'); end"
+        )
     elif op.get_bind().dialect.name == "postgresql":
         op.execute(
             "create or replace function modelyard_append_only() returns trigger language plpgsql as "
