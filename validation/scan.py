@@ -12,25 +12,51 @@ from picklescan.scanner import ScanResult, scan_file_path
 from registry.records import Scan
 
 
+SCANNER = f"picklescan {version('picklescan')}"
+logger = logging.getLogger(__name__)
+
+
 def scan_folder(folder: Path) -> Scan:
     """Scan every file, whatever its name says it is: a pickle works under any name."""
     logging.getLogger("picklescan").setLevel(logging.CRITICAL)
     files = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     names = {path: path.relative_to(folder).as_posix() for path in files}
     found = {path: _scan(path) for path in files}
+    pickles = [path for path, result in found.items() if result.globals and not _only_text(path, result)]
+    dangerous = [
+        path
+        for path, result in found.items()
+        if result.issues_count or path.is_symlink() or (path in pickles and result.scan_err)
+    ]
     return Scan(
-        scanner=f"picklescan {version('picklescan')}",
+        scanner=SCANNER,
         files=len(files),
         formats=dict(sorted(Counter(path.suffix.lower() or path.name for path in files).items())),
-        pickles=[names[path] for path, result in found.items() if result.globals],
-        dangerous=[names[path] for path, result in found.items() if _suspect(path, result)],
+        pickles=[names[path] for path in pickles],
+        dangerous=[names[path] for path in dangerous],
     )
 
 
-def _suspect(path: Path, result: ScanResult) -> bool:
-    """Dangerous imports, a pickle that breaks off, or a link that leads who knows where."""
-    return bool(result.issues_count or (result.globals and result.scan_err) or path.is_symlink())
+def _only_text(path: Path, result: ScanResult) -> bool:
+    """Whether the scanner took prose for opcodes: `channels:` starts like protocol 0's GLOBAL, and breaks off soon after.
+
+    Protocol 0 is text as well, and what a broken one names before it breaks would run: `issues_count` still tells.
+    """
+    if not result.scan_err or result.issues_count:
+        return False
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _scan(path: Path) -> ScanResult:
-    return scan_file_path(str(path)) if path.is_file() else ScanResult([])
+    """What the scanner says of a file. What it stumbles over is an issue; a link leads who knows where, and is not followed."""
+    if path.is_symlink() or not path.is_file():
+        return ScanResult([])
+    try:
+        return scan_file_path(str(path))
+    except Exception as error:  # noqa: BLE001 - the file chooses which parser breaks, and how
+        logger.warning("%s could not read %s: %s", SCANNER, path.name, error)
+        return ScanResult([], issues_count=1)

@@ -217,7 +217,7 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         save_alias(page, 1)
         said = page.get_by_role("dialog").get_by_role("alert")
         said.wait_for(timeout=30_000)
-        assert "top1 0.95 is below 0.97; see `modelyard gates`" in said.inner_text()
+        assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in said.inner_text()
         page.screenshot(path=tmp_path / "refused.png")
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         assert server.holders(name).get("production") is None

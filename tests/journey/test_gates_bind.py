@@ -80,7 +80,7 @@ def test_2_an_alias_written_into_the_database_is_blocked_and_not_deployed(server
     reconcile(yard, name)
     server.sql("update registered_model_aliases set version = 2 where name = :name and alias = 'production'", name=name)
     said = reconcile(yard, name).acted
-    assert "not served: cannot go from 'none' to 'production'" in said[0]
+    assert "cannot go from 'none' to 'production'" in said[0]
     assert serve.flips == [1]
     assert "modelyard.blocked" in server.find(name, 2).tags
     assert any(isinstance(row.event, Blocked) and row.event.version == 2 for row in server.ledger().entries(name))

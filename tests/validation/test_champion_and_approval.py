@@ -156,6 +156,17 @@ def test_a_pickle_is_found_under_any_name_and_an_unexpected_file_too(tmp_path: P
     assert not passes(SafetyGate(), scans={"model": Scan(scanner="s", files=0, formats={}, pickles=[], dangerous=[])})
 
 
+def test_prose_that_begins_like_a_pickle_is_no_pickle_and_a_broken_pickle_is_dangerous(tmp_path: Path) -> None:
+    (tmp_path / "conda.yaml").write_text("channels:\n- conda-forge\ndependencies:\n- python=3.11\n")
+    (tmp_path / "MLmodel").write_text("artifact_path: x\nflavors:\n  a: 1\n")
+    clean = scan_folder(tmp_path)
+    assert (clean.files, clean.dangerous, clean.pickles) == (2, [], [])
+    (tmp_path / "broken.onnx").write_bytes(pickle.dumps(Path("x"))[:-1] + b"\xff")
+    (tmp_path / "prose.txt").write_text("cos\nsystem\n(S'true'\ntR and then it breaks off\n")
+    (tmp_path / "array.npy").write_bytes(b"\x93NUMPY\x09\x09 no such version")
+    assert set(scan_folder(tmp_path).dangerous) == {"broken.onnx", "prose.txt", "array.npy"}
+
+
 def test_a_card_lacks_what_nobody_measured() -> None:
     info = ModelInfo(trainer="torch", arch="x", framework="torch", labels=["a"], preprocess=Preprocess(size=8), dataset="d")
     bare = missing_from(write_card(Facts("hand/1", "d", None, None), info))
