@@ -11,7 +11,6 @@ from picklescan.scanner import ScanResult, scan_file_path
 
 from registry.records import Scan
 
-
 SCANNER = f"picklescan {version('picklescan')}"
 logger = logging.getLogger(__name__)
 
