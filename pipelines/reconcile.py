@@ -80,14 +80,14 @@ class Reconciler:
             try:
                 self._lead(every)
             except BusyError:
-                pass  # another one acts; ask again, in case it ends
+                pass  # this process stood still for so long that another one acts
             except Exception as error:  # noqa: BLE001 a watcher that dies watches nothing; the next pass tries again
                 self.say(str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}")
             self._rest(every)
 
     def _lead(self, every: float) -> NoReturn:
-        """Act for as long as the lease is ours."""
-        with self.bare.leases.hold(ELECTION, wait=False) as held:
+        """Act for as long as the lease is ours; wait for it first, so that it passes on as soon as it has run out."""
+        with self.bare.leases.hold(ELECTION) as held:
             self._subscribe(every)
             while True:
                 held.check()

@@ -38,7 +38,7 @@ def server(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def start(server: Server, number: int) -> subprocess.Popen[bytes]:
     """A reconciler as an operator would run it on one of several machines."""
-    command = [sys.executable, "-m", "pipelines.cli.main", "reconcile", "--watch", "--every", "0.3", "--home", str(server.home)]
+    command = [sys.executable, "-m", "pipelines.cli.main", "reconcile", "--watch", "--every", "2", "--home", str(server.home)]
     told = {**os.environ, "MODELYARD_MLFLOW_URI": server.uri, "PYTHONUNBUFFERED": "1"}
     with (server.home / f"reconciler-{number}.log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=told)
@@ -70,7 +70,7 @@ def test_one_acts_and_another_takes_over_within_the_lease_time(server: Server) -
         server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 2, 'default')", name=name)  # fmt: skip
         blocked = lambda: [row for row in server.ledger().entries(name) if row.event.kind == "blocked"]  # noqa: E731
         eventually(blocked)
-        time.sleep(1.5)
+        time.sleep(5)
         assert len(blocked()) == 1, "three watch, one acts"
         assert leader(server) == first
         said = {number: (server.home / f"reconciler-{number}.log").read_text() for number in running}
@@ -79,7 +79,7 @@ def test_one_acts_and_another_takes_over_within_the_lease_time(server: Server) -
         running[acting[0]].send_signal(signal.SIGKILL)
         killed = time.monotonic()
         eventually(lambda: leader(server) not in {None, first}, LEASE_S + 10)
-        assert time.monotonic() - killed < LEASE_S + 5
+        assert time.monotonic() - killed < LEASE_S + 1
         server.sql("update registered_model_aliases set version = 1 where name = :name and alias = 'production'", name=name)
         eventually(lambda: Stage.PRODUCTION in fold(server.ledger().entries(name)).live)
         assert server.ledger().verify() > 0
