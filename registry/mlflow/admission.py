@@ -129,6 +129,16 @@ class Admission:
         if reserved(tag.key):
             refuse(f"tags that begin with 'modelyard.' are reserved; call the tag of '{name}' something else")
 
+    def create_registered_model(self, tags: Any = None, **_: object) -> None:
+        """Models carry no tag of ours from the first."""
+        for tag in tags or ():
+            self.set_registered_model_tag("a new model", tag)
+
+    def create_experiment(self, artifact_location: str | None = None, **_: object) -> None:
+        """A location inside our own storage would let a run's uploads reach promoted files past the guarded repository."""
+        if artifact_location and self.store.owns(artifact_location):
+            refuse("an experiment may not have its location inside the server's own artifacts; leave the location out")
+
     def delete_model_version(self, name: str, version: object, **_: object) -> None:
         """A version that backs a stage stays."""
         self._keep(self._backing(name, lambda found: found.version == int(str(version))), "deleted")

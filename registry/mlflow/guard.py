@@ -23,11 +23,12 @@ GUARDED = {
         "delete_model_version_tag",
         "set_registered_model_tag",
         "create_model_version",
+        "create_registered_model",
         "delete_model_version",
         "rename_registered_model",
         "delete_registered_model",
     ),
-    "runs": ("delete_run", "delete_experiment", "delete_logged_model", "finalize_logged_model"),
+    "runs": ("delete_run", "create_experiment", "delete_experiment", "delete_logged_model", "finalize_logged_model"),
     "artifacts": ("log_artifact", "log_artifacts", "delete_artifacts"),
 }
 """The methods that are guarded, in every release that is supported; a release without one of them is not."""

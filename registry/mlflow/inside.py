@@ -6,14 +6,16 @@ Nothing here goes over HTTP: a server that asks itself would wait for itself, an
 from __future__ import annotations
 
 import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from mlflow.exceptions import MlflowException
-from mlflow.server import handlers
+from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR, handlers
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import get_local_path_or_none
 
 from registry.errors import IntegrityError, NotFoundError, shorten
 from registry.mlflow.store import plain, unready_model
@@ -106,6 +108,11 @@ class InsideStore:
             raise IntegrityError(version.ref, "its files are gone", "register it again")
         return folder
 
+    def owns(self, uri: str) -> bool:
+        """Whether an address lies inside the folder or bucket that this server keeps its artifacts in."""
+        root = os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR)
+        return root is not None and f"{_plain(uri)}/".startswith(f"{_plain(root)}/")
+
     def is_prompt(self, model: str) -> bool:
         """Whether MLflow takes a registered model for a prompt."""
         try:
@@ -140,6 +147,12 @@ class InsideStore:
             raise
 
 
+def _plain(uri: str) -> str:
+    """An address without another spelling: a local one as a path without links, any other without dots."""
+    local = get_local_path_or_none(uri)
+    return str(Path(local).resolve()) if local is not None else posixpath.normpath(uri)
+
+
 def proxied_path(uri: str) -> str:
     """The path below the server's artifact root of an `mlflow-artifacts:` address, with or without a host in it."""
     path = urlparse(uri).path.lstrip("/")
@@ -148,8 +161,6 @@ def proxied_path(uri: str) -> str:
 
 def server_stores() -> tuple[Any, Any, Any | None]:
     """This server process's model registry, its tracking store, and its artifact repository where it proxies artifacts."""
-    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
-
     artifacts = None
     if os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR):
         artifacts = handlers._get_artifact_repo_mlflow_artifacts()  # noqa: SLF001 what its own routes use

@@ -29,6 +29,8 @@ ROUTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("DELETE", "mlflow/model-versions/delete", _VERSION),
     ("POST", "mlflow/registered-models/rename", {**_NAME, "new_name": "other"}),
     ("DELETE", "mlflow/registered-models/delete", _NAME),
+    ("POST", "mlflow/registered-models/create", {**_NAME, "tags": [{"key": "modelyard.x", "value": "y"}]}),
+    ("POST", "mlflow/experiments/create", {**_NAME, "artifact_location": "mlflow-artifacts:/modelyard-self-test"}),
     ("POST", "mlflow/runs/delete", {"run_id": "0" * 32}),
     ("POST", "mlflow/experiments/delete", {"experiment_id": "999999999"}),
     ("DELETE", f"mlflow/logged-models/{_ID}", {}),

@@ -76,6 +76,7 @@ def test_what_backs_a_promoted_version_stays(server: Server, promoted: str) -> N
         ),
         "tag": server.ask("model-versions/set-tag", name=promoted, version="2", key="modelyard.stage", value="production"),
         "tag away": server.ask("model-versions/delete-tag", "DELETE", name=promoted, version="1", key="modelyard.stage"),
+        "new model tag": server.ask("registered-models/create", name="other", tags=[{"key": "modelyard.ok", "value": "yes"}]),
         "model tag": server.ask("registered-models/set-tag", name=promoted, key="modelyard.ok", value="yes"),
     }
     assert {what: answer.status_code for what, answer in tries.items()} == dict.fromkeys(tries, 403)
@@ -85,6 +86,22 @@ def test_what_backs_a_promoted_version_stays(server: Server, promoted: str) -> N
         assert f"`modelyard promote {promoted}/1 archived`" in messages[what]
     assert "may not be left without its experiment" in messages["experiment"]
     assert server.holders(promoted) == {"production": 1}
+
+
+def test_no_run_uploads_into_promoted_files_by_an_experiment_that_lies_there(server: Server, promoted: str) -> None:
+    """MLflow writes a run's uploads to whichever address its experiment was given, past the artifact proxy."""
+    kept = server.home / "artifacts"
+    folder = next(kept.rglob(server.find(promoted, 1).source.split("/")[-1])) / "artifacts"
+    assert (folder / "MLmodel").is_file()
+    (server.home / "link").symlink_to(kept)
+    spelled = [f"file://{folder}", str(folder), f"{kept}/../artifacts/x", f"file://{kept}", f"file:{server.home}/link/1", f"{kept}".replace("art", "%61rt")]  # fmt: skip
+    for number, location in enumerate(spelled):
+        answer = server.ask("experiments/create", name=f"inside {number}", artifact_location=location)
+        assert answer.status_code == 403, location
+        assert "inside the server's own artifacts" in answer.json()["message"]
+    for number, location in enumerate((f"file://{server.home}/elsewhere", "mlflow-artifacts:/elsewhere", None)):
+        told = {"artifact_location": location} if location else {}
+        assert server.ask("experiments/create", name=f"outside {number}", **told).status_code == 200
 
 
 def test_what_backs_nothing_may_go(server: Server, promoted: str) -> None:

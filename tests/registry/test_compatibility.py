@@ -43,7 +43,7 @@ def test_every_way_to_write_an_artifact_is_known() -> None:
 
 
 def test_every_method_that_moves_or_removes_in_the_registry_is_known() -> None:
-    verbs = ("set_", "delete_", "rename_", "transition_", "copy_", "create_model")
+    verbs = ("set_", "delete_", "rename_", "transition_", "copy_", "create_model", "create_registered")
     harmless = {"delete_webhook", "delete_registered_model_tag", "copy_model_version"}  # copying creates a version
     found = {name for name, _ in inspect.getmembers(Versions, inspect.isfunction) if name.startswith(verbs)}
     for name in [name for name in found if "_prompt" in name]:  # each calls the method for models on the same object
