@@ -75,7 +75,7 @@ def guarded(actor: Callable[[], Actor]) -> Admission:
         job = current_policy(ledger.entries(model))
         if job is None:
             return bare
-        gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
+        gates = {stage: job.gates_of(stage) for stage in (Stage.STAGING, Stage.PRODUCTION)}
         prepare = Preparation(workshop, bare, job, print, thorough=False)
         return Yard(bare.store, ledger, bare.leases, gates, prepare=prepare)
 

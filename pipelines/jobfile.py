@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from pipelines.exports import ExportConfig, OnnxExport, wanted_of
 from pipelines.trainers.config import TrainerConfig
 from registry.errors import InputError, NotFoundError
 from registry.records import Record
 from registry.refs import check_model_name
+from registry.stages import Stage
+from serving.variants import Wanted
 from validation.gates.config import GateConfig
+from validation.gates.parity import ParityGate
 
 
 class Split(Record):
@@ -54,19 +58,6 @@ class Launch(Record):
     kind: Literal["local"] = "local"
 
 
-class OnnxExport(Record):
-    """An ONNX model for ONNX Runtime."""
-
-    kind: Literal["onnx"] = "onnx"
-
-
-class TfjsExport(Record):
-    """A TensorFlow.js graph model for browsers."""
-
-    kind: Literal["tfjs"] = "tfjs"
-    quantize: Literal["float32", "float16", "uint8"] = "float16"
-
-
 class LocalDeploy(Record):
     """An HTTP process on this machine."""
 
@@ -101,8 +92,22 @@ class Job(Record):
     train: list[TrainerConfig] = Field(min_length=1)
     launch: Launch = Launch()
     gates: StageGates = StageGates()
-    export: tuple[Annotated[OnnxExport | TfjsExport, Field(discriminator="kind")], ...] = (OnnxExport(),)
+    export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The variants to export."""
+        return wanted_of(self.export)
+
+    def gates_of(self, stage: Stage) -> tuple[GateConfig, ...]:
+        """A stage's gates. Parity is told which variants the job requires, unless the gate says it by itself."""
+        required = tuple(one.variant.name for one in self.wanted if one.required)
+        gates = self.gates.staging if stage is Stage.STAGING else self.gates.production
+        return tuple(
+            gate.model_copy(update={"variants": required}) if isinstance(gate, ParityGate) and gate.variants is None else gate
+            for gate in gates
+        )
 
     @field_validator("data")
     @classmethod

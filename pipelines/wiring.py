@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.jobfile import Job, TfjsExport
+from pipelines.jobfile import Job
 from pipelines.prepare import Preparation
 from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from registry.address import mlflow_address
@@ -24,7 +24,7 @@ from registry.ledger.store import SqlLedger
 from registry.opening import ledger_of
 from registry.protocols import Hook, Leases
 from registry.settings import Settings
-from registry.stages import Stage
+from registry.stages import ALIASES, Stage
 from registry.yard import Yard
 
 if TYPE_CHECKING:
@@ -68,16 +68,22 @@ class Workshop:
         """The ledger of decisions."""
         return ledger_of(self.settings)
 
-    def tools(self, *, tfjs: bool) -> Tools:
-        """The interpreters that exporting needs; those of TF.js only where it is exported."""
-        from serving.export.build import Tools
+    def tools(self, *, tfjs: bool, tensorflow: bool = False) -> Tools:
+        """The interpreters that exporting needs; TensorFlow's and Node's only where something of theirs is exported."""
+        from serving.export.child import Bounds
+        from serving.export.order import Tools
 
-        settings = self.settings
-        needed = ((settings.tf_python, "TensorFlow world"), (settings.node_modules, "TF.js for Node"))
-        for place, what in needed if tfjs else ():
+        settings, needed = self.settings, list[tuple[Path, str]]()
+        if tfjs or tensorflow:
+            needed.append((settings.tf_python, "TensorFlow world"))
+        if tfjs:
+            needed += [(settings.node_modules, "TF.js for Node"), (settings.node_modules.parent / "dist", "our TypeScript")]
+        for place, what in needed:
             if not place.exists():
                 raise UnavailableError(what, f"there is nothing at {place}", "run `make setup` in a source checkout")
-        return Tools(settings.tf_python, (settings.node or _find_node()) if tfjs else "node", settings.node_modules)
+        bounds = Bounds(settings.converter_seconds, settings.converter_gb)
+        node = (settings.node or _find_node()) if tfjs else "node"
+        return Tools(settings.tf_python, node, settings.node_modules, bounds)
 
     def note_dataset(self, data: DataSet) -> None:
         """Remember where a data set lies, under its digest."""
@@ -130,7 +136,7 @@ class Workshop:
         bare = bare or self.bare_yard()
         if job is None:
             return replace(bare, hooks=self._retiring(bare))
-        gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
+        gates = {stage: job.gates_of(stage) for stage in ALIASES}
         hooks, revert = self._hooks(job, bare, say), job.gates.unproven == "revert"
         return replace(bare, gates=gates, hooks=hooks, prepare=Preparation(self, bare, job, say), revert=revert)
 
@@ -183,11 +189,6 @@ def _yolo(config: YoloTrainer) -> Trainer:
 def _extra(name: str, error: ImportError) -> UnavailableError:
     """What an extra that is not installed is called."""
     return UnavailableError(f"trainer '{name}'", f"{error.name} is not installed", f"pip install 'modelyard[{name}]'")
-
-
-def tfjs_variants(job: Job) -> list[str]:
-    """The TF.js variants that a job asks for."""
-    return sorted({export.quantize for export in job.export if isinstance(export, TfjsExport)})
 
 
 def dataset_folder(settings: Settings, job: Job) -> Path:

@@ -118,11 +118,21 @@ class Evaluation(Record):
     outcomes: Outcomes | None = None
 
 
+class Limits(Record):
+    """How far a variant's answers may be from the trained model's before it is left out."""
+
+    top1_agreement: float = 0.99
+    max_abs_diff: float = 1e-3
+    map_difference: float = 0.01
+
+
 class ParityFigures(Record):
     """How far one exported variant's answers are from the trained model's, from image bytes.
 
-    `control_agreement` is the same agreement after pairing every image with a wrong one: a
-    measurement that would not notice a broken export does not drop here.
+    For a detector, `top1_agreement` is the share of the trained model's boxes that were found again with the same
+    class, the differences are those of scores, and `map_difference` compares mAP50-95. `control_agreement` is the
+    agreement after pairing every image with a wrong one: a measurement that would not notice a broken export does not
+    drop here. `kept`: whether the variant is in the bundle; `note` says why it is not.
     """
 
     variant: str
@@ -132,6 +142,11 @@ class ParityFigures(Record):
     mean_abs_diff: float
     control_agreement: float
     control_max_abs_diff: float
+    map_difference: float | None = None
+    limits: Limits | None = None
+    required: bool = True
+    kept: bool = True
+    note: str = ""
 
 
 class Latency(Record):

@@ -1,7 +1,10 @@
 """A bundle: everything that serving a version needs, in a folder whose `bundle.json` names every byte.
 
-model.onnx        the network: `images` in, `probabilities` out
+model.onnx        the network with its preprocessing: `images` of any size in, `probabilities` or `detections` out
+model.*.onnx      the same in half precision, in 8-bit integers, or from a finished tensor
 tfjs/<variant>/   TensorFlow.js graph models
+transformersjs/   ONNX beside the files that Transformers.js looks for
+<other>/          what exporters of other packages made
 preprocess.json   how image bytes become the input
 labels.json       class names in the order of the outputs
 card.md           what a person should know before using it
@@ -18,8 +21,10 @@ from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.files import digest_of, manifest_of, read_json, write_json
 from registry.records import Record
 from serving.preprocess import Preprocess
+from serving.variants import KNOWN, MAIN
 
 INDEX = "bundle.json"
+_OURS = {"tfjs", "transformersjs"}
 
 
 class BundleIndex(Record):
@@ -49,13 +54,24 @@ class Bundle:
 
     @property
     def onnx(self) -> Path:
-        """The ONNX model."""
-        return self.folder / "model.onnx"
+        """The ONNX model that serving runs."""
+        return self.folder / MAIN.path
 
     @property
-    def tfjs(self) -> dict[str, Path]:
-        """Variant → folder of each TF.js model, such as `tfjs-float16`."""
-        return {f"tfjs-{path.parent.name}": path.parent for path in sorted(self.folder.glob("tfjs/*/model.json"))}
+    def variants(self) -> dict[str, Path]:
+        """Each variant that is there, and its file or folder."""
+        tops = {name.partition("/")[0] for name in self.index.files if "/" in name} - _OURS
+        known = {name: self.folder / variant.path for name, variant in KNOWN.items()}
+        return {name: path for name, path in known.items() if path.exists()} | {top: self.folder / top for top in sorted(tops)}
+
+    def variant(self, name: str) -> Path:
+        """A variant's file or folder. Raises NotFoundError naming those that are there."""
+        found = self.variants
+        if name not in found:
+            raise NotFoundError(
+                f"variant '{name}'", f"is not in this bundle, which has {', '.join(found)}", "choose one of them"
+            )
+        return found[name]
 
     @property
     def megabytes(self) -> float:

@@ -15,8 +15,23 @@ from serving.preprocess import Preprocess
 NAME = "modelyard.json"
 
 
+class Suppression(Record):
+    """What becomes a detection: boxes of at least `score`, of which overlapping ones of a class lose to the best."""
+
+    score: float = 0.25
+    iou: float = 0.7
+    most: int = 300
+
+
 class ModelInfo(Record):
-    """How to run a trained model: its framework, its labels in output order, and its preprocessing."""
+    """How to run a trained model: its framework, its labels in output order, and its preprocessing.
+
+    A classifier's program gives probabilities `[N, classes]`. A detector's gives two: predictions
+    `[N, 4 + classes, boxes]` (centre, extent in the input's pixels, scores), and, for runtimes that cannot decode it,
+    what they are decoded from: raw `[N, 4 * bins + classes, boxes]`, which are the logits of the distances from a cell's
+    centre to the box's left, top, right and bottom in `bins` bins each, then of the classes. Cells come row by row, stride
+    by stride.
+    """
 
     trainer: str
     arch: str
@@ -24,6 +39,9 @@ class ModelInfo(Record):
     labels: list[str]
     preprocess: Preprocess
     dataset: str
+    task: Literal["classify", "detect"] = "classify"
+    suppression: Suppression = Suppression()
+    strides: tuple[int, ...] = ()
 
 
 def write_info(folder: Path, info: ModelInfo) -> None:

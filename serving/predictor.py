@@ -6,52 +6,64 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from registry.errors import IntegrityError
 from registry.records import Record
 from serving.bundle import Bundle, open_bundle
+from serving.runner import Runner
+from serving.variants import MAIN
+
+
+class Box(Record):
+    """One thing that a detector found: left, top, right and bottom in the image's pixels."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
 
 
 class Prediction(Record):
-    """The best label, its probability, and every class's probability."""
+    """The best label, its probability, and every class's probability; for a detector each class's best score, and boxes."""
 
     label: str
     probability: float
     probabilities: dict[str, float]
+    boxes: list[Box] | None = None
 
 
 class Predictor:
     """One bundle's model on the CPU. Safe to call from several threads."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, variant: str = MAIN.name) -> None:
         """Load the model; `threads` limits ONNX Runtime, 0 leaves the choice to it."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(bundle.onnx), options, ["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise IntegrityError(bundle.onnx, f"ONNX Runtime cannot load it ({error})", "export it again") from error
-        self._input = self._session.get_inputs()[0].name
         self.bundle = bundle
+        self._runner = Runner(bundle.variant(variant), bundle.preprocess, threads)
 
     def probabilities(self, images: Sequence[bytes]) -> NDArray[np.float32]:
         """Image files' bytes → float32 `[N, classes]`. Raises InputError for bytes that are no image."""
-        preprocess = self.bundle.preprocess
-        pixels = np.stack([preprocess.pixels(data, f"image {place}") for place, data in enumerate(images, 1)])
-        (found,) = self._session.run(None, {self._input: preprocess.tensor(pixels)})
-        return np.asarray(found, np.float32)
+        return self._runner.answers(images)
 
     def predict(self, images: Sequence[bytes]) -> list[Prediction]:
         """Image files' bytes → one prediction each."""
-        return [self._name(row) for row in self.probabilities(images)]
+        name = self._boxes if self._runner.detects else self._name
+        return [name(row) for row in self._runner.answers(images)]
 
     def _name(self, row: NDArray[np.float32]) -> Prediction:
         best = int(row.argmax())
         every = {label: float(value) for label, value in zip(self.bundle.labels, row, strict=True)}
         return Prediction(label=self.bundle.labels[best], probability=float(row[best]), probabilities=every)
+
+    def _boxes(self, rows: NDArray[np.float32]) -> Prediction:
+        labels, every = self.bundle.labels, dict.fromkeys(self.bundle.labels, 0.0)
+        boxes = list[Box]()
+        for left, top, right, bottom, score, kind in rows[rows[:, 4] > 0].tolist():
+            label = labels[int(kind)]
+            boxes.append(Box(label=label, score=score, box=(left, top, right, bottom)))
+            every[label] = max(every[label], score)
+        best = boxes[0] if boxes else None
+        return Prediction(
+            label=best.label if best else "nothing", probability=best.score if best else 0.0, probabilities=every, boxes=boxes
+        )
 
 
 def load_predictor(folder: Path, threads: int = 0) -> Predictor:

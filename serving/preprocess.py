@@ -4,6 +4,9 @@ decode (EXIF orientation applied, RGB) → the shorter side to `size`, antialias
 `size` x `size` → divide by 255. It is what Ultralytics and torchvision do for classification, down to
 the rounding: the long side is `int(size * long / short)`, the crop starts at `round((side - size) / 2)`.
 
+For detection it is Ultralytics' letterbox: the longer side to `size`, bilinear without antialiasing as
+OpenCV does it, in the middle of a grey square.
+
 Training, gates, the predictor and the TF.js runner all go through it or are held to it by parity; a plain
 squash to a square loses a quarter of the top-1 agreement.
 """
@@ -37,8 +40,8 @@ class Preprocess(Record):
 
     size: int
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    resize: Literal["shortest side, bilinear, antialiased"] = "shortest side, bilinear, antialiased"
-    crop: Literal["centre"] = "centre"
+    resize: Literal["shortest side, bilinear, antialiased", "longest side, bilinear"] = "shortest side, bilinear, antialiased"
+    crop: Literal["centre", "none, padded with grey 114"] = "centre"
     scale: Literal["1/255"] = "1/255"
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
@@ -49,8 +52,9 @@ class Preprocess(Record):
         """RGB image → uint8 `[size, size, 3]`: resize and crop."""
         width, height = image.size
         short, long = min(width, height), max(width, height)
-        if long > MAX_ASPECT * short:
-            raise InputError("image", f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
+        check_shape(width, height)
+        if self.resize.startswith("longest"):
+            return letterbox(np.asarray(image), self.size)
         scaled = int(self.size * long / short)
         target = (self.size, scaled) if width <= height else (scaled, self.size)
         image = image.resize(target, Image.Resampling.BILINEAR)
@@ -61,6 +65,26 @@ class Preprocess(Record):
         """uint8 `[N, size, size, 3]` → float32 in 0..1, `[N, 3, size, size]` or NHWC as `layout` says."""
         scaled = pixels.astype(np.float32) / np.float32(255)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)) if self.layout == "NCHW" else scaled
+
+
+def letterbox(pixels: Pixels, size: int) -> Pixels:
+    """uint8 RGB of any size → uint8 `[size, size, 3]`, whole and in the middle of grey, as Ultralytics does it."""
+    import cv2  # only detection without preprocessing in the graph needs it
+
+    height, width = pixels.shape[:2]
+    ratio = min(size / height, size / width)
+    inner = max(round(width * ratio), 1), max(round(height * ratio), 1)
+    resized = cv2.resize(pixels, inner, interpolation=cv2.INTER_LINEAR)
+    left, top = (round((size - side) / 2 - 0.1) for side in inner)
+    found = np.full((size, size, 3), 114, np.uint8)
+    found[top : top + inner[1], left : left + inner[0]] = resized
+    return found
+
+
+def check_shape(width: int, height: int) -> None:
+    """Raise InputError for a picture so thin that it would grow out of bounds when its shorter side is scaled up."""
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError("image", f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
 
 
 def decode(data: bytes, name: str = "image") -> Image.Image:

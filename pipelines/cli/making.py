@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.context import JOB, Home, JobFile, job, workshop
 from pipelines.cli.data import DataFolder
 from pipelines.cli.output import AsJson, answer, bar, say, table
+
+if TYPE_CHECKING:
+    from registry.records import ParityFigures
 
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or NAME@ALIAS.")]
 
@@ -65,34 +69,86 @@ def export(
     ref: Reference,
     *,
     to: Annotated[Path | None, typer.Option(help="Also copy the bundle here.")] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated.")
+    ] = None,
     job_file: JobFile = JOB,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a version to ONNX and TF.js as a sealed bundle, with parity and latency measured."""
+    """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
     from pipelines.export import export as export_version
+    from pipelines.exports import check_variant
     from pipelines.steps import copy_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
 
     told, shop, parsed = job(job_file), workshop(home), parse_ref(ref)
+    names = [check_variant(name) for name in variant or ()]
     if to and to.exists():
         raise InputError(to, "is there already", "name a folder that is not there yet")
     yard = shop.bare_yard()
     with yard.leases.hold(parsed.model):
-        event = export_version(shop, yard, told, parsed, say)
+        event = export_version(shop, yard, told, parsed, say, names)
     if to:
         copy_bundle(event, to)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)
-        rows = [
-            (p.variant, p.images, f"{p.top1_agreement:.3f}", f"{p.max_abs_diff:.2e}", f"{p.control_agreement:.3f}")
-            for p in event.parity
-        ]
-        table("parity, from image bytes", ["variant", "images", "top-1 agreement", "max diff", "wrong image"], rows)
+        _parity_table(event.parity)
         print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
         print(f"bundle: {to or event.path}")
+
+
+def parity(
+    ref: Reference,
+    *,
+    report: Annotated[Path | None, typer.Option(help="Also write the table, the figures and a scatter plot here.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure again how far each variant of a version's bundle is from the trained model; 1 where one is too far."""
+    from pipelines.export import parity as measure_parity
+    from pipelines.export import write_report
+    from registry.errors import InputError, RefusedError
+    from registry.refs import parse_ref
+
+    shop, parsed = workshop(home), parse_ref(ref)
+    if report and report.exists():
+        raise InputError(report, "is there already", "name a folder that is not there yet")
+    figures, measured = measure_parity(shop, shop.bare_yard(), parsed, say)
+    if report:
+        write_report(report, figures, measured)
+    told = [one.model_dump(mode="json") | {"ms": measured.ms.get(one.variant)} for one in figures]
+    answer(told, as_json=as_json)
+    if not as_json:
+        _parity_table(figures, measured.ms)
+    if failing := [one for one in figures if not one.kept]:
+        raise RefusedError(failing[0].variant, failing[0].note, f"run `modelyard export {ref}` and see what changed")
+
+
+def _parity_table(figures: Sequence[ParityFigures], ms: Mapping[str, float] | None = None) -> None:
+    """The figures for people; milliseconds where they were taken one variant at a time."""
+    rows = [
+        (
+            p.variant,
+            p.images,
+            f"{p.top1_agreement:.3f}",
+            f"{p.max_abs_diff:.2e}",
+            *(
+                ["" if p.map_difference is None else f"{p.map_difference:.1e}"]
+                if any(q.map_difference for q in figures)
+                else []
+            ),
+            f"{p.control_agreement:.3f}",
+            *([f"{ms[p.variant]:.1f}" if p.variant in ms else ""] if ms else []),
+            "kept" if p.kept else f"left out: {p.note}",
+        )
+        for p in figures
+    ]
+    loss = ["mAP diff"] if any(one.map_difference for one in figures) else []
+    heads = ["variant", "images", "agreement", "max diff", *loss, "wrong image", *(["ms"] if ms else []), "bundle"]
+    table("parity, from image bytes", heads, rows)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -100,3 +156,4 @@ def add_to(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(evaluate)
     app.command()(export)
+    app.command()(parity)

@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.dataset import DataSet
 from pipelines.trainers.config import KerasTrainer
 from pipelines.trainers.contract import Fitted, OnEpoch
-from serving.export.child import run_child
+from serving.export.child import Ties, run_child
 from serving.modelinfo import ModelInfo, write_info
 from serving.preprocess import Preprocess, stack_pixels
 
@@ -37,7 +37,7 @@ class KerasAdapter:
                 place = work / f"{split}_{name}.npy"
                 np.save(place, array)
                 job[f"{split}_{name}"] = str(place)
-        run_child([self._python, "-I", _SCRIPT], job, "Keras", on_line=lambda line: _epoch(line, on_epoch))
+        run_child([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
         info = ModelInfo(
             trainer="keras",
             arch=self._config.arch,

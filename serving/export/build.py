@@ -1,104 +1,249 @@
-"""From a registered model's folder to a sealed bundle, with its parity and latency."""
+"""From a registered model's folder to a sealed bundle, with its parity and latency.
+
+What can run side by side does: the TensorFlow world imports its libraries while torch writes the network; the ONNX
+variants are derived and measured while TensorFlow converts; Node decodes the images meanwhile, and runs each TF.js
+variant while the next one is being written.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
+import numpy as np
+
+from registry.errors import InputError, ModelyardError
 from registry.files import building, write_atomic, write_json
-from registry.records import Latency, ParityFigures
-from serving.bundle import Bundle, BundleIndex, open_bundle, seal
-from serving.export.card import Facts, write_card
-from serving.export.child import run_child
+from registry.records import ParityFigures
+from serving.bundle import BundleIndex, open_bundle, seal
+from serving.export.card import licence_of, write_card
+from serving.export.child import Ties, run_child
 from serving.export.latency import measure_latency
-from serving.export.onnx import export_program, tidy
-from serving.export.parity import compare, onnx_answers, tfjs_answers
-from serving.export.reference import Reference
+from serving.export.order import Built, Measured, Order, Tools
+from serving.export.parity import compare, failed, judge
+from serving.export.reference import keras_job, read_answers
+from serving.export.runtimes import onnx_answers, other_answers, read_tfjs, tfjs_answers
+from serving.export.transformers import write_transformers
+from serving.variants import KNOWN, Wanted
 
 _TF_CONVERT = Path(__file__).with_name("tf_convert.py")
-_TOOLS = ("modelyard", "onnx", "onnxruntime", "torch", "pillow", "numpy")
+_TOOLS = ("modelyard", "onnx", "onnxruntime", "onnxscript", "torch", "pillow", "numpy")
+
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """The interpreters that exporting needs beside this one."""
+def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
+    """Write the bundle to `folder` (replacing an older one when it is whole), then time it where it lies.
 
-    tf_python: Path
-    node: str
-    node_modules: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to export: a version's bytes, which TF.js variants, and the held-out images to measure on."""
-
-    reference: Reference
-    facts: Facts
-    variants: Sequence[str]
-    images: Sequence[Path]
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A sealed bundle and what was measured of it."""
-
-    bundle: Bundle
-    parity: list[ParityFigures]
-    latency: Latency
-
-
-def build_bundle(order: Order, folder: Path, tools: Tools, say: Callable[[str], None]) -> Built:
-    """Write the bundle to `folder` (replacing an older one when it is whole), then measure it where it lies."""
-    with building(folder) as work:
-        _write_models(order, work, tools, say)
+    A variant that is not within its limits is measured and left out; the figures say so.
+    """
+    check_order(order)
+    with building(folder) as work, tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+        measured = _Floor(order, work, Path(scratch), tools, say).run()
+        parity = figures_of(order, measured)
+        for figures in parity:
+            if not figures.kept:
+                say(f"{figures.variant} is left out: {figures.note}")
+                _remove(work, figures.variant)
         write_json(work / "preprocess.json", order.reference.info.preprocess.model_dump(mode="json"))
         write_json(work / "labels.json", order.reference.info.labels)
         write_atomic(work / "card.md", write_card(order.facts, order.reference.info).encode())
         seal(work, _index(order))
     bundle = open_bundle(folder)
-    return Built(bundle, measure_parity(order, bundle, tools, say), _latency(bundle, order, say))
-
-
-def measure_parity(order: Order, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> list[ParityFigures]:
-    """Every variant against the trained model, on the order's images."""
-    say(f"parity: the trained model on {len(order.images)} images")
-    trained = order.reference.probabilities(order.images)
-    say("parity: ONNX Runtime")
-    figures = [compare("onnx", trained, onnx_answers(bundle, order.images))]
-    for name, model in bundle.tfjs.items():
-        say(f"parity: {name} in Node")
-        found = tfjs_answers(tools.node, tools.node_modules, model, bundle.preprocess.size, order.images)
-        figures.append(compare(name, trained, found))
-    return figures
-
-
-def _latency(bundle: Bundle, order: Order, say: Callable[[str], None]) -> Latency:
     say("latency in a fresh process")
-    return measure_latency(bundle.folder, order.images[:20])
+    return Built(bundle, parity, measure_latency(bundle.folder, order.images[:20]), measured)
 
 
-def _write_models(order: Order, work: Path, tools: Tools, say: Callable[[str], None]) -> None:
-    """`model.onnx` and `tfjs/<variant>/`."""
-    source, target = order.reference.folder, work / "model.onnx"
-    provenance = {"model": order.facts.label, "digest": order.facts.digest, "labels": "\n".join(order.reference.info.labels)}
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        job: dict[str, object] = {"tfjs": str((work / "tfjs").absolute()), "variants": list(order.variants)}
-        if order.reference.info.framework == "torch":
-            say("ONNX: exporting the trained program")
-            export_program(source / "data" / "model.pt2", target, provenance)
-            job["onnx"] = str(target.absolute())
+def check_order(order: Order) -> None:
+    """Find what cannot work before any converter is started."""
+    info = order.reference.info
+    others = order.of("other")
+    if info.task == "detect" and (unfit := [*order.of("transformersjs"), *others]):
+        raise InputError(unfit[0].variant.name, "is made of classifiers only", "leave it out of `export:` for a detector")
+    if any(one.variant.precision == "int8" for one in order.wanted) and not order.calibration:
+        raise InputError("int8", "there are no training images to calibrate it with", "give the data set a train split")
+
+
+def figures_of(order: Order, measured: Measured) -> list[ParityFigures]:
+    """Every wanted variant's figures, held to its limits."""
+    found: list[ParityFigures] = []
+    for one in order.of("onnx", "tfjs", "transformersjs", "other"):
+        name = one.variant.name
+        if name in measured.answers:
+            found.append(judge(compare(name, measured.trained, measured.answers[name]), one))
         else:
-            job |= {"keras": str((source / "data" / "model.keras").absolute()), "onnx_out": f"{scratch}/keras.onnx"}
-        if order.variants or "keras" in job:
-            run_child([tools.tf_python, "-I", _TF_CONVERT], job, "TensorFlow's converters", on_line=say)
-        if "keras" in job:
-            shutil.move(f"{scratch}/keras.onnx", target)
-            tidy(target, provenance)
+            found.append(failed(one, len(order.images), measured.failed.get(name, "was not made")))
+    return found
+
+
+class _Floor:
+    """The children of one export, and what passes between them."""
+
+    def __init__(self, order: Order, work: Path, scratch: Path, tools: Tools, say: Say) -> None:
+        self.order, self.work, self.scratch, self.tools, self.say = order, work, scratch, tools, say
+        self.info = order.reference.info
+        self.core, self.tf_core, self.trained = (scratch / name for name in ("core.onnx", "tf.onnx", "trained.npz"))
+        self.stop, self.has_core, self.has_answers = Event(), Event(), Event()
+        self.tf_feed: SimpleQueue[str | None] = SimpleQueue()
+        self.node_feed: SimpleQueue[str | None] = SimpleQueue()
+        self.tfjs = {one.variant.name: work / one.variant.path for one in order.of("tfjs")}
+        self.measured = Measured(trained=np.zeros((0, 0), np.float32))
+
+    def run(self) -> Measured:
+        """Make and measure everything; the first failure that matters ends the rest."""
+        with ThreadPoolExecutor(8, thread_name_prefix="export") as pool:
+            tasks: dict[Future[None], list[Wanted]] = {pool.submit(self._onnx): self.order.of("onnx", "transformersjs")}
+            if self.tfjs or self.info.framework == "keras":
+                tasks[pool.submit(self._tensorflow)] = self.order.of("tfjs") if self.info.framework == "torch" else []
+            if self.tfjs:
+                tasks[pool.submit(self._node)] = self.order.of("tfjs")
+            for one in self.order.of("other"):
+                tasks[pool.submit(self._other, one)] = [one]
+            try:
+                self._collect(tasks)
+            finally:
+                self._release()
+        return self.measured
+
+    def _collect(self, tasks: dict[Future[None], list[Wanted]]) -> None:
+        """Wait; a failure whose variants are all optional is noted, any other is raised."""
+        open_tasks = set(tasks)
+        while open_tasks:
+            done, open_tasks = wait(open_tasks, return_when="FIRST_COMPLETED")
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    continue
+                optional = tasks[task] and not any(one.required for one in tasks[task])
+                if not optional or not isinstance(error, ModelyardError):
+                    raise error
+                self.measured.failed |= {one.variant.name: str(error) for one in tasks[task]}
+                self.node_feed.put(None)
+
+    def _release(self) -> None:
+        """Let everything that still waits end."""
+        self.stop.set()
+        for event in (self.has_core, self.has_answers):
+            event.set()
+        for feed in (self.tf_feed, self.node_feed):
+            feed.put(None)
+
+    def _onnx(self) -> None:
+        """Torch writes the network and answers; every ONNX variant is derived, and asked."""
+        torch = self.info.framework == "torch"
+        if not torch:
+            self._wait(self.has_core)
+        wanted = self.order.of("onnx", "transformersjs")
+        job: dict[str, object] = {
+            "info": self.info.model_dump(mode="json"),
+            "core": str(self.core),
+            "program": str(self.order.reference.program) if torch else None,
+            "tfjs": str(self.tf_core) if torch and self.tfjs else None,
+            "variants": [{"name": one.variant.name, "path": str(self.work / one.variant.path)} for one in wanted],
+            "provenance": _provenance(self.order),
+            "calibration": [str(image.absolute()) for image in self.order.calibration],
+            "images": [str(image.absolute()) for image in self.order.images],
+            "answers": str(self.trained) if torch else None,
+        }
+        self.say("ONNX: exporting the trained program" if torch else "ONNX: from Keras")
+        command = [sys.executable, "-P", "-m", "serving.export.onnx_child"]
+        run_child(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._heard, stop=self.stop))
+        write_transformers(self.work, self.info, [one.variant for one in wanted])
+        for one in wanted:
+            name = one.variant.name
+            self.say(f"parity: {name} in ONNX Runtime")
+            found = onnx_answers(self.work / one.variant.path, self.info, self.order.images)
+            self.measured.answers[name], self.measured.ms[name] = found
+        self._wait(self.has_answers)
+        self.measured.trained = read_answers(self.trained)
+
+    def _tensorflow(self) -> None:
+        """TensorFlow makes the TF.js variants; of a Keras model also the ONNX network and the trained answers."""
+        job: dict[str, object] = {
+            "tfjs": str((self.work / "tfjs").absolute()),
+            "variants": [one.variant.precision for one in self.order.of("tfjs")],
+        }
+        if self.info.framework == "torch":
+            job["onnx"] = str(self.tf_core)
+        else:
+            job = keras_job(self.order.reference, self.order.images, self.trained, self.scratch) | job
+            job["onnx_out"] = str(self.core)
+        ties = Ties(self._heard, self.tf_feed, self.stop)
+        try:
+            run_child(
+                [self.tools.tf_python, "-I", _TF_CONVERT], job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties
+            )
+        finally:
+            self.node_feed.put(None)
+
+    def _node(self) -> None:
+        """TF.js answers as its variants are written."""
+        tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop))
+        for name, folder in self.tfjs.items():
+            if folder.with_name(f"{folder.name}.answers.json").exists():
+                found = read_tfjs(folder, self.order.most)
+                self.measured.answers[name], self.measured.ms[name] = found
+
+    def _other(self, one: Wanted) -> None:
+        """Another package's exporter, once the network is there."""
+        self._wait(self.has_core)
+        self.say(f"{one.variant.name}: its own exporter")
+        places = (self.core, self.work / one.variant.path)
+        self.measured.answers[one.variant.name] = other_answers(self.order, self.tools, one.variant.name, places, self.scratch)
+
+    def _heard(self, line: str) -> None:
+        """What a child says has been done."""
+        what, _, name = line.partition(" ")
+        if what == "core":
+            self.has_core.set()
+            self.tf_feed.put("go")
+        elif what == "answers":
+            self.has_answers.set()
+        elif what == "made":
+            self.say(f"made {name}" if name in KNOWN else f"made tfjs-{name}")
+            if f"tfjs-{name}" in self.tfjs:
+                self.node_feed.put(str(self.tfjs[f"tfjs-{name}"]))
+
+    def _wait(self, event: Event) -> None:
+        """Wait for what another child makes; raise where that one failed."""
+        event.wait()
+        if self.stop.is_set():
+            raise ModelyardError("export", "was stopped, because something beside it failed", "see the other line")
+
+
+def _remove(work: Path, name: str) -> None:
+    """Take a variant out of a bundle that is being made."""
+    place = work / (KNOWN[name].path if name in KNOWN else name)
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+    if name.startswith("transformersjs") and not list(place.parent.glob("*.onnx")):
+        shutil.rmtree(work / "transformersjs", ignore_errors=True)
+    if name.startswith("tfjs") and place.parent.is_dir() and not any(place.parent.iterdir()):
+        place.parent.rmdir()
+
+
+def _provenance(order: Order) -> dict[str, str]:
+    """What each ONNX file says of itself. It names bytes and not a version, so the same bytes give the same file."""
+    info = order.reference.info
+    return {
+        "modelyard.model_sha256": order.facts.digest,
+        "modelyard.dataset_sha256": info.dataset,
+        "modelyard.trainer": f"{info.trainer} {info.arch}",
+        "modelyard.task": info.task,
+        "modelyard.labels": json.dumps(info.labels, ensure_ascii=False),
+        "modelyard.preprocess": info.preprocess.model_dump_json(),
+        "license": licence_of(info),
+    }
 
 
 def _index(order: Order) -> BundleIndex:

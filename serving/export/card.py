@@ -19,18 +19,23 @@ class Facts:
     train_usd: Decimal | None
 
 
+def licence_of(info: ModelInfo) -> str:
+    """Under what a model may be used."""
+    return "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "as its training data's"
+
+
 def write_card(facts: Facts, info: ModelInfo) -> str:
     """The card, as Markdown."""
-    licence = "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "as its training data's"
+    kind = "image classifier" if info.task == "classify" else "object detector"
     lines = [
         f"# {facts.label}",
         "",
-        f"An image classifier ({info.trainer}, {info.arch}) for: {', '.join(info.labels)}.",
+        f"An {kind} ({info.trainer}, {info.arch}) for: {', '.join(info.labels)}.",
         "",
         f"- model bytes: `{facts.digest}`",
         f"- data set: `{info.dataset}`",
         f"- input: image file, resized and cropped to {info.preprocess.size} x {info.preprocess.size} px (`preprocess.json`)",
-        f"- licence: {licence}",
+        f"- licence: {licence_of(info)}",
         f"- training cost: {'not recorded' if facts.train_usd is None else f'${facts.train_usd}'}",
         "",
         "## Held-out results",

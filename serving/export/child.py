@@ -1,35 +1,61 @@
-"""Running a script in another interpreter: JSON in, files and JSON out, a time limit, and its last words on failure."""
+"""Running a script in another interpreter: JSON in, files and JSON out, bounds on time and memory, last words on failure."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
-from registry.errors import ModelyardError, UnavailableError, shorten
+import psutil
 
-TIMEOUT_S = 900.0
+from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, shorten
+
+_LOOK_S = 0.2
+_NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 class ToolError(ModelyardError):
     """A converter or a runtime in a child process failed."""
 
-    exit_code = 1
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a child may use before it is killed, with all that it started. None: as much as it likes."""
+
+    seconds: float | None = None
+    gigabytes: float | None = None
+
+
+@dataclass(slots=True)
+class Ties:
+    """How a child is tied to others that run beside it.
+
+    `feed` holds lines for its standard input, None for its end; when `stop` is set, it is killed.
+    """
+
+    on_line: Callable[[str], None] = lambda _: None
+    feed: SimpleQueue[str | None] = field(default_factory=SimpleQueue)
+    stop: Event = field(default_factory=Event)
 
 
 def run_child(
-    command: Sequence[str | Path], job: dict[str, Any], name: str, *, on_line: Callable[[str], None] | None = None
+    command: Sequence[str | Path], job: dict[str, Any], name: str, *, bounds: Bounds | None = None, ties: Ties | None = None
 ) -> dict[str, Any]:
     """Run `command JOB.json`; the child writes its answer to `job["report"]`, which is added here.
 
-    Each line that it prints on standard output goes to `on_line`. It gets a process group of its own, which is
-    killed whole when it takes longer than `TIMEOUT_S` or when we are interrupted.
+    Each line that it prints on standard output goes to `ties.on_line`. It gets a process group of its own. A report with
+    `problem` (subject, expectation, remedy) becomes an InputError; a child that fails, or is killed for breaking its
+    bounds, becomes a ToolError.
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         place = Path(scratch)
@@ -37,44 +63,106 @@ def run_child(
         ticket.write_text(json.dumps(job | {"report": str(report), "work": str(place / "work")}))
         (place / "work").mkdir()
         with noise.open("wb") as log:
-            code = _wait([*command, ticket], name, log.fileno(), on_line or (lambda _: None))
+            child = _Child([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
+            code = child.wait(bounds or Bounds())
+        told = json.loads(report.read_bytes()) if report.exists() else {}
+        if "problem" in told:
+            raise InputError(*told["problem"])
         if code or not report.exists():
-            words = noise.read_text(errors="replace").strip().splitlines()
-            raise ToolError(name, f"exited with {code}: {shorten(words[-1] if words else 'no words', 240)}", "see above")
-        return json.loads(report.read_bytes())
+            raise _failure(name, code, child.broken, noise.read_text(errors="replace"))
+        return told
 
 
-def _wait(command: Sequence[str | Path], name: str, log: int, on_line: Callable[[str], None]) -> int:
-    """Start the child, pass its lines on, and return how it ended."""
-    words = [str(part) for part in command]
-    try:
-        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, env=_quiet())
-    except OSError as error:
-        raise UnavailableError(name, f"'{words[0]}' cannot be started ({error.strerror})", "run `make setup`") from error
-    watchdog = _kill_later(child)
-    with child:
+def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
+    """Why a child failed, in one line."""
+    words = noise.strip().splitlines()
+    if _NO_ROOM in noise:
+        return StorageError(name, f"could not write its files ({_NO_ROOM.lower()})", "free some space, then run it again")
+    if broken:
+        return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
+    if code == -signal.SIGKILL:
+        return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
+    return ToolError(
+        name, f"exited with {code}: {shorten(words[-1] if words else 'no words', 240)}", "mend that, then run it again"
+    )
+
+
+class _Child:
+    """One process with its pipes and its watcher."""
+
+    def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
+        self.ties, self.broken = ties, ""
+        pipe = subprocess.PIPE
         try:
-            for line in child.stdout or ():
-                on_line(line.rstrip("\n"))
-            return child.wait()
+            self.process = subprocess.Popen(
+                words, stdin=pipe, stdout=pipe, stderr=log, text=True, start_new_session=True, env=_quiet()
+            )
+        except OSError as error:
+            raise UnavailableError(name, f"'{words[0]}' cannot be started ({error.strerror})", "run `make setup`") from error
+
+    def wait(self, bounds: Bounds) -> int:
+        """Pass lines on until it ends, and return how it ended."""
+        for task in (lambda: self._watch(bounds), self._write):
+            Thread(target=task, daemon=True).start()
+        try:
+            for line in self.process.stdout or ():
+                self.ties.on_line(line.rstrip("\n"))
+            return self.process.wait()
         finally:
-            watchdog.cancel()
-            if child.poll() is None:
-                _kill(child)
+            self.ties.feed.put(None)
+            if self.process.poll() is None:
+                self._kill()
+                self.process.wait()
+            if self.process.stdout:
+                self.process.stdout.close()
+
+    def _write(self) -> None:
+        """Lines for its standard input, as they come."""
+        try:
+            with self.process.stdin or open(os.devnull, "w") as pipe:  # noqa: PTH123 a pipe is always there
+                while (line := self.ties.feed.get()) is not None:
+                    pipe.write(line + "\n")
+                    pipe.flush()
+        except (OSError, ValueError):  # it ended before it had read everything
+            return
+
+    def _watch(self, bounds: Bounds) -> None:
+        """Kill it when it breaks its bounds or is told to stop."""
+        began = time.monotonic()
+        while self.process.poll() is None:
+            if self.ties.stop.wait(_LOOK_S):
+                self.broken = "was stopped, because something beside it failed"
+            elif bounds.seconds is not None and time.monotonic() - began > bounds.seconds:
+                self.broken = f"took longer than {bounds.seconds:g} s and was ended"
+            elif bounds.gigabytes is not None and _used(self.process.pid) > bounds.gigabytes * 1e9:
+                self.broken = f"used more than {bounds.gigabytes:g} GB of memory and was ended"
+            if self.broken:
+                self._kill()
+                return
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
 
 
-def _kill_later(child: subprocess.Popen[str]) -> Timer:
-    """A timer that ends a child which hangs."""
-    timer = Timer(TIMEOUT_S, _kill, [child])
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _kill(child: subprocess.Popen[str]) -> None:
-    os.killpg(child.pid, signal.SIGKILL)
+def _used(pid: int) -> int:
+    """Bytes of memory that a process and all it started hold."""
+    used = 0
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for one in family:
+        try:
+            used += one.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return used
 
 
 def _quiet() -> dict[str, str]:
-    """The environment of a child: TensorFlow on the CPU and without its banner."""
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    """The environment of a child: TensorFlow on the CPU, without its banner and without fusing for oneDNN."""
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {**os.environ, **settings, "TF_ENABLE_ONEDNN_OPTS": "0"}

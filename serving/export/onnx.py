@@ -1,4 +1,4 @@
-"""ONNX: from a registered program, with names, a free batch size and provenance, and nothing of this machine."""
+"""ONNX: a registered program's network, and every variant made of it, with nothing of the machine that made them."""
 
 from __future__ import annotations
 
@@ -8,57 +8,164 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
+from onnx import helper, numpy_helper, version_converter
+from onnxscript import optimizer
 
-from registry.errors import ModelyardError, shorten
+from registry.errors import InputError, IntegrityError, ModelyardError, shorten
+from serving.export.graphs import IR, OPSET
+from serving.modelinfo import ModelInfo
 
-OPSET = 18
-INPUT, OUTPUT = "images", "probabilities"
+INPUT = "tensor"
+_CONTROL_FLOW = {"If", "Loop", "Scan"}
 
 
-def export_program(program: Path, target: Path, provenance: Mapping[str, str]) -> None:
-    """A torch.export program → ONNX: float32 `images` `[batch, 3, S, S]` to `probabilities` `[batch, classes]`."""
+def outputs_of(info: ModelInfo) -> list[str]:
+    """The names of a core network's outputs."""
+    return ["probabilities"] if info.task == "classify" else ["predictions", "raw"]
+
+
+def export_core(program: Path, info: ModelInfo) -> onnx.ModelProto:
+    """A torch.export program → ONNX: float32 `tensor` `[batch, 3, S, S]` to the outputs of its task."""
     import torch
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            torch.onnx.export(
-                torch.export.load(program),
+            loaded = load_program(program)
+            made = torch.onnx.export(
+                loaded,
                 (),
-                target,
                 dynamo=True,
-                external_data=False,
                 opset_version=OPSET,
                 verbose=False,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=outputs_of(info),
             )
+        except ModelyardError:
+            raise
         except Exception as error:  # the exporter raises its own and torch's errors alike
-            raise ModelyardError(
-                program.name, f"cannot be exported to ONNX ({shorten(error, 160)})", "change the model"
-            ) from error
-    tidy(target, provenance)
+            what = f"cannot be exported to ONNX: {_cause(error)}"
+            raise InputError("model", what, "replace that operation in the network, and train it again") from error
+    if made is None:
+        raise IntegrityError("model", "torch exported nothing", "report it")
+    return settle(made.model_proto, info)
 
 
-def tidy(path: Path, provenance: Mapping[str, str]) -> None:
-    """Give a model our names and provenance, drop what the exporter noted of this machine, and check it."""
-    model = onnx.load(path)
-    graph = model.graph
-    _rename(graph, graph.input[0].name, INPUT)
-    _rename(graph, graph.output[0].name, OUTPUT)
-    for value in (graph.input[0], graph.output[0]):
+def load_program(program: Path):  # noqa: ANN201 torch is imported by those who call this, and by nobody else
+    """A registered torch.export program; one of a version that this torch cannot read is one line."""
+    import torch
+
+    try:
+        return torch.export.load(program)
+    except Exception as error:  # a damaged or foreign program raises whatever it happens to hit
+        why = f"torch {torch.__version__} cannot load it: {_cause(error)}"
+        raise IntegrityError(
+            program.name, why, "export it where the torch that saved it is installed, or train it again"
+        ) from error
+
+
+def settle(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
+    """A converter's model as ours: names, opset, a free batch size, optimised, and a head that fits the classes."""
+    if model.opset_import[0].version < OPSET:
+        model = version_converter.convert_version(model, OPSET)
+    for old, new in zip((value.name for value in list(model.graph.output)), outputs_of(info), strict=True):
+        _rename(model.graph, old, new)
+    _rename(model.graph, model.graph.input[0].name, INPUT)
+    for value in (model.graph.input[0], *model.graph.output):
         value.type.tensor_type.shape.dim[0].Clear()
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]
-    del model.metadata_props[:]
+    model.ir_version = IR
+    _check_head(model, info)
+    return forget(optimizer.optimize(model))
+
+
+def forget(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the converters noted of this machine and of themselves; the graph stays."""
+    graph = model.graph
+    del model.metadata_props[:], graph.value_info[:], graph.metadata_props[:]
+    model.producer_name, model.producer_version, model.doc_string, graph.doc_string = "modelyard", "", "", ""
+    graph.name = "modelyard"
     for node in graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    return model
+
+
+def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]) -> None:
+    """Write a finished model with its provenance, after the checker and shape inference went through it."""
+    forget(model)
     for key, value in provenance.items():
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
+
+
+def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
+    """The core as TF.js can run it: a detector cut before its boxes are decoded, hard-swish in simpler operations.
+
+    TensorFlow fuses `x * relu6(x + 3) / 6` into a node that TF.js has no kernel for; `x * clip(x / 6 + 1/2, 0, 1)` is
+    the same function and is left alone. Raises InputError for control flow, which graph models here cannot have.
+    """
+    if flow := sorted({node.op_type for node in core.graph.node} & _CONTROL_FLOW):
+        raise InputError(
+            "model", f"has control flow ({', '.join(flow)}), which TF.js cannot run", "leave TF.js out of `export:`"
+        )
+    model = onnx.ModelProto()
+    model.CopyFrom(core)
+    if info.task == "detect":
+        model = onnx.utils.Extractor(model).extract_model([INPUT], ["raw"])
+    _decompose_hard_swish(model.graph)
+    return model
+
+
+def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
+    swishes = [node for node in graph.node if node.op_type == "HardSwish"]
+    if not swishes:
+        return
+    for name, value in (("hs_sixth", 1 / 6), ("hs_half", 0.5), ("hs_zero", 0.0), ("hs_one", 1.0)):
+        graph.initializer.append(numpy_helper.from_array(_float32(value), name))
+    nodes: list[onnx.NodeProto] = []
+    for place, node in enumerate(graph.node):
+        if node.op_type != "HardSwish":
+            nodes.append(node)
+            continue
+        (given,), (out,), own = node.input, node.output, f"hs{place}"
+        nodes += [
+            helper.make_node("Mul", [given, "hs_sixth"], [f"{own}_a"]),
+            helper.make_node("Add", [f"{own}_a", "hs_half"], [f"{own}_b"]),
+            helper.make_node("Clip", [f"{own}_b", "hs_zero", "hs_one"], [f"{own}_c"]),
+            helper.make_node("Mul", [given, f"{own}_c"], [out]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _float32(value: float):  # noqa: ANN202 a numpy scalar array
+    import numpy as np
+
+    return np.asarray(value, np.float32)
+
+
+def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:
+    """Refuse a network that does not have one output for each class."""
+    extra = 0 if info.task == "classify" else 4
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    found = dims[1].dim_value - extra if len(dims) > 1 else 0
+    if found != len(info.labels):
+        raise InputError("model", f"has {found} outputs for {len(info.labels)} classes", "register it with its own class list")
+
+
+def _cause(error: BaseException) -> str:
+    """What was at the bottom of an exporter's long complaint: its first telling line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return shorten(f"{type(error).__name__}: {lines[0] if lines else 'no words'}", 200)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -1,77 +1,94 @@
-"""Parity: how far each exported variant is from the trained model, from image files' bytes to probabilities."""
+"""Parity: how far each exported variant is from the trained model, from image files' bytes to the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import InputError
 from registry.records import ParityFigures
-from serving.bundle import Bundle
-from serving.export.child import run_child
-from serving.predictor import Predictor
-
-Probabilities = NDArray[np.float32]
-_TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
-_BATCH = 64
+from serving.export.detections import compare_detections
+from serving.export.reference import Answers
+from serving.variants import Wanted
 
 
-def onnx_answers(bundle: Bundle, images: Sequence[Path]) -> Probabilities:
-    """The predictor's answers, the very code that serves."""
-    predictor = Predictor(bundle)
-    parts = [
-        predictor.probabilities([image.read_bytes() for image in images[start : start + _BATCH]])
-        for start in range(0, len(images), _BATCH)
-    ]
-    return np.concatenate(parts)
+def compare(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
+    """Figures of one variant; both arrays are over the same images in the same order.
 
-
-def tfjs_answers(node: str, modules: Path, model: Path, size: int, images: Sequence[Path]) -> Probabilities:
-    """TensorFlow.js's answers, on the wasm backend in Node."""
-    job = {
-        "modules": str(modules.absolute()),
-        "model": str(model.absolute()),
-        "size": size,
-        "images": [str(image.absolute()) for image in images],
-    }
-    return np.asarray(run_child([node, _TFJS_RUN], job, f"TF.js {model.name}")["probabilities"], np.float32)
-
-
-def compare(variant: str, trained: Probabilities, exported: Probabilities) -> ParityFigures:
-    """Figures of one variant; both arrays are `[N, classes]` over the same images in the same order.
-
-    The control pairs each image's trained answer with the exported answer for an image on which the trained model
-    says something else, so a model that is measured rightly disagrees on it. Raises InputError where the trained model
-    says the same of every image: then no measurement can tell a good export from a broken one.
+    `[N, classes]` are a classifier's probabilities, `[N, most, 6]` a detector's boxes. The control pairs each image's
+    trained answer with the exported answer for an image on which the trained model says something else, so a model
+    that is measured rightly disagrees on it. Raises InputError where the trained model says the same of every image:
+    then no measurement can tell a good export from a broken one.
     """
+    if trained.ndim > 2:  # noqa: PLR2004 boxes have one more dimension than probabilities
+        return compare_detections(variant, trained, exported)
     wrong = _wrong_images(trained)
     return ParityFigures(
         variant=variant,
         images=len(trained),
         top1_agreement=_agreement(trained, exported),
         max_abs_diff=_largest(trained, exported),
-        mean_abs_diff=float(np.abs(trained - exported).mean()),
+        mean_abs_diff=float(np.nan_to_num(np.abs(trained - exported), nan=1.0, posinf=1.0).mean()),
         control_agreement=_agreement(trained, exported[wrong]),
         control_max_abs_diff=_largest(trained, exported[wrong]),
     )
 
 
-def _agreement(one: Probabilities, other: Probabilities) -> float:
+def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
+    """The figures with the variant's limits, and whether it may stay in the bundle."""
+    limits, words = wanted.limits, list[str]()
+    if figures.top1_agreement < limits.top1_agreement:
+        words.append(f"agreement {figures.top1_agreement:.3f} is below {limits.top1_agreement:g}")
+    if figures.max_abs_diff > limits.max_abs_diff:
+        words.append(f"largest difference {figures.max_abs_diff:.3g} is above {limits.max_abs_diff:g}")
+    if (figures.map_difference or 0.0) > limits.map_difference:
+        words.append(f"mAP difference {figures.map_difference:.3g} is above {limits.map_difference:g}")
+    told = {"limits": limits, "required": wanted.required, "kept": not words, "note": "; ".join(words)}
+    return figures.model_copy(update=told)
+
+
+def failed(wanted: Wanted, images: int, why: str) -> ParityFigures:
+    """The figures of a variant that was not required and could not be made: nothing agrees."""
+    return ParityFigures(
+        variant=wanted.variant.name,
+        images=images,
+        top1_agreement=0.0,
+        max_abs_diff=1.0,
+        mean_abs_diff=1.0,
+        control_agreement=0.0,
+        control_max_abs_diff=1.0,
+        limits=wanted.limits,
+        required=wanted.required,
+        kept=False,
+        note=why,
+    )
+
+
+def pack(rows: Sequence[Sequence[Sequence[float]]] | Sequence[Sequence[float]], most: int | None) -> Answers:
+    """What a runtime's JSON says: probabilities, or for each image its detections, filled up to `most` rows of zeros."""
+    if most is None:
+        return np.asarray(rows, np.float32)
+    found = np.zeros((len(rows), most, 6), np.float32)
+    for place, boxes in enumerate(rows):
+        if boxes:
+            found[place, : len(boxes)] = boxes
+    return found
+
+
+def _agreement(one: Answers, other: Answers) -> float:
     """The share of rows whose best class is the same; a row that is not finite agrees with nothing."""
     finite = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
     return float(((one.argmax(axis=1) == other.argmax(axis=1)) & finite).mean())
 
 
-def _largest(one: Probabilities, other: Probabilities) -> float:
-    """The largest absolute difference; infinite where something is not finite."""
-    largest = float(np.abs(one - other).max())
-    return largest if np.isfinite(largest) else float("inf")
+def _largest(one: Answers, other: Answers) -> float:
+    """The largest absolute difference; what is not finite differs by 1, as far as probabilities can."""
+    return float(np.nan_to_num(np.abs(one - other), nan=1.0, posinf=1.0).max())
 
 
-def _wrong_images(trained: Probabilities) -> NDArray[np.int_]:
+def _wrong_images(trained: Answers) -> NDArray[np.int_]:
     """For each image, the next one in a fixed shuffle of which the trained model says another class."""
     guesses = trained.argmax(axis=1)
     if len(set(guesses.tolist())) == 1:

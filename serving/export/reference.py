@@ -1,7 +1,8 @@
 """The trained model's own answers: the program that was registered, run by the framework that trained it.
 
 Torch models (and YOLO's, which are torch modules) are registered as a `torch.export` program, which is data and not a
-pickle. Keras models run in the TensorFlow world.
+pickle. Keras models run in the TensorFlow world. A detector's predictions are suppressed by torchvision's NMS, as
+Ultralytics does it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.errors import IntegrityError
 from serving.export.child import run_child
 from serving.modelinfo import ModelInfo
-from serving.preprocess import stack_pixels
+from serving.preprocess import decode, stack_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BATCH = 64
-_TF_PREDICT = Path(__file__).with_name("tf_predict.py")
+_TF_CONVERT = Path(__file__).with_name("tf_convert.py")
+Answers = NDArray[np.float32]
+"""Probabilities `[N, classes]`, or detections `[N, most, 6]`: x1, y1, x2, y2 in the image's pixels, score, class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +37,85 @@ class Reference:
     info: ModelInfo
     tf_python: Path
 
-    def probabilities(self, images: Sequence[Path]) -> NDArray[np.float32]:
-        """Image files → float32 `[N, classes]`, in order, through the one preprocessing."""
+    @property
+    def program(self) -> Path:
+        """The file that the framework runs."""
+        return self.folder.absolute() / "data" / ("model.pt2" if self.info.framework == "torch" else "model.keras")
+
+    def probabilities(self, images: Sequence[Path]) -> Answers:
+        """Image files → the trained model's answers, in order, through the one preprocessing."""
         if not images:
             return np.zeros((0, len(self.info.labels)), np.float32)
-        return self._torch(images) if self.info.framework == "torch" else self._keras(images)
-
-    def _torch(self, images: Sequence[Path]) -> NDArray[np.float32]:
-        import torch
-
-        program = self.folder / "data" / "model.pt2"
-        try:
-            network = torch.export.load(program).module()
-        except Exception as error:  # a damaged program raises whatever its damage happens to hit
-            raise IntegrityError(program, "torch cannot load it", "register the model again") from error
-        answers: list[NDArray[np.float32]] = []
-        for start in range(0, len(images), _BATCH):
-            pixels = stack_pixels(self.info.preprocess, images[start : start + _BATCH])
-            with torch.no_grad():
-                answers.append(network(torch.from_numpy(self.info.preprocess.tensor(pixels))).numpy())
-        return np.concatenate(answers)
-
-    def _keras(self, images: Sequence[Path]) -> NDArray[np.float32]:
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-            pixels = Path(scratch) / "pixels.npy"
-            np.save(pixels, stack_pixels(self.info.preprocess, images))
-            job = {"model": str(self.folder.absolute() / "data" / "model.keras"), "pixels": str(pixels)}
-            answer = run_child([self.tf_python, "-I", _TF_PREDICT], job, "Keras")
-        return np.asarray(answer["probabilities"], np.float32)
+            place = Path(scratch) / "answers.npz"
+            if self.info.framework == "torch":
+                torch_answers(self.program, self.info, images, place)
+            else:
+                run_child([self.tf_python, "-I", _TF_CONVERT], keras_job(self, images, place, Path(scratch)), "Keras")
+            return read_answers(place)
+
+
+def class_scores(answers: Answers, classes: int) -> Answers:
+    """Probabilities as they are; of detections, each class's best score: `[N, classes]` either way."""
+    if answers.ndim == 2:  # noqa: PLR2004 boxes have one more dimension than probabilities
+        return answers
+    found = np.zeros((len(answers), classes), np.float32)
+    for place, rows in enumerate(answers):
+        for row in rows[rows[:, 4] > 0]:
+            found[place, int(row[5])] = max(found[place, int(row[5])], row[4])
+    return found
+
+
+def read_answers(place: Path) -> Answers:
+    """What `torch_answers` or the TensorFlow world wrote."""
+    with np.load(place, allow_pickle=False) as told:
+        return np.asarray(told["probabilities"], np.float32)
+
+
+def keras_job(reference: Reference, images: Sequence[Path], answers: Path, scratch: Path) -> dict[str, object]:
+    """What the TensorFlow world is told to answer for images."""
+    pixels = scratch / "pixels.npy"
+    np.save(pixels, stack_pixels(reference.info.preprocess, images))
+    return {"keras": str(reference.program), "variants": [], "pixels": str(pixels), "answers": str(answers)}
+
+
+def torch_answers(program: Path, info: ModelInfo, images: Sequence[Path], target: Path) -> None:
+    """Write a torch.export program's answers to an .npz file."""
+    import torch
+
+    from serving.export.onnx import load_program
+
+    network = load_program(program).module()
+    answers: list[Answers] = []
+    for start in range(0, len(images), _BATCH):
+        files = images[start : start + _BATCH]
+        pixels = stack_pixels(info.preprocess, files)
+        with torch.no_grad():
+            found = network(torch.from_numpy(info.preprocess.tensor(pixels)))
+        if info.task == "classify":
+            answers.append(found.numpy())
+        else:
+            sizes = [decode(file.read_bytes(), str(file)).size for file in files]
+            answers.append(np.stack([suppress(one, info, size) for one, size in zip(found[0], sizes, strict=True)]))
+    np.savez(target, probabilities=np.concatenate(answers))
+
+
+def suppress(predictions: Tensor, info: ModelInfo, size: tuple[int, int]) -> Answers:
+    """One image's raw predictions `[4 + classes, boxes]` → detections `[most, 6]` in the image's pixels, best first."""
+    import torch
+    from torchvision.ops import batched_nms
+
+    rule, side, (width, height) = info.suppression, info.preprocess.size, size
+    centre, extent, classes = predictions[:2].T, predictions[2:4].T, predictions[4:].T
+    score, kind = classes.max(1)
+    sure = score > rule.score
+    boxes = torch.cat([centre - extent / 2, centre + extent / 2], 1)[sure]
+    score, kind = score[sure], kind[sure]
+    kept = batched_nms(boxes, score, kind, rule.iou)[: rule.most]
+    ratio = min(side / height, side / width)
+    left, top = (round((side - max(round(edge * ratio), 1)) / 2 - 0.1) for edge in (width, height))
+    placed = (boxes[kept] - torch.tensor([left, top, left, top])) / ratio
+    placed = placed.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+    found = np.zeros((rule.most, 6), np.float32)
+    found[: len(kept)] = torch.cat([placed, score[kept, None], kind[kept, None].float()], 1).numpy()
+    return found

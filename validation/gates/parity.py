@@ -6,34 +6,55 @@ from typing import Literal
 
 from pydantic import Field
 
-from registry.records import Evidence, Finding, ParityFigures, Record
+from registry.records import Evidence, Finding, Limits, ParityFigures, Record
 from validation.gates.findings import Figure, missing
 
-_REDUCED = {"tfjs-float16": 2e-2, "tfjs-uint8": 1e-1}
-"""Variants of reduced precision are held to their own largest difference; agreement stays as asked."""
+_EXACT = {"onnx", "onnx-tensor", "tfjs-float32", "transformersjs"}
+"""Variants at full precision are held to the gate's own thresholds, others to the limits that they were exported with."""
+
+_BEFORE = {"tfjs-float16": Limits(max_abs_diff=2e-2), "tfjs-uint8": Limits(max_abs_diff=1e-1)}
+"""Limits of exports that were made before they were recorded."""
 
 
 class ParityGate(Record):
-    """Every variant in the bundle agrees with the trained model, and the wrong-image control does not."""
+    """Every variant in the bundle agrees with the trained model, the wrong-image control does not, and none is missing."""
 
     kind: Literal["parity"] = "parity"
-    top1_agreement: float = Field(default=0.99, ge=0, le=1)
-    max_abs_diff: float = Field(default=1e-3, gt=0, description="for full precision, in probability")
+    top1_agreement: float = Field(default=0.99, ge=0, le=1, description="at full precision")
+    max_abs_diff: float = Field(default=1e-3, gt=0, description="at full precision, in probability")
     control_at_most: float = Field(default=0.9, gt=0, lt=1, description="agreement that a wrong image may at most reach")
     images: int = Field(default=50, ge=1, description="fewer measured images are no measurement")
+    variants: tuple[str, ...] | None = Field(
+        default=None, description="what must be in the bundle; unless set, what the job's `export:` requires"
+    )
 
     def judge(self, evidence: Evidence) -> list[Finding]:
-        """Four findings a variant."""
+        """Four findings a variant, five for a detector's; one for a variant that was left out or never made."""
         if not evidence.parity:
             ref = evidence.label
             return [missing("parity", f"no parity of these bytes: run `modelyard export {ref}`")]
-        return [finding for figures in evidence.parity for finding in self._variant(figures)]
+        measured = {figures.variant for figures in evidence.parity}
+        found = [finding for figures in evidence.parity for finding in self._variant(figures)]
+        lost = [name for name in self.variants or () if name not in measured]
+        return found + [missing("parity", f"{name} was not exported: run `modelyard export {evidence.label}`") for name in lost]
 
     def _variant(self, figures: ParityFigures) -> list[Finding]:
-        name, allowed = figures.variant, max(self.max_abs_diff, _REDUCED.get(figures.variant, 0.0))
-        return [
+        name, limits = figures.variant, self._limits(figures)
+        if not figures.kept:
+            must = name in self.variants if self.variants is not None else figures.required
+            return [Finding(gate="parity", passed=not must, text=f"{name} is not in the bundle: {figures.note}")]
+        found = [
             Figure("parity", f"{name} images", figures.images).at_least(self.images),
-            Figure("parity", f"{name} top-1 agreement", figures.top1_agreement).at_least(self.top1_agreement),
-            Figure("parity", f"{name} largest difference", figures.max_abs_diff).at_most(allowed),
+            Figure("parity", f"{name} top-1 agreement", figures.top1_agreement).at_least(limits.top1_agreement),
+            Figure("parity", f"{name} largest difference", figures.max_abs_diff).at_most(limits.max_abs_diff),
             Figure("parity", f"{name} wrong-image agreement", figures.control_agreement).at_most(self.control_at_most),
         ]
+        if figures.map_difference is not None:
+            found.append(Figure("parity", f"{name} mAP difference", figures.map_difference).at_most(limits.map_difference))
+        return found
+
+    def _limits(self, figures: ParityFigures) -> Limits:
+        own = figures.limits or _BEFORE.get(figures.variant, Limits())
+        if figures.variant not in _EXACT:
+            return own
+        return own.model_copy(update={"top1_agreement": self.top1_agreement, "max_abs_diff": self.max_abs_diff})

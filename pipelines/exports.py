@@ -1,0 +1,124 @@
+"""What a job asks to be exported: the `export:` list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from registry.errors import InputError
+from registry.records import Record
+from serving.variants import KNOWN, MAIN, Wanted, want
+
+
+class _Export(Record):
+    required: bool = Field(
+        default=True, description="false: a variant that fails or answers too differently is left out, and blocks nothing"
+    )
+    top1_agreement: float | None = Field(default=None, ge=0, le=1, description="unless set, the variant's own limit")
+    max_abs_diff: float | None = Field(default=None, gt=0, description="unless set, the variant's own limit")
+    map_difference: float | None = Field(default=None, gt=0, description="for detectors; unless set, 0.01")
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        raise NotImplementedError
+
+    @property
+    def wanted(self) -> Wanted:
+        """The variant with its limits."""
+        found = want(self.variant, required=self.required)
+        told = self.model_dump(include={"top1_agreement", "max_abs_diff", "map_difference"}, exclude_none=True)
+        return found.model_copy(update={"limits": found.limits.model_copy(update=told)})
+
+
+class OnnxExport(_Export):
+    """ONNX for ONNX Runtime: the image in, preprocessing in the graph; or a finished tensor in."""
+
+    kind: Literal["onnx"] = "onnx"
+    quantize: Literal["float32", "float16", "int8"] = "float32"
+    input: Literal["image", "tensor"] = "image"
+
+    @model_validator(mode="after")
+    def _is_made(self) -> Self:
+        if self.input == "tensor" and self.quantize != "float32":
+            raise ValueError("a tensor-input model is made in float32 only")
+        return self
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return "onnx-tensor" if self.input == "tensor" else "onnx" if self.quantize == "float32" else f"onnx-{self.quantize}"
+
+
+class TfjsExport(_Export):
+    """A TensorFlow.js graph model for browsers."""
+
+    kind: Literal["tfjs"] = "tfjs"
+    quantize: Literal["float32", "float16", "uint8"] = "float16"
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return f"tfjs-{self.quantize}"
+
+
+class TransformersExport(_Export):
+    """ONNX with the files that Transformers.js looks for. Classifiers only."""
+
+    kind: Literal["transformersjs"] = "transformersjs"
+    quantize: Literal["float32", "float16", "int8"] = "float32"
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return "transformersjs" if self.quantize == "float32" else f"transformersjs-{self.quantize}"
+
+
+class OtherExport(_Export):
+    """An exporter of another package, found by its entry point when the export runs. Classifiers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return self.kind
+
+
+_KINDS = ("onnx", "tfjs", "transformersjs")
+
+
+def _kind_of(value: Any) -> str:
+    kind: object = cast("dict[str, object]", value).get("kind", "onnx") if isinstance(value, dict) else value.kind
+    return str(kind) if kind in _KINDS else "other"
+
+
+ExportConfig = Annotated[
+    Annotated[OnnxExport, Tag("onnx")]
+    | Annotated[TfjsExport, Tag("tfjs")]
+    | Annotated[TransformersExport, Tag("transformersjs")]
+    | Annotated[OtherExport, Tag("other")],
+    Discriminator(_kind_of),
+]
+
+
+def wanted_of(exports: Iterable[_Export], names: Iterable[str] = ()) -> list[Wanted]:
+    """The variants of a job, and of further names; the main one is always there."""
+    found = {MAIN.name: want(MAIN.name)} | {one.variant: one.wanted for one in exports}
+    for name in names:
+        found.setdefault(name, want(check_variant(name)))
+    return list(found.values())
+
+
+def check_variant(name: str) -> str:
+    """A variant's name, if it is ours or an installed exporter's."""
+    if name not in KNOWN:
+        from serving.export.others import installed
+
+        if name not in (others := installed()):
+            raise InputError(f"variant '{name}'", f"expected one of {', '.join([*KNOWN, *others])}", "mend --variant")
+    return name

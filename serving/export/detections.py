@@ -1,0 +1,108 @@
+"""Parity of detectors: are the trained model's boxes found again, with the same class and score, and is mAP the same?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.errors import InputError
+from registry.records import ParityFigures
+from serving.export.reference import Answers
+
+_SAME_BOX = 0.9
+"""Boxes that overlap this much are taken for the same box."""
+
+_IOUS = np.arange(0.5, 1.0, 0.05)
+_RECALLS = np.linspace(0, 1, 101)
+
+
+def compare_detections(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
+    """Figures over `[N, most, 6]` detections of the same images. Each image's boxes are paired one to one, best first.
+
+    A box that has no partner differs by its whole score. `map_difference` is 1 less the mAP50-95 that the export
+    reaches when the trained model's boxes are taken for the truth.
+    """
+    if not (trained[..., 4] > 0).any():
+        raise InputError("parity", "the trained model finds nothing in any image", "train it until it finds something")
+    agreement, worst, mean = _paired(trained, exported)
+    wrong = np.roll(np.arange(len(trained)), 1)
+    control, control_worst, _ = _paired(trained, exported[wrong])
+    return ParityFigures(
+        variant=variant,
+        images=len(trained),
+        top1_agreement=agreement,
+        max_abs_diff=worst,
+        mean_abs_diff=mean,
+        control_agreement=control,
+        control_max_abs_diff=control_worst,
+        map_difference=1.0 - mean_average_precision(truth_of(trained), exported),
+    )
+
+
+def truth_of(detections: Answers) -> list[NDArray[np.float32]]:
+    """Detections as if they were the truth: for each image, rows of x1, y1, x2, y2, class."""
+    return [rows[rows[:, 4] > 0][:, [0, 1, 2, 3, 5]] for rows in detections]
+
+
+def mean_average_precision(truth: list[NDArray[np.float32]], found: Answers) -> float:
+    """mAP50-95 as COCO defines it: 101 recall points, thresholds 0.5 to 0.95, mean over classes that occur."""
+    kinds = sorted({int(kind) for rows in truth for kind in rows[:, 4]})
+    scores = [_average_precision(truth, found, kind, iou) for kind in kinds for iou in _IOUS]
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def _average_precision(truth: list[NDArray[np.float32]], found: Answers, kind: int, iou: float) -> float:
+    """Area under one class's precision over recall, at one overlap."""
+    wanted = [rows[rows[:, 4] == kind][:, :4] for rows in truth]
+    total = sum(map(len, wanted))
+    hits: list[tuple[float, bool]] = []
+    for boxes, rows in zip(wanted, found, strict=True):
+        mine = rows[(rows[:, 4] > 0) & (rows[:, 5] == kind)]
+        mine = mine[np.argsort(-mine[:, 4], kind="stable")]
+        overlaps, taken = overlap(mine[:, :4], boxes), np.zeros(len(boxes), bool)
+        for row, score in zip(overlaps, mine[:, 4], strict=True):
+            free = np.where(taken, -1.0, row)
+            best = int(free.argmax()) if len(free) else -1
+            hit = best >= 0 and free[best] >= iou
+            if hit:
+                taken[best] = True
+            hits.append((float(score), hit))
+    if not hits:
+        return 0.0
+    hits.sort(key=lambda one: -one[0])
+    right = np.cumsum([hit for _, hit in hits])
+    precision = right / np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(right / total, _RECALLS - 1e-9)
+    return sum(float(precision[place]) for place in places if place < len(precision)) / len(_RECALLS)
+
+
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of boxes `[N, 4]` and `[M, 4]` → `[N, M]`."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    both = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
+    return (both / np.maximum(areas[0][:, None] + areas[1][None, :] - both, 1e-9)).astype(np.float32)
+
+
+def _paired(trained: Answers, exported: Answers) -> tuple[float, float, float]:
+    """Share of boxes on either side that have a partner on the other; largest and mean difference in score."""
+    partners, boxes, gaps = 0, 0, list[float]()
+    for one, other in zip(trained, exported, strict=True):
+        mine, theirs = one[one[:, 4] > 0], other[~(other[:, 4] <= 0)]
+        overlaps = overlap(mine[:, :4], theirs[:, :4])
+        overlaps[mine[:, None, 5] != theirs[None, :, 5]] = -1
+        free = np.ones(len(theirs), bool)
+        for row, score in zip(overlaps, mine[:, 4], strict=True):
+            open_row = np.where(free, row, -1)
+            best = int(open_row.argmax()) if len(open_row) else -1
+            if best >= 0 and open_row[best] >= _SAME_BOX:
+                free[best] = False
+                partners += 2
+                gaps.append(float(abs(score - theirs[best, 4])))
+            else:
+                gaps.append(float(score))
+        gaps += [float(score) if np.isfinite(score) else 1.0 for score in theirs[free][:, 4]]
+        boxes += len(mine) + len(theirs)
+    return partners / max(boxes, 1), max(gaps, default=0.0), float(np.mean(gaps)) if gaps else 0.0

@@ -1,0 +1,72 @@
+"""In a process of its own: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_child JOB`.
+
+Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` where that is given, read otherwise),
+`tfjs` (where to put the network for TF.js, or nothing), `variants` (name and path each), `provenance`, `calibration` and
+`images` (files), `answers` (.npz, the trained program's answers), `report`. It prints `core` once the network is there, and
+`made NAME` after each variant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from registry.errors import ModelyardError
+from serving.export.graphs import assemble
+from serving.export.onnx import export_core, for_tfjs, seal_model, settle
+from serving.export.reduce import to_float16, to_int8
+from serving.modelinfo import ModelInfo
+from serving.preprocess import stack_pixels
+from serving.variants import KNOWN
+
+
+def main(job: dict[str, Any]) -> None:
+    """Make what the job asks for, in the order in which others wait for it."""
+    info, place = ModelInfo.model_validate(job["info"]), Path(job["core"])
+    if job.get("program"):
+        core = export_core(Path(job["program"]), info)
+        onnx.save(core, place)
+    else:
+        core = settle(onnx.load(place), info)
+    if job.get("tfjs"):
+        onnx.save(for_tfjs(core, info), job["tfjs"])
+    print("core", flush=True)  # noqa: T201 the parent reads it
+    if job.get("answers"):
+        from serving.export.reference import torch_answers
+
+        torch_answers(Path(job["program"]), info, [Path(file) for file in job["images"]], Path(job["answers"]))
+        print("answers", flush=True)  # noqa: T201
+    _derive(core, info, job)
+
+
+def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None:
+    """Every variant; each precision is made once."""
+    calibration = [Path(file) for file in job["calibration"]]
+    precisions: dict[str, Callable[[], onnx.ModelProto]] = {
+        "float32": lambda: core,
+        "float16": lambda: to_float16(core),
+        "int8": lambda: to_int8(core, info.preprocess.tensor(stack_pixels(info.preprocess, calibration))),
+    }
+    networks: dict[str, onnx.ModelProto] = {}
+    for one in job["variants"]:
+        variant = KNOWN[one["name"]]
+        if variant.precision not in networks:
+            networks[variant.precision] = precisions[variant.precision]()
+        shape = "tensor" if variant.name == "onnx-tensor" else "values" if variant.runtime == "transformersjs" else "image"
+        seal_model(assemble(networks[variant.precision], info, shape=shape), Path(one["path"]), job["provenance"])
+        print(f"made {variant.name}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    told = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        main(told)
+        answer: dict[str, object] = {}
+    except ModelyardError as error:
+        answer = {"problem": [error.subject, error.expectation, error.remedy]}
+    Path(told["report"]).write_text(json.dumps(answer))

@@ -1,0 +1,66 @@
+"""Smaller networks: half precision, and 8-bit integers calibrated on training images. ONNX Runtime's own tools."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from registry.errors import InputError
+from serving.export.onnx import INPUT
+
+_KEEP_FLOAT = ["NonMaxSuppression", "TopK", "Resize"]
+
+
+def to_float16(core: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights and arithmetic in half precision; float32 in and out."""
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    given = onnx.ModelProto()
+    given.CopyFrom(core)
+    made = OnnxModel(convert_float_to_float16(given, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_KEEP_FLOAT]))
+    made.topological_sort()  # the converter appends its casts at the end
+    return made.model
+
+
+def to_int8(core: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+    """Static quantisation: int8 weights by channel, uint8 activations whose ranges are those of `calibration`.
+
+    `calibration` is `[N, …]`, tensors as the network gets them. Weights use seven bits, since older CPUs' 8-bit
+    multiply-add saturates otherwise. Raises InputError without calibration images.
+    """
+    if not len(calibration):
+        raise InputError("int8", "there are no training images to calibrate it with", "give the data set a train split")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rows: Iterator[dict[str, Any]] = ({INPUT: row[None]} for row in calibration)
+
+        def get_next(self) -> dict[str, Any]:
+            return next(self.rows, {}) or None  # pyright: ignore[reportReturnType] its own protocol ends with None
+
+    logging.getLogger().setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+        plain, prepared, made = (str(Path(scratch) / name) for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
+        onnx.save(core, plain)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            made,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+        )
+        return onnx.load(made)

@@ -1,0 +1,73 @@
+"""Each variant's answers, from image files' bytes, in the runtime that its users have."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.export.child import Ties, run_child
+from serving.export.order import Order, Tools
+from serving.export.parity import pack
+from serving.export.reference import Answers, read_answers
+from serving.modelinfo import ModelInfo
+from serving.runner import Runner
+
+_TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
+
+
+def onnx_answers(model: Path, info: ModelInfo, images: Sequence[Path]) -> tuple[Answers, float]:
+    """Answers of the very code that serves, and the median of milliseconds an image took."""
+    runner, spans, rows = Runner(model, info.preprocess), list[float](), list[Answers]()
+    for image in images:
+        data = image.read_bytes()
+        began = time.perf_counter()
+        rows.append(runner.answers([data], str(image)))
+        spans.append((time.perf_counter() - began) * 1e3)
+    return np.concatenate(rows), float(np.median(spans))
+
+
+def tfjs_answers(order: Order, tools: Tools, folders: dict[str, Path], ties: Ties) -> None:
+    """Run TF.js in Node on the models whose folders come through `ties.feed`, and leave their answers beside them."""
+    info = order.reference.info
+    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.model_dump()}
+    job: dict[str, Any] = {
+        "modules": str(tools.node_modules.absolute()),
+        "lib": str(tools.browser.absolute()),
+        "size": info.preprocess.size,
+        "images": [str(image.absolute()) for image in order.images],
+        "head": head if info.task == "detect" else None,
+    }
+    run_child([tools.node, _TFJS_RUN], job, f"TF.js ({', '.join(folders)})", bounds=tools.bounds, ties=ties)
+
+
+def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float]:
+    """What Node left beside a model's folder; it is taken away, since it is no part of a bundle."""
+    left = folder.with_name(f"{folder.name}.answers.json")
+    told = json.loads(left.read_bytes())
+    left.unlink()
+    return pack(told["answers"], most), float(told["ms"])
+
+
+def other_answers(order: Order, tools: Tools, kind: str, places: tuple[Path | None, Path], scratch: Path) -> Answers:
+    """Another package's exporter: `places` are the network's ONNX, or None where it was exported before, and its folder."""
+    core, folder = places
+    answers = scratch / f"{kind}.npz"
+    job = {
+        "kind": kind,
+        "core": str(core) if core else None,
+        "folder": str(folder.absolute()),
+        "info": order.reference.info.model_dump(mode="json"),
+        "images": [str(image.absolute()) for image in order.images],
+        "answers": str(answers),
+    }
+    run_child([sys.executable, "-P", "-m", "serving.export.others"], job, f"exporter '{kind}'", bounds=tools.bounds)
+    return read_answers(answers)
+
+
+Say = Callable[[str], None]

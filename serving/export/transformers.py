@@ -1,0 +1,37 @@
+"""What Transformers.js looks for beside an ONNX file: a config with the class names, and a preprocessor's settings.
+
+The ONNX files resize by themselves, so the preprocessor is told to do nothing: its own resize is the browser's, and
+differs. `ResNetForImageClassification` stands for any network that takes `pixel_values` and gives `logits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from registry.files import write_json
+from serving.modelinfo import ModelInfo
+from serving.variants import Variant
+
+_DTYPES = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+
+
+def write_transformers(work: Path, info: ModelInfo, variants: Sequence[Variant]) -> None:
+    """Write both files where a variant for Transformers.js is among those made."""
+    made = [variant for variant in variants if variant.runtime == "transformersjs"]
+    if not made:
+        return
+    folder = work / "transformersjs"
+    names = {str(place): label for place, label in enumerate(info.labels)}
+    config = {
+        "model_type": "resnet",
+        "architectures": ["ResNetForImageClassification"],
+        "id2label": names,
+        "label2id": {label: place for place, label in enumerate(info.labels)},
+        "num_labels": len(info.labels),
+        "transformers.js_config": {"dtype": _DTYPES[made[0].precision]},
+    }
+    nothing = dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_pad", "do_convert_rgb"), False)
+    preprocessor = {"image_processor_type": "ViTImageProcessor", **nothing, "do_convert_rgb": True}
+    write_json(folder / "config.json", config)
+    write_json(folder / "preprocessor_config.json", preprocessor)
