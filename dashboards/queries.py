@@ -164,7 +164,7 @@ def _facts(event: AnyEvent) -> dict[str, object]:
         if event.evaluation.split == "test":
             facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
     elif isinstance(event, Exported):
-        facts |= {"p95 ms": event.latency.p95_ms, "MB": event.megabytes}
+        facts |= {"p95 ms": event.latency.p95_ms if event.latency else None, "MB": event.megabytes}
     elif isinstance(event, Deployed):
         facts["endpoint"] = event.url
     elif isinstance(event, HookFailed):

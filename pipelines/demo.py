@@ -127,7 +127,7 @@ class _Demo:
             data=self.describe(data),
             tries=[one.model_copy(update={"outcome": outcomes[one.ref]}) for one in tries],
             parity=[_parity_line(figures.model_dump()) for figures in exported.parity] if exported else [],
-            latency_p95_ms=exported.latency.p95_ms if exported else None,
+            latency_p95_ms=exported.latency.p95_ms if exported and exported.latency else None,
             endpoint=self.endpoint(best),
             predictions=self.predict(data, best),
             seconds=monotonic() - began,

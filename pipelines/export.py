@@ -219,7 +219,7 @@ def _keep(
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             write_report(Path(scratch) / "parity", event.parity, built.measured)
             run.folder(Path(scratch) / "parity", "parity")
-        shown = {"latency_p95_ms": event.latency.p95_ms, "bundle_mb": event.megabytes}
+        shown = {"bundle_mb": event.megabytes} | ({"latency_p95_ms": event.latency.p95_ms} if event.latency else {})
         shown |= {f"parity_{figures.variant}_max_abs_diff": figures.max_abs_diff for figures in event.parity}
         run.metrics(shown)
     return event

@@ -123,7 +123,7 @@ class Exported(Event):
     path: str
     megabytes: float
     parity: list[ParityFigures]
-    latency: Latency
+    latency: Latency | None
     card_missing: list[str] | None = None
 
     def __str__(self) -> str:

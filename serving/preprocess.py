@@ -81,6 +81,14 @@ def letterbox(pixels: Pixels, size: int) -> Pixels:
     return found
 
 
+def from_letterbox(boxes: Tensor, size: int, width: int, height: int) -> Tensor:
+    """Boxes `[N, 4]` in the letterbox's pixels → in those of an image of `width` x `height`, cut at its edges."""
+    ratio = min(size / height, size / width)
+    left, top = (round((size - max(round(side * ratio), 1)) / 2 - 0.1) for side in (width, height))
+    placed = (boxes - np.asarray([left, top, left, top], np.float32)) / np.float32(ratio)
+    return np.clip(placed, 0, np.asarray([width, height, width, height], np.float32))
+
+
 def check_shape(width: int, height: int) -> None:
     """Raise InputError for a picture so thin that it would grow out of bounds when its shorter side is scaled up."""
     if max(width, height) > MAX_ASPECT * min(width, height):

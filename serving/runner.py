@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from PIL import Image
 
 from registry.errors import IntegrityError
-from serving.preprocess import Preprocess, check_shape, decode
+from serving.preprocess import Preprocess, check_shape, decode, from_letterbox
 
 Array = NDArray[np.float32]
 
@@ -53,7 +54,8 @@ class Runner:
         Raises InputError for bytes that are no image. Images of one size are answered together.
         """
         batches: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        inputs = [self._prepare(data, f"{name} {place}") for place, data in enumerate(images, 1)]
+        pictures = [decode(data, f"{name} {place}") for place, data in enumerate(images, 1)]
+        inputs = [self._prepare(picture) for picture in pictures]
         for place, pixels in enumerate(inputs):
             batches[pixels.shape].append(place)
         found: list[Array] = [np.empty(0, np.float32)] * len(inputs)
@@ -61,14 +63,16 @@ class Runner:
             rows = self._run(np.stack([inputs[place] for place in places]))
             for place, row in zip(places, rows, strict=True):
                 found[place] = row
+                if self.detects and not self.takes_images:
+                    real = row[:, 4] > 0
+                    found[place][real, :4] = from_letterbox(row[real, :4], self._preprocess.size, *pictures[place].size)
         return np.stack(found)
 
-    def _prepare(self, data: bytes, name: str) -> NDArray[np.uint8]:
+    def _prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         if not self.takes_images:
-            return self._preprocess.pixels(data, name)
-        image = decode(data, name)
-        check_shape(*image.size)
-        return np.asarray(image)
+            return self._preprocess.fit(picture)
+        check_shape(*picture.size)
+        return np.asarray(picture)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Array:
         """uint8 `[N, height, width, 3]` → what the network says."""

@@ -19,7 +19,7 @@ Precision = Literal["float32", "float16", "int8", "uint8"]
 
 _EXACT = Limits()
 _HALF = Limits(max_abs_diff=2e-2)
-_BYTE = Limits(max_abs_diff=1e-1)
+_BYTE = Limits(max_abs_diff=1e-1, map_difference=0.05)
 _INTEGER = Limits(top1_agreement=0.97, max_abs_diff=3e-1, map_difference=0.05)
 
 

@@ -96,7 +96,8 @@ def export(
     if not as_json:
         print(event)
         _parity_table(event.parity)
-        print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
+        if event.latency:
+            print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
         print(f"bundle: {to or event.path}")
 
 

@@ -98,7 +98,7 @@ class TorchAdapter:
         network = build_network(config.arch, len(labels)).to(device)
         self._train(network, train, val, on_epoch)
         folder = work / "model"
-        package_torch(Probabilities(network.cpu()), folder, config.imgsz, len(labels))
+        package_torch(Probabilities(network.cpu()), folder, config.imgsz, [(-1, len(labels))])
         write_info(
             folder,
             ModelInfo(

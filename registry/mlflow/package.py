@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,29 +10,40 @@ import mlflow.pytorch
 import numpy as np
 import torch
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, Schema, TensorSpec
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from registry.errors import InputError, shorten
 
 
-def package_torch(module: nn.Module, folder: Path, size: int, classes: int) -> None:
+def package_torch(module: nn.Module, folder: Path, size: int, outputs: Sequence[tuple[int, ...]]) -> None:
     """Write `module` in MLflow's default PyTorch format (`pt2`, a torch.export program, dynamic batch).
 
-    The module maps float32 `[N, 3, size, size]` in 0..1 to probabilities `[N, classes]`. The example has two rows
-    because torch.export would take a batch of one for a constant.
+    The module maps float32 `[N, 3, size, size]` in 0..1 to float32 outputs of these shapes, -1 first. The example has two
+    rows because torch.export would take a batch of one for a constant. Raises InputError for a network that cannot
+    be written as a program, such as one whose way depends on what it sees.
     """
     row = (-1, 3, size, size)
     example = np.random.default_rng(0).random((2, *row[1:]), dtype=np.float32)
-    mlflow.pytorch.save_model(
-        module.eval(),
-        folder,
-        signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype("float32"), row)]),
-            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-        ),
-        input_example=example,
-        serialization_format="pt2",
-        pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "torch")],
-    )
+    float32 = np.dtype("float32")
+    named = len(outputs) > 1
+    shapes: list[ColSpec | TensorSpec] = [
+        TensorSpec(float32, one, f"output_{place}" if named else None) for place, one in enumerate(outputs)
+    ]
+    try:
+        mlflow.pytorch.save_model(
+            module.eval(),
+            folder,
+            signature=ModelSignature(inputs=Schema([TensorSpec(float32, row)]), outputs=Schema(shapes)),
+            input_example=example,
+            serialization_format="pt2",
+            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "torch")],
+        )
+    except (TorchDynamoException, GuardOnDataDependentSymNode) as error:
+        what = f"cannot be written as a program: {shorten(str(error).strip().splitlines()[0], 160)}"
+        raise InputError("network", what, "let no branch or loop depend on the values that it sees") from error
     _forget_this_machine(folder / "data" / "model.pt2")
 
 

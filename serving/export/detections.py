@@ -16,17 +16,23 @@ _IOUS = np.arange(0.5, 1.0, 0.05)
 _RECALLS = np.linspace(0, 1, 101)
 
 
-def compare_detections(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
-    """Figures over `[N, most, 6]` detections of the same images. Each image's boxes are paired one to one, best first.
+_JUST = 0.05
+"""A box that is hardly sure enough to be one may be missing on the other side."""
 
-    A box that has no partner differs by its whole score. `map_difference` is 1 less the mAP50-95 that the export
-    reaches when the trained model's boxes are taken for the truth.
+
+def compare_detections(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
+    """Figures over `[N, most, 6]` detections of the same images, none of a lower score than `least`.
+
+    Each image's boxes are paired one to one, best first. A box without a partner differs by as much as it is surer than
+    `least`, since the other side may have seen it and not been sure enough; within `_JUST` it does not count against
+    agreement. `map_difference` is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken
+    for the truth.
     """
     if not (trained[..., 4] > 0).any():
         raise InputError("parity", "the trained model finds nothing in any image", "train it until it finds something")
-    agreement, worst, mean = _paired(trained, exported)
+    agreement, worst, mean = _paired(trained, exported, least)
     wrong = np.roll(np.arange(len(trained)), 1)
-    control, control_worst, _ = _paired(trained, exported[wrong])
+    control, control_worst, _ = _paired(trained, exported[wrong], least)
     return ParityFigures(
         variant=variant,
         images=len(trained),
@@ -86,23 +92,29 @@ def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
     return (both / np.maximum(areas[0][:, None] + areas[1][None, :] - both, 1e-9)).astype(np.float32)
 
 
-def _paired(trained: Answers, exported: Answers) -> tuple[float, float, float]:
+def _paired(trained: Answers, exported: Answers, least: float) -> tuple[float, float, float]:
     """Share of boxes on either side that have a partner on the other; largest and mean difference in score."""
     partners, boxes, gaps = 0, 0, list[float]()
     for one, other in zip(trained, exported, strict=True):
         mine, theirs = one[one[:, 4] > 0], other[~(other[:, 4] <= 0)]
-        overlaps = overlap(mine[:, :4], theirs[:, :4])
-        overlaps[mine[:, None, 5] != theirs[None, :, 5]] = -1
-        free = np.ones(len(theirs), bool)
-        for row, score in zip(overlaps, mine[:, 4], strict=True):
-            open_row = np.where(free, row, -1)
-            best = int(open_row.argmax()) if len(open_row) else -1
-            if best >= 0 and open_row[best] >= _SAME_BOX:
-                free[best] = False
-                partners += 2
-                gaps.append(float(abs(score - theirs[best, 4])))
-            else:
-                gaps.append(float(score))
-        gaps += [float(score) if np.isfinite(score) else 1.0 for score in theirs[free][:, 4]]
-        boxes += len(mine) + len(theirs)
+        pairs, lonely = _pair(mine, theirs)
+        partners += 2 * len(pairs)
+        boxes += 2 * len(pairs) + sum(not score - least < _JUST for score in lonely)
+        gaps += pairs + [score - least if np.isfinite(score) else 1.0 for score in lonely]
     return partners / max(boxes, 1), max(gaps, default=0.0), float(np.mean(gaps)) if gaps else 0.0
+
+
+def _pair(mine: Answers, theirs: Answers) -> tuple[list[float], list[float]]:
+    """How far the scores of paired boxes are apart, and the scores of boxes without a partner on either side."""
+    overlaps = overlap(mine[:, :4], theirs[:, :4])
+    overlaps[mine[:, None, 5] != theirs[None, :, 5]] = -1
+    free, pairs, lonely = np.ones(len(theirs), bool), list[float](), list[float]()
+    for row, score in zip(overlaps, mine[:, 4], strict=True):
+        open_row = np.where(free, row, -1)
+        best = int(open_row.argmax()) if len(open_row) else -1
+        if best >= 0 and open_row[best] >= _SAME_BOX:
+            free[best] = False
+            pairs.append(float(abs(score - theirs[best, 4])))
+        else:
+            lonely.append(float(score))
+    return pairs, lonely + theirs[free][:, 4].tolist()

@@ -50,7 +50,9 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
     precisions: dict[str, Callable[[], onnx.ModelProto]] = {
         "float32": lambda: core,
         "float16": lambda: to_float16(core),
-        "int8": lambda: to_int8(core, info.preprocess.tensor(stack_pixels(info.preprocess, calibration))),
+        "int8": lambda: to_int8(
+            core, info.preprocess.tensor(stack_pixels(info.preprocess, calibration)), detects=info.task == "detect"
+        ),
     }
     networks: dict[str, onnx.ModelProto] = {}
     for one in job["variants"]:

@@ -66,5 +66,5 @@ class Built:
 
     bundle: Bundle
     parity: list[ParityFigures]
-    latency: Latency
+    latency: Latency | None
     measured: Measured

@@ -14,7 +14,7 @@ from serving.export.reference import Answers
 from serving.variants import Wanted
 
 
-def compare(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
+def compare(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
     """Figures of one variant; both arrays are over the same images in the same order.
 
     `[N, classes]` are a classifier's probabilities, `[N, most, 6]` a detector's boxes. The control pairs each image's
@@ -23,7 +23,7 @@ def compare(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
     then no measurement can tell a good export from a broken one.
     """
     if trained.ndim > 2:  # noqa: PLR2004 boxes have one more dimension than probabilities
-        return compare_detections(variant, trained, exported)
+        return compare_detections(variant, trained, exported, least)
     wrong = _wrong_images(trained)
     return ParityFigures(
         variant=variant,
@@ -37,12 +37,17 @@ def compare(variant: str, trained: Answers, exported: Answers) -> ParityFigures:
 
 
 def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
-    """The figures with the variant's limits, and whether it may stay in the bundle."""
+    """The figures with the variant's limits, and whether it may stay in the bundle.
+
+    Of a detector the mean difference is judged: a single box comes and goes with a single grey level.
+    """
     limits, words = wanted.limits, list[str]()
+    difference = figures.max_abs_diff if figures.map_difference is None else figures.mean_abs_diff
+    which = "largest" if figures.map_difference is None else "mean"
     if figures.top1_agreement < limits.top1_agreement:
         words.append(f"agreement {figures.top1_agreement:.3f} is below {limits.top1_agreement:g}")
-    if figures.max_abs_diff > limits.max_abs_diff:
-        words.append(f"largest difference {figures.max_abs_diff:.3g} is above {limits.max_abs_diff:g}")
+    if difference > limits.max_abs_diff:
+        words.append(f"{which} difference {difference:.3g} is above {limits.max_abs_diff:g}")
     if (figures.map_difference or 0.0) > limits.map_difference:
         words.append(f"mAP difference {figures.map_difference:.3g} is above {limits.map_difference:g}")
     told = {"limits": limits, "required": wanted.required, "kept": not words, "note": "; ".join(words)}

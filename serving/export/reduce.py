@@ -30,8 +30,11 @@ def to_float16(core: onnx.ModelProto) -> onnx.ModelProto:
     return made.model
 
 
-def to_int8(core: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+def to_int8(core: onnx.ModelProto, calibration: NDArray[np.float32], *, detects: bool) -> onnx.ModelProto:
     """Static quantisation: int8 weights by channel, uint8 activations whose ranges are those of `calibration`.
+
+    Of a detector only convolutions are, and not those that decode: boxes in pixels and scores share tensors there, and one
+    range cannot hold both.
 
     `calibration` is `[N, …]`, tensors as the network gets them. Weights use seven bits, since older CPUs' 8-bit
     multiply-add saturates otherwise. Raises InputError without calibration images.
@@ -62,5 +65,19 @@ def to_int8(core: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.Mod
             weight_type=QuantType.QInt8,
             per_channel=True,
             reduce_range=True,
+            op_types_to_quantize=["Conv"] if detects else None,
+            nodes_to_exclude=_decoding(onnx.load(prepared)) if detects else None,
         )
         return onnx.load(made)
+
+
+def _decoding(model: onnx.ModelProto) -> list[str]:
+    """The convolutions that come after a softmax: a detector's head taking the mean of its distributions."""
+    after = {output for node in model.graph.node if node.op_type == "Softmax" for output in node.output}
+    found: list[str] = []
+    for node in model.graph.node:
+        if after & set(node.input):
+            after |= set(node.output)
+            if node.op_type == "Conv":
+                found.append(node.name)
+    return found

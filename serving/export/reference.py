@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from serving.export.child import run_child
 from serving.modelinfo import ModelInfo
-from serving.preprocess import decode, stack_pixels
+from serving.preprocess import decode, from_letterbox, stack_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,17 +105,14 @@ def suppress(predictions: Tensor, info: ModelInfo, size: tuple[int, int]) -> Ans
     import torch
     from torchvision.ops import batched_nms
 
-    rule, side, (width, height) = info.suppression, info.preprocess.size, size
+    rule = info.suppression
     centre, extent, classes = predictions[:2].T, predictions[2:4].T, predictions[4:].T
     score, kind = classes.max(1)
     sure = score > rule.score
     boxes = torch.cat([centre - extent / 2, centre + extent / 2], 1)[sure]
     score, kind = score[sure], kind[sure]
     kept = batched_nms(boxes, score, kind, rule.iou)[: rule.most]
-    ratio = min(side / height, side / width)
-    left, top = (round((side - max(round(edge * ratio), 1)) / 2 - 0.1) for edge in (width, height))
-    placed = (boxes[kept] - torch.tensor([left, top, left, top])) / ratio
-    placed = placed.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
     found = np.zeros((rule.most, 6), np.float32)
-    found[: len(kept)] = torch.cat([placed, score[kept, None], kind[kept, None].float()], 1).numpy()
+    found[: len(kept)] = torch.cat([boxes[kept], score[kept, None], kind[kept, None].float()], 1).numpy()
+    found[: len(kept), :4] = from_letterbox(found[: len(kept), :4], info.preprocess.size, *size)
     return found

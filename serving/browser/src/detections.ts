@@ -54,8 +54,9 @@ function cellsOf(head: Head): Cell[] {
   return cells;
 }
 
-/** The mean of a distribution over 0, 1, 2, … that is given by logits. */
+/** The mean of a distribution over 0, 1, 2, … that is given by logits; a single number is the distance itself. */
 function expectation(logits: readonly number[]): number {
+  if (logits.length === 1) return logits[0] ?? Number.NaN;
   const highest = Math.max(...logits);
   let sum = 0;
   let mean = 0;
