@@ -107,14 +107,14 @@ def open_dataset(folder: Path) -> DataSet:
         raise InputError(folder / MANIFEST, "is not a manifest", "make it again with `modelyard frames`") from error
 
 
-def build_dataset(data: Data, folder: Path, progress: Progress) -> DataSet:
-    """Clips or images → a data set in `folder`. An older one is replaced when the new one is whole."""
+def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
+    """Clips or images → a data set in `folder`, of at least so many classes. An older one is replaced when it is whole."""
     _check_target(folder, data.images or data.clips)
     if data.images:
-        groups = files_by_class(data.images, IMAGE_ENDINGS, "images")
+        groups = files_by_class(data.images, IMAGE_ENDINGS, "images", classes)
         pictures = _from_images(groups, data.group, progress)
     else:
-        groups = files_by_class(data.clips, CLIP_ENDINGS, "clips")
+        groups = files_by_class(data.clips, CLIP_ENDINGS, "clips", classes)
         pictures = _from_clips(groups, Sampling(data.fps, data.min_change), progress)
     splits = deal([(picture.clip, picture.label) for picture in pictures], data.split)
     with building(folder) as work:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pipelines.exports import ExportConfig, OnnxExport, wanted_of
 from pipelines.trainers.config import TrainerConfig
@@ -87,9 +87,11 @@ class Job(Record):
     """The whole job: from clips to endpoints."""
 
     model: str = Field(default="hand", description="the registered model's name")
-    task: Literal["classify"] = "classify"
+    task: Literal["classify", "detect"] = Field(
+        default="classify", description="detect: `modelyard register` brings the model; detectors are not trained here yet"
+    )
     data: Data = Data()
-    train: list[TrainerConfig] = Field(min_length=1)
+    train: tuple[TrainerConfig, ...] = ()
     launch: Launch = Launch()
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
@@ -118,6 +120,14 @@ class Job(Record):
             except re.error as error:
                 raise ValueError(f"slice '{name}' is not a regular expression ({error})") from error
         return value
+
+    @model_validator(mode="after")
+    def _trains_what_it_can(self) -> Self:
+        if self.task == "classify" and not self.train:
+            raise ValueError("train: names no trainer")
+        if self.task == "detect" and self.train:
+            raise ValueError("train: must be empty for a detector, which `modelyard register` brings")
+        return self
 
     @field_validator("model")
     @classmethod

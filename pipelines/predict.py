@@ -16,6 +16,7 @@ from registry.records import Record
 from registry.refs import Ref, parse_ref
 from registry.stages import ALIASES, Stage
 from registry.standing import fold
+from serving.answers import Box
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
@@ -28,6 +29,7 @@ class Answer(Record):
     label: str
     probability: float
     probabilities: dict[str, float]
+    boxes: list[Box] | None = None
     served_by: str
 
 
@@ -73,7 +75,8 @@ def _ask(url: str, name: str, data: bytes) -> Answer:
     try:
         found = answer.json()
         served_by = f"{found['model']}/{found['version']} at {url}"
-        return Answer(image=name, served_by=served_by, **{key: found[key] for key in ("label", "probability", "probabilities")})
+        told = {key: found[key] for key in ("label", "probability", "probabilities")}
+        return Answer(image=name, served_by=served_by, boxes=found.get("boxes"), **told)
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError(url, "does not answer as a Modelyard endpoint does", "check the address") from error
 

@@ -18,8 +18,8 @@ def check_source(clips: Path | None, images: Path | None, group: str | None) -> 
         raise InputError("--group", "says which images belong together", "give --images as well, or leave it out")
 
 
-def files_by_class(folder: Path, endings: frozenset[str], what: str) -> dict[str, list[Path]]:
-    """Class name → its files, both sorted; at least two classes, none of them empty.
+def files_by_class(folder: Path, endings: frozenset[str], what: str, least: int = 2) -> dict[str, list[Path]]:
+    """Class name → its files, both sorted; at least `least` classes, none of them empty.
 
     A file with another ending among them, or one of them outside of a class's folder, is an error: silently leaving
     out a clip would be worse than asking.
@@ -41,7 +41,7 @@ def files_by_class(folder: Path, endings: frozenset[str], what: str) -> dict[str
         found[place.name] = files
     if not found:
         raise InputError(folder, f"expected a folder per class with {what} in it", f"sort them into {layout}")
-    if len(found) == 1:
+    if len(found) < least:
         only = next(iter(found))
         raise InputError(folder, f"has one class only ('{only}')", "add a second class; a classifier needs two to tell apart")
     return found

@@ -198,6 +198,8 @@ def dataset_folder(settings: Settings, job: Job) -> Path:
 
 def chosen(job: Job, kinds: str | None) -> list[TrainerConfig]:
     """The job's trainers, or those of them that a comma-separated list names."""
+    if job.task == "detect":
+        raise InputError("task 'detect'", "detectors are not trained here yet", "bring one with `modelyard register best.pt`")
     if kinds is None:
         return list(job.train)
     wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()]

@@ -47,7 +47,7 @@ def build_app(predictor: Predictor) -> Starlette:
             found = (await run_in_threadpool(predictor.predict, [body]))[0]
         except InputError as error:
             return _problem(422, str(error))
-        return JSONResponse(found.model_dump() | about)
+        return JSONResponse(found.model_dump(exclude_none=True) | about)
 
     return Starlette(routes=[Route("/health", health), Route("/predict", predict, methods=["POST"])])
 

@@ -8,27 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.records import Record
+from serving.answers import Box, Prediction
 from serving.bundle import Bundle, open_bundle
 from serving.runner import Runner
 from serving.variants import MAIN
-
-
-class Box(Record):
-    """One thing that a detector found: left, top, right and bottom in the image's pixels."""
-
-    label: str
-    score: float
-    box: tuple[float, float, float, float]
-
-
-class Prediction(Record):
-    """The best label, its probability, and every class's probability; for a detector each class's best score, and boxes."""
-
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    boxes: list[Box] | None = None
 
 
 class Predictor:

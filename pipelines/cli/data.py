@@ -42,7 +42,7 @@ def frames(
     data = told.data.model_copy(update=wanted)
     folder = out or dataset_folder(workshop(home).settings, told)
     with bar() as progress:
-        made = build_dataset(data, folder, progress)
+        made = build_dataset(data, folder, progress, classes=2 if told.task == "classify" else 1)
     _show(made, as_json=as_json)
 
 

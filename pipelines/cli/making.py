@@ -42,6 +42,27 @@ def train(
             print(event)
 
 
+def register(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of Ultralytics. It is a pickle: only bring one you trust.")],
+    *,
+    data: DataFolder = None,
+    imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what it was trained with]")] = None,
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a classifier or a detector that was trained elsewhere, so that it can be exported and measured."""
+    from pipelines.bring import register as register_checkpoint
+    from pipelines.dataset import open_dataset
+    from pipelines.wiring import dataset_folder
+
+    told, shop = job(job_file), workshop(home)
+    found = open_dataset(data or dataset_folder(shop.settings, told))
+    version = register_checkpoint(shop, told, checkpoint, found, imgsz, say)
+    text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
+    answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
+
+
 def evaluate(
     ref: Reference,
     *,
@@ -129,32 +150,26 @@ def parity(
 
 
 def _parity_table(figures: Sequence[ParityFigures], ms: Mapping[str, float] | None = None) -> None:
-    """The figures for people; milliseconds where they were taken one variant at a time."""
-    rows = [
-        (
-            p.variant,
-            p.images,
-            f"{p.top1_agreement:.3f}",
-            f"{p.max_abs_diff:.2e}",
-            *(
-                ["" if p.map_difference is None else f"{p.map_difference:.1e}"]
-                if any(q.map_difference for q in figures)
-                else []
-            ),
-            f"{p.control_agreement:.3f}",
-            *([f"{ms[p.variant]:.1f}" if p.variant in ms else ""] if ms else []),
-            "kept" if p.kept else f"left out: {p.note}",
-        )
-        for p in figures
-    ]
-    loss = ["mAP diff"] if any(one.map_difference for one in figures) else []
-    heads = ["variant", "images", "agreement", "max diff", *loss, "wrong image", *(["ms"] if ms else []), "bundle"]
-    table("parity, from image bytes", heads, rows)
+    """The figures for people; mAP of detectors, and milliseconds where they were taken one variant at a time."""
+    columns: dict[str, list[str]] = {
+        "variant": [one.variant for one in figures],
+        "images": [str(one.images) for one in figures],
+        "agreement": [f"{one.top1_agreement:.3f}" for one in figures],
+        "max diff": [f"{one.max_abs_diff:.1e}" for one in figures],
+        "wrong image": [f"{one.control_agreement:.3f}" for one in figures],
+    }
+    if any(one.map_difference is not None for one in figures):
+        columns["mAP diff"] = [f"{one.map_difference or 0:.1e}" for one in figures]
+    if ms:
+        columns["ms"] = [f"{ms[one.variant]:.1f}" if one.variant in ms else "" for one in figures]
+    columns["bundle"] = ["kept" if one.kept else f"left out: {one.note}" for one in figures]
+    table("parity, from image bytes", list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(train)
+    app.command()(register)
     app.command()(evaluate)
     app.command()(export)
     app.command()(parity)

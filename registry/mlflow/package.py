@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,15 +34,18 @@ def package_torch(module: nn.Module, folder: Path, size: int, outputs: Sequence[
     shapes: list[ColSpec | TensorSpec] = [
         TensorSpec(float32, one, f"output_{place}" if named else None) for place, one in enumerate(outputs)
     ]
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it looks for pip, which uv's environments lack
     try:
-        mlflow.pytorch.save_model(
-            module.eval(),
-            folder,
-            signature=ModelSignature(inputs=Schema([TensorSpec(float32, row)]), outputs=Schema(shapes)),
-            input_example=example,
-            serialization_format="pt2",
-            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "torch")],
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlflow.pytorch.save_model(
+                module.eval(),
+                folder,
+                signature=ModelSignature(inputs=Schema([TensorSpec(float32, row)]), outputs=Schema(shapes)),
+                input_example=example,
+                serialization_format="pt2",
+                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "torch")],
+            )
     except (TorchDynamoException, GuardOnDataDependentSymNode) as error:
         what = f"cannot be written as a program: {shorten(str(error).strip().splitlines()[0], 160)}"
         raise InputError("network", what, "let no branch or loop depend on the values that it sees") from error

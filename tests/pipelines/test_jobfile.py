@@ -42,7 +42,7 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"gates": {"staging": [{"kind": "metric", "atleast": 1}]}}, "did you mean 'at_least'"),
         ({"gates": {"productoin": []}}, "did you mean 'production'"),
         ({"train": [{"kind": "yollo"}]}, "kind 'yollo' does not match"),
-        ({"train": []}, "at least 1 item"),
+        ({"train": []}, "names no trainer"),
         ({"data": {"fps": -1}}, "greater than 0"),
         ({"model": "a/b"}, "expected letters"),
     ],
