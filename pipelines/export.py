@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.dataset import DataSet
 from pipelines.exports import wanted_of
+from pipelines.policy import current_policy
 from pipelines.samples import for_calibration, held_out
 from registry.errors import ModelyardError, NotFoundError
 from registry.events import Exported, Scanned, about
@@ -43,12 +44,14 @@ CALIBRATION_IMAGES = 100
 SMOKE_IMAGES = 20
 
 
-def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say, names: Iterable[str] = ()) -> Exported:
+def export(workshop: Workshop, yard: Yard, job: Job | None, ref: Ref, say: Say, names: Iterable[str] = ()) -> Exported:
     """Export a version's exact bytes; a bundle that still stands and has every variant is found, not made again.
 
-    `names` are variants beyond the job's.
+    Without a job, the model's policy says which variants; `names` are variants beyond those.
     """
-    version, wanted = resolve(yard.store, ref), wanted_of(job.export, names)
+    version = resolve(yard.store, ref)
+    job = job or current_policy(yard.ledger.entries(version.model))
+    wanted = wanted_of(job.export if job else (), names)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         folder = yard.store.fetch(version, Path(scratch))
         digest = digest_of(manifest_of(folder))
@@ -60,7 +63,7 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say, names: 
             say(f"{version.ref}: the bundle of these bytes stands")
             return found
         if found:  # scores that came later belong on the card
-            return _keep(workshop, yard, job, version, _with_card(found, facts, reference))
+            return _keep(workshop, yard, version, _with_card(found, facts, reference))
         data = workshop.dataset(reference.info.dataset, version.ref)
         data.verify()
         place = workshop.settings.bundles / version.model / f"{version.version}-{digest[:12]}"
@@ -72,7 +75,7 @@ def export(workshop: Workshop, yard: Yard, job: Job, ref: Ref, say: Say, names: 
             tools = workshop.tools(tfjs=bool(order.of("tfjs")), tensorflow=tensorflow)
             built = build_bundle(order, place, tools, say)
         _keep_smoke(place, data, reference.info.labels, built.measured.trained)
-    return _keep(workshop, yard, job, version, _event(version, digest, built), built)
+    return _keep(workshop, yard, version, _event(version, digest, built), built)
 
 
 def parity(workshop: Workshop, yard: Yard, ref: Ref, say: Say) -> tuple[list[ParityFigures], Measured]:
@@ -203,16 +206,14 @@ def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
     )
 
 
-def _keep(
-    workshop: Workshop, yard: Yard, job: Job, version: ModelVersion, event: Exported, built: Built | None = None
-) -> Exported:
+def _keep(workshop: Workshop, yard: Yard, version: ModelVersion, event: Exported, built: Built | None = None) -> Exported:
     """Record an export and its scan, and show it on the training run."""
     bundle = Path(event.path)
     yard.ledger.append(event)
     yard.ledger.append(Scanned(**about(version, event.digest), what="bundle", scan=scan_folder(bundle)))
     if not version.run_id:
         return event
-    with workshop.tracker(job.model).resume(version.run_id) as run:
+    with workshop.tracker(version.model).resume(version.run_id) as run:
         run.folder(bundle, "bundle")
         if built is None:
             return event

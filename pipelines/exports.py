@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from registry.errors import InputError
 from registry.records import Record
 from serving.variants import KNOWN, MAIN, Wanted, want
+
+_KINDS = ("onnx", "tfjs", "transformersjs")
 
 
 class _Export(Record):
@@ -77,19 +80,24 @@ class TransformersExport(_Export):
 
 
 class OtherExport(_Export):
-    """An exporter of another package, found by its entry point when the export runs. Classifiers only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """An exporter of another package, found by its entry point. Classifiers only."""
 
     kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        from serving.export.others import installed
+
+        if self.kind not in (others := installed()):
+            near = get_close_matches(self.kind, [*_KINDS, *others], n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join([*_KINDS, *others])}"
+            raise ValueError(f"no exporter '{self.kind}' ({hint})")
+        return self
 
     @property
     def variant(self) -> str:
         """The name of the variant that is asked for."""
         return self.kind
-
-
-_KINDS = ("onnx", "tfjs", "transformersjs")
 
 
 def _kind_of(value: Any) -> str:

@@ -38,7 +38,7 @@ def draw_shapes(folder: Path, count: int, seed: int, sides: tuple[int, int] = (1
 
 def train_detector(folder: Path, epochs: int = 12) -> Path:
     """`best.pt` of a yolov8n that was trained on them; it finds most of them."""
-    draw_shapes(folder / "train", 96, 1)
+    draw_shapes(folder / "train", 80, 1)
     draw_shapes(folder / "val", 16, 2)
     names = "\n".join(f"  {place}: {name}" for place, name in enumerate(NAMES))
     (folder / "data.yaml").write_text(f"path: {folder}\ntrain: train/images\nval: val/images\nnames:\n{names}\n")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Home = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
 JobFile = Annotated[Path, typer.Option("--job", "-j", help="The job file.")]
+Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
 JOB = Path("modelyard.yaml")
 
 
@@ -29,3 +30,17 @@ def job(path: Path) -> Job:
     from pipelines.jobfile import read_job
 
     return read_job(path)
+
+
+def policy_of(model: str, path: Path | None) -> Job | None:
+    """The job file that was named, or that lies here and is this model's; None means the policy in the ledger."""
+    from registry.errors import InputError
+
+    if path is None and not JOB.exists():
+        return None
+    told = job(path or JOB)
+    if told.model == model:
+        return told
+    if path is None:
+        return None
+    raise InputError(path, f"is the job of '{told.model}', not of '{model}'", "name the right one with --job")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.context import JOB, Home, JobFile, job, workshop
+from pipelines.cli.context import JOB, Home, JobFile, Policy, job, policy_of, workshop
 from pipelines.cli.data import DataFolder
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
@@ -93,7 +93,7 @@ def export(
     variant: Annotated[
         list[str] | None, typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated.")
     ] = None,
-    job_file: JobFile = JOB,
+    job_file: Policy = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -104,7 +104,8 @@ def export(
     from registry.errors import InputError
     from registry.refs import parse_ref
 
-    told, shop, parsed = job(job_file), workshop(home), parse_ref(ref)
+    shop, parsed = workshop(home), parse_ref(ref)
+    told = policy_of(parsed.model, job_file)
     names = [check_variant(name) for name in variant or ()]
     if to and to.exists():
         raise InputError(to, "is there already", "name a folder that is not there yet")

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.context import JOB, Home, JobFile, job, workshop
+from pipelines.cli.context import JOB, Home, JobFile, Policy, job, policy_of, workshop
 from pipelines.cli.making import Reference
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
-    from pipelines.jobfile import Job
     from registry.records import Finding
     from registry.yard import Outcome
 
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
-Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
-
-
-def policy_of(model: str, path: Path | None) -> Job | None:
-    """The job file that was named, or that lies here and is this model's; None means the policy in the ledger."""
-    from registry.errors import InputError
-
-    if path is None and not JOB.exists():
-        return None
-    told = job(path or JOB)
-    if told.model == model:
-        return told
-    if path is None:
-        return None
-    raise InputError(path, f"is the job of '{told.model}', not of '{model}'", "name the right one with --job")
 
 
 def promote(ref: Reference, stage: StageName, *, job_file: Policy = None, home: Home = None, as_json: AsJson = False) -> None:

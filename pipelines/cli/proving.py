@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.context import Home, workshop
+from pipelines.cli.context import Home, Policy, policy_of, workshop
 from pipelines.cli.making import Reference
 from pipelines.cli.output import AsJson, answer, say, table
-from pipelines.cli.promoting import Policy, StageName, policy_of, show_findings, show_outcome
+from pipelines.cli.promoting import StageName, show_findings, show_outcome
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
 StageOption = Annotated[str, typer.Option(help="staging or production.")]

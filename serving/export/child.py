@@ -21,7 +21,7 @@ import psutil
 from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, shorten
 
 _LOOK_S = 0.2
-_NO_ROOM = os.strerror(errno.ENOSPC)
+_NO_ROOM = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 class ToolError(ModelyardError):
@@ -76,15 +76,14 @@ def run_child(
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
     words = noise.strip().splitlines()
-    if _NO_ROOM in noise:
-        return StorageError(name, f"could not write its files ({_NO_ROOM.lower()})", "free some space, then run it again")
+    if full := next((why for why in _NO_ROOM if why in noise), ""):
+        return StorageError(name, f"could not write its files ({full.lower()})", "free some space, then run it again")
     if broken:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
-    return ToolError(
-        name, f"exited with {code}: {shorten(words[-1] if words else 'no words', 240)}", "mend that, then run it again"
-    )
+    telling = [line for line in words if "Error" in line and not line.startswith(" ")] or words or ["no words"]
+    return ToolError(name, f"exited with {code}: {shorten(telling[-1], 240)}", "mend that, then run it again")
 
 
 class _Child:

@@ -107,7 +107,7 @@ def _paired(trained: Answers, exported: Answers, least: float) -> tuple[float, f
 def _pair(mine: Answers, theirs: Answers) -> tuple[list[float], list[float]]:
     """How far the scores of paired boxes are apart, and the scores of boxes without a partner on either side."""
     overlaps = overlap(mine[:, :4], theirs[:, :4])
-    overlaps[mine[:, None, 5] != theirs[None, :, 5]] = -1
+    overlaps[(mine[:, None, 5] != theirs[None, :, 5]) | ~np.isfinite(overlaps) | ~np.isfinite(theirs[None, :, 4])] = -1
     free, pairs, lonely = np.ones(len(theirs), bool), list[float](), list[float]()
     for row, score in zip(overlaps, mine[:, 4], strict=True):
         open_row = np.where(free, row, -1)

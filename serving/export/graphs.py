@@ -76,9 +76,9 @@ _CROP = f"""
 {_ROWS_FIRST}
   resized = Resize<mode="linear", antialias=1, exclude_outside=1>(halfway, , , target)
   spare = Sub(scaled, side)
-  spare_d = Cast<to={_DOUBLE}>(spare)
-  two = Constant<value = double[1] {{2.0}}>()
-  halved = Div(spare_d, two)
+  spare_f = Cast<to={_FLOAT}>(spare)
+  two = Constant<value = float[1] {{2.0}}>()
+  halved = Div(spare_f, two)
   rounded = Round(halved)
   begin = Cast<to={_INT64}>(rounded)
   end = Add(begin, side)

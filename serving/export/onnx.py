@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper, version_converter
 from onnxscript import optimizer
@@ -109,7 +110,8 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
     """The core as TF.js can run it: a detector cut before its boxes are decoded, hard-swish in simpler operations.
 
     TensorFlow fuses `x * relu6(x + 3) / 6` into a node that TF.js has no kernel for; `x * clip(x / 6 + 1/2, 0, 1)` is
-    the same function and is left alone. Raises InputError for control flow, which graph models here cannot have.
+    the same function and is left alone. A convolution without a bias gets one of zeros, since the converter would take what
+    is added to it for the bias, also where that is another branch. Raises InputError for control flow, which graph models here cannot have.
     """
     if flow := sorted({node.op_type for node in core.graph.node} & _CONTROL_FLOW):
         raise InputError(
@@ -120,7 +122,17 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
     if info.task == "detect":
         model = onnx.utils.Extractor(model).extract_model([INPUT], ["raw"])
     _decompose_hard_swish(model.graph)
+    _give_biases(model.graph)
     return model
+
+
+def _give_biases(graph: onnx.GraphProto) -> None:
+    sizes = {one.name: one.dims[0] for one in graph.initializer if one.dims}
+    for place, node in enumerate(graph.node):
+        if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in sizes:  # noqa: PLR2004 picture and weights
+            name = f"zero_bias{place}"
+            graph.initializer.append(numpy_helper.from_array(np.zeros(sizes[node.input[1]], np.float32), name))
+            node.input.append(name)
 
 
 def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
@@ -128,7 +140,7 @@ def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
     if not swishes:
         return
     for name, value in (("hs_sixth", 1 / 6), ("hs_half", 0.5), ("hs_zero", 0.0), ("hs_one", 1.0)):
-        graph.initializer.append(numpy_helper.from_array(_float32(value), name))
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
     nodes: list[onnx.NodeProto] = []
     for place, node in enumerate(graph.node):
         if node.op_type != "HardSwish":
@@ -143,12 +155,6 @@ def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _float32(value: float):  # noqa: ANN202 a numpy scalar array
-    import numpy as np
-
-    return np.asarray(value, np.float32)
 
 
 def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:

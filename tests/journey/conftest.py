@@ -86,6 +86,12 @@ def up() -> Up:
     return running_up
 
 
+@pytest.fixture(scope="module")
+def up_module() -> Up:
+    """Starts `modelyard up` for a module's tests."""
+    return running_up
+
+
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
     """Waits until something becomes so."""

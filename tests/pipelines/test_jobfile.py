@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.exports import wanted_of
 from pipelines.jobfile import Job, parse_job, read_job
 from pipelines.template import TEMPLATE, write_job_file
 from registry.errors import InputError, NotFoundError
+from registry.stages import Stage
 
 LEAST = {"train": [{"kind": "torch"}]}
 
@@ -44,6 +46,10 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"train": [{"kind": "yollo"}]}, "kind 'yollo' does not match"),
         ({"train": []}, "names no trainer"),
         ({"data": {"fps": -1}}, "greater than 0"),
+        ({"export": [{"kind": "tfsj"}]}, "no exporter 'tfsj' (did you mean 'tfjs'?)"),
+        ({"export": [{"kind": "onnx", "quantise": "int8"}]}, "did you mean 'quantize'"),
+        ({"export": [{"kind": "onnx", "input": "tensor", "quantize": "int8"}]}, "float32 only"),
+        ({"task": "detect"}, "must be empty for a detector"),
         ({"model": "a/b"}, "expected letters"),
     ],
 )
@@ -70,3 +76,23 @@ def test_a_missing_job_file_says_how_to_write_one(tmp_path: Path) -> None:
 def test_a_job_reads_back_from_its_own_json() -> None:
     job = parse_job(yaml.safe_load(TEMPLATE), "template")
     assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+def test_what_a_job_requires_is_what_its_parity_gate_asks_for() -> None:
+    exports = [{"kind": "onnx", "quantize": "int8", "required": False}, {"kind": "tfjs", "max_abs_diff": 0.5}]
+    job = parse_job(LEAST | {"export": exports, "gates": {"production": [{"kind": "parity"}, {"kind": "size"}]}}, "job")
+    wanted = {one.variant.name: one for one in job.wanted}
+    assert set(wanted) == {"onnx", "onnx-int8", "tfjs-float16"}
+    assert not wanted["onnx-int8"].required
+    assert wanted["tfjs-float16"].limits.max_abs_diff == 0.5
+    assert wanted["tfjs-float16"].limits.top1_agreement == 0.99
+    gate = job.gates_of(Stage.PRODUCTION)[0]
+    assert set(gate.variants) == {"onnx", "tfjs-float16"}
+    own = parse_job(LEAST | {"gates": {"production": [{"kind": "parity", "variants": ["onnx-int8"]}]}}, "job")
+    assert own.gates_of(Stage.PRODUCTION)[0].variants == ("onnx-int8",)
+
+
+def test_a_variant_that_nobody_makes_is_refused_with_those_that_are() -> None:
+    with pytest.raises(InputError, match="variant 'onnx-int4': expected one of onnx, onnx-tensor"):
+        wanted_of(parse_job(LEAST, "job").export, ["onnx-int4"])
+    assert [one.variant.name for one in wanted_of((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]

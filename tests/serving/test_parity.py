@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from registry.errors import InputError
-from serving.export.child import ToolError, run_child
-from serving.export.parity import compare
+from registry.records import Limits
+from serving.export.awkward import make_awkward
+from serving.export.parity import compare, failed, judge
+from serving.preprocess import decode
+from serving.variants import want
 
 
 def rows(count: int = 60, classes: int = 4) -> np.ndarray:
@@ -41,7 +45,7 @@ def test_nan_agrees_with_nothing() -> None:
     off[3] = np.nan
     figures = compare("onnx", rows(), off)
     assert figures.top1_agreement == pytest.approx(59 / 60)
-    assert figures.max_abs_diff == float("inf")
+    assert figures.max_abs_diff == 1.0
 
 
 def test_an_export_that_answers_the_same_always_fails_agreement() -> None:
@@ -55,36 +59,40 @@ def test_a_model_that_says_one_thing_of_everything_cannot_be_measured() -> None:
         compare("onnx", one, one)
 
 
-def test_a_child_that_fails_leaves_its_last_words(tmp_path: Path) -> None:
-    import sys
-
-    script = tmp_path / "fails.py"
-    script.write_text("import sys; print('working', flush=True); sys.exit('no such operator: HardSwish')")
-    lines: list[str] = []
-    with pytest.raises(ToolError, match="no such operator: HardSwish"):
-        run_child([sys.executable, script], {}, "converter", on_line=lines.append)
-    assert lines == ["working"]
-
-
-def test_a_child_that_hangs_is_killed_with_all_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import time
-
-    import psutil
-
-    monkeypatch.setattr("serving.export.child.TIMEOUT_S", 1.5)
-    script = tmp_path / "hangs.py"
-    script.write_text("import subprocess, sys\nsubprocess.Popen(['sleep', '97531'])\nimport time; time.sleep(600)")
-    began = time.monotonic()
-    with pytest.raises(ToolError, match="-9"):
-        run_child([sys.executable, script], {}, "converter")
-    assert time.monotonic() - began < 20
-    time.sleep(0.2)
-    assert not [one for one in psutil.process_iter(["cmdline"]) if "97531" in (one.info["cmdline"] or [])]
+def test_limits_decide_what_stays_and_say_why() -> None:
+    near, far = compare("tfjs-uint8", rows(), rows() + 0.05), compare("tfjs-uint8", rows(), rows() + 0.2)
+    assert judge(near, want("tfjs-uint8")).kept
+    left = judge(far, want("tfjs-uint8", required=False))
+    assert not left.kept
+    assert not left.required
+    assert left.note == "largest difference 0.2 is above 0.1"
+    assert judge(far, want("tfjs-uint8", Limits(max_abs_diff=0.3))).kept
 
 
-def test_a_child_that_cannot_start_is_one_line() -> None:
-    from registry.errors import UnavailableError
+def test_what_could_not_be_made_agrees_with_nothing() -> None:
+    figures = failed(want("tfjs-uint8", required=False), 200, "TF.js: has no operation Erf")
+    assert (figures.kept, figures.top1_agreement, figures.max_abs_diff) == (False, 0.0, 1.0)
+    assert "Erf" in figures.note
 
-    with pytest.raises(UnavailableError, match="cannot be started"):
-        run_child(["/no/such/python"], {}, "TensorFlow")
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def test_awkward_pictures_are_what_they_are_called(tmp_path: Path) -> None:
+    source = tmp_path / "real.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(source, quality=95)
+    (tmp_path / "made").mkdir()
+    made = {path.name[3:]: opened(path) for path in make_awkward([source] * 7, tmp_path / "made")}
+    assert made["wide.jpg"].size == (240, 60)
+    assert made["tall.jpg"].size == (80, 121)
+    assert made["turned.jpg"].getexif()[0x0112] == 6
+    assert made["turned.jpg"].size == (60, 80)
+    assert made["grey.jpg"].mode == "L"
+    assert made["tiny.png"].size == (16, 12)
+    assert made["transparent.png"].mode == "RGBA"
+    assert made["palette.png"].mode == "P"
+    upright = decode((tmp_path / "made" / "02-turned.jpg").read_bytes())
+    assert upright.size == (80, 60)

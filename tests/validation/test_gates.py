@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.protocols import Gate
-from registry.records import Evaluation, Evidence, Latency, ParityFigures
+from registry.records import Evaluation, Evidence, Latency, Limits, ParityFigures
 from validation.gates.budget import BudgetGate
 from validation.gates.latency import LatencyGate
 from validation.gates.metric import MetricGate
@@ -93,3 +93,35 @@ def test_a_gate_is_pure() -> None:
     facts = evidence(evaluation=evaluation(0.95), parity=[parity()])
     for gate in GATES:
         assert gate.judge(facts) == gate.judge(facts)
+
+
+@pytest.mark.parametrize(("required", "passes"), [(("onnx", "onnx-int8"), False), (("onnx",), True), (None, False)])
+def test_a_variant_that_was_left_out_blocks_where_it_is_required(required: tuple[str, ...] | None, passes: bool) -> None:
+    left = parity(variant="onnx-int8", top1_agreement=0.5, kept=False, note="agreement 0.500 is below 0.97")
+    findings = ParityGate(variants=required).judge(evidence(parity=[parity(), left]))
+    assert all(finding.passed for finding in findings) == passes
+    assert "onnx-int8 is not in the bundle: agreement 0.500 is below 0.97" in [finding.text for finding in findings]
+
+
+def test_a_required_variant_that_nobody_exported_blocks() -> None:
+    findings = ParityGate(variants=("onnx", "tfjs-uint8")).judge(evidence(parity=[parity()]))
+    assert [finding.text for finding in findings if not finding.passed] == [
+        "tfjs-uint8 was not exported: run `modelyard export hand/1`"
+    ]
+
+
+def test_reduced_precision_is_held_to_what_it_was_exported_with() -> None:
+    wide = parity(
+        variant="onnx-int8", top1_agreement=0.975, max_abs_diff=0.2, limits=Limits(top1_agreement=0.97, max_abs_diff=0.3)
+    )
+    assert all(finding.passed for finding in ParityGate().judge(evidence(parity=[wide])))
+    exact = wide.model_copy(update={"variant": "onnx"})
+    assert sum(not finding.passed for finding in ParityGate().judge(evidence(parity=[exact]))) == 2
+
+
+def test_a_detector_is_judged_by_its_map_and_mean_difference() -> None:
+    good = parity(max_abs_diff=0.2, mean_abs_diff=4e-4, map_difference=0.001)
+    assert all(finding.passed for finding in ParityGate().judge(evidence(parity=[good])))
+    worse = good.model_copy(update={"map_difference": 0.05})
+    (finding,) = [one for one in ParityGate().judge(evidence(parity=[worse])) if not one.passed]
+    assert finding.text == "onnx mAP difference 0.05 is above 0.01"

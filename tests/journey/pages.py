@@ -1,0 +1,75 @@
+"""A page in a real headless Chromium that can run a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BROWSER = ROOT / "serving" / "browser"
+TF = "/browser/node_modules/@tensorflow/tfjs-{0}/dist/tf-{0}.min.js"
+SCRIPTS = "".join(f'<script src="{TF.format(name)}"></script>' for name in ("core", "backend-cpu", "converter", "backend-wasm"))
+
+
+class _Files(SimpleHTTPRequestHandler):
+    """Folders under names of our own; quiet."""
+
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript", ".wasm": "application/wasm"}
+
+    def __init__(self, *args, places: dict[str, Path], **options) -> None:
+        self.places = places
+        super().__init__(*args, **options)
+
+    def translate_path(self, path: str) -> str:
+        top, _, rest = path.split("?", maxsplit=1)[0].lstrip("/").partition("/")
+        return str(self.places[top] / rest) if top in self.places else "/nowhere"
+
+    def do_GET(self) -> None:
+        if self.path == "/":
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html><title>parity</title>{SCRIPTS}".encode())
+            return
+        super().do_GET()
+
+    def log_message(self, *args) -> None:
+        return
+
+
+@contextmanager
+def parity_page(bundle: Path, images: Path) -> Iterator[object]:
+    """A Playwright page on a loopback server of the bundle, the images, TF.js and Transformers.js."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("Chromium is not installed here (Debian package 'chromium')")
+    from playwright.sync_api import sync_playwright
+
+    places = {"bundle": bundle, "images": images, "browser": BROWSER, "export": ROOT / "serving" / "export"}
+    places["page"] = Path(__file__).parent
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, places=places))
+    Thread(target=server.serve_forever, daemon=True).start()
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=chromium, args=flags)
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+            yield page
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def run_in_page(page, function: str, *arguments: object) -> dict:
+    """Call a function of parity_page.mjs in the page."""
+    code = "async ([name, given]) => (await import('/page/parity_page.mjs'))[name](...given)"
+    return page.evaluate(code, [function, list(arguments)])

@@ -1,0 +1,199 @@
+"""Networks beyond the demo's: a detector, torchvision's, and those that cannot be exported and say why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from detector import NAMES, draw_shapes, train_detector
+from pages import parity_page, run_in_page
+
+from registry.errors import InputError, IntegrityError
+from registry.mlflow.package import package_torch
+from serving.export.build import build_bundle
+from serving.export.card import Facts
+from serving.export.child import Bounds
+from serving.export.order import Built, Order, Tools
+from serving.export.reference import Reference
+from serving.modelinfo import ModelInfo, write_info
+from serving.preprocess import Preprocess
+from serving.variants import want
+
+pytestmark = pytest.mark.journey
+ROOT = Path(__file__).parents[2]
+
+
+class Sharp(nn.Module):
+    """An untrained network whose answers are spread out, so that it tells pictures apart."""
+
+    def __init__(self, network: nn.Module, images: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network.eval()
+        with torch.no_grad():
+            seen = self.network(images)
+        self.register_buffer("middle", seen.mean(0))
+        self.register_buffer("gain", 2 / seen.std(0).clamp(min=1e-9))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return ((self.network(images) - self.middle) * self.gain).softmax(1)
+
+
+def about(size: int = 64, labels: int = 4) -> ModelInfo:
+    names = [f"class{place}" for place in range(labels)]
+    preprocess = Preprocess(size=size)
+    return ModelInfo(trainer="torch", arch="x", framework="torch", labels=names, preprocess=preprocess, dataset="0" * 64)
+
+
+def build(folder: Path, info: ModelInfo, images: list[Path], *names: str) -> Built:
+    from pipelines.wiring import _find_node
+
+    node_modules = ROOT / "serving" / "browser" / "node_modules"
+    tools = Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
+    facts = Facts("net/1", "0" * 64, None, None)
+    wanted = [want(name, required=name in {"onnx", "tfjs-float32"}) for name in names]
+    order = Order(Reference(folder, info, tools.tf_python), facts, wanted, images, images[:20])
+    return build_bundle(order, folder.parent / "bundle", tools, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Sixty pictures of shapes."""
+    return draw_shapes(tmp_path_factory.mktemp("shapes") / "all", 60, 5)
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v3_small", "resnet18"])
+def test_torchvisions_networks_run_in_tfjs(arch: str, images: list[Path], tmp_path: Path) -> None:
+    """mobilenet_v3's hard-swish has no kernel in TF.js; it is decomposed on the way."""
+    from torchvision.models import get_model
+
+    from serving.preprocess import stack_pixels
+
+    torch.manual_seed(0)
+    info, folder = about(), tmp_path / "model"
+    pixels = info.preprocess.tensor(stack_pixels(info.preprocess, images))
+    package_torch(Sharp(get_model(arch, num_classes=4), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
+    write_info(folder, info)
+    built = build(folder, info, images, "onnx", "tfjs-float32")
+    for figures in built.parity:
+        assert figures.kept, figures
+        assert figures.control_agreement < 0.3
+    operations = json.loads((built.bundle.variants["tfjs-float32"] / "model.json").read_text())["modelTopology"]["node"]
+    assert not [one["op"] for one in operations if "Swish" in one["op"]]
+
+
+class Eigen(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = torch.linalg.eigvalsh(images[:, 0, :4, :4] @ images[:, 0, :4, :4].transpose(1, 2))
+        return found.softmax(1)
+
+
+def test_an_operation_that_no_exporter_knows_is_named(images: list[Path], tmp_path: Path) -> None:
+    info, folder = about(), tmp_path / "model"
+    package_torch(Eigen(), folder, 64, [(-1, 4)])
+    with pytest.raises(InputError, match=r"cannot be exported to ONNX.*eigh"):
+        build(folder, info, images, "onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+class Moody(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((2, 3))
+        return means.softmax(1) if images.sum().item() > 0 else (-means).softmax(1)
+
+
+def test_a_way_that_depends_on_the_picture_is_refused_before_it_is_registered(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written as a program"):
+        package_torch(Moody(), tmp_path / "model", 64, [(-1, 3)])
+
+
+def test_classes_that_do_not_fit_the_head_are_refused(images: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    package_torch(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 3), nn.Softmax(1)), folder, 64, [(-1, 3)])
+    with pytest.raises(InputError, match="has 3 outputs for 4 classes"):
+        build(folder, about(labels=4), images, "onnx")
+
+
+def test_a_program_of_another_version_is_refused(images: list[Path], tmp_path: Path) -> None:
+    import zipfile
+
+    folder = tmp_path / "model"
+    package_torch(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 4), nn.Softmax(1)), folder, 64, [(-1, 4)])
+    program, newer = folder / "data" / "model.pt2", tmp_path / "newer.pt2"
+    with zipfile.ZipFile(program) as old, zipfile.ZipFile(newer, "w") as new:
+        for item in old.namelist():
+            data = old.read(item)
+            if item.endswith("models/model.json"):
+                told = json.loads(data)
+                told["schema_version"]["major"] += 90
+                data = json.dumps(told).encode()
+            new.writestr(item, data)
+    shutil.move(newer, program)
+    with pytest.raises((InputError, IntegrityError), match=r"torch 2\.14\.1.* cannot load it"):
+        build(folder, about(), images, "onnx")
+
+
+def test_a_detector_is_registered_and_exported_with_its_boxes(
+    tmp_path: Path, up, modelyard: Callable, images: list[Path]
+) -> None:
+    """From Ultralytics' checkpoint to ONNX with NMS in the graph and TF.js with ours, in Node and in Chromium."""
+    best = train_detector(tmp_path / "training")
+    photos = tmp_path / "photos" / "shapes"
+    photos.mkdir(parents=True)
+    for path in [*images, *draw_shapes(tmp_path / "more", 60, 6)]:
+        shutil.copy2(path, photos / f"{path.parent.parent.name}{path.name}")
+    job = tmp_path / "modelyard.yaml"
+    job.write_text(
+        "model: shapes\ntask: detect\ndata: {images: photos}\n"
+        "export: [{kind: onnx}, {kind: onnx, quantize: int8, required: false}, {kind: onnx, input: tensor}, {kind: tfjs}]\n"
+        "gates: {staging: [{kind: parity, images: 20}]}\n"
+    )
+    home = tmp_path / "home"
+    assert modelyard("frames", "--home", home).returncode == 0
+    with up(home, "--no-dashboard"):
+        stranger = modelyard("register", job, "--home", home)
+        assert stranger.returncode == 2
+        assert "Ultralytics cannot read it" in stranger.stderr.strip().splitlines()[-1]
+        done = modelyard("register", best, "--home", home)
+        assert done.returncode == 0, done.stderr
+        done = modelyard("export", "shapes/1", "--to", tmp_path / "bundle", "--home", home, "--json")
+        assert done.returncode == 0, done.stderr
+        figures = {one["variant"]: one for one in json.loads(done.stdout)["parity"]}
+        for name in ("onnx", "onnx-tensor", "tfjs-float16"):
+            assert figures[name]["kept"], figures[name]
+            assert figures[name]["map_difference"] < 0.01
+            assert figures[name]["control_agreement"] < 0.2
+        answer = modelyard("predict", "shapes/1", min(photos.iterdir()), "--home", home, "--json")
+        assert answer.returncode == 0, answer.stderr
+        boxes = json.loads(answer.stdout)[0]["boxes"]
+        assert all(box["label"] in NAMES and 0 <= box["box"][0] < box["box"][2] for box in boxes)
+        judged = modelyard("gates", "shapes/1", "staging", "--home", home)
+        assert judged.returncode == 0, judged.stdout
+    _detector_in_a_browser(tmp_path / "bundle", images[:30])
+
+
+def _detector_in_a_browser(folder: Path, images: list[Path]) -> None:
+    from serving.bundle import open_bundle
+    from serving.export.parity import compare, pack
+    from serving.runner import Runner
+
+    bundle, names = open_bundle(folder), [path.name for path in images]
+    trained = Runner(bundle.variants["onnx-tensor"], bundle.preprocess).answers([path.read_bytes() for path in images])
+    head = {"strides": [8, 16, 32], "classes": len(bundle.labels), "rule": {"score": 0.25, "iou": 0.7, "most": 300}}
+    with parity_page(folder, images[0].parent) as page:
+        found = {"tfjs": run_in_page(page, "tfjs", "tfjs/float16", names, bundle.preprocess.size, head)}
+        found["onnx"] = run_in_page(page, "ortweb", "model.onnx", names)
+    for name, told in found.items():
+        figures = compare(name, trained, pack(told["answers"], 300))
+        assert figures.top1_agreement > 0.97, figures
+        assert figures.map_difference < 0.02
+        assert figures.control_agreement < 0.2
+        assert np.isfinite(figures.max_abs_diff)

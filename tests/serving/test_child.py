@@ -1,0 +1,88 @@
+"""A child process ends: by itself, by its bounds, or with what runs beside it; and it says why in one line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from threading import Timer
+
+import psutil
+import pytest
+
+from registry.errors import InputError, StorageError, UnavailableError
+from serving.export.child import Bounds, Ties, ToolError, run_child
+
+READ = "import json, sys; job = json.loads(open(sys.argv[1]).read())\n"
+
+
+def script(tmp_path: Path, text: str) -> list[str | Path]:
+    path = tmp_path / "child.py"
+    path.write_text(text)
+    return [sys.executable, path]
+
+
+def test_a_child_that_fails_leaves_its_last_words(tmp_path: Path) -> None:
+    lines: list[str] = []
+    command = script(tmp_path, "import sys; print('working', flush=True); sys.exit('no such operator: HardSwish')")
+    with pytest.raises(ToolError, match="no such operator: HardSwish") as caught:
+        run_child(command, {}, "converter", ties=Ties(lines.append))
+    assert lines == ["working"]
+    assert caught.value.exit_code == 2
+
+
+def test_what_a_child_reports_as_a_problem_is_ours_to_raise(tmp_path: Path) -> None:
+    text = READ + "open(job['report'], 'w').write(json.dumps({'problem': ['TF.js', 'has no operation Erf', 'leave it out']}))"
+    with pytest.raises(InputError, match=r"TF\.js: has no operation Erf; leave it out"):
+        run_child(script(tmp_path, text), {}, "converter")
+
+
+def test_a_child_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    text = "import subprocess, sys\nsubprocess.Popen(['sleep', '97531'])\nimport time; time.sleep(600)"
+    began = time.monotonic()
+    with pytest.raises(ToolError, match=r"took longer than 1\.5 s"):
+        run_child(script(tmp_path, text), {}, "converter", bounds=Bounds(seconds=1.5))
+    assert time.monotonic() - began < 20
+    time.sleep(0.2)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if "97531" in (one.info["cmdline"] or [])]
+
+
+def test_a_child_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
+    text = "import time\nheld = bytearray(400_000_000)\nheld[::4096] = b'x' * len(held[::4096])\ntime.sleep(600)"
+    with pytest.raises(ToolError, match=r"used more than 0\.2 GB of memory"):
+        run_child(script(tmp_path, text), {}, "converter", bounds=Bounds(gigabytes=0.2))
+
+
+def test_a_child_that_somebody_kills_is_one_line(tmp_path: Path) -> None:
+    text = "import os, signal, time\ntime.sleep(0.3)\nos.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(ToolError, match=r"converter: was killed"):
+        run_child(script(tmp_path, text), {}, "converter")
+
+
+def test_a_child_is_ended_when_something_beside_it_failed(tmp_path: Path) -> None:
+    ties = Ties()
+    Timer(0.5, ties.stop.set).start()
+    with pytest.raises(ToolError, match="something beside it failed"):
+        run_child(script(tmp_path, "import time; time.sleep(600)"), {}, "converter", ties=ties)
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EFBIG", "EDQUOT"])
+def test_a_full_disk_in_a_child_is_a_full_disk_here(tmp_path: Path, code: str) -> None:
+    text = f"import errno, os\nraise OSError(errno.{code}, os.strerror(errno.{code}))"
+    with pytest.raises(StorageError, match="could not write its files"):
+        run_child(script(tmp_path, text), {}, "converter")
+
+
+def test_lines_reach_a_child_that_waits_for_them(tmp_path: Path) -> None:
+    lines: list[str] = []
+    ties = Ties(lines.append)
+    for line in ("one", "two", None):
+        ties.feed.put(line)
+    text = READ + "for line in sys.stdin: print('got', line.strip(), flush=True)\nopen(job['report'], 'w').write('{}')"
+    run_child(script(tmp_path, text), {}, "converter", ties=ties)
+    assert lines == ["got one", "got two"]
+
+
+def test_a_child_that_cannot_start_is_one_line() -> None:
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        run_child(["/no/such/python"], {}, "TensorFlow")
