@@ -103,11 +103,16 @@ class Job(Record):
         return wanted_of(self.export)
 
     def gates_of(self, stage: Stage) -> tuple[GateConfig, ...]:
-        """A stage's gates. Parity is told which variants the job requires, unless the gate says it by itself."""
+        """A stage's gates. Parity is told which variants the job requires and how near, unless the gate says it by itself."""
         required = tuple(one.variant.name for one in self.wanted if one.required)
+        limits = {one.variant.name: one.limits for one in self.wanted}
         gates = self.gates.staging if stage is Stage.STAGING else self.gates.production
         return tuple(
-            gate.model_copy(update={"variants": required}) if isinstance(gate, ParityGate) and gate.variants is None else gate
+            gate.model_copy(
+                update={"variants": required if gate.variants is None else gate.variants, "limits": limits | gate.limits}
+            )
+            if isinstance(gate, ParityGate)
+            else gate
             for gate in gates
         )
 

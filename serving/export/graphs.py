@@ -3,8 +3,8 @@
 Before: an image of any size, uint8 `[batch, height, width, 3]`, becomes the network's tensor as training made it. For a
 classifier that is Pillow's resize: ONNX Runtime's antialiased Resize uses the same fixed-point weights, and with
 `exclude_outside` also treats the edges alike. It goes over columns before rows; Pillow 13 goes over rows first where a
-picture loses more than twice as many of them, hence the first of two resizes. What is
-left are single grey levels where a small picture grows, since its weights are float32 there. For a detector it is OpenCV's
+picture loses more than twice as many of them, hence the first of two resizes. What is left are single grey levels in a
+pixel of a hundred or fewer, ties that float32 weights break otherwise than float64. For a detector it is OpenCV's
 letterbox. After: a detector's boxes are suppressed and given in the image's own pixels.
 
 Every image of a batch has the same size. Sizes are computed as in `serving.preprocess`: `side * long // short` is

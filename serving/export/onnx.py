@@ -18,6 +18,8 @@ from serving.modelinfo import ModelInfo
 
 INPUT = "tensor"
 _CONTROL_FLOW = {"If", "Loop", "Scan"}
+_NO_BIAS = 1e-30
+"""Too small to change a sum, and not zero, which onnx2tf would leave out."""
 
 
 def outputs_of(info: ModelInfo) -> list[str]:
@@ -110,8 +112,9 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
     """The core as TF.js can run it: a detector cut before its boxes are decoded, hard-swish in simpler operations.
 
     TensorFlow fuses `x * relu6(x + 3) / 6` into a node that TF.js has no kernel for; `x * clip(x / 6 + 1/2, 0, 1)` is
-    the same function and is left alone. A convolution without a bias gets one of zeros, since the converter would take what
-    is added to it for the bias, also where that is another branch. Raises InputError for control flow, which graph models here cannot have.
+    the same function and is left alone. A convolution without a bias gets one, since the converter would take what
+    is added to it for the bias, also where that is another branch. Raises InputError for control flow, which graph
+    models here cannot have.
     """
     if flow := sorted({node.op_type for node in core.graph.node} & _CONTROL_FLOW):
         raise InputError(
@@ -129,9 +132,9 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
 def _give_biases(graph: onnx.GraphProto) -> None:
     sizes = {one.name: one.dims[0] for one in graph.initializer if one.dims}
     for place, node in enumerate(graph.node):
-        if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in sizes:  # noqa: PLR2004 picture and weights
-            name = f"zero_bias{place}"
-            graph.initializer.append(numpy_helper.from_array(np.zeros(sizes[node.input[1]], np.float32), name))
+        if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in sizes:  # noqa: PLR2004
+            name = f"no_bias{place}"
+            graph.initializer.append(numpy_helper.from_array(np.full(sizes[node.input[1]], _NO_BIAS, np.float32), name))
             node.input.append(name)
 
 

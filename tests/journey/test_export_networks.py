@@ -19,6 +19,7 @@ from pages import parity_page, run_in_page
 
 from registry.errors import InputError, IntegrityError
 from registry.mlflow.package import package_torch
+from registry.records import Limits
 from serving.export.build import build_bundle
 from serving.export.card import Facts
 from serving.export.child import Bounds
@@ -32,19 +33,33 @@ pytestmark = pytest.mark.journey
 ROOT = Path(__file__).parents[2]
 
 
-class Sharp(nn.Module):
-    """An untrained network whose answers are spread out, so that it tells pictures apart."""
+class Probabilities(nn.Module):
+    """A network with its softmax."""
 
-    def __init__(self, network: nn.Module, images: torch.Tensor) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.eval()
-        with torch.no_grad():
-            seen = self.network(images)
-        self.register_buffer("middle", seen.mean(0))
-        self.register_buffer("gain", 2 / seen.std(0).clamp(min=1e-9))
+        self.network = network
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return ((self.network(images) - self.middle) * self.gain).softmax(1)
+        return self.network(images).softmax(1)
+
+
+def sharpened(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """An untrained network whose last layer is set so that it tells these pictures apart."""
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # plain averages, so that two looks are enough
+    with torch.no_grad():
+        for _ in range(2):
+            network(images)
+        network.eval()
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+        seen = network(images)
+        gain = 1.5 / seen.std(0)
+        last.weight.mul_(gain[:, None])
+        last.bias.sub_(seen.mean(0)).mul_(gain)
+    return Probabilities(network)
 
 
 def about(size: int = 64, labels: int = 4) -> ModelInfo:
@@ -59,7 +74,7 @@ def build(folder: Path, info: ModelInfo, images: list[Path], *names: str) -> Bui
     node_modules = ROOT / "serving" / "browser" / "node_modules"
     tools = Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
     facts = Facts("net/1", "0" * 64, None, None)
-    wanted = [want(name, required=name in {"onnx", "tfjs-float32"}) for name in names]
+    wanted = [want(name, Limits(top1_agreement=0.95, max_abs_diff=2e-2)) for name in names]
     order = Order(Reference(folder, info, tools.tf_python), facts, wanted, images, images[:20])
     return build_bundle(order, folder.parent / "bundle", tools, lambda _: None)
 
@@ -80,7 +95,7 @@ def test_torchvisions_networks_run_in_tfjs(arch: str, images: list[Path], tmp_pa
     torch.manual_seed(0)
     info, folder = about(), tmp_path / "model"
     pixels = info.preprocess.tensor(stack_pixels(info.preprocess, images))
-    package_torch(Sharp(get_model(arch, num_classes=4), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
+    package_torch(sharpened(get_model(arch, num_classes=4), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
     write_info(folder, info)
     built = build(folder, info, images, "onnx", "tfjs-float32")
     for figures in built.parity:
