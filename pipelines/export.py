@@ -214,7 +214,7 @@ def _keep(workshop: Workshop, yard: Yard, version: ModelVersion, event: Exported
     if not version.run_id:
         return event
     with workshop.tracker(version.model).resume(version.run_id) as run:
-        run.folder(bundle, "bundle")
+        run.folder(bundle, f"bundle/{event.bundle[:12]}")  # MLflow would mix it with the files of an older one
         if built is None:
             return event
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:

@@ -117,6 +117,7 @@ ExportConfig = Annotated[
 def wanted_of(exports: Iterable[_Export], names: Iterable[str] = ()) -> list[Wanted]:
     """The variants of a job, and of further names; the main one is always there."""
     found = {MAIN.name: want(MAIN.name)} | {one.variant: one.wanted for one in exports}
+    found[MAIN.name] = found[MAIN.name].model_copy(update={"required": True})  # it is what serves
     for name in names:
         found.setdefault(name, want(check_variant(name)))
     return list(found.values())

@@ -18,6 +18,11 @@ from registry.errors import StorageError
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
+def told_of_no_room(text: str) -> str | None:
+    """The words for a full disk that another program's message holds, if it does."""
+    return next((words for code in sorted(_NO_ROOM) if (words := os.strerror(code)) in text), None)
+
+
 def canonical(value: object) -> bytes:
     """The one JSON text of a value: sorted keys, no spaces, no NaN. What digests are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

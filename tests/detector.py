@@ -36,9 +36,9 @@ def draw_shapes(folder: Path, count: int, seed: int, sides: tuple[int, int] = (1
     return made
 
 
-def train_detector(folder: Path, epochs: int = 12) -> Path:
+def train_detector(folder: Path, epochs: int = 24) -> Path:
     """`best.pt` of a yolov8n that was trained on them; it finds most of them."""
-    draw_shapes(folder / "train", 80, 1)
+    draw_shapes(folder / "train", 96, 1)
     draw_shapes(folder / "val", 16, 2)
     names = "\n".join(f"  {place}: {name}" for place, name in enumerate(NAMES))
     (folder / "data.yaml").write_text(f"path: {folder}\ntrain: train/images\nval: val/images\nnames:\n{names}\n")
@@ -51,12 +51,12 @@ def train_detector(folder: Path, epochs: int = 12) -> Path:
     model.train(
         data=str(folder / "data.yaml"),
         epochs=epochs,
-        imgsz=128,
+        imgsz=96,
         batch=8,
         seed=0,
         optimizer="AdamW",
         lr0=0.002,
-        warmup_epochs=1,
+        warmup_epochs=1.0,
         mosaic=0.0,
         device="cpu",
         workers=0,

@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from requests.exceptions import ConnectionError as NoConnectionError
 
-from registry.errors import IntegrityError, shorten
-from registry.files import storing
+from registry.errors import IntegrityError, StorageError, shorten
+from registry.files import storing, told_of_no_room
 from registry.mlflow.connection import connect, mapping_errors, unreachable
 from registry.records import ModelVersion, Snapshot
 from registry.stages import Stage
@@ -104,6 +104,10 @@ class MlflowStore:
         except NoConnectionError as error:
             raise unreachable(self.uri, error) from error
         except (MlflowException, OSError) as error:
+            if full := told_of_no_room(str(error)):
+                raise StorageError(
+                    into, f"could not be written ({full.lower()})", "free some space, then run it again"
+                ) from error
             raise IntegrityError(
                 version.ref, f"its files cannot be read ({shorten(error, 120)})", "register it again"
             ) from error

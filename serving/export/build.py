@@ -100,6 +100,7 @@ class _Floor:
         self.tf_feed: SimpleQueue[str | None] = SimpleQueue()
         self.node_feed: SimpleQueue[str | None] = SimpleQueue()
         self.tfjs = {one.variant.name: work / one.variant.path for one in order.of("tfjs")}
+        self.tensorflow: Future[None] | None = None
         self.measured = Measured(trained=np.zeros((0, 0), np.float32))
 
     def run(self) -> Measured:
@@ -107,7 +108,8 @@ class _Floor:
         with ThreadPoolExecutor(8, thread_name_prefix="export") as pool:
             tasks: dict[Future[None], list[Wanted]] = {pool.submit(self._onnx): self.order.of("onnx", "transformersjs")}
             if self.tfjs or self.info.framework == "keras":
-                tasks[pool.submit(self._tensorflow)] = self.order.of("tfjs") if self.info.framework == "torch" else []
+                self.tensorflow = pool.submit(self._tensorflow)
+                tasks[self.tensorflow] = self.order.of("tfjs")
             if self.tfjs:
                 tasks[pool.submit(self._node)] = self.order.of("tfjs")
             for one in self.order.of("other"):
@@ -128,10 +130,14 @@ class _Floor:
                 if error is None:
                     continue
                 optional = tasks[task] and not any(one.required for one in tasks[task])
-                if not optional or not isinstance(error, ModelyardError):
+                if not optional or task is self._lost() or not isinstance(error, ModelyardError):
                     raise error
                 self.measured.failed |= {one.variant.name: str(error) for one in tasks[task]}
                 self.node_feed.put(None)
+
+    def _lost(self) -> Future[None] | None:
+        """The task without which nothing else can be measured: TensorFlow's, until a Keras model has answered."""
+        return self.tensorflow if self.info.framework == "keras" and not self.has_answers.is_set() else None
 
     def _release(self) -> None:
         """Let everything that still waits end."""
@@ -191,11 +197,12 @@ class _Floor:
 
     def _node(self) -> None:
         """TF.js answers as its variants are written."""
-        tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop))
-        for name, folder in self.tfjs.items():
-            if folder.with_name(f"{folder.name}.answers.json").exists():
-                found = read_tfjs(folder, self.order.most)
-                self.measured.answers[name], self.measured.ms[name] = found
+        try:
+            tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop))
+        finally:  # where it broke off, what it had answered before stands, and nothing of it may stay in the bundle
+            for name, folder in self.tfjs.items():
+                if found := read_tfjs(folder, self.order.most):
+                    self.measured.answers[name], self.measured.ms[name] = found
 
     def _other(self, one: Wanted) -> None:
         """Another package's exporter, once the network is there."""

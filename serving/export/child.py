@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -19,9 +18,9 @@ from typing import Any
 import psutil
 
 from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, shorten
+from registry.files import told_of_no_room
 
 _LOOK_S = 0.2
-_NO_ROOM = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 class ToolError(ModelyardError):
@@ -76,7 +75,7 @@ def run_child(
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
     words = noise.strip().splitlines()
-    if full := next((why for why in _NO_ROOM if why in noise), ""):
+    if full := told_of_no_room(noise):
         return StorageError(name, f"could not write its files ({full.lower()})", "free some space, then run it again")
     if broken:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")

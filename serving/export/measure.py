@@ -43,5 +43,5 @@ def _tfjs(order: Order, bundle: Bundle, tools: Tools, measured: Measured, scratc
     ties.feed.put(None)
     tfjs_answers(order, tools, folders, ties)
     for name, link in folders.items():
-        found = read_tfjs(link, order.most)
-        measured.answers[name], measured.ms[name] = found
+        if found := read_tfjs(link, order.most):
+            measured.answers[name], measured.ms[name] = found

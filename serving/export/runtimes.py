@@ -46,11 +46,17 @@ def tfjs_answers(order: Order, tools: Tools, folders: dict[str, Path], ties: Tie
     run_child([tools.node, _TFJS_RUN], job, f"TF.js ({', '.join(folders)})", bounds=tools.bounds, ties=ties)
 
 
-def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float]:
-    """What Node left beside a model's folder; it is taken away, since it is no part of a bundle."""
+def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float] | None:
+    """What Node left beside a model's folder, if it did; it is taken away, since it is no part of a bundle."""
     left = folder.with_name(f"{folder.name}.answers.json")
-    told = json.loads(left.read_bytes())
+    if not left.exists():
+        return None
+    text = left.read_text()
     left.unlink()
+    try:
+        told = json.loads(text)
+    except ValueError:  # Node was killed while it wrote
+        return None
     return pack(told["answers"], most), float(told["ms"])
 
 

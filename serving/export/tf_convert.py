@@ -91,16 +91,17 @@ def to_tfjs(folder: str, variant: str) -> None:
         strip_debug_ops=True,
         weight_shard_size_bytes=SHARD_BYTES,
     )
-    check_operations(target / "model.json")
+    told = json.loads((target / "model.json").read_text())
+    check_operations(told["modelTopology"])
+    (target / "model.json").write_text(json.dumps(told, sort_keys=True, separators=(",", ":")))  # its order is by chance
 
 
-def check_operations(path: Path) -> None:
+def check_operations(graph: dict) -> None:
     """Raise UnsupportedError naming the operations that TF.js' own list does not have."""
     import tensorflowjs
 
     lists = Path(tensorflowjs.__file__).parent / "op_list"
     known = {one["tfOpName"] for file in lists.glob("*.json") for one in json.loads(file.read_text())}
-    graph = json.loads(path.read_text())["modelTopology"]
     nodes = [*graph["node"], *(node for one in graph.get("library", {}).get("function", []) for node in one["nodeDef"])]
     missing = sorted({node["op"] for node in nodes} - known)
     if missing:

@@ -74,7 +74,7 @@ def build(folder: Path, info: ModelInfo, images: list[Path], *names: str) -> Bui
     node_modules = ROOT / "serving" / "browser" / "node_modules"
     tools = Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
     facts = Facts("net/1", "0" * 64, None, None)
-    wanted = [want(name, Limits(top1_agreement=0.95, max_abs_diff=2e-2)) for name in names]
+    wanted = [want(name, Limits(top1_agreement=0.9, max_abs_diff=0.1)) for name in names]
     order = Order(Reference(folder, info, tools.tf_python), facts, wanted, images, images[:20])
     return build_bundle(order, folder.parent / "bundle", tools, lambda _: None)
 
@@ -100,6 +100,7 @@ def test_torchvisions_networks_run_in_tfjs(arch: str, images: list[Path], tmp_pa
     built = build(folder, info, images, "onnx", "tfjs-float32")
     for figures in built.parity:
         assert figures.kept, figures
+        assert figures.variant == "onnx" or figures.max_abs_diff < 1e-4
         assert figures.control_agreement < 0.3
     operations = json.loads((built.bundle.variants["tfjs-float32"] / "model.json").read_text())["modelTopology"]["node"]
     assert not [one["op"] for one in operations if "Swish" in one["op"]]

@@ -1,0 +1,196 @@
+"""What the export benchmarks share: models like the demo's, and an order to export them.
+
+    python bench/exporting.py [MODELS]     the measured table of docs/exports.md, as Markdown on standard output
+
+MODELS is a folder of trained model folders to use again; what is not there is trained, which takes some minutes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "journey")]
+
+from detector import draw_shapes, train_detector
+
+from pipelines.dataset import DataSet, build_dataset
+from pipelines.demo_clips import Film, film_digits
+from pipelines.jobfile import Data
+from pipelines.samples import for_calibration, held_out
+from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
+from pipelines.wiring import Workshop, _find_node
+from registry.settings import Settings
+from serving.export.awkward import make_awkward
+from serving.export.build import build_bundle
+from serving.export.card import Facts
+from serving.export.child import Bounds, Ties, run_child
+from serving.export.measure import measure_bundle
+from serving.export.order import Order, Tools
+from serving.export.reference import Reference
+from serving.modelinfo import read_info
+from serving.variants import KNOWN, want
+
+TRAINERS: dict[str, TrainerConfig] = {
+    "yolo": YoloTrainer(epochs=12),
+    "torch": TorchTrainer(epochs=14),
+    "keras": KerasTrainer(epochs=14),
+    "mobilenet": TorchTrainer(arch="mobilenet_v3_small", epochs=14, lr0=0.003),
+}
+FULL = ("onnx", "tfjs-float32", "tfjs-float16", "tfjs-uint8")
+
+
+def quiet(*_: object) -> None:
+    """Say nothing."""
+
+
+def digits(folder: Path) -> DataSet:
+    """The demo's data set."""
+    clips = film_digits(folder / "clips", Film(), quiet)
+    return build_dataset(Data(clips=clips), folder / "dataset", quiet)
+
+
+def trained(name: str, data: DataSet, folder: Path) -> Path:
+    """A model's folder; one that is there is used again."""
+    place = folder / name
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
+            found = Workshop(Settings(home=folder)).trainer(TRAINERS[name]).fit(data, Path(work), quiet)
+            shutil.copytree(found.folder, place)
+    return place
+
+
+def detector(folder: Path) -> Path:
+    """A detector's folder."""
+    from pipelines.trainers.checkpoint import describe, open_checkpoint, package_checkpoint
+
+    place = folder / "detector"
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
+            best = train_detector(Path(work) / "training")
+            model = open_checkpoint(best, Path(work))
+            package_checkpoint(model, place, describe(model, "yolov8n", None, "0" * 64))
+    return place
+
+
+def tools() -> Tools:
+    """The interpreters of this checkout."""
+    settings = Settings()
+    return Tools(settings.tf_python, _find_node(), settings.node_modules, Bounds(600, 8))
+
+
+def order_of(model: Path, images: list[Path], calibration: list[Path], names: tuple[str, ...]) -> Order:
+    """Export these variants."""
+    reference = Reference(model, read_info(model, model.name), Settings().tf_python)
+    facts = Facts("bench/1", "0" * 64, None, None)
+    return Order(reference, facts, [want(name, required=name == "onnx") for name in names], images, calibration)
+
+
+def timed(order: Order, folder: Path) -> float:
+    """Seconds of a whole export: converters, parity, latency, bundle."""
+    began = time.perf_counter()
+    build_bundle(order, folder, tools(), quiet)
+    return time.perf_counter() - began
+
+
+def converters_alone(order: Order, folder: Path) -> float:
+    """Seconds of the converters one after the other, and nothing else: torch's ONNX exporter, onnx2tf, tensorflowjs."""
+    folder.mkdir()
+    job: dict[str, Any] = {
+        "info": order.reference.info.model_dump(mode="json"),
+        "core": str(folder / "core.onnx"),
+        "program": str(order.reference.program),
+        "tfjs": str(folder / "tf.onnx"),
+        "variants": [],
+        "calibration": [],
+    }
+    began = time.perf_counter()
+    run_child([sys.executable, "-P", "-m", "serving.export.onnx_child"], job, "ONNX")
+    feed: SimpleQueue[str | None] = SimpleQueue()
+    feed.put("go")
+    told = {"onnx": str(folder / "tf.onnx"), "tfjs": str(folder / "tfjs")}
+    told["variants"] = [one.variant.precision for one in order.of("tfjs")]
+    run_child([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], told, "TensorFlow", ties=Ties(feed=feed))
+    return time.perf_counter() - began
+
+
+def table(models: Path, say: Callable[[str], None]) -> str:
+    """Trainer and variant → size, difference, agreement, and milliseconds from image bytes in each runtime."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as scratch:
+        place = Path(scratch)
+        data = digits(place)
+        lines = [
+            "| model | variant | MB | max diff | agreement | ONNX Runtime | Node | Chromium |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        chosen = data.files(held_out(data, 200))
+        (place / "awkward").mkdir()
+        images = chosen + make_awkward(chosen[:14], place / "awkward")
+        calibration = data.files(for_calibration(data, 100))
+        for name in TRAINERS:
+            say(name)
+            order = order_of(trained(name, data, models), images, calibration, (*KNOWN, "openvino"))
+            lines += _rows(name, order, place / "bundles" / name)
+        say("detector")
+        shapes = draw_shapes(place / "shapes", 60, 5)
+        names = tuple(name for name in KNOWN if not name.startswith("transformersjs"))
+        order = order_of(detector(models), shapes, draw_shapes(place / "more", 60, 6), names)
+        return "\n".join([*lines, *_rows("detector", order, place / "bundles" / "detector")])
+
+
+def _rows(name: str, order: Order, folder: Path) -> list[str]:
+    built = build_bundle(order, folder, tools(), quiet)
+    kept = [one.variant.name for one in order.wanted if one.variant.name in built.bundle.variants]
+    again = order_of(order.reference.folder, list(order.images), [], tuple(kept))
+    ms, chromium = measure_bundle(again, built.bundle, tools(), quiet).ms, _in_chromium(built.bundle, order)
+    lines: list[str] = []
+    for one in built.parity:
+        path = built.bundle.variants.get(one.variant)
+        files = [path] if path and path.is_file() else list(path.rglob("*")) if path else []
+        size = f"{sum(file.stat().st_size for file in files) / 1e6:.2f}" if files else "left out"
+        spent = f"{ms[one.variant]:.1f}" if one.variant in ms else ""
+        native, node = ("", spent) if one.variant.startswith("tfjs") else (spent, "")
+        cells = [name, one.variant, size, f"{one.max_abs_diff:.1e}", f"{one.top1_agreement:.3f}", native, node]
+        lines.append("| " + " | ".join([*cells, chromium.get(one.variant, "")]) + " |")
+    return lines
+
+
+def _in_chromium(bundle: Any, order: Order) -> dict[str, str]:
+    """Median milliseconds in a headless browser, over 60 of the images."""
+    from pages import parity_page, run_in_page
+
+    info, found = order.reference.info, dict[str, str]()
+    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.model_dump()}
+    dtypes = {"transformersjs": "fp32", "transformersjs-float16": "fp16", "transformersjs-int8": "int8"}
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as scratch:
+        names: list[str] = []
+        for place, image in enumerate(order.images[:60]):
+            names.append(f"{place:03d}{image.suffix}")
+            shutil.copy2(image, Path(scratch) / names[-1])
+        with parity_page(bundle.folder, Path(scratch)) as page:
+            for name, path in bundle.variants.items():
+                where = path.relative_to(bundle.folder).as_posix()
+                if name.startswith("tfjs"):
+                    told = run_in_page(
+                        page, "tfjs", where, names, info.preprocess.size, head if info.task == "detect" else None
+                    )
+                elif name in dtypes:
+                    told = run_in_page(page, "transformers", names, info.labels, dtypes[name])
+                elif name.startswith("onnx") and name != "onnx-tensor":
+                    told = run_in_page(page, "ortweb", where, names)
+                else:
+                    continue
+                found[name] = f"{told['ms']:.1f}"
+    return found
+
+
+if __name__ == "__main__":
+    kept_models = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="modelyard-bench-"))
+    print(table(kept_models, lambda text: print(text, file=sys.stderr)))
