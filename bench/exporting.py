@@ -39,9 +39,9 @@ from serving.modelinfo import read_info
 from serving.variants import KNOWN, want
 
 TRAINERS: dict[str, TrainerConfig] = {
-    "yolo": YoloTrainer(epochs=12),
-    "torch": TorchTrainer(epochs=14),
-    "keras": KerasTrainer(epochs=14),
+    "yolo": YoloTrainer(epochs=8),
+    "torch": TorchTrainer(epochs=8),
+    "keras": KerasTrainer(epochs=8),
     "mobilenet": TorchTrainer(arch="mobilenet_v3_small", epochs=14, lr0=0.003),
 }
 FULL = ("onnx", "tfjs-float32", "tfjs-float16", "tfjs-uint8")

@@ -74,5 +74,5 @@ class Wanted(Record):
 
 def want(name: str, limits: Limits | None = None, *, required: bool = True) -> Wanted:
     """A variant by its name; an unknown name is another package's exporter."""
-    variant = KNOWN.get(name) or Variant(name=name, path=name, runtime="other")
+    variant = KNOWN.get(name) or Variant(name=name, path=name, runtime="other", limits=_HALF)
     return Wanted(variant=variant, required=required, limits=limits or variant.limits)
