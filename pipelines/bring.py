@@ -32,6 +32,8 @@ def register(workshop: Workshop, job: Job, checkpoint: Path, data: DataSet, size
     no such file, and IntegrityError for one that the scanner calls dangerous.
     """
     model = job.model
+    if checkpoint.suffix != ".pt":
+        raise InputError(checkpoint, "is no .pt file", "give the best.pt of a training with Ultralytics")
     if not checkpoint.is_file():
         raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
@@ -66,7 +68,7 @@ def _package(checkpoint: Path, folder: Path, about: tuple[str, int | None, DataS
         raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "mend `task:` in the job file")
     if info.task == "classify":
         check_labels(info, data, checkpoint.name)
-    if info.preprocess.size % 32:
+    if info.preprocess.size % 32 or info.preprocess.size <= 0:
         raise InputError("--imgsz", f"{info.preprocess.size} is no multiple of 32", "give the side it was trained with")
     say(f"{arch}: a {'classifier' if info.task == 'classify' else 'detector'} of {', '.join(info.labels)}")
     package_checkpoint(found, folder, info)

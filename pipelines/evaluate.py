@@ -12,7 +12,7 @@ from pipelines.plots import confusion_figure
 from pipelines.policy import current_policy
 from pipelines.score import Held
 from pipelines.score import evaluate as score
-from registry.errors import InputError
+from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
 from registry.files import digest_of, manifest_of
 from registry.judging import resolve
@@ -39,11 +39,17 @@ def evaluate(workshop: Workshop, ref: Ref, data: DataSet | None, split: str) -> 
         folder = yard.store.fetch(version, Path(scratch))
         digest = digest_of(manifest_of(folder))
         info = read_info(folder, version.ref)
+        if info.task == "detect":
+            raise InputError(version.ref, "is a detector, which is not evaluated yet", "export it, or measure its `parity`")
+        scan = scan_folder(folder)
+        if scan.dangerous:
+            yard.ledger.append(Scanned(**about(version, digest), what="model", scan=scan))
+            raise IntegrityError(version.ref, f"holds a dangerous file: {scan.dangerous[0]}", "do not use it; train it again")
         data = data or workshop.dataset(info.dataset, version.ref)
         job = current_policy(yard.ledger.entries(version.model))
         slices = job.data.slices if job else {}
         evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split, slices)
-        yard.ledger.append(Scanned(**about(version, digest), what="model", scan=scan_folder(folder)))
+        yard.ledger.append(Scanned(**about(version, digest), what="model", scan=scan))
     event = Evaluated(**about(version, digest), evaluation=evaluation)
     yard.ledger.append(event)
     _show(workshop.tracker(version.model), version.run_id, data, evaluation)

@@ -13,7 +13,7 @@ from pipelines.dataset import DataSet
 from pipelines.exports import wanted_of
 from pipelines.policy import current_policy
 from pipelines.samples import for_calibration, held_out
-from registry.errors import ModelyardError, NotFoundError
+from registry.errors import IntegrityError, ModelyardError, NotFoundError
 from registry.events import Exported, Scanned, about
 from registry.evidence import gather
 from registry.files import building, digest_of, manifest_of, write_atomic, write_json
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pipelines.jobfile import Job
     from pipelines.wiring import Say, Workshop
 
-PARITY_IMAGES = 200
 AWKWARD_IMAGES = 14
 CALIBRATION_IMAGES = 100
 SMOKE_IMAGES = 20
@@ -57,17 +56,19 @@ def export(workshop: Workshop, yard: Yard, job: Job | None, ref: Ref, say: Say, 
         digest = digest_of(manifest_of(folder))
         found = standing(yard, version, digest, wanted)
         evidence = gather(yard.ledger.entries(version.model), version, digest)
+        check_files(folder, version)
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
         facts = _facts(version, evidence)
-        if found and not (found.card_missing and evidence.evaluation):
+        if found and (Path(found.path) / "card.md").read_text() == write_card(facts, reference.info):
             say(f"{version.ref}: the bundle of these bytes stands")
             return found
         if found:  # scores that came later belong on the card
+            say(f"{version.ref}: the bundle of these bytes stands; its card is written again")
             return _keep(workshop, yard, version, _with_card(found, facts, reference))
         data = workshop.dataset(reference.info.dataset, version.ref)
         data.verify()
         place = workshop.settings.bundles / version.model / f"{version.version}-{digest[:12]}"
-        with _images(data) as images:
+        with _images(data, workshop.settings.parity_images) as images:
             calibration = data.files(for_calibration(data, CALIBRATION_IMAGES))
             order = Order(reference, facts, wanted, images, calibration)
             check_order(order)
@@ -92,11 +93,17 @@ def parity(workshop: Workshop, yard: Yard, ref: Ref, say: Say) -> tuple[list[Par
         wanted = [want(one.variant, one.limits, required=one.required) for one in kept]
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
         data = workshop.dataset(reference.info.dataset, version.ref)
-        with _images(data) as images:
+        with _images(data, workshop.settings.parity_images) as images:
             order = Order(reference, _facts(version, gather([], version, digest)), wanted, images)
             tools = workshop.tools(tfjs=bool(order.of("tfjs")), tensorflow=reference.info.framework == "keras")
             measured = measure_bundle(order, bundle, tools, say)
             return figures_of(order, measured), measured
+
+
+def check_files(folder: Path, version: ModelVersion) -> None:
+    """Raise IntegrityError where the scanner calls one of a version's files dangerous: none is opened then."""
+    if dangerous := scan_folder(folder).dangerous:
+        raise IntegrityError(version.ref, f"holds a dangerous file: {dangerous[0]}", "do not use it; train it again")
 
 
 def standing(yard: Yard, version: ModelVersion, digest: str, wanted: Sequence[Wanted] = ()) -> Exported | None:
@@ -147,9 +154,9 @@ def write_report(folder: Path, parity: Sequence[ParityFigures], measured: Measur
 
 
 @contextmanager
-def _images(data: DataSet) -> Generator[list[Path]]:
+def _images(data: DataSet, count: int) -> Generator[list[Path]]:
     """Held-out images, and awkward ones made of them, while the block runs."""
-    chosen = data.files(held_out(data, PARITY_IMAGES))
+    chosen = data.files(held_out(data, count))
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         yield chosen + make_awkward(chosen[:AWKWARD_IMAGES], Path(scratch))
 
@@ -163,7 +170,7 @@ def _stands(event: Exported, wanted: Sequence[Wanted]) -> bool:
         bundle = open_exported(event)
     except ModelyardError:
         return False
-    judged = {one.variant: one.limits for one in event.parity}
+    judged = {one.variant: one.limits for one in event.parity if one.made}
     same = all(judged.get(one.variant.name) == one.limits for one in wanted)
     return same and smoke_folder(bundle.folder).is_dir()
 
@@ -191,7 +198,7 @@ def _keep_smoke(bundle: Path, data: DataSet, labels: list[str], trained: Answers
             {"file": f"{place:02d}{Path(row.file).suffix}", "truth": row.label, "probabilities": answer.tolist()}
             for place, (row, answer) in enumerate(zip(rows, answers, strict=True))
         ]
-        write_json(work / "expected.json", {"labels": data.manifest.labels, "images": expected})
+        write_json(work / "expected.json", {"labels": labels, "images": expected})
 
 
 def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
@@ -207,20 +214,24 @@ def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
 
 
 def _keep(workshop: Workshop, yard: Yard, version: ModelVersion, event: Exported, built: Built | None = None) -> Exported:
-    """Record an export and its scan, and show it on the training run."""
-    bundle = Path(event.path)
+    """Show an export on the training run, then record it and its scan: what is recorded is not made again."""
+    if version.run_id:
+        _show(workshop, version, event, built)
     yard.ledger.append(event)
-    yard.ledger.append(Scanned(**about(version, event.digest), what="bundle", scan=scan_folder(bundle)))
-    if not version.run_id:
-        return event
+    yard.ledger.append(Scanned(**about(version, event.digest), what="bundle", scan=scan_folder(Path(event.path))))
+    return event
+
+
+def _show(workshop: Workshop, version: ModelVersion, event: Exported, built: Built | None) -> None:
+    """Bundle, report and figures on the run; only the bundle where nothing was measured anew."""
+    bundle = Path(event.path)
     with workshop.tracker(version.model).resume(version.run_id) as run:
         run.folder(bundle, f"bundle/{event.bundle[:12]}")  # MLflow would mix it with the files of an older one
         if built is None:
-            return event
+            return
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             write_report(Path(scratch) / "parity", event.parity, built.measured)
             run.folder(Path(scratch) / "parity", "parity")
         shown = {"bundle_mb": event.megabytes} | ({"latency_p95_ms": event.latency.p95_ms} if event.latency else {})
         shown |= {f"parity_{figures.variant}_max_abs_diff": figures.max_abs_diff for figures in event.parity}
         run.metrics(shown)
-    return event

@@ -20,8 +20,8 @@ class _Export(Record):
         default=True, description="false: a variant that fails or answers too differently is left out, and blocks nothing"
     )
     top1_agreement: float | None = Field(default=None, ge=0, le=1, description="unless set, the variant's own limit")
-    max_abs_diff: float | None = Field(default=None, gt=0, description="unless set, the variant's own limit")
-    map_difference: float | None = Field(default=None, gt=0, description="for detectors; unless set, 0.01")
+    max_abs_diff: float | None = Field(default=None, gt=0, le=1, description="unless set, the variant's own limit")
+    map_difference: float | None = Field(default=None, gt=0, le=1, description="for detectors; unless set, 0.01")
 
     @property
     def variant(self) -> str:
@@ -101,7 +101,9 @@ class OtherExport(_Export):
 
 
 def _kind_of(value: Any) -> str:
-    kind: object = cast("dict[str, object]", value).get("kind", "onnx") if isinstance(value, dict) else value.kind
+    kind: object = (
+        cast("dict[str, object]", value).get("kind", "onnx") if isinstance(value, dict) else getattr(value, "kind", None)
+    )
     return str(kind) if kind in _KINDS else "other"
 
 

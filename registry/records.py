@@ -132,7 +132,8 @@ class ParityFigures(Record):
     For a detector, `top1_agreement` is the share of the trained model's boxes that were found again with the same
     class, the differences are those of scores, and `map_difference` compares mAP50-95. `control_agreement` is the
     agreement after pairing every image with a wrong one: a measurement that would not notice a broken export does not
-    drop here. `kept`: whether the variant is in the bundle; `note` says why it is not.
+    drop here. `kept`: whether the variant is in the bundle; `note` says why it is not. `made`: whether there was anything
+    to measure.
     """
 
     variant: str
@@ -146,6 +147,7 @@ class ParityFigures(Record):
     limits: Limits | None = None
     required: bool = True
     kept: bool = True
+    made: bool = True
     note: str = ""
 
 

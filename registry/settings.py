@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
     node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")
     node_modules: Path = Field(default=ROOT / "serving/browser/node_modules", description="TF.js for Node")
+    parity_images: int = Field(default=200, ge=1, description="held-out images that an export is measured on, at most")
     converter_seconds: float = Field(default=600, gt=0, description="how long one converter may take before it is ended")
     converter_gb: float = Field(default=8, gt=0, description="how much memory one converter may use before it is ended")
     local_usd_per_hour: Decimal = Field(

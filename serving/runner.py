@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from registry.errors import IntegrityError
+from registry.errors import IntegrityError, shorten
 from serving.preprocess import Preprocess, check_shape, decode, from_letterbox
 
 Array = NDArray[np.float32]
@@ -33,7 +33,7 @@ class Runner:
             self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise IntegrityError(model, f"ONNX Runtime cannot load it ({error})", "export it again") from error
-        given = self._session.get_inputs()[0]
+        given, self._model = self._session.get_inputs()[0], model.name
         self._input, self._preprocess = given.name, preprocess
         self._output = self._session.get_outputs()[0].name
         self._bytes, self._values = given.type == "tensor(uint8)", given.name == "pixel_values"
@@ -81,7 +81,12 @@ class Runner:
             given = pixels.transpose(0, 3, 1, 2).astype(np.float32)
         elif not self._bytes:
             given = self._preprocess.tensor(pixels)
-        found = np.asarray(self._session.run([self._output], {self._input: given})[0], np.float32)
+        try:
+            found = np.asarray(self._session.run([self._output], {self._input: given})[0], np.float32)
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            raise IntegrityError(
+                self._model, f"ONNX Runtime cannot run it ({shorten(error, 120)})", "export it again"
+            ) from error
         return _softmax(found) if self._output == "logits" else found
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import zipfile
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-from picklescan.scanner import ScanResult, scan_file_path
+from picklescan.scanner import ScanResult, scan_file_path, scan_zip_bytes
 
 from registry.records import Scan
 
 SCANNER = f"picklescan {version('picklescan')}"
+_ZIP = b"PK\x03\x04"
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +58,18 @@ def _scan(path: Path) -> ScanResult:
     if path.is_symlink() or not path.is_file():
         return ScanResult([])
     try:
-        return scan_file_path(str(path))
+        found = scan_file_path(str(path))
+        found.issues_count += _issues_inside(path)
+        return found  # noqa: TRY300
     except Exception as error:  # noqa: BLE001 - the file chooses which parser breaks, and how
         logger.warning("%s could not read %s: %s", SCANNER, path.name, error)
         return ScanResult([], issues_count=1)
+
+
+def _issues_inside(path: Path) -> int:
+    """What the scanner finds in archives within an archive, such as the tensors in a torch.export program."""
+    if not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        inner = [data for name in archive.namelist() if (data := archive.read(name)).startswith(_ZIP)]
+    return sum(scan_zip_bytes(io.BytesIO(data), path.name).issues_count for data in inner)

@@ -85,6 +85,8 @@ def describe(model: Any, arch: str, size: int | None, dataset: str) -> ModelInfo
     """What an Ultralytics model is, for its folder. Raises InputError for a task that is neither of ours."""
     if model.task not in {"classify", "detect"}:
         raise InputError(arch, f"is made to {model.task}", "give a model that classifies or detects")
+    if model.task == "detect" and not hasattr(model.model.model[-1], "reg_max"):
+        raise InputError(arch, "is a detector without YOLO's head", "give a YOLO detector")
     names: dict[int, str] = model.names
     side = size or model.overrides.get("imgsz") or (224 if model.task == "classify" else 640)
     detects = model.task == "detect"

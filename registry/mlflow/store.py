@@ -23,7 +23,6 @@ from registry.records import ModelVersion, Snapshot
 from registry.stages import Stage
 from registry.tags import STAGE_TAG
 
-_DOWNLOAD_NOTE = "registered_model_meta"  # the client writes it beside what it downloads; it is no part of the model
 T = TypeVar("T")
 
 
@@ -95,8 +94,12 @@ class MlflowStore:
         self._ask(f"model '{model}'", lambda: self._client.delete_registered_model_alias(model, alias))
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
-        """Download a version's files."""
-        uri = f"models:/{version.model}/{version.version}"
+        """Download a version's files.
+
+        By the address of the files and not by `models:/NAME/VERSION`, which MLflow 3.17 asks the process's registry for.
+        """
+        at = (version.model, str(version.version))
+        uri = self._ask(str(version.ref), partial(self._client.get_model_version_download_uri, *at))
         try:
             with storing(into):
                 into.mkdir(parents=True, exist_ok=True)
@@ -111,7 +114,6 @@ class MlflowStore:
             raise IntegrityError(
                 version.ref, f"its files cannot be read ({shorten(error, 120)})", "register it again"
             ) from error
-        (folder / _DOWNLOAD_NOTE).unlink(missing_ok=True)
         return folder
 
     def annotate(self, version: ModelVersion, tags: dict[str, str]) -> None:

@@ -56,13 +56,13 @@ def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
         write_json(work / "preprocess.json", order.reference.info.preprocess.model_dump(mode="json"))
         write_json(work / "labels.json", order.reference.info.labels)
         write_atomic(work / "card.md", write_card(order.facts, order.reference.info).encode())
+        write_transformers(work, order.reference.info)
         seal(work, _index(order))
-    bundle = open_bundle(folder)
-    latency = None
-    if MAIN.name in bundle.variants:
-        say("latency in a fresh process")
-        latency = measure_latency(bundle.folder, order.images[:20])
-    return Built(bundle, parity, latency, measured)
+        latency = None
+        if (work / MAIN.path).exists():
+            say("latency in a fresh process")
+            latency = measure_latency(work, order.images[:20], tools.bounds)
+    return Built(open_bundle(folder), parity, latency, measured)
 
 
 def check_order(order: Order) -> None:
@@ -132,8 +132,7 @@ class _Floor:
                 optional = tasks[task] and not any(one.required for one in tasks[task])
                 if not optional or task is self._lost() or not isinstance(error, ModelyardError):
                     raise error
-                self.measured.failed |= {one.variant.name: str(error) for one in tasks[task]}
-                self.node_feed.put(None)
+                self.measured.failed = {one.variant.name: str(error) for one in tasks[task]} | self.measured.failed
 
     def _lost(self) -> Future[None] | None:
         """The task without which nothing else can be measured: TensorFlow's, until a Keras model has answered."""
@@ -167,14 +166,30 @@ class _Floor:
         self.say("ONNX: exporting the trained program" if torch else "ONNX: from Keras")
         command = [sys.executable, "-P", "-m", "serving.export.onnx_child"]
         run_child(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._heard, stop=self.stop))
-        write_transformers(self.work, self.info, [one.variant for one in wanted])
+        self._check_required(wanted)
         for one in wanted:
-            name = one.variant.name
-            self.say(f"parity: {name} in ONNX Runtime")
-            found = onnx_answers(self.work / one.variant.path, self.info, self.order.images)
-            self.measured.answers[name], self.measured.ms[name] = found
+            if one.variant.name not in self.measured.failed:
+                self._ask_onnx(one)
         self._wait(self.has_answers)
         self.measured.trained = read_answers(self.trained)
+
+    def _ask_onnx(self, one: Wanted) -> None:
+        name = one.variant.name
+        self.say(f"parity: {name} in ONNX Runtime")
+        try:
+            found = onnx_answers(self.work / one.variant.path, self.info, self.order.images, self.stop)
+        except ModelyardError as error:
+            if one.required:
+                raise
+            self.measured.failed[name] = str(error)
+        else:
+            self.measured.answers[name], self.measured.ms[name] = found
+
+    def _check_required(self, wanted: list[Wanted]) -> None:
+        """Raise for the first variant that a child could not make and the job cannot do without."""
+        for one in wanted:
+            if one.required and (why := self.measured.failed.get(one.variant.name)):
+                raise InputError(one.variant.name, why, "change the network, or leave it out of `export:`")
 
     def _tensorflow(self) -> None:
         """TensorFlow makes the TF.js variants; of a Keras model also the ONNX network and the trained answers."""
@@ -187,18 +202,19 @@ class _Floor:
         else:
             job = keras_job(self.order.reference, self.order.images, self.trained, self.scratch) | job
             job["onnx_out"] = str(self.core)
-        ties = Ties(self._heard, self.tf_feed, self.stop)
+        ties = Ties(self._heard, self.tf_feed, self.stop, waits=self.info.framework == "torch")
         try:
             run_child(
                 [self.tools.tf_python, "-I", _TF_CONVERT], job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties
             )
+            self._check_required(self.order.of("tfjs"))
         finally:
             self.node_feed.put(None)
 
     def _node(self) -> None:
         """TF.js answers as its variants are written."""
         try:
-            tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop))
+            tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop, waits=True))
         finally:  # where it broke off, what it had answered before stands, and nothing of it may stay in the bundle
             for name, folder in self.tfjs.items():
                 if found := read_tfjs(folder, self.order.most):
@@ -209,7 +225,9 @@ class _Floor:
         self._wait(self.has_core)
         self.say(f"{one.variant.name}: its own exporter")
         places = (self.core, self.work / one.variant.path)
-        self.measured.answers[one.variant.name] = other_answers(self.order, self.tools, one.variant.name, places, self.scratch)
+        self.measured.answers[one.variant.name] = other_answers(
+            self.order, self.tools, one.variant.name, places, self.scratch, Ties(stop=self.stop)
+        )
 
     def _heard(self, line: str) -> None:
         """What a child says has been done."""
@@ -219,6 +237,12 @@ class _Floor:
             self.tf_feed.put("go")
         elif what == "answers":
             self.has_answers.set()
+        elif what == "failed":
+            which, _, why = name.partition(" ")
+            names = list(self.tfjs) if which == "tfjs" else [which if which in KNOWN else f"tfjs-{which}"]
+            self.measured.failed |= dict.fromkeys(names, why)
+            if which == "tfjs":
+                self.tf_feed.put(None)
         elif what == "made":
             self.say(f"made {name}" if name in KNOWN else f"made tfjs-{name}")
             if f"tfjs-{name}" in self.tfjs:

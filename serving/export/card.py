@@ -26,6 +26,7 @@ def licence_of(info: ModelInfo) -> str:
 
 def write_card(facts: Facts, info: ModelInfo) -> str:
     """The card, as Markdown."""
+    fitted = "resized and cropped" if info.task == "classify" else "resized and padded"
     kind = "image classifier" if info.task == "classify" else "object detector"
     lines = [
         f"# {facts.label}",
@@ -34,7 +35,7 @@ def write_card(facts: Facts, info: ModelInfo) -> str:
         "",
         f"- model bytes: `{facts.digest}`",
         f"- data set: `{info.dataset}`",
-        f"- input: image file, resized and cropped to {info.preprocess.size} x {info.preprocess.size} px (`preprocess.json`)",
+        f"- input: image file, {fitted} to {info.preprocess.size} x {info.preprocess.size} px (`preprocess.json`)",
         f"- licence: {licence_of(info)}",
         f"- training cost: {'not recorded' if facts.train_usd is None else f'${facts.train_usd}'}",
         "",
@@ -44,11 +45,16 @@ def write_card(facts: Facts, info: ModelInfo) -> str:
         "",
         "## Limits",
         "",
-        "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
-        "that shows none of them.",
+        *(_CLASSIFIER if info.task == "classify" else _DETECTOR),
     ]
     return "\n".join(lines) + "\n"
 
+
+_CLASSIFIER = (
+    "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
+    "that shows none of them.",
+)
+_DETECTOR = ("It finds only what it was trained to find. What it is less sure of than the least score is not reported.",)
 
 _SECTIONS = {
     "model bytes": "- model bytes: `",

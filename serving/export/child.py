@@ -39,12 +39,14 @@ class Bounds:
 class Ties:
     """How a child is tied to others that run beside it.
 
-    `feed` holds lines for its standard input, None for its end; when `stop` is set, it is killed.
+    `feed` holds lines for its standard input, None for its end; when `stop` is set, it is killed. `waits`: it can do
+    nothing before the first line, so its time counts from there.
     """
 
     on_line: Callable[[str], None] = lambda _: None
     feed: SimpleQueue[str | None] = field(default_factory=SimpleQueue)
     stop: Event = field(default_factory=Event)
+    waits: bool = False
 
 
 def run_child(
@@ -64,12 +66,20 @@ def run_child(
         with noise.open("wb") as log:
             child = _Child([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
             code = child.wait(bounds or Bounds())
-        told = json.loads(report.read_bytes()) if report.exists() else {}
-        if "problem" in told:
+        told = _read(report)
+        if told and "problem" in told:
             raise InputError(*told["problem"])
-        if code or not report.exists():
+        if code or told is None:
             raise _failure(name, code, child.broken, noise.read_text(errors="replace"))
         return told
+
+
+def _read(report: Path) -> dict[str, Any] | None:
+    """A child's report; one that it could not finish is none."""
+    try:
+        return json.loads(report.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
@@ -90,6 +100,7 @@ class _Child:
 
     def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
         self.ties, self.broken = ties, ""
+        self.began = 0.0 if ties.waits else time.monotonic()
         pipe = subprocess.PIPE
         try:
             self.process = subprocess.Popen(
@@ -119,6 +130,7 @@ class _Child:
         try:
             with self.process.stdin or open(os.devnull, "w") as pipe:  # noqa: PTH123 a pipe is always there
                 while (line := self.ties.feed.get()) is not None:
+                    self.began = self.began or time.monotonic()
                     pipe.write(line + "\n")
                     pipe.flush()
         except (OSError, ValueError):  # it ended before it had read everything
@@ -126,22 +138,21 @@ class _Child:
 
     def _watch(self, bounds: Bounds) -> None:
         """Kill it when it breaks its bounds or is told to stop."""
-        began = time.monotonic()
         while self.process.poll() is None:
             if self.ties.stop.wait(_LOOK_S):
                 self.broken = "was stopped, because something beside it failed"
-            elif bounds.seconds is not None and time.monotonic() - began > bounds.seconds:
+            elif bounds.seconds is not None and self.began and time.monotonic() - self.began > bounds.seconds:
                 self.broken = f"took longer than {bounds.seconds:g} s and was ended"
             elif bounds.gigabytes is not None and _used(self.process.pid) > bounds.gigabytes * 1e9:
                 self.broken = f"used more than {bounds.gigabytes:g} GB of memory and was ended"
             if self.broken:
-                self._kill()
-                return
+                break
+        self._kill()  # and with it whatever it started and left behind
 
     def _kill(self) -> None:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             return
 
 

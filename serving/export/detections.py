@@ -16,6 +16,7 @@ _IOUS = np.arange(0.5, 1.0, 0.05)
 _RECALLS = np.linspace(0, 1, 101)
 
 
+_FLAT = 1e-3
 _JUST = 0.05
 """A box that is hardly sure enough to be one may be missing on the other side."""
 
@@ -28,6 +29,7 @@ def compare_detections(variant: str, trained: Answers, exported: Answers, least:
     agreement. `map_difference` is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken
     for the truth.
     """
+    trained, exported = _with_area(trained), _with_area(exported)
     if not (trained[..., 4] > 0).any():
         raise InputError("parity", "the trained model finds nothing in any image", "train it until it finds something")
     agreement, worst, mean = _paired(trained, exported, least)
@@ -43,6 +45,14 @@ def compare_detections(variant: str, trained: Answers, exported: Answers, least:
         control_max_abs_diff=control_worst,
         map_difference=1.0 - mean_average_precision(truth_of(trained), exported),
     )
+
+
+def _with_area(detections: Answers) -> Answers:
+    """Without boxes that have no area: cut at the image's edge, they overlap nothing, not even themselves."""
+    found = detections.copy()
+    flat = (found[..., 2:4] - found[..., :2]).min(axis=-1) <= _FLAT
+    found[flat & (found[..., 4] > 0)] = 0
+    return found
 
 
 def truth_of(detections: Answers) -> list[NDArray[np.float32]]:

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from registry.records import Latency
-from serving.export.child import run_child
+from serving.export.child import Bounds, run_child
 from serving.predictor import load_predictor
 
 _REQUESTS = 100
 _WARM_UP = 5
 
 
-def measure_latency(bundle: Path, images: Sequence[Path]) -> Latency:
+def measure_latency(bundle: Path, images: Sequence[Path], bounds: Bounds | None = None) -> Latency:
     """Time `_REQUESTS` single predictions in a new process, over the given images in turn."""
     job = {"bundle": str(bundle.absolute()), "images": [str(image.absolute()) for image in images]}
-    return Latency.model_validate(run_child([sys.executable, "-P", "-m", __name__], job, "latency"))
+    return Latency.model_validate(run_child([sys.executable, "-P", "-m", __name__], job, "latency", bounds=bounds))
 
 
 def _time_one(bundle: Path, images: list[bytes]) -> Latency:

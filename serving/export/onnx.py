@@ -12,8 +12,9 @@ import onnx
 from onnx import helper, numpy_helper, version_converter
 from onnxscript import optimizer
 
-from registry.errors import InputError, IntegrityError, ModelyardError, shorten
+from registry.errors import InputError, IntegrityError, ModelyardError
 from serving.export.graphs import IR, OPSET
+from serving.export.program import cause_of, load_program
 from serving.modelinfo import ModelInfo
 
 INPUT = "tensor"
@@ -48,24 +49,11 @@ def export_core(program: Path, info: ModelInfo) -> onnx.ModelProto:
         except ModelyardError:
             raise
         except Exception as error:  # the exporter raises its own and torch's errors alike
-            what = f"cannot be exported to ONNX: {_cause(error)}"
+            what = f"cannot be exported to ONNX: {cause_of(error)}"
             raise InputError("model", what, "replace that operation in the network, and train it again") from error
     if made is None:
         raise IntegrityError("model", "torch exported nothing", "report it")
     return settle(made.model_proto, info)
-
-
-def load_program(program: Path):  # noqa: ANN201 torch is imported by those who call this, and by nobody else
-    """A registered torch.export program; one of a version that this torch cannot read is one line."""
-    import torch
-
-    try:
-        return torch.export.load(program)
-    except Exception as error:  # a damaged or foreign program raises whatever it happens to hit
-        why = f"torch {torch.__version__} cannot load it: {_cause(error)}"
-        raise IntegrityError(
-            program.name, why, "export it where the torch that saved it is installed, or train it again"
-        ) from error
 
 
 def settle(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
@@ -167,14 +155,6 @@ def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:
     found = dims[1].dim_value - extra if len(dims) > 1 else 0
     if found != len(info.labels):
         raise InputError("model", f"has {found} outputs for {len(info.labels)} classes", "register it with its own class list")
-
-
-def _cause(error: BaseException) -> str:
-    """What was at the bottom of an exporter's long complaint: its first telling line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return shorten(f"{type(error).__name__}: {lines[0] if lines else 'no words'}", 200)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import onnx
 
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, shorten
 from serving.export.graphs import assemble
 from serving.export.onnx import export_core, for_tfjs, seal_model, settle
 from serving.export.reduce import to_float16, to_int8
@@ -34,7 +34,10 @@ def main(job: dict[str, Any]) -> None:
     else:
         core = settle(onnx.load(place), info)
     if job.get("tfjs"):
-        onnx.save(for_tfjs(core, info), job["tfjs"])
+        try:
+            onnx.save(for_tfjs(core, info), job["tfjs"])
+        except ModelyardError as error:
+            print(f"failed tfjs {error.expectation}", flush=True)  # noqa: T201 the parent reads it
     print("core", flush=True)  # noqa: T201 the parent reads it
     if job.get("answers"):
         from serving.export.reference import torch_answers
@@ -57,11 +60,17 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
     networks: dict[str, onnx.ModelProto] = {}
     for one in job["variants"]:
         variant = KNOWN[one["name"]]
-        if variant.precision not in networks:
-            networks[variant.precision] = precisions[variant.precision]()
         shape = "tensor" if variant.name == "onnx-tensor" else "values" if variant.runtime == "transformersjs" else "image"
-        seal_model(assemble(networks[variant.precision], info, shape=shape), Path(one["path"]), job["provenance"])
-        print(f"made {variant.name}", flush=True)  # noqa: T201
+        try:
+            if variant.precision not in networks:
+                networks[variant.precision] = precisions[variant.precision]()
+            seal_model(assemble(networks[variant.precision], info, shape=shape), Path(one["path"]), job["provenance"])
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 ONNX' and ONNX Runtime's tools raise what they like; other variants go on
+            print(f"failed {variant.name} {shorten(f'{type(error).__name__}: {error}', 200)}", flush=True)  # noqa: T201
+        else:
+            print(f"made {variant.name}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

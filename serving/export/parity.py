@@ -13,6 +13,9 @@ from serving.export.detections import compare_detections
 from serving.export.reference import Answers
 from serving.variants import Wanted
 
+_CONTROL = 0.9
+"""A measurement that wrong images pass as well could not notice a broken export."""
+
 
 def compare(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
     """Figures of one variant; both arrays are over the same images in the same order.
@@ -48,6 +51,8 @@ def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
         words.append(f"agreement {figures.top1_agreement:.3f} is below {limits.top1_agreement:g}")
     if difference > limits.max_abs_diff:
         words.append(f"{which} difference {difference:.3g} is above {limits.max_abs_diff:g}")
+    if figures.control_agreement > _CONTROL:
+        words.append(f"a wrong image agrees as well ({figures.control_agreement:.3f}), so nothing was measured")
     if (figures.map_difference or 0.0) > limits.map_difference:
         words.append(f"mAP difference {figures.map_difference:.3g} is above {limits.map_difference:g}")
     told = {"limits": limits, "required": wanted.required, "kept": not words, "note": "; ".join(words)}
@@ -67,6 +72,7 @@ def failed(wanted: Wanted, images: int, why: str) -> ParityFigures:
         limits=wanted.limits,
         required=wanted.required,
         kept=False,
+        made=False,
         note=why,
     )
 

@@ -83,7 +83,7 @@ def torch_answers(program: Path, info: ModelInfo, images: Sequence[Path], target
     """Write a torch.export program's answers to an .npz file."""
     import torch
 
-    from serving.export.onnx import load_program
+    from serving.export.program import load_program
 
     network = load_program(program).module()
     answers: list[Answers] = []

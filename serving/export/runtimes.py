@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 
+from registry.errors import InputError, ModelyardError
 from serving.export.child import Ties, run_child
 from serving.export.order import Order, Tools
 from serving.export.parity import pack
@@ -21,10 +23,12 @@ from serving.runner import Runner
 _TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
 
 
-def onnx_answers(model: Path, info: ModelInfo, images: Sequence[Path]) -> tuple[Answers, float]:
-    """Answers of the very code that serves, and the median of milliseconds an image took."""
+def onnx_answers(model: Path, info: ModelInfo, images: Sequence[Path], stop: Event | None = None) -> tuple[Answers, float]:
+    """Answers of the very code that serves, and the median of milliseconds an image took; breaks off when told to stop."""
     runner, spans, rows = Runner(model, info.preprocess), list[float](), list[Answers]()
     for image in images:
+        if stop and stop.is_set():
+            raise ModelyardError("ONNX Runtime", "was stopped, because something beside it failed", "see the other line")
         data = image.read_bytes()
         began = time.perf_counter()
         rows.append(runner.answers([data], str(image)))
@@ -60,7 +64,9 @@ def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float] | None:
     return pack(told["answers"], most), float(told["ms"])
 
 
-def other_answers(order: Order, tools: Tools, kind: str, places: tuple[Path | None, Path], scratch: Path) -> Answers:
+def other_answers(
+    order: Order, tools: Tools, kind: str, places: tuple[Path | None, Path], scratch: Path, ties: Ties | None = None
+) -> Answers:
     """Another package's exporter: `places` are the network's ONNX, or None where it was exported before, and its folder."""
     core, folder = places
     answers = scratch / f"{kind}.npz"
@@ -72,8 +78,12 @@ def other_answers(order: Order, tools: Tools, kind: str, places: tuple[Path | No
         "images": [str(image.absolute()) for image in order.images],
         "answers": str(answers),
     }
-    run_child([sys.executable, "-P", "-m", "serving.export.others"], job, f"exporter '{kind}'", bounds=tools.bounds)
-    return read_answers(answers)
+    command = [sys.executable, "-P", "-m", "serving.export.others"]
+    run_child(command, job, f"exporter '{kind}'", bounds=tools.bounds, ties=ties)
+    found, shape = read_answers(answers), (len(order.images), len(order.reference.info.labels))
+    if found.shape != shape:
+        raise InputError(f"exporter '{kind}'", f"answered {found.shape} where {shape} was asked for", "mend the exporter")
+    return found
 
 
 Say = Callable[[str], None]

@@ -6,19 +6,18 @@ differs. `ResNetForImageClassification` stands for any network that takes `pixel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from registry.files import write_json
 from serving.modelinfo import ModelInfo
-from serving.variants import Variant
+from serving.variants import KNOWN
 
 _DTYPES = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
 
 
-def write_transformers(work: Path, info: ModelInfo, variants: Sequence[Variant]) -> None:
-    """Write both files where a variant for Transformers.js is among those made."""
-    made = [variant for variant in variants if variant.runtime == "transformersjs"]
+def write_transformers(work: Path, info: ModelInfo) -> None:
+    """Write both files where a variant for Transformers.js is there; the most exact one is what it loads by itself."""
+    made = [variant for variant in KNOWN.values() if variant.runtime == "transformersjs" and (work / variant.path).exists()]
     if not made:
         return
     folder = work / "transformersjs"

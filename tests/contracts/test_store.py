@@ -84,6 +84,23 @@ def test_files_come_back_byte_for_byte_and_the_same_each_time(
     assert manifest_of(first) == manifest_of(registry.fetch(version, tmp_path / "two"))
 
 
+def test_a_servers_files_come_from_it_whatever_registry_the_process_uses_elsewhere(
+    mlflow_uri: str, folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    import mlflow
+
+    from registry.mlflow.store import MlflowStore
+    from registry.mlflow.tracker import Tracker
+
+    model = name()
+    with Tracker(mlflow_uri, "contract").run("test", {}) as run:
+        run.model(folder, "model", model)
+    store = MlflowStore(mlflow_uri)
+    request.addfinalizer(lambda: mlflow.set_registry_uri(mlflow_uri))
+    mlflow.set_registry_uri("http://127.0.0.1:9")
+    assert (store.fetch(store.versions(model)[0], tmp_path / "out") / "data" / "weights.bin").is_file()
+
+
 def test_notes_are_added_and_replaced(store: tuple[Store, Register], folder: Path) -> None:
     registry, register = store
     model = name()

@@ -86,3 +86,23 @@ def test_lines_reach_a_child_that_waits_for_them(tmp_path: Path) -> None:
 def test_a_child_that_cannot_start_is_one_line() -> None:
     with pytest.raises(UnavailableError, match="cannot be started"):
         run_child(["/no/such/python"], {}, "TensorFlow")
+
+
+def test_what_a_child_leaves_behind_does_not_keep_us_waiting(tmp_path: Path) -> None:
+    text = READ + "import subprocess; subprocess.Popen(['sleep', '30'])\nopen(job['report'], 'w').write('{}')"
+    began = time.monotonic()
+    assert run_child(script(tmp_path, text), {}, "converter") == {}
+    assert time.monotonic() - began < 10
+
+
+def test_a_report_that_was_not_finished_is_no_report(tmp_path: Path) -> None:
+    text = READ + "open(job['report'], 'w').write('{\"problem')\nsys.exit('disk trouble')"
+    with pytest.raises(ToolError, match="disk trouble"):
+        run_child(script(tmp_path, text), {}, "converter")
+
+
+def test_the_time_of_a_child_that_waits_counts_from_its_first_line(tmp_path: Path) -> None:
+    ties = Ties(waits=True)
+    Timer(1.5, lambda: [ties.feed.put(line) for line in ("go", None)]).start()
+    text = READ + "sys.stdin.readline()\nopen(job['report'], 'w').write('{}')"
+    run_child(script(tmp_path, text), {}, "converter", bounds=Bounds(seconds=1.0), ties=ties)

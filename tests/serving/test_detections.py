@@ -103,3 +103,10 @@ def test_map_is_what_ultralytics_computes() -> None:
     ours = mean_average_precision(truth, found)
     assert 0.2 < ours < 0.95
     assert ours == pytest.approx(theirs.mean(), abs=0.01)
+
+
+def test_boxes_without_area_do_not_disagree_with_themselves() -> None:
+    given = scene()
+    given[0, 10] = [12, 0, 30, 0, 0.8, 1]
+    figures = compare_detections("x", given, given.copy())
+    assert (figures.top1_agreement, figures.max_abs_diff, figures.map_difference) == (1.0, 0.0, 0.0)

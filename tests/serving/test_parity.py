@@ -96,3 +96,12 @@ def test_awkward_pictures_are_what_they_are_called(tmp_path: Path) -> None:
     assert made["palette.png"].mode == "P"
     upright = decode((tmp_path / "made" / "02-turned.jpg").read_bytes())
     assert upright.size == (80, 60)
+
+
+def test_a_variant_that_wrong_images_pass_as_well_is_left_out() -> None:
+    trained = np.tile(np.float32([0.9, 0.1]), (200, 1))
+    trained[7] = [0.1, 0.9]
+    constant = np.tile(np.float32([0.9, 0.1]), (200, 1))
+    figures = judge(compare("onnx-int8", trained, constant), want("onnx-int8", Limits(top1_agreement=0.97, max_abs_diff=1)))
+    assert not figures.kept
+    assert "a wrong image agrees as well" in figures.note

@@ -114,7 +114,7 @@ def test_reduced_precision_is_held_to_what_it_was_exported_with() -> None:
     wide = parity(
         variant="onnx-int8", top1_agreement=0.975, max_abs_diff=0.2, limits=Limits(top1_agreement=0.97, max_abs_diff=0.3)
     )
-    assert all(finding.passed for finding in ParityGate().judge(evidence(parity=[wide])))
+    assert all(finding.passed for finding in ParityGate().judge(evidence(parity=[parity(), wide])))
     exact = wide.model_copy(update={"variant": "onnx"})
     assert sum(not finding.passed for finding in ParityGate().judge(evidence(parity=[exact]))) == 2
 
@@ -130,6 +130,14 @@ def test_a_detector_is_judged_by_its_map_and_mean_difference() -> None:
 def test_limits_that_the_job_has_made_stricter_bind_what_was_exported_before() -> None:
     wide = parity(variant="onnx-int8", max_abs_diff=0.2, limits=Limits(top1_agreement=0.97, max_abs_diff=0.3))
     gate = ParityGate(limits={"onnx-int8": Limits(max_abs_diff=0.1)})
-    assert [one.text for one in gate.judge(evidence(parity=[wide])) if not one.passed] == [
+    assert [one.text for one in gate.judge(evidence(parity=[parity(), wide])) if not one.passed] == [
         "onnx-int8 largest difference 0.2 is above 0.1"
     ]
+
+
+def test_what_serves_is_required_whatever_a_gate_names() -> None:
+    left = parity(kept=False, top1_agreement=0.2, note="agreement 0.200 is below 0.99")
+    other = parity(variant="tfjs-float16")
+    for figures in ([left, other], [other]):
+        findings = ParityGate(variants=("tfjs-float16",)).judge(evidence(parity=figures))
+        assert not all(finding.passed for finding in findings)

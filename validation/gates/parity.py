@@ -9,6 +9,9 @@ from pydantic import Field
 from registry.records import Evidence, Finding, Limits, ParityFigures, Record
 from validation.gates.findings import Figure, missing
 
+_SERVED = "onnx"
+"""What serves, so it is required always."""
+
 _EXACT = {"onnx", "onnx-tensor", "tfjs-float32", "transformersjs"}
 """Variants at full precision: the gate's thresholds bind where they are stricter than what these were exported with."""
 
@@ -39,13 +42,13 @@ class ParityGate(Record):
             return [missing("parity", f"no parity of these bytes: run `modelyard export {ref}`")]
         measured = {figures.variant for figures in evidence.parity}
         found = [finding for figures in evidence.parity for finding in self._variant(figures)]
-        lost = [name for name in self.variants or () if name not in measured]
+        lost = [name for name in dict.fromkeys((_SERVED, *(self.variants or ()))) if name not in measured]
         return found + [missing("parity", f"{name} was not exported: run `modelyard export {evidence.label}`") for name in lost]
 
     def _variant(self, figures: ParityFigures) -> list[Finding]:
         name, limits = figures.variant, self._limits(figures)
         if not figures.kept:
-            must = name in self.variants if self.variants is not None else figures.required
+            must = name == _SERVED or (name in self.variants if self.variants is not None else figures.required)
             return [Finding(gate="parity", passed=not must, text=f"{name} is not in the bundle: {figures.note}")]
         found = [
             Figure("parity", f"{name} images", figures.images).at_least(self.images),
