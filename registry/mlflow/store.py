@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from requests.exceptions import ConnectionError as NoConnectionError
 
-from registry.errors import IntegrityError, StorageError, shorten
+from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
 from registry.files import storing, told_of_no_room
 from registry.mlflow.connection import connect, mapping_errors, unreachable
 from registry.records import ModelVersion, Snapshot
@@ -99,14 +99,14 @@ class MlflowStore:
         By the address of the files and not by `models:/NAME/VERSION`, which MLflow 3.17 asks the process's registry for.
         """
         at = (version.model, str(version.version))
-        uri = self._ask(str(version.ref), partial(self._client.get_model_version_download_uri, *at))
         try:
+            uri = self._ask(str(version.ref), partial(self._client.get_model_version_download_uri, *at))
             with storing(into):
                 into.mkdir(parents=True, exist_ok=True)
                 folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
         except NoConnectionError as error:
             raise unreachable(self.uri, error) from error
-        except (MlflowException, OSError) as error:
+        except (NotFoundError, MlflowException, OSError) as error:
             if full := told_of_no_room(str(error)):
                 raise StorageError(
                     into, f"could not be written ({full.lower()})", "free some space, then run it again"

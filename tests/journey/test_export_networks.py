@@ -175,9 +175,11 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     home = tmp_path / "home"
     assert modelyard("frames", "--home", home).returncode == 0
     with up(home, "--no-dashboard"):
-        stranger = modelyard("register", job, "--home", home)
-        assert stranger.returncode == 2
-        assert "Ultralytics cannot read it" in stranger.stderr.strip().splitlines()[-1]
+        (stranger := tmp_path / "stranger.pt").write_text("no checkpoint")
+        for path, said in ((job, "is no .pt file"), (stranger, "Ultralytics cannot read it")):
+            refused = modelyard("register", path, "--home", home)
+            assert refused.returncode == 2
+            assert said in refused.stderr.strip().splitlines()[-1]
         done = modelyard("register", best, "--home", home)
         assert done.returncode == 0, done.stderr
         done = modelyard("export", "shapes/1", "--to", tmp_path / "bundle", "--home", home, "--json")
