@@ -104,7 +104,7 @@ def converters_alone(order: Order, folder: Path) -> float:
     """Seconds of the converters one after the other, and nothing else: torch's ONNX exporter, onnx2tf, tensorflowjs."""
     folder.mkdir()
     job: dict[str, Any] = {
-        "info": order.reference.info.model_dump(mode="json"),
+        "info": order.reference.info.plain(),
         "core": str(folder / "core.onnx"),
         "program": str(order.reference.program),
         "tfjs": str(folder / "tf.onnx"),
@@ -167,7 +167,7 @@ def _in_chromium(bundle: Any, order: Order) -> dict[str, str]:
     from pages import parity_page, run_in_page
 
     info, found = order.reference.info, dict[str, str]()
-    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.model_dump()}
+    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.plain()}
     dtypes = {"transformersjs": "fp32", "transformersjs-float16": "fp16", "transformersjs-int8": "int8"}
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as scratch:
         names: list[str] = []

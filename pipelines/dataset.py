@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from pipelines.frames import Sampling, extract
 from pipelines.jobfile import Data, Split
 from pipelines.sources import CLIP_ENDINGS, IMAGE_ENDINGS, files_by_class
+from registry.digests import canonical, sha256_bytes, sha256_file
 from registry.errors import InputError, IntegrityError, NotFoundError
-from registry.files import building, canonical, read_json, sha256_bytes, sha256_file, storing, write_json
+from registry.files import building, read_json, storing, write_json
 from registry.records import Record
 from serving.preprocess import decode
 

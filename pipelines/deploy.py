@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,12 +43,12 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
     bundle, price = open_exported(exported), local_price(workshop.settings)
-    target, name = workshop.target(config.port), endpoint_name(version.model, stage)
+    target, name = workshop.target(config.port, config.workers), endpoint_name(version.model, stage)
     say(f"{name}: starting the endpoint")
 
     def try_out(url: str) -> None:
         """The last step before the endpoint is flipped: it answers rightly, and is still the one that is wanted."""
-        smoke_test(url, bundle.folder, config.smoke_images)
+        smoke_test(url, bundle.folder, config.smoke_images, workshop.settings.endpoint_headers)
         _check_holds(yard, version, digest, stage)
 
     live = target.deploy(name, bundle, try_out)
@@ -77,13 +77,14 @@ def _check_holds(yard: Yard, version: ModelVersion, digest: str, stage: Stage) -
         raise RefusedError(version.ref, f"does not hold '{stage}' with bytes that were ratified for it", remedy)
 
 
-def smoke_test(url: str, bundle: Path, count: int) -> None:
+def smoke_test(url: str, bundle: Path, count: int, headers: Mapping[str, str] | None = None) -> None:
     """Send held-out frames to an endpoint; raise unless it answers as the trained model did."""
     folder = smoke_folder(bundle)
     told = read_json(folder / "expected.json")
     for image in told["images"][:count]:
         try:
-            answer = httpx.post(f"{url}/predict", content=(folder / image["file"]).read_bytes(), timeout=30)
+            data = (folder / image["file"]).read_bytes()
+            answer = httpx.post(f"{url}/predict", content=data, timeout=30, headers=headers)
             found = answer.raise_for_status().json()["probabilities"]
             worst = max(abs(found[label] - said) for label, said in zip(told["labels"], image["probabilities"], strict=True))
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:

@@ -12,9 +12,9 @@ from pipelines.plots import confusion_figure
 from pipelines.policy import current_policy
 from pipelines.score import Held
 from pipelines.score import evaluate as score
+from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
-from registry.files import digest_of, manifest_of
 from registry.judging import resolve
 from registry.mlflow.tracker import Tracker
 from registry.records import Evaluation

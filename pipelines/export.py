@@ -13,15 +13,17 @@ from pipelines.dataset import DataSet
 from pipelines.exports import wanted_of
 from pipelines.policy import current_policy
 from pipelines.samples import for_calibration, held_out
+from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, ModelyardError, NotFoundError
 from registry.events import Exported, Scanned, about
 from registry.evidence import gather
-from registry.files import building, digest_of, manifest_of, write_atomic, write_json
+from registry.files import building, write_atomic, write_json
 from registry.judging import resolve
 from registry.records import Evidence, ModelVersion, ParityFigures
 from registry.refs import Ref
+from registry.signing import open_keyring
 from registry.yard import Yard
-from serving.bundle import INDEX, Bundle, open_bundle, seal
+from serving.bundle import Bundle, open_bundle
 from serving.export.awkward import make_awkward
 from serving.export.build import build_bundle, check_order, figures_of
 from serving.export.card import Facts, missing_from, write_card
@@ -29,6 +31,8 @@ from serving.export.measure import measure_bundle
 from serving.export.order import Built, Measured, Order
 from serving.export.reference import Answers, Reference, class_scores
 from serving.modelinfo import read_info
+from serving.sealed import INDEX, seal
+from serving.signature import sign_bundle
 from serving.variants import Wanted, want
 from validation.scan import scan_folder
 
@@ -215,6 +219,7 @@ def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
 
 def _keep(workshop: Workshop, yard: Yard, version: ModelVersion, event: Exported, built: Built | None = None) -> Exported:
     """Show an export on the training run, then record it and its scan: what is recorded is not made again."""
+    sign_bundle(Path(event.path), open_keyring(workshop.settings.key, workshop.settings.trusted))
     if version.run_id:
         _show(workshop, version, event, built)
     yard.ledger.append(event)

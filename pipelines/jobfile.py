@@ -63,6 +63,7 @@ class LocalDeploy(Record):
 
     kind: Literal["local"] = "local"
     port: int = Field(default=0, ge=0, le=65535, description="0: any free one")
+    workers: int = Field(default=1, ge=1, le=64, description="processes that predict side by side")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
 
 

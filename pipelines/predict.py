@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -12,14 +12,14 @@ from pipelines.deploy import endpoint_name
 from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Exported
 from registry.judging import resolve
-from registry.records import Record
+from registry.records import ModelVersion, Record
 from registry.refs import Ref, parse_ref
 from registry.stages import ALIASES, Stage
 from registry.standing import fold
-from serving.answers import Box
 
 if TYPE_CHECKING:
     from pipelines.wiring import Workshop
+    from serving.bundle import Bundle
 
 
 class Answer(Record):
@@ -29,7 +29,7 @@ class Answer(Record):
     label: str
     probability: float
     probabilities: dict[str, float]
-    boxes: list[Box] | None = None
+    boxes: list[dict[str, Any]] | None = None
     served_by: str
 
 
@@ -40,7 +40,8 @@ def predict(workshop: Workshop, ref_or_url: str, images: Sequence[Path]) -> list
         return [_ask(ref_or_url, name, data) for name, data in files]
     ref = parse_ref(ref_or_url)
     if url := _endpoint(workshop, ref):
-        return [_ask(url, name, data) for name, data in files]
+        headers = workshop.settings.endpoint_headers
+        return [_ask(url, name, data, headers) for name, data in files]
     return _from_bundle(workshop, ref, files)
 
 
@@ -61,10 +62,10 @@ def _endpoint(workshop: Workshop, ref: Ref) -> str | None:
     return live.url if live and target.answers(live) else None
 
 
-def _ask(url: str, name: str, data: bytes) -> Answer:
-    """POST an image to an endpoint."""
+def _ask(url: str, name: str, data: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    """POST an image to an endpoint; our key goes to our own endpoints alone."""
     try:
-        answer = httpx.post(f"{url.rstrip('/').removesuffix('/predict')}/predict", content=data, timeout=30)
+        answer = httpx.post(f"{url.rstrip('/').removesuffix('/predict')}/predict", content=data, timeout=30, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         remedy = "see `modelyard status` for live endpoints"
         raise UnavailableError(url, f"does not answer ({type(error).__name__})", remedy) from error
@@ -83,8 +84,16 @@ def _ask(url: str, name: str, data: bytes) -> Answer:
 
 def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -> list[Answer]:
     """Load a version's last bundle in this process."""
-    from pipelines.export import open_exported
     from serving.predictor import Predictor
+
+    version, bundle = last_bundle(workshop, ref)
+    predictor = Predictor(bundle)
+    return [Answer(image=name, served_by=f"{version.ref} here", **predictor.predict([data])[0].plain()) for name, data in files]
+
+
+def last_bundle(workshop: Workshop, ref: Ref) -> tuple[ModelVersion, Bundle]:
+    """A version and its last bundle; of a stage only what was ratified for it."""
+    from pipelines.export import open_exported
 
     yard = workshop.bare_yard()
     version = resolve(yard.store, ref)
@@ -98,7 +107,4 @@ def _from_bundle(workshop: Workshop, ref: Ref, files: list[tuple[str, bytes]]) -
     ]
     if not exports:
         raise NotFoundError(version.ref, "has no bundle", f"run `modelyard export {version.ref}`")
-    predictor = Predictor(open_exported(exports[-1]))
-    return [
-        Answer(image=name, served_by=f"{version.ref} here", **predictor.predict([data])[0].model_dump()) for name, data in files
-    ]
+    return version, open_exported(exports[-1])

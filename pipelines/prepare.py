@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry.digests import digest_of, manifest_of
 from registry.errors import ModelyardError
 from registry.events import Exported, Quoted, Scanned, about
 from registry.evidence import gather
-from registry.files import digest_of, manifest_of
 from registry.money.billing import dollars, monthly
 from registry.money.prices import local_price
 from registry.records import Evidence, ModelVersion, Rival

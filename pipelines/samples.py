@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pipelines.dataset import DataSet, FrameRow
-from registry.files import sha256_bytes
+from registry.digests import sha256_bytes
 
 
 def held_out(data: DataSet, count: int) -> list[FrameRow]:

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.events import Promoted, named
-from registry.files import digest_of, manifest_of, read_json
+from registry.files import read_json
 from registry.judging import resolve
 from registry.ledger.store import LedgerEntry, SqlLedger, open_ledger, read_envelope
 from registry.records import Record

@@ -103,11 +103,11 @@ class Workshop:
     def _noted(self, digest: str) -> Path:
         return self.settings.home / "datasets" / "by-digest" / f"{digest}.json"
 
-    def target(self, port: int = 0) -> LocalTarget:
+    def target(self, port: int = 0, workers: int = 1) -> LocalTarget:
         """The local deploy target."""
         from serving.targets.local.target import LocalTarget
 
-        return LocalTarget(self.settings.deployments, port)
+        return LocalTarget(self.settings.deployments, port, workers)
 
     def trainer(self, config: TrainerConfig) -> Trainer:
         """The adapter of a trainer's config."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from registry.digests import canonical, digest_of, manifest_of, sha256_bytes
 from registry.errors import NotFoundError
 from registry.evidence import gather
-from registry.files import canonical, digest_of, manifest_of, sha256_bytes
 from registry.protocols import Gate, Ledger, Store, Versions
 from registry.records import Evidence, Finding, ModelVersion, Proof, Rival
 from registry.refs import Ref

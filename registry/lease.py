@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.digests import sha256_bytes
 from registry.errors import BusyError
-from registry.files import sha256_bytes
 
 
 class Held:

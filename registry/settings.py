@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         default=None, description="Ed25519 key of the ledger's rows; default: keys/signing.pem in the home"
     )
     trusted_keys: Path | None = Field(default=None, description="a folder of *.pub; default: HOME/keys/trusted")
+    api_key: SecretStr | None = Field(default=None, description="what clients of our endpoints have to show")
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
     node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
     def ledger(self) -> SecretStr:
         """The ledger's URL."""
         return self.ledger_url or SecretStr(f"sqlite:///{self.home.absolute() / 'ledger.db'}")
+
+    @property
+    def endpoint_headers(self) -> dict[str, str]:
+        """What a request to one of our own endpoints carries."""
+        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
 
     @property
     def key(self) -> Path:

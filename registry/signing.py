@@ -18,8 +18,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from registry.digests import sha256_bytes
 from registry.errors import InputError, NotFoundError
-from registry.files import sha256_bytes, storing
+from registry.files import storing
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def open_keyring(path: Path, trusted: Path) -> Keyring:
         raise InputError(path, "is not an Ed25519 key", "name another with MODELYARD_SIGNING_KEY")
     keys = [own.public_key(), *(read_public(file) for file in sorted(trusted.glob("*.pub")))]
     return Keyring(own, {key_id(key): key for key in keys})
+
+
+def read_keyring(folder: Path) -> Keyring:
+    """The public keys (`*.pub`, PEM) in a folder, to check with and not to sign."""
+    return Keyring(None, {key_id(key): key for key in map(read_public, sorted(folder.glob("*.pub")))})
 
 
 def read_public(path: Path) -> Ed25519PublicKey:

@@ -1,87 +1,203 @@
-"""The HTTP app around one predictor, and the process that serves it.
+"""The HTTP app around one engine: four protocols, one way of refusing.
 
-python -m serving.app --bundle DIR [--host 127.0.0.1] [--port 0]
-
-GET  /health    200 and what is served, once it can answer
-POST /predict   an image file as the body → label, probability, probabilities
+GET  /                              what this is
+GET  /health, /ping                 200 while it can answer; 503, or 204 for /ping, while it cannot
+POST /predict                       an image file as the body, a form's file, or JSON
+POST /invocations                   MLflow's scoring protocol;  GET /version
+GET  /v2, /v2/health/{live,ready}   Open Inference Protocol
+GET  /v2/models/NAME[/versions/N][/ready];  POST …/infer
+GET  /metrics, /openapi.json
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
-import sys
-from pathlib import Path
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
-from registry.errors import InputError, ModelyardError
-from serving.predictor import Predictor, load_predictor
+from registry.errors import InputError, shorten
+from serving.engine import WorkerEngine
+from serving.guard import Guard, Limits
+from serving.images import Fetch, image_bytes
+from serving.metrics import CONTENT_TYPE, Metrics
+from serving.protocols import mlflow, oip, plain
+from serving.protocols.about import Served
+from serving.wire import Item
 
-MAX_BYTES = 20_000_000
-"""A longer body is refused while it is still arriving."""
-
-log = logging.getLogger("modelyard.serving")
-
-
-def build_app(predictor: Predictor) -> Starlette:
-    """The app for a predictor that is already loaded, so that being healthy means able to answer."""
-    index = predictor.bundle.index
-    about = {"model": index.model, "version": index.version, "bundle": index.digest}
-
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", **about})
-
-    async def predict(request: Request) -> Response:
-        body = await _body(request)
-        if body is None:
-            return _problem(413, f"the image is larger than {MAX_BYTES:,} bytes; send a smaller one")
-        if not body:
-            return _problem(422, "the body is empty; send an image file as the request's body")
-        try:
-            found = (await run_in_threadpool(predictor.predict, [body]))[0]
-        except InputError as error:
-            return _problem(422, str(error))
-        return JSONResponse(found.model_dump(exclude_none=True) | about)
-
-    return Starlette(routes=[Route("/health", health), Route("/predict", predict, methods=["POST"])])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-async def _body(request: Request) -> bytes | None:
-    """The request's body, or None as soon as it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
+def as_json(told: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(msgspec.json.encode(told), status, media_type="application/json")
+
+
+@dataclass
+class Endpoint:
+    """One served bundle, as HTTP sees it."""
+
+    served: Served
+    engine: WorkerEngine
+    limits: Limits = field(default_factory=Limits)
+    fetch: Fetch | None = None
+
+    def __post_init__(self) -> None:
+        """Start counting."""
+        self.metrics = Metrics(self.served)
+
+    async def home(self, _: Request) -> Response:
+        """What this is, for somebody who opens the address."""
+        ways = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
+        return as_json({"service": "modelyard", **self.served.named(), "post": ways, "openapi": "/openapi.json"})
+
+    async def health(self, _: Request) -> Response:
+        """Whether it can answer, and for what."""
+        return as_json({"status": "ok" if self._ready else "not ready", **self.served.named()}, 200 if self._ready else 503)
+
+    async def ping(self, _: Request) -> Response:
+        """MLflow's and RunPod's question: 204 while it gets ready."""
+        return Response(b"\n", media_type="application/json") if self.engine.ready else Response(status_code=204)
+
+    async def predict(self, request: Request) -> Response:
+        """A picture, or a list of them in JSON."""
+        self.engine.check_room(1)
+        way, several = plain.kind_of(request.headers.get("content-type", "")), False
+        if way == "raw":
+            items: list[Item | str] = [Item(await request.body())]
+        elif way == "form":
+            items = [Item(await _file_of(request))]
+        else:
+            texts, several = plain.texts_of(await request.body())
+            items = list(texts)
+        return as_json(plain.respond(self.served, await self._answer(items), several=several))
+
+    async def invocations(self, request: Request) -> Response:
+        """MLflow's scoring protocol."""
+        self.engine.check_room(1)
+        texts = mlflow.texts_of(await request.body(), request.headers.get("content-type", ""))
+        return as_json(mlflow.respond(self.served, await self._answer(list(texts))))
+
+    async def infer(self, request: Request) -> Response:
+        """The Open Inference Protocol's question."""
+        if (refused := self._unknown(request)) is not None:
+            return refused
+        self.engine.check_room(1)
+        asked = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
+        return as_json(oip.respond(self.served, asked, await self._answer(asked.items)))
+
+    async def model(self, request: Request) -> Response:
+        """What the model takes and gives."""
+        return self._unknown(request) or as_json(oip.metadata(self.served))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether the model can answer."""
+        told = {"name": self.served.model, "ready": self._ready}
+        return self._unknown(request) or as_json(told, 200 if self._ready else 503)
+
+    async def server(self, _: Request) -> Response:
+        """What speaks the Open Inference Protocol here."""
+        return as_json({"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]})
+
+    async def live(self, _: Request) -> Response:
+        """Whether the process answers at all."""
+        return as_json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Whether it can answer."""
+        return as_json({"ready": self._ready}, 200 if self._ready else 503)
+
+    async def version(self, _: Request) -> Response:
+        """MLflow's clients ask for it."""
+        return Response(str(self.served.version), media_type="text/plain")
+
+    async def figures(self, _: Request) -> Response:
+        """For Prometheus."""
+        return Response(self.metrics.render(self.engine), media_type=CONTENT_TYPE)
+
+    async def openapi(self, _: Request) -> Response:
+        """What is spoken here."""
+        from serving.openapi import document
+
+        return as_json(document())
+
+    @property
+    def _ready(self) -> bool:
+        return self.engine.ready
+
+    async def _answer(self, items: Sequence[Item | str]) -> list[bytes]:
+        """Each picture's row."""
+        if not items:
+            raise InputError("request", "holds no picture", "send at least one")
+        texts = [one for one in items if isinstance(one, str)]
+        read = iter(await asyncio.gather(*(image_bytes(text, self.fetch, f"image {n}") for n, text in enumerate(texts, 1))))
+        pictures = [Item(next(read)) if isinstance(one, str) else one for one in items]
+        if any(not one.data for one in pictures):
+            raise InputError("request", "its body is empty", "send an image file")
+        rows = await self.engine.answer(pictures)
+        for one in self.served.read(rows):
+            self.metrics.answered(one.label)
+        return rows
+
+    def _unknown(self, request: Request) -> Response | None:
+        asked = request.path_params
+        if asked["model"] == self.served.model and asked.get("version", str(self.served.version)) == str(self.served.version):
             return None
-    return bytes(body)
+        here = f"{self.served.model}/{self.served.version}"
+        return as_json({"error": f"model: is not served here; {here} is, at /v2/models/{self.served.model}"}, 404)
 
 
-def _problem(status: int, detail: str) -> JSONResponse:
-    """An error as a person and a program can read it."""
-    return JSONResponse({"error": detail}, status_code=status)
-
-
-def main() -> int:
-    """Check the bundle, load it, serve it until told to stop."""
-    parser = argparse.ArgumentParser(prog="serving.app", description="Serve one bundle over HTTP.")
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    given = parser.parse_args()
+async def _file_of(request: Request) -> bytes:
+    """The one file of a form."""
     try:
-        app = build_app(load_predictor(given.bundle))
-    except ModelyardError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)
-    return 0
+        async with request.form(max_files=1, max_fields=16) as form:
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    return await value.read()
+    except MultiPartException as error:
+        raise InputError("form", f"cannot be read ({shorten(error.message, 100)})", "send one file in it") from error
+    raise InputError("form", "holds no file", "send one with `curl -F file=@image.jpg`")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def build_app(endpoint: Endpoint) -> Guard:
+    """The app. Its engine has to be started already: a server that listens can answer."""
+    get: dict[str, Handler] = {
+        "/": endpoint.home,
+        "/health": endpoint.health,
+        "/ping": endpoint.ping,
+        "/version": endpoint.version,
+        "/v2": endpoint.server,
+        "/v2/health/live": endpoint.live,
+        "/v2/health/ready": endpoint.ready,
+        "/v2/models/{model}": endpoint.model,
+        "/v2/models/{model}/ready": endpoint.model_ready,
+        "/v2/models/{model}/versions/{version}": endpoint.model,
+        "/v2/models/{model}/versions/{version}/ready": endpoint.model_ready,
+        "/metrics": endpoint.figures,
+        "/openapi.json": endpoint.openapi,
+    }
+    post: dict[str, Handler] = {
+        "/predict": endpoint.predict,
+        "/invocations": endpoint.invocations,
+        "/v2/models/{model}/infer": endpoint.infer,
+        "/v2/models/{model}/versions/{version}/infer": endpoint.infer,
+    }
+
+    routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
+    routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
+    return Guard(Router(routes, default=_nothing), endpoint.limits, endpoint.metrics)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An address that leads nowhere."""
+    await as_json({"error": f"{shorten(scope['path'], 80)}: is not an address of this server; see /openapi.json"}, 404)(
+        scope, receive, send
+    )

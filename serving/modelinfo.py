@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from registry.errors import InputError
-from registry.files import read_json, write_json
-from registry.records import Record
+from registry.errors import InputError, NotFoundError
+from serving.frozen import Frozen, read_frozen
 from serving.preprocess import Preprocess
 
 NAME = "modelyard.json"
 
 
-class Suppression(Record):
+class Suppression(Frozen, frozen=True):
     """What becomes a detection: boxes of at least `score`, of which overlapping ones of a class lose to the best."""
 
     score: float = 0.25
@@ -23,7 +20,7 @@ class Suppression(Record):
     most: int = 300
 
 
-class ModelInfo(Record):
+class ModelInfo(Frozen, frozen=True):
     """How to run a trained model: its framework, its labels in output order, and its preprocessing.
 
     A classifier's program gives probabilities `[N, classes]`. A detector's gives two: predictions
@@ -46,14 +43,14 @@ class ModelInfo(Record):
 
 def write_info(folder: Path, info: ModelInfo) -> None:
     """Put the description into a model's folder."""
-    write_json(folder / NAME, info.model_dump(mode="json"))
+    info.write(folder / NAME)
 
 
 def read_info(folder: Path, subject: object) -> ModelInfo:
     """Read it back. A model that was not trained here has none, and cannot be judged."""
     try:
-        return ModelInfo.model_validate(read_json(folder / NAME))
-    except FileNotFoundError as error:
+        return read_frozen(folder / NAME, ModelInfo)
+    except NotFoundError as error:
         raise InputError(subject, f"its files hold no {NAME}", "train it with `modelyard train`") from error
-    except (ValidationError, ValueError) as error:
+    except InputError as error:
         raise InputError(subject, f"its {NAME} cannot be read", "train it again with `modelyard train`") from error

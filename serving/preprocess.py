@@ -16,14 +16,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, SupportsInt
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from registry.errors import InputError
-from registry.records import Record
+from serving.frozen import Frozen
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded: a small file can hold a huge picture."""
@@ -31,11 +32,26 @@ MAX_PIXELS = 64_000_000
 MAX_ASPECT = 100
 """A picture one pixel wide and very long is small until its shorter side is scaled up."""
 
+_JPEG = b"\xff\xd8\xff"
+_TURNED = (b"Exif\0", b"tiff:Orientation")
+"""What stands in a JPEG that may have to be turned upright."""
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what sets a picture upright."""
+
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
 
 
-class Preprocess(Record):
+class Preprocess(Frozen, frozen=True):
     """How images become tensors for one model. Written into its bundle as `preprocess.json`."""
 
     size: int
@@ -98,12 +114,40 @@ def check_shape(width: int, height: int) -> None:
 def decode(data: bytes, name: str = "image") -> Image.Image:
     """Image file bytes → RGB image, upright as its EXIF orientation says."""
     try:
+        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name)):
+            return found  # without asking Pillow, which takes longer to start than to decode
         with Image.open(io.BytesIO(data)) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise InputError(name, f"has more than {MAX_PIXELS:,} pixels", "send a smaller picture")
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            _check_pixels(opened.width, opened.height, name)
+            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name)):
+                turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
+                return found if turn is None else found.transpose(turn)
+            ImageOps.exif_transpose(opened, in_place=True)
+            return opened.convert("RGB")
+    except Image.DecompressionBombError as error:  # Pillow's own bound, which is wider than ours and comes before it
+        raise _too_many(name) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(name, "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
+
+
+def _check_pixels(width: SupportsInt, height: SupportsInt, name: str) -> None:
+    if int(width) * int(height) > MAX_PIXELS:
+        raise _too_many(name)
+
+
+def _too_many(name: str) -> InputError:
+    return InputError(name, f"has more than {MAX_PIXELS:,} pixels", "send a smaller picture")
+
+
+def _turbo(data: bytes, name: str) -> Image.Image | None:
+    """A sound JPEG's picture, to the bit what Pillow makes of it and in a third of the time; None for any other."""
+    try:
+        height, width, kind, _ = simplejpeg.decode_jpeg_header(data)
+        _check_pixels(width, height, name)
+        if kind not in {"YCbCr", "Gray", "RGB"}:
+            return None
+        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True))
+    except ValueError:
+        return None
 
 
 def read_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Iterator[Pixels]:

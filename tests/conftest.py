@@ -59,8 +59,9 @@ def make_bundle() -> Callable[..., object]:
     from onnx import TensorProto, helper, numpy_helper
 
     from registry.files import building, write_atomic, write_json
-    from serving.bundle import BundleIndex, open_bundle, seal
+    from serving.bundle import open_bundle
     from serving.preprocess import Preprocess
+    from serving.sealed import BundleIndex, seal
 
     def make(folder: Path, version: int = 1, gain: float = 20.0):
         weights = numpy_helper.from_array(np.eye(3, dtype=np.float32) * gain, "weights")
@@ -76,7 +77,7 @@ def make_bundle() -> Callable[..., object]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         with building(folder) as work:
             write_atomic(work / "model.onnx", model.SerializeToString())
-            write_json(work / "preprocess.json", Preprocess(size=32).model_dump(mode="json"))
+            Preprocess(size=32).write(work / "preprocess.json")
             write_json(work / "labels.json", ["red", "green", "blue"])
             about = BundleIndex(model="colours", version=version, model_digest="0" * 64, files={}, tools={})
             seal(work, about)

@@ -1,4 +1,4 @@
-"""The generated pages: docs/cli.md from the command line, docs/jobfile.schema.json from the job file.
+"""The generated pages: docs/cli.md from the command line, docs/jobfile.schema.json from the job file, docs/openapi.json.
 
 python tools/docs.py            write them
 python tools/docs.py --check    exit 1 where one is out of date
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli.main import app
 from pipelines.jobfile import Job
+from serving.openapi import document
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -35,7 +36,8 @@ def cli_page() -> str:
 def pages() -> dict[Path, str]:
     """Path → content of every generated page."""
     schema = json.dumps(Job.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
-    return {DOCS / "cli.md": cli_page(), DOCS / "jobfile.schema.json": schema}
+    spoken = json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+    return {DOCS / "cli.md": cli_page(), DOCS / "jobfile.schema.json": schema, DOCS / "openapi.json": spoken}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`up` and `demo`: what runs for a while."""
+"""`up`, `serve` and `demo`: what runs for a while."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipelines.cli.context import Home, workshop
 from pipelines.cli.output import AsJson, answer, bar, say
 
 MlflowPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
+_LEVELS = ("debug", "info", "warning", "error")
 DashboardPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
 
 
@@ -32,6 +33,37 @@ def up(
         lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
         answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
         keeper.watch()
+
+
+def serve(
+    bundle_or_ref: Annotated[
+        str, typer.Argument(metavar="BUNDLE_OR_REF", help="A bundle's folder, NAME/VERSION or NAME@production.")
+    ],
+    *,
+    port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(help="Processes that predict; 0 for one a core.", min=0, max=256)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    max_batch: Annotated[int, typer.Option(help="Pictures that are answered together, at most.", min=1, max=1024)] = 8,
+    max_wait_ms: Annotated[float, typer.Option(help="How long a batch waits for more pictures.", min=0, max=1000)] = 0,
+    queue: Annotated[int, typer.Option(help="Pictures that may wait; more are refused with 429.", min=1)] = 64,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Accept https addresses of pictures on public hosts.")] = False,
+    keys: Annotated[Path | None, typer.Option(help="A folder of *.pub: one of them has to have signed the bundle.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a bundle over HTTP until Ctrl-C. MODELYARD_API_KEY in the environment is the key that clients have to show."""
+    from pipelines.serve import bundle_folder
+    from pipelines.serve import serve as become_server
+    from registry.errors import InputError
+
+    for name, value, known in (("--device", device, ("cpu", "cuda")), ("--log-level", log_level, _LEVELS)):
+        if value not in known:
+            raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
+    options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
+    options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
+    become_server(bundle_folder(workshop(home), bundle_or_ref), options | {"json": as_json})
 
 
 def demo(
@@ -77,4 +109,5 @@ def demo(
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(up)
+    app.command()(serve)
     app.command()(demo)

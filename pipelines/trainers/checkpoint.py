@@ -95,7 +95,7 @@ def describe(model: Any, arch: str, size: int | None, dataset: str) -> ModelInfo
         arch=arch,
         framework="torch",
         labels=[names[place] for place in range(len(names))],
-        preprocess=Preprocess.model_validate({"size": side} | (LETTERBOX if detects else {})),
+        preprocess=Preprocess.of({"size": side} | (LETTERBOX if detects else {})),
         dataset=dataset,
         task=model.task,
         strides=tuple(int(stride) for stride in model.model.stride) if detects else (),

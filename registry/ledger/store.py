@@ -16,9 +16,9 @@ from sqlalchemy.exc import IntegrityError as DuplicateError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from registry.digests import canonical, sha256_bytes
 from registry.errors import InputError, IntegrityError, StorageError
 from registry.events import AnyEvent, now, parse_event
-from registry.files import canonical, sha256_bytes
 from registry.ledger.leases import LEASE_S, SqlLeases
 from registry.ledger.migrations import migrate
 from registry.ledger.models import Row

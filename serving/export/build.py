@@ -23,15 +23,16 @@ import numpy as np
 from registry.errors import InputError, ModelyardError
 from registry.files import building, write_atomic, write_json
 from registry.records import ParityFigures
-from serving.bundle import BundleIndex, open_bundle, seal
+from serving.bundle import open_bundle
 from serving.export.card import licence_of, write_card
 from serving.export.child import Ties, run_child
 from serving.export.latency import measure_latency
 from serving.export.order import Built, Measured, Order, Tools
-from serving.export.parity import compare, failed, judge
+from serving.export.parity import compare, failed, judge, worst
 from serving.export.reference import keras_job, read_answers
-from serving.export.runtimes import onnx_answers, other_answers, read_tfjs, tfjs_answers
+from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
 from serving.export.transformers import write_transformers
+from serving.sealed import BundleIndex, seal
 from serving.variants import KNOWN, MAIN, Wanted
 
 _TF_CONVERT = Path(__file__).with_name("tf_convert.py")
@@ -53,7 +54,7 @@ def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
             if not figures.kept:
                 say(f"{figures.variant} is left out: {figures.note}")
                 _remove(work, figures.variant)
-        write_json(work / "preprocess.json", order.reference.info.preprocess.model_dump(mode="json"))
+        order.reference.info.preprocess.write(work / "preprocess.json")
         write_json(work / "labels.json", order.reference.info.labels)
         write_atomic(work / "card.md", write_card(order.facts, order.reference.info).encode())
         write_transformers(work, order.reference.info)
@@ -81,9 +82,9 @@ def figures_of(order: Order, measured: Measured) -> list[ParityFigures]:
     for one in order.of("onnx", "tfjs", "transformersjs", "other"):
         name = one.variant.name
         if name in measured.answers:
-            found.append(
-                judge(compare(name, measured.trained, measured.answers[name], order.reference.info.suppression.score), one)
-            )
+            every = [answers[name] for answers in (measured.answers, measured.served) if name in answers]
+            least = order.reference.info.suppression.score
+            found.append(judge(worst([compare(name, measured.trained, answers, least) for answers in every]), one))
         else:
             found.append(failed(one, len(order.images), measured.failed.get(name, "was not made")))
     return found
@@ -153,7 +154,7 @@ class _Floor:
             self._wait(self.has_core)
         wanted = self.order.of("onnx", "transformersjs")
         job: dict[str, object] = {
-            "info": self.info.model_dump(mode="json"),
+            "info": self.info.plain(),
             "core": str(self.core),
             "program": str(self.order.reference.program) if torch else None,
             "tfjs": str(self.tf_core) if torch and self.tfjs else None,
@@ -177,13 +178,11 @@ class _Floor:
         name = one.variant.name
         self.say(f"parity: {name} in ONNX Runtime")
         try:
-            found = onnx_answers(self.work / one.variant.path, self.info, self.order.images, self.stop)
+            ask_onnx(self.measured, name, self.work / one.variant.path, self.order, self.stop)
         except ModelyardError as error:
             if one.required:
                 raise
             self.measured.failed[name] = str(error)
-        else:
-            self.measured.answers[name], self.measured.ms[name] = found
 
     def _check_required(self, wanted: list[Wanted]) -> None:
         """Raise for the first variant that a child could not make and the job cannot do without."""
@@ -277,7 +276,7 @@ def _provenance(order: Order) -> dict[str, str]:
         "modelyard.trainer": f"{info.trainer} {info.arch}",
         "modelyard.task": info.task,
         "modelyard.labels": json.dumps(info.labels, ensure_ascii=False),
-        "modelyard.preprocess": info.preprocess.model_dump_json(),
+        "modelyard.preprocess": json.dumps(info.preprocess.plain()),
         "license": licence_of(info),
     }
 

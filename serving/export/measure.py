@@ -9,7 +9,7 @@ from pathlib import Path
 from serving.bundle import Bundle
 from serving.export.child import Ties
 from serving.export.order import Measured, Order, Tools
-from serving.export.runtimes import onnx_answers, other_answers, read_tfjs, tfjs_answers
+from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
 
 
 def measure_bundle(order: Order, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
@@ -19,8 +19,7 @@ def measure_bundle(order: Order, bundle: Bundle, tools: Tools, say: Callable[[st
     for one in order.of("onnx", "transformersjs"):
         name = one.variant.name
         say(f"{name} in ONNX Runtime")
-        found = onnx_answers(bundle.variant(name), order.reference.info, order.images)
-        measured.answers[name], measured.ms[name] = found
+        ask_onnx(measured, name, bundle.variant(name), order)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         _tfjs(order, bundle, tools, measured, Path(scratch), say)
         for one in order.of("other"):

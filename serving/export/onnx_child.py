@@ -27,7 +27,7 @@ from serving.variants import KNOWN
 
 def main(job: dict[str, Any]) -> None:
     """Make what the job asks for, in the order in which others wait for it."""
-    info, place = ModelInfo.model_validate(job["info"]), Path(job["core"])
+    info, place = ModelInfo.of(job["info"]), Path(job["core"])
     if job.get("program"):
         core = export_core(Path(job["program"]), info)
         onnx.save(core, place)

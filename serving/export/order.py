@@ -52,10 +52,14 @@ class Order:
 
 @dataclass(slots=True)
 class Measured:
-    """Answers by variant, how long one took in milliseconds, and why a variant that was not required has none."""
+    """Answers by variant, how long one took in milliseconds, and why a variant that was not required has none.
+
+    `answers` are of whole pictures through the variant's own graph, `served` of the code that serves it.
+    """
 
     trained: Answers
     answers: dict[str, Answers] = field(default_factory=dict)
+    served: dict[str, Answers] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 

@@ -61,7 +61,7 @@ def load_exporter(kind: str) -> Exporter:
 
 def main(job: dict[str, Any]) -> None:
     """Export where `core` is given, then answer for `images`."""
-    info, folder = ModelInfo.model_validate(job["info"]), Path(job["folder"])
+    info, folder = ModelInfo.of(job["info"]), Path(job["folder"])
     exporter = load_exporter(job["kind"])
     if job.get("core"):
         folder.mkdir(parents=True, exist_ok=True)

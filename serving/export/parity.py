@@ -39,6 +39,15 @@ def compare(variant: str, trained: Answers, exported: Answers, least: float = 0.
     )
 
 
+def worst(measured: Sequence[ParityFigures]) -> ParityFigures:
+    """The worst of several measurements of one variant: of each figure, and of the control too."""
+    low = ("top1_agreement",)
+    high = ("max_abs_diff", "mean_abs_diff", "control_agreement")
+    found = {name: min(getattr(one, name) for one in measured) for name in low}
+    found |= {name: max(getattr(one, name) for one in measured) for name in high}
+    return measured[0].model_copy(update=found | {"control_max_abs_diff": min(one.control_max_abs_diff for one in measured)})
+
+
 def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
     """The figures with the variant's limits, and whether it may stay in the bundle.
 

@@ -14,18 +14,29 @@ import numpy as np
 
 from registry.errors import InputError, ModelyardError
 from serving.export.child import Ties, run_child
-from serving.export.order import Order, Tools
+from serving.export.order import Measured, Order, Tools
 from serving.export.parity import pack
 from serving.export.reference import Answers, read_answers
 from serving.modelinfo import ModelInfo
 from serving.runner import Runner
+from serving.variants import MAIN
 
 _TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
 
 
-def onnx_answers(model: Path, info: ModelInfo, images: Sequence[Path], stop: Event | None = None) -> tuple[Answers, float]:
-    """Answers of the very code that serves, and the median of milliseconds an image took; breaks off when told to stop."""
-    runner, spans, rows = Runner(model, info.preprocess), list[float](), list[Answers]()
+def ask_onnx(measured: Measured, name: str, model: Path, order: Order, stop: Event | None = None) -> None:
+    """Note a variant's answers; of the one that serves also those of the code that serves, which resizes before the graph."""
+    info = order.reference.info
+    measured.answers[name], measured.ms[name] = onnx_answers(model, info, order.images, stop)
+    if name == MAIN.name and info.task == "classify":
+        measured.served[name], measured.ms[name] = onnx_answers(model, info, order.images, stop, fitted=True)
+
+
+def onnx_answers(
+    model: Path, info: ModelInfo, images: Sequence[Path], stop: Event | None = None, *, fitted: bool = False
+) -> tuple[Answers, float]:
+    """Answers, and the median of milliseconds an image took; breaks off when told to stop."""
+    runner, spans, rows = Runner(model, info.preprocess, fitted=fitted), list[float](), list[Answers]()
     for image in images:
         if stop and stop.is_set():
             raise ModelyardError("ONNX Runtime", "was stopped, because something beside it failed", "see the other line")
@@ -39,7 +50,7 @@ def onnx_answers(model: Path, info: ModelInfo, images: Sequence[Path], stop: Eve
 def tfjs_answers(order: Order, tools: Tools, folders: dict[str, Path], ties: Ties) -> None:
     """Run TF.js in Node on the models whose folders come through `ties.feed`, and leave their answers beside them."""
     info = order.reference.info
-    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.model_dump()}
+    head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.plain()}
     job: dict[str, Any] = {
         "modules": str(tools.node_modules.absolute()),
         "lib": str(tools.browser.absolute()),
@@ -74,7 +85,7 @@ def other_answers(
         "kind": kind,
         "core": str(core) if core else None,
         "folder": str(folder.absolute()),
-        "info": order.reference.info.model_dump(mode="json"),
+        "info": order.reference.info.plain(),
         "images": [str(image.absolute()) for image in order.images],
         "answers": str(answers),
     }

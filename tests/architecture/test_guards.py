@@ -40,7 +40,15 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
 
 
 def test_the_serving_worker_loads_onnxruntime_and_nothing_of_training() -> None:
-    assert loaded_by("import serving.app") == {"onnxruntime"}
+    assert loaded_by("import serving.worker") == {"onnxruntime"}
+    assert loaded_by("import serving.http") == set()
+
+
+def test_a_cold_start_waits_for_no_pydantic() -> None:
+    for name in ("serving.worker", "serving.http"):
+        code = f"import sys, {name}\nprint({{'pydantic', 'httpx', 'sqlalchemy', 'cryptography', 'cv2'}} & set(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout == "set()\n", name
 
 
 def test_the_registry_loads_nothing_heavy_but_its_mlflow_room() -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from registry.digests import canonical, sha256_bytes
 from registry.errors import BusyError, InputError, IntegrityError, StorageError
 from registry.events import Archived
-from registry.files import canonical, sha256_bytes
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
 from registry.protocols import Ledger

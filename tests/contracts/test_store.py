@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from registry.digests import manifest_of
 from registry.errors import IntegrityError, NotFoundError, UnavailableError
-from registry.files import manifest_of
 from registry.memory import MemoryStore
 from registry.protocols import Store
 

@@ -73,7 +73,7 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
         assert refused.returncode == 2
         assert "another `modelyard up` runs on it" in refused.stderr
         mine = [p for p in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(p.info["cmdline"] or [])]
-        killed = [p for p in mine if "serving.app" in p.info["cmdline"]]
+        killed = [p for p in mine if "serving.start" in p.info["cmdline"]]
         assert len(killed) == 1
         for process in killed:
             process.kill()

@@ -19,9 +19,9 @@ from pipelines.publish import report
 from pipelines.verify import verify, verify_evidence
 from pipelines.webhook import Doorbell, encryption_key, make_app, secret_of
 from pipelines.wiring import Workshop
+from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, NotFoundError
 from registry.events import PolicySet, Promoted, Refused, about
-from registry.files import digest_of, manifest_of
 from registry.opening import ledger_of
 from registry.records import Evidence, Finding, ModelVersion, Proof
 from registry.refs import Ref

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.digests import canonical, digest_of, manifest_of
 from registry.errors import StorageError
-from registry.files import building, canonical, digest_of, manifest_of, write_atomic
+from registry.files import building, write_atomic
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ LETTERBOX = {"resize": "longest side, bilinear", "crop": "none, padded with grey
 def info(labels: int = 3, size: int = 32, **changes) -> ModelInfo:
     about = {"trainer": "torch", "arch": "tiny", "framework": "torch", "dataset": "d" * 64}
     about |= {"labels": [f"class{n}" for n in range(labels)], "preprocess": Preprocess(size=size)}
-    return ModelInfo.model_validate(about | changes)
+    return ModelInfo(**(about | changes))
 
 
 def tiny(classes: int = 3, activation: str = "Relu", size: int = 32, seed: int = 0) -> onnx.ModelProto:

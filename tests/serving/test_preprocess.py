@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from registry.errors import InputError
 from serving.preprocess import MAX_PIXELS, Preprocess, decode
@@ -102,3 +102,19 @@ def test_tensors_are_scaled_and_laid_out_as_recorded() -> None:
     assert nhwc.shape == (2, 8, 8, 3)
     assert nhwc.dtype == np.float32
     assert nhwc.max() == 1.0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("saved", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}, {"quality": 5}])
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8, 5])
+def test_a_jpeg_is_decoded_to_the_bit_as_pillow_does(mode: str, saved: dict, orientation: int | None) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (23, 31, 3), dtype=np.uint8)
+    held = io.BytesIO()
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+        saved = saved | {"exif": exif}
+    Image.fromarray(noise).resize((310, 231), Image.Resampling.BICUBIC).convert(mode).save(held, "JPEG", **saved)
+    theirs = ImageOps.exif_transpose(Image.open(io.BytesIO(held.getvalue()))).convert("RGB")
+    assert np.array_equal(np.asarray(decode(held.getvalue())), np.asarray(theirs))
+    assert (theirs.width < theirs.height) == (orientation in {5, 6, 8})

@@ -33,10 +33,11 @@ _HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """Endpoints below one folder. `port` 0 takes any free one for each deployment."""
+    """Endpoints below one folder. `port` 0 takes any free one for each deployment; `workers` predict side by side."""
 
     folder: Path
     port: int = 0
+    workers: int = 1
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
         """Start a process, smoke-test it, let the name mean it, and end the one before."""
@@ -112,7 +113,8 @@ class LocalTarget:
     def _start(self, name: str, bundle: Bundle, port: int) -> Live:
         """Start the process and note it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "serving.app", "--bundle", str(bundle.folder.absolute()), "--port", str(port)]
+        command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(bundle.folder.absolute())]
+        command += ["--workers", str(self.workers), "--port", str(port)]
         pid = _detach(command, self.folder / f"{name}.log")
         index = bundle.index
         live = Live(
@@ -173,7 +175,7 @@ def _process(live: Live) -> psutil.Process | None:
     try:
         process = psutil.Process(int(live.handle))
         words = process.cmdline()
-        ours = "serving.app" in words and words[-1] == live.url.rpartition(":")[2]
+        ours = "serving.start" in words and words[-1] == live.url.rpartition(":")[2]
         if process.status() == psutil.STATUS_ZOMBIE or not ours:
             return None
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""A bundle serves only as it was sealed; the app answers, and refuses with reasons."""
+"""A bundle serves only as it was sealed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from starlette.testclient import TestClient
 
 from registry.errors import InputError, IntegrityError, NotFoundError
-from serving.app import MAX_BYTES, build_app
 from serving.bundle import open_bundle
 from serving.predictor import Predictor, load_predictor
 
@@ -18,11 +16,6 @@ from serving.predictor import Predictor, load_predictor
 @pytest.fixture
 def folder(make_bundle, tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "bundle").folder
-
-
-@pytest.fixture
-def client(folder: Path) -> TestClient:
-    return TestClient(build_app(load_predictor(folder)))
 
 
 def test_it_knows_its_colours(folder: Path, picture: Callable[..., bytes]) -> None:
@@ -67,7 +60,8 @@ def test_a_folder_without_an_index_was_never_finished(tmp_path: Path) -> None:
 
 
 def test_something_else_renamed_to_onnx_is_one_line(make_bundle, tmp_path: Path) -> None:
-    from serving.bundle import Bundle, seal
+    from serving.bundle import Bundle
+    from serving.sealed import seal
 
     bundle = make_bundle(tmp_path / "bundle")
     (bundle.folder / "bundle.json").unlink()
@@ -82,45 +76,13 @@ def test_the_same_bytes_give_the_same_digest(make_bundle, tmp_path: Path) -> Non
     assert make_bundle(tmp_path / "third", gain=21.0).index.digest != one.index.digest
 
 
-def test_health_says_what_is_served(client: TestClient, folder: Path) -> None:
-    said = client.get("/health").json()
-    assert said == {"status": "ok", "model": "colours", "version": 1, "bundle": open_bundle(folder).index.digest}
-
-
-def test_an_image_is_answered(client: TestClient, picture: Callable[..., bytes]) -> None:
-    answer = client.post("/predict", content=picture("blue", kind="JPEG"))
-    assert answer.status_code == 200
-    assert answer.json()["label"] == "blue"
-    assert answer.json()["version"] == 1
-
-
-@pytest.mark.parametrize(("body", "status", "said"), [(b"", 422, "empty"), (b"text", 422, "cannot be decoded")])
-def test_what_is_no_image_is_refused_with_a_reason(client: TestClient, body: bytes, status: int, said: str) -> None:
-    answer = client.post("/predict", content=body)
-    assert answer.status_code == status
-    assert said in answer.json()["error"]
-
-
-def test_a_body_without_an_end_is_cut_off(client: TestClient) -> None:
-    pieces = [0]
-
-    def endless():
-        while pieces[0] < 100:
-            pieces[0] += 1
-            yield b"x" * 1_000_000
-
-    answer = client.post("/predict", content=endless())
-    assert answer.status_code == 413
-    assert f"{MAX_BYTES:,}" in answer.json()["error"]
-
-
 def test_the_serving_process_refuses_a_broken_bundle_with_one_line(folder: Path) -> None:
     import subprocess
     import sys
 
     (folder / "labels.json").write_text("[]")
     done = subprocess.run(
-        [sys.executable, "-m", "serving.app", "--bundle", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "serving.start", "--bundle", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

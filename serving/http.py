@@ -1,0 +1,159 @@
+"""Listening: uvicorn around the app, with patience for slow heads that ends, and a stop that answers what was asked."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from registry.errors import InputError, ModelyardError
+from serving.app import Endpoint, build_app
+from serving.engine import Bounds, WorkerEngine
+from serving.frozen import read_frozen
+from serving.guard import Limits
+from serving.logs import set_up_logs
+from serving.protocols.about import Served
+from serving.sealed import check_sealed
+from serving.spawn import Spawned
+
+_DRAIN_S = 30
+_CONNECTIONS = 1024
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose request's head does not arrive in time: uvicorn itself would wait for ever."""
+
+    head_seconds = 20.0
+    patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there."""
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        """Another request on the same connection."""
+        super().on_message_begin()
+        if self.patience is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._calm()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._calm()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self.patience = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _calm(self) -> None:
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+
+
+def serve(told: argparse.Namespace, first: Spawned) -> int:
+    """Serve until told to stop; a bundle that is not what was sealed is one line and exit code 2."""
+    set_up_logs(told.log_level)
+    try:
+        uvloop_run(_serve(told, first))
+    except ModelyardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        first.wire.close()
+        first.process.kill()
+        first.process.wait()
+    return 0
+
+
+def uvloop_run(main: Any) -> None:
+    """On uvloop, which the throughput comes from."""
+    import uvloop
+
+    uvloop.run(main)
+
+
+async def _serve(told: argparse.Namespace, first: Spawned) -> None:
+    index = await asyncio.to_thread(check_sealed, told.bundle)
+    if told.keys:
+        from serving.signature import check_signature
+
+        check_signature(told.bundle, told.keys)
+    listening = _listen(told.host, told.port)
+    engine = WorkerEngine(told.bundle, _bounds(told), first)
+    await engine.start()
+    try:
+        labels = read_frozen(told.bundle / "labels.json", list[str])
+        served = Served(index.model, index.version, index.digest, labels, engine.row)
+        endpoint = Endpoint(served, engine, _limits(told), _fetch(told))
+        config = uvicorn.Config(
+            build_app(endpoint),
+            http=type("Protocol", (PatientProtocol,), {"head_seconds": told.patience}),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        host, port = listening.getsockname()[:2]
+        where = {"url": f"http://{host}:{port}", **served.named(), "provider": engine.provider, "workers": told.workers}
+        line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
+        print(msgspec.json.encode(where).decode() if told.json else line, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own, and raises the signal again at its end
+        await uvicorn.Server(config).serve([listening])
+    finally:
+        await engine.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InputError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", "choose another --port") from error
+    listening.listen(_CONNECTIONS)  # from here on nobody is turned away: who comes early waits
+    return listening
+
+
+def _bounds(told: argparse.Namespace) -> Bounds:
+    return Bounds(
+        workers=told.workers,
+        threads=told.threads,
+        device=told.device,
+        max_batch=told.max_batch,
+        max_wait_ms=told.max_wait_ms,
+        queue=told.queue,
+        seconds=told.timeout,
+    )
+
+
+def _limits(told: argparse.Namespace) -> Limits:
+    return Limits(int(told.max_mb * 1e6), told.patience, api_key=os.environ.get("MODELYARD_API_KEY", ""))
+
+
+def _fetch(told: argparse.Namespace) -> Any:
+    if not told.fetch:
+        return None
+    from serving.fetch import Fetcher
+
+    return Fetcher(int(told.max_mb * 1e6))

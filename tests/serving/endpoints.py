@@ -1,0 +1,47 @@
+"""A real server process around a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Served:
+    """Where it answers, and its process."""
+
+    def __init__(self, process: subprocess.Popen[str], told: dict) -> None:
+        self.process, self.told, self.url = process, told, told["url"]
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        return [one for one in psutil.Process(self.process.pid).children() if "serving.worker" in one.cmdline()]
+
+    def end(self) -> str:
+        """Stop it; what it logged."""
+        self.process.terminate()
+        return self.process.communicate(timeout=60)[1]
+
+
+@contextmanager
+def served(folder: Path, *options: str, **environment: str) -> Iterator[Served]:
+    """`python -m serving.start` on a bundle, once it answers."""
+    command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(folder), "--workers", "1", "--json", *options]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield Served(process, json.loads(line))
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
