@@ -20,6 +20,7 @@ from registry.records import Approval, DataVerdict, Evaluation, Evidence, Findin
 from serving.export.card import Facts, missing_from, write_card
 from serving.modelinfo import ModelInfo
 from serving.preprocess import Preprocess
+from serving.sealed import SIGNATURE
 from validation.gates.approval import ApprovalGate
 from validation.gates.budget import BudgetGate
 from validation.gates.card import CardGate
@@ -139,6 +140,9 @@ def test_a_pickle_is_found_under_any_name_and_an_unexpected_file_too(tmp_path: P
     clean = scan_folder(tmp_path)
     assert (clean.files, clean.dangerous, clean.pickles) == (2, [], [])
     assert passes(SafetyGate(), scans={"model": clean, "bundle": clean})
+    signed = clean.model_copy(update={"formats": clean.formats | {Path(SIGNATURE).suffix: 1}})
+    assert passes(SafetyGate(), scans={"model": clean, "bundle": signed})
+    assert not passes(SafetyGate(), scans={"model": signed, "bundle": signed})
     (tmp_path / "notes.txt").write_bytes(pickle.dumps(Evil()))
     with zipfile.ZipFile(tmp_path / "weights.bin", "w") as archive:
         archive.writestr("inner/data.pkl", pickle.dumps(Evil()))

@@ -13,7 +13,7 @@ MODEL_FORMATS = (
     "mlmodel", ".yaml", ".yml", ".json", ".txt", ".md", ".toml", ".onnx", ".data", ".pt2", ".keras", ".h5", ".safetensors",
     ".csv", ".png", ".jpg", ".npy",
 )  # fmt: skip
-BUNDLE_FORMATS = (".onnx", ".json", ".bin", ".xml", ".md", ".txt")
+BUNDLE_FORMATS = (".onnx", ".json", ".bin", ".xml", ".md", ".txt", ".sig")
 
 
 class SafetyGate(Record):
