@@ -37,6 +37,7 @@ lint: setup     ## ruff, pyright, import-linter, deptry, vulture
 	@$(PY) -m vulture
 
 bench: setup    ## peer and ours side by side into bench/results.json and docs/performance.md
+	@$(PYTHON3) tools/environments.py peers
 	@$(PY) bench/run.py $(BENCH)
 
 docs: setup     ## the generated pages: CLI reference and job-file schema

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from serving_rows import rows
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -146,6 +148,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "quiet_pass_per_model": quiet_pass_per_model,
     "admission_overhead": admission_overhead,
     "export_wall": export_wall,
+    **rows(),
 }
 
 

@@ -21,6 +21,7 @@ from registry.errors import InputError, NotFoundError, UnavailableError
 from registry.files import read_json, write_json
 from registry.lease import FileLeases
 from registry.ledger.store import SqlLedger
+from registry.money.prices import local_price
 from registry.opening import ledger_of
 from registry.protocols import Hook, Leases
 from registry.settings import Settings
@@ -107,7 +108,8 @@ class Workshop:
         """The local deploy target."""
         from serving.targets.local.target import LocalTarget
 
-        return LocalTarget(self.settings.deployments, port, workers)
+        headers, price = self.settings.endpoint_headers, local_price(self.settings)
+        return LocalTarget(self.settings.deployments, port, workers, headers, price)
 
     def trainer(self, config: TrainerConfig) -> Trainer:
         """The adapter of a trainer's config."""

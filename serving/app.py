@@ -52,7 +52,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         """Start counting."""
-        self.metrics = Metrics(self.served)
+        self.metrics = Metrics(self.served, self.engine.timings)
 
     async def home(self, _: Request) -> Response:
         """What this is, for somebody who opens the address."""

@@ -14,6 +14,7 @@ bundle.json       digest of each file; written last, so that its being there mea
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from registry.errors import NotFoundError
 from serving.frozen import read_frozen
@@ -31,7 +32,7 @@ class Bundle:
         """Use `open_bundle`, which checks."""
         self.folder = folder
         self.index = index
-        self.preprocess = read_frozen(folder / "preprocess.json", Preprocess)
+        self.preprocess = Preprocess.of(read_frozen(folder / "preprocess.json", dict[str, Any]))
         self.labels = read_frozen(folder / "labels.json", list[str])
 
     @property

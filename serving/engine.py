@@ -9,27 +9,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-
-import msgspec
 
 from registry.errors import InputError, ModelyardError, UnavailableError, shorten
 from serving.spawn import Spawned, spawn
-from serving.wire import Done, Hello, Item, length, pack
+from serving.wire import PREFIX, Item, lengths, pack_items, pack_order, read_done, read_hello
 
 log = logging.getLogger("modelyard.serving")
-_HEAD = 4
 _START_S = 120.0
 _PAUSE_S = 0.5
 _TRIES = 2
-T = TypeVar("T")
 
 
 class OverloadedError(ModelyardError):
     """More is asked than can be answered soon."""
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
     """How many workers, how large a batch may grow and wait, and how much may wait in line."""
 
     workers: int = 1
@@ -62,7 +58,7 @@ class WorkerEngine:
     """Worker processes behind one queue."""
 
     def __init__(self, folder: Path, bounds: Bounds, first: Spawned | None = None) -> None:
-        """`first` is a worker that was started already, while this process still imported its own parts."""
+        """`first` is a worker that was started and told what to load while this process still imported its own parts."""
         self.row: tuple[int, ...] = ()
         self.provider = ""
         self.timings = Timings()
@@ -127,7 +123,9 @@ class WorkerEngine:
                 one.answer.cancel()
 
     def _spawn(self) -> Spawned:
-        return spawn(self._folder, self._bounds.threads, self._bounds.device)
+        found = spawn()
+        found.wire.sendall(pack_order(str(self._folder), self._bounds.threads, self._bounds.device))
+        return found
 
     async def _keep(self, spawned: Spawned | None, began: asyncio.Future[None] | None) -> None:
         """Keep one worker running."""
@@ -152,31 +150,27 @@ class WorkerEngine:
         """Feed one worker until it ends."""
         reader, writer = await asyncio.open_connection(sock=spawned.wire, limit=1 << 24)
         try:
-            async with asyncio.timeout(_START_S):
-                hello = await _read(reader, Hello)
-            if hello.error:
-                raise UnavailableError("worker", hello.error, "mend the bundle")
-            self.row, self.provider = hello.row, hello.provider
-        except (TimeoutError, EOFError, ConnectionError) as error:
-            writer.close()
-            raise UnavailableError("worker", "ended before it was ready", "see what it printed") from error
-        self._alive += 1
-        if began:
-            began.set_result(None)
-        try:
-            await self._feed(reader, writer)
+            self.row, self.provider = await _greeting(reader)
+            self._alive += 1
+            try:
+                if began:
+                    began.set_result(None)
+                await self._feed(reader, writer)
+            finally:
+                self._alive -= 1
         finally:
-            self._alive -= 1
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _feed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Batches, one after the other, until the worker is gone."""
         while True:
             batch = await self._batch()
             try:
-                writer.write(pack([one.item for one in batch]))
+                writer.write(pack_items([one.item for one in batch]))
                 await writer.drain()
-                done = await _read(reader, Done)
+                done = read_done(*await _read(reader))
             except BaseException:
                 for one in batch:
                     if self._closing:
@@ -234,9 +228,21 @@ class WorkerEngine:
             one.answer.set_exception(UnavailableError("server", "is stopping", "ask another one"))
 
 
-async def _read(reader: asyncio.StreamReader, kind: type[T]) -> T:
-    body = await reader.readexactly(length(await reader.readexactly(_HEAD)))
-    return msgspec.msgpack.decode(body, type=kind)
+async def _greeting(reader: asyncio.StreamReader) -> tuple[tuple[int, ...], str]:
+    """What a worker that is ready says of its model; UnavailableError with what keeps it from being ready."""
+    try:
+        async with asyncio.timeout(_START_S):
+            hello = read_hello((await _read(reader))[0])
+    except (TimeoutError, EOFError, ConnectionError) as error:
+        raise UnavailableError("worker", "ended before it was ready", "see what it printed") from error
+    if hello.error:
+        raise UnavailableError("worker", hello.error, "mend the bundle")
+    return hello.row, hello.provider
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head, data = lengths(await reader.readexactly(PREFIX))
+    return await reader.readexactly(head), await reader.readexactly(data)
 
 
 async def _end(spawned: Spawned) -> None:
@@ -244,11 +250,10 @@ async def _end(spawned: Spawned) -> None:
     with contextlib.suppress(OSError):
         spawned.wire.close()
     for _ in range(100):
-        if spawned.process.poll() is not None:
+        if spawned.ended():
             return
         await asyncio.sleep(0.02)
-    spawned.process.kill()
-    spawned.process.wait()
+    spawned.kill()
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from registry.errors import InputError, NotFoundError, shorten
-from registry.files import write_json
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +34,8 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
+        from registry.files import write_json  # who only reads does not wait for what writing needs
+
         write_json(path, self.plain())
 
 

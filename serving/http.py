@@ -14,18 +14,18 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from registry.errors import InputError, ModelyardError
+from registry.errors import ModelyardError
 from serving.app import Endpoint, build_app
 from serving.engine import Bounds, WorkerEngine
 from serving.frozen import read_frozen
 from serving.guard import Limits
 from serving.logs import set_up_logs
+from serving.options import CONNECTIONS
 from serving.protocols.about import Served
-from serving.sealed import check_sealed
+from serving.sealed import BundleIndex, check_sealed
 from serving.spawn import Spawned
 
 _DRAIN_S = 30
-_CONNECTIONS = 1024
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -64,11 +64,11 @@ class PatientProtocol(HttpToolsProtocol):
             self.patience = None
 
 
-def serve(told: argparse.Namespace, first: Spawned) -> int:
+def serve(told: argparse.Namespace, first: Spawned, listening: socket.socket) -> int:
     """Serve until told to stop; a bundle that is not what was sealed is one line and exit code 2."""
     set_up_logs(told.log_level)
     try:
-        uvloop_run(_serve(told, first))
+        uvloop_run(_serve(told, first, listening))
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -76,8 +76,8 @@ def serve(told: argparse.Namespace, first: Spawned) -> int:
         return 130
     finally:
         first.wire.close()
-        first.process.kill()
-        first.process.wait()
+        listening.close()
+        first.kill()
     return 0
 
 
@@ -88,16 +88,23 @@ def uvloop_run(main: Any) -> None:
     uvloop.run(main)
 
 
-async def _serve(told: argparse.Namespace, first: Spawned) -> None:
-    index = await asyncio.to_thread(check_sealed, told.bundle)
+def _check(told: argparse.Namespace) -> BundleIndex:
+    """The bundle's index, when each of its files and, where that is asked for, its signature is right."""
+    index = check_sealed(told.bundle, pulled=told.pulled)
     if told.keys:
         from serving.signature import check_signature
 
         check_signature(told.bundle, told.keys)
-    listening = _listen(told.host, told.port)
+    return index
+
+
+async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.socket) -> None:
     engine = WorkerEngine(told.bundle, _bounds(told), first)
-    await engine.start()
+    checking = asyncio.create_task(asyncio.to_thread(_check, told))
+    starting = asyncio.create_task(engine.start())
     try:
+        index = await checking
+        await starting
         labels = read_frozen(told.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, engine.row)
         endpoint = Endpoint(served, engine, _limits(told), _fetch(told))
@@ -109,7 +116,7 @@ async def _serve(told: argparse.Namespace, first: Spawned) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=_DRAIN_S,
         )
         host, port = listening.getsockname()[:2]
@@ -119,20 +126,9 @@ async def _serve(told: argparse.Namespace, first: Spawned) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own, and raises the signal again at its end
         await uvicorn.Server(config).serve([listening])
     finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         await engine.stop()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise InputError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", "choose another --port") from error
-    listening.listen(_CONNECTIONS)  # from here on nobody is turned away: who comes early waits
-    return listening
 
 
 def _bounds(told: argparse.Namespace) -> Bounds:

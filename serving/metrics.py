@@ -1,59 +1,53 @@
-"""What Prometheus reads at /metrics."""
+"""What Prometheus reads at /metrics.
+
+The client library is imported when somebody reads, or when enough was counted: a cold start does not wait for it.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from typing import TYPE_CHECKING
 
-from serving.engine import WorkerEngine
+from serving.engine import Timings, WorkerEngine
 from serving.protocols.about import Served
 
+if TYPE_CHECKING:
+    from serving.figures import Figures
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SPANS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-_SIZES = (1, 2, 4, 8, 16, 32)
+_KEPT = 1000
 
 
 class Metrics:
-    """The figures of one server."""
+    """The figures of one server: what happened since the last reading, and what the library made of the rest."""
 
-    def __init__(self, served: Served) -> None:
-        """In a registry of its own: two servers in a process do not share figures."""
-        self._registry = given = CollectorRegistry()
-        labels = ["protocol", "status"]
-        self._requests = Counter("modelyard_requests_total", "Requests, by protocol and HTTP status", labels, registry=given)
-        self._seconds = Histogram(
-            "modelyard_request_seconds",
-            "From a request's head to its answer's end",
-            ["protocol"],
-            buckets=_SPANS,
-            registry=given,
-        )
-        self._answers = Counter("modelyard_predictions_total", "Pictures answered, by best label", ["label"], registry=given)
-        self._decode = Histogram("modelyard_decode_seconds", "A batch's decoding", buckets=_SPANS, registry=given)
-        self._predict = Histogram("modelyard_predict_seconds", "A batch's prediction", buckets=_SPANS, registry=given)
-        self._batch = Histogram("modelyard_batch_pictures", "Pictures in a batch", buckets=_SIZES, registry=given)
-        self._waiting = Gauge("modelyard_queue_pictures", "Pictures that wait in line", registry=given)
-        self._workers = Gauge("modelyard_workers", "Workers that run", registry=given)
-        self._restarts = Counter("modelyard_worker_restarts_total", "Workers that were started again", registry=given)
-        about = {key: str(value) for key, value in served.named().items()}
-        Info("modelyard_bundle", "What is served", registry=given).info(about)
+    def __init__(self, served: Served, timings: Timings) -> None:
+        """Start counting; `timings` is what the engine notes, and is emptied here."""
+        self._served, self._timings = served, timings
+        self._requests, self._labels = list[tuple[str, int, float]](), list[str]()
+        self._figures: Figures | None = None
 
     def request(self, protocol: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(protocol, str(status)).inc()
-        self._seconds.labels(protocol).observe(seconds)
+        self._requests.append((protocol, status, seconds))
+        if len(self._requests) >= _KEPT:
+            self._fold()
 
     def answered(self, label: str) -> None:
         """Count a picture's answer."""
-        self._answers.labels(label).inc()
+        self._labels.append(label)
+        if len(self._labels) >= _KEPT:
+            self._fold()
 
     def render(self, engine: WorkerEngine) -> bytes:
         """The page."""
-        for pictures, decode_s, predict_s in engine.timings.batches:
-            self._batch.observe(pictures)
-            self._decode.observe(decode_s)
-            self._predict.observe(predict_s)
-        self._restarts.inc(engine.timings.restarts)
-        engine.timings.batches, engine.timings.restarts = [], 0
-        self._waiting.set(engine.waiting)
-        self._workers.set(engine.alive)
-        return generate_latest(self._registry)
+        return self._fold().render(engine)
+
+    def _fold(self) -> Figures:
+        """Hand over what was noted."""
+        if self._figures is None:
+            from serving.figures import Figures
+
+            self._figures = Figures(self._served)
+        self._figures.add(self._requests, self._labels, self._timings)
+        self._requests, self._labels = [], []
+        return self._figures

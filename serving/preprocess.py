@@ -14,9 +14,10 @@ squash to a square loses a quarter of the top-1 agreement.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, SupportsInt
+from typing import Any, Literal, Self, SupportsInt, get_args, get_type_hints
 
 import numpy as np
 import simplejpeg
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from registry.errors import InputError
-from serving.frozen import Frozen
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded: a small file can hold a huge picture."""
@@ -51,14 +51,35 @@ Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
 
 
-class Preprocess(Frozen, frozen=True):
-    """How images become tensors for one model. Written into its bundle as `preprocess.json`."""
+@dataclass(frozen=True)
+class Preprocess:
+    """How images become tensors for one model. Written into its bundle as `preprocess.json`.
+
+    A dataclass that checks itself, because a worker that starts waits for whatever it is made of.
+    """
 
     size: int
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     resize: Literal["shortest side, bilinear, antialiased", "longest side, bilinear"] = "shortest side, bilinear, antialiased"
     crop: Literal["centre", "none, padded with grey 114"] = "centre"
     scale: Literal["1/255"] = "1/255"
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a value that is none of those above: what this version cannot do, it must not guess."""
+        hints = get_type_hints(type(self))
+        for name in ("layout", "resize", "crop", "scale"):
+            if getattr(self, name) not in get_args(hints[name]):
+                raise _odd(f"{name} '{getattr(self, name)}'")
+        if not isinstance(self.size, int) or self.size <= 0:
+            raise _odd(f"size {self.size!r}")
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """The preprocessing that plain data describes."""
+        try:
+            return cls(**told)
+        except TypeError as error:
+            raise _odd(f"fields {', '.join(told)}") from error
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
         """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are no image."""
@@ -81,6 +102,10 @@ class Preprocess(Frozen, frozen=True):
         """uint8 `[N, size, size, 3]` → float32 in 0..1, `[N, 3, size, size]` or NHWC as `layout` says."""
         scaled = pixels.astype(np.float32) / np.float32(255)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)) if self.layout == "NCHW" else scaled
+
+
+def _odd(what: str) -> InputError:
+    return InputError("preprocessing", f"{what} is not known here", "use the version that exported it, or export it again")
 
 
 def letterbox(pixels: Pixels, size: int) -> Pixels:

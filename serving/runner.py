@@ -29,7 +29,7 @@ class Runner:
     """
 
     def __init__(
-        self, model: Path, preprocess: Preprocess, threads: int = 0, device: Device = "cpu", *, fitted: bool = False
+        self, model: Path | bytes, preprocess: Preprocess, threads: int = 0, device: Device = "cpu", *, fitted: bool = False
     ) -> None:
         """Load the model; `threads` limits ONNX Runtime, 0 leaves the choice to it.
 
@@ -38,18 +38,20 @@ class Runner:
 
         Raises UnavailableError where ONNX Runtime would fall back from CUDA to the CPU without a word.
         """
+        self._model = "the model" if isinstance(model, bytes) else model.name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, [_PROVIDERS[device]])
+            given_model = model if isinstance(model, bytes) else str(model)
+            self._session = onnxruntime.InferenceSession(given_model, options, [_PROVIDERS[device]])
         except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise IntegrityError(model, f"ONNX Runtime cannot load it ({error})", "export it again") from error
+            raise IntegrityError(self._model, f"ONNX Runtime cannot load it ({error})", "export it again") from error
         self.provider: str = self._session.get_providers()[0]
         if self.provider != _PROVIDERS[device]:
             remedy = "install onnxruntime-gpu with CUDA's libraries, or serve with --device cpu"
             raise UnavailableError(f"device '{device}'", f"ONNX Runtime would run on {self.provider} instead", remedy)
-        given, self._model = self._session.get_inputs()[0], model.name
+        given = self._session.get_inputs()[0]
         self._input, self._preprocess = given.name, preprocess
         self._output = self._session.get_outputs()[0].name
         self._bytes, self._values = given.type == "tensor(uint8)", given.name == "pixel_values"

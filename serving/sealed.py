@@ -1,4 +1,4 @@
-"""The seal of a bundle: which bytes it consists of, and whether they still are those. Light: a worker checks with it.
+"""The seal of a bundle: which bytes it consists of, and whether they still are those.
 
 bundle.json   digest of each file; written last, so that its being there means complete
 bundle.sig    optional: an Ed25519 signature of bundle.json's bytes, and the name of its key
@@ -6,15 +6,12 @@ bundle.sig    optional: an Ed25519 signature of bundle.json's bytes, and the nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from registry.digests import digest_of, manifest_of, sha256_file
-from registry.errors import InputError, IntegrityError, NotFoundError
+from registry.digests import digest_of, manifest_of
+from registry.errors import InputError, NotFoundError
+from serving.checked import INDEX, NEEDED, SIGNATURE, changed
 from serving.frozen import Frozen, read_frozen
-
-INDEX = "bundle.json"
-SIGNATURE = "bundle.sig"
 
 
 class BundleIndex(Frozen, frozen=True):
@@ -50,24 +47,15 @@ def read_index(folder: Path) -> BundleIndex:
         raise InputError(folder / INDEX, "is not a bundle's index", "export the version again") from error
 
 
-def check_sealed(folder: Path) -> BundleIndex:
-    """The index of a bundle of which each file has the digest that the index names, and which holds no other file."""
+def check_sealed(folder: Path, *, pulled: bool = False) -> BundleIndex:
+    """The index of a bundle of which each file has the digest that the index names, and which holds no other file.
+
+    Where the bundle was `pulled`, what serving does not read may be absent.
+    """
     index = read_index(folder)
     found = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
-    for name in sorted(index.files.keys() | found.keys()):
-        _compare(folder / name, index.files.get(name), found.get(name))
+    needed = {name for name in index.files if not pulled or name in NEEDED}
+    for name in sorted(needed | found.keys()):
+        if index.files.get(name) != found.get(name):
+            raise changed(folder / name)
     return index
-
-
-def check_files(folder: Path, names: Iterable[str]) -> BundleIndex:
-    """The index of a bundle of which these files have the digests that it names: what a worker opens, it checks."""
-    index = read_index(folder)
-    for name in names:
-        path = folder / name
-        _compare(path, index.files.get(name), sha256_file(path) if path.is_file() else None)
-    return index
-
-
-def _compare(path: Path, sealed: str | None, found: str | None) -> None:
-    if sealed is None or sealed != found:
-        raise IntegrityError(path, "is not the file that the bundle was sealed with", "export it again")

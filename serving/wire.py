@@ -1,25 +1,29 @@
-"""What the HTTP process and its workers say to each other: length, then MessagePack, over a socket pair."""
+"""What the HTTP process and its workers say to each other: JSON heads with raw bytes behind them, over a socket pair.
+
+    length of the head, length of the bytes, head, bytes
+
+Nothing is imported here that numpy does not bring anyway: a worker that starts is somebody who waits.
+"""
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
-from typing import TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
-
-_LENGTH = struct.Struct("!I")
-T = TypeVar("T")
+_LENGTHS = struct.Struct("!II")
+PREFIX = _LENGTHS.size
 
 
-class Item(msgspec.Struct, array_like=True, frozen=True):
+class Item(NamedTuple):
     """One picture: an image file's bytes, or with a `shape` (height, width) its RGB bytes, row by row."""
 
     data: bytes
     shape: tuple[int, int] | None = None
 
 
-class Hello(msgspec.Struct, array_like=True, frozen=True):
+class Hello(NamedTuple):
     """A worker's first word: what it runs on and the shape of a row of its answers; or why it cannot."""
 
     provider: str = ""
@@ -27,7 +31,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     error: str = ""
 
 
-class Done(msgspec.Struct, array_like=True, frozen=True):
+class Done(NamedTuple):
     """Answers in order, as float32 bytes; why a picture could not be read, by its place; and seconds spent."""
 
     rows: list[bytes]
@@ -36,25 +40,72 @@ class Done(msgspec.Struct, array_like=True, frozen=True):
     predict_s: float
 
 
-def pack(message: object) -> bytes:
-    """A message as it goes over the wire."""
-    body = msgspec.msgpack.encode(message)
-    return _LENGTH.pack(len(body)) + body
+def pack_order(bundle: str, threads: int, device: str) -> bytes:
+    """What a worker is told first: what to load."""
+    return _pack({"bundle": bundle, "threads": threads, "device": device})
 
 
-def length(head: bytes | bytearray) -> int:
-    """How many bytes follow the first four."""
-    return int(_LENGTH.unpack(head)[0])
+def pack_hello(hello: Hello) -> bytes:
+    """A worker's first word."""
+    return _pack(hello._asdict())
 
 
-def receive(wire: socket.socket, kind: type[T]) -> T | None:
-    """The next message, or None when the other side is gone."""
-    head = _exactly(wire, _LENGTH.size)
-    body = head and _exactly(wire, length(head))
-    return msgspec.msgpack.decode(body, type=kind) if body else None
+def read_hello(head: bytes) -> Hello:
+    """A worker's first word, read."""
+    told = json.loads(head)
+    return Hello(told["provider"], tuple(told["row"]), told["error"])
 
 
-def _exactly(wire: socket.socket, count: int) -> bytearray | None:
+def pack_items(items: list[Item]) -> bytes:
+    """Pictures, as one message."""
+    return _pack([(len(item.data), item.shape) for item in items], b"".join(item.data for item in items))
+
+
+def read_items(head: bytes, data: bytes) -> list[Item]:
+    """Pictures, out of a message."""
+    found, at = list[Item](), 0
+    for size, shape in json.loads(head):
+        found.append(Item(data[at : at + size], tuple(shape) if shape else None))
+        at += size
+    return found
+
+
+def pack_done(done: Done) -> bytes:
+    """Answers, as one message."""
+    head = {"sizes": [len(row) for row in done.rows], "errors": done.errors, "seconds": (done.decode_s, done.predict_s)}
+    return _pack(head, b"".join(done.rows))
+
+
+def read_done(head: bytes, data: bytes) -> Done:
+    """Answers, out of a message."""
+    told, rows, at = json.loads(head), list[bytes](), 0
+    for size in told["sizes"]:
+        rows.append(data[at : at + size])
+        at += size
+    return Done(rows, {int(place): why for place, why in told["errors"].items()}, *told["seconds"])
+
+
+def _pack(head: Any, data: bytes = b"") -> bytes:
+    told = json.dumps(head).encode()
+    return _LENGTHS.pack(len(told), len(data)) + told + data
+
+
+def lengths(prefix: bytes) -> tuple[int, int]:
+    """How long a message's head is, and how long its bytes."""
+    head, data = _LENGTHS.unpack(prefix)
+    return head, data
+
+
+def receive(wire: socket.socket) -> tuple[bytes, bytes] | None:
+    """The next message's head and bytes, or None when the other side is gone."""
+    if (prefix := _exactly(wire, PREFIX)) is None:
+        return None
+    head, data = lengths(prefix)
+    found = _exactly(wire, head + data)
+    return None if found is None else (found[:head], found[head:])
+
+
+def _exactly(wire: socket.socket, count: int) -> bytes | None:
     found = bytearray(count)
     view, at = memoryview(found), 0
     while at < count:
@@ -62,4 +113,4 @@ def _exactly(wire: socket.socket, count: int) -> bytearray | None:
         if not got:
             return None
         at += got
-    return found
+    return bytes(found)

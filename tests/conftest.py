@@ -55,6 +55,8 @@ def dataset(clips: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def make_bundle() -> Callable[..., object]:
     """Seals a real bundle around a tiny ONNX network that tells red, green and blue pictures apart."""
+    from dataclasses import asdict
+
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -77,7 +79,7 @@ def make_bundle() -> Callable[..., object]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         with building(folder) as work:
             write_atomic(work / "model.onnx", model.SerializeToString())
-            Preprocess(size=32).write(work / "preprocess.json")
+            write_json(work / "preprocess.json", asdict(Preprocess(size=32)))
             write_json(work / "labels.json", ["red", "green", "blue"])
             about = BundleIndex(model="colours", version=version, model_digest="0" * 64, files={}, tools={})
             seal(work, about)

@@ -2,7 +2,7 @@
 
 Standard library only, because it runs before anything is installed:
 
-    python3 tools/environments.py [torch] [tensorflow] [node]
+    python3 tools/environments.py [torch] [tensorflow] [node] [peers]
 
 What it makes, each idempotent and safe to interrupt (the `.complete` marker is written last; a build
 that was cut short is taken up again, from uv's own cache):
@@ -10,6 +10,7 @@ that was cut short is taken up again, from uv's own cache):
     <cache>/torch-<digest>/        every package of locks/torch.txt
     <cache>/tensorflow-<digest>/   every package of locks/tensorflow*.txt
     <cache>/node-<digest>/         the packages of serving/browser/package-lock.json
+    <cache>/peers-<digest>/        locks/peers.txt: other servers, for the benchmarks alone
 
 The clone gets `.venv`, a thin environment of its own that sees the cached packages and this source tree
 (so two clones never overwrite each other's editable install), and the links `.venv-tf` and
@@ -150,6 +151,11 @@ def tensorflow_world() -> None:
     link(ROOT / ".venv-tf", python_world("tensorflow", [(locks[0], []), (locks[1], ["--no-deps"])]))
 
 
+def peers_world() -> None:
+    """`.venv-peers`: a link to the cached environment of the servers that benchmarks compare ours with."""
+    link(ROOT / ".venv-peers", python_world("peers", [(LOCKS / "peers.txt", ["--compile-bytecode"])]))
+
+
 def node_world() -> None:
     """`serving/browser/node_modules`: TensorFlow.js, Transformers.js and an image decoder; and our TypeScript, compiled.
 
@@ -209,7 +215,8 @@ def link(place: Path, target: Path) -> None:
 
 
 WORLDS = {"torch": torch_world, "tensorflow": tensorflow_world, "node": node_world}
+ASKED_FOR = {"peers": peers_world}
 
 if __name__ == "__main__":
     for wanted in sys.argv[1:] or WORLDS:
-        WORLDS[wanted]()
+        (WORLDS | ASKED_FOR)[wanted]()

@@ -11,4 +11,5 @@ compile locks/torch.txt pyproject.toml --group dev --constraint locks/torch.in \
   --extra torch --extra yolo --extra openvino --extra dashboards --extra auth --extra postgresql --extra runpod --extra huggingface
 compile locks/tensorflow.txt locks/tensorflow.in
 compile locks/tensorflow-nodeps.txt --no-deps locks/tensorflow-nodeps.in
+compile locks/peers.txt locks/peers.in
 compile locks/uv.txt locks/uv.in

@@ -28,12 +28,13 @@ def train(
 ) -> None:
     """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
     from pipelines.dataset import open_dataset
-    from pipelines.steps import train_all
     from pipelines.wiring import chosen, dataset_folder
 
     told, shop = job(job_file), workshop(home)
     configs = chosen(told, trainers)
     found = open_dataset(data or dataset_folder(shop.settings, told))
+    from pipelines.steps import train_all  # brings MLflow: seconds that nobody should wait for to be told of a typo
+
     with bar() as progress:
         events = train_all(shop, told, configs, found, progress, say)
     answer([event.model_dump(mode="json") for event in events], as_json=as_json)
@@ -100,7 +101,6 @@ def export(
     """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
     from pipelines.export import export as export_version
     from pipelines.exports import check_variant
-    from pipelines.steps import copy_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
 
@@ -113,6 +113,8 @@ def export(
     with yard.leases.hold(parsed.model):
         event = export_version(shop, yard, told, parsed, say, names)
     if to:
+        from pipelines.steps import copy_bundle
+
         copy_bundle(event, to)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from queue import SimpleQueue
@@ -54,7 +55,7 @@ def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
             if not figures.kept:
                 say(f"{figures.variant} is left out: {figures.note}")
                 _remove(work, figures.variant)
-        order.reference.info.preprocess.write(work / "preprocess.json")
+        write_json(work / "preprocess.json", asdict(order.reference.info.preprocess))
         write_json(work / "labels.json", order.reference.info.labels)
         write_atomic(work / "card.md", write_card(order.facts, order.reference.info).encode())
         write_transformers(work, order.reference.info)
@@ -276,7 +277,7 @@ def _provenance(order: Order) -> dict[str, str]:
         "modelyard.trainer": f"{info.trainer} {info.arch}",
         "modelyard.task": info.task,
         "modelyard.labels": json.dumps(info.labels, ensure_ascii=False),
-        "modelyard.preprocess": json.dumps(info.preprocess.plain()),
+        "modelyard.preprocess": json.dumps(asdict(info.preprocess)),
         "license": licence_of(info),
     }
 

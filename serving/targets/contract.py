@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from decimal import Decimal
+from typing import Literal, Protocol
 
 from registry.records import Record
 from serving.bundle import Bundle
 
+State = Literal["live", "asleep", "starting", "broken", "gone"]
+
 
 class Live(Record):
-    """An endpoint that was deployed."""
+    """An endpoint that was deployed.
+
+    `handle` is what the provider calls it (a process number, an endpoint's id), `source` where its files came from.
+    """
 
     name: str
     model: str
@@ -18,10 +24,32 @@ class Live(Record):
     bundle: str
     url: str
     handle: str
+    source: str = ""
 
 
-Smoke = Callable[[str], None]
-"""Called with a new endpoint's address before any traffic goes there; raises when it does not answer as it must."""
+class Quote(Record):
+    """What an endpoint will cost, in US dollars, before it is made."""
+
+    usd_per_busy_hour: Decimal
+    usd_per_idle_month: Decimal
+    usd_per_month_at_most: Decimal
+    hardware: str
+    as_of: str
+    source: str
+
+
+class Status(Record):
+    """How an endpoint is now, in a word and in a line."""
+
+    state: State
+    detail: str
+
+
+Ask = Callable[[bytes], dict[str, float]]
+"""An image file's bytes → each class's probability, through the endpoint and as a client would."""
+
+Smoke = Callable[[Ask], None]
+"""Called with a new endpoint before any traffic goes there; raises when it does not answer as it must."""
 
 
 class Target(Protocol):
@@ -31,8 +59,16 @@ class Target(Protocol):
     that answered before still does. `delete` of what is not there is fine.
     """
 
+    def quote(self) -> Quote:
+        """What an endpoint made now would cost."""
+        ...
+
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
-        """Start the bundle, smoke-test it, and only then let `name` mean it."""
+        """Start the bundle, smoke-test it, and only then let `name` mean it; of a standing endpoint, update it."""
+        ...
+
+    def rollback(self, name: str, smoke: Smoke) -> Live:
+        """Let `name` mean the bundle that it meant before. Raises NotFoundError where there is none."""
         ...
 
     def find(self, name: str) -> Live | None:
@@ -43,8 +79,20 @@ class Target(Protocol):
         """Every recorded endpoint, by name."""
         ...
 
+    def status(self, name: str) -> Status:
+        """How it is now, without waking it."""
+        ...
+
     def answers(self, live: Live) -> bool:
-        """Whether the endpoint answers now, and for that bundle."""
+        """Whether the endpoint answers now, or would as soon as it is asked, and for that bundle."""
+        ...
+
+    def ask(self, live: Live) -> Ask:
+        """What a client would call."""
+        ...
+
+    def logs(self, name: str, lines: int) -> list[str]:
+        """The newest lines that it said, oldest of them first."""
         ...
 
     def delete(self, name: str) -> None:

@@ -23,7 +23,7 @@ class Served:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        return [one for one in psutil.Process(self.process.pid).children() if "serving.worker" in one.cmdline()]
+        return [one for one in psutil.Process(self.process.pid).children() if "serving.worker" in " ".join(one.cmdline())]
 
     def end(self) -> str:
         """Stop it; what it logged."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,27 +16,28 @@ from serving.engine import Bounds, OverloadedError, WorkerEngine
 from serving.spawn import Spawned
 from serving.wire import Item
 
+ROOT = Path(__file__).resolve().parents[2]
 _FRAGILE = """
 import socket, sys
-from serving.wire import Done, Hello, Item, pack, receive
+from serving.wire import Done, Hello, pack_done, pack_hello, read_items, receive
 wire = socket.socket(fileno=int(sys.argv[1]))
-wire.sendall(pack(Hello("test", (1,))))
-while (items := receive(wire, list[Item])) is not None:
+wire.sendall(pack_hello(Hello("test", (1,))))
+while (told := receive(wire)) is not None:
+    items = read_items(*told)
     if any(item.data == b"poison" for item in items):
         sys.exit(1)
-    wire.sendall(pack(Done([bytes([len(items)]) * 4 for _ in items], {}, 0.0, 0.0)))
+    wire.sendall(pack_done(Done([bytes([len(items)]) * 4 for _ in items], {}, 0.0, 0.0)))
 wire.close()
 """
 
 
 def fragile() -> Spawned:
     """A worker that answers with the size of the batch, and ends at the sight of poison."""
-    import socket
-
     ours, theirs = socket.socketpair()
     with theirs:
+        os.set_inheritable(theirs.fileno(), True)
         command = [sys.executable, "-c", _FRAGILE, str(theirs.fileno())]
-        return Spawned(subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=Path(__file__).parents[2]), ours)
+        return Spawned(os.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}), ours)
 
 
 def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch):
@@ -110,3 +112,17 @@ def test_stopping_tells_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             await waiting
 
     with_engine(Bounds(), use, monkeypatch)
+
+
+def test_figures_that_nobody_reads_do_not_pile_up() -> None:
+    from serving.engine import Timings
+    from serving.metrics import Metrics
+    from serving.protocols.about import Served
+
+    timings = Timings()
+    metrics = Metrics(Served("colours", 1, "0" * 64, ["red"], (3,)), timings)
+    for _ in range(2500):
+        timings.batches.append((1, 0.001, 0.001))
+        metrics.request("plain", 200, 0.002)
+    assert len(timings.batches) == 500
+    assert len(metrics._requests) == 500

@@ -1,6 +1,7 @@
 """The local target: one HTTP process per endpoint, started from the bundle, on loopback.
 
     <folder>/<name>.json             what the name means; replaced in one step when traffic flips
+    <folder>/<name>.before.json      what it meant before, for a rollback
     <folder>/<name>.candidate.json   a process that was started and not yet flipped to; the next call ends it
     <folder>/<name>.log              what the process said
 
@@ -14,30 +15,53 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import psutil
 
-from registry.errors import InputError, UnavailableError, shorten
+from registry.errors import InputError, NotFoundError, UnavailableError, shorten
 from registry.files import read_json, write_json
-from serving.bundle import Bundle
-from serving.targets.contract import Live, Smoke
+from registry.money.billing import monthly
+from registry.money.prices import Price
+from serving.bundle import Bundle, open_bundle
+from serving.targets.contract import Ask, Live, Quote, Smoke, Status
 
 _START_S = 60.0
 _STOP_S = 10.0
 _HEALTH_S = 2.0
+_ASK_S = 30.0
 _HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """Endpoints below one folder. `port` 0 takes any free one for each deployment; `workers` predict side by side."""
+    """Endpoints below one folder. `port` 0 takes any free one for each deployment; `workers` predict side by side.
+
+    `headers` is what a request to our own endpoints carries; `price` what an hour of this machine is taken to cost.
+    """
 
     folder: Path
     port: int = 0
     workers: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    price: Price | None = None
+
+    def quote(self) -> Quote:
+        """The machine, always on."""
+        hour = self.price.usd_per_hour if self.price else Decimal(0)
+        month = monthly(self.price) if self.price else Decimal(0)
+        return Quote(
+            usd_per_busy_hour=hour,
+            usd_per_idle_month=month,
+            usd_per_month_at_most=month,
+            hardware="this machine",
+            as_of=self.price.as_of.isoformat() if self.price else "always",
+            source=self.price.source if self.price else "no price is set",
+        )
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
         """Start a process, smoke-test it, let the name mean it, and end the one before."""
@@ -48,7 +72,9 @@ class LocalTarget:
         fresh = self._start(name, bundle, self._free_port(old))
         try:
             self._wait(fresh)
-            smoke(fresh.url)
+            smoke(self.ask(fresh))
+            if old:
+                write_json(self._before(name), old.model_dump(mode="json"))
             write_json(self._record(name), fresh.model_dump(mode="json"))
         except BaseException:
             self._end_candidate(name)
@@ -58,16 +84,50 @@ class LocalTarget:
             _end(old)
         return fresh
 
+    def rollback(self, name: str, smoke: Smoke) -> Live:
+        """Start the bundle that was served before, and let the name mean it."""
+        before = _read(self._before(name))
+        if before is None:
+            raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
+        return self.deploy(name, open_bundle(Path(before.source)), smoke)
+
     def find(self, name: str) -> Live | None:
         """The endpoint of that name, as recorded."""
-        try:
-            return Live.model_validate(read_json(self._record(name)))
-        except FileNotFoundError:
-            return None
+        return _read(self._record(name))
+
+    def status(self, name: str) -> Status:
+        """Whether its process is there and healthy."""
+        live = self.find(name)
+        if live is None:
+            return Status(state="gone", detail="no endpoint of that name")
+        if self.answers(live):
+            return Status(state="live", detail=f"process {live.handle} at {live.url}")
+        return Status(state="broken", detail="its process does not answer: `modelyard reconcile` starts it again")
+
+    def ask(self, live: Live) -> Ask:
+        """Over HTTP, as a client would."""
+
+        def ask(image: bytes) -> dict[str, float]:
+            try:
+                answer = httpx.post(f"{live.url}/predict", content=image, timeout=_ASK_S, headers=dict(self.headers))
+                return dict(answer.raise_for_status().json()["probabilities"])
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                why = shorten(error, 120)
+                raise UnavailableError(f"endpoint {live.name}", f"does not answer as it must ({why})", "see its log") from error
+
+        return ask
+
+    def logs(self, name: str, lines: int) -> list[str]:
+        """The end of its file."""
+        path = self.folder / f"{name}.log"
+        if not path.exists():
+            raise NotFoundError(f"endpoint {name}", "was never started here", "deploy it first")
+        return path.read_text(errors="replace").splitlines()[-lines:]
 
     def list(self) -> list[Live]:
         """Every recorded endpoint, by name."""
-        names = sorted(path.stem for path in self.folder.glob("*.json") if not path.name.endswith(".candidate.json"))
+        beside = (".candidate.json", ".before.json")
+        names = sorted(path.stem for path in self.folder.glob("*.json") if not path.name.endswith(beside))
         return [live for live in map(self.find, names) if live]
 
     def answers(self, live: Live) -> bool:
@@ -84,6 +144,7 @@ class LocalTarget:
         if live := self.find(name):
             _end(live)
             self._record(name).unlink(missing_ok=True)
+        self._before(name).unlink(missing_ok=True)
 
     def stop_all(self) -> None:
         """End every process; the records stay, so that the reconciler starts them again next time."""
@@ -94,6 +155,9 @@ class LocalTarget:
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+    def _before(self, name: str) -> Path:
+        return self.folder / f"{name}.before.json"
 
     def _candidate(self, name: str) -> Path:
         return self.folder / f"{name}.candidate.json"
@@ -124,6 +188,7 @@ class LocalTarget:
             bundle=index.digest,
             url=f"http://{_HOST}:{port}",
             handle=str(pid),
+            source=str(bundle.folder.absolute()),
         )
         write_json(self._candidate(name), live.model_dump(mode="json"))
         return live
@@ -150,6 +215,13 @@ class LocalTarget:
         with contextlib.suppress(FileNotFoundError):
             _end(Live.model_validate(read_json(path)))
             path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Live | None:
+    try:
+        return Live.model_validate(read_json(path))
+    except FileNotFoundError:
+        return None
 
 
 def _detach(command: list[str], log: Path) -> int:

@@ -1,0 +1,124 @@
+"""The serving rows: cold start, throughput, the tail at 80 % load and memory, each peer beside ours in one run."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Row = Callable[[], dict[str, Any]]
+
+_TIMES_AHEAD = {"mlflow": 10.0, "ultralytics": 10.0, "bentoml": 10.0}
+_FASTER = {"litserve": 1.5}
+_PEERS = ("fastapi", "litserve", "bentoml", "mlflow", "ultralytics")
+_SECONDS = 4.0
+_MANY = 100_000
+_LIMIT = 1.5
+
+
+@functools.cache
+def _stage() -> Any:
+    """One trained and exported model for all rows of a run, removed when the run ends."""
+    from serving_peers import set_stage
+
+    kept = tempfile.TemporaryDirectory(prefix="modelyard-bench-")
+    stage = set_stage(Path(kept.name))
+    _stage.kept = kept  # type: ignore[attr-defined]
+    return stage
+
+
+def rows() -> dict[str, Row]:
+    """Every row by its name."""
+    found: dict[str, Row] = {"cold_start_limit": _cold_start_limit}
+    found |= {f"cold_start_{peer}": _named(_cold_start, peer) for peer in _PEERS}
+    found["throughput_limit"] = _throughput_limit
+    found |= {f"throughput_{peer}": _named(_throughput, peer) for peer in _PEERS}
+    return found | {"serving_p99": _p99, "serving_memory": _memory}
+
+
+def _named(measure: Callable[[str], dict[str, Any]], peer: str) -> Row:
+    def one() -> dict[str, Any]:
+        return measure(peer)
+
+    one.__doc__ = (measure.__doc__ or "").replace("PEER", peer)
+    return one
+
+
+def _in_turn(times: int, **takes: Callable[[], float]) -> dict[str, float]:
+    """Medians of what was taken in turn."""
+    spans: dict[str, list[float]] = {name: [] for name in takes}
+    for _ in range(times):
+        for name, take in takes.items():
+            spans[name].append(take())
+    return {name: statistics.median(found) for name, found in spans.items()}
+
+
+def _cold_start_limit() -> dict[str, Any]:
+    """From the process's start to the first answer over HTTP (ours); a process that decodes and predicts without HTTP (peer).
+
+    The limit is half as much again as the peer. Medians of nine, in turn.
+    """
+    from serving_peers import bare, cold_start
+
+    stage = _stage()
+    found = _in_turn(9, ours=lambda: cold_start("ours", stage), peer=lambda: bare(stage))
+    return {**found, "limit": _LIMIT * found["peer"], "unit": "s"}
+
+
+def _cold_start(peer: str) -> dict[str, Any]:
+    """From the process's start to the first answer: ours, and PEER with the same model. Medians of three."""
+    from serving_peers import cold_start, prepare
+
+    stage = _stage()
+    prepare(peer, stage)
+    found = _in_turn(3, ours=lambda: cold_start("ours", stage), peer=lambda: cold_start(peer, stage))
+    return {**found, "limit": found["peer"] / _TIMES_AHEAD.get(peer, 1.0), "unit": "s"}
+
+
+def _throughput_limit() -> dict[str, Any]:
+    """Milliseconds an answer takes at 8 connections (ours); Pillow and the model alone in a loop, over two cores (peer)."""
+    from serving_peers import bare, load
+
+    stage = _stage()
+    found = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: bare(stage, 300) * 1e3 / 2)
+    return {**found, "limit": _LIMIT * found["peer"], "unit": "ms"}
+
+
+def _throughput(peer: str) -> dict[str, Any]:
+    """Milliseconds an answer takes at 8 connections under full load: ours, and PEER. Medians of three, in turn."""
+    from serving_peers import load, prepare
+
+    stage = _stage()
+    prepare(peer, stage)
+    found = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: load(peer, stage, _SECONDS)[0])
+    return {**found, "limit": found["peer"] / _FASTER.get(peer, 1.0), "unit": "ms"}
+
+
+def _p99() -> dict[str, Any]:
+    """The 99th percentile of what clients wait at 80 % of what the hand-written FastAPI can answer: ours, and FastAPI.
+
+    Requests leave at fixed times, so that one that is late does not hold back those behind it.
+    """
+    from serving_peers import load, paced, prepare
+
+    stage = _stage()
+    prepare("fastapi", stage)
+    gap_s = load("fastapi", stage, _SECONDS)[0] / 1e3 / 0.8
+    found = _in_turn(
+        3, ours=lambda: paced("ours", stage, gap_s, 2 * _SECONDS), peer=lambda: paced("fastapi", stage, gap_s, 2 * _SECONDS)
+    )
+    return {**found, "limit": found["peer"], "unit": "ms"}
+
+
+def _memory() -> dict[str, Any]:
+    """Megabytes of ours, all its processes together: after 100,000 requests (ours), and after the first 10,000 (peer).
+
+    The limit is a twentieth more.
+    """
+    from serving_peers import grown
+
+    before, after = grown("ours", _stage(), _MANY // 10, _MANY)
+    return {"ours": after, "peer": before, "limit": 1.05 * before, "unit": "MB"}

@@ -1,0 +1,35 @@
+"""A bundle's files, read once: what was compared with its digest is what is used. Light: a starting worker waits for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from registry.digests import sha256_bytes
+from registry.errors import IntegrityError, NotFoundError
+
+INDEX = "bundle.json"
+SIGNATURE = "bundle.sig"
+NEEDED = ("model.onnx", "preprocess.json", "labels.json", "card.md")
+"""What serving reads. A worker far away fetches these, and of the other variants nothing."""
+
+
+def read_checked(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of these files. Raises IntegrityError for one that is not what the bundle's index names."""
+    try:
+        files = json.loads((folder / INDEX).read_bytes())["files"]
+    except FileNotFoundError as error:
+        raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
+    found = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
+    for name, data in found.items():
+        if files.get(name) != sha256_bytes(data):
+            raise changed(folder / name)
+    return found
+
+
+def changed(path: Path) -> IntegrityError:
+    """A file that is not what was sealed."""
+    return IntegrityError(path, "is not the file that the bundle was sealed with", "export it again")

@@ -1,0 +1,63 @@
+"""What a server is told on its command line, and the address that it takes first of all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+from registry.errors import InputError
+
+CONNECTIONS = 1024
+"""How many may be open, or wait to be."""
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """What the process was told."""
+    parser = argparse.ArgumentParser(prog="serving.start", description="Serve one bundle over HTTP.")
+    add = parser.add_argument
+    add("--bundle", type=Path, required=True)
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0, help="0: any free one, which is printed")
+    add("--workers", type=int, default=0, help="processes that predict; 0: one a core, and one in all with cuda")
+    add("--threads", type=int, default=1, help="ONNX Runtime's threads in each worker")
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--max-batch", type=int, default=8, help="pictures that a worker answers together, at most")
+    add("--max-wait-ms", type=float, default=0.0, help="how long the first picture of a batch waits for others")
+    add("--queue", type=int, default=64, help="pictures that may wait; more are refused with 429")
+    add("--timeout", type=float, default=30.0, help="seconds within which a picture is answered")
+    add("--max-mb", type=float, default=20.0, help="a longer body is refused with 413")
+    add("--patience", type=float, default=20.0, help="seconds for a request's head to arrive, and again for its body")
+    add("--fetch", action="store_true", help="accept https addresses of pictures on public hosts")
+    add("--keys", type=Path, help="a folder of *.pub: the bundle has to be signed by one of them")
+    add("--pulled", action="store_true", help="the bundle was fetched: files that serving does not read may be absent")
+    add("--json", action="store_true", help="say where it answers as JSON")
+    add("--log-level", choices=["debug", "info", "warning", "error"], default="warning")
+    return parser.parse_args(given)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address. From here on nobody is turned away: who comes before the model is loaded waits.
+
+    Raises InputError where somebody else has it.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InputError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", "choose another --port") from error
+    listening.listen(CONNECTIONS)
+    return listening
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, and its container's share."""
+    own = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return own if quota == "max" else max(1, min(own, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return own
