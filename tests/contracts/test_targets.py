@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from registry.errors import InputError, IntegrityError
-from serving.targets.contract import Target
+sys.path.insert(0, str(Path(__file__).parent))
+import clouds
+
+from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
+from serving.targets.contract import Ask, Target
 from serving.targets.local.target import LocalTarget
 from serving.targets.memory.target import MemoryTarget
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "runpod", "runpod-queue"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     if request.param == "memory":
         yield MemoryTarget()
-        return
-    local = LocalTarget(tmp_path / "deployments")
-    yield local
-    local.stop_all()
+    elif request.param == "local":
+        local = LocalTarget(tmp_path / "deployments")
+        yield local
+        local.stop_all()
+    else:
+        with clouds.runpod_world(tmp_path / "cloud") as world:
+            yield world.target(mode="queue" if request.param == "runpod-queue" else "load_balancer")
+            assert world.leaks() == []
 
 
-def passes(_: str) -> None:
+def passes(_: Ask) -> None:
     return
 
 
-def fails(url: str) -> None:
-    raise IntegrityError(url, "answers wrongly", "export again")
+def fails(_: Ask) -> None:
+    raise IntegrityError("endpoint", "answers wrongly", "export again")
 
 
 def test_a_deployment_answers_and_is_listed(target: Target, make_bundle, tmp_path: Path) -> None:
@@ -42,10 +50,50 @@ def test_a_deployment_answers_and_is_listed(target: Target, make_bundle, tmp_pat
 
 def test_deploying_the_same_again_changes_nothing(target: Target, make_bundle, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "one")
-    smoked: list[str] = []
+    smoked: list[Ask] = []
     first = target.deploy("hand", bundle, smoked.append)
     assert target.deploy("hand", bundle, smoked.append) == first
     assert len(smoked) == 1
+
+
+def test_it_answers_what_the_model_answers_and_so_does_the_smoke_test(
+    target: Target, make_bundle, picture, tmp_path: Path
+) -> None:
+    said: list[dict[str, float]] = []
+    live = target.deploy("hand", make_bundle(tmp_path / "one"), lambda ask: said.append(ask(picture("green"))))
+    said.append(target.ask(live)(picture("red")))
+    assert [max(one, key=one.__getitem__) for one in said] == ["green", "red"]
+    with pytest.raises(ModelyardError):
+        target.ask(live)(b"no image")
+
+
+def test_status_and_logs(target: Target, make_bundle, tmp_path: Path) -> None:
+    assert target.status("hand").state == "gone"
+    target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert target.status("hand").state in {"live", "asleep"}
+    assert isinstance(target.logs("hand", 5), list)
+    with pytest.raises(NotFoundError):
+        target.logs("nobody", 5)
+
+
+def test_a_quote_is_dated_and_never_negative(target: Target) -> None:
+    quote = target.quote()
+    assert 0 <= quote.usd_per_idle_month <= quote.usd_per_month_at_most
+    assert quote.as_of
+    assert quote.source
+
+
+def test_a_rollback_brings_back_the_bundle_before(target: Target, make_bundle, picture, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        target.rollback("hand", passes)
+    first, second = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "two", version=2, gain=30.0)
+    target.deploy("hand", first, passes)
+    target.deploy("hand", second, passes)
+    back = target.rollback("hand", passes)
+    assert (back.version, back.bundle) == (1, first.index.digest)
+    assert target.find("hand") == back
+    assert target.answers(back)
+    assert target.ask(back)(picture("blue"))["blue"] > 0.9
 
 
 def test_a_new_bundle_takes_over_and_the_old_one_stops(target: Target, make_bundle, tmp_path: Path) -> None:

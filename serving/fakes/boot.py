@@ -1,0 +1,32 @@
+"""What a double's worker runs: the real predictor around the bundle that its environment names, fetched as a real one would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from registry.errors import InputError
+from serving.bundle import Bundle
+from serving.predictor import Predictor
+from serving.pull import pull
+from serving.sealed import check_sealed
+
+
+def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[str, Any]]]:
+    """Starts workers that keep what they fetched below `folder`; a bundle is loaded once."""
+    loaded: dict[str, Predictor] = {}
+
+    def boot(env: dict[str, str]) -> Callable[[bytes], dict[str, Any]]:
+        digest, address = env.get("MODELYARD_BUNDLE", ""), env.get("MODELYARD_BUNDLE_URL", "")
+        if not digest or not address:
+            raise InputError("MODELYARD_BUNDLE_URL", "is not set", "set it and MODELYARD_BUNDLE")
+        if digest not in loaded:
+            place = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
+            loaded[digest] = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+        predictor = loaded[digest]
+        return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
+
+    return boot

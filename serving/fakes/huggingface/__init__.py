@@ -1,0 +1,1 @@
+"""A stateful double of the Hugging Face Hub and of its Inference Endpoints."""

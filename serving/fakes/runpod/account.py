@@ -1,0 +1,102 @@
+"""What an account has beside endpoints: templates, registries, the catalogue, the bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from serving.fakes.clock import stamp
+from serving.fakes.runpod.check import Checker
+from serving.fakes.runpod.common import json_of
+from serving.fakes.runpod.state import CPU_USD, DAY, GPUS, Cloud
+from serving.fakes.wire import problem
+
+
+@dataclass
+class Account:
+    """Each address's handler is a method."""
+
+    cloud: Cloud
+    checker: Checker
+
+    async def list_templates(self, _: Request) -> Response:
+        """GET /v2/templates."""
+        blank = {"args": "", "disk": 5, "mounts": {}, "ports": [], "env": {}, "registry": None, "serverless": False}
+        blank |= {"public": False, "category": "NVIDIA", "startSsh": True, "startJupyter": True, "allowedCudaVersions": []}
+        return JSONResponse({"templates": [blank | {"id": id_} | one for id_, one in self.cloud.templates.items()]})
+
+    async def create_template(self, request: Request) -> Response:
+        """POST /v2/templates."""
+        return await self._named(request, "CreateTemplateRequest", self.cloud.templates, "tpl")
+
+    async def list_registries(self, _: Request) -> Response:
+        """GET /v2/registries."""
+        return JSONResponse({"registries": [{"id": id_, "name": one["name"]} for id_, one in self.cloud.registries.items()]})
+
+    async def create_registry(self, request: Request) -> Response:
+        """POST /v2/registries."""
+        return await self._named(request, "CreateRegistryRequest", self.cloud.registries, "reg")
+
+    async def _named(self, request: Request, schema: str, kept: dict[str, dict[str, Any]], kind: str) -> Response:
+        """Make one of those whose names are unique."""
+        body = await json_of(request)
+        if errors := self.checker.request(schema, body):
+            return problem(422, "Unprocessable Entity", "the body is not as published", errors=errors)
+        if any(one["name"] == body["name"] for one in kept.values()):
+            return problem(400, "Bad Request", "that name is taken")
+        number = self.cloud.number(kind)
+        kept[number] = body
+        return JSONResponse({"id": number, "name": body["name"]}, 201)
+
+    async def list_gpus(self, _: Request) -> Response:
+        """GET /v2/catalog/gpus."""
+        rows = [
+            {
+                "id": name,
+                "name": name.removeprefix("NVIDIA "),
+                "pool": pool,
+                "manufacturer": "NVIDIA",
+                "memory": memory,
+                "secure": True,
+                "community": True,
+                "price": {"secure": usd, "community": usd, "serverless": usd},
+                "maxCount": {"secure": 8, "community": 8},
+                "availability": "HIGH",
+            }
+            for pool, (name, memory, usd) in GPUS.items()
+        ]
+        return JSONResponse({"gpus": rows})
+
+    async def list_cpus(self, _: Request) -> Response:
+        """GET /v2/catalog/cpus."""
+        price = {"securePerVcpu": CPU_USD, "serverlessPerVcpu": CPU_USD}
+        one = {"id": "cpu5c", "name": "Compute-Optimized", "group": "Gen 5", "vcpu": {"min": 2, "max": 32}, "ramGbPerVcpu": 2.0}
+        return JSONResponse({"cpus": [one | {"price": price}]})
+
+    async def list_bills(self, request: Request) -> Response:
+        """GET /v2/billing/serverless: one record for the whole span."""
+        asked, now = request.query_params, self.cloud.clock.now()
+        start = datetime.fromisoformat(asked["startTime"]).timestamp() if "startTime" in asked else now - 30 * DAY
+        until = datetime.fromisoformat(asked["endTime"]).timestamp() if "endTime" in asked else now
+        wanted, rows = asked.get("serverlessId"), list[dict[str, Any]]()
+        self.cloud.spent()  # brings everything up to now
+        for one in [*self.cloud.endpoints.values(), *self.cloud.deleted]:
+            if wanted in {None, one.id} and (usd := one.billed(now, start, until)):
+                amounts = {"totalAmount": usd, "gpuAmount": usd, "cpuAmount": 0.0, "diskAmount": 0.0, "feeAmount": 0.0}
+                rows.append({"serverlessId": one.id, "startTime": stamp(start), "endTime": stamp(until), **amounts})
+        totals = {
+            name: sum(row[name] for row in rows)
+            for name in ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount", "feeAmount")
+        }
+        query = {
+            "startTime": stamp(start),
+            "endTime": stamp(until),
+            "bucketSize": asked.get("bucketSize", "day"),
+            "serverlessId": wanted,
+        }
+        metadata = {"query": query, "recordCount": len(rows), "uniqueServerlessCount": len({r["serverlessId"] for r in rows})}
+        return JSONResponse({"records": rows, "metadata": metadata | {"totals": totals}})

@@ -1,0 +1,27 @@
+"""What the addresses have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.fakes.wire import problem
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def unknown() -> Response:
+    """404."""
+    return problem(404, "Not Found", "no such resource")
+
+
+async def json_of(request: Request) -> Any:
+    """A request's JSON, or nothing."""
+    try:
+        return json.loads(await request.body())
+    except ValueError:
+        return None

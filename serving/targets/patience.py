@@ -1,0 +1,24 @@
+"""Waiting for what takes time elsewhere: with a deadline, on a clock that tests can move on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patience:
+    """A clock and a way to wait."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+
+    def until(self, seconds: float, pause: float = 1.0, longest: float = 15.0) -> Iterator[float]:
+        """Yields seconds waited so far, at growing intervals, and once more at the deadline; the caller leaves when content."""
+        began = self.now()
+        while (waited := self.now() - began) < seconds:
+            yield waited
+            self.sleep(min(pause, max(seconds - (self.now() - began), 0.01)))
+            pause = min(pause * 1.5, longest)
+        yield waited

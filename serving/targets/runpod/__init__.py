@@ -1,0 +1,1 @@
+"""The RunPod target: Serverless endpoints, made and mended over REST v2."""

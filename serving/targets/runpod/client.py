@@ -1,0 +1,230 @@
+"""A small client of RunPod's REST v2: typed answers, retries where repeating is safe, errors in one line.
+
+A POST has no idempotency key. What is lost on its way back is told apart (`LostReplyError`): the caller looks whether it
+was done before it does it again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from serving.targets.runpod.shapes import (
+    Billed,
+    CpuType,
+    Endpoint,
+    EndpointChanges,
+    GpuType,
+    NewEndpoint,
+    Registry,
+    Shape,
+    Template,
+    Workforce,
+)
+
+BASE = "https://api.runpod.io"
+_TRIES = 6
+_LONGEST_PAUSE_S = 60.0
+S = TypeVar("S", bound=Shape)
+
+
+class LostReplyError(UnavailableError):
+    """A request was sent and its answer never came: it may have been carried out."""
+
+
+class RunPodClient:
+    """RunPod's control plane."""
+
+    def __init__(
+        self, key: SecretStr, base: str = BASE, sleep: Callable[[float], object] = time.sleep, timeout_s: float = 30.0
+    ) -> None:
+        """`sleep` waits between tries."""
+        self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
+        nothing_kept = httpx.Limits(max_keepalive_connections=0)  # so that there is nothing to close
+        self._wire = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, limits=nothing_kept)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each request carries, also those to an endpoint's own address."""
+        return {"Authorization": f"Bearer {self._key.get_secret_value()}", "User-Agent": "modelyard"}
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every endpoint of the account."""
+        return self._many(Endpoint, "/serverless", "endpoints")
+
+    def endpoint(self, number: str) -> Endpoint:
+        """One endpoint; NotFoundError where it is gone."""
+        return self._one(Endpoint, "GET", f"/serverless/{number}")
+
+    def create_endpoint(self, new: NewEndpoint) -> Endpoint:
+        """Make an endpoint. LostReplyError: nobody knows whether there is one now."""
+        return self._one(Endpoint, "POST", "/serverless", new)
+
+    def update_endpoint(self, number: str, changes: EndpointChanges) -> Endpoint:
+        """Change what is named, and nothing else."""
+        return self._one(Endpoint, "PATCH", f"/serverless/{number}", changes)
+
+    def delete_endpoint(self, number: str) -> None:
+        """Delete it; that it is gone already is as good."""
+        self._delete(f"/serverless/{number}")
+
+    def workers(self, number: str) -> Workforce:
+        """An endpoint's workers."""
+        return self._one(Workforce, "GET", f"/serverless/{number}/workers")
+
+    def worker_logs(self, number: str, worker: str, lines: int) -> list[str]:
+        """The newest lines of a worker, from its stream of server-sent events."""
+        return list(self._events(f"/serverless/{number}/workers/{worker}/logs", {"tail": lines}))
+
+    def templates(self) -> list[Template]:
+        """Every template of the account."""
+        return self._many(Template, "/templates", "templates")
+
+    def registries(self) -> list[Registry]:
+        """The container registries whose credentials RunPod keeps."""
+        return self._many(Registry, "/registries", "registries")
+
+    def gpus(self) -> list[GpuType]:
+        """The catalogue, with what Serverless has of each."""
+        return self._many(GpuType, "/catalog/gpus", "gpus", {"include": "AVAILABILITY", "product": "SERVERLESS"})
+
+    def cpus(self) -> list[CpuType]:
+        """The CPU flavours."""
+        return self._many(CpuType, "/catalog/cpus", "cpus")
+
+    def billed(self, number: str, since: datetime) -> list[Billed]:
+        """What an endpoint cost since then, by day."""
+        asked = {"serverlessId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "day"}
+        return self._many(Billed, "/billing/serverless", "records", asked)
+
+    def _one(self, shape: type[S], method: str, path: str, body: Shape | None = None) -> S:
+        return _read(shape, self._send(method, path, body=body), path)
+
+    def _many(self, shape: type[S], path: str, wrapped: str, asked: Mapping[str, Any] | None = None) -> list[S]:
+        told = self._send("GET", path, asked=asked)
+        rows = told.get(wrapped) if isinstance(told, dict) else None
+        if not isinstance(rows, list):
+            raise UnavailableError("RunPod", f"{path} answered without '{wrapped}'", "try again later")
+        return [_read(shape, row, path) for row in rows]
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._send("DELETE", path)
+        except NotFoundError:
+            return
+
+    def _send(self, method: str, path: str, *, body: Shape | None = None, asked: Mapping[str, Any] | None = None) -> Any:
+        """The answer's JSON, after as many tries as are safe."""
+        answer = self._tried(method, path, body, asked)
+        for tried in range(1, _TRIES):
+            if isinstance(answer, httpx.Response) and not _passing(answer):
+                break
+            self._sleep(_pause(answer, tried))
+            answer = self._tried(method, path, body, asked)
+        if isinstance(answer, httpx.Response) and answer.is_success:
+            return answer.json() if answer.content else None
+        if isinstance(answer, httpx.Response):
+            raise self._problem(answer, method, path)
+        why = type(answer).__name__
+        raise UnavailableError("RunPod", f"does not answer at {self._base} ({why})", "try again later") from answer
+
+    def _tried(self, method: str, path: str, body: Shape | None, asked: Mapping[str, Any] | None) -> httpx.Response | Exception:
+        """One try. Raises LostReplyError where a POST may have been carried out, and nobody said so."""
+        try:
+            answer = self._wire.request(method, path, json=body.wire() if body else None, params=asked)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return error  # it never left
+        except httpx.HTTPError as error:
+            if method == "POST":
+                raise LostReplyError("RunPod", f"never answered {method} {path}", "look, then try again") from error
+            return error
+        if method == "POST" and answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise LostReplyError("RunPod", f"answered {method} {path} with {answer.status_code}", "look, then try again")
+        return answer
+
+    def _problem(self, answer: httpx.Response, method: str, path: str) -> ModelyardError:
+        """An answer that says no, in one line."""
+        try:
+            told = answer.json()
+            detail = "; ".join([str(told.get("detail") or told.get("title")), *map(str, told.get("errors") or [])])
+        except (ValueError, AttributeError):
+            detail = answer.text
+        detail = detail.replace(self._key.get_secret_value(), "***")
+        code, what = answer.status_code, f"{method} {path}"
+        known: dict[int, tuple[type[ModelyardError], str]] = {
+            401: (InputError, "set RUNPOD_API_KEY to a key that is valid"),
+            402: (RefusedError, "add credit to the account"),
+            403: (InputError, "use a key that may do this"),
+            404: (NotFoundError, "see `modelyard status`"),
+            409: (BusyError, "try again in a minute"),
+            410: (InputError, "upgrade modelyard: that version of the API is retired"),
+        }
+        remedy = "mend the job's `deploy`" if code < HTTPStatus.INTERNAL_SERVER_ERROR else "try again later"
+        kind, remedy = known.get(code, (InputError if code < HTTPStatus.INTERNAL_SERVER_ERROR else UnavailableError, remedy))
+        if code == HTTPStatus.TOO_MANY_REQUESTS:
+            kind, remedy = UnavailableError, "try again later"
+        return kind("RunPod", f"{what} was answered with {code}: {detail}", remedy)
+
+    def _events(self, path: str, asked: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that a stream holds now; it stays open, so silence ends it."""
+        try:
+            with self._wire.stream("GET", path, params=asked, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._problem(answer, "GET", path)
+                with _silence():
+                    for line in answer.iter_lines():
+                        if line.startswith("data:"):
+                            yield _said(line.removeprefix("data:").strip())
+        except httpx.HTTPError as error:
+            raise UnavailableError("RunPod", f"gives no logs ({type(error).__name__})", "try again later") from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    try:
+        yield
+    except httpx.ReadTimeout:
+        return
+
+
+def _said(event: str) -> str:
+    """The line that an event of a log stream carries."""
+    try:
+        return str(json.loads(event)["line"])
+    except (ValueError, KeyError, TypeError):
+        return event
+
+
+def _passing(answer: httpx.Response) -> bool:
+    """Whether trying again may help."""
+    return answer.status_code in {408, 425, 429} or answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _pause(answer: httpx.Response | Exception, tried: int) -> float:
+    """Seconds until the next try: as the provider says, or longer each time, never in step with others."""
+    told = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
+    if told.isdigit():
+        return min(float(told), _LONGEST_PAUSE_S)
+    return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 it keeps no secret
+
+
+def _read(shape: type[S], told: Any, path: str) -> S:
+    try:
+        return shape.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnavailableError(
+            "RunPod", f"{path} answered what cannot be read ({where}: {first['msg']})", "upgrade modelyard"
+        ) from error

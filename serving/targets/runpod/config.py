@@ -1,0 +1,55 @@
+"""How an endpoint on RunPod is wanted, in a job file."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from registry.records import Record
+
+
+class CpuChoice(Record):
+    """A CPU flavour of RunPod's catalogue."""
+
+    id: str = "cpu5c"
+    vcpus: int = Field(default=2, ge=2, le=32)
+
+
+class RunPodDeploy(Record):
+    """A Serverless endpoint on RunPod."""
+
+    kind: Literal["runpod"] = "runpod"
+    image: str = Field(min_length=1, description="the worker's image, as docker/ builds it, by tag or digest")
+    bundles: str = Field(
+        min_length=1,
+        description="where workers fetch bundles: hf:OWNER/REPO (published there), or an https address below which "
+        "DIGEST/ holds each",
+    )
+    mode: Literal["load_balancer", "queue"] = Field(
+        default="load_balancer", description="load_balancer: our HTTP server, direct; queue: RunPod keeps the requests"
+    )
+    pools: tuple[str, ...] = Field(default=(), description="GPU pools, any of which will do, e.g. AMPERE_16; none: a CPU")
+    gpus: int = Field(default=1, ge=1, le=8)
+    cpu: CpuChoice = CpuChoice()
+    data_centers: tuple[str, ...] = Field(default=(), description="none: wherever there is room")
+    min_workers: int = Field(default=0, ge=0, le=100, description="workers that are never stopped, and always paid")
+    max_workers: int = Field(default=2, ge=1, le=100)
+    idle_seconds: int = Field(default=30, ge=1, le=3600, description="paid seconds after the last answer")
+    request_seconds: int = Field(default=60, ge=1, le=3600, description="how long one request may take")
+    flashboot: bool = Field(default=True, description="RunPod's faster cold start")
+    registry: str | None = Field(default=None, description="the name that a private registry's credentials have at RunPod")
+    template: str | None = Field(default=None, description="the name of a Serverless template to start from")
+    bundle_secret: str | None = Field(
+        default=None, description="the name of the RunPod secret that holds the token for the bundles' address"
+    )
+    max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed once it cost as much")
+    start_seconds: float = Field(default=900, gt=0, description="how long a new worker may take to answer")
+    smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_workers > self.max_workers:
+            message = "min_workers is more than max_workers"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,38 @@
+"""What an endpoint on RunPod costs, by the catalogue of the day."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from registry.errors import InputError
+from serving.targets.contract import Quote
+from serving.targets.runpod.client import RunPodClient
+from serving.targets.runpod.config import RunPodDeploy
+
+_HOURS_PER_MONTH = Decimal(730)
+
+
+def monthly_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
+    """The dearest of the pools that are allowed: nobody knows which one has room. Billed from a worker's start to its end."""
+    if config.pools:
+        found = {gpu.pool: gpu.price.serverless for gpu in client.gpus() if gpu.pool and gpu.price.serverless is not None}
+        kind, per_unit, count = "pool", found, config.gpus
+        wanted = config.pools
+    else:
+        kind, per_unit = "CPU flavour", {cpu.id: cpu.price.serverless_per_vcpu for cpu in client.cpus()}
+        wanted, count = (config.cpu.id,), config.cpu.vcpus
+    for name in wanted:
+        if name not in per_unit:
+            raise InputError(
+                f"{kind} '{name}'", f"is not in RunPod's catalogue ({', '.join(sorted(per_unit))})", "choose another"
+            )
+    hour = max(per_unit[name] for name in wanted) * count
+    return Quote(
+        usd_per_busy_hour=hour,
+        usd_per_idle_month=hour * config.min_workers * _HOURS_PER_MONTH,
+        usd_per_month_at_most=hour * config.max_workers * _HOURS_PER_MONTH,
+        hardware=f"{' or '.join(wanted)} x {count}",
+        as_of=today.date().isoformat(),
+        source="RunPod's catalogue, REST v2",
+    )

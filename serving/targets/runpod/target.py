@@ -1,0 +1,303 @@
+"""The RunPod target. What is there is read from RunPod each time: there is no second record that could be wrong.
+
+An endpoint has one name for ever and keeps its address. A new bundle is tried out on an endpoint beside it, `NAME-next`,
+then rolled out, and rolled back where it does not answer. RunPod lets two endpoints have one name and forgets a request
+whose answer was lost: so each name is looked for before it is made and after, and of two the older one stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from serving.bundle import Bundle
+from serving.targets.contract import Ask, Live, Quote, Smoke, Status
+from serving.targets.patience import Patience
+from serving.targets.places import Place
+from serving.targets.runpod.asking import Asking
+from serving.targets.runpod.client import LostReplyError, RunPodClient
+from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.quoting import monthly_quote
+from serving.targets.runpod.release import Release, changes, created
+from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Registry, Template, Worker, Workers
+
+PREFIX = "modelyard-"
+NEXT = "-next"
+_LOOKS = 4
+_READY = {"RUNNING", "IDLE"}
+
+
+@dataclass
+class RunPodTarget:
+    """Endpoints of one account whose names begin with ours."""
+
+    client: RunPodClient
+    config: RunPodDeploy
+    place: Place
+    patience: Patience = field(default_factory=Patience)
+    today: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def quote(self) -> Quote:
+        """By the catalogue as it is now."""
+        return monthly_quote(self.client, self.config, self.today())
+
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+        """Make the endpoint, or bring it to the bundle."""
+        return self._bring(name, Release.of(bundle, self.place.put(bundle)), smoke)
+
+    def rollback(self, name: str, smoke: Smoke) -> Live:
+        """Return to the bundle that was served before."""
+        standing = self._only(name)
+        before = Release.before(standing.env) if standing else None
+        if before is None:
+            raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
+        return self._bring(name, before, smoke)
+
+    def find(self, name: str) -> Live | None:
+        """What RunPod has under that name."""
+        found = self._named(PREFIX + name)
+        return self._live(found[0]) if found else None
+
+    def list(self) -> list[Live]:
+        """Ours, by name; those that are being tried out are not endpoints yet."""
+        ours = [one for one in self.client.endpoints() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
+        lives = [live for one in ours if (live := self._live(one))]
+        return sorted(lives, key=lambda live: live.name)
+
+    def status(self, name: str) -> Status:
+        """By its workers, and by what RunPod itself scaled it down to."""
+        found = self._named(PREFIX + name)
+        if not found:
+            return Status(state="gone", detail="no endpoint of that name")
+        one = found[0]
+        if one.workers.max == 0:
+            return Status(
+                state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
+            )
+        workers = self.client.workers(one.id).workers
+        if not workers:
+            return Status(state="asleep", detail="no worker; the next request starts one")
+        counts = {state: sum(worker.status == state for worker in workers) for state in sorted({w.status for w in workers})}
+        told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
+        stale = sum(worker.is_stale for worker in workers)
+        told += f", {stale} of an older release" if stale else ""
+        if any(worker.status in _READY for worker in workers):
+            return Status(state="live", detail=told)
+        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=told)
+
+    def answers(self, live: Live) -> bool:
+        """Whether that endpoint still serves that bundle and has, or may start, as many workers as it was given."""
+        try:
+            one = self.client.endpoint(live.handle)
+        except (NotFoundError, UnavailableError):
+            return False
+        release = Release.read(one.env)
+        full = one.workers.max >= self.config.max_workers
+        return full and release is not None and release.bundle == live.bundle and self.status(live.name).state != "broken"
+
+    def ask(self, live: Live) -> Ask:
+        """Through the load balancer, or through the queue."""
+        return self._asking(self.client.endpoint(live.handle)).ask
+
+    def logs(self, name: str, lines: int) -> list[str]:
+        """Of every worker that is there."""
+        found = self._named(PREFIX + name)
+        if not found:
+            raise NotFoundError(f"endpoint {name}", "is not at RunPod", "deploy it first")
+        one = found[0]
+        workers = self.client.workers(one.id).workers
+        return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(one.id, worker.id, lines)]
+
+    def delete(self, name: str) -> None:
+        """Everything of that name, also what was tried out."""
+        for one in [*self._named(PREFIX + name), *self._named(PREFIX + name + NEXT)]:
+            self.client.delete_endpoint(one.id)
+
+    def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
+        """Bring the endpoint of that name to a release, or leave it as it was."""
+        standing = self._only(name)
+        old = Release.read(standing.env) if standing else None
+        self._afford(standing)
+        self._clear(name + NEXT)
+        if standing is None:
+            with self._undone(lambda: self.delete(name)):
+                fresh = self._create(name, self._wanted(release, None))
+                self._asking(fresh).wait()
+                smoke(self._asking(fresh).ask)
+            return self._kept(fresh)
+        if old == release:
+            wanted = self._wanted(release, Release.before(standing.env))
+            return self._kept(standing if _holds(standing, wanted) else self._update(standing, wanted))
+        with self._tried(name, release) as trial:
+            smoke(trial)
+        back = _as_it_was(standing)
+        with self._undone(lambda: self.client.update_endpoint(standing.id, back)):
+            updated = self._update(standing, self._wanted(release, old))
+            self._asking(updated).wait()
+            smoke(self._asking(updated).ask)
+        return self._kept(updated)
+
+    def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
+        registry, template = self.config.registry, self.config.template
+        registry_id = _by_name(registry, self.client.registries(), "registry") if registry else None
+        template_id = _by_name(template, self.client.templates(), "template") if template else None
+        return changes(self.config, release.env(self.config, before), registry_id, template_id)
+
+    def _create(self, name: str, wanted: EndpointChanges) -> Endpoint:
+        """Make it once. A lost answer is looked for; without capacity for any of the pools each is tried by itself."""
+        refused: InputError | None = None
+        for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
+            gpu = wanted.gpu.model_copy(update={"pools": list(pools)}) if wanted.gpu else None
+            new = created(PREFIX + name, self.config, wanted.model_copy(update={"gpu": gpu}))
+            try:
+                return self._once(name, lambda new=new: self.client.create_endpoint(new))
+            except (NotFoundError, RefusedError):
+                raise
+            except InputError as error:
+                refused = refused or error
+        assert refused is not None  # noqa: S101 the loop runs at least once
+        raise refused
+
+    def _once(self, name: str, create: Callable[[], Endpoint]) -> Endpoint:
+        for tried in range(_LOOKS):
+            try:
+                return create()
+            except LostReplyError:
+                if found := self._look(name):
+                    return found
+                if tried == _LOOKS - 1:
+                    raise
+        raise AssertionError
+
+    def _look(self, name: str) -> Endpoint | None:
+        """Whether it was made after all; it may take a moment to show."""
+        for waited in range(1, _LOOKS):
+            if found := self._only(name):
+                return found
+            self.patience.sleep(2.0**waited)
+        return self._only(name)
+
+    def _update(self, one: Endpoint, wanted: EndpointChanges) -> Endpoint:
+        """Roll out, and wait until no worker runs an older release."""
+        updated = self.client.update_endpoint(one.id, wanted.model_copy(update={"template_id": None}))
+        workers: list[Worker] = []
+        for _ in self.patience.until(self.config.start_seconds):
+            workers = self.client.workers(one.id).workers
+            if not any(worker.is_stale for worker in workers):
+                return updated
+        stale = sum(worker.is_stale for worker in workers)
+        raise UnavailableError(
+            f"endpoint {one.name}", f"{stale} of {len(workers)} workers still run the older release", "see RunPod's console"
+        )
+
+    @contextmanager
+    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
+        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+        few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
+        try:
+            trial = self._create(name + NEXT, self._wanted(release, None).model_copy(update={"workers": few}))
+            self._asking(trial).wait()
+            yield self._asking(trial).ask
+        finally:
+            self._clear(name + NEXT)
+
+    @contextmanager
+    def _undone(self, undo: Callable[[], object]) -> Iterator[None]:
+        """What is undone where it fails. Where that fails, too, both are told."""
+        try:
+            yield
+        except ModelyardError as error:
+            try:
+                undo()
+            except ModelyardError as again:
+                remedy = "deploy again when RunPod answers"
+                told = f"{error.expectation}; and it could not be put back ({again.expectation})"
+                raise UnavailableError(error.subject, told, remedy) from error
+            raise
+        except BaseException:
+            with contextlib.suppress(ModelyardError):
+                undo()
+            raise
+
+    def _afford(self, standing: Endpoint | None) -> None:
+        """Raise RefusedError where a month of it, or this month until now, costs more than it may."""
+        cap = self.config.max_usd_per_month
+        if cap is None:
+            return
+        idle = self.quote().usd_per_idle_month
+        if idle > Decimal(str(cap)):
+            raise RefusedError(
+                "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
+            )
+        if standing:
+            began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            spent = sum((row.total_amount for row in self.client.billed(standing.id, began)), Decimal(0))
+            if spent > Decimal(str(cap)):
+                raise RefusedError(
+                    f"endpoint {standing.name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap"
+                )
+
+    def _only(self, name: str) -> Endpoint | None:
+        """The endpoint of that name; of several, which lost answers leave, the oldest stays."""
+        found = self._named(PREFIX + name)
+        for one in found[1:]:
+            self.client.delete_endpoint(one.id)
+        return found[0] if found else None
+
+    def _named(self, full: str) -> list[Endpoint]:
+        found = [one for one in self.client.endpoints() if one.name == full]
+        return sorted(found, key=lambda one: (one.created_at, one.id))
+
+    def _clear(self, name: str) -> None:
+        for one in self._named(PREFIX + name):
+            self.client.delete_endpoint(one.id)
+
+    def _kept(self, one: Endpoint) -> Live:
+        live = self._live(one)
+        if live is None:
+            raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
+        return live
+
+    def _live(self, one: Endpoint) -> Live | None:
+        release = Release.read(one.env)
+        if release is None or one.request_urls is None:
+            return None
+        urls = one.request_urls
+        return Live(
+            name=one.name.removeprefix(PREFIX),
+            model=release.model,
+            version=release.version,
+            bundle=release.bundle,
+            url=urls.base or urls.run_sync or urls.health,
+            handle=one.id,
+            source=release.url,
+        )
+
+    def _asking(self, one: Endpoint) -> Asking:
+        return Asking(self.client, one, self.patience, self.config.start_seconds)
+
+
+def _holds(one: Endpoint, wanted: EndpointChanges) -> bool:
+    """Whether an endpoint already is as it is wanted."""
+    is_now = EndpointChanges.model_validate(one.model_dump(exclude={"data_center_ids"})).wire()
+    return all(
+        is_now.get(name) == value for name, value in wanted.wire().items() if name not in {"templateId", "dataCenterIds"}
+    )
+
+
+def _as_it_was(one: Endpoint) -> EndpointChanges:
+    """What brings an endpoint back to how it is now."""
+    return EndpointChanges.model_validate(one.model_dump())
+
+
+def _by_name(name: str, known: Sequence[Registry | Template], kind: str) -> str:
+    for one in known:
+        if one.name == name:
+            return one.id
+    there = ", ".join(one.name for one in known) or "none"
+    raise InputError(f"{kind} '{name}'", f"is not at RunPod (there: {shorten(there, 120)})", "make it there, or mend the job")

@@ -1,0 +1,74 @@
+"""Doubles of the clouds, and targets that know only their addresses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from serving.fakes.boot import booting
+from serving.fakes.clock import VirtualClock
+from serving.fakes.runpod.app import RunPodDouble, runpod_double
+from serving.fakes.wire import listening
+from serving.targets.patience import Patience
+from serving.targets.runpod.client import RunPodClient
+from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.target import RunPodTarget
+
+SPEC = Path(__file__).resolve().parents[3] / "shared/specs/runpod-v2.openapi.json"
+IMAGE = "docker.io/someone/modelyard-serve:0.1"
+
+
+@dataclass
+class Shelf:
+    """A place that a web server shows."""
+
+    folder: Path
+    url: str
+
+    def put(self, bundle) -> str:
+        shutil.copytree(bundle.folder, self.folder / bundle.index.digest, dirs_exist_ok=True)
+        return f"{self.url}/{bundle.index.digest}"
+
+
+@contextmanager
+def shelf(folder: Path) -> Iterator[Shelf]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with listening(Starlette(routes=[Mount("/", StaticFiles(directory=folder))])) as url:
+        yield Shelf(folder, url)
+
+
+@dataclass
+class RunPodWorld:
+    double: RunPodDouble
+    url: str
+    clock: VirtualClock
+    shelf: Shelf
+
+    def client(self, key: str = "rpa_double") -> RunPodClient:
+        return RunPodClient(SecretStr(key), self.url, sleep=self.clock.advance)
+
+    def target(self, **config) -> RunPodTarget:
+        told = RunPodDeploy(image=IMAGE, bundles="https://bundles.invalid", **({"pools": ("AMPERE_16", "AMPERE_24")} | config))
+        return RunPodTarget(self.client(), told, self.shelf, Patience(self.clock.now, self.clock.advance))
+
+    def leaks(self) -> list[str]:
+        """Endpoints that should not be there: tried out and left, or doubled."""
+        names = [one.told["name"] for one in self.double.cloud.endpoints.values()]
+        return [name for name in names if name.endswith("-next") or names.count(name) > 1]
+
+
+@contextmanager
+def runpod_world(folder: Path) -> Iterator[RunPodWorld]:
+    clock = VirtualClock()
+    double = runpod_double(booting(folder / "workers"), clock, spec=SPEC if SPEC.exists() else None)
+    with shelf(folder / "shelf") as kept, listening(double.app) as url:
+        double.control.url = url
+        yield RunPodWorld(double, url, clock, kept)

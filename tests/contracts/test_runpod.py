@@ -1,0 +1,318 @@
+"""RunPod, over HTTP against its double: what goes wrong there ends in a stated outcome, with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import clouds
+
+from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from serving.fakes.runpod.check import FIELDS
+from serving.targets.runpod.shapes import EndpointChanges
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[clouds.RunPodWorld]:
+    with clouds.runpod_world(tmp_path / "cloud") as found:
+        yield found
+
+
+def passes(_) -> None:
+    return
+
+
+def fails(_) -> None:
+    raise IntegrityError("endpoint", "answers wrongly", "export again")
+
+
+def names(world: clouds.RunPodWorld) -> list[str]:
+    return sorted(one.told["name"] for one in world.double.cloud.endpoints.values())
+
+
+def test_what_is_sent_is_what_is_published(world, make_bundle, tmp_path: Path) -> None:
+    if not clouds.SPEC.exists():
+        pytest.skip("../shared/specs is not here: it belongs to the project's own machines")
+    target = world.target(registry="mine", template="base", data_centers=("EU-RO-1",), bundle_secret="hub")
+    world.double.cloud.registries["reg1"] = {"name": "mine"}
+    world.double.cloud.templates["tpl1"] = {"name": "base", "image": "x", "env": {"A": "1"}}
+    target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    (one,) = world.double.cloud.endpoints.values()
+    check = world.double.control.checker.by_document
+    assert check("Endpoint", world.double.control.shown(one)) == []
+    assert one.told["registry"] == "reg1"
+    assert one.told["env"]["A"] == "1"
+    assert one.told["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
+    assert (one.told["flashboot"], one.told["timeout"]) == ("FLASHBOOT", 60_000)
+    assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").wire() | {"imag": "y"}) != []
+
+
+def test_the_double_knows_the_fields_that_are_published(world) -> None:
+    if not clouds.SPEC.exists():
+        pytest.skip("../shared/specs is not here: it belongs to the project's own machines")
+    schemas = json.loads(clouds.SPEC.read_text())["components"]["schemas"]
+
+    def properties(schema: dict) -> set[str]:
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        return set(schema.get("properties", {})).union(*map(properties, schema.get("allOf", [])))
+
+    for name, fields in FIELDS.items():
+        assert set(fields) == properties(schemas[name]), name
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"nme": "x"}, 422),
+        ({"workers": {"mn": 1}}, 422),
+        ({"type": "POD"}, 422),
+        ({"cpu": [{"id": "cpu5c", "vcpuCount": 2}]}, 400),
+    ],
+)
+def test_the_double_refuses_what_runpod_would(world, how, status) -> None:
+    good = {
+        "name": "x",
+        "image": "y",
+        "type": "QUEUE",
+        "gpu": {"pools": ["AMPERE_16"]},
+        "scaling": {"type": "QUEUE_DELAY", "queueDelay": 1},
+    }
+    headers = {"Authorization": "Bearer rpa_double"}
+    assert httpx.post(f"{world.url}/v2/serverless", json=good, headers=headers).status_code == 201
+    assert httpx.post(f"{world.url}/v2/serverless", json=good | how, headers=headers).status_code == status
+    assert httpx.get(f"{world.url}/v1/endpoints", headers=headers).status_code == 410
+
+
+def test_a_wrong_key_is_one_line_that_does_not_show_it(world) -> None:
+    with pytest.raises(InputError, match="RUNPOD_API_KEY") as error:
+        world.client("rpa_secret").endpoints()
+    assert "rpa_secret" not in str(error.value)
+
+
+def test_a_lost_answer_makes_no_second_endpoint(world, make_bundle, tmp_path: Path) -> None:
+    world.double.faults.add("lost", "^POST /v2/serverless$")
+    world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert names(world) == ["modelyard-hand"]
+
+
+def test_two_of_one_name_become_one_and_the_older_stays(world, make_bundle, tmp_path: Path) -> None:
+    target = world.target()
+    live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    cloud = world.double.cloud
+    world.clock.advance(5)
+    cloud.create(dict(cloud.endpoints[live.handle].told))
+    assert len(names(world)) == 2
+    assert target.deploy("hand", make_bundle(tmp_path / "again"), passes).handle == live.handle
+    assert names(world) == ["modelyard-hand"]
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "503", "dropped"])
+def test_what_passes_is_waited_for(world, make_bundle, tmp_path: Path, kind: str) -> None:
+    world.double.faults.add(kind, "/v2/", times=3)
+    before = world.clock.now()
+    assert world.target().deploy("hand", make_bundle(tmp_path / "one"), passes).version == 1
+    assert world.clock.now() > before
+
+
+@pytest.mark.parametrize(("kind", "error"), [("402", RefusedError), ("403", InputError)])
+def test_what_does_not_pass_stops_at_once(world, make_bundle, tmp_path: Path, kind: str, error: type) -> None:
+    world.double.faults.add(kind, "^POST", times=9)
+    with pytest.raises(error):
+        world.target(pools=("AMPERE_16",)).deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert names(world) == []
+
+
+def test_without_capacity_each_pool_is_tried(world, make_bundle, tmp_path: Path) -> None:
+    world.double.faults.add("no-capacity", "^POST", times=2)
+    world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
+    (one,) = world.double.cloud.endpoints.values()
+    assert one.told["gpu"]["pools"] == ["AMPERE_24"]
+    world.double.faults.add("no-capacity", "^POST", times=9)
+    with pytest.raises(InputError, match="no instances"):
+        world.target().deploy("other", make_bundle(tmp_path / "one"), passes)
+
+
+@pytest.mark.parametrize(("fault", "said"), [("unhealthy", "exit code 1"), ("stuck", "gave no answer in")])
+def test_workers_that_never_come_up_are_told_and_taken_away(world, make_bundle, tmp_path: Path, fault: str, said: str) -> None:
+    world.double.faults.add(fault, "^POST")
+    with pytest.raises(UnavailableError, match=said):
+        world.target(start_seconds=60).deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert names(world) == []
+
+
+def test_a_worker_whose_bundle_is_another_one_is_told(world, make_bundle, tmp_path: Path) -> None:
+    target, bundle = world.target(start_seconds=60), make_bundle(tmp_path / "one")
+    world.shelf.put(bundle)
+    (world.shelf.folder / bundle.index.digest / "labels.json").write_text("[]")
+    world.shelf.put = lambda _: f"{world.shelf.url}/{bundle.index.digest}"
+    with pytest.raises(UnavailableError, match="is not the file that the bundle was sealed"):
+        target.deploy("hand", bundle, passes)
+    assert names(world) == []
+
+
+def test_a_roll_out_that_never_ends_is_taken_back(world, make_bundle, picture, tmp_path: Path) -> None:
+    target = world.target(min_workers=1, start_seconds=60)
+    old = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    world.double.faults.add("stale", "^PATCH")
+    with pytest.raises(UnavailableError, match="still run the older release"):
+        target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), passes)
+    assert target.find("hand") == old
+    assert target.ask(old)(picture("red"))["red"] > 0.9
+    assert names(world) == ["modelyard-hand"]
+
+
+def test_a_new_bundle_that_answers_wrongly_never_reaches_the_endpoint(world, make_bundle, tmp_path: Path) -> None:
+    target = world.target()
+    old = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    versions = [one.version for one in world.double.cloud.endpoints.values()]
+    with pytest.raises(IntegrityError):
+        target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), fails)
+    assert [one.version for one in world.double.cloud.endpoints.values()] == versions
+    assert target.answers(old)
+
+
+def test_an_endpoint_that_runpod_put_to_sleep_is_seen_and_woken(world, make_bundle, tmp_path: Path) -> None:
+    target, bundle = world.target(), make_bundle(tmp_path / "one")
+    live = target.deploy("hand", bundle, passes)
+    world.clock.advance(8 * 86_400)
+    assert not target.answers(live)
+    assert "quiet week" in target.status("hand").detail
+    again = target.deploy("hand", bundle, passes)
+    assert again.handle == live.handle
+    assert target.answers(again)
+
+
+def test_it_sleeps_when_nobody_asks_and_costs_nothing_then(world, make_bundle, tmp_path: Path) -> None:
+    target = world.target(idle_seconds=30)
+    target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    world.clock.advance(120)
+    assert target.status("hand").state == "asleep"
+    spent = world.double.cloud.spent()
+    world.clock.advance(86_400)
+    assert world.double.cloud.spent() == spent > 0
+
+
+def test_what_costs_more_than_it_may_is_refused_before_anything_is_made(world, make_bundle, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"\$423\.40 a month .* over the \$50\.00 cap"):
+        world.target(pools=("AMPERE_16",), min_workers=1, max_usd_per_month=50).deploy(
+            "hand", make_bundle(tmp_path / "one"), passes
+        )
+    assert names(world) == []
+    target = world.target(pools=("AMPERE_16",), max_usd_per_month=0.001)
+    target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    world.clock.advance(3600)
+    with pytest.raises(RefusedError, match="this month"):
+        target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), passes)
+
+
+def test_the_quote_is_the_dearest_of_what_is_allowed(world) -> None:
+    assert world.target().quote().usd_per_busy_hour == Decimal("0.69")
+    assert world.target(pools=()).quote().usd_per_busy_hour == Decimal("0.06")
+    with pytest.raises(InputError, match="pool 'MOON': is not in RunPod's catalogue"):
+        world.target(pools=("MOON",)).quote()
+
+
+@pytest.mark.parametrize("setting", ["registry", "template"])
+def test_a_name_that_runpod_does_not_know_is_one_line(world, make_bundle, tmp_path: Path, setting: str) -> None:
+    with pytest.raises(InputError, match=f"{setting} 'nope': is not at RunPod"):
+        world.target(**{setting: "nope"}).deploy("hand", make_bundle(tmp_path / "one"), passes)
+
+
+def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None:
+    from serving.targets.places import StaticPlace
+
+    bundle = make_bundle(tmp_path / "one")
+    with clouds.shelf(tmp_path / "shelf") as shelf:
+        with pytest.raises(InputError, match="upload the files of"):
+            StaticPlace(shelf.url).put(bundle)
+        shelf.put(bundle)
+        assert StaticPlace(shelf.url).put(bundle) == f"{shelf.url}/{bundle.index.digest}"
+
+
+@pytest.mark.journey
+def test_a_thousand_deployments_under_random_faults(world, make_bundle, tmp_path: Path) -> None:
+    """Every one ends in a stated outcome; nothing is leaked, nothing doubled, and the bill is what the quotes allow."""
+    bundles = [make_bundle(tmp_path / str(n), version=n, gain=20.0 + n) for n in range(1, 6)]
+    for bundle in bundles:
+        world.shelf.put(bundle)
+    rates = {
+        "429": 0.02,
+        "500": 0.02,
+        "dropped": 0.02,
+        "402": 0.003,
+        "403": 0.003,
+        "lost": 0.03,
+        "no-capacity": 0.02,
+        "stuck": 0.02,
+        "unhealthy": 0.02,
+        "stale": 0.03,
+    }
+    world.double.faults.rates = rates
+    target = world.target(pools=("AMPERE_16", "AMPERE_24"), start_seconds=60, idle_seconds=5, max_workers=1)
+    ends, meant, torn = Counter[str](), dict[str, int](), list[str]()
+
+    def served(name: str) -> str | None:
+        found = [
+            one.told["env"]["MODELYARD_BUNDLE"]
+            for one in world.double.cloud.endpoints.values()
+            if one.told["name"] == f"modelyard-{name}"
+        ]
+        return found[0] if found else None
+
+    for number in range(1000):
+        name, bundle = f"model{number % 20}", bundles[(number * 7 + number // 20) % 5]
+        before = served(name)
+        try:
+            if number % 9 == 8:
+                target.delete(name)
+                meant.pop(name, None)
+                ends["deleted"] += 1
+            else:
+                meant[name] = target.deploy(name, bundle, fails if number % 31 == 30 else passes).version
+                ends["deployed"] += 1
+        except ModelyardError as error:
+            ends[type(error).__name__] += 1
+            if served(name) != before:
+                torn.append(str(error) if number % 9 != 8 else "could not be put back: half deleted")
+    world.double.faults.calm()
+    assert [one for one in torn if "could not be put back" not in one] == []
+    assert len(torn) < 10
+    assert sum(ends.values()) == 1000
+    assert ends["deployed"] > 500
+    assert set(ends) <= {
+        "deployed",
+        "deleted",
+        "InputError",
+        "RefusedError",
+        "UnavailableError",
+        "LostReplyError",
+        "IntegrityError",
+    }
+    for name in {
+        one.told["name"].removeprefix("modelyard-").removesuffix("-next") for one in world.double.cloud.endpoints.values()
+    }:
+        target.delete(name) if name not in meant else target.deploy(name, bundles[meant[name] - 1], passes)
+    assert world.leaks() == []
+    assert {live.name for live in target.list()} <= set(meant)
+    hours = (
+        sum(
+            (worker.ended or world.clock.now()) - worker.started
+            for one in [*world.double.cloud.endpoints.values(), *world.double.cloud.deleted]
+            for worker in one.workers
+        )
+        / 3600
+    )
+    assert world.double.cloud.spent() <= float(target.quote().usd_per_busy_hour) * (hours + 0.01 * 1000)
+    for live in target.list():
+        target.delete(live.name)
+    assert world.double.cloud.endpoints == {}
+    with pytest.raises(NotFoundError):
+        target.logs("model1", 1)
