@@ -134,8 +134,9 @@ class WorkerEngine:
             try:
                 await self._run(spawned, began)
             except ModelyardError as error:
-                if began and not began.done():
-                    began.set_exception(error)
+                if began and (began.cancelled() or not began.done()):  # cancelled: another flaw was found first
+                    if not began.done():
+                        began.set_exception(error)
                     return
                 log.error("worker did not start: %s", error)  # noqa: TRY400 its line says all
             except Exception:

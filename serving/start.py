@@ -27,6 +27,8 @@ def main() -> int:
         listening = listen(told.host, told.port)
     except ModelyardError as error:
         print(error, file=sys.stderr)
+        first.wire.close()
+        first.kill()
         return error.exit_code
     from serving.http import serve
 

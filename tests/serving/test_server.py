@@ -21,6 +21,9 @@ from endpoints import Served, served
 KEY = "s3cret-of-the-endpoint"
 
 
+pytestmark = pytest.mark.journey
+
+
 @pytest.fixture(scope="module")
 def folder(make_bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("stressed") / "bundle").folder

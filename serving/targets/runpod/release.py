@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from registry.errors import InputError, shorten
 from serving.bundle import Bundle
 from serving.targets.runpod.config import RunPodDeploy
-from serving.targets.runpod.shapes import Cpu, EndpointChanges, Gpu, NewEndpoint, QueueDelay, RequestCount, Workers
+from serving.targets.runpod.shapes import (
+    Cpu,
+    Endpoint,
+    EndpointChanges,
+    Gpu,
+    NewEndpoint,
+    QueueDelay,
+    Registry,
+    RequestCount,
+    Template,
+    Workers,
+)
 
 _PORT = 8000
 _DISK_GB = 5
@@ -91,3 +104,25 @@ def created(name: str, config: RunPodDeploy, told: EndpointChanges) -> NewEndpoi
     """The same, for one that is to be made."""
     kind = "QUEUE" if config.mode == "queue" else "LOAD_BALANCER"
     return NewEndpoint(name=name, type=kind, **{field: getattr(told, field) for field in EndpointChanges.model_fields})
+
+
+def holds(one: Endpoint, wanted: EndpointChanges) -> bool:
+    """Whether an endpoint already is as it is wanted."""
+    is_now = as_it_was(one).wire()
+    return all(
+        is_now.get(name) == value for name, value in wanted.wire().items() if name not in {"templateId", "dataCenterIds"}
+    )
+
+
+def as_it_was(one: Endpoint) -> EndpointChanges:
+    """What brings an endpoint back to how it is now."""
+    return EndpointChanges.model_validate(one.model_dump())
+
+
+def by_name(name: str, known: Sequence[Registry | Template], kind: str) -> str:
+    """The id of what RunPod keeps under a name. Raises InputError naming those that are there."""
+    for one in known:
+        if one.name == name:
+            return one.id
+    there = ", ".join(one.name for one in known) or "none"
+    raise InputError(f"{kind} '{name}'", f"is not at RunPod (there: {shorten(there, 120)})", "make it there, or mend the job")

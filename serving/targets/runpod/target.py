@@ -8,13 +8,13 @@ whose answer was lost: so each name is looked for before it is made and after, a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
 from serving.bundle import Bundle
 from serving.targets.contract import Ask, Live, Quote, Smoke, Status
 from serving.targets.patience import Patience
@@ -23,8 +23,8 @@ from serving.targets.runpod.asking import Asking
 from serving.targets.runpod.client import LostReplyError, RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.quoting import monthly_quote
-from serving.targets.runpod.release import Release, changes, created
-from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Registry, Template, Worker, Workers
+from serving.targets.runpod.release import Release, as_it_was, by_name, changes, created, holds
+from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
 
 PREFIX = "modelyard-"
 NEXT = "-next"
@@ -132,10 +132,10 @@ class RunPodTarget:
             return self._kept(fresh)
         if old == release:
             wanted = self._wanted(release, Release.before(standing.env))
-            return self._kept(standing if _holds(standing, wanted) else self._update(standing, wanted))
+            return self._kept(standing if holds(standing, wanted) else self._update(standing, wanted))
         with self._tried(name, release) as trial:
             smoke(trial)
-        back = _as_it_was(standing)
+        back = as_it_was(standing)
         with self._undone(lambda: self.client.update_endpoint(standing.id, back)):
             updated = self._update(standing, self._wanted(release, old))
             self._asking(updated).wait()
@@ -144,8 +144,8 @@ class RunPodTarget:
 
     def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
-        registry_id = _by_name(registry, self.client.registries(), "registry") if registry else None
-        template_id = _by_name(template, self.client.templates(), "template") if template else None
+        registry_id = by_name(registry, self.client.registries(), "registry") if registry else None
+        template_id = by_name(template, self.client.templates(), "template") if template else None
         return changes(self.config, release.env(self.config, before), registry_id, template_id)
 
     def _create(self, name: str, wanted: EndpointChanges) -> Endpoint:
@@ -280,24 +280,3 @@ class RunPodTarget:
 
     def _asking(self, one: Endpoint) -> Asking:
         return Asking(self.client, one, self.patience, self.config.start_seconds)
-
-
-def _holds(one: Endpoint, wanted: EndpointChanges) -> bool:
-    """Whether an endpoint already is as it is wanted."""
-    is_now = EndpointChanges.model_validate(one.model_dump(exclude={"data_center_ids"})).wire()
-    return all(
-        is_now.get(name) == value for name, value in wanted.wire().items() if name not in {"templateId", "dataCenterIds"}
-    )
-
-
-def _as_it_was(one: Endpoint) -> EndpointChanges:
-    """What brings an endpoint back to how it is now."""
-    return EndpointChanges.model_validate(one.model_dump())
-
-
-def _by_name(name: str, known: Sequence[Registry | Template], kind: str) -> str:
-    for one in known:
-        if one.name == name:
-            return one.id
-    there = ", ".join(one.name for one in known) or "none"
-    raise InputError(f"{kind} '{name}'", f"is not at RunPod (there: {shorten(there, 120)})", "make it there, or mend the job")
