@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pipelines.deploy import in_clouds
 from registry.events import Deployed, Trained
 from registry.money.prices import Price, local_price
 from registry.records import Record
@@ -57,4 +58,8 @@ def _serving(workshop: Workshop, deployed: list[Deployed]) -> list[Line]:
             last = quotes[-1]
             detail = f"a month of {last.target}, always on (quote)"
             lines.append(Line(ref=last.label, what=f"serving {last.stage}", detail=detail, usd=last.usd_per_month))
+    for model in sorted({event.model for event in deployed}):
+        for event in in_clouds(workshop.ledger().entries(model)):
+            detail = f"a month of {event.target} while nobody asks (quote); what is asked is billed by the second or minute"
+            lines.append(Line(ref=event.label, what=f"serving {event.stage}", detail=detail, usd=event.usd_per_month))
     return lines

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.export import open_exported, smoke_folder, standing
+from pipelines.targets import bare_target
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.events import Deployed, about
 from registry.files import read_json
 from registry.judging import digest_version, resolve
-from registry.money.billing import dollars, monthly
-from registry.money.prices import local_price
+from registry.money.billing import dollars
+from registry.protocols import Entry
 from registry.records import ModelVersion
 from registry.refs import Ref
 from registry.stages import Stage
 from registry.standing import Standing, fold
 from registry.yard import Yard
+from serving.targets.huggingface.config import HuggingFaceDeploy
 
 if TYPE_CHECKING:
-    from pipelines.jobfile import LocalDeploy
+    from pipelines.targets import AnyDeploy
     from pipelines.wiring import Say, Workshop
-    from serving.targets.contract import Ask
+    from serving.targets.contract import Ask, Target
 
 _TOLERANCE = 1e-2
 """How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
@@ -33,7 +35,7 @@ def endpoint_name(model: str, stage: Stage) -> str:
     return f"{model}-{stage}".replace(" ", "%20")
 
 
-def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
+def deploy(workshop: Workshop, yard: Yard, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
     """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone."""
     version = resolve(yard.store, ref)
     digest = digest_version(yard.store, version)
@@ -41,8 +43,7 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
     exported = standing(yard, version, digest)
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
-    bundle, price = open_exported(exported), local_price(workshop.settings)
-    target, name = workshop.target(config.port, config.workers), endpoint_name(version.model, stage)
+    bundle, target, name = open_exported(exported), workshop.target(config), endpoint_name(version.model, stage)
     say(f"{name}: starting the endpoint")
 
     def try_out(ask: Ask) -> None:
@@ -50,16 +51,18 @@ def deploy(workshop: Workshop, yard: Yard, config: LocalDeploy, ref: Ref, stage:
         smoke_test(name, ask, bundle.folder, config.smoke_images)
         _check_holds(yard, version, digest, stage)
 
+    quote = target.quote()
     live = target.deploy(name, bundle, try_out)
     event = Deployed(
         **about(version, digest),
         stage=stage,
-        target="local",
+        target=config.kind,
         url=live.url,
         bundle=live.bundle,
-        usd_per_month=dollars(monthly(price), 2),
-        price_as_of=price.as_of.isoformat(),
+        usd_per_month=dollars(quote.usd_per_idle_month, 2),
+        price_as_of=quote.as_of,
         smoke_images=config.smoke_images,
+        owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
     )
     deployed = [one.event for one in yard.ledger.entries(version.model) if isinstance(one.event, Deployed)]
     if [one for one in deployed if one.stage is stage][-1:] != [event]:
@@ -90,8 +93,26 @@ def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
             raise IntegrityError(name, f"answers {max(apart):.3g} away from the trained model", "export the version again")
 
 
+def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
+    """Where a stage of a model was deployed last."""
+    found = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is stage and one.flaw is None]
+    return found[-1] if found else None
+
+
+def in_clouds(entries: Sequence[Entry]) -> list[Deployed]:
+    """What was deployed elsewhere, by the ledger, and holds its stage still."""
+    held = fold(entries).live
+    found = [event for stage in held if (event := last_deployed(entries, stage)) and event.target != "local"]
+    return [event for event in found if held[event.stage].identity == event.identity]
+
+
+def target_of(workshop: Workshop, event: Deployed) -> Target:
+    """The target that serves what was deployed, for asking, looking and deleting."""
+    return bare_target(event.target, workshop.settings, event.owner)
+
+
 def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], Standing]) -> list[str]:
-    """Stop the endpoints of stages that no version holds any more by decision; return their names.
+    """Stop the endpoints on this machine of stages that no version holds any more by decision; return their names.
 
     An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it,
     and so does one whose version was lost.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.deploy import deploy, endpoint_name
+from pipelines.deploy import deploy, endpoint_name, last_deployed, target_of
 from pipelines.export import export
 from registry.events import Promoted
 from registry.refs import Ref
@@ -14,8 +15,14 @@ from registry.standing import fold
 from registry.yard import Yard
 
 if TYPE_CHECKING:
-    from pipelines.jobfile import Job, LocalDeploy
+    from pipelines.jobfile import Job
+    from pipelines.targets import AnyDeploy
     from pipelines.wiring import Say, Workshop
+
+
+_ASK_AGAIN_S = 60.0
+"""A cloud is asked once a minute whether an endpoint is well; this machine, at each pass."""
+_WELL: dict[tuple[str, str, str], float] = {}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class DeployHook:
 
     workshop: Workshop
     yard: Yard
-    config: LocalDeploy
+    config: AnyDeploy
     say: Say
     name: str = "deploy"
 
@@ -49,12 +56,15 @@ class DeployHook:
 
     def healthy(self, promotion: Promoted) -> bool:
         """Whether the endpoint that was deployed still answers for this version."""
-        live = self.workshop.target().find(endpoint_name(promotion.model, promotion.stage))
-        return (
-            live is not None
-            and (live.model, live.version) == (promotion.model, promotion.version)
-            and self.workshop.target().answers(live)
-        )
+        target, name = self.workshop.target(self.config), endpoint_name(promotion.model, promotion.stage)
+        here, key = self.config.kind == "local", (self.config.kind, name, promotion.digest)
+        if not here and time.monotonic() - _WELL.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
+            return True
+        live = target.find(name)
+        well = live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
+        if well:
+            _WELL[key] = time.monotonic()
+        return well
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,9 @@ class RetireHook:
 
     def run(self, promotion: Promoted) -> None:
         """Stop them. The promotion holds the model's lease already."""
-        held, target = fold(self.yard.ledger.entries(promotion.model)).live, self.workshop.target()
+        entries = self.yard.ledger.entries(promotion.model)
+        held = fold(entries).live
         for stage in ALIASES:
-            if stage not in held:
-                target.delete(endpoint_name(promotion.model, stage))
+            event = last_deployed(entries, stage)
+            if stage not in held and event is not None:
+                target_of(self.workshop, event).delete(endpoint_name(promotion.model, stage))

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pipelines.exports import ExportConfig, OnnxExport, wanted_of
+from pipelines.targets import DeployConfig
 from pipelines.trainers.config import TrainerConfig
 from registry.errors import InputError, NotFoundError
 from registry.records import Record
@@ -58,15 +59,6 @@ class Launch(Record):
     kind: Literal["local"] = "local"
 
 
-class LocalDeploy(Record):
-    """An HTTP process on this machine."""
-
-    kind: Literal["local"] = "local"
-    port: int = Field(default=0, ge=0, le=65535, description="0: any free one")
-    workers: int = Field(default=1, ge=1, le=64, description="processes that predict side by side")
-    smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
-
-
 class StageGates(Record):
     """The gates of each stage."""
 
@@ -80,8 +72,8 @@ class StageGates(Record):
 class StageDeploys(Record):
     """The deployment of each stage; none means the stage is not served."""
 
-    staging: LocalDeploy | None = None
-    production: LocalDeploy | None = None
+    staging: DeployConfig | None = None
+    production: DeployConfig | None = None
 
 
 class Job(Record):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from pipelines.deploy import endpoint_name
+from pipelines.deploy import endpoint_name, last_deployed, target_of
 from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
-from registry.events import Exported
+from registry.events import Deployed, Exported
 from registry.judging import resolve
 from registry.records import ModelVersion, Record
 from registry.refs import Ref, parse_ref
@@ -39,7 +39,9 @@ def predict(workshop: Workshop, ref_or_url: str, images: Sequence[Path]) -> list
     if ref_or_url.startswith(("http://", "https://")):
         return [_ask(ref_or_url, name, data) for name, data in files]
     ref = parse_ref(ref_or_url)
-    if url := _endpoint(workshop, ref):
+    if (event := _deployed(workshop, ref)) and event.target != "local":
+        return _from_cloud(workshop, event, files)
+    if ref.alias in ALIASES and (url := _endpoint(workshop, ref)):
         headers = workshop.settings.endpoint_headers
         return [_ask(url, name, data, headers) for name, data in files]
     return _from_bundle(workshop, ref, files)
@@ -53,12 +55,32 @@ def _read(image: Path) -> bytes:
         raise NotFoundError(image, f"cannot be read ({reason.lower()})", "name an image file") from error
 
 
-def _endpoint(workshop: Workshop, ref: Ref) -> str | None:
-    """The address of a stage's endpoint, if it answers."""
+def _deployed(workshop: Workshop, ref: Ref) -> Deployed | None:
+    """Where a stage was deployed last."""
     if ref.alias not in ALIASES:
         return None
+    return last_deployed(workshop.ledger().entries(ref.model), Stage(ref.alias))
+
+
+def _from_cloud(workshop: Workshop, event: Deployed, files: list[tuple[str, bytes]]) -> list[Answer]:
+    """Ask the provider's endpoint, as its clients do."""
+    target = target_of(workshop, event)
+    live = target.find(endpoint_name(event.model, event.stage))
+    if live is None:
+        remedy = f"run `modelyard deploy {event.label} --stage {event.stage}`"
+        raise NotFoundError(f"endpoint of {event.model}@{event.stage}", f"is not at {event.target}", remedy)
+    ask, by, found = target.ask(live), f"{live.model}/{live.version} at {live.url}", list[Answer]()
+    for name, data in files:
+        every = ask(data)
+        best = max(every, key=every.__getitem__)
+        found.append(Answer(image=name, label=best, probability=every[best], probabilities=every, served_by=by))
+    return found
+
+
+def _endpoint(workshop: Workshop, ref: Ref) -> str | None:
+    """The address of a stage's endpoint on this machine, if it answers."""
     target = workshop.target()
-    live = target.find(endpoint_name(ref.model, Stage(ref.alias)))
+    live = target.find(endpoint_name(ref.model, Stage(str(ref.alias))))
     return live.url if live and target.answers(live) else None
 
 

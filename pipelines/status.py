@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.deploy import in_clouds
 from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
 from registry.protocols import Entry
 from registry.records import ModelVersion, Record
@@ -34,6 +35,7 @@ def status(workshop: Workshop) -> list[Row]:
     for model in yard.store.models():
         entries, aliases = yard.ledger.entries(model), yard.store.aliases(model)
         standing = fold(entries)
+        live |= {(model, event.version): event.url for event in in_clouds(entries)}
         for version in reversed(yard.store.versions(model)):
             stage = _stage(standing, aliases, version)
             rows.append(_row(version, stage, standing, mine(entries, version), live.get((model, version.version))))

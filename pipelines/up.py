@@ -20,7 +20,6 @@ import httpx
 import psutil
 
 from pipelines.webhook import encryption_key
-from pipelines.wiring import Workshop
 from registry.address import UP
 from registry.errors import InputError, UnavailableError, shorten
 from registry.files import read_json, write_json
@@ -105,8 +104,15 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
             with _undisturbed():
                 say("stopping")
                 _stop(keeper)
-                Workshop(settings).target().stop_all()
+                _stop_endpoints(settings)
                 (home / UP).unlink(missing_ok=True)
+
+
+def _stop_endpoints(settings: Settings) -> None:
+    """Those on this machine."""
+    from serving.targets.local.target import LocalTarget
+
+    LocalTarget(settings.deployments).stop_all()
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from pipelines.jobfile import Job
 from pipelines.prepare import Preparation
+from pipelines.targets import AnyDeploy, LocalDeploy, build_target
 from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from registry.address import mlflow_address
 from registry.errors import InputError, NotFoundError, UnavailableError
 from registry.files import read_json, write_json
 from registry.lease import FileLeases
 from registry.ledger.store import SqlLedger
-from registry.money.prices import local_price
 from registry.opening import ledger_of
 from registry.protocols import Hook, Leases
 from registry.settings import Settings
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from registry.mlflow.store import MlflowStore
     from registry.mlflow.tracker import Tracker
     from serving.export.build import Tools
-    from serving.targets.local.target import LocalTarget
+    from serving.targets.contract import Target
 
 Say = Callable[[str], None]
 
@@ -104,12 +104,9 @@ class Workshop:
     def _noted(self, digest: str) -> Path:
         return self.settings.home / "datasets" / "by-digest" / f"{digest}.json"
 
-    def target(self, port: int = 0, workers: int = 1) -> LocalTarget:
-        """The local deploy target."""
-        from serving.targets.local.target import LocalTarget
-
-        headers, price = self.settings.endpoint_headers, local_price(self.settings)
-        return LocalTarget(self.settings.deployments, port, workers, headers, price)
+    def target(self, config: AnyDeploy | None = None) -> Target:
+        """The deploy target of a job's `deploy`; without one, this machine."""
+        return build_target(config or LocalDeploy(), self.settings)
 
     def trainer(self, config: TrainerConfig) -> Trainer:
         """The adapter of a trainer's config."""

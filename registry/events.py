@@ -195,6 +195,7 @@ class Deployed(Event):
     usd_per_month: Decimal
     price_as_of: str
     smoke_images: int
+    owner: str = ""
 
     def __str__(self) -> str:
         price = f"${self.usd_per_month} a month"

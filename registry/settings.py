@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.errors import InputError
@@ -30,6 +30,21 @@ class Settings(BaseSettings):
     )
     trusted_keys: Path | None = Field(default=None, description="a folder of *.pub; default: HOME/keys/trusted")
     api_key: SecretStr | None = Field(default=None, description="what clients of our endpoints have to show")
+    runpod_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("MODELYARD_RUNPOD_API_KEY", "RUNPOD_API_KEY"), description="for RunPod"
+    )
+    runpod_url: str = Field(default="https://api.runpod.io", description="RunPod's REST API")
+    hf_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("MODELYARD_HF_TOKEN", "HF_TOKEN"), description="for Hugging Face"
+    )
+    hf_url: str = Field(
+        default="https://huggingface.co",
+        validation_alias=AliasChoices("MODELYARD_HF_URL", "HF_ENDPOINT"),
+        description="Hugging Face's Hub",
+    )
+    hf_endpoints_url: str = Field(
+        default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
+    )
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
     node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")

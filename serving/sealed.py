@@ -50,12 +50,11 @@ def read_index(folder: Path) -> BundleIndex:
 def check_sealed(folder: Path, *, pulled: bool = False) -> BundleIndex:
     """The index of a bundle of which each file has the digest that the index names, and which holds no other file.
 
-    Where the bundle was `pulled`, what serving does not read may be absent.
+    Where the bundle was `pulled` out of a repository, only what serving reads has to be there, and other files may be.
     """
     index = read_index(folder)
     found = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
-    needed = {name for name in index.files if not pulled or name in NEEDED}
-    for name in sorted(needed | found.keys()):
+    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | found.keys()):
         if index.files.get(name) != found.get(name):
             raise changed(folder / name)
     return index

@@ -56,7 +56,7 @@ def deploy(
 ) -> None:
     """Serve a version that was ratified for a stage; promotion does this by itself."""
     from pipelines.deploy import deploy as deploy_version
-    from pipelines.jobfile import LocalDeploy
+    from pipelines.targets import LocalDeploy
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 

@@ -15,6 +15,12 @@ from serving.pull import pull
 from serving.sealed import check_sealed
 
 
+def mounting(place: Path) -> Callable[[bytes], dict[str, Any]]:
+    """What a worker runs whose bundle was put into a folder before it started."""
+    predictor = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+    return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
+
+
 def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[str, Any]]]:
     """Starts workers that keep what they fetched below `folder`; a bundle is loaded once."""
     loaded: dict[str, Predictor] = {}

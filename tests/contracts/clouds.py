@@ -13,10 +13,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from serving.fakes.boot import booting
+from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
+from serving.fakes.huggingface.app import HuggingFaceDouble, huggingface_double
 from serving.fakes.runpod.app import RunPodDouble, runpod_double
 from serving.fakes.wire import listening
+from serving.hub import Hub
+from serving.targets.huggingface.config import HuggingFaceDeploy
+from serving.targets.huggingface.endpoints import Endpoints
+from serving.targets.huggingface.target import HuggingFaceTarget
 from serving.targets.patience import Patience
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
@@ -72,3 +77,31 @@ def runpod_world(folder: Path) -> Iterator[RunPodWorld]:
     with shelf(folder / "shelf") as kept, listening(double.app) as url:
         double.control.url = url
         yield RunPodWorld(double, url, clock, kept)
+
+
+@dataclass
+class HuggingFaceWorld:
+    double: HuggingFaceDouble
+    url: str
+    clock: VirtualClock
+
+    def hub(self, token: str = "hf_double") -> Hub:
+        return Hub(SecretStr(token), self.url, sleep=self.clock.advance)
+
+    def target(self, **config) -> HuggingFaceTarget:
+        endpoints = Endpoints(self.hub(), "me", f"{self.url}/ie-api")
+        told = HuggingFaceDeploy(**({"repository": "me/hand"} | config))
+        return HuggingFaceTarget(endpoints, told, Patience(self.clock.now, self.clock.advance))
+
+    def leaks(self) -> list[str]:
+        """Endpoints that should not be there."""
+        return [name for name in self.double.account.endpoints if name.endswith("-next")]
+
+
+@contextmanager
+def huggingface_world(folder: Path) -> Iterator[HuggingFaceWorld]:
+    clock = VirtualClock()
+    double = huggingface_double(mounting, folder / "repositories", clock)
+    with listening(double.app) as url:
+        double.account.url = url
+        yield HuggingFaceWorld(double, url, clock)

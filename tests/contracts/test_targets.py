@@ -19,7 +19,7 @@ from serving.targets.local.target import LocalTarget
 from serving.targets.memory.target import MemoryTarget
 
 
-@pytest.fixture(params=["memory", "local", "runpod", "runpod-queue"])
+@pytest.fixture(params=["memory", "local", "runpod", "runpod-queue", "huggingface"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     if request.param == "memory":
         yield MemoryTarget()
@@ -27,6 +27,10 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
         local = LocalTarget(tmp_path / "deployments")
         yield local
         local.stop_all()
+    elif request.param == "huggingface":
+        with clouds.huggingface_world(tmp_path / "cloud") as world:
+            yield world.target()
+            assert world.leaks() == []
     else:
         with clouds.runpod_world(tmp_path / "cloud") as world:
             yield world.target(mode="queue" if request.param == "runpod-queue" else "load_balancer")

@@ -1,0 +1,110 @@
+"""`endpoint` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.context import JOB, Home, JobFile, job, workshop
+from pipelines.cli.making import Reference
+from pipelines.cli.output import AsJson, answer
+
+if TYPE_CHECKING:
+    from serving.targets.contract import Target
+
+endpoint = typer.Typer(help="Ask the provider about a stage's endpoint.", no_args_is_help=True)
+clouds = typer.Typer(help="Doubles of RunPod and Hugging Face on this machine.", no_args_is_help=True)
+
+
+@endpoint.command()
+def quote(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="staging or production.")] = "production",
+    *,
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the job's endpoint of a stage would cost; nothing is made."""
+    from pipelines.targets import LocalDeploy, build_target
+
+    deploys, shop = job(job_file).deploy, workshop(home)
+    config = (deploys.staging if stage == "staging" else deploys.production) or LocalDeploy()
+    told = build_target(config, shop.settings).quote()
+    idle, most = f"${told.usd_per_idle_month:.2f}", f"${told.usd_per_month_at_most:.2f}"
+    text = f"{config.kind}, {told.hardware}: ${told.usd_per_busy_hour:.4f} an hour that it works, {idle} a month while nobody asks, "
+    text += f"{most} a month at most ({told.source}, {told.as_of})"
+    answer(told.model_dump(mode="json"), as_json=as_json, text=text)
+
+
+@endpoint.command()
+def status(ref: Reference, *, home: Home = None, as_json: AsJson = False) -> None:
+    """How a stage's endpoint is now, without waking it: NAME@production."""
+    target, name = _deployed(ref, home)
+    live, told = target.find(name), target.status(name)
+    found = {"name": name, "endpoint": live.model_dump(mode="json") if live else None, **told.model_dump(mode="json")}
+    answer(found, as_json=as_json, text=f"{name}: {told.state} ({told.detail}){f' at {live.url}' if live else ''}")
+
+
+@endpoint.command()
+def logs(
+    ref: Reference,
+    *,
+    lines: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=5000)] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a stage's endpoint said."""
+    target, name = _deployed(ref, home)
+    found = target.logs(name, lines)
+    answer(found, as_json=as_json, text="\n".join(found) or "it said nothing")
+
+
+def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
+    """The target that a stage was deployed to last, and the endpoint's name there."""
+    from pipelines.deploy import endpoint_name, last_deployed, target_of
+    from registry.errors import InputError, NotFoundError
+    from registry.refs import parse_ref
+    from registry.stages import ALIASES, Stage
+
+    parsed, shop = parse_ref(ref), workshop(home)
+    if parsed.alias not in ALIASES:
+        raise InputError(ref, "names no stage's endpoint", "write NAME@staging or NAME@production")
+    stage = Stage(str(parsed.alias))
+    event = last_deployed(shop.ledger().entries(parsed.model), stage)
+    if event is None:
+        raise NotFoundError(ref, "was never deployed", "run `modelyard deploy`")
+    return target_of(shop, event), endpoint_name(parsed.model, stage)
+
+
+@clouds.command()
+def fake(
+    *,
+    port: Annotated[int, typer.Option(help="The first of two ports; 0 for any free ones.", min=0, max=65534)] = 0,
+    speed: Annotated[float, typer.Option(help="Seconds of the clouds' clock in one of ours.", min=0, max=3600)] = 20,
+    spec: Annotated[Path | None, typer.Option(help="RunPod's OpenAPI document: each request is held to it.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing."""
+    import time
+
+    from registry.errors import NotFoundError
+    from serving.fakes.both import running
+
+    if spec is not None and not spec.is_file():
+        raise NotFoundError(spec, "there is no such file", "leave --spec out, or name RunPod's OpenAPI document")
+    folder = workshop(home).settings.home / "clouds"
+    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as found:
+        lines = [f"export {name}={value}" for name, value in found.items()]
+        answer(found, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
+        while True:
+            time.sleep(3600)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.add_typer(endpoint, name="endpoint")
+    app.add_typer(clouds, name="clouds")

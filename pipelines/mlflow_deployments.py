@@ -1,0 +1,179 @@
+"""MLflow's deployment plug-in: `mlflow deployments create -t runpod -m models:/hand@production --name hand`.
+
+One module for the three targets `runpod`, `huggingface` and `modelyard-local`. Only a version that holds a stage by
+decision is deployed: the way past the gates is not here either.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from mlflow.deployments import BaseDeploymentClient
+from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.deploy import smoke_test
+from pipelines.export import open_exported, standing
+from pipelines.targets import AnyDeploy, DeployConfig, build_target
+from pipelines.wiring import Workshop
+from registry.errors import InputError, NotFoundError, RefusedError
+from registry.judging import digest_version, resolve
+from registry.refs import parse_ref
+from registry.settings import read_settings
+from registry.standing import fold
+from serving.bundle import Bundle
+from serving.targets.contract import Live, Target
+
+_KINDS = {"modelyard-local": "local", "runpod": "runpod", "huggingface": "huggingface"}
+
+
+def target_help() -> str:
+    """What `mlflow deployments help -t TARGET` shows."""
+    return (
+        "Serves versions that hold a stage, from their exported bundles. The name is the endpoint's; -C KEY=VALUE sets what\n"
+        "the job file's `deploy:` would (lists with commas), e.g.\n\n"
+        "  mlflow deployments create -t modelyard-local -m models:/hand@production --name hand\n"
+        "  mlflow deployments create -t runpod -m models:/hand@production --name hand \\\n"
+        "    -C image=docker.io/you/modelyard-serve:0.1 -C bundles=hf:you/bundles -C pools=AMPERE_16,AMPERE_24\n"
+        "  mlflow deployments create -t huggingface -m models:/hand@production --name hand -C repository=you/hand\n\n"
+        "RUNPOD_API_KEY or HF_TOKEN, and MODELYARD_HOME where it is not ./.modelyard, come from the environment.\n"
+        '`predict` takes a JSON file: {"inputs": "<base64 of an image file>"}.'
+    )
+
+
+def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict[str, Any] | None = None) -> None:
+    """`mlflow deployments run-local`: on this machine, whatever the target."""
+    Client("modelyard-local").create_deployment(name, model_uri, flavor, config)
+
+
+class Client(BaseDeploymentClient):
+    """Creates, updates, lists, asks and deletes endpoints of one target."""
+
+    def __init__(self, target_uri: str) -> None:
+        """`target_uri` is the target's name."""
+        super().__init__(target_uri)
+        self._kind = _KINDS[target_uri.partition(":")[0]]
+        self._workshop = Workshop(read_settings())
+
+    def create_deployment(
+        self,
+        name: str,
+        model_uri: str,
+        flavor: str | None = None,
+        config: dict[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> Any:
+        """Deploy; a name that exists is refused."""
+        _plain(flavor, endpoint)
+        target = self._target(config)
+        if target.find(name) is not None:
+            raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
+        return self._deploy(target, name, model_uri)
+
+    def update_deployment(
+        self,
+        name: str,
+        model_uri: str | None = None,
+        flavor: str | None = None,
+        config: dict[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> Any:
+        """Bring it to another version, or to other settings."""
+        _plain(flavor, endpoint)
+        target = self._target(config)
+        live = _found(target, name)
+        return self._deploy(target, name, model_uri or f"models:/{live.model}/{live.version}")
+
+    def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
+        """Stop and forget it; that it is gone already is as good."""
+        _plain(None, endpoint)
+        self._target(config).delete(name)
+
+    def list_deployments(self, endpoint: str | None = None) -> Any:
+        """Every one of the account, by name."""
+        _plain(None, endpoint)
+        return [_told(live) for live in self._target(None).list()]
+
+    def get_deployment(self, name: str, endpoint: str | None = None) -> Any:
+        """One, and how it is."""
+        _plain(None, endpoint)
+        target = self._target(None)
+        return _told(_found(target, name)) | {"status": target.status(name).model_dump(mode="json")}
+
+    def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None) -> Any:
+        """`inputs`: base64 of an image file, bytes, or a list or `{"inputs": …}` of them → each class's probability."""
+        target = self._target(None)
+        ask = target.ask(_found(target, str(deployment_name or endpoint)))
+        given = inputs.get("inputs", inputs) if isinstance(inputs, dict) else inputs
+        many = given if isinstance(given, list) else [given]
+        found = [ask(one if isinstance(one, bytes) else base64.b64decode(one)) for one in many]
+        return found if isinstance(given, list) else found[0]
+
+    def _target(self, config: dict[str, Any] | None) -> Target:
+        return build_target(self._config(config or {}), self._workshop.settings)
+
+    def _config(self, given: dict[str, Any]) -> AnyDeploy:
+        """MLflow's KEY=VALUE pairs as the job file's `deploy`; what only looks and deletes needs less."""
+        told: dict[str, Any] = {"kind": self._kind}
+        least = {"runpod": {"image": "-", "bundles": "https://-"}, "huggingface": {"repository": f"{self._owner}/-"}}
+        told |= {} if given else least.get(self._kind, {})
+        lists = {"pools", "data_centers"}
+        told |= {key: value.split(",") if key in lists and isinstance(value, str) else value for key, value in given.items()}
+        try:
+            return TypeAdapter[AnyDeploy](DeployConfig).validate_python(told, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], "see `mlflow deployments help`"
+            ) from error
+
+    @property
+    def _owner(self) -> str:
+        """Whose endpoints at Hugging Face: the token's owner's."""
+        token = self._workshop.settings.hf_token
+        if token is None:
+            raise InputError("HF_TOKEN", "is not set", "set it to a token that may write")
+        from serving.hub import Hub
+
+        hub = Hub(token, self._workshop.settings.hf_url)
+        return str(hub.call(hub.api.whoami)["name"])
+
+    def _deploy(self, target: Target, name: str, model_uri: str) -> dict[str, Any]:
+        bundle, images = self._ratified(model_uri), 8
+        live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
+        return _told(live) | {"flavor": "onnx"}
+
+    def _ratified(self, model_uri: str) -> Bundle:
+        """The bundle of a version that holds a stage, with the bytes that were ratified."""
+        if not model_uri.startswith("models:/"):
+            raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
+        yard = self._workshop.bare_yard()
+        version = resolve(yard.store, parse_ref(model_uri.removeprefix("models:/")))
+        digest = digest_version(yard.store, version)
+        live = fold(yard.ledger.entries(version.model)).live.values()
+        if (version.identity, digest) not in {(one.identity, one.promotion.digest) for one in live}:
+            raise RefusedError(version.ref, "holds no stage with these bytes", f"run `modelyard promote {version.ref} staging`")
+        exported = standing(yard, version, digest)
+        if exported is None:
+            raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
+        return open_exported(exported)
+
+
+def _found(target: Target, name: str) -> Live:
+    live = target.find(name)
+    if live is None:
+        raise NotFoundError(f"deployment '{name}'", "does not exist", "see `mlflow deployments list`")
+    return live
+
+
+def _told(live: Live) -> dict[str, Any]:
+    return live.model_dump(mode="json")
+
+
+def _plain(flavor: str | None, endpoint: str | None) -> None:
+    """Two of MLflow's ideas that there is nothing for here."""
+    if endpoint:
+        raise MlflowException(f"--endpoint {endpoint}: deployments here are endpoints; leave it out")
+    if flavor not in {None, "onnx"}:
+        raise MlflowException(f"--flavor {flavor}: bundles are served from ONNX; leave it out")

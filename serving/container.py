@@ -1,0 +1,55 @@
+"""What starts in the HTTP worker's container: the bundle is found or fetched, then this process becomes the server.
+
+MODELYARD_BUNDLE_DIR        a bundle in the image or mounted, e.g. /repository at Hugging Face; or
+MODELYARD_BUNDLE_URL        where to fetch it from, and
+MODELYARD_BUNDLE            the digest that it must have
+MODELYARD_BUNDLE_TOKEN      for the address, where it wants one
+MODELYARD_DEVICE            cpu (default) or cuda
+PORT                        default 8000
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from registry.errors import InputError, ModelyardError
+from serving.pull import pull
+
+_REPOSITORY = Path("/repository")
+_SCRATCH = Path(tempfile.gettempdir()) / "modelyard"
+
+
+def bundle_dir() -> Path:
+    """The bundle's folder, as the environment says."""
+    told = os.environ
+    if place := told.get("MODELYARD_BUNDLE_DIR"):
+        return Path(place)
+    if address := told.get("MODELYARD_BUNDLE_URL"):
+        if not (digest := told.get("MODELYARD_BUNDLE")):
+            raise InputError("MODELYARD_BUNDLE", "is not set", "set it to the digest that the fetched bundle must have")
+        _SCRATCH.mkdir(parents=True, exist_ok=True)
+        return pull(address, digest, _SCRATCH / digest, told.get("MODELYARD_BUNDLE_TOKEN", ""))
+    if _REPOSITORY.is_dir():
+        return _REPOSITORY
+    raise InputError("MODELYARD_BUNDLE_URL", "is not set, and nothing is mounted at /repository", "set it and MODELYARD_BUNDLE")
+
+
+def main() -> int:
+    """Become the server."""
+    try:
+        folder = bundle_dir()
+    except ModelyardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    os.environ.pop("MODELYARD_BUNDLE_TOKEN", None)
+    told = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
+    told += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu"), *sys.argv[1:]]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *told])  # noqa: S606 no shell is wanted
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

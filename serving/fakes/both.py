@@ -1,0 +1,40 @@
+"""Both doubles together, for a person: RunPod's workers fetch from the Hub beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving.fakes.boot import booting, mounting
+from serving.fakes.clock import VirtualClock
+from serving.fakes.huggingface.app import huggingface_double
+from serving.fakes.runpod.app import runpod_double
+from serving.fakes.runpod.state import Program
+from serving.fakes.wire import listening
+
+_SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_\w+ \}\}$")
+
+
+@contextmanager
+def running(folder: Path, port: int, speed: float, spec: Path | None) -> Iterator[dict[str, str]]:
+    """What a shell has to set for them."""
+    clock = VirtualClock(speed)
+    hub = huggingface_double(mounting, folder / "repositories", clock)
+    boot = booting(folder / "workers")
+
+    def with_secrets(env: dict[str, str]) -> Program:
+        """Every secret is the Hub's token: no other is of use here."""
+        return boot({name: hub.token if _SECRET.match(value) else value for name, value in env.items()})
+
+    runpod = runpod_double(with_secrets, clock, spec=spec)
+    with listening(hub.app, port) as hub_url, listening(runpod.app, port + 1 if port else 0) as runpod_url:
+        hub.account.url, runpod.control.url = hub_url, runpod_url
+        yield {
+            "RUNPOD_API_KEY": runpod.key,
+            "MODELYARD_RUNPOD_URL": runpod_url,
+            "HF_TOKEN": hub.token,
+            "HF_ENDPOINT": hub_url,
+            "MODELYARD_HF_ENDPOINTS_URL": f"{hub_url}/ie-api",
+        }

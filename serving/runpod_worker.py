@@ -1,0 +1,89 @@
+"""What starts in the RunPod queue worker's container: the official SDK's loop around the predictor.
+
+    python -m serving.runpod_worker [--test_input '{"input": {"image": "…"}}' | --rp_serve_api]
+
+Importing the SDK takes longer than fetching and loading the model: both happen side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+from registry.errors import InputError, ModelyardError, shorten
+from serving.container import bundle_dir
+from serving.lone import LonePredictor, image_of
+
+_MOST_BYTES = 20_000_000
+
+
+class Loading:
+    """The predictor, on its way."""
+
+    def __init__(self) -> None:
+        """Start loading."""
+        self._predictor: LonePredictor | None = None
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._load, daemon=True)
+        self._thread.start()
+
+    def get(self) -> LonePredictor:
+        """Wait for it. Raises what kept it from loading."""
+        self._thread.join()
+        if self._predictor is None:
+            raise self._failed or RuntimeError("nothing was loaded")
+        return self._predictor
+
+    def _load(self) -> None:
+        try:
+            device = "cuda" if os.environ.get("MODELYARD_DEVICE") == "cuda" else "cpu"
+            self._predictor = LonePredictor(bundle_dir(), device=device)
+        except BaseException as error:  # noqa: BLE001 it is raised again where it is waited for
+            self._failed = error
+
+
+def handler_of(loading: Loading) -> Any:
+    """`input` is `{"image": base64 or data URL}` or `{"images": [...]}`; the answer is ours, or `{"error": line}`."""
+
+    def handler(job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            given = job.get("input")
+            if not isinstance(given, dict) or ("image" in given) == ("images" in given):
+                raise InputError("input", "must hold 'image' or 'images'", "send {'image': '<base64 of an image file>'}")  # noqa: TRY301
+            texts = given["images"] if "images" in given else [given["image"]]
+            if not isinstance(texts, list) or not texts:
+                raise InputError("images", "is not a list of images", "send base64 texts")  # noqa: TRY301
+            if sum(len(text) for text in texts if isinstance(text, str)) > _MOST_BYTES:
+                raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")  # noqa: TRY301
+            predictor = loading.get()
+            found = [predictor.predict(image_of(text)) for text in texts]
+        except ModelyardError as error:
+            return {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 a trace would show a stranger our files
+            return {"error": f"prediction failed ({type(error).__name__})"}
+        return {"predictions": found} if "images" in given else found[0]
+
+    return handler
+
+
+def main() -> int:
+    """Load and import side by side, then take jobs; a bundle that cannot be served ends the worker at once."""
+    loading = Loading()
+    import runpod
+
+    try:
+        loading.get()
+    except ModelyardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 a worker that cannot load must end, and say why
+        print(f"worker: cannot load ({shorten(error)})", file=sys.stderr)
+        return 2
+    runpod.serverless.start({"handler": handler_of(loading)})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

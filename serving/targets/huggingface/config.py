@@ -1,0 +1,42 @@
+"""How an endpoint at Hugging Face is wanted, in a job file."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from registry.records import Record
+
+
+class HuggingFaceDeploy(Record):
+    """A model repository, and an Inference Endpoint around it."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME of the model repository")
+    private: bool = Field(default=True, description="whether the repository is")
+    access: Literal["authenticated", "public", "private"] = Field(default="authenticated", description="who may ask")
+    accelerator: Literal["cpu", "gpu"] = "cpu"
+    instance: str = Field(default="intel-spr", description="Hugging Face's name of the hardware")
+    size: str = Field(default="x1", pattern=r"^x\d+$")
+    vendor: str = "aws"
+    region: str = "us-east-1"
+    min_replicas: int = Field(default=0, ge=0, le=50, description="0: it sleeps when nobody asks")
+    max_replicas: int = Field(default=1, ge=1, le=50)
+    sleep_minutes: int = Field(default=15, ge=15, description="paid minutes after the last answer")
+    image: str | None = Field(default=None, description="our HTTP server's image, instead of Hugging Face's with our handler")
+    space: str | None = Field(
+        default=None,
+        pattern=r"^[\w.-]+/[\w.-]+$",
+        description="OWNER/NAME of a free static Space that runs the model in browsers",
+    )
+    max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed that may idle for more")
+    start_seconds: float = Field(default=1200, gt=0, description="how long a new endpoint may take to answer")
+    smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            message = "min_replicas is more than max_replicas"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,80 @@
+"""Inference Endpoints, through Hugging Face's own library, in this project's errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from registry.errors import BusyError, NotFoundError, UnavailableError
+from serving.hub import Hub
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, InferenceEndpoint
+
+API = "https://api.endpoints.huggingface.cloud/v2"
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The endpoints of one namespace."""
+
+    hub: Hub
+    namespace: str
+    api: str = API
+
+    def all(self) -> list[InferenceEndpoint]:
+        """Every one."""
+        return self.hub.call(lambda: self._library.list_inference_endpoints(namespace=self.namespace))
+
+    def get(self, name: str) -> InferenceEndpoint | None:
+        """The one of that name, if there is one."""
+        try:
+            return self.hub.call(lambda: self._library.get_inference_endpoint(name, namespace=self.namespace))
+        except NotFoundError:
+            return None
+
+    def create(self, name: str, **told: Any) -> InferenceEndpoint:
+        """Make it, or find that a request whose answer was lost made it: names are unique."""
+        try:
+            return self.hub.call(lambda: self._library.create_inference_endpoint(name, namespace=self.namespace, **told))
+        except BusyError:
+            if found := self.get(name):
+                return found
+            raise
+
+    def update(self, name: str, **told: Any) -> InferenceEndpoint:
+        """Change what is named."""
+        return self.hub.call(lambda: self._library.update_inference_endpoint(name, namespace=self.namespace, **told))
+
+    def delete(self, name: str) -> None:
+        """Delete it; that it is gone already is as good."""
+        try:
+            self.hub.call(lambda: self._library.delete_inference_endpoint(name, namespace=self.namespace))
+        except NotFoundError:
+            return
+
+    def logs(self, name: str) -> list[str]:
+        """What its container said."""
+        address = f"{self.api}/endpoint/{self.namespace}/{name}/logs"
+        try:
+            found = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
+        except httpx.HTTPError as error:
+            raise UnavailableError("Hugging Face", f"gives no logs ({type(error).__name__})", "try again later") from error
+        return found.text.splitlines() if found.is_success else []
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each request carries, also those to an endpoint's own address."""
+        return {"Authorization": f"Bearer {self.hub.token.get_secret_value()}"}
+
+    @property
+    def _library(self) -> HfApi:
+        """The library takes the address of its endpoints from a constant."""
+        found = self.hub.api
+        from huggingface_hub import constants
+
+        constants.INFERENCE_ENDPOINTS_ENDPOINT = self.api
+        return found

@@ -1,0 +1,64 @@
+"""What a model repository holds beside the bundle: a card, the handler, and the code that the handler needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.bundle import Bundle
+from serving.hub import Files, bundle_files
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+_ROOT = Path(__file__).resolve().parents[3]
+CODE = (
+    "registry/__init__.py", "registry/digests.py", "registry/errors.py",
+    "serving/__init__.py", "serving/checked.py", "serving/lone.py", "serving/preprocess.py", "serving/runner.py",
+)  # fmt: skip
+"""The predictor that parity was measured with, and nothing else of ours."""
+_PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")
+_TOP1 = re.compile(r"^Top-1 (\d\.\d+) \(.*?\) on (\d+) images", re.MULTILINE)
+_LICENCE = re.compile(r"^- licence: (.+)$", re.MULTILINE)
+
+
+def repository_files(bundle: Bundle) -> Files:
+    """Everything, by its path in the repository."""
+    handler = Path(__file__).with_name("handler.py")
+    pins = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in _PACKAGES)
+    ours: dict[str, bytes | Path] = {f"code/{name}": _ROOT / name for name in CODE}
+    ours |= {"handler.py": handler, "requirements.txt": pins.encode(), "README.md": model_card(bundle).encode()}
+    return bundle_files(bundle) | ours
+
+
+def model_card(bundle: Bundle) -> str:
+    """The bundle's card, under the metadata that the Hub reads: the task, the licence, the figures."""
+    from huggingface_hub import ModelCardData
+
+    path, name = bundle.folder / "card.md", bundle.index.model
+    text = path.read_text(encoding="utf-8") if path.exists() else f"# {name}/{bundle.index.version}\n"
+    licence, top1 = _LICENCE.search(text), _TOP1.search(text)
+    agpl = licence is not None and licence[1].startswith("AGPL-3.0")
+    data = ModelCardData(
+        license="agpl-3.0" if agpl else "other",
+        library_name="onnx",
+        pipeline_tag="image-classification",
+        tags=["modelyard", "onnxruntime"],
+        model_name=name if top1 else None,
+        eval_results=[_score(float(top1[1]), int(top1[2]))] if top1 else None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+
+
+def _score(top1: float, images: int) -> EvalResult:
+    from huggingface_hub import EvalResult
+
+    return EvalResult(
+        task_type="image-classification",
+        dataset_type="held-out",
+        dataset_name=f"{images} held-out images",
+        metric_type="accuracy",
+        metric_value=top1,
+    )

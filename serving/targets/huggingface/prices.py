@@ -1,0 +1,41 @@
+"""What an hour of Hugging Face's hardware costs. Hugging Face has no price list that machines can read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from registry.errors import InputError
+from serving.targets.contract import Quote
+from serving.targets.huggingface.config import HuggingFaceDeploy
+
+AS_OF = "2026-05-01"
+SOURCE = "Hugging Face's pricing page, read by hand"
+USD_PER_HOUR = {
+    "intel-icl": Decimal("0.032"),
+    "intel-spr": Decimal("0.033"),
+    "nvidia-t4": Decimal("0.50"),
+    "nvidia-l4": Decimal("0.80"),
+    "nvidia-a10g": Decimal("1.00"),
+    "nvidia-l40s": Decimal("1.80"),
+    "nvidia-a100": Decimal("2.50"),
+    "nvidia-h100": Decimal("4.50"),
+    "nvidia-h200": Decimal("5.00"),
+}
+"""Of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
+_HOURS_PER_MONTH = Decimal(730)
+
+
+def quote(config: HuggingFaceDeploy) -> Quote:
+    """What an endpoint costs."""
+    if config.instance not in USD_PER_HOUR:
+        known = ", ".join(USD_PER_HOUR)
+        raise InputError(f"instance '{config.instance}'", f"has no known price (known: {known})", "choose one of them")
+    hour = USD_PER_HOUR[config.instance] * int(config.size.removeprefix("x"))
+    return Quote(
+        usd_per_busy_hour=hour,
+        usd_per_idle_month=hour * config.min_replicas * _HOURS_PER_MONTH,
+        usd_per_month_at_most=hour * config.max_replicas * _HOURS_PER_MONTH,
+        hardware=f"{config.instance} {config.size}",
+        as_of=AS_OF,
+        source=SOURCE,
+    )

@@ -1,0 +1,322 @@
+"""The Hugging Face target: a bundle becomes a commit of a model repository, and an endpoint serves that very commit.
+
+What is there is read from Hugging Face each time. A new bundle is tried out on an endpoint beside the one that serves,
+`NAME-next`, then rolled out, and rolled back where it does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from registry.digests import sha256_bytes
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from serving.bundle import Bundle
+from serving.targets.contract import Ask, Live, Quote, Smoke, State, Status
+from serving.targets.huggingface import prices
+from serving.targets.huggingface.config import HuggingFaceDeploy
+from serving.targets.huggingface.endpoints import Endpoints
+from serving.targets.huggingface.package import repository_files
+from serving.targets.patience import Patience
+
+if TYPE_CHECKING:
+    from huggingface_hub import InferenceEndpoint
+
+PREFIX, NEXT = "my-", "-next"
+_LONGEST = 32 - len(PREFIX) - len(NEXT)
+_ASK_S = 60.0
+_SCALE_UP_S = "600"
+_STATES: dict[str, State] = {"running": "live", "scaledToZero": "asleep", "pending": "starting", "initializing": "starting"}
+_STATES |= {"updating": "starting", "updateFailed": "broken", "failed": "broken", "paused": "broken"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle, at a commit."""
+
+    model: str
+    version: int
+    bundle: str
+    revision: str
+
+
+@dataclass
+class HuggingFaceTarget:
+    """Endpoints of one namespace whose names begin with ours."""
+
+    endpoints: Endpoints
+    config: HuggingFaceDeploy
+    patience: Patience = field(default_factory=Patience)
+
+    def quote(self) -> Quote:
+        """By prices that were read by hand."""
+        return prices.quote(self.config)
+
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+        """Publish the bundle, then make the endpoint, or bring it there."""
+        self._afford()
+        index = bundle.index
+        files, message = repository_files(bundle), f"{index.model}/{index.version}"
+        revision = self.endpoints.hub.publish(self.config.repository, files, message, private=self.config.private)
+        return self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
+
+    def rollback(self, name: str, smoke: Smoke) -> Live:
+        """Return to the commit that was served before."""
+        standing = self.endpoints.get(_slug(name))
+        told = _env(standing).get("MODELYARD_BEFORE") if standing else None
+        if not told:
+            raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
+        return self._bring(name, Release(**json.loads(told)), smoke)
+
+    def find(self, name: str) -> Live | None:
+        """What Hugging Face has under that name."""
+        found = self.endpoints.get(_slug(name))
+        return self._live(found) if found else None
+
+    def list(self) -> list[Live]:
+        """Ours, by name; those that are being tried out are not endpoints yet."""
+        ours = [one for one in self.endpoints.all() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
+        return sorted((live for one in ours if (live := self._live(one))), key=lambda live: live.name)
+
+    def status(self, name: str) -> Status:
+        """In one word, and in Hugging Face's."""
+        found = self.endpoints.get(_slug(name))
+        if found is None:
+            return Status(state="gone", detail="no endpoint of that name")
+        message = found.raw["status"].get("message") or ""
+        detail = f"{found.status}{f': {shorten(message, 160)}' if message else ''}"
+        return Status(state=_STATES.get(str(found.status), "starting"), detail=detail)
+
+    def answers(self, live: Live) -> bool:
+        """Whether that endpoint still serves that bundle, or would as soon as it is asked."""
+        try:
+            found = self.endpoints.get(live.handle)
+        except UnavailableError:
+            return False
+        if found is None or _STATES.get(str(found.status)) not in {"live", "asleep", "starting"}:
+            return False
+        return _env(found).get("MODELYARD_BUNDLE") == live.bundle
+
+    def ask(self, live: Live) -> Ask:
+        """As a client would; while it sleeps the proxy is asked to hold the request."""
+        return lambda image: self._asked(live.url, live.name, image)
+
+    def logs(self, name: str, lines: int) -> list[str]:
+        """What its container said."""
+        if self.endpoints.get(_slug(name)) is None:
+            raise NotFoundError(f"endpoint {name}", "is not at Hugging Face", "deploy it first")
+        return self.endpoints.logs(_slug(name))[-lines:]
+
+    def delete(self, name: str) -> None:
+        """The endpoint, and what was tried out; the repository stays, because others may use it."""
+        self.endpoints.delete(_slug(name))
+        self.endpoints.delete(_slug(name) + NEXT)
+
+    def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
+        """Bring the endpoint of that name to a release, or leave it as it was."""
+        slug = _slug(name)
+        self.endpoints.delete(slug + NEXT)
+        standing = self.endpoints.get(slug)
+        if standing is None:
+            with self._undone(lambda: self.delete(name)):
+                return self._proven(name, self._create(slug, name, release), smoke)
+        old = self._release(standing)
+        if old == release and str(standing.status) in {"running", "scaledToZero"}:
+            return self._kept(standing)
+        with self._tried(name, release) as trial:
+            smoke(trial)
+
+        def back() -> None:
+            if old:
+                self._update(slug, name, old, _env(standing).get("MODELYARD_BEFORE"))
+
+        before = old if old != release else None
+        with self._undone(back):
+            updated = self._update(slug, name, release, json.dumps(asdict(before)) if before else None)
+            return self._proven(name, updated, smoke)
+
+    def _create(self, slug: str, name: str, release: Release, *, trial: bool = False) -> InferenceEndpoint:
+        config = self.config
+        return self.endpoints.create(
+            slug,
+            repository=config.repository,
+            revision=release.revision,
+            framework="custom",
+            task="custom",
+            accelerator=config.accelerator,
+            instance_size=config.size,
+            instance_type=config.instance,
+            region=config.region,
+            vendor=config.vendor,
+            min_replica=0 if trial else config.min_replicas,
+            max_replica=1 if trial else config.max_replicas,
+            scale_to_zero_timeout=None if config.min_replicas and not trial else config.sleep_minutes,
+            type=config.access,
+            custom_image=self._image,
+            env=_told(name, release, None),
+        )
+
+    def _update(self, slug: str, name: str, release: Release, before: str | None) -> InferenceEndpoint:
+        config = self.config
+        return self.endpoints.update(
+            slug,
+            repository=config.repository,
+            revision=release.revision,
+            accelerator=config.accelerator,
+            instance_size=config.size,
+            instance_type=config.instance,
+            min_replica=config.min_replicas,
+            max_replica=config.max_replicas,
+            scale_to_zero_timeout=None if config.min_replicas else config.sleep_minutes,
+            custom_image=self._image,
+            env=_told(name, release, before),
+        )
+
+    @property
+    def _image(self) -> dict[str, Any] | None:
+        """Our HTTP server, where that is wanted: it finds the repository at /repository."""
+        if self.config.image is None:
+            return None
+        return {"url": self.config.image, "port": 8000, "health_route": "/health"}
+
+    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke) -> Live:
+        """Wait until it runs, and see that it answers as it must."""
+        running = self._wait(one.name)
+        smoke(lambda image: self._asked(str(running.url), name, image))
+        return self._kept(running)
+
+    def _wait(self, slug: str) -> InferenceEndpoint:
+        state = "nothing"
+        for _ in self.patience.until(self.config.start_seconds, pause=2.0):
+            found = self.endpoints.get(slug)
+            state = str(found.status) if found else "gone"
+            if found and state in {"running", "scaledToZero"} and found.url:
+                return found
+            if state in {"failed", "updateFailed", "gone"}:
+                words = self.endpoints.logs(slug)
+                why = shorten(words[-1], 160) if words else "it says nothing"
+                raise UnavailableError(f"endpoint {slug}", f"is '{state}': {why}", "see `modelyard endpoint logs`")
+        raise UnavailableError(
+            f"endpoint {slug}", f"was still '{state}' after {self.config.start_seconds:.0f} s", "see Hugging Face's console"
+        )
+
+    def _asked(self, url: str, name: str, image: bytes) -> dict[str, float]:
+        address = f"{url}/predict" if self.config.image else url
+        headers = self.endpoints.headers | {"Content-Type": "application/octet-stream", "X-Scale-Up-Timeout": _SCALE_UP_S}
+        headers["Content-Type"] = _kind(image)
+        status = "no answer"
+        for _ in self.patience.until(self.config.start_seconds, pause=2.0):
+            try:
+                answer = httpx.post(address, content=image, headers=headers, timeout=_ASK_S)
+            except httpx.HTTPError as error:
+                status = type(error).__name__
+                continue
+            status = str(answer.status_code)
+            if answer.status_code == httpx.codes.OK:
+                return _probabilities(answer.json(), name)
+            if answer.status_code not in {429, 500, 502, 503, 504}:
+                text = shorten(answer.text, 160)
+                raise InputError(f"endpoint {name}", f"refused ({status}: {text})", "send an image file")
+        raise UnavailableError(f"endpoint {name}", f"did not answer ({status})", "see `modelyard endpoint logs`")
+
+    @contextmanager
+    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
+        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+        slug = _slug(name) + NEXT
+        try:
+            self._create(slug, name, release, trial=True)
+            running = self._wait(slug)
+            yield lambda image: self._asked(str(running.url), name, image)
+        finally:
+            self.endpoints.delete(slug)
+
+    @contextmanager
+    def _undone(self, undo: Callable[[], object]) -> Iterator[None]:
+        """What is undone where it fails. Where that fails, too, both are told."""
+        try:
+            yield
+        except ModelyardError as error:
+            try:
+                undo()
+            except ModelyardError as again:
+                told = f"{error.expectation}; and it could not be put back ({again.expectation})"
+                raise UnavailableError(error.subject, told, "deploy again when Hugging Face answers") from error
+            raise
+        except BaseException:
+            with contextlib.suppress(ModelyardError):
+                undo()
+            raise
+
+    def _afford(self) -> None:
+        cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month
+        if cap is not None and idle > Decimal(str(cap)):
+            raise RefusedError(
+                "endpoint", f"${idle:.2f} a month for replicas that never stop is over the ${cap:.2f} cap", "lower it"
+            )
+
+    def _kept(self, one: InferenceEndpoint) -> Live:
+        live = self._live(one)
+        if live is None:
+            raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
+        return live
+
+    def _live(self, one: InferenceEndpoint) -> Live | None:
+        release, env = self._release(one), _env(one)
+        if release is None:
+            return None
+        return Live(
+            name=env["MODELYARD_NAME"],
+            model=release.model,
+            version=release.version,
+            bundle=release.bundle,
+            url=str(one.url or ""),
+            handle=one.name,
+            source=f"{self.endpoints.hub.url}/{one.repository}/resolve/{release.revision}",
+        )
+
+    def _release(self, one: InferenceEndpoint) -> Release | None:
+        env = _env(one)
+        try:
+            return Release(env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(one.revision))
+        except (KeyError, ValueError):
+            return None
+
+
+def _slug(name: str) -> str:
+    """A name that Hugging Face takes: lower case, letters, digits and hyphens, 32 at most, and another for each name."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if plain == name and len(plain) <= _LONGEST:
+        return PREFIX + plain
+    return f"{PREFIX}{plain[: _LONGEST - 7].rstrip('-')}-{sha256_bytes(name.encode())[:6]}"
+
+
+def _told(name: str, release: Release, before: str | None) -> dict[str, str]:
+    told = {"MODELYARD_NAME": name, "MODELYARD_MODEL": release.model, "MODELYARD_VERSION": str(release.version)}
+    told["MODELYARD_BUNDLE"] = release.bundle
+    return told | ({"MODELYARD_BEFORE": before} if before else {})
+
+
+def _env(one: InferenceEndpoint) -> dict[str, str]:
+    return one.raw["model"].get("env") or {}
+
+
+def _kind(image: bytes) -> str:
+    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
+
+
+def _probabilities(told: Any, name: str) -> dict[str, float]:
+    """Of our server's answer, or of what Hugging Face's own classifiers answer."""
+    try:
+        if isinstance(told, dict):
+            return {str(label): float(value) for label, value in told["probabilities"].items()}
+        return {str(one["label"]): float(one["score"]) for one in told}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnavailableError(f"endpoint {name}", "answered without scores", "see `modelyard endpoint logs`") from error
