@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipelines.deploy import in_clouds
+from pipelines.endpoints import in_clouds
 from registry.events import Deployed, Trained
 from registry.money.prices import Price, local_price
 from registry.records import Record

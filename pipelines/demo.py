@@ -186,7 +186,7 @@ class _Demo:
 
     def endpoint(self, event: Evaluated) -> str | None:
         """Where production answers."""
-        from pipelines.deploy import endpoint_name
+        from pipelines.endpoints import endpoint_name
 
         live = self.workshop.target().find(endpoint_name(event.model, Stage.PRODUCTION))
         return live.url if live else None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from pipelines.export import open_exported, smoke_folder, standing
-from pipelines.targets import bare_target
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.events import Deployed, about
 from registry.files import read_json
 from registry.judging import digest_version, resolve
 from registry.money.billing import dollars
-from registry.protocols import Entry
 from registry.records import ModelVersion
 from registry.refs import Ref
-from registry.stages import Stage
+from registry.stages import ALIASES, Stage
 from registry.standing import Standing, fold
 from registry.yard import Yard
 from serving.targets.huggingface.config import HuggingFaceDeploy
@@ -24,15 +23,10 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 if TYPE_CHECKING:
     from pipelines.targets import AnyDeploy
     from pipelines.wiring import Say, Workshop
-    from serving.targets.contract import Ask, Target
+    from serving.targets.contract import Ask
 
 _TOLERANCE = 1e-2
 """How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
-
-
-def endpoint_name(model: str, stage: Stage) -> str:
-    """The deterministic name of a stage's endpoint."""
-    return f"{model}-{stage}".replace(" ", "%20")
 
 
 def deploy(workshop: Workshop, yard: Yard, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
@@ -64,8 +58,11 @@ def deploy(workshop: Workshop, yard: Yard, config: AnyDeploy, ref: Ref, stage: S
         smoke_images=config.smoke_images,
         owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
     )
-    deployed = [one.event for one in yard.ledger.entries(version.model) if isinstance(one.event, Deployed)]
-    if [one for one in deployed if one.stage is stage][-1:] != [event]:
+    before = last_deployed(yard.ledger.entries(version.model), stage)
+    if before is not None and before.target != config.kind:
+        say(f"{name}: deleting the endpoint at {before.target}")
+        target_of(workshop, before).delete(name)
+    if before != event:
         yard.ledger.append(event)
     return event
 
@@ -93,24 +90,6 @@ def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
             raise IntegrityError(name, f"answers {max(apart):.3g} away from the trained model", "export the version again")
 
 
-def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
-    """Where a stage of a model was deployed last."""
-    found = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is stage and one.flaw is None]
-    return found[-1] if found else None
-
-
-def in_clouds(entries: Sequence[Entry]) -> list[Deployed]:
-    """What was deployed elsewhere, by the ledger, and holds its stage still."""
-    held = fold(entries).live
-    found = [event for stage in held if (event := last_deployed(entries, stage)) and event.target != "local"]
-    return [event for event in found if held[event.stage].identity == event.identity]
-
-
-def target_of(workshop: Workshop, event: Deployed) -> Target:
-    """The target that serves what was deployed, for asking, looking and deleting."""
-    return bare_target(event.target, workshop.settings, event.owner)
-
-
 def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], Standing]) -> list[str]:
     """Stop the endpoints on this machine of stages that no version holds any more by decision; return their names.
 
@@ -119,6 +98,8 @@ def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], S
     """
     target, retired = workshop.target(), list[str]()
     for live in target.list():
+        if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
+            continue  # somebody deployed it by another name, with MLflow's commands
         if any(live.name == endpoint_name(live.model, stage) for stage in standing_of(live.model).live):
             continue
         with yard.working(live.model):

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.deploy import deploy, endpoint_name, last_deployed, target_of
+from pipelines.deploy import deploy
+from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from pipelines.export import export
 from registry.events import Promoted
 from registry.refs import Ref

@@ -7,8 +7,12 @@ decision is deployed: the way past the gates is not here either.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import click
+import pandas as pd
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +21,7 @@ from pipelines.deploy import smoke_test
 from pipelines.export import open_exported, standing
 from pipelines.targets import AnyDeploy, DeployConfig, build_target
 from pipelines.wiring import Workshop
-from registry.errors import InputError, NotFoundError, RefusedError
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.judging import digest_version, resolve
 from registry.refs import parse_ref
 from registry.settings import read_settings
@@ -26,6 +30,27 @@ from serving.bundle import Bundle
 from serving.targets.contract import Live, Target
 
 _KINDS = {"modelyard-local": "local", "runpod": "runpod", "huggingface": "huggingface"}
+
+
+class DeploymentError(MlflowException, click.ClickException):
+    """An error of ours, as MLflow's callers expect it, and as its command line shows it: one line."""
+
+    exit_code = 2
+
+
+class RefusedDeploymentError(DeploymentError):
+    """A gate said no: the question was fine."""
+
+    exit_code = 1
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except ModelyardError as error:
+        kind = RefusedDeploymentError if isinstance(error, RefusedError) else DeploymentError
+        raise kind(str(error)) from error
 
 
 def target_help() -> str:
@@ -56,6 +81,7 @@ class Client(BaseDeploymentClient):
         self._kind = _KINDS[target_uri.partition(":")[0]]
         self._workshop = Workshop(read_settings())
 
+    @_ours()
     def create_deployment(
         self,
         name: str,
@@ -71,6 +97,7 @@ class Client(BaseDeploymentClient):
             raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
         return self._deploy(target, name, model_uri)
 
+    @_ours()
     def update_deployment(
         self,
         name: str,
@@ -85,29 +112,36 @@ class Client(BaseDeploymentClient):
         live = _found(target, name)
         return self._deploy(target, name, model_uri or f"models:/{live.model}/{live.version}")
 
+    @_ours()
     def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
         """Stop and forget it; that it is gone already is as good."""
         _plain(None, endpoint)
         self._target(config).delete(name)
 
+    @_ours()
     def list_deployments(self, endpoint: str | None = None) -> Any:
         """Every one of the account, by name."""
         _plain(None, endpoint)
         return [_told(live) for live in self._target(None).list()]
 
+    @_ours()
     def get_deployment(self, name: str, endpoint: str | None = None) -> Any:
         """One, and how it is."""
         _plain(None, endpoint)
         target = self._target(None)
         return _told(_found(target, name)) | {"status": target.status(name).model_dump(mode="json")}
 
+    @_ours()
     def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None) -> Any:
-        """`inputs`: base64 of an image file, bytes, or a list or `{"inputs": …}` of them → each class's probability."""
+        """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
         target = self._target(None)
         ask = target.ask(_found(target, str(deployment_name or endpoint)))
-        given = inputs.get("inputs", inputs) if isinstance(inputs, dict) else inputs
+        given = inputs["inputs"].tolist() if isinstance(inputs, pd.DataFrame) else inputs
+        given = given.get("inputs", given) if isinstance(given, dict) else given
         many = given if isinstance(given, list) else [given]
         found = [ask(one if isinstance(one, bytes) else base64.b64decode(one)) for one in many]
+        if isinstance(inputs, pd.DataFrame):
+            return pd.DataFrame(found)
         return found if isinstance(given, list) else found[0]
 
     def _target(self, config: dict[str, Any] | None) -> Target:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from pipelines.deploy import endpoint_name, last_deployed, target_of
+from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Deployed, Exported
 from registry.judging import resolve

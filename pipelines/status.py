@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.deploy import in_clouds
+from pipelines.endpoints import in_clouds
 from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
 from registry.protocols import Entry
 from registry.records import ModelVersion, Record

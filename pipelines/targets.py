@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -12,10 +12,12 @@ from registry.errors import InputError
 from registry.money.prices import local_price
 from registry.records import Record
 from registry.settings import Settings
-from serving.hub import Hub, HubPlace
-from serving.targets.contract import Target
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
+
+if TYPE_CHECKING:
+    from serving.hub import Hub
+    from serving.targets.contract import Target
 
 GROUP = "modelyard.targets"
 """Other packages' targets: the entry point is called with a job's `options` and returns a `Target`."""
@@ -97,6 +99,7 @@ def bare_target(kind: str, settings: Settings, owner: str = "") -> Target:
 
 
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
+    from serving.hub import HubPlace
     from serving.targets.places import StaticPlace
     from serving.targets.runpod.client import RunPodClient
     from serving.targets.runpod.target import RunPodTarget
@@ -121,4 +124,6 @@ def _huggingface(config: HuggingFaceDeploy, settings: Settings) -> Target:
 def _hub(settings: Settings) -> Hub:
     if settings.hf_token is None:
         raise InputError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
+    from serving.hub import Hub
+
     return Hub(settings.hf_token, settings.hf_url)

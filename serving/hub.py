@@ -44,9 +44,10 @@ class Hub:
                 "Hugging Face", "huggingface_hub is not installed", "pip install 'modelyard[huggingface]'"
             ) from error
         from huggingface_hub import constants
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils import disable_progress_bars, logging
 
         disable_progress_bars()
+        logging.set_verbosity_error()  # that nothing changed is no warning here
         if self.url != URL:  # the Hub alone has that storage
             constants.HF_HUB_DISABLE_XET = True
         return HfApi(endpoint=self.url, token=self.token.get_secret_value())

@@ -34,8 +34,8 @@ def quote(
     config = (deploys.staging if stage == "staging" else deploys.production) or LocalDeploy()
     told = build_target(config, shop.settings).quote()
     idle, most = f"${told.usd_per_idle_month:.2f}", f"${told.usd_per_month_at_most:.2f}"
-    text = f"{config.kind}, {told.hardware}: ${told.usd_per_busy_hour:.4f} an hour that it works, {idle} a month while nobody asks, "
-    text += f"{most} a month at most ({told.source}, {told.as_of})"
+    text = f"{config.kind}, {told.hardware}: ${told.usd_per_busy_hour:.4f} an hour that it works, {idle} a month "
+    text += f"while nobody asks, {most} a month at most ({told.source}, {told.as_of})"
     answer(told.model_dump(mode="json"), as_json=as_json, text=text)
 
 
@@ -64,7 +64,7 @@ def logs(
 
 def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
     """The target that a stage was deployed to last, and the endpoint's name there."""
-    from pipelines.deploy import endpoint_name, last_deployed, target_of
+    from pipelines.endpoints import endpoint_name, last_deployed, target_of
     from registry.errors import InputError, NotFoundError
     from registry.refs import parse_ref
     from registry.stages import ALIASES, Stage
@@ -83,7 +83,7 @@ def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
 def fake(
     *,
     port: Annotated[int, typer.Option(help="The first of two ports; 0 for any free ones.", min=0, max=65534)] = 0,
-    speed: Annotated[float, typer.Option(help="Seconds of the clouds' clock in one of ours.", min=0, max=3600)] = 20,
+    speed: Annotated[float, typer.Option(help="Seconds of the clouds' clock in one of ours.", min=0, max=600)] = 10,
     spec: Annotated[Path | None, typer.Option(help="RunPod's OpenAPI document: each request is held to it.")] = None,
     home: Home = None,
     as_json: AsJson = False,

@@ -30,7 +30,11 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
     blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", page.read_text(), re.DOTALL)
     for name, rest in re.findall(r"^\s*modelyard ([a-z]+)([^\n]*)", "\n".join(blocks), re.MULTILINE):
         assert name in known, name
-        options = {option for parameter in known[name].params for option in parameter.opts + parameter.secondary_opts}
+        command, inner = known[name], rest.split()
+        if hasattr(command, "commands"):
+            assert inner[0] in command.commands, f"{name} {rest}"
+            command = command.commands[inner[0]]
+        options = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
         for used in re.findall(r"(?<!\S)(--[a-z-]+)", rest.split("#")[0]):
             assert used in options | {"--help"}, f"{name} {used}"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from registry.digests import sha256_bytes
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle import Bundle
 from serving.targets.contract import Ask, Live, Quote, Smoke, State, Status
@@ -25,27 +23,25 @@ from serving.targets.huggingface import prices
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.package import repository_files
+from serving.targets.huggingface.release import (
+    NEXT,
+    PREFIX,
+    Release,
+    env_of,
+    kind_of,
+    probabilities_of,
+    slug_of,
+    told_of,
+)
 from serving.targets.patience import Patience
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
 
-PREFIX, NEXT = "my-", "-next"
-_LONGEST = 32 - len(PREFIX) - len(NEXT)
 _ASK_S = 60.0
 _SCALE_UP_S = "600"
 _STATES: dict[str, State] = {"running": "live", "scaledToZero": "asleep", "pending": "starting", "initializing": "starting"}
 _STATES |= {"updating": "starting", "updateFailed": "broken", "failed": "broken", "paused": "broken"}
-
-
-@dataclass(frozen=True)
-class Release:
-    """A bundle, at a commit."""
-
-    model: str
-    version: int
-    bundle: str
-    revision: str
 
 
 @dataclass
@@ -70,15 +66,15 @@ class HuggingFaceTarget:
 
     def rollback(self, name: str, smoke: Smoke) -> Live:
         """Return to the commit that was served before."""
-        standing = self.endpoints.get(_slug(name))
-        told = _env(standing).get("MODELYARD_BEFORE") if standing else None
+        standing = self.endpoints.get(slug_of(name))
+        told = env_of(standing).get("MODELYARD_BEFORE") if standing else None
         if not told:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self._bring(name, Release(**json.loads(told)), smoke)
 
     def find(self, name: str) -> Live | None:
         """What Hugging Face has under that name."""
-        found = self.endpoints.get(_slug(name))
+        found = self.endpoints.get(slug_of(name))
         return self._live(found) if found else None
 
     def list(self) -> list[Live]:
@@ -88,7 +84,7 @@ class HuggingFaceTarget:
 
     def status(self, name: str) -> Status:
         """In one word, and in Hugging Face's."""
-        found = self.endpoints.get(_slug(name))
+        found = self.endpoints.get(slug_of(name))
         if found is None:
             return Status(state="gone", detail="no endpoint of that name")
         message = found.raw["status"].get("message") or ""
@@ -103,7 +99,7 @@ class HuggingFaceTarget:
             return False
         if found is None or _STATES.get(str(found.status)) not in {"live", "asleep", "starting"}:
             return False
-        return _env(found).get("MODELYARD_BUNDLE") == live.bundle
+        return env_of(found).get("MODELYARD_BUNDLE") == live.bundle
 
     def ask(self, live: Live) -> Ask:
         """As a client would; while it sleeps the proxy is asked to hold the request."""
@@ -111,18 +107,18 @@ class HuggingFaceTarget:
 
     def logs(self, name: str, lines: int) -> list[str]:
         """What its container said."""
-        if self.endpoints.get(_slug(name)) is None:
+        if self.endpoints.get(slug_of(name)) is None:
             raise NotFoundError(f"endpoint {name}", "is not at Hugging Face", "deploy it first")
-        return self.endpoints.logs(_slug(name))[-lines:]
+        return self.endpoints.logs(slug_of(name))[-lines:]
 
     def delete(self, name: str) -> None:
         """The endpoint, and what was tried out; the repository stays, because others may use it."""
-        self.endpoints.delete(_slug(name))
-        self.endpoints.delete(_slug(name) + NEXT)
+        self.endpoints.delete(slug_of(name))
+        self.endpoints.delete(slug_of(name) + NEXT)
 
     def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
         """Bring the endpoint of that name to a release, or leave it as it was."""
-        slug = _slug(name)
+        slug = slug_of(name)
         self.endpoints.delete(slug + NEXT)
         standing = self.endpoints.get(slug)
         if standing is None:
@@ -136,7 +132,7 @@ class HuggingFaceTarget:
 
         def back() -> None:
             if old:
-                self._update(slug, name, old, _env(standing).get("MODELYARD_BEFORE"))
+                self._update(slug, name, old, env_of(standing).get("MODELYARD_BEFORE"))
 
         before = old if old != release else None
         with self._undone(back):
@@ -161,7 +157,7 @@ class HuggingFaceTarget:
             scale_to_zero_timeout=None if config.min_replicas and not trial else config.sleep_minutes,
             type=config.access,
             custom_image=self._image,
-            env=_told(name, release, None),
+            env=told_of(name, release, None),
         )
 
     def _update(self, slug: str, name: str, release: Release, before: str | None) -> InferenceEndpoint:
@@ -177,7 +173,7 @@ class HuggingFaceTarget:
             max_replica=config.max_replicas,
             scale_to_zero_timeout=None if config.min_replicas else config.sleep_minutes,
             custom_image=self._image,
-            env=_told(name, release, before),
+            env=told_of(name, release, before),
         )
 
     @property
@@ -211,7 +207,7 @@ class HuggingFaceTarget:
     def _asked(self, url: str, name: str, image: bytes) -> dict[str, float]:
         address = f"{url}/predict" if self.config.image else url
         headers = self.endpoints.headers | {"Content-Type": "application/octet-stream", "X-Scale-Up-Timeout": _SCALE_UP_S}
-        headers["Content-Type"] = _kind(image)
+        headers["Content-Type"] = kind_of(image)
         status = "no answer"
         for _ in self.patience.until(self.config.start_seconds, pause=2.0):
             try:
@@ -221,7 +217,7 @@ class HuggingFaceTarget:
                 continue
             status = str(answer.status_code)
             if answer.status_code == httpx.codes.OK:
-                return _probabilities(answer.json(), name)
+                return probabilities_of(answer.json(), name)
             if answer.status_code not in {429, 500, 502, 503, 504}:
                 text = shorten(answer.text, 160)
                 raise InputError(f"endpoint {name}", f"refused ({status}: {text})", "send an image file")
@@ -230,7 +226,7 @@ class HuggingFaceTarget:
     @contextmanager
     def _tried(self, name: str, release: Release) -> Iterator[Ask]:
         """An endpoint beside the one that serves, gone afterwards whatever happens."""
-        slug = _slug(name) + NEXT
+        slug = slug_of(name) + NEXT
         try:
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)
@@ -269,7 +265,7 @@ class HuggingFaceTarget:
         return live
 
     def _live(self, one: InferenceEndpoint) -> Live | None:
-        release, env = self._release(one), _env(one)
+        release, env = self._release(one), env_of(one)
         if release is None:
             return None
         return Live(
@@ -283,40 +279,8 @@ class HuggingFaceTarget:
         )
 
     def _release(self, one: InferenceEndpoint) -> Release | None:
-        env = _env(one)
+        env = env_of(one)
         try:
             return Release(env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(one.revision))
         except (KeyError, ValueError):
             return None
-
-
-def _slug(name: str) -> str:
-    """A name that Hugging Face takes: lower case, letters, digits and hyphens, 32 at most, and another for each name."""
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if plain == name and len(plain) <= _LONGEST:
-        return PREFIX + plain
-    return f"{PREFIX}{plain[: _LONGEST - 7].rstrip('-')}-{sha256_bytes(name.encode())[:6]}"
-
-
-def _told(name: str, release: Release, before: str | None) -> dict[str, str]:
-    told = {"MODELYARD_NAME": name, "MODELYARD_MODEL": release.model, "MODELYARD_VERSION": str(release.version)}
-    told["MODELYARD_BUNDLE"] = release.bundle
-    return told | ({"MODELYARD_BEFORE": before} if before else {})
-
-
-def _env(one: InferenceEndpoint) -> dict[str, str]:
-    return one.raw["model"].get("env") or {}
-
-
-def _kind(image: bytes) -> str:
-    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
-
-
-def _probabilities(told: Any, name: str) -> dict[str, float]:
-    """Of our server's answer, or of what Hugging Face's own classifiers answer."""
-    try:
-        if isinstance(told, dict):
-            return {str(label): float(value) for label, value in told["probabilities"].items()}
-        return {str(one["label"]): float(one["score"]) for one in told}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnavailableError(f"endpoint {name}", "answered without scores", "see `modelyard endpoint logs`") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Asking:
     def wait(self) -> None:
         """Wake it, and wait until a worker is ready. Raises UnavailableError with what the workers say."""
         said = "nothing"
-        for waited in self.patience.until(self.seconds):
+        for waited in self._often():
             try:
                 answer = self._send("GET", self._urls.health)
                 said = f"{answer.status_code}"
@@ -61,7 +62,7 @@ class Asking:
 
     def _direct(self, image: bytes) -> Any:
         answer: httpx.Response | None = None
-        for _ in self.patience.until(self.seconds):
+        for _ in self._often():
             try:
                 answer = self._send("POST", f"{self._urls.base}/predict", content=image)
             except httpx.HTTPError:
@@ -77,7 +78,7 @@ class Asking:
         """A job asked again is another job; asking is without consequences, so that is fine."""
         body = {"input": {"image": base64.b64encode(image).decode()}}
         job: dict[str, Any] = {}
-        for _ in self.patience.until(self.seconds):
+        for _ in self._often():
             try:
                 if job:
                     address = self._urls.status.replace("{job_id}", job["id"]).rstrip("/")
@@ -103,6 +104,10 @@ class Asking:
 
     def _send(self, method: str, address: str, **told: Any) -> httpx.Response:
         return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, **told)
+
+    def _often(self) -> Iterator[float]:
+        """A worker that was woken idles away again: it has to be seen before that."""
+        return self.patience.until(self.seconds, pause=0.5, longest=2.0)
 
     def _ready(self) -> bool:
         return any(worker.status in {"RUNNING", "IDLE"} for worker in self.client.workers(self.endpoint.id).workers)

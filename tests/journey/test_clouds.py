@@ -1,0 +1,149 @@
+"""A ratified version goes to RunPod and to Hugging Face as a person would send it there, against the doubles."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.journey
+IMAGE = "docker.io/someone/modelyard-serve:0.1"
+
+
+@dataclass
+class Place:
+    """A home of its own with a version in production, servers, and doubles."""
+
+    home: Path
+    image: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(
+            command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == code, (done.stdout, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def modelyard(self, *command: str | Path, code: int = 0) -> str:
+        return self.run(sys.executable, "-m", "pipelines.cli.main", *map(str, command), code=code)
+
+    def mlflow(self, *command: str, code: int = 0) -> str:
+        return self.run(sys.executable, "-m", "mlflow", "deployments", *command, code=code)
+
+    def job(self, **deploy: object) -> Path:
+        path = self.home.parent / f"{deploy['kind']}.yaml"
+        told = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": {"production": deploy}}
+        path.write_text(yaml.safe_dump(told))
+        return path
+
+
+@pytest.fixture(scope="module")
+def place(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    home = tmp_path_factory.mktemp("clouds") / ".modelyard"
+    shutil.copytree(demo.home, home)
+    command = [sys.executable, "-m", "pipelines.cli.main", "clouds", "fake", "--home", str(home), "--json"]
+    doubles = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        told = json.loads(doubles.stdout.readline())
+        with up_module(home, "--no-dashboard") as (_, addresses):
+            image = next((home / "datasets").glob("digits3/test/1/*.jpg"))
+            yield Place(home, image, told | {"MLFLOW_TRACKING_URI": addresses["mlflow"]})
+    finally:
+        doubles.send_signal(signal.SIGINT)
+        doubles.wait(30)
+        doubles.stdout.close()
+
+
+def answers(place: Place) -> list[dict]:
+    return json.loads(place.modelyard("predict", "digits3@production", place.image, "--json"))
+
+
+def test_production_on_runpod(place: Place) -> None:
+    job = place.job(
+        kind="runpod", image=IMAGE, bundles="hf:me/bundles", bundle_secret="hub", pools=["AMPERE_16"], smoke_images=4
+    )
+    quote = json.loads(place.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
+    assert float(quote["usd_per_idle_month"]) == 0 < float(quote["usd_per_busy_hour"])
+    here = answers(place)[0]
+    event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
+    assert (event["target"], event["smoke_images"]) == ("runpod", 4)
+    there = answers(place)[0]
+    assert there["label"] == here["label"]
+    assert "/lb/" in there["served_by"]
+    assert max(abs(there["probabilities"][k] - v) for k, v in here["probabilities"].items()) < 1e-5
+    told = json.loads(place.modelyard("endpoint", "status", "digits3@production", "--json"))
+    assert told["state"] in {"live", "asleep"}
+    place.modelyard("endpoint", "logs", "digits3@production")
+    assert event["url"] in place.modelyard("status", "--json")
+    assert "runpod while nobody asks" in place.modelyard("costs", "--json")
+
+
+def test_production_on_hugging_face(place: Place) -> None:
+    job = place.job(kind="huggingface", repository="me/digits3", smoke_images=4)
+    event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
+    assert (event["target"], event["owner"]) == ("huggingface", "me")
+    assert answers(place)[0]["label"] == "1"
+    assert "at http" in place.modelyard("endpoint", "status", "digits3@production")
+
+
+@pytest.mark.parametrize(
+    ("target", "settings"),
+    [
+        ("modelyard-local", ()),
+        (
+            "runpod",
+            (
+                "-C",
+                f"image={IMAGE}",
+                "-C",
+                "bundles=hf:me/bundles",
+                "-C",
+                "bundle_secret=hub",
+                "-C",
+                "pools=AMPERE_16,AMPERE_24",
+            ),
+        ),
+        ("huggingface", ("-C", "repository=me/by-mlflow")),
+    ],
+)
+def test_mlflow_s_own_commands(place: Place, target: str, settings: tuple[str, ...]) -> None:
+    told = ("-t", target)
+    assert "models:/hand@production" in place.mlflow("help", *told)
+    place.mlflow("create", *told, "-m", "models:/digits3@production", "--name", "by-mlflow", *settings)
+    assert "by-mlflow" in place.mlflow("list", *told)
+    asked = place.home.parent / "asked.json"
+    asked.write_text(json.dumps({"inputs": [base64.b64encode(place.image.read_bytes()).decode()]}))
+    found = json.loads(place.mlflow("predict", *told, "--name", "by-mlflow", "-I", str(asked)))
+    assert max(found, key=lambda label: found[label]["0"]) == "1"
+    assert "status" in place.mlflow("get", *told, "--name", "by-mlflow")
+    place.mlflow("update", *told, "--name", "by-mlflow", *settings)
+    place.mlflow("delete", *told, "--name", "by-mlflow")
+    assert "by-mlflow" not in place.mlflow("list", *told)
+
+
+def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(place: Place, demo) -> None:
+    loser = next(one["ref"] for one in demo.summary["tries"] if one["outcome"] != "production")
+    said = place.mlflow("create", "-t", "modelyard-local", "-m", f"models:/{loser}", "--name", "no", code=1)
+    assert "holds no stage with these bytes" in said
+
+
+def test_without_a_key_it_is_one_line(place: Place) -> None:
+    job = place.job(kind="runpod", image=IMAGE, bundles="hf:me/bundles")
+    keyless = Place(
+        place.home, place.image, {key: "" if key.endswith("KEY") else value for key, value in place.environment.items()}
+    )
+    del keyless.environment["RUNPOD_API_KEY"]
+    said = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
+    assert "RUNPOD_API_KEY: is not set" in said
+    assert said.count("\n") == 1
