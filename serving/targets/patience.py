@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,3 +24,9 @@ class Patience:
             self.sleep(min(pause, max(seconds - (self.now() - began), 0.01)))
             pause = min(pause * 1.5, longest)
         yield waited
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """The system's certificates, read once: it takes longer than a request."""
+    return ssl.create_default_context()

@@ -97,39 +97,36 @@ def test_production_on_hugging_face(place: Place) -> None:
     assert "at http" in place.modelyard("endpoint", "status", "digits3@production")
 
 
-@pytest.mark.parametrize(
-    ("target", "settings"),
-    [
-        ("modelyard-local", ()),
-        (
-            "runpod",
-            (
-                "-C",
-                f"image={IMAGE}",
-                "-C",
-                "bundles=hf:me/bundles",
-                "-C",
-                "bundle_secret=hub",
-                "-C",
-                "pools=AMPERE_16,AMPERE_24",
-            ),
-        ),
-        ("huggingface", ("-C", "repository=me/by-mlflow")),
-    ],
-)
-def test_mlflow_s_own_commands(place: Place, target: str, settings: tuple[str, ...]) -> None:
-    told = ("-t", target)
+def test_mlflow_s_own_commands(place: Place) -> None:
+    told = ("-t", "huggingface")
     assert "models:/hand@production" in place.mlflow("help", *told)
-    place.mlflow("create", *told, "-m", "models:/digits3@production", "--name", "by-mlflow", *settings)
+    place.mlflow("create", *told, "-m", "models:/digits3@production", "--name", "by-mlflow", "-C", "repository=me/by-mlflow")
     assert "by-mlflow" in place.mlflow("list", *told)
     asked = place.home.parent / "asked.json"
     asked.write_text(json.dumps({"inputs": [base64.b64encode(place.image.read_bytes()).decode()]}))
     found = json.loads(place.mlflow("predict", *told, "--name", "by-mlflow", "-I", str(asked)))
     assert max(found, key=lambda label: found[label]["0"]) == "1"
-    assert "status" in place.mlflow("get", *told, "--name", "by-mlflow")
-    place.mlflow("update", *told, "--name", "by-mlflow", *settings)
     place.mlflow("delete", *told, "--name", "by-mlflow")
-    assert "by-mlflow" not in place.mlflow("list", *told)
+
+
+def test_mlflow_s_client_for_each_target(place: Place) -> None:
+    script = """
+import base64, json, sys
+from mlflow.deployments import get_deploy_client
+image = base64.b64encode(open(sys.argv[1], "rb").read()).decode()
+runpod = {"image": sys.argv[2], "bundles": "hf:me/bundles", "bundle_secret": "hub", "pools": "AMPERE_16,AMPERE_24"}
+for target, config in (("modelyard-local", {}), ("runpod", runpod), ("huggingface", {"repository": "me/by-mlflow"})):
+    client = get_deploy_client(target)
+    client.create_deployment("one", "models:/digits3@production", config=config)
+    every = client.predict("one", image)
+    assert max(every, key=every.get) == "1", every
+    assert client.get_deployment("one")["status"]["state"] in ("live", "asleep")
+    client.update_deployment("one", config=config)
+    assert "one" in [each["name"] for each in client.list_deployments()]
+    client.delete_deployment("one")
+    assert "one" not in [each["name"] for each in client.list_deployments()]
+"""
+    place.run(sys.executable, "-c", script, str(place.image), IMAGE)
 
 
 def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(place: Place, demo) -> None:

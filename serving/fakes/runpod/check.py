@@ -55,6 +55,7 @@ class Checker:
     def __init__(self, spec: Path | None = None) -> None:
         """With the OpenAPI document at `spec`, everything is held to it, too."""
         self._document: dict[str, Any] = json.loads(spec.read_text()) if spec else {}
+        self._validators: dict[str, Any] = {}
 
     def request(self, schema: str, body: Any) -> list[str]:
         """What is wrong with a body, each in a line."""
@@ -66,10 +67,12 @@ class Checker:
         """What the published document says of a value."""
         if not self._document:
             return []
-        from jsonschema import Draft202012Validator
+        if schema not in self._validators:
+            from jsonschema import Draft202012Validator
 
-        root = {"$ref": f"#/components/schemas/{schema}", "components": self._document["components"]}
-        found = Draft202012Validator(root).iter_errors(value)
+            root = {"$ref": f"#/components/schemas/{schema}", "components": self._document["components"]}
+            self._validators[schema] = Draft202012Validator(root)
+        found = self._validators[schema].iter_errors(value)
         return [f"{'/'.join(map(str, one.absolute_path)) or 'body'}: {one.message[:200]}" for one in found]
 
 

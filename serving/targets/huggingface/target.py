@@ -33,7 +33,7 @@ from serving.targets.huggingface.release import (
     slug_of,
     told_of,
 )
-from serving.targets.patience import Patience
+from serving.targets.patience import Patience, tls
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
@@ -211,7 +211,7 @@ class HuggingFaceTarget:
         status = "no answer"
         for _ in self.patience.until(self.config.start_seconds, pause=2.0):
             try:
-                answer = httpx.post(address, content=image, headers=headers, timeout=_ASK_S)
+                answer = httpx.post(address, content=image, headers=headers, timeout=_ASK_S, verify=tls())
             except httpx.HTTPError as error:
                 status = type(error).__name__
                 continue

@@ -256,14 +256,17 @@ def _process(live: Live) -> psutil.Process | None:
 
 
 def _end(live: Live) -> None:
-    """Ask the process to end; insist after a while."""
+    """Ask the process to end; insist after a while. One that ended and that its parent has not yet buried is gone."""
     process = _process(live)
     if process is None:
         return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_STOP_S)
+    for tell in (process.terminate, process.kill):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            tell()
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline:
+            if _process(live) is None:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(process.pid, os.WNOHANG)
+                return
+            time.sleep(0.02)

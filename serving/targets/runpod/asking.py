@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from registry.errors import InputError, UnavailableError, shorten
-from serving.targets.patience import Patience
+from serving.targets.patience import Patience, tls
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
 
@@ -103,7 +103,7 @@ class Asking:
         raise self._failed(f"did not work through its queue in {self.seconds:.0f} s")
 
     def _send(self, method: str, address: str, **told: Any) -> httpx.Response:
-        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, **told)
+        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **told)
 
     def _often(self) -> Iterator[float]:
         """A worker that was woken idles away again: it has to be seen before that."""

@@ -19,6 +19,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from serving.targets.patience import tls
 from serving.targets.runpod.shapes import (
     Billed,
     CpuType,
@@ -51,7 +52,9 @@ class RunPodClient:
         """`sleep` waits between tries."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
         nothing_kept = httpx.Limits(max_keepalive_connections=0)  # so that there is nothing to close
-        self._wire = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, limits=nothing_kept)
+        self._wire = httpx.Client(
+            base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, limits=nothing_kept, verify=tls()
+        )
 
     @property
     def headers(self) -> dict[str, str]:
