@@ -140,6 +140,8 @@ class WorkerEngine:
                     return
                 log.error("worker did not start: %s", error)  # noqa: TRY400 its line says all
             except Exception:
+                if began and began.cancelled():
+                    return
                 log.exception("a worker ended while it was needed; another one starts")
             finally:
                 await _end(spawned)
@@ -154,7 +156,7 @@ class WorkerEngine:
             self.row, self.provider = await _greeting(reader)
             self._alive += 1
             try:
-                if began:
+                if began and not began.done():
                     began.set_result(None)
                 await self._feed(reader, writer)
             finally:

@@ -16,7 +16,7 @@ from registry.protocols import Store
 Register = Callable[[str, Path], int]
 
 
-@pytest.fixture(params=["memory", "mlflow"])
+@pytest.fixture(params=["memory", pytest.param("mlflow", marks=pytest.mark.journey)])
 def store(request: pytest.FixtureRequest) -> tuple[Store, Register]:
     if request.param == "memory":
         memory = MemoryStore()
@@ -84,6 +84,7 @@ def test_files_come_back_byte_for_byte_and_the_same_each_time(
     assert manifest_of(first) == manifest_of(registry.fetch(version, tmp_path / "two"))
 
 
+@pytest.mark.journey
 def test_a_servers_files_come_from_it_whatever_registry_the_process_uses_elsewhere(
     mlflow_uri: str, folder: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_runs_page_says_that_the_server_is_away(home: Path) -> None:
     assert "start it with `modelyard up`" in shown.warning[0].value
 
 
+@pytest.mark.journey
 def test_the_runs_page_shows_runs_of_a_real_server_with_their_curves(
     home: Path, monkeypatch: pytest.MonkeyPatch, mlflow_uri: str
 ) -> None:
