@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
+from pipelines.canary import JUDGE, Starting, canary_of, cleared, is_wanted
 from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from pipelines.export import open_exported, smoke_folder, standing
 from registry.errors import IntegrityError, NotFoundError, RefusedError
-from registry.events import Deployed, about
+from registry.events import CanaryEnded, Deployed, about
 from registry.files import read_json
 from registry.judging import digest_version, resolve
 from registry.money.billing import dollars
@@ -23,48 +25,128 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 if TYPE_CHECKING:
     from pipelines.targets import AnyDeploy
     from pipelines.wiring import Say, Workshop
-    from serving.targets.contract import Ask
+    from registry.events import Promoted
+    from registry.protocols import Entry
+    from serving.bundle import Bundle
+    from serving.targets.contract import Ask, Live, Target
 
 _TOLERANCE = 1e-2
 """How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
 
 
 def deploy(workshop: Workshop, yard: Yard, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
-    """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone."""
-    version = resolve(yard.store, ref)
-    digest = digest_version(yard.store, version)
-    _check_holds(yard, version, digest, stage)
+    """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone.
+
+    All of the traffic goes there at once: a canary that is on ends.
+    """
+    return _Deployment.of(workshop, yard, config, ref, stage, say).whole()
+
+
+def bring(workshop: Workshop, yard: Yard, config: AnyDeploy, promotion: Promoted, say: Say) -> None:
+    """What follows a promotion: a canary where the job wants one and another version serves, else the whole stage."""
+    entries, stage = yard.ledger.entries(promotion.model), promotion.stage
+    known = canary_of(entries, stage)
+    if known and known.ended and known.ended.outcome == "rolled_back":
+        return  # the stage is on its way back
+    one = _Deployment.of(workshop, yard, config, Ref(promotion.model, promotion.version), stage, say)
+    before = one.target.find(one.name)
+    if not is_wanted(config, promotion, entries, before) or before is None:
+        one.whole()
+        return
+    if not one.target.answers(before):
+        if known is None:
+            one.whole()  # nothing answers that a canary could stand beside
+            return
+        before = one.revive(known.started.against)
+    Starting(workshop, yard, config, stage, say).start(one.version, one.digest, one.bundle, one.try_out, before)
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """One version on its way to its stage's endpoint."""
+
+    workshop: Workshop
+    yard: Yard
+    config: AnyDeploy
+    stage: Stage
+    say: Say
+    version: ModelVersion
+    digest: str
+    bundle: Bundle
+
+    @classmethod
+    def of(cls, workshop: Workshop, yard: Yard, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Self:
+        """A version that holds the stage, and its bundle."""
+        version = resolve(yard.store, ref)
+        digest = digest_version(yard.store, version)
+        _check_holds(yard, version, digest, stage)
+        return cls(workshop, yard, config, stage, say, version, digest, _bundle_of(yard, version, digest))
+
+    @property
+    def target(self) -> Target:
+        """Where."""
+        return self.workshop.target(self.config)
+
+    @property
+    def name(self) -> str:
+        """The stage's endpoint."""
+        return endpoint_name(self.version.model, self.stage)
+
+    def try_out(self, ask: Ask) -> None:
+        """The last step before the endpoint is flipped: it answers rightly, and is still the one that is wanted."""
+        smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images)
+        _check_holds(self.yard, self.version, self.digest, self.stage)
+
+    def whole(self) -> Deployed:
+        """All of the stage's traffic."""
+        self.say(f"{self.name}: starting the endpoint")
+        target, config = self.target, self.config
+        quote = target.quote()
+        live = target.deploy(self.name, self.bundle, self.try_out)
+        event = Deployed(
+            **about(self.version, self.digest),
+            stage=self.stage,
+            target=config.kind,
+            url=live.url,
+            bundle=live.bundle,
+            usd_per_month=dollars(quote.usd_per_idle_month, 2),
+            price_as_of=quote.as_of,
+            smoke_images=config.smoke_images,
+            owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
+        )
+        entries = self.yard.ledger.entries(self.version.model)
+        self._end_canary(entries)
+        before = last_deployed(entries, self.stage)
+        if before is not None and before.target != config.kind:
+            self.say(f"{self.name}: deleting the endpoint at {before.target}")
+            target_of(self.workshop, before).delete(self.name)
+        if before != event:
+            self.yard.ledger.append(event)
+        return event
+
+    def revive(self, against: int) -> Live:
+        """Start the version again that a canary stands beside."""
+        ratified = fold(self.yard.ledger.entries(self.version.model)).ratified
+        earlier = next(one for (stage, _), (_, one) in ratified.items() if (stage, one.version) == (self.stage, against))
+        version = resolve(self.yard.store, Ref(self.version.model, against))
+        bundle = _bundle_of(self.yard, version, earlier.digest)
+        return self.target.deploy(
+            self.name, bundle, lambda ask: smoke_test(self.name, ask, bundle.folder, self.config.smoke_images)
+        )
+
+    def _end_canary(self, entries: Sequence[Entry]) -> None:
+        known = canary_of(entries, self.stage)
+        if known and known.ended is None:
+            told: dict[str, Any] = {"stage": self.stage, "outcome": "promoted", "figures": {}, "actor": JUDGE.name}
+            self.yard.ledger.append(CanaryEnded(**known.started.subject, **told, reason="deployed without waiting for it"))
+        cleared(self.workshop, entries, self.target, self.name)
+
+
+def _bundle_of(yard: Yard, version: ModelVersion, digest: str) -> Bundle:
     exported = standing(yard, version, digest)
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
-    bundle, target, name = open_exported(exported), workshop.target(config), endpoint_name(version.model, stage)
-    say(f"{name}: starting the endpoint")
-
-    def try_out(ask: Ask) -> None:
-        """The last step before the endpoint is flipped: it answers rightly, and is still the one that is wanted."""
-        smoke_test(name, ask, bundle.folder, config.smoke_images)
-        _check_holds(yard, version, digest, stage)
-
-    quote = target.quote()
-    live = target.deploy(name, bundle, try_out)
-    event = Deployed(
-        **about(version, digest),
-        stage=stage,
-        target=config.kind,
-        url=live.url,
-        bundle=live.bundle,
-        usd_per_month=dollars(quote.usd_per_idle_month, 2),
-        price_as_of=quote.as_of,
-        smoke_images=config.smoke_images,
-        owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
-    )
-    before = last_deployed(yard.ledger.entries(version.model), stage)
-    if before is not None and before.target != config.kind:
-        say(f"{name}: deleting the endpoint at {before.target}")
-        target_of(workshop, before).delete(name)
-    if before != event:
-        yard.ledger.append(event)
-    return event
+    return open_exported(exported)
 
 
 def _check_holds(yard: Yard, version: ModelVersion, digest: str, stage: Stage) -> None:
@@ -106,5 +188,6 @@ def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], S
             held = fold(yard.ledger.entries(live.model)).live
             if not any(live.name == endpoint_name(live.model, stage) for stage in held):
                 target.delete(live.name)
+                cleared(workshop, yard.ledger.entries(live.model), target, live.name)
                 retired.append(live.name)
     return retired

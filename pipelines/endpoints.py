@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.targets import bare_target
-from registry.events import Deployed
+from registry.events import CanaryStarted, Deployed
 from registry.protocols import Entry
 from registry.stages import Stage
 from registry.standing import fold
@@ -34,6 +34,6 @@ def in_clouds(entries: Sequence[Entry]) -> list[Deployed]:
     return [event for event in found if held[event.stage].identity == event.identity]
 
 
-def target_of(workshop: Workshop, event: Deployed) -> Target:
+def target_of(workshop: Workshop, event: Deployed | CanaryStarted) -> Target:
     """The target that serves what was deployed, for asking, looking and deleting."""
     return bare_target(event.target, workshop.settings, event.owner)

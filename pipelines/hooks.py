@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.deploy import deploy
+from pipelines.canary import Canary, canary_of, cleared, well
+from pipelines.deploy import bring
 from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from pipelines.export import export
 from registry.events import Promoted
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _ASK_AGAIN_S = 60.0
 """A cloud is asked once a minute whether an endpoint is well; this machine, at each pass."""
-_WELL: dict[tuple[str, str, str], float] = {}
+_WELL: dict[tuple[str, str, str, str], float] = {}
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,27 @@ class DeployHook:
     name: str = "deploy"
 
     def run(self, promotion: Promoted) -> None:
-        """Deploy, smoke-test, flip; or find that it was done."""
-        deploy(self.workshop, self.yard, self.config, Ref(promotion.model, promotion.version), promotion.stage, self.say)
+        """Deploy, smoke-test, flip, or begin as a canary; or find that it was done."""
+        bring(self.workshop, self.yard, self.config, promotion, self.say)
 
     def healthy(self, promotion: Promoted) -> bool:
         """Whether the endpoint that was deployed still answers for this version."""
-        target, name = self.workshop.target(self.config), endpoint_name(promotion.model, promotion.stage)
-        here, key = self.config.kind == "local", (self.config.kind, name, promotion.digest)
+        name, entries = endpoint_name(promotion.model, promotion.stage), self.yard.ledger.entries
+        canary = canary_of(entries(promotion.model), promotion.stage) if self.config.canary else None
+        how = "alone" if canary is None else canary.ended.outcome if canary.ended else "canary"
+        here, key = self.config.kind == "local", (self.config.kind, name, promotion.digest, how)
         if not here and time.monotonic() - _WELL.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
             return True
+        if stands := how == "rolled_back" or self._stands(name, promotion, canary if how == "canary" else None):
+            _WELL[key] = time.monotonic()  # what was rolled back has nothing to do: its stage goes back
+        return stands
+
+    def _stands(self, name: str, promotion: Promoted, canary: Canary | None) -> bool:
+        target = self.workshop.target(self.config)
+        if canary:
+            return well(target, canary)
         live = target.find(name)
-        well = live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
-        if well:
-            _WELL[key] = time.monotonic()
-        return well
+        return live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
 
 
 @dataclass(frozen=True)
@@ -83,4 +91,6 @@ class RetireHook:
         for stage in ALIASES:
             event = last_deployed(entries, stage)
             if stage not in held and event is not None:
-                target_of(self.workshop, event).delete(endpoint_name(promotion.model, stage))
+                target, name = target_of(self.workshop, event), endpoint_name(promotion.model, stage)
+                target.delete(name)
+                cleared(self.workshop, entries, target, name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from pipelines.canary import settle
 from pipelines.deploy import retire_unheld
 from pipelines.policy import current_policy
 from pipelines.publish import publish_pending
@@ -41,7 +42,9 @@ class Reconciler:
         """One pass: one look at everything, a close look at what is not as it must be."""
         snapshot = self.bare.store.snapshot()
         self._view.refresh()
-        acted = [line for model in restless(self._view, snapshot, self.yard_of) for line in self._look_at(model)]
+        acted = settle(self.workshop, self._view, self.yard_of)
+        self._view.refresh()
+        acted += [line for model in restless(self._view, snapshot, self.yard_of) for line in self._look_at(model)]
         self._view.refresh()
         retired = retire_unheld(self.workshop, self.bare, self._view.standing)
         acted += [f"{name} retired: nobody holds its stage" for name in retired]

@@ -12,6 +12,7 @@ from registry.errors import InputError
 from registry.money.prices import local_price
 from registry.records import Record
 from registry.settings import Settings
+from serving.canary.rules import CanaryRules
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
 
@@ -30,6 +31,7 @@ class LocalDeploy(Record):
     port: int = Field(default=0, ge=0, le=65535, description="0: any free one")
     workers: int = Field(default=1, ge=1, le=64, description="processes that predict side by side")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
+    canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")
 
 
 class OtherDeploy(Record):
@@ -38,6 +40,7 @@ class OtherDeploy(Record):
     kind: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     options: dict[str, Any] = Field(default={}, description="what that package wants to know")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
+    canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")
 
     @model_validator(mode="after")
     def _is_installed(self) -> OtherDeploy:

@@ -202,6 +202,37 @@ class Deployed(Event):
         return f"{self.label} deployed to {self.target} at {self.url} ({price}, {self.smoke_images} smoke images)"
 
 
+class CanaryStarted(Event):
+    """A version gets a share of its stage's traffic beside the one that serves; `rules` are what it has to show."""
+
+    kind: Literal["canary_started"] = "canary_started"
+    stage: Stage
+    target: str
+    url: str
+    bundle: str
+    against: int
+    rules: dict[str, float | str]
+    owner: str = ""
+
+    def __str__(self) -> str:
+        share = f"{float(self.rules['share']):.0%} of the traffic"
+        return f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}: {share}"
+
+
+class CanaryEnded(Event):
+    """The verdict on a canary: it takes the stage over, or the version before keeps it."""
+
+    kind: Literal["canary_ended"] = "canary_ended"
+    stage: Stage
+    outcome: Literal["promoted", "rolled_back"]
+    reason: str
+    actor: str
+    figures: dict[str, float]
+
+    def __str__(self) -> str:
+        return f"canary {self.label} for {self.stage} {self.outcome.replace('_', ' ')} by {self.actor}: {self.reason}"
+
+
 class Blocked(Event):
     """An alias stands on a version that no promotion ratified: it is not deployed."""
 
@@ -233,6 +264,8 @@ AnyEvent = Annotated[
     | HookDone
     | HookFailed
     | Deployed
+    | CanaryStarted
+    | CanaryEnded
     | Blocked,
     Field(discriminator="kind"),
 ]

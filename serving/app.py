@@ -22,7 +22,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.errors import InputError, shorten
 from serving.engine import WorkerEngine
@@ -74,7 +74,7 @@ class Endpoint:
         if way == "raw":
             items: list[Item | str] = [Item(await request.body())]
         elif way == "form":
-            items = [Item(await _file_of(request))]
+            items = [Item(await file_of(request))]
         else:
             texts, several = plain.texts_of(await request.body())
             items = list(texts)
@@ -155,7 +155,7 @@ class Endpoint:
         return as_json({"error": f"model: is not served here; {here} is, at /v2/models/{self.served.model}"}, 404)
 
 
-async def _file_of(request: Request) -> bytes:
+async def file_of(request: Request) -> bytes:
     """The one file of a form."""
     try:
         async with request.form(max_files=1, max_fields=16) as form:
@@ -167,8 +167,11 @@ async def _file_of(request: Request) -> bytes:
     raise InputError("form", "holds no file", "send one with `curl -F file=@image.jpg`")
 
 
-def build_app(endpoint: Endpoint) -> Guard:
-    """The app. Its engine has to be started already: a server that listens can answer."""
+def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Guard:
+    """The app. Its engine has to be started already: a server that listens can answer.
+
+    `around` is put between the guard and what answers.
+    """
     get: dict[str, Handler] = {
         "/": endpoint.home,
         "/health": endpoint.health,
@@ -193,7 +196,7 @@ def build_app(endpoint: Endpoint) -> Guard:
 
     routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
     routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
-    return Guard(Router(routes, default=_nothing), endpoint.limits, endpoint.metrics)
+    return Guard(around(Router(routes, default=_nothing)), endpoint.limits, endpoint.metrics)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -70,7 +70,7 @@ class _Call:
 class Guard:
     """An ASGI app around an ASGI app."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics | None = None) -> None:
         """Guard `app`."""
         self._app, self._limits, self._metrics = app, limits, metrics
         self._key = limits.api_key.encode()
@@ -98,7 +98,9 @@ class Guard:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", call.id.encode())]
+                took = f"total;dur={(time.perf_counter() - call.began) * 1e3:.2f}"
+                own = [(b"x-request-id", call.id.encode()), (b"server-timing", took.encode())]
+                message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
         try:
@@ -133,7 +135,8 @@ class Guard:
 
     def _note(self, call: _Call) -> None:
         seconds, path = time.perf_counter() - call.began, call.scope["path"]
-        self._metrics.request(_protocol(path), call.status, seconds)
+        if self._metrics is not None:
+            self._metrics.request(_protocol(path), call.status, seconds)
         if log.isEnabledFor(logging.INFO):
             told = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
             log.info("request", extra={"told": told | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from registry.errors import ModelyardError
 from serving.app import Endpoint, build_app
+from serving.canary.split import Splitter
 from serving.engine import Bounds, WorkerEngine
 from serving.frozen import read_frozen
 from serving.guard import Limits
@@ -108,8 +109,9 @@ async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.soc
         labels = read_frozen(told.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, engine.row)
         endpoint = Endpoint(served, engine, _limits(told), _fetch(told))
+        splitter = Splitter(told.canary) if told.canary else None
         config = uvicorn.Config(
-            build_app(endpoint),
+            build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=type("Protocol", (PatientProtocol,), {"head_seconds": told.patience}),
             ws="none",
             lifespan="off",
@@ -124,7 +126,13 @@ async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.soc
         line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
         print(msgspec.json.encode(where).decode() if told.json else line, flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own, and raises the signal again at its end
-        await uvicorn.Server(config).serve([listening])
+        watching = [asyncio.create_task(splitter.watch())] if splitter else []
+        try:
+            await uvicorn.Server(config).serve([listening])
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

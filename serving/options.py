@@ -32,6 +32,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--fetch", action="store_true", help="accept https addresses of pictures on public hosts")
     add("--keys", type=Path, help="a folder of *.pub: the bundle has to be signed by one of them")
     add("--pulled", action="store_true", help="the bundle was fetched: files that serving does not read may be absent")
+    add("--canary", type=Path, help="a file in which an order to share the traffic with another server may lie")
     add("--json", action="store_true", help="say where it answers as JSON")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="warning")
     return parser.parse_args(given)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from registry.records import Record
 from serving.bundle import Bundle
+
+if TYPE_CHECKING:
+    from serving.canary.tally import Tally
 
 State = Literal["live", "asleep", "starting", "broken", "gone"]
 
@@ -97,4 +100,17 @@ class Target(Protocol):
 
     def delete(self, name: str) -> None:
         """Stop and forget an endpoint."""
+        ...
+
+
+@runtime_checkable
+class Splits(Protocol):
+    """A target that shares an endpoint's traffic with another endpoint by itself; for others `canary front` does."""
+
+    def split(self, name: str, canary: Live | None, share: float) -> None:
+        """Pass a share of `name`'s requests on to another endpoint, and count; None: no more, and forget the count."""
+        ...
+
+    def tally(self, name: str) -> Tally | None:
+        """What was counted since."""
         ...

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from registry.records import Record
+from serving.canary.rules import CanaryRules
 
 
 class HuggingFaceDeploy(Record):
@@ -33,6 +34,7 @@ class HuggingFaceDeploy(Record):
     max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed that may idle for more")
     start_seconds: float = Field(default=1200, gt=0, description="how long a new endpoint may take to answer")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
+    canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -4,6 +4,7 @@
     <folder>/<name>.before.json      what it meant before, for a rollback
     <folder>/<name>.candidate.json   a process that was started and not yet flipped to; the next call ends it
     <folder>/<name>.log              what the process said
+    <folder>/canary/<name>.json      an order to share the traffic with another process, and what both of them counted
 
 The processes outlive the command that started them; `modelyard up` ends them with everything else.
 """
@@ -28,6 +29,7 @@ from registry.files import read_json, write_json
 from registry.money.billing import monthly
 from registry.money.prices import Price
 from serving.bundle import Bundle, open_bundle
+from serving.canary.tally import Order, Tally, read_tally
 from serving.targets.contract import Ask, Live, Quote, Smoke, Status
 
 _START_S = 60.0
@@ -145,6 +147,22 @@ class LocalTarget:
             _end(live)
             self._record(name).unlink(missing_ok=True)
         self._before(name).unlink(missing_ok=True)
+        self.split(name, None, 0)
+
+    def split(self, name: str, canary: Live | None, share: float) -> None:
+        """Let the endpoint of that name pass a share of its requests on to another one; None: no more."""
+        order = self._order(name)
+        if canary is None:
+            order.unlink(missing_ok=True)
+            self._tally(name).unlink(missing_ok=True)
+            return
+        told = Order(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
+        order.parent.mkdir(parents=True, exist_ok=True)
+        told.write(order)
+
+    def tally(self, name: str) -> Tally | None:
+        """What was counted since the traffic is shared."""
+        return read_tally(self._tally(name))
 
     def stop_all(self) -> None:
         """End every process; the records stay, so that the reconciler starts them again next time."""
@@ -158,6 +176,12 @@ class LocalTarget:
 
     def _before(self, name: str) -> Path:
         return self.folder / f"{name}.before.json"
+
+    def _order(self, name: str) -> Path:
+        return self.folder / "canary" / f"{name}.json"
+
+    def _tally(self, name: str) -> Path:
+        return self.folder / "canary" / f"{name}.tally.json"
 
     def _candidate(self, name: str) -> Path:
         return self.folder / f"{name}.candidate.json"
@@ -178,7 +202,7 @@ class LocalTarget:
         """Start the process and note it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(bundle.folder.absolute())]
-        command += ["--workers", str(self.workers), "--port", str(port)]
+        command += ["--workers", str(self.workers), "--canary", str(self._order(name).absolute()), "--port", str(port)]
         pid = _detach(command, self.folder / f"{name}.log")
         index = bundle.index
         live = Live(

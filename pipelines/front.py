@@ -1,0 +1,37 @@
+"""The front of a canary whose provider does not share traffic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.canary import CANARY, pair_tally, the_canary
+from pipelines.endpoints import target_of
+from registry.errors import InputError, NotFoundError
+from serving.canary.front import Front, Way
+from serving.canary.tally import Counting
+from serving.guard import Limits
+from serving.targets.contract import Splits
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Workshop
+    from registry.stages import Stage
+    from serving.targets.contract import Target
+
+
+def front_of(workshop: Workshop, model: str, stage: Stage) -> tuple[Front, Limits]:
+    """The pair of a stage's endpoints, and what may be asked of its front."""
+    found = the_canary(workshop.ledger().entries(model), model, stage)
+    target = target_of(workshop, found.started)
+    if isinstance(target, Splits):
+        raise InputError(f"{model}@{stage}", f"its endpoint at {found.started.target} shares the traffic itself", "ask it")
+    stable, canary = _way(target, found.name), _way(target, found.name + CANARY)
+    counting = Counting(canary.live.bundle, found.rules.share, pair_tally(workshop, found.name))
+    key = workshop.settings.endpoint_headers.get("Authorization", "").removeprefix("Bearer ")
+    return Front(stable, canary, counting), Limits(api_key=key)
+
+
+def _way(target: Target, name: str) -> Way:
+    live = target.find(name)
+    if live is None:
+        raise NotFoundError(f"endpoint {name}", "is not there", "run `modelyard reconcile`")
+    return Way(live, target.ask(live))

@@ -1,0 +1,31 @@
+"""What an answer of the server says, whichever of the protocols it is in."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+
+def labels_of(body: bytes) -> list[str] | None:
+    """One label for each picture; None where the body is no answer of ours."""
+    try:
+        told = msgspec.json.decode(body)
+        if "label" in told:
+            return [str(told["label"])]
+        if "predictions" in told:
+            return [str(one["label"]) for one in told["predictions"]]
+        return _of_tensors(told["outputs"])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _of_tensors(outputs: list[dict[str, Any]]) -> list[str] | None:
+    """Of the Open Inference Protocol: the labels where they were asked for, else the places of the highest numbers."""
+    named = {one["name"]: one for one in outputs}
+    if "label" in named:
+        return [str(label) for label in named["label"]["data"]]
+    found = named["probabilities"]
+    width, data = int(found["shape"][-1]), cast("list[float]", found["data"])
+    rows = [data[at : at + width] for at in range(0, len(data), width)]
+    return [str(max(range(width), key=row.__getitem__)) for row in rows]

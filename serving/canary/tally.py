@@ -1,0 +1,106 @@
+"""What was counted of a canary and of the version that serves; a file of it outlives the process that counts."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from registry.errors import ModelyardError
+from serving.frozen import Frozen, read_frozen
+
+_FIRST_S, _STEPS, _BUCKETS = 1e-3, 4, 68
+Name = Literal["stable", "canary"]
+
+
+class Side(Frozen, frozen=True):
+    """One version's requests. `buckets` counts its answers by duration: from 1 ms on, four buckets to a doubling."""
+
+    requests: int = 0
+    failed: int = 0
+    buckets: tuple[int, ...] = (0,) * _BUCKETS
+
+    @staticmethod
+    def edge(place: int) -> float:
+        """The longest duration, in seconds, that falls into a bucket."""
+        return _FIRST_S * 2.0 ** (place / _STEPS)
+
+    def and_one(self, seconds: float, *, failed: bool) -> Side:
+        """With one more request; only answers count towards durations."""
+        if failed:
+            return self.changed(requests=self.requests + 1, failed=self.failed + 1)
+        place = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
+        buckets = (*self.buckets[:place], self.buckets[place] + 1, *self.buckets[place + 1 :])
+        return self.changed(requests=self.requests + 1, buckets=buckets)
+
+
+class Tally(Frozen, frozen=True):
+    """Both sides. `bundle` is the canary's digest; `compared` answers were asked for from both versions."""
+
+    bundle: str
+    stable: Side = Side()
+    canary: Side = Side()
+    compared: int = 0
+    disagreed: int = 0
+
+
+class Order(Frozen, frozen=True):
+    """A canary that is on: where it answers, the share of the requests that it gets, and where to count."""
+
+    url: str
+    bundle: str
+    share: float
+    tally: str
+
+
+class Counting:
+    """A tally that grows, and who is next. Threads may share it."""
+
+    def __init__(self, bundle: str, share: float, path: Path) -> None:
+        """Go on with the file's tally where it is of the same bundle."""
+        self._share, self._path, self._owed = share, path, 0.0
+        self._lock, self._written, self._at = threading.Lock(), Tally(""), 0.0
+        before = read_tally(path)
+        self._tally = before if before and before.bundle == bundle else Tally(bundle)
+
+    @property
+    def tally(self) -> Tally:
+        """As it is now."""
+        return self._tally
+
+    def next_is_canary(self) -> bool:
+        """Whether the next request goes to the canary: exactly its share does, evenly spread."""
+        with self._lock:
+            self._owed += self._share
+            if self._owed < 1.0:
+                return False
+            self._owed -= 1.0
+            return True
+
+    def note(self, side: Name, seconds: float, *, failed: bool) -> None:
+        """Count a request of one side."""
+        with self._lock:
+            fresh: dict[str, Any] = {side: getattr(self._tally, side).and_one(seconds, failed=failed)}
+            self._tally = self._tally.changed(**fresh)
+
+    def compare(self, *, same: bool) -> None:
+        """Count an answer that both sides gave."""
+        with self._lock:
+            self._tally = self._tally.changed(compared=self._tally.compared + 1, disagreed=self._tally.disagreed + (not same))
+
+    def save(self, every: float = 0.0) -> None:
+        """Write the tally where it grew and the last time is `every` seconds ago."""
+        told, now = self._tally, time.monotonic()
+        if told is not self._written and now - self._at >= every:
+            told.write(self._path)
+            self._written, self._at = told, now
+
+
+def read_tally(path: Path) -> Tally | None:
+    """The tally in a file, if there is one that can be read."""
+    try:
+        return read_frozen(path, Tally)
+    except ModelyardError:
+        return None

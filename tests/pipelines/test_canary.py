@@ -1,0 +1,250 @@
+"""A canary from its promotion to its end, with real endpoints on this machine and no MLflow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+import clouds
+
+from pipelines.canary import canary_of
+from pipelines.front import front_of
+from pipelines.hooks import DeployHook, RetireHook
+from pipelines.reconcile import Reconciler
+from pipelines.targets import AnyDeploy, LocalDeploy
+from pipelines.wiring import Workshop
+from registry.events import CanaryEnded, CanaryStarted, Exported, about
+from registry.files import write_json
+from registry.judging import digest_version
+from registry.lease import FileLeases
+from registry.memory import MemoryLedger, MemoryStore
+from registry.promotion import promote, rollback
+from registry.records import Actor, Evidence, Finding
+from registry.refs import Ref
+from registry.settings import Settings
+from registry.stages import Stage
+from registry.yard import Yard
+from serving.canary.rules import CanaryRules
+from serving.runner import Runner
+from serving.targets.contract import Target
+from serving.targets.runpod.config import RunPodDeploy
+
+pytestmark = pytest.mark.journey
+ADA = Actor("ada", proven=True)
+RULES = CanaryRules(share=0.5, requests=20, max_error_rate=0.05, max_latency_ratio=20, max_disagreement=0.2)
+
+
+class Passes:
+    def judge(self, evidence: Evidence) -> list[Finding]:
+        return [Finding(gate="says", passed=True, text="as told")]
+
+
+@dataclass(frozen=True)
+class Shop(Workshop):
+    """A workshop whose registry is in memory."""
+
+    kept: list[Yard] = field(default_factory=list)
+    cloud: list[Target] = field(default_factory=list)
+
+    def target(self, config: AnyDeploy | None = None) -> Target:
+        return self.cloud[0] if config and config.kind == "runpod" else super().target(config)
+
+    def ledger(self) -> Any:
+        return self.kept[0].ledger
+
+    def bare_yard(self) -> Yard:
+        return self.kept[0]
+
+    def yard(self, job: object, say: Any, bare: Yard | None = None) -> Yard:
+        return self.kept[0]
+
+
+@dataclass
+class World:
+    """A stage with a canary in its job."""
+
+    shop: Shop
+    yard: Yard
+    said: list[str]
+
+    def promote(self, number: int) -> None:
+        promote(self.yard, Ref("colours", number), Stage.STAGING, ADA)
+        assert promote(self.yard, Ref("colours", number), Stage.PRODUCTION, ADA).pending == []
+
+    def once(self) -> list[str]:
+        return Reconciler(self.shop, self.said.append).once().acted
+
+    def ask(self, picture: bytes, times: int = 1) -> list[int]:
+        live = self.shop.target().find("colours-production")
+        assert live is not None
+        with httpx.Client(base_url=live.url) as client:
+            return [client.post("/predict", content=picture).raise_for_status().json()["version"] for _ in range(times)]
+
+    def served(self) -> dict[str, int]:
+        target = self.shop.target()
+        return {live.name: live.version for live in target.list() if target.answers(live)}
+
+    def ended(self) -> list[tuple[int, str]]:
+        rows = [row.event for row in self.yard.ledger.entries("colours")]
+        return [(event.version, event.outcome) for event in rows if isinstance(event, CanaryEnded)]
+
+
+@pytest.fixture
+def world(make_bundle, picture: Callable[..., bytes], tmp_path: Path) -> Iterator[World]:
+    made = make_world(make_bundle, picture, tmp_path, LocalDeploy(canary=RULES, smoke_images=1))
+    yield made
+    made.shop.target().stop_all()
+
+
+def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, config: AnyDeploy) -> World:
+    shop, said = Shop(Settings(home=tmp_path / "home")), list[str]()
+    store, ledger = MemoryStore(), MemoryLedger()
+    bare = Yard(store, ledger, FileLeases(tmp_path / "leases"), dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (Passes(),)))
+    deploy = DeployHook(shop, bare, config, said.append)
+    retire = RetireHook(shop, bare)
+    yard = replace(bare, hooks={Stage.PRODUCTION: (deploy, retire), Stage.ARCHIVED: (retire,)})
+    shop.kept.append(yard)
+    for number, gain in enumerate((20.0, 25.0, -20.0), 1):
+        files = tmp_path / f"files{number}"
+        files.mkdir()
+        (files / "weights").write_text(str(gain))
+        version = store.register("colours", files)
+        bundle = make_bundle(tmp_path / f"bundle{number}", version=number, gain=gain)
+        smoke = tmp_path / f"bundle{number}.smoke"
+        smoke.mkdir()
+        (smoke / "red.png").write_bytes(picture("red"))
+        row = Runner(bundle.onnx, bundle.preprocess).answers([picture("red")])[0].tolist()
+        write_json(smoke / "expected.json", {"labels": bundle.labels, "images": [{"file": "red.png", "probabilities": row}]})
+        told = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
+        ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **told))
+    return World(shop, yard, said)
+
+
+def until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline, "it never became so"
+        time.sleep(0.1)
+
+
+def begin(world: World, picture: Callable[..., bytes], number: int, before: int) -> None:
+    """A promotion that begins as a canary, once its share arrives."""
+    world.promote(number)
+    assert world.served() == {"colours-production": before, "colours-production-canary": number}
+    until(lambda: number in world.ask(picture("red"), 2))
+    assert world.once() == []  # too little was asked
+
+
+def test_a_good_canary_takes_over_and_a_bad_one_goes_back(world: World, picture: Callable[..., bytes]) -> None:
+    world.promote(1)
+    assert world.served() == {"colours-production": 1}  # nothing to stand beside: no canary
+    begin(world, picture, 2, before=1)
+    assert sorted(set(world.ask(picture("red"), 50))) == [1, 2]
+    until(lambda: bool(world.once()))
+    assert world.served() == {"colours-production": 2}
+    assert world.ended() == [(2, "promoted")]
+    assert world.once() == []
+    begin(world, picture, 3, before=2)
+    world.ask(picture("red"), 60)
+    until(lambda: bool(world.once()))
+    assert world.ended() == [(2, "promoted"), (3, "rolled_back")]
+    ended = [row.event for row in world.yard.ledger.entries("colours") if isinstance(row.event, CanaryEnded)][-1]
+    assert "disagrees" in ended.reason
+    assert ended.figures["disagreement"] == 1.0
+    assert world.yard.store.aliases("colours")["production"] == 2
+    assert world.served() == {"colours-production": 2}
+    assert set(world.ask(picture("red"), 10)) == {2}
+    assert world.once() == []
+
+
+def test_a_canary_is_brought_back_ends_with_its_stage_and_never_delays_going_back(
+    world: World, picture: Callable[..., bytes]
+) -> None:
+    world.promote(1)
+    begin(world, picture, 2, before=1)
+    target = world.shop.target()
+    target.stop_all()  # the machine was started again
+    assert world.once()
+    assert world.served() == {"colours-production": 1, "colours-production-canary": 2}
+    until(lambda: 2 in world.ask(picture("red"), 2))
+    rollback(world.yard, "colours", Stage.PRODUCTION, 1, ADA)
+    assert world.served() == {"colours-production": 1}
+    assert canary_of(world.yard.ledger.entries("colours"), Stage.PRODUCTION) is None
+    begin(world, picture, 2, before=1)
+    world.yard.store.delete_alias("colours", "production")
+    until(lambda: world.once() != [] and world.served() == {})
+
+
+def test_a_crash_between_the_verdict_and_going_back_is_taken_up(
+    world: World, picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.promote(1)
+    begin(world, picture, 3, before=1)
+    world.ask(picture("red"), 60)
+    with monkeypatch.context() as patch:
+
+        def dies(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("pipelines.canary.rollback", dies)
+        with pytest.raises(KeyboardInterrupt):
+            until(lambda: bool(world.once()))
+    assert world.ended() == [(3, "rolled_back")]
+    assert world.yard.store.aliases("colours")["production"] == 3
+    assert any("finished going back" in line for line in world.once())
+    assert world.yard.store.aliases("colours")["production"] == 1
+    assert world.ended() == [(3, "rolled_back")]
+    started = [row.event for row in world.yard.ledger.entries("colours") if isinstance(row.event, CanaryStarted)]
+    assert json.loads(started[0].model_dump_json())["rules"]["share"] == 0.5
+
+
+def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", canary=RULES, smoke_images=1)
+    with clouds.runpod_world(tmp_path / "cloud") as runpod:
+        made = make_world(make_bundle, picture, tmp_path, config)
+        target = runpod.target(pools=())
+        made.shop.cloud.append(target)
+        for room in ("canary", "front", "hooks", "deploy"):
+            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
+        made.promote(1)
+        made.promote(2)
+        assert {live.name: live.version for live in target.list()} == {
+            "colours-production": 1,
+            "colours-production-canary": 2,
+        }
+        front, _ = front_of(made.shop, "colours", Stage.PRODUCTION)
+        assert made.once() == []
+        found = asked(front, picture("red"), 44)
+        assert (found.count(1), found.count(2)) == (22, 22)
+        assert any("promoted" in line for line in made.once())
+        assert {live.name: live.version for live in target.list()} == {"colours-production": 2}
+        assert runpod.leaks() == []
+
+
+def asked(front: Any, body: bytes, times: int) -> list[int]:
+    from starlette.routing import Route, Router
+
+    app = Router([Route("/predict", front.predict, methods=["POST"])])
+
+    async def run() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://front", timeout=60) as client:
+            found = list[int]()
+            for _ in range(times):
+                found.append((await client.post("/predict", content=body)).raise_for_status().json()["version"])
+            await front.drain()
+        front.counting.save()
+        return found
+
+    return asyncio.run(run())
