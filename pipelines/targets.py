@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -110,21 +111,24 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     if settings.runpod_api_key is None:
         raise InputError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
     if config.bundles.startswith("hf:"):
-        place = HubPlace(_hub(settings), config.bundles.removeprefix("hf:"), private=config.bundle_secret is not None)
+        place = HubPlace(hub_of(settings), config.bundles.removeprefix("hf:"), private=config.bundle_secret is not None)
     else:
         place = StaticPlace(config.bundles)
     return RunPodTarget(RunPodClient(settings.runpod_api_key, settings.runpod_url), config, place)
 
 
 def _huggingface(config: HuggingFaceDeploy, settings: Settings) -> Target:
+    from serving.space import space_files
     from serving.targets.huggingface.endpoints import Endpoints
     from serving.targets.huggingface.target import HuggingFaceTarget
 
     namespace = config.repository.partition("/")[0]
-    return HuggingFaceTarget(Endpoints(_hub(settings), namespace, settings.hf_endpoints_url), config)
+    page = partial(space_files, node_modules=settings.node_modules)
+    return HuggingFaceTarget(Endpoints(hub_of(settings), namespace, settings.hf_endpoints_url), config, page=page)
 
 
-def _hub(settings: Settings) -> Hub:
+def hub_of(settings: Settings) -> Hub:
+    """The account that HF_TOKEN opens. Raises InputError where it is not set."""
     if settings.hf_token is None:
         raise InputError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
     from serving.hub import Hub

@@ -1,4 +1,4 @@
-"""`endpoint` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
+"""`endpoint`, `space` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
 
 from __future__ import annotations
 
@@ -104,7 +104,41 @@ def fake(
             time.sleep(3600)
 
 
+def space(
+    ref: Reference,
+    *,
+    to: Annotated[Path | None, typer.Option(help="Write the page into this folder; any web server can show it.")] = None,
+    publish: Annotated[str | None, typer.Option(help="OWNER/NAME of a free static Space at Hugging Face.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Only the owner sees the Space.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """A page that runs a version in the browser, as a folder or as a Space at Hugging Face. Nothing is paid for it."""
+    from pipelines.predict import last_bundle
+    from pipelines.targets import hub_of
+    from registry.errors import InputError
+    from registry.refs import parse_ref
+    from serving.space import space_files, write_space
+
+    if (to is None) == (publish is None):
+        raise InputError("space", "wants one of --to and --publish", "choose one")
+    parsed, shop = parse_ref(ref), workshop(home)
+    hub = hub_of(shop.settings) if publish else None
+    version, bundle = last_bundle(shop, parsed)
+    if to is not None:
+        write_space(bundle, shop.settings.node_modules, to)
+        text = f"{version.ref}: see it with `python3 -m http.server -b 127.0.0.1 -d {to}`"
+        answer({"version": str(version.ref), "folder": str(to)}, as_json=as_json, text=text)
+    if hub is not None and publish is not None:
+        files = space_files(bundle, shop.settings.node_modules)
+        revision = hub.publish(publish, files, str(version.ref), private=private, kind="space")
+        url = f"{hub.url}/spaces/{publish}"
+        told = {"version": str(version.ref), "url": url, "revision": revision}
+        answer(told, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
+    app.command()(space)
     app.add_typer(endpoint, name="endpoint")
     app.add_typer(clouds, name="clouds")

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 
-from registry.errors import BusyError, InputError, IntegrityError, ModelyardError, RefusedError, UnavailableError
+from registry.errors import BusyError, InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, UnavailableError
 from serving.hub import HubPlace, bundle_files
 from serving.targets.huggingface.package import repository_files
 
@@ -56,6 +56,22 @@ def test_the_card_carries_the_held_out_figures(make_bundle, tmp_path: Path) -> N
     assert "value: 0.969" in card
     assert "license: agpl-3.0" in card
     assert card.endswith(text)
+
+
+def test_a_space_needs_a_tfjs_variant_and_is_refused_before_anything_is_made(world, make_bundle, tmp_path: Path) -> None:
+    from functools import partial
+
+    from serving.space import space_files
+
+    target = world.target(space="me/page")
+    target.page = partial(space_files, node_modules=tmp_path)
+    with pytest.raises(NotFoundError, match="has no TF.js variant"):
+        target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert not world.double.account.repositories
+    target.page = lambda _: {"index.html": b"<p>hello"}
+    target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    assert world.hub().read("me/page", "main", "index.html", kind="space") == b"<p>hello"
+    assert world.double.account.repositories[("space", "me/page")].private
 
 
 def test_what_is_not_in_the_bundle_any_more_leaves_the_repository(world, make_bundle, tmp_path: Path) -> None:

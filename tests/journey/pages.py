@@ -45,16 +45,14 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def parity_page(bundle: Path, images: Path) -> Iterator[object]:
-    """A Playwright page on a loopback server of the bundle, the images, TF.js and Transformers.js."""
+def _opened(handler: partial[SimpleHTTPRequestHandler]) -> Iterator[object]:
+    """A Playwright page on a loopback server."""
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("Chromium is not installed here (Debian package 'chromium')")
     from playwright.sync_api import sync_playwright
 
-    places = {"bundle": bundle, "images": images, "browser": BROWSER, "export": ROOT / "serving" / "export"}
-    places["page"] = Path(__file__).parent
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, places=places))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     try:
@@ -67,6 +65,29 @@ def parity_page(bundle: Path, images: Path) -> Iterator[object]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def parity_page(bundle: Path, images: Path) -> Iterator[object]:
+    """A page on a loopback server of the bundle, the images, TF.js and Transformers.js."""
+    places = {"bundle": bundle, "images": images, "browser": BROWSER, "export": ROOT / "serving" / "export"}
+    places["page"] = Path(__file__).parent
+    with _opened(partial(_Files, places=places)) as page:
+        yield page
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """One folder."""
+
+    def log_message(self, *args) -> None:
+        return
+
+
+@contextmanager
+def folder_page(folder: Path) -> Iterator[object]:
+    """A page on a loopback server of a folder and of nothing else."""
+    with _opened(partial(_Quiet, directory=str(folder))) as page:
+        yield page
 
 
 def run_in_page(page, function: str, *arguments: object) -> dict:

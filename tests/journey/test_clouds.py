@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import folder_page
 
 pytestmark = pytest.mark.journey
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
@@ -90,11 +94,39 @@ def test_production_on_runpod(place: Place) -> None:
 
 
 def test_production_on_hugging_face(place: Place) -> None:
-    job = place.job(kind="huggingface", repository="me/digits3", smoke_images=4)
+    job = place.job(kind="huggingface", repository="me/digits3", space="me/digits3-page", smoke_images=4)
     event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["owner"]) == ("huggingface", "me")
     assert answers(place)[0]["label"] == "1"
     assert "at http" in place.modelyard("endpoint", "status", "digits3@production")
+    told = place.environment
+    page = f"{told['HF_ENDPOINT']}/spaces/me/digits3-page/resolve/main/index.html"
+    assert "No picture leaves" in httpx.get(page, headers={"Authorization": f"Bearer {told['HF_TOKEN']}"}).text
+
+
+def test_a_page_that_runs_the_model_in_the_browser(place: Place) -> None:
+    """What it answers is what the endpoint answers; no other address is asked."""
+    folder = place.home.parent / "page"
+    place.modelyard("space", "digits3@production", "--to", folder)
+    here = answers(place)[0]["probabilities"]
+    asked = list[str]()
+    with folder_page(folder) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        page.wait_for_selector("#file:not([disabled])", state="attached")
+        page.set_input_files("#file", place.image)
+        page.wait_for_function("globalThis.answer")
+        found = page.evaluate("globalThis.answer")
+        assert page.text_content("#label") == max(here, key=here.get)
+        page.set_input_files("#file", folder / "README.md")
+        page.wait_for_function("document.getElementById('said').textContent.includes('is not a picture')")
+        base = page.url
+    assert found.keys() == here.keys()
+    assert max(abs(found[label] - score) for label, score in here.items()) < 2e-3
+    assert asked and all(url.startswith((base, "data:", "blob:")) for url in asked)
+    said = json.loads(place.modelyard("space", "digits3@production", "--publish", "me/page", "--json"))
+    assert said["url"].endswith("/spaces/me/page")
+    assert "choose one" in place.modelyard("space", "digits3@production", code=2)
 
 
 def test_mlflow_s_own_commands(place: Place) -> None:

@@ -15,7 +15,7 @@ class HuggingFaceDeploy(Record):
 
     kind: Literal["huggingface"] = "huggingface"
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME of the model repository")
-    private: bool = Field(default=True, description="whether the repository is")
+    private: bool = Field(default=True, description="whether the repository and the Space are")
     access: Literal["authenticated", "public", "private"] = Field(default="authenticated", description="who may ask")
     accelerator: Literal["cpu", "gpu"] = "cpu"
     instance: str = Field(default="intel-spr", description="Hugging Face's name of the hardware")
@@ -29,7 +29,7 @@ class HuggingFaceDeploy(Record):
     space: str | None = Field(
         default=None,
         pattern=r"^[\w.-]+/[\w.-]+$",
-        description="OWNER/NAME of a free static Space that runs the model in browsers",
+        description="OWNER/NAME of a free static Space that runs the model in browsers; its bundle needs a TF.js variant",
     )
     max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed that may idle for more")
     start_seconds: float = Field(default=1200, gt=0, description="how long a new endpoint may take to answer")

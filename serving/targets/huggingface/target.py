@@ -18,6 +18,7 @@ import httpx
 
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle import Bundle
+from serving.hub import Files
 from serving.targets.contract import Ask, Live, Quote, Smoke, State, Status
 from serving.targets.huggingface import prices
 from serving.targets.huggingface.config import HuggingFaceDeploy
@@ -46,11 +47,12 @@ _STATES |= {"updating": "starting", "updateFailed": "broken", "failed": "broken"
 
 @dataclass
 class HuggingFaceTarget:
-    """Endpoints of one namespace whose names begin with ours."""
+    """Endpoints of one namespace whose names begin with ours. `page` makes what a Space shows."""
 
     endpoints: Endpoints
     config: HuggingFaceDeploy
     patience: Patience = field(default_factory=Patience)
+    page: Callable[[Bundle], Files] | None = None
 
     def quote(self) -> Quote:
         """By prices that were read by hand."""
@@ -60,9 +62,13 @@ class HuggingFaceTarget:
         """Publish the bundle, then make the endpoint, or bring it there."""
         self._afford()
         index = bundle.index
-        files, message = repository_files(bundle), f"{index.model}/{index.version}"
-        revision = self.endpoints.hub.publish(self.config.repository, files, message, private=self.config.private)
-        return self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
+        files, message, hub = repository_files(bundle), f"{index.model}/{index.version}", self.endpoints.hub
+        page = self.page(bundle) if self.page and self.config.space else None  # refused, where it is, before anything is made
+        revision = hub.publish(self.config.repository, files, message, private=self.config.private)
+        live = self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
+        if page and self.config.space:
+            hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
+        return live
 
     def rollback(self, name: str, smoke: Smoke) -> Live:
         """Return to the commit that was served before."""
