@@ -65,7 +65,7 @@ def test_a_space_needs_a_tfjs_variant_and_is_refused_before_anything_is_made(wor
 
     target = world.target(space="me/page")
     target.page = partial(space_files, node_modules=tmp_path)
-    with pytest.raises(NotFoundError, match="has no TF.js variant"):
+    with pytest.raises(NotFoundError, match="has no TF"):
         target.deploy("hand", make_bundle(tmp_path / "one"), passes)
     assert not world.double.account.repositories
     target.page = lambda _: {"index.html": b"<p>hello"}

@@ -123,7 +123,8 @@ def test_a_page_that_runs_the_model_in_the_browser(place: Place) -> None:
         base = page.url
     assert found.keys() == here.keys()
     assert max(abs(found[label] - score) for label, score in here.items()) < 2e-3
-    assert asked and all(url.startswith((base, "data:", "blob:")) for url in asked)
+    assert asked
+    assert all(url.startswith((base, "data:", "blob:")) for url in asked)
     said = json.loads(place.modelyard("space", "digits3@production", "--publish", "me/page", "--json"))
     assert said["url"].endswith("/spaces/me/page")
     assert "choose one" in place.modelyard("space", "digits3@production", code=2)
