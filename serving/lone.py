@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from registry.errors import InputError
 from serving.checked import read_checked
-from serving.preprocess import Preprocess, check_shape, decode
+from serving.preprocess import Preprocess, check_shape
 from serving.runner import Device, Runner
 
 _PARTS = ("model.onnx", "preprocess.json", "labels.json")
@@ -32,7 +32,7 @@ class LonePredictor:
 
         Raises InputError for what is no image.
         """
-        picture = decode(image) if isinstance(image, bytes) else ImageOps.exif_transpose(image).convert("RGB")
+        picture = self._runner.open(image) if isinstance(image, bytes) else ImageOps.exif_transpose(image).convert("RGB")
         check_shape(*picture.size)
         row = self._runner.rows([picture])[0]
         boxes = list[dict[str, Any]]()

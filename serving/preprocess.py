@@ -4,6 +4,9 @@ decode (EXIF orientation applied, RGB) → the shorter side to `size`, antialias
 `size` x `size` → divide by 255. It is what Ultralytics and torchvision do for classification, down to
 the rounding: the long side is `int(size * long / short)`, the crop starts at `round((side - size) / 2)`.
 
+Where a model was trained so (`decode: reduced`), JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their shorter side stays
+at least twice `size`: libjpeg then leaves most of the work out, and the antialiased resize still has pixels to average.
+
 For detection it is Ultralytics' letterbox: the longer side to `size`, bilinear without antialiasing as
 OpenCV does it, in the middle of a grey square.
 
@@ -17,7 +20,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, SupportsInt, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 import numpy as np
 import simplejpeg
@@ -31,6 +34,9 @@ MAX_PIXELS = 64_000_000
 
 MAX_ASPECT = 100
 """A picture one pixel wide and very long is small until its shorter side is scaled up."""
+
+_REDUCED_TO = 2
+"""A picture that is decoded at reduced scale keeps so many times the pixels of the network's input, in each direction."""
 
 _JPEG = b"\xff\xd8\xff"
 _TURNED = (b"Exif\0", b"tiff:Orientation")
@@ -63,15 +69,18 @@ class Preprocess:
     resize: Literal["shortest side, bilinear, antialiased", "longest side, bilinear"] = "shortest side, bilinear, antialiased"
     crop: Literal["centre", "none, padded with grey 114"] = "centre"
     scale: Literal["1/255"] = "1/255"
+    decode: Literal["full", "reduced"] = "full"
 
     def __post_init__(self) -> None:
         """Raise InputError for a value that is none of those above: what this version cannot do, it must not guess."""
         hints = get_type_hints(type(self))
-        for name in ("layout", "resize", "crop", "scale"):
+        for name in ("layout", "resize", "crop", "scale", "decode"):
             if getattr(self, name) not in get_args(hints[name]):
                 raise _odd(f"{name} '{getattr(self, name)}'")
         if not isinstance(self.size, int) or self.size <= 0:
             raise _odd(f"size {self.size!r}")
+        if self.decode == "reduced" and self.resize.startswith("longest"):
+            raise _odd("decoding at reduced scale for boxes")
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
@@ -83,7 +92,11 @@ class Preprocess:
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
         """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are no image."""
-        return self.fit(decode(data, name))
+        return self.fit(self.open(data, name))
+
+    def open(self, data: bytes, name: str = "image") -> Image.Image:
+        """Image file bytes → RGB picture, decoded as this model was trained. Raises InputError for bytes that are no image."""
+        return decode(data, name, self.size * _REDUCED_TO if self.decode == "reduced" else None)
 
     def fit(self, image: Image.Image) -> Pixels:
         """RGB image → uint8 `[size, size, 3]`: resize and crop."""
@@ -136,14 +149,17 @@ def check_shape(width: int, height: int) -> None:
         raise InputError("image", f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
 
 
-def decode(data: bytes, name: str = "image") -> Image.Image:
-    """Image file bytes → RGB image, upright as its EXIF orientation says."""
+def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Image.Image:
+    """Image file bytes → RGB image, upright as its EXIF orientation says.
+
+    With `shortest` a JPEG may come smaller, by a power of two, as long as no side falls below so many pixels.
+    """
     try:
-        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name)):
+        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name, shortest)):
             return found  # without asking Pillow, which takes longer to start than to decode
         with Image.open(io.BytesIO(data)) as opened:
             _check_pixels(opened.width, opened.height, name)
-            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name)):
+            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name, shortest)):
                 turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
                 return found if turn is None else found.transpose(turn)
             ImageOps.exif_transpose(opened, in_place=True)
@@ -154,8 +170,8 @@ def decode(data: bytes, name: str = "image") -> Image.Image:
         raise InputError(name, "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
 
 
-def _check_pixels(width: SupportsInt, height: SupportsInt, name: str) -> None:
-    if int(width) * int(height) > MAX_PIXELS:
+def _check_pixels(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
         raise _too_many(name)
 
 
@@ -163,14 +179,17 @@ def _too_many(name: str) -> InputError:
     return InputError(name, f"has more than {MAX_PIXELS:,} pixels", "send a smaller picture")
 
 
-def _turbo(data: bytes, name: str) -> Image.Image | None:
+def _turbo(data: bytes, name: str, shortest: int | None) -> Image.Image | None:
     """A sound JPEG's picture, to the bit what Pillow makes of it and in a third of the time; None for any other."""
     try:
-        height, width, kind, _ = simplejpeg.decode_jpeg_header(data)
+        told_height, told_width, kind, _ = simplejpeg.decode_jpeg_header(data)
+        height, width = int(told_height), int(told_width)
         _check_pixels(width, height, name)
         if kind not in {"YCbCr", "Gray", "RGB"}:
             return None
-        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True))
+        factor = 1 if shortest is None else next((by for by in (8, 4, 2) if min(width, height) >= shortest * by), 1)
+        least = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
+        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **(least if factor > 1 else {})))
     except ValueError:
         return None
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from registry.errors import IntegrityError, UnavailableError, shorten
-from serving.preprocess import Preprocess, check_shape, decode, from_letterbox
+from serving.preprocess import Preprocess, check_shape, from_letterbox
 
 Array = NDArray[np.float32]
 Device = Literal["cpu", "cuda"]
@@ -72,7 +72,11 @@ class Runner:
 
         Raises InputError for bytes that are no image. Images of one size are answered together.
         """
-        return np.stack(self.rows([decode(data, f"{name} {place}") for place, data in enumerate(images, 1)]))
+        return np.stack(self.rows([self.open(data, f"{name} {place}") for place, data in enumerate(images, 1)]))
+
+    def open(self, data: bytes, name: str = "image") -> Image.Image:
+        """An image file's bytes → RGB picture. Raises InputError."""
+        return self._preprocess.open(data, name)
 
     def rows(self, pictures: Sequence[Image.Image]) -> list[Array]:
         """RGB pictures → a row of probabilities, or detections, each."""

@@ -20,7 +20,7 @@ from PIL import Image
 
 from registry.errors import InputError, ModelyardError
 from serving.checked import read_checked
-from serving.preprocess import Preprocess, check_shape, decode
+from serving.preprocess import Preprocess, check_shape
 from serving.runner import Runner
 from serving.wire import Done, Hello, Item, pack_done, pack_hello, read_items, receive
 
@@ -63,7 +63,7 @@ def answer(runner: Runner, items: list[Item]) -> Done:
     places = list[int]()
     for place, item in enumerate(items):
         try:
-            pictures.append(_picture(item))
+            pictures.append(_picture(runner, item))
             places.append(place)
         except InputError as error:
             errors[place] = str(error)
@@ -73,9 +73,9 @@ def answer(runner: Runner, items: list[Item]) -> Done:
     return Done(rows, errors, decoded - began, time.perf_counter() - decoded)
 
 
-def _picture(item: Item) -> Image.Image:
+def _picture(runner: Runner, item: Item) -> Image.Image:
     if item.shape is None:
-        picture = decode(item.data)
+        picture = runner.open(item.data)
     else:
         picture = Image.fromarray(np.frombuffer(item.data, np.uint8).reshape(*item.shape, 3))
     check_shape(*picture.size)

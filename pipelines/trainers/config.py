@@ -29,12 +29,18 @@ class YoloTrainer(_Trainer):
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
 
 
+_DECODE = Field(
+    default="full", description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"
+)
+
+
 class TorchTrainer(_Trainer):
     """A convolutional network in plain torch: `small_cnn`, or any torchvision classifier by name."""
 
     kind: Literal["torch"] = "torch"
     arch: str = "small_cnn"
     lr0: float = Field(default=0.004, gt=0)
+    decode: Literal["full", "reduced"] = _DECODE
 
 
 class KerasTrainer(_Trainer):
@@ -44,6 +50,7 @@ class KerasTrainer(_Trainer):
     batch: int = Field(default=16, ge=2, le=1024)
     arch: Literal["small_cnn"] = "small_cnn"
     lr0: float = Field(default=0.004, gt=0)
+    decode: Literal["full", "reduced"] = _DECODE
 
 
 TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]

@@ -27,7 +27,7 @@ class KerasAdapter:
 
     def fit(self, data: DataSet, work: Path, on_epoch: OnEpoch) -> Fitted:
         """Hand the preprocessed pixels over as files and read epochs from the child's output."""
-        preprocess = Preprocess(size=self._config.imgsz, layout="NHWC")
+        preprocess = Preprocess(size=self._config.imgsz, layout="NHWC", decode=self._config.decode)
         folder = work / "model"
         job: dict[str, object] = {**self._config.model_dump(), "classes": len(data.manifest.labels), "out": str(folder)}
         for split in ("train", "val"):

@@ -93,7 +93,7 @@ class TorchAdapter:
         config, labels = self._config, data.manifest.labels
         torch.manual_seed(config.seed)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        preprocess = Preprocess(size=config.imgsz)
+        preprocess = Preprocess(size=config.imgsz, decode=config.decode)
         train, val = _load(data, "train", preprocess), _load(data, "val", preprocess)
         network = build_network(config.arch, len(labels)).to(device)
         self._train(network, train, val, on_epoch)

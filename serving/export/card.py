@@ -28,6 +28,7 @@ def write_card(facts: Facts, info: ModelInfo) -> str:
     """The card, as Markdown."""
     fitted = "resized and cropped" if info.task == "classify" else "resized and padded"
     kind = "image classifier" if info.task == "classify" else "object detector"
+    fitted += ", JPEGs decoded at reduced scale," if info.preprocess.decode == "reduced" else ""
     lines = [
         f"# {facts.label}",
         "",

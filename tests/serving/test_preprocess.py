@@ -118,3 +118,69 @@ def test_a_jpeg_is_decoded_to_the_bit_as_pillow_does(mode: str, saved: dict, ori
     theirs = ImageOps.exif_transpose(Image.open(io.BytesIO(held.getvalue()))).convert("RGB")
     assert np.array_equal(np.asarray(decode(held.getvalue())), np.asarray(theirs))
     assert (theirs.width < theirs.height) == (orientation in {5, 6, 8})
+
+
+def scene(width: int, height: int) -> Image.Image:
+    """Something smooth, as photographs are."""
+    across, down = np.meshgrid(np.linspace(0, 6, width), np.linspace(0, 4, height))
+    bands = [127 + 120 * np.sin(across * k + down) for k in (1, 2, 3)]
+    return Image.fromarray(np.stack(bands, 2).astype(np.uint8))
+
+
+def jpeg(image: Image.Image, **options) -> bytes:
+    held = io.BytesIO()
+    image.save(held, "JPEG", quality=92, **options)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "found"),
+    [
+        ((640, 480), (320, 240)),
+        ((480, 640), (240, 320)),
+        ((255, 300), (255, 300)),
+        ((256, 301), (128, 151)),
+        ((2048, 1024), (256, 128)),
+        ((64, 64), (64, 64)),
+        ((9000, 130), (9000, 130)),
+    ],
+)
+def test_a_jpeg_at_reduced_scale_keeps_twice_the_pixels_of_the_input(size: tuple[int, int], found: tuple[int, int]) -> None:
+    assert Preprocess(size=64, decode="reduced").open(jpeg(scene(*size))).size == found
+    assert Preprocess(size=64).open(jpeg(scene(*size))).size == size
+    assert Preprocess(size=64, decode="reduced").open(png(scene(*size))).size == size
+
+
+def test_a_jpeg_at_reduced_scale_is_turned_upright_and_refused_where_it_is_cut() -> None:
+    reduced, exif = Preprocess(size=64, decode="reduced"), Image.Exif()
+    exif[0x0112] = 6
+    assert reduced.open(jpeg(scene(640, 480), exif=exif)).size == (240, 320)
+    with pytest.raises(InputError, match="cannot be decoded"):
+        reduced.open(jpeg(scene(640, 480))[:-2000])
+
+
+def test_decoding_at_reduced_scale_is_near_the_full_one_and_not_the_same() -> None:
+    """So a model that was trained with the one is not served with the other: the bundle says which."""
+    full, reduced = Preprocess(size=64), Preprocess(size=64, decode="reduced")
+    data = jpeg(scene(640, 480))
+    apart = np.abs(full.pixels(data).astype(int) - reduced.pixels(data))
+    assert 0 < apart.max() <= 6
+    with pytest.raises(InputError, match="is not known here"):
+        Preprocess(size=64, resize="longest side, bilinear", crop="none, padded with grey 114", decode="reduced")
+
+
+def test_training_and_serving_decode_alike(make_bundle, tmp_path: Path) -> None:
+    """Through a trainer's way of reading and through the server's worker; the full decode is the control."""
+    from serving.preprocess import stack_pixels
+    from serving.runner import Runner
+    from serving.wire import Item
+    from serving.worker import answer
+
+    bundle, data = make_bundle(tmp_path / "bundle"), jpeg(scene(640, 480))
+    (tmp_path / "a.jpg").write_bytes(data)
+    reduced = Preprocess(size=32, decode="reduced")
+    runner = Runner(bundle.onnx, reduced, fitted=True)
+    trained = runner.rows([Image.fromarray(stack_pixels(reduced, [tmp_path / "a.jpg"])[0])])[0]
+    served = np.frombuffer(answer(runner, [Item(data)]).rows[0], "<f4")
+    assert np.array_equal(trained, served)
+    assert not np.array_equal(Runner(bundle.onnx, Preprocess(size=32), fitted=True).answers([data])[0], served)
