@@ -29,9 +29,10 @@ class YoloTrainer(_Trainer):
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
 
 
-_DECODE = Field(
-    default="full", description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"
-)
+Decode = Annotated[
+    Literal["full", "reduced"],
+    Field(description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"),
+]
 
 
 class TorchTrainer(_Trainer):
@@ -40,7 +41,7 @@ class TorchTrainer(_Trainer):
     kind: Literal["torch"] = "torch"
     arch: str = "small_cnn"
     lr0: float = Field(default=0.004, gt=0)
-    decode: Literal["full", "reduced"] = _DECODE
+    decode: Decode = "full"
 
 
 class KerasTrainer(_Trainer):
@@ -50,7 +51,7 @@ class KerasTrainer(_Trainer):
     batch: int = Field(default=16, ge=2, le=1024)
     arch: Literal["small_cnn"] = "small_cnn"
     lr0: float = Field(default=0.004, gt=0)
-    decode: Literal["full", "reduced"] = _DECODE
+    decode: Decode = "full"
 
 
 TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -51,10 +52,8 @@ class RunPodClient:
     ) -> None:
         """`sleep` waits between tries."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
-        nothing_kept = httpx.Limits(max_keepalive_connections=0)  # so that there is nothing to close
-        self._wire = httpx.Client(
-            base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, limits=nothing_kept, verify=tls()
-        )
+        self._wire = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, verify=tls())
+        weakref.finalize(self, self._wire.close)
 
     @property
     def headers(self) -> dict[str, str]:
