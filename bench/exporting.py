@@ -41,6 +41,7 @@ from serving.variants import KNOWN, want
 TRAINERS: dict[str, TrainerConfig] = {
     "yolo": YoloTrainer(epochs=8),
     "torch": TorchTrainer(epochs=8),
+    "reduced": TorchTrainer(epochs=8, decode="reduced"),
     "keras": KerasTrainer(epochs=8),
     "mobilenet": TorchTrainer(arch="mobilenet_v3_small", epochs=14, lr0=0.003),
 }

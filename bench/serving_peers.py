@@ -46,13 +46,13 @@ class Stage:
         return os.environ | told | quiet_ones | paths | {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
-def set_stage(folder: Path) -> Stage:
-    """Train the demo's YOLO classifier at 64 px, export it, and make a 640 x 480 JPEG."""
+def set_stage(folder: Path, model: str = "yolo") -> Stage:
+    """Train a classifier of the demo's digits at 64 px, export it, and make a 640 x 480 JPEG."""
     from pipelines.samples import held_out
     from serving.export.build import build_bundle
 
     data = digits(folder)
-    order = order_of(trained("yolo", data, folder / "models"), data.files(held_out(data, 50)), [], ("onnx", "onnx-tensor"))
+    order = order_of(trained(model, data, folder / "models"), data.files(held_out(data, 50)), [], ("onnx", "onnx-tensor"))
     build_bundle(order, folder / "bundle", tools(), quiet)
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     held = io.BytesIO()
