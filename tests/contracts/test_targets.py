@@ -9,20 +9,53 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 
+from pipelines.targets import DeployConfig, build_target
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
+from registry.settings import Settings
 from serving.targets.contract import Ask, Target
 from serving.targets.local.target import LocalTarget
 from serving.targets.memory.target import MemoryTarget
 
+THEIRS = """
+from serving.targets.memory.target import MemoryTarget
 
-@pytest.fixture(params=["memory", "local", "runpod", "runpod-queue", "huggingface"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+class Shelf(MemoryTarget):
+    def __init__(self, options):
+        super().__init__()
+        self.room = options["room"]
+"""
+
+
+def another_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A target that a distribution on the path offers by its entry point, as a job file names it."""
+    about = folder / "shelves-1.0.dist-info"
+    about.mkdir(parents=True)
+    (folder / "their_shelves.py").write_text(THEIRS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shelves\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[modelyard.targets]\nshelf = their_shelves:Shelf\n")
+    monkeypatch.syspath_prepend(str(folder))
+    told = TypeAdapter(DeployConfig).validate_python({"kind": "shelf", "options": {"room": "attic"}})
+    made = build_target(told, Settings(home=folder))
+    assert made.room == "attic"
+    return made
+
+
+def test_a_kind_that_no_package_offers_names_those_that_are_known() -> None:
+    with pytest.raises(ValidationError, match="known: local, runpod, huggingface"):
+        TypeAdapter(DeployConfig).validate_python({"kind": "shelf"})
+
+
+@pytest.fixture(params=["memory", "local", "runpod", "runpod-queue", "huggingface", "another package's"])
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     if request.param == "memory":
         yield MemoryTarget()
+    elif request.param == "another package's":
+        yield another_packages(tmp_path / "site", monkeypatch)
     elif request.param == "local":
         local = LocalTarget(tmp_path / "deployments")
         yield local
