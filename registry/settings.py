@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         return self.home / "bundles"
 
     @property
+    def price_catalogue(self) -> Path:
+        """Where fetched prices are kept, old ones too."""
+        return self.home / "prices.json"
+
+    @property
     def deployments(self) -> Path:
         """Where the local target keeps what it runs."""
         return self.home / "deployments"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from registry.errors import NotFoundError
+from pydantic import Field
+
 from registry.records import Record
 from registry.settings import Settings
 
@@ -14,9 +15,35 @@ class Price(Record):
     """What an hour of a kind of machine costs, in US dollars, and how finely it is billed."""
 
     provider: str
+    product: str = ""
     hardware: str
-    usd_per_hour: Decimal
-    billed_seconds: int
+    usd_per_hour: Decimal = Field(ge=0, allow_inf_nan=False)
+    billed_seconds: int = Field(ge=1)
+    least_seconds: int = Field(default=0, ge=0)
+    as_of: date
+    source: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is the price of."""
+        return (self.provider, self.product, self.hardware)
+
+
+class Tier(Record):
+    """A price that holds from so many gigabytes on."""
+
+    from_gb: Decimal = Decimal(0)
+    usd_per_gb_month: Decimal = Field(ge=0, allow_inf_nan=False)
+
+
+class Storage(Record):
+    """What a month of a gigabyte costs. `hours_per_month` is what the provider counts a month as."""
+
+    provider: str
+    product: str
+    tiers: list[Tier] = Field(min_length=1)
+    billed_seconds: int = Field(ge=1)
+    hours_per_month: int = 720
     as_of: date
     source: str
 
@@ -35,11 +62,3 @@ def local_price(settings: Settings) -> Price:
         as_of=datetime.now(UTC).date() if told else date(2026, 11, 22),
         source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if told else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
     )
-
-
-def find_price(prices: list[Price], provider: str, hardware: str) -> Price:
-    """The newest price of a provider's hardware."""
-    found = [price for price in prices if (price.provider, price.hardware) == (provider, hardware)]
-    if not found:
-        raise NotFoundError(f"price of {provider} {hardware}", "is not in the catalogue", "see `modelyard costs`")
-    return max(found, key=lambda price: price.as_of)

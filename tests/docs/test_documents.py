@@ -50,3 +50,21 @@ def test_the_readme_says_the_licence_plainly() -> None:
     assert "AGPL-3.0" in text
     assert "make demo" in text
     assert "make test" in text
+
+
+def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
+    from registry.money.billing import cost, dollars
+    from registry.money.catalogue import published
+
+    page, known = (ROOT / "docs/costs.md").read_text(), published()
+    cards = {
+        "45 s on an A100": (45, "AMPERE_80", "NVIDIA A100 80GB PCIe"),
+        "90 s on an RTX 4090": (90, "ADA_24", "NVIDIA GeForce RTX 4090"),
+    }
+    for what, (seconds, pool, gpu) in cards.items():
+        rented = [("serverless", pool), ("pod", gpu), ("pod community", gpu)]
+        amounts = [dollars(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
+        (row,) = re.findall(rf"^\| {what} \|.*$", page, re.MULTILINE)
+        assert row.split(" | ")[2:] == [f"${amounts[0]}", f"${amounts[1]}", f"${amounts[2]} |"]
+        whole = dollars(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
+        assert f"${whole}" in page

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
+from serving.fakes.huggingface import hardware
 from serving.fakes.huggingface.state import Account, Commit, Endpoint, Repository
 from serving.fakes.runpod.state import Program
 from serving.fakes.wire import Cut
@@ -58,6 +59,8 @@ class HuggingFaceDouble:
             ("PUT", "/lfs/{oid}", self.upload),
             ("GET", "/{owner}/{name}/resolve/{revision}/{path:path}", self.resolve),
             ("GET", "/spaces/{owner}/{name}/resolve/{revision}/{path:path}", self.resolve),
+            ("GET", "/api/jobs/hardware", hardware.jobs),
+            ("GET", "/ie-api/provider/{owner}", hardware.endpoints),
             ("GET", "/ie-api/endpoint/{owner}", self.endpoints),
             ("POST", "/ie-api/endpoint/{owner}", self.deploy),
             ("GET", "/ie-api/endpoint/{owner}/{name}", self.endpoint),

@@ -11,7 +11,7 @@ from registry.errors import BusyError, NotFoundError, UnavailableError
 from serving.hub import Hub
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, InferenceEndpoint
+    from huggingface_hub import HfApi, InferenceEndpoint, InferenceEndpointHardware, JobHardwareInfo
 
 API = "https://api.endpoints.huggingface.cloud/v2"
 _TIMEOUT_S = 30.0
@@ -55,6 +55,14 @@ class Endpoints:
             self.hub.call(lambda: self._library.delete_inference_endpoint(name, namespace=self.namespace))
         except NotFoundError:
             return
+
+    def hardware(self) -> list[InferenceEndpointHardware]:
+        """What endpoints can run on, with prices."""
+        return self.hub.call(lambda: self._library.list_inference_endpoints_hardware(namespace=self.namespace))
+
+    def job_hardware(self) -> list[JobHardwareInfo]:
+        """What jobs can run on, with prices."""
+        return self.hub.call(self.hub.api.list_jobs_hardware)
 
     def logs(self, name: str) -> list[str]:
         """What its container said."""

@@ -1,0 +1,118 @@
+"""The price catalogue: what was published, what was fetched since, and from when to when each price held.
+
+Prices are never overwritten: a changed one gets a row of its own, so that what ran before keeps its price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from registry.errors import InputError, NotFoundError
+from registry.files import write_json
+from registry.money.prices import Price, Storage
+from registry.records import Record
+
+STALE_DAYS = 60
+"""RunPod's pod prices moved by 20 to 30 % within three months of 2026."""
+_PUBLISHED = Path(__file__).parent / "published.json"
+
+
+class Listed(Record):
+    """A price, and when a refresh last found it unchanged."""
+
+    price: Price
+    seen: date
+
+    def age(self, today: date) -> int:
+        """Days since it was last known to hold; a clock that was set back makes nothing newer than today."""
+        return max((today - self.seen).days, 0)
+
+    def stale(self, today: date) -> bool:
+        """Whether it is too old to be relied on."""
+        return self.age(today) > STALE_DAYS
+
+
+class Catalogue(Record):
+    """Every price that is known, old ones too."""
+
+    prices: list[Listed] = Field(default=[])
+    storage: list[Storage] = Field(default=[])
+
+    def current(self) -> list[Listed]:
+        """The newest price of each thing."""
+        newest = dict[tuple[str, str, str], Listed]()
+        for one in self.prices:
+            if one.price.key not in newest or one.price.as_of >= newest[one.price.key].price.as_of:
+                newest[one.price.key] = one
+        return [newest[key] for key in sorted(newest)]
+
+    def find(self, provider: str, product: str, hardware: str, on: date | None = None) -> Listed:
+        """The price that held on a day, or holds now. Before the first known one, the first.
+
+        Raises NotFoundError, naming what there is.
+        """
+        found = [one for one in self.prices if one.price.key == (provider, product, hardware)]
+        if not found:
+            known = sorted(one.price.hardware for one in self.current() if one.price.key[:2] == (provider, product))
+            expected = f"is not in the catalogue (there: {', '.join(known)})" if known else "is not in the catalogue"
+            what = " ".join(word for word in (provider, product, hardware) if word)
+            raise NotFoundError(f"price of {what}", expected, "see `modelyard prices`, or refresh it")
+        before = [one for one in found if on is None or one.price.as_of <= on]
+        return max(before, key=lambda one: one.price.as_of) if before else min(found, key=lambda one: one.price.as_of)
+
+    def tariff(self, provider: str, product: str) -> Storage:
+        """The newest price of storage. Raises NotFoundError."""
+        found = [one for one in self.storage if (one.provider, one.product) == (provider, product)]
+        if not found:
+            raise NotFoundError(f"price of {provider} {product}", "is not in the catalogue", "see `modelyard prices`")
+        return max(found, key=lambda one: one.as_of)
+
+    def with_fetched(self, fetched: Iterable[Price], today: date) -> Catalogue:
+        """The catalogue after a refresh: what is unchanged was seen today, what changed or is new gets a row."""
+        rows = list(self.prices)
+        for price in fetched:
+            places = [place for place, one in enumerate(rows) if one.price.key == price.key]
+            newest = max(places, key=lambda place: rows[place].price.as_of) if places else None
+            if newest is not None and _terms(rows[newest].price) == _terms(price):
+                rows[newest] = rows[newest].model_copy(update={"seen": max(today, rows[newest].seen)})
+            else:
+                rows.append(Listed(price=price.model_copy(update={"as_of": today}), seen=today))
+        return Catalogue(prices=rows, storage=self.storage)
+
+
+def _terms(price: Price) -> tuple[object, ...]:
+    return (price.usd_per_hour, price.billed_seconds, price.least_seconds)
+
+
+class _Published(Record):
+    prices: list[Price]
+    storage: list[Storage]
+
+
+def published() -> Catalogue:
+    """What comes with this version, read by hand from the providers' pages."""
+    told = _Published.model_validate_json(_PUBLISHED.read_bytes())
+    return Catalogue(prices=[Listed(price=one, seen=one.as_of) for one in told.prices], storage=told.storage)
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """What is kept at `path` over what was published. Raises InputError for a file that is none."""
+    known = published()
+    if not path.exists():
+        return known
+    try:
+        kept = Catalogue.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(path, "is no price catalogue", "remove it, then run `modelyard prices --refresh`") from error
+    mine = {(one.price.key, one.price.as_of) for one in kept.prices}
+    older = [one for one in known.prices if (one.price.key, one.price.as_of) not in mine]
+    return Catalogue(prices=older + kept.prices, storage=known.storage + kept.storage)
+
+
+def write_catalogue(path: Path, catalogue: Catalogue) -> None:
+    """Keep what was fetched, whole or not at all."""
+    write_json(path, catalogue.model_dump(mode="json", exclude={"storage"}))

@@ -1,0 +1,60 @@
+"""How often an endpoint is asked, and when: Poisson arrivals of bursts within the hours of a day."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import count
+
+from pydantic import Field
+
+from registry.records import Record
+
+DAY_S = 86_400.0
+DAYS_PER_MONTH = 365 / 12
+
+
+class Traffic(Record):
+    """The shape of a week. Bursts are of a random size (geometric) with the mean that is told."""
+
+    requests_per_day: float = Field(ge=0, le=1e9, allow_inf_nan=False, description="on a day on which it is asked at all")
+    hours_per_day: float = Field(default=24, gt=0, le=24, description="in which they come, one after the other")
+    days_per_week: float = Field(default=7, gt=0, le=7)
+    burst: float = Field(default=1, ge=1, le=10_000, description="requests that come at the same moment, on average")
+
+    @property
+    def days_per_month(self) -> float:
+        """On which it is asked."""
+        return DAYS_PER_MONTH * self.days_per_week / 7
+
+    @property
+    def requests_per_month(self) -> float:
+        """On average."""
+        return self.requests_per_day * self.days_per_month
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second while it is asked."""
+        return self.requests_per_day / (self.hours_per_day * 3600)
+
+    def arrivals(self, days: float, seed: int = 0) -> Iterator[float]:
+        """Seconds from the start, in order, over so many active days in a row; the night between them is silent."""
+        if not self.requests_per_day:
+            return
+        dice = random.Random(seed)  # noqa: S311 nobody's secret
+        open_s, rate = self.hours_per_day * 3600, self.per_second / self.burst
+        awake, until = 0.0, days * open_s
+        for _ in count():
+            awake += dice.expovariate(rate)
+            if awake >= until:
+                return
+            night = (DAY_S - open_s) * (awake // open_s)
+            for _ in range(_burst(dice, self.burst)):
+                yield awake + night
+
+
+def _burst(dice: random.Random, mean: float) -> int:
+    size = 1
+    while mean > 1 and dice.random() > 1 / mean:
+        size += 1
+    return size

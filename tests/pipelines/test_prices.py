@@ -1,0 +1,146 @@
+"""The price catalogue of a home, refreshed from doubles of both clouds, and forecasts by what was measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+import clouds
+
+from pipelines.forecast import Asked, forecast_costs
+from pipelines.prices import prices, refresh, today
+from pipelines.wiring import Workshop
+from registry.errors import InputError, NotFoundError
+from registry.events import Exported
+from registry.money.traffic import Traffic
+from registry.records import Latency
+from registry.settings import Settings
+
+ADA = ("runpod", "serverless", "ADA_24")
+CPU = ("huggingface", "endpoint", "intel-spr x1")
+
+
+@dataclass
+class World:
+    runpod: clouds.RunPodWorld
+    huggingface: clouds.HuggingFaceWorld
+    settings: Settings
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with clouds.runpod_world(tmp_path / "r") as runpod, clouds.huggingface_world(tmp_path / "h") as huggingface:
+        told = {"HF_URL": huggingface.url, "HF_ENDPOINTS_URL": f"{huggingface.url}/ie-api", "HF_TOKEN": "hf_double"}
+        for name, value in (told | {"RUNPOD_URL": runpod.url, "RUNPOD_API_KEY": "rpa_double"}).items():
+            monkeypatch.setenv(f"MODELYARD_{name}", value)
+        yield World(runpod, huggingface, Settings(home=tmp_path / "home"))
+
+
+def test_a_refresh_reads_both_catalogues_and_keeps_what_was_published(world: World) -> None:
+    done = refresh(world.settings)
+    assert done.failed == []
+    assert any(line.startswith("RunPod: ") for line in done.said)
+    assert "  runpod serverless ADA_24: $1.116 → $1.12 an hour" in done.said
+    assert "  huggingface endpoint intel-spr x1: $0.033 → $0.034 an hour" in done.said
+    known = prices(world.settings)
+    assert known.find(*ADA).price.usd_per_hour == Decimal("1.12")
+    assert known.find(*ADA, on=date(2026, 8, 1)).price.usd_per_hour == Decimal("1.116")
+    assert known.find(*CPU).price.billed_seconds == 60
+    assert known.find("huggingface", "job", "t4-small").price.usd_per_hour == Decimal("0.40002")
+    assert known.find("runpod", "serverless", "cpu5c vCPU").price.usd_per_hour == Decimal("0.03")
+    assert not known.find(*ADA).stale(today())
+
+
+def test_a_refresh_that_finds_nothing_new_adds_nothing(world: World) -> None:
+    refresh(world.settings)
+    before = world.settings.price_catalogue.read_bytes()
+    again = refresh(world.settings)
+    assert all("0 changed, 0 new" in line for line in again.said)
+    assert world.settings.price_catalogue.read_bytes() == before
+
+
+def test_a_provider_that_refuses_leaves_its_prices_as_they_were(world: World) -> None:
+    world.huggingface.double.token = "another"
+    done = refresh(world.settings)
+    assert len(done.failed) == 1
+    assert "Hugging Face" in done.failed[0]
+    assert "hf_double" not in done.failed[0]
+    assert prices(world.settings).find(*CPU).price.usd_per_hour == Decimal("0.033")
+    assert prices(world.settings).find(*ADA).price.usd_per_hour == Decimal("1.12")
+
+
+def test_nobody_to_ask_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUNPOD_API_KEY", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match=r"no key is set; set RUNPOD_API_KEY or HF_TOKEN"):
+        refresh(Settings(home=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_so_and_exits_with_2_and_changes_nothing(modelyard, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "prices.json").write_text("[]")
+    done = modelyard("prices", "--home", home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip().endswith("is no price catalogue; remove it, then run `modelyard prices --refresh`")
+    assert (home / "prices.json").read_text() == "[]"
+
+
+@dataclass(frozen=True)
+class Shop(Workshop):
+    """A workshop whose registry is in memory."""
+
+    kept: tuple = ()
+
+    def bare_yard(self):
+        return self.kept[0]
+
+
+def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
+    asked = Asked(traffic=Traffic(requests_per_day=20), service_ms=5)
+    found = forecast_costs(Workshop(Settings(home=tmp_path)), asked)
+    assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
+    assert found.service_from == "as told by --service-ms"
+    assert all("an hour" in one.place.assumed[0] for one in found.places)
+    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
+    assert "from where on it is Hugging Face" in found.advice
+    assert "modelyard space" in found.browser
+    assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)
+
+
+def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from registry.memory import MemoryLedger, MemoryStore
+
+    store, ledger = MemoryStore(), MemoryLedger()
+    version = store.register("hand", {"model.bin": b"weights"})
+    shop = Shop(Settings(home=tmp_path), kept=(SimpleNamespace(store=store, ledger=ledger),))
+    asked = Asked(traffic=Traffic(requests_per_day=20))
+    with pytest.raises(NotFoundError, match=r"latency of hand/1: was not measured yet; run `modelyard export hand/1`"):
+        forecast_costs(shop, asked, "hand/1")
+    figures = Latency(p50_ms=1.5, p95_ms=2, first_ms=3, requests=200)
+    told = {"model": "hand", "version": 1, "created_ms": version.created_ms, "digest": "0" * 64, "bundle": "b", "path": ""}
+    ledger.append(Exported(**told, megabytes=1, parity=[], latency=figures))
+    found = forecast_costs(shop, asked, "hand/1")
+    assert (found.service_ms, found.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
+
+
+def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path) -> None:
+    done = modelyard("forecast", "--requests", "0", "--service-ms", "5", "--json", "--home", tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["places"][0]["usd_per_month"] == "0.00"
+    assert found["places"][0]["usd_per_thousand"] is None
+    refused = modelyard("forecast", "--requests", "-1", "--home", tmp_path / "home")
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1
