@@ -23,9 +23,9 @@ test: setup system  ## every test: fast ones first, journeys after
 unit: setup     ## the tests that take under two minutes
 	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/test_openapi.py
 
-journey: setup  ## the tests that run the product as a person would; those that train or measure time have the machine to themselves
-	@$(PY) -m pytest -n 2 -m journey -p no:schemathesis --ignore=tests/journey --ignore=tests/serving
-	@$(PY) -m pytest -m journey tests/serving tests/journey
+journey: setup  ## the tests that run the product as a person would; those that train or measure time come last, one by one
+	@$(PY) -m pytest -n 2 --dist loadfile -m "journey and not alone"
+	@$(PY) -m pytest -m alone
 
 system:         ## Chromium and PostgreSQL for the tests, where apt may install them
 	@tools/system_packages.sh

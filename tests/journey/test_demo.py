@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
 
 def test_every_trainer_ran_was_priced_and_met_the_gates(demo) -> None:
@@ -142,7 +142,14 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
         assert "passed" in client.get_model_version("digits3", winner).tags["modelyard.gates.production"]
 
 
-def test_the_pages_look_right_in_a_real_browser(demo, up, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def standing(demo, up_module) -> Iterator[dict[str, str]]:
+    """The demo's home with everything up, for the last tests, which only look."""
+    with up_module(demo.home, "--dashboard-port", "0") as (_, addresses):
+        yield addresses
+
+
+def test_the_pages_look_right_in_a_real_browser(standing: dict[str, str], tmp_path: Path) -> None:
     import shutil
 
     chromium = shutil.which("chromium")
@@ -151,40 +158,39 @@ def test_the_pages_look_right_in_a_real_browser(demo, up, tmp_path: Path) -> Non
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with up(demo.home, "--dashboard-port", "0") as (_, addresses), sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
         for path, word in (("", "Registry"), ("runs", "Runs"), ("costs", "Costs")):
-            page.goto(f"{addresses['dashboard']}/{path}")
+            page.goto(f"{standing['dashboard']}/{path}")
             page.get_by_role("heading", name=word, level=1).wait_for(timeout=60_000)
             page.get_by_test_id("stDataFrame").first.wait_for(timeout=60_000)
             assert page.get_by_test_id("stException").count() == 0
             shot = tmp_path / f"{word}.png"
             page.screenshot(path=shot)
             assert shot.stat().st_size > 20_000
-        page.goto(f"{addresses['mlflow']}/#/models/digits3")
+        page.goto(f"{standing['mlflow']}/#/models/digits3")
         page.get_by_text("@ production").first.wait_for(timeout=60_000)
         browser.close()
 
 
-def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, up) -> None:
+def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, standing: dict[str, str]) -> None:
     """A stock `mlflow.pyfunc.load_model` of the registered version answers, in the TensorFlow world."""
     from registry.settings import Settings
 
     number = next(one["ref"] for one in demo.summary["tries"] if one["trainer"] == "keras").rpartition("/")[2]
-    with up(demo.home, "--no-dashboard") as (_, addresses):
-        code = (
-            "import mlflow, numpy as np; "
-            f"model = mlflow.pyfunc.load_model('models:/digits3/{number}'); "
-            "print(np.asarray(model.predict(np.zeros((2, 64, 64, 3), np.float32))).shape)"
-        )
-        done = subprocess.run(
-            [str(Settings().tf_python), "-c", code],
-            env={"MLFLOW_TRACKING_URI": addresses["mlflow"], "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    code = (
+        "import mlflow, numpy as np; "
+        f"model = mlflow.pyfunc.load_model('models:/digits3/{number}'); "
+        "print(np.asarray(model.predict(np.zeros((2, 64, 64, 3), np.float32))).shape)"
+    )
+    done = subprocess.run(
+        [str(Settings().tf_python), "-c", code],
+        env={"MLFLOW_TRACKING_URI": standing["mlflow"], "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "(2, 3)" in done.stdout, done.stderr[-1500:]
 
 

@@ -29,7 +29,7 @@ from serving.modelinfo import ModelInfo, write_info
 from serving.preprocess import Preprocess
 from serving.variants import want
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.alone]
 ROOT = Path(__file__).parents[2]
 
 
@@ -85,8 +85,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return draw_shapes(tmp_path_factory.mktemp("shapes") / "all", 60, 5)
 
 
-@pytest.mark.parametrize("arch", ["mobilenet_v3_small", "resnet18"])
-def test_torchvisions_networks_run_in_tfjs(arch: str, images: list[Path], tmp_path: Path) -> None:
+def test_a_network_of_torchvision_runs_in_tfjs(images: list[Path], tmp_path: Path) -> None:
     """mobilenet_v3's hard-swish has no kernel in TF.js; it is decomposed on the way."""
     from torchvision.models import get_model
 
@@ -95,7 +94,7 @@ def test_torchvisions_networks_run_in_tfjs(arch: str, images: list[Path], tmp_pa
     torch.manual_seed(0)
     info, folder = about(), tmp_path / "model"
     pixels = info.preprocess.tensor(stack_pixels(info.preprocess, images))
-    package_torch(sharpened(get_model(arch, num_classes=4), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
+    package_torch(sharpened(get_model("mobilenet_v3_small", num_classes=4), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
     write_info(folder, info)
     built = build(folder, info, images, "onnx", "tfjs-float32")
     for figures in built.parity:

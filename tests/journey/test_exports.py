@@ -19,7 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import parity_page, run_in_page
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
 EVERY = ("onnx-tensor", "onnx-float16", "onnx-int8", "tfjs-float32", "tfjs-uint8", "transformersjs", "transformersjs-int8")
 EXACT = {"onnx", "onnx-tensor", "tfjs-float32", "transformersjs"}

@@ -24,7 +24,7 @@ from registry.standing import fold
 sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, fresh_database, serving
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
 
 @pytest.fixture
