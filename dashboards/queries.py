@@ -15,7 +15,6 @@ from registry.events import (
     Evaluated,
     Exported,
     HookFailed,
-    PolicySet,
     Promoted,
     Published,
     Refused,
@@ -27,6 +26,7 @@ from registry.mlflow.runs import RunRow, read_curve, read_runs
 from registry.opening import ledger_of
 from registry.protocols import Entry
 from registry.settings import Settings
+from registry.spending import OfModel
 from registry.standing import fold
 
 RUN_COLUMNS = [
@@ -88,7 +88,7 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
     rows: dict[tuple[str, int, int], dict[str, object]] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, (PolicySet, Published)):
+        if isinstance(event, (OfModel, Published)):
             continue
         key = (event.model, event.version, event.created_ms)
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pipelines.endpoints import in_clouds
-from registry.events import Deployed, Trained
+from registry.accounts import By, Group, came_to_production, grouped, spending
+from registry.errors import InputError
+from registry.events import Deployed, Trained, now
 from registry.money.prices import Price, local_price
 from registry.records import Record
 
@@ -47,6 +50,28 @@ def costs(workshop: Workshop) -> CostReport:
         serving_usd_per_month=sum((line.usd for line in serving), Decimal(0)),
         price=local_price(workshop.settings),
     )
+
+
+class Sums(Record):
+    """What was spent, summed up by something, in a month or ever. `billed_usd` is the part that bills are about."""
+
+    by: By
+    month: str | None
+    groups: list[Group]
+    usd: Decimal
+    billed_usd: Decimal
+
+
+def summed(workshop: Workshop, by: By, month: str | None) -> Sums:
+    """Sums of every training, failed ones too, and of the time that endpoints stood. Raises InputError for no month."""
+    if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+        raise InputError(f"month '{month[:20]}'", "is none", "write it as 2026-11")
+    entries = workshop.ledger().entries()
+    spent = [one for one in spending(entries, now()) if month in {None, one.month}]
+    groups = grouped(spent, by, lambda model: came_to_production(entries, model))
+    zero = Decimal(0)
+    billed = sum((one.billed_usd for one in groups), zero)
+    return Sums(by=by, month=month, groups=groups, usd=sum((one.usd for one in groups), zero), billed_usd=billed)
 
 
 def _serving(workshop: Workshop, deployed: list[Deployed]) -> list[Line]:

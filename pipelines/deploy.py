@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pipelines.budgets import hold_budget
 from pipelines.canary import JUDGE, Starting, canary_of, cleared, is_wanted
 from pipelines.endpoints import endpoint_name, last_deployed, target_of
 from pipelines.export import open_exported, smoke_folder, standing
@@ -58,6 +59,7 @@ def bring(workshop: Workshop, yard: Yard, config: AnyDeploy, promotion: Promoted
             one.whole()  # nothing answers that a canary could stand beside
             return
         before = one.revive(known.started.against)
+    one.hold_budget()
     Starting(workshop, yard, config, stage, say).start(one.version, one.digest, one.bundle, one.try_out, before)
 
 
@@ -99,6 +101,7 @@ class _Deployment:
 
     def whole(self) -> Deployed:
         """All of the stage's traffic."""
+        self.hold_budget()
         self.say(f"{self.name}: starting the endpoint")
         target, config = self.target, self.config
         quote = target.quote()
@@ -123,6 +126,13 @@ class _Deployment:
         if before != event:
             self.yard.ledger.append(event)
         return event
+
+    def hold_budget(self) -> None:
+        """Nothing new where the budget is spent; what served the stage before may be started again."""
+        entries = self.yard.ledger.entries(self.version.model)
+        served = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is self.stage]
+        if all(one.bundle != self.bundle.index.digest for one in served):
+            hold_budget(entries, self.version.model, self.say)
 
     def revive(self, against: int) -> Live:
         """Start the version again that a canary stands beside."""

@@ -11,6 +11,9 @@ from registry.events import (
     Approved,
     Archived,
     Blocked,
+    BudgetOverridden,
+    CanaryEnded,
+    CanaryStarted,
     Deployed,
     Flipped,
     Lost,
@@ -28,7 +31,10 @@ if TYPE_CHECKING:
     from pipelines.wiring import Workshop
     from registry.protocols import Entry
 
-_TOLD = (PolicySet, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed)
+_TOLD = (
+    *(PolicySet, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed),
+    *(CanaryStarted, CanaryEnded),
+)
 
 
 class Moment(Record):

@@ -6,6 +6,7 @@ Unknown keys are refused, with the nearest known one; `modelyard schema` prints 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -69,6 +70,13 @@ class StageGates(Record):
     )
 
 
+class Budget(Record):
+    """What the model may spend in a month, training and serving together."""
+
+    usd_per_month: Decimal = Field(gt=0, allow_inf_nan=False, description="at which nothing new is trained or deployed")
+    warn_at: float = Field(default=0.8, gt=0, le=1, description="the share of it from which on everybody is warned")
+
+
 class StageDeploys(Record):
     """The deployment of each stage; none means the stage is not served."""
 
@@ -89,6 +97,7 @@ class Job(Record):
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
+    budget: Budget | None = None
 
     @property
     def wanted(self) -> list[Wanted]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.dataset import DataSet
 from pipelines.plots import curves_figure
 from pipelines.trainers.contract import Fitted, OnEpoch, Trainer
-from registry.errors import ModelyardError
-from registry.events import DataChecked, Trained, about
+from registry.errors import ModelyardError, shorten
+from registry.events import DataChecked, Trained, TrainingFailed, about
 from registry.judging import digest_version, resolve
 from registry.mlflow.tracker import RunLog, Tracker
 from registry.money.billing import cost, dollars
@@ -46,7 +47,11 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
         for split in ("train", "val"):
             run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
         began = time.monotonic()
-        fitted, history = _fit(training, Path(scratch), run, on_epoch)
+        try:
+            fitted, history = _fit(training, Path(scratch), run, on_epoch)
+        except BaseException as error:  # Ctrl-C too: what was used is paid
+            _note_failure(yard, training, run, time.monotonic() - began, error)
+            raise
         seconds = time.monotonic() - began
         spent = dollars(cost(seconds, training.price))
         run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
@@ -72,6 +77,26 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
     yard.ledger.append(event)
     yard.ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))
     return event
+
+
+def _note_failure(yard: Yard, training: Training, run: RunLog, seconds: float, error: BaseException) -> None:
+    """What a run cost that came to nothing; a ledger that cannot be written is not what the user has to hear of first."""
+    spent = dollars(cost(seconds, training.price))
+    event = TrainingFailed(
+        model=training.model,
+        trainer=training.kind,
+        run_id=run.run_id,
+        seconds=seconds,
+        hardware=f"{training.price.provider}: {training.price.hardware}",
+        usd=spent,
+        price_as_of=training.price.as_of.isoformat(),
+        reason=shorten(error) or type(error).__name__,
+        actor=training.actor.name,
+        proven=training.actor.proven,
+    )
+    with suppress(ModelyardError):
+        yard.ledger.append(event)
+        run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
 
 
 def _fit(training: Training, work: Path, run: RunLog, on_epoch: OnEpoch) -> tuple[Fitted, list[Mapping[str, float]]]:

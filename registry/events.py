@@ -19,24 +19,21 @@ from registry.measured import (
     named,
     now,
 )
-from registry.records import Finding, Proof, Record
+from registry.records import Finding, Proof
+from registry.spending import Billed, BudgetOverridden, OfModel, TrainingFailed
 from registry.stages import Stage
 
 __all__ = ["DataChecked", "Evaluated", "Event", "Exported", "Quoted", "Scanned", "Trained", "about", "named", "now"]
 
 
-class PolicySet(Record):
+class PolicySet(OfModel):
     """The job that a model is judged, exported and deployed by from here on."""
 
     kind: Literal["policy_set"] = "policy_set"
-    model: str
     actor: str
     job: dict[str, Any]
     policy_hash: str
     proven: bool = False
-    version: Literal[0] = 0
-    created_ms: Literal[0] = 0
-    digest: Literal[""] = ""
 
     def __str__(self) -> str:
         who = named(self.actor, proven=self.proven)
@@ -266,7 +263,10 @@ AnyEvent = Annotated[
     | Deployed
     | CanaryStarted
     | CanaryEnded
-    | Blocked,
+    | Blocked
+    | TrainingFailed
+    | Billed
+    | BudgetOverridden,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -8,6 +8,7 @@ from typing import Any
 from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported, PolicySet, Quoted, Scanned, Trained, about
 from registry.protocols import Entry
 from registry.records import Approval, Evaluation, Evidence, ModelVersion, Rival
+from registry.spending import OfModel
 from registry.stages import Stage
 
 
@@ -24,7 +25,7 @@ def gather(
     found = _Folded(stage)
     for entry in rows:
         event = entry.event
-        ours = not isinstance(event, PolicySet) and (*event.identity, event.digest) == (*version.identity, digest)
+        ours = not isinstance(event, OfModel) and (*event.identity, event.digest) == (*version.identity, digest)
         if ours and entry.flaw is None:
             found.add(event)
     found.drop_stale_slices(rows)

@@ -1,4 +1,4 @@
-"""`predict`, `status` and `costs`: asking, without changing anything."""
+"""`predict` and `status`: asking, without changing anything."""
 
 from __future__ import annotations
 
@@ -42,20 +42,7 @@ def status(*, home: Home = None, as_json: AsJson = False) -> None:
         table("models", ["version", "stage", "trainer", "test top-1", "endpoint", "note"], shown)
 
 
-def costs(*, home: Home = None, as_json: AsJson = False) -> None:
-    """What training and serving cost, by version, from the ledger."""
-    from pipelines.costs import costs as read_costs
-
-    report = read_costs(workshop(home))
-    answer(report.model_dump(mode="json"), as_json=as_json)
-    if not as_json:
-        shown = [(line.ref, line.what, line.detail, f"${line.usd}") for line in report.lines]
-        table("costs", ["version", "what", "detail", "USD"], shown)
-        print(f"training so far ${report.training_usd}; serving ${report.serving_usd_per_month} a month")
-        print(f"price of this machine: ${report.price.usd_per_hour}/h, {report.price.source}")
-
-
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (predict, status, costs):
+    for command in (predict, status):
         app.command()(command)

@@ -1,0 +1,74 @@
+"""What happened with money beside what was measured of a version: runs that came to nothing, bills, budgets overridden."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from registry.measured import named
+from registry.records import Record
+
+
+class OfModel(Record):
+    """What is about a model and none of its versions."""
+
+    model: str
+    version: Literal[0] = 0
+    created_ms: Literal[0] = 0
+    digest: Literal[""] = ""
+
+
+class TrainingFailed(OfModel):
+    """A run that was paid for and ended in no version."""
+
+    kind: Literal["training_failed"] = "training_failed"
+    trainer: str
+    run_id: str
+    seconds: float
+    hardware: str
+    usd: Decimal
+    price_as_of: str
+    reason: str
+    actor: str = ""
+    proven: bool = False
+
+    def __str__(self) -> str:
+        return f"training of {self.model} by {self.trainer} failed after {self.seconds:.0f} s (${self.usd}): {self.reason}"
+
+
+class Billed(OfModel):
+    """What a provider billed for a thing over a span of time. A later row for the same thing and span replaces it."""
+
+    kind: Literal["billed"] = "billed"
+    provider: str
+    resource: str
+    start: datetime
+    end: datetime
+    usd: Decimal = Field(ge=0, allow_inf_nan=False)
+    told: str = Field(description="the amount as it was billed, with its currency")
+    rate: Decimal = Field(default=Decimal(1), description="US dollars for one of that currency")
+    source: str
+
+    def __str__(self) -> str:
+        span = f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M}"
+        return f"{self.provider} billed {self.told} for {self.resource}, {span} ({self.source})"
+
+
+class BudgetOverridden(OfModel):
+    """Somebody let a model spend more than its budget, until the month ends."""
+
+    kind: Literal["budget_overridden"] = "budget_overridden"
+    month: str = Field(pattern=r"^\d{4}-\d{2}$")
+    spent_usd: Decimal
+    limit_usd: Decimal
+    reason: str
+    actor: str
+    proven: bool = False
+
+    def __str__(self) -> str:
+        who = named(self.actor, proven=self.proven)
+        spent = f"${self.spent_usd:.2f} of ${self.limit_usd:.2f} spent"
+        return f"budget of {self.model} for {self.month} overridden by {who} ({spent}): {self.reason}"
