@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
+from pipelines.budgets import override
 from pipelines.canary import canary_of
 from pipelines.front import front_of
 from pipelines.hooks import DeployHook, RetireHook
+from pipelines.jobfile import parse_job
+from pipelines.policy import set_policy
 from pipelines.reconcile import Reconciler
 from pipelines.targets import AnyDeploy, LocalDeploy
 from pipelines.wiring import Workshop
-from registry.events import CanaryEnded, CanaryStarted, Exported, about
+from registry.events import CanaryEnded, CanaryStarted, Exported, Trained, about
 from registry.files import write_json
 from registry.judging import digest_version
 from registry.lease import FileLeases
@@ -248,3 +252,25 @@ def asked(front: Any, body: bytes, times: int) -> list[int]:
         return found
 
     return asyncio.run(run())
+
+
+def test_a_spent_budget_brings_nothing_new_and_does_not_keep_the_stage_from_going_back(world: World) -> None:
+    world.promote(1)
+    set_policy(
+        world.yard.ledger,
+        parse_job({"model": "colours", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 1}}, "job"),
+        ADA,
+    )
+    key = world.yard.ledger.entries("colours")[0].event.model_dump(include={"model", "version", "created_ms", "digest"})
+    told = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(5), "price_as_of": "2026-11-01"}
+    world.yard.ledger.append(Trained(**key, trainer="torch", run_id="r", dataset="x", **told))
+    promote(world.yard, Ref("colours", 2), Stage.STAGING, ADA)
+    (failed,) = promote(world.yard, Ref("colours", 2), Stage.PRODUCTION, ADA).pending
+    assert "budget of colours: is spent: $5.00 of $1.00" in failed.reason
+    assert world.served() == {"colours-production": 1}
+    world.shop.target().stop_all()
+    rollback(world.yard, "colours", Stage.PRODUCTION, 1, ADA)
+    assert world.served() == {"colours-production": 1}
+    override(world.yard.ledger, "colours", "once", ADA)
+    world.promote(2)
+    assert world.served() == {"colours-production": 1, "colours-production-canary": 2}
