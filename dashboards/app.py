@@ -10,5 +10,6 @@ st.navigation(
         st.Page("views/registry.py", title="Registry", icon=":material/verified:", default=True),
         st.Page("views/runs.py", title="Runs", icon=":material/query_stats:"),
         st.Page("views/costs.py", title="Costs", icon=":material/payments:"),
+        st.Page("views/forecast.py", title="Forecast", icon=":material/trending_up:"),
     ]
 ).run()

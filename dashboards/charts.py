@@ -37,3 +37,23 @@ def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
         .mark_bar()
         .encode(x=alt.X("usd:Q", title="USD"), y=alt.Y("version:N", sort=None, title=None), color="trainer:N")
     )
+
+
+def spent_by_month(points: pd.DataFrame) -> alt.Chart:
+    """What was spent in each month. `points` has month, what and usd."""
+    return alt.Chart(points).mark_bar().encode(x=alt.X("month:O", title=None), y=alt.Y("usd:Q", title="USD"), color="what:N")
+
+
+def break_even_curves(points: pd.DataFrame, now: float) -> alt.LayerChart | alt.FacetChart:
+    """A month's cost by requests a day, one line a place, with the traffic of now. `points` has requests, place and usd."""
+    lines = (
+        alt.Chart(points)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("requests:Q", title="requests a day", scale=alt.Scale(type="log")),
+            y=alt.Y("usd:Q", title="USD a month", scale=alt.Scale(type="log")),
+            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400)),
+            tooltip=["place:N", "requests:Q", "usd:Q"],
+        )
+    )
+    return lines + alt.Chart(pd.DataFrame({"requests": [max(now, 1)]})).mark_rule(strokeDash=[4, 4]).encode(x="requests:Q")

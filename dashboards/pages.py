@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 import streamlit as st
 
@@ -28,6 +29,11 @@ def entries() -> Sequence[Entry]:
 def runs() -> list[RunRow]:
     """MLflow's runs, at most five seconds old."""
     return load_runs(settings())
+
+
+def today() -> date:
+    """In UTC, as prices are dated."""
+    return datetime.now(UTC).date()
 
 
 def runs_or_reason() -> list[RunRow]:

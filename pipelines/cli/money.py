@@ -193,11 +193,12 @@ def forecast(
 ) -> None:
     """What a month of this traffic would cost at each place, which is the cheapest, and when that changes."""
     from pipelines.forecast import Asked, forecast_costs
+    from registry.money.places import Assumed
     from registry.money.traffic import Traffic
 
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-    told = {"runpod_cold_s": runpod_cold_s, "hf_cold_s": hf_cold_s, "longest_wait_s": longest_wait_s}
-    asked = Asked(traffic=traffic, service_ms=service_ms, max_workers=max_workers, **told)
+    assumed = Assumed(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers)
+    asked = Asked(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, assumed=assumed)
     found = forecast_costs(workshop(home), asked, ref)
     answer(found.model_dump(mode="json"), as_json=as_json)
     if as_json:

@@ -19,11 +19,12 @@ from dashboards.queries import (
     stages,
     trained_usd,
 )
-from registry.events import Archived, Deployed, Evaluated, Exported, Flipped, Promoted, Refused, Trained, about
+from registry.events import Archived, Deployed, Evaluated, Exported, Flipped, PolicySet, Promoted, Refused, Trained, about
 from registry.mlflow.runs import RunRow
 from registry.opening import ledger_of
 from registry.records import Evaluation, Finding, Latency, ModelVersion
 from registry.settings import Settings
+from registry.spending import TrainingFailed
 from registry.stages import Stage
 
 VIEWS = Path(__file__).parents[2] / "dashboards" / "views"
@@ -100,6 +101,51 @@ def test_the_costs_page_adds_up_to_the_cent(home: Path) -> None:
     shown = page("costs")
     assert not shown.exception
     assert [metric.value for metric in shown.metric] == ["$0.0025", "$36.50", "3"]
+
+
+def test_the_costs_page_sums_up_by_what_is_chosen_and_shows_budgets(home: Path) -> None:
+    fill(home)
+    ledger = ledger_of(Settings(home=home))
+    ledger.append(PolicySet(model="hand", actor="ada", job={"budget": {"usd_per_month": "10"}}, policy_hash="p"))
+    spent = {
+        "seconds": 9.0,
+        "hardware": "runpod: A100",
+        "usd": Decimal("0.5"),
+        "price_as_of": "2026-11-01",
+        "actor": "<b>bob</b>",
+    }
+    ledger.append(TrainingFailed(model="hand", trainer="yolo", run_id="x", reason="no memory", **spent))
+    shown = page("costs")
+    assert not shown.exception
+    table = shown.dataframe[0].value
+    assert list(table["model"]) == ["hand"]
+    assert list(table["failed"]) == [0.5]
+    assert list(table["in production"]) == [1]
+    assert table["per promoted"][0] == pytest.approx(0.5025, abs=1e-3)
+    shown.selectbox[0].set_value("person").run()
+    assert "<b>bob</b>" in list(shown.dataframe[0].value["person"])
+    assert "0.50 of 10.00 USD" in str(shown.get("progress")[0].proto)
+
+
+def test_the_forecast_page_needs_nothing_but_prices(home: Path) -> None:
+    shown = page("forecast")
+    assert not shown.exception
+    assert "An answer takes 50 ms (as I say)" in shown.caption[0].value
+
+
+def test_the_forecast_page_says_where_it_is_cheapest_and_what_that_rests_on(home: Path) -> None:
+    fill(home)
+    shown = page("forecast")
+    assert not shown.exception
+    assert "is the cheapest at 1,000 requests a day" in shown.subheader[0].value
+    table = shown.dataframe[0].value
+    assert len(table) == 7
+    assert list(table["a month"]) == sorted(table["a month"])
+    assert all("an hour" in text for text in table["rests on"])
+    assert "An answer takes 1 ms (hand/2)" in shown.caption[0].value
+    assert any("days old" in one.value for one in shown.warning)
+    shown.number_input[0].set_value(0).run()
+    assert not shown.exception
 
 
 def test_the_runs_page_says_that_the_server_is_away(home: Path) -> None:
