@@ -150,10 +150,10 @@ def _small(config: AnyDeploy) -> AnyDeploy:
     return config
 
 
-def well(target: Target, canary: Canary) -> bool:
-    """Whether both endpoints of a canary that is on answer."""
-    pair = (target.find(canary.name), target.find(canary.name + CANARY))
-    return all(live is not None and target.answers(live) for live in pair)
+def well(workshop: Workshop, config: AnyDeploy, canary: Canary) -> bool:
+    """Whether both endpoints of a canary that is on answer, each with as many workers as it was given."""
+    pair = ((workshop.target(config), canary.name), (workshop.target(_small(config)), canary.name + CANARY))
+    return all((live := target.find(name)) is not None and target.answers(live) for target, name in pair)
 
 
 def look(workshop: Workshop, canary: Canary, at: datetime) -> Verdict:

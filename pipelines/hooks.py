@@ -69,9 +69,9 @@ class DeployHook:
         return stands
 
     def _stands(self, name: str, promotion: Promoted, canary: Canary | None) -> bool:
-        target = self.workshop.target(self.config)
         if canary:
-            return well(target, canary)
+            return well(self.workshop, self.config, canary)
+        target = self.workshop.target(self.config)
         live = target.find(name)
         return live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
 

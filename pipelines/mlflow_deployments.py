@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import click
@@ -72,6 +72,10 @@ def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict
     Client("modelyard-local").create_deployment(name, model_uri, flavor, config)
 
 
+_PLACEHOLDERS: dict[str, dict[str, Any]] = {"runpod": {"image": "-", "bundles": "https://-"}, "huggingface": {}}
+"""What looking and deleting need to be told of the targets that want settings."""
+
+
 class Client(BaseDeploymentClient):
     """Creates, updates, lists, asks and deletes endpoints of one target."""
 
@@ -108,34 +112,38 @@ class Client(BaseDeploymentClient):
     ) -> Any:
         """Bring it to another version, or to other settings."""
         _plain(flavor, endpoint)
+        if not config and self._kind in _PLACEHOLDERS:
+            raise InputError(f"deployment '{name}'", "needs its settings again", "give each -C as it was created with")
         target = self._target(config)
         live = _found(target, name)
         return self._deploy(target, name, model_uri or f"models:/{live.model}/{live.version}")
 
     @_ours()
     def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
-        """Stop and forget it; that it is gone already is as good."""
+        """Stop and forget it. Of Hugging Face, whatever namespace of the token's owner it is in."""
         _plain(None, endpoint)
-        self._target(config).delete(name)
+        target, live = self._standing(name, config)
+        with self._working(live.model):
+            target.delete(name)
 
     @_ours()
     def list_deployments(self, endpoint: str | None = None) -> Any:
         """Every one of the account, by name."""
         _plain(None, endpoint)
-        return [_told(live) for live in self._target(None).list()]
+        return [_told(live) for target in self._targets() for live in target.list()]
 
     @_ours()
     def get_deployment(self, name: str, endpoint: str | None = None) -> Any:
         """One, and how it is."""
         _plain(None, endpoint)
-        target = self._target(None)
-        return _told(_found(target, name)) | {"status": target.status(name).model_dump(mode="json")}
+        target, live = self._standing(name)
+        return _told(live) | {"status": target.status(name).model_dump(mode="json")}
 
     @_ours()
     def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None) -> Any:
         """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
-        target = self._target(None)
-        ask = target.ask(_found(target, str(deployment_name or endpoint)))
+        target, live = self._standing(str(deployment_name or endpoint))
+        ask = target.ask(live)
         given = inputs["inputs"].tolist() if isinstance(inputs, pd.DataFrame) else inputs
         given = given.get("inputs", given) if isinstance(given, dict) else given
         many = given if isinstance(given, list) else [given]
@@ -147,11 +155,25 @@ class Client(BaseDeploymentClient):
     def _target(self, config: dict[str, Any] | None) -> Target:
         return build_target(self._config(config or {}), self._workshop.settings)
 
+    def _working(self, model: str) -> AbstractContextManager[object]:
+        """The model's lease: not at the same time as the reconciler."""
+        return self._workshop.leases(self._workshop.ledger()).hold(model, wait=True)
+
+    def _targets(self) -> list[Target]:
+        """For looking and deleting; of Hugging Face, one for each namespace of the token's owner."""
+        if self._kind == "huggingface":
+            return [self._target({"repository": f"{owner}/-"}) for owner in self._owners]
+        return [self._target(_PLACEHOLDERS.get(self._kind))]
+
+    def _standing(self, name: str, config: dict[str, Any] | None = None) -> tuple[Target, Live]:
+        for target in [self._target(config)] if config else self._targets():
+            if live := target.find(name):
+                return target, live
+        raise NotFoundError(f"deployment '{name}'", "does not exist", "see `mlflow deployments list`")
+
     def _config(self, given: dict[str, Any]) -> AnyDeploy:
-        """MLflow's KEY=VALUE pairs as the job file's `deploy`; what only looks and deletes needs less."""
+        """MLflow's KEY=VALUE pairs as the job file's `deploy`."""
         told: dict[str, Any] = {"kind": self._kind}
-        least = {"runpod": {"image": "-", "bundles": "https://-"}, "huggingface": {"repository": f"{self._owner}/-"}}
-        told |= {} if given else least.get(self._kind, {})
         lists = {"pools", "data_centers"}
         told |= {key: value.split(",") if key in lists and isinstance(value, str) else value for key, value in given.items()}
         try:
@@ -163,19 +185,21 @@ class Client(BaseDeploymentClient):
             ) from error
 
     @property
-    def _owner(self) -> str:
-        """Whose endpoints at Hugging Face: the token's owner's."""
+    def _owners(self) -> list[str]:
+        """Whose endpoints at Hugging Face: the token's owner's, and those of the organisations it belongs to."""
         token = self._workshop.settings.hf_token
         if token is None:
             raise InputError("HF_TOKEN", "is not set", "set it to a token that may write")
         from serving.hub import Hub
 
         hub = Hub(token, self._workshop.settings.hf_url)
-        return str(hub.call(hub.api.whoami)["name"])
+        found = hub.call(hub.api.whoami)
+        return [str(one["name"]) for one in (found, *(found.get("orgs") or []))]
 
     def _deploy(self, target: Target, name: str, model_uri: str) -> dict[str, Any]:
         bundle, images = self._ratified(model_uri), 8
-        live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
+        with self._working(bundle.index.model):
+            live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
         return _told(live) | {"flavor": "onnx"}
 
     def _ratified(self, model_uri: str) -> Bundle:

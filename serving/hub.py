@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,27 @@ if TYPE_CHECKING:
 URL = "https://huggingface.co"
 _TRIES = 5
 _TIMEOUT_S = 30.0
+_LIBRARY_S = 120.0
+"""The library itself waits for ever for an answer."""
+_LONGEST_WAIT_S = 600.0
 T = TypeVar("T")
 Files = Mapping[str, bytes | Path]
 """Path in the repository → its content, or the file that holds it."""
+
+
+@functools.cache
+def _be_patient_but_not_for_ever() -> None:
+    """Give the library's connections a time limit, once."""
+    import httpx2
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def limited() -> httpx2.Client:
+        made = default_client_factory()
+        made.timeout = httpx2.Timeout(_LIBRARY_S)
+        return made
+
+    set_client_factory(limited)
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class Hub:
         from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
+        _be_patient_but_not_for_ever()
         disable_progress_bars()
         logging.set_verbosity_error()  # that nothing changed is no warning here
         if self.url != URL:  # the Hub alone has that storage
@@ -107,8 +127,13 @@ class Hub:
                 passing = code in {408, 429} or code >= httpx.codes.INTERNAL_SERVER_ERROR
                 if not passing or tried == _TRIES or (not repeats and code != httpx.codes.TOO_MANY_REQUESTS):
                     raise self._problem(error, code) from error
-                pause = error.response.headers.get("Retry-After", "")
-                self.sleep(float(pause) if pause.isdigit() else 2.0**tried)
+                told = error.response.headers.get("Retry-After", "")
+                pause = float(told) if told.isdigit() else 2.0**tried
+                if pause > _LONGEST_WAIT_S:
+                    raise UnavailableError(
+                        "Hugging Face", f"asks to be left alone for {pause:.0f} s", "try again then"
+                    ) from error
+                self.sleep(pause)
             except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: one of many uploads failed
                 cause = error.__cause__
                 refused = isinstance(cause, HfHubHTTPError) and cause.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR

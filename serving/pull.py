@@ -59,6 +59,7 @@ def pull(address: str, digest: str, into: Path, token: str = "") -> Path:
     if found != digest:
         raise IntegrityError(address, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
     partial = into.with_name(f".{into.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)  # a container's process always has the same number
     partial.mkdir(parents=True)
     wanted = sorted(name for name in files if name in NEEDED)
     try:

@@ -61,7 +61,8 @@ class RunPodWorld:
         return RunPodClient(SecretStr(key), self.url, sleep=self.clock.advance)
 
     def target(self, **config) -> RunPodTarget:
-        told = RunPodDeploy(image=IMAGE, bundles="https://bundles.invalid", **({"pools": ("AMPERE_16", "AMPERE_24")} | config))
+        usual = {"image": IMAGE, "bundles": "https://bundles.invalid", "pools": ("AMPERE_16", "AMPERE_24")}
+        told = RunPodDeploy(**(usual | config))
         return RunPodTarget(self.client(), told, self.shelf, Patience(self.clock.now, self.clock.advance))
 
     def leaks(self) -> list[str]:

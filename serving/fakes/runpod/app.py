@@ -63,7 +63,7 @@ class RunPodDouble:
             ("POST", "/queue/{id}/runsync", gateway.run),
             ("POST", "/queue/{id}/run", gateway.run),
             ("GET", "/queue/{id}/status/{job}", gateway.job),
-            ("GET", "/queue/{id}/health", gateway.ping),
+            ("GET", "/queue/{id}/health", gateway.counts),
         ]
         routes = [Route(path, self._guarded(handler), methods=[method]) for method, path, handler in paths]
         return Starlette(routes=[*routes, Route("/v1/{rest:path}", _retired, methods=["GET", "POST", "PATCH", "DELETE"])])

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from serving.fakes.clock import stamp
 from serving.fakes.runpod.check import Checker
 from serving.fakes.runpod.common import json_of, unknown
-from serving.fakes.runpod.state import GPUS, Cloud, Endpoint
+from serving.fakes.runpod.state import CONTAINER, GPUS, Cloud, Endpoint
 from serving.fakes.wire import problem
 
 
@@ -37,14 +37,22 @@ class ControlPlane:
             return problem(400, "Bad Request", "exactly one of gpu and cpu")
         if missing := [pool for pool in body.get("gpu", {}).get("pools", []) if pool not in GPUS]:
             return problem(400, "Bad Request", f"no such pool: {missing[0]}")
-        if "templateId" in body:
-            template = self.cloud.templates.get(body["templateId"])
-            if template is None:
-                return problem(404, "Not Found", "no such template")
-            body = {**template, **body, "env": {**template.get("env", {}), **body.get("env", {})}}
+        if (body := self._with_template(body)) is None:
+            return problem(404, "Not Found", "no such template")
         body["workers"] = {"min": 0, "max": 3} | ({} if _counts(body) else {"idleTimeout": 10}) | body.get("workers", {})
         one = self.cloud.create({"flashboot": "OFF", "timeout": 0} | body, request.state.fault)
         return JSONResponse(self.shown(one), 201)
+
+    def _with_template(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """A template's container settings below those of the body, once; None where there is no such template."""
+        if "templateId" not in body:
+            return body
+        template = self.cloud.templates.get(body["templateId"])
+        if template is None:
+            return None
+        told = {name: value for name, value in template.items() if name in CONTAINER}
+        plain = {name: value for name, value in body.items() if name != "templateId"}
+        return {**told, **plain, "env": {**template.get("env", {}), **body.get("env", {})}}
 
     async def get_endpoint(self, request: Request) -> Response:
         """GET /v2/serverless/ID."""
@@ -60,6 +68,8 @@ class ControlPlane:
             return problem(422, "Unprocessable Entity", "the body is not as published", errors=errors)
         if ("gpu" in body) + ("cpu" in one.told) == 2 or ("cpu" in body and "gpu" in one.told):  # noqa: PLR2004
             return problem(400, "Bad Request", "an endpoint's kind of compute cannot be changed")
+        if (body := self._with_template(body)) is None:
+            return problem(404, "Not Found", "no such template")
         one.never_cycles = request.state.fault == "stale"
         one.asked = self.cloud.clock.now()
         self.cloud.change(one, body)

@@ -27,6 +27,13 @@ class Gateway:
             return unknown()
         return JSONResponse({"status": "ok"}) if self.cloud.take(one) else Response(status_code=204 if one.active else 400)
 
+    async def counts(self, request: Request) -> Response:
+        """A queue's health: it counts, and wakes nobody."""
+        one = self._of(request)
+        if one is None:
+            return unknown()
+        return JSONResponse({"jobs": {"inQueue": len(one.jobs)}, "workers": {"ready": len(one.active)}})
+
     async def predict(self, request: Request) -> Response:
         """A load balancer's worker; without one the gateway answers 400."""
         one, data = self._of(request), await request.body()

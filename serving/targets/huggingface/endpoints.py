@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,18 @@ class Endpoints:
                 return found
             raise
 
-    def update(self, name: str, **told: Any) -> InferenceEndpoint:
-        """Change what is named."""
-        return self.hub.call(lambda: self._library.update_inference_endpoint(name, namespace=self.namespace, **told))
+    def update(self, name: str, told: Mapping[str, Any]) -> InferenceEndpoint:
+        """Change what is named. By the library's own connection: its call leaves out what is to be None."""
+        from huggingface_hub import InferenceEndpoint, get_session
+        from huggingface_hub.utils import hf_raise_for_status
+
+        def put() -> InferenceEndpoint:
+            self._library  # noqa: B018 its connection is set up there
+            answer = get_session().put(f"{self.api}/endpoint/{self.namespace}/{name}", headers=self.headers, json=told)
+            hf_raise_for_status(answer)
+            return InferenceEndpoint.from_raw(answer.json(), namespace=self.namespace)
+
+        return self.hub.call(put)
 
     def delete(self, name: str) -> None:
         """Delete it; that it is gone already is as good."""

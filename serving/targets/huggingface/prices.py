@@ -11,26 +11,32 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 AS_OF = "2026-05-01"
 SOURCE = "Hugging Face's pricing page, read by hand"
 USD_PER_HOUR = {
-    "intel-icl": Decimal("0.032"),
-    "intel-spr": Decimal("0.033"),
-    "nvidia-t4": Decimal("0.50"),
-    "nvidia-l4": Decimal("0.80"),
-    "nvidia-a10g": Decimal("1.00"),
-    "nvidia-l40s": Decimal("1.80"),
-    "nvidia-a100": Decimal("2.50"),
-    "nvidia-h100": Decimal("4.50"),
-    "nvidia-h200": Decimal("5.00"),
+    "aws": {
+        "intel-icl": Decimal("0.032"),
+        "intel-spr": Decimal("0.033"),
+        "nvidia-t4": Decimal("0.50"),
+        "nvidia-l4": Decimal("0.80"),
+        "nvidia-a10g": Decimal("1.00"),
+        "nvidia-l40s": Decimal("1.80"),
+        "nvidia-a100": Decimal("2.50"),
+        "nvidia-h100": Decimal("4.50"),
+        "nvidia-h200": Decimal("5.00"),
+    },
+    "gcp": {"nvidia-h100": Decimal("10.00")},
+    "azure": {"intel-xeon": Decimal("0.060")},
 }
-"""Of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
+"""By vendor, of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
 _HOURS_PER_MONTH = Decimal(730)
 
 
 def quote(config: HuggingFaceDeploy) -> Quote:
     """What an endpoint costs."""
-    if config.instance not in USD_PER_HOUR:
-        known = ", ".join(USD_PER_HOUR)
-        raise InputError(f"instance '{config.instance}'", f"has no known price (known: {known})", "choose one of them")
-    hour = USD_PER_HOUR[config.instance] * int(config.size.removeprefix("x"))
+    table = USD_PER_HOUR.get(config.vendor, {})
+    if config.instance not in table:
+        known = ", ".join(table) or "none"
+        what = f"instance '{config.instance}' at {config.vendor}"
+        raise InputError(what, f"has no known price (known there: {known})", "choose one of them, or vendor: aws")
+    hour = table[config.instance] * int(config.size.removeprefix("x"))
     return Quote(
         usd_per_busy_hour=hour,
         usd_per_idle_month=hour * config.min_replicas * _HOURS_PER_MONTH,

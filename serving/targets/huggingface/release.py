@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from registry.digests import sha256_bytes
 from registry.errors import UnavailableError
+from serving.targets.undoing import NEXT
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
 
-PREFIX, NEXT = "my-", "-next"
+PREFIX = "my-"
 _LONGEST = 32 - len(PREFIX) - len(NEXT)
 
 
@@ -56,6 +57,7 @@ def probabilities_of(told: Any, name: str) -> dict[str, float]:
     try:
         if isinstance(told, dict):
             return {str(label): float(value) for label, value in told["probabilities"].items()}
-        return {str(one["label"]): float(one["score"]) for one in told}
+        scores = sorted((float(one["score"]), str(one["label"])) for one in told)
+        return {label: score for score, label in scores}  # a detector's label may come several times: the best one stays
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnavailableError(f"endpoint {name}", "answered without scores", "see `modelyard endpoint logs`") from error

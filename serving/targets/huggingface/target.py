@@ -6,17 +6,16 @@ What is there is read from Hugging Face each time. A new bundle is tried out on 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
-from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle import Bundle
 from serving.hub import Files
 from serving.targets.contract import Ask, Live, Quote, Smoke, State, Status
@@ -25,7 +24,6 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.package import repository_files
 from serving.targets.huggingface.release import (
-    NEXT,
     PREFIX,
     Release,
     env_of,
@@ -34,7 +32,9 @@ from serving.targets.huggingface.release import (
     slug_of,
     told_of,
 )
+from serving.targets.huggingface.wanted import as_it_was, check_may_become, holds, image_of, is_custom, wanted
 from serving.targets.patience import Patience, tls
+from serving.targets.undoing import NEXT, check_name, not_ours, undone
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
@@ -109,7 +109,10 @@ class HuggingFaceTarget:
 
     def ask(self, live: Live) -> Ask:
         """As a client would; while it sleeps the proxy is asked to hold the request."""
-        return lambda image: self._asked(live.url, live.name, image)
+        found = self.endpoints.get(live.handle)
+        if found is None:
+            raise NotFoundError(f"endpoint {live.name}", "is not at Hugging Face", "deploy it first")
+        return lambda image: self._asked(found, live.name, image)
 
     def logs(self, name: str, lines: int) -> list[str]:
         """What its container said."""
@@ -119,31 +122,40 @@ class HuggingFaceTarget:
 
     def delete(self, name: str) -> None:
         """The endpoint, and what was tried out; the repository stays, because others may use it."""
-        self.endpoints.delete(slug_of(name))
-        self.endpoints.delete(slug_of(name) + NEXT)
+        check_name(name)
+        for slug in (slug_of(name), slug_of(name) + NEXT):
+            self._clear(slug)
+
+    def _clear(self, slug: str) -> None:
+        """Delete an endpoint that is ours."""
+        found = self.endpoints.get(slug)
+        if found and self._release(found) is None:
+            raise not_ours(slug, "Hugging Face")
+        if found:
+            self.endpoints.delete(slug)
 
     def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
         """Bring the endpoint of that name to a release, or leave it as it was."""
+        check_name(name)
         slug = slug_of(name)
-        self.endpoints.delete(slug + NEXT)
         standing = self.endpoints.get(slug)
-        if standing is None:
-            with self._undone(lambda: self.delete(name)):
+        old = self._release(standing) if standing else None
+        if standing and old is None:
+            raise not_ours(slug, "Hugging Face")
+        self._clear(slug + NEXT)
+        if standing is None or old is None:
+            with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
                 return self._proven(name, self._create(slug, name, release), smoke)
-        old = self._release(standing)
-        if old == release and str(standing.status) in {"running", "scaledToZero"}:
-            return self._kept(standing)
+        check_may_become(standing.raw, self.config, slug)
+        before = env_of(standing).get("MODELYARD_BEFORE") if old == release else json.dumps(asdict(old))
+        told = wanted(self.config, name, release, before)
+        if old == release and holds(standing.raw, told) and str(standing.status) != "updateFailed":
+            return self._proven(name, standing, smoke)  # one made by a command that was cut off was never proven
         with self._tried(name, release) as trial:
             smoke(trial)
-
-        def back() -> None:
-            if old:
-                self._update(slug, name, old, env_of(standing).get("MODELYARD_BEFORE"))
-
-        before = old if old != release else None
-        with self._undone(back):
-            updated = self._update(slug, name, release, json.dumps(asdict(before)) if before else None)
-            return self._proven(name, updated, smoke)
+        back = as_it_was(standing.raw)
+        with undone(lambda: self.endpoints.update(slug, back), "Hugging Face"):
+            return self._proven(name, self.endpoints.update(slug, told), smoke)
 
     def _create(self, slug: str, name: str, release: Release, *, trial: bool = False) -> InferenceEndpoint:
         config = self.config
@@ -162,37 +174,14 @@ class HuggingFaceTarget:
             max_replica=1 if trial else config.max_replicas,
             scale_to_zero_timeout=None if config.min_replicas and not trial else config.sleep_minutes,
             type=config.access,
-            custom_image=self._image,
+            custom_image=image_of(self.config),
             env=told_of(name, release, None),
         )
-
-    def _update(self, slug: str, name: str, release: Release, before: str | None) -> InferenceEndpoint:
-        config = self.config
-        return self.endpoints.update(
-            slug,
-            repository=config.repository,
-            revision=release.revision,
-            accelerator=config.accelerator,
-            instance_size=config.size,
-            instance_type=config.instance,
-            min_replica=config.min_replicas,
-            max_replica=config.max_replicas,
-            scale_to_zero_timeout=None if config.min_replicas else config.sleep_minutes,
-            custom_image=self._image,
-            env=told_of(name, release, before),
-        )
-
-    @property
-    def _image(self) -> dict[str, Any] | None:
-        """Our HTTP server, where that is wanted: it finds the repository at /repository."""
-        if self.config.image is None:
-            return None
-        return {"url": self.config.image, "port": 8000, "health_route": "/health"}
 
     def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke) -> Live:
         """Wait until it runs, and see that it answers as it must."""
         running = self._wait(one.name)
-        smoke(lambda image: self._asked(str(running.url), name, image))
+        smoke(lambda image: self._asked(running, name, image))
         return self._kept(running)
 
     def _wait(self, slug: str) -> InferenceEndpoint:
@@ -210,8 +199,8 @@ class HuggingFaceTarget:
             f"endpoint {slug}", f"was still '{state}' after {self.config.start_seconds:.0f} s", "see Hugging Face's console"
         )
 
-    def _asked(self, url: str, name: str, image: bytes) -> dict[str, float]:
-        address = f"{url}/predict" if self.config.image else url
+    def _asked(self, one: InferenceEndpoint, name: str, image: bytes) -> dict[str, float]:
+        address = f"{one.url}/predict" if is_custom(one.raw) else str(one.url)
         headers = self.endpoints.headers | {"Content-Type": "application/octet-stream", "X-Scale-Up-Timeout": _SCALE_UP_S}
         headers["Content-Type"] = kind_of(image)
         status = "no answer"
@@ -236,26 +225,9 @@ class HuggingFaceTarget:
         try:
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)
-            yield lambda image: self._asked(str(running.url), name, image)
+            yield lambda image: self._asked(running, name, image)
         finally:
             self.endpoints.delete(slug)
-
-    @contextmanager
-    def _undone(self, undo: Callable[[], object]) -> Iterator[None]:
-        """What is undone where it fails. Where that fails, too, both are told."""
-        try:
-            yield
-        except ModelyardError as error:
-            try:
-                undo()
-            except ModelyardError as again:
-                told = f"{error.expectation}; and it could not be put back ({again.expectation})"
-                raise UnavailableError(error.subject, told, "deploy again when Hugging Face answers") from error
-            raise
-        except BaseException:
-            with contextlib.suppress(ModelyardError):
-                undo()
-            raise
 
     def _afford(self) -> None:
         cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month

@@ -75,16 +75,18 @@ class Asking:
         raise self._failed(f"had no worker within {self.seconds:.0f} s")
 
     def _queued(self, image: bytes) -> Any:
-        """A job asked again is another job; asking is without consequences, so that is fine."""
+        """The job is handed over once and looked at until it is done; handed over again only where its taking went unsaid."""
         body = {"input": {"image": base64.b64encode(image).decode()}}
         job: dict[str, Any] = {}
-        for _ in self._often():
+        for waited in self._often():
+            if job and waited > 0 and (broken := self._broken()):
+                raise self._failed(broken)
             try:
                 if job:
                     address = self._urls.status.replace("{job_id}", job["id"]).rstrip("/")
                     answer = self._send("GET", address)
                 else:
-                    answer = self._send("POST", self._urls.run_sync, json=body)
+                    answer = self._send("POST", self._urls.run, json=body)
             except httpx.HTTPError:
                 continue
             if answer.status_code in _WAITING:

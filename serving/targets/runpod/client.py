@@ -37,7 +37,13 @@ from serving.targets.runpod.shapes import (
 BASE = "https://api.runpod.io"
 _TRIES = 6
 _LONGEST_PAUSE_S = 60.0
+_LONGEST_WAIT_S = 600.0
+"""Who is told to come back later than that is told so, and does not wait."""
 S = TypeVar("S", bound=Shape)
+
+
+class UnmetError(InputError):
+    """A request was answered with 400: it is wrong, or there is no room for it now; RunPod does not tell these apart."""
 
 
 class LostReplyError(UnavailableError):
@@ -131,7 +137,9 @@ class RunPodClient:
         for tried in range(1, _TRIES):
             if isinstance(answer, httpx.Response) and not _passing(answer):
                 break
-            self._sleep(_pause(answer, tried))
+            if (pause := _pause(answer, tried)) > _LONGEST_WAIT_S:
+                raise UnavailableError("RunPod", f"asks to be left alone for {pause:.0f} s", "try again then")
+            self._sleep(pause)
             answer = self._tried(method, path, body, asked)
         if isinstance(answer, httpx.Response) and answer.is_success:
             return answer.json() if answer.content else None
@@ -164,6 +172,7 @@ class RunPodClient:
         detail = detail.replace(self._key.get_secret_value(), "***")
         code, what = answer.status_code, f"{method} {path}"
         known: dict[int, tuple[type[ModelyardError], str]] = {
+            400: (UnmetError, "mend the job's `deploy`, or try again later"),
             401: (InputError, "set RUNPOD_API_KEY to a key that is valid"),
             402: (RefusedError, "add credit to the account"),
             403: (InputError, "use a key that may do this"),
@@ -217,7 +226,7 @@ def _pause(answer: httpx.Response | Exception, tried: int) -> float:
     """Seconds until the next try: as the provider says, or longer each time, never in step with others."""
     told = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
     if told.isdigit():
-        return min(float(told), _LONGEST_PAUSE_S)
+        return float(told)
     return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 it keeps no secret
 
 

@@ -96,7 +96,7 @@ def changes(config: RunPodDeploy, env: dict[str, str], registry: str | None, tem
         flashboot="FLASHBOOT" if config.flashboot else "OFF",
         gpu=Gpu(pools=list(config.pools), count=config.gpus) if config.pools else None,
         cpu=None if config.pools else [Cpu(id=config.cpu.id, vcpu_count=config.cpu.vcpus)],
-        data_center_ids=list(config.data_centers) or None,
+        data_center_ids=list(config.data_centers),
     )
 
 
@@ -107,11 +107,23 @@ def created(name: str, config: RunPodDeploy, told: EndpointChanges) -> NewEndpoi
 
 
 def holds(one: Endpoint, wanted: EndpointChanges) -> bool:
-    """Whether an endpoint already is as it is wanted."""
-    is_now = as_it_was(one).wire()
-    return all(
-        is_now.get(name) == value for name, value in wanted.wire().items() if name not in {"templateId", "dataCenterIds"}
-    )
+    """Whether an endpoint already is as it is wanted. A template's own variables may stand beside ours."""
+    is_now, told = as_it_was(one).wire(), wanted.wire()
+    template, env = told.pop("templateId", None), told.pop("env", {})
+    theirs = is_now.get("env", {})
+    same_env = env.items() <= theirs.items() if template else env == theirs
+    return same_env and all((is_now.get(name) or []) == (value or []) for name, value in told.items())
+
+
+def check_may_become(one: Endpoint, config: RunPodDeploy) -> None:
+    """Raise InputError where RunPod cannot change an endpoint so: its type and its kind of machine stay."""
+    kind = "QUEUE" if config.mode == "queue" else "LOAD_BALANCER"
+    family = "GPU" if one.gpu else "CPU"
+    remedy = "delete it first (archive the version), or deploy under another name"
+    if one.type is not None and one.type != kind:
+        raise InputError(f"endpoint {one.name}", f"is a {one.type}, and RunPod makes no {kind} of it", remedy)
+    if (one.gpu or one.cpu) and family != ("GPU" if config.pools else "CPU"):
+        raise InputError(f"endpoint {one.name}", f"has a {family}, and RunPod does not change that", remedy)
 
 
 def as_it_was(one: Endpoint) -> EndpointChanges:

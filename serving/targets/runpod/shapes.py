@@ -117,6 +117,7 @@ class Endpoint(Container):
     created_at: datetime
     gpu: dict[str, Any] | None = None
     cpu: list[dict[str, Any]] | None = None
+    data_center_ids: list[str] | None = None
 
 
 class Worker(Shape):

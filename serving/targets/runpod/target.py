@@ -7,27 +7,26 @@ whose answer was lost: so each name is looked for before it is made and after, a
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import NotFoundError, RefusedError, UnavailableError
 from serving.bundle import Bundle
 from serving.targets.contract import Ask, Live, Quote, Smoke, Status
 from serving.targets.patience import Patience
 from serving.targets.places import Place
 from serving.targets.runpod.asking import Asking
-from serving.targets.runpod.client import LostReplyError, RunPodClient
+from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.quoting import monthly_quote
-from serving.targets.runpod.release import Release, as_it_was, by_name, changes, created, holds
+from serving.targets.runpod.release import Release, as_it_was, by_name, changes, check_may_become, created, holds
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
+from serving.targets.undoing import NEXT, check_name, not_ours, undone
 
 PREFIX = "modelyard-"
-NEXT = "-next"
 _LOOKS = 4
 _READY = {"RUNNING", "IDLE"}
 
@@ -56,7 +55,7 @@ class RunPodTarget:
         before = Release.before(standing.env) if standing else None
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._bring(name, before, smoke)
+        return self._bring(name, before, smoke, paid=False)
 
     def find(self, name: str) -> Live | None:
         """What RunPod has under that name."""
@@ -114,33 +113,52 @@ class RunPodTarget:
         return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(one.id, worker.id, lines)]
 
     def delete(self, name: str) -> None:
-        """Everything of that name, also what was tried out."""
-        for one in [*self._named(PREFIX + name), *self._named(PREFIX + name + NEXT)]:
-            self.client.delete_endpoint(one.id)
+        """Everything of that name that is ours, also what was tried out."""
+        check_name(name)
+        self._clear(name)
+        self._clear(name + NEXT)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
-        """Bring the endpoint of that name to a release, or leave it as it was."""
+    def _bring(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> Live:
+        """Bring the endpoint of that name to a release, or leave it as it was. `paid`: the cap on spending counts."""
+        check_name(name)
         standing = self._only(name)
         old = Release.read(standing.env) if standing else None
-        self._afford(standing)
+        if standing and old is None:
+            raise not_ours(standing.name, "RunPod")
+        if paid:
+            self._afford(standing)
         self._clear(name + NEXT)
         if standing is None:
-            with self._undone(lambda: self.delete(name)):
-                fresh = self._create(name, self._wanted(release, None))
-                self._asking(fresh).wait()
-                smoke(self._asking(fresh).ask)
-            return self._kept(fresh)
-        if old == release:
-            wanted = self._wanted(release, Release.before(standing.env))
-            return self._kept(standing if holds(standing, wanted) else self._update(standing, wanted))
+            return self._first(name, release, smoke)
+        before = Release.before(standing.env) if old == release else old
+        wanted = self._wanted(release, before)
+        if old == release and holds(standing, wanted):
+            self._prove(standing, smoke)  # one that was made by a command which was cut off was never proven
+            return self._kept(standing)
+        check_may_become(standing, self.config)
         with self._tried(name, release) as trial:
             smoke(trial)
         back = as_it_was(standing)
-        with self._undone(lambda: self.client.update_endpoint(standing.id, back)):
-            updated = self._update(standing, self._wanted(release, old))
-            self._asking(updated).wait()
-            smoke(self._asking(updated).ask)
+        with undone(lambda: self.client.update_endpoint(standing.id, back), "RunPod"):
+            updated = self._update(standing, wanted)
+            self._prove(updated, smoke)
         return self._kept(updated)
+
+    def _first(self, name: str, release: Release, smoke: Smoke) -> Live:
+        """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
+        fresh = self._create(name, self._wanted(release, None))
+        with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
+            self._prove(fresh, smoke)
+        stays = self._only(name) or fresh
+        if stays.id != fresh.id:
+            with undone(lambda: self.client.delete_endpoint(stays.id), "RunPod"):
+                self._prove(stays, smoke)
+        return self._kept(stays)
+
+    def _prove(self, one: Endpoint, smoke: Smoke) -> None:
+        """Wake it, and see that it answers as it must."""
+        self._asking(one).wait()
+        smoke(self._asking(one).ask)
 
     def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
@@ -150,15 +168,13 @@ class RunPodTarget:
 
     def _create(self, name: str, wanted: EndpointChanges) -> Endpoint:
         """Make it once. A lost answer is looked for; without capacity for any of the pools each is tried by itself."""
-        refused: InputError | None = None
+        refused: UnmetError | None = None
         for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
             gpu = wanted.gpu.model_copy(update={"pools": list(pools)}) if wanted.gpu else None
             new = created(PREFIX + name, self.config, wanted.model_copy(update={"gpu": gpu}))
             try:
                 return self._once(name, lambda new=new: self.client.create_endpoint(new))
-            except (NotFoundError, RefusedError):
-                raise
-            except InputError as error:
+            except UnmetError as error:
                 refused = refused or error
         assert refused is not None  # noqa: S101 the loop runs at least once
         raise refused
@@ -184,7 +200,7 @@ class RunPodTarget:
 
     def _update(self, one: Endpoint, wanted: EndpointChanges) -> Endpoint:
         """Roll out, and wait until no worker runs an older release."""
-        updated = self.client.update_endpoint(one.id, wanted.model_copy(update={"template_id": None}))
+        updated = self.client.update_endpoint(one.id, wanted)
         workers: list[Worker] = []
         for _ in self.patience.until(self.config.start_seconds):
             workers = self.client.workers(one.id).workers
@@ -206,24 +222,6 @@ class RunPodTarget:
         finally:
             self._clear(name + NEXT)
 
-    @contextmanager
-    def _undone(self, undo: Callable[[], object]) -> Iterator[None]:
-        """What is undone where it fails. Where that fails, too, both are told."""
-        try:
-            yield
-        except ModelyardError as error:
-            try:
-                undo()
-            except ModelyardError as again:
-                remedy = "deploy again when RunPod answers"
-                told = f"{error.expectation}; and it could not be put back ({again.expectation})"
-                raise UnavailableError(error.subject, told, remedy) from error
-            raise
-        except BaseException:
-            with contextlib.suppress(ModelyardError):
-                undo()
-            raise
-
     def _afford(self, standing: Endpoint | None) -> None:
         """Raise RefusedError where a month of it, or this month until now, costs more than it may."""
         cap = self.config.max_usd_per_month
@@ -243,8 +241,10 @@ class RunPodTarget:
                 )
 
     def _only(self, name: str) -> Endpoint | None:
-        """The endpoint of that name; of several, which lost answers leave, the oldest stays."""
+        """The endpoint of that name; of several of ours, which lost answers leave, the oldest stays."""
         found = self._named(PREFIX + name)
+        if any(Release.read(one.env) is None for one in found):
+            raise not_ours(PREFIX + name, "RunPod")
         for one in found[1:]:
             self.client.delete_endpoint(one.id)
         return found[0] if found else None
@@ -254,7 +254,10 @@ class RunPodTarget:
         return sorted(found, key=lambda one: (one.created_at, one.id))
 
     def _clear(self, name: str) -> None:
-        for one in self._named(PREFIX + name):
+        found = self._named(PREFIX + name)
+        if any(Release.read(one.env) is None for one in found):
+            raise not_ours(PREFIX + name, "RunPod")
+        for one in found:
             self.client.delete_endpoint(one.id)
 
     def _kept(self, one: Endpoint) -> Live:
