@@ -1,4 +1,4 @@
-"""What an hour of Hugging Face's hardware costs. Hugging Face has no price list that machines can read."""
+"""What an hour of Hugging Face's hardware costs, without asking: what it lists for the account, `listed.py` reads."""
 
 from __future__ import annotations
 
