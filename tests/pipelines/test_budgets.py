@@ -97,6 +97,7 @@ def test_training_is_refused_before_anything_is_read_or_started(tmp_path: Path) 
         train_all(shop, job, job.train, None, lambda *_: None, lambda _: None)  # type: ignore[arg-type]
 
 
+@pytest.mark.journey
 def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> None:
     home = tmp_path / "home"
     book = Workshop(Settings(home=home)).ledger()
@@ -173,12 +174,12 @@ def test_a_file_that_is_no_bill_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["load_balancer", "queue"])
 def test_runpods_bill_is_fetched_for_what_the_ledger_knows(
-    mode: str, make_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str, make_bundle, picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with clouds.runpod_world(tmp_path / "cloud") as world:
         bundle = make_bundle(tmp_path / "bundle")
         world.shelf.put(bundle)
-        live = world.target(mode=mode).deploy("hand-production", bundle, lambda _: None)
+        live = world.target(mode=mode).deploy("hand-production", bundle, lambda ask: ask(picture("red")) and None)
         monkeypatch.setenv("RUNPOD_API_KEY", "rpa_double")
         monkeypatch.setenv("MODELYARD_RUNPOD_URL", world.url)
         shop = Workshop(Settings(home=tmp_path / "home"))

@@ -85,6 +85,7 @@ def test_nobody_to_ask_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.journey
 def test_the_command_says_so_and_exits_with_2_and_changes_nothing(modelyard, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -135,6 +136,7 @@ def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
     assert (found.service_ms, found.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
 
 
+@pytest.mark.journey
 def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path) -> None:
     done = modelyard("forecast", "--requests", "0", "--service-ms", "5", "--json", "--home", tmp_path / "home")
     assert done.returncode == 0, done.stderr
