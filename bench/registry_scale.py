@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from pipelines.reconcile import Reconciler
-from pipelines.up import Yardkeeper, _await, _claim, _keep, _start_mlflow, _stop
+from pipelines.up import Yardkeeper, _keep, _start_mlflow, claim, stop, wait_for
 from pipelines.wiring import Workshop
 from registry.events import Flipped, HookDone, Promoted
 from registry.records import Finding
@@ -36,11 +36,11 @@ def _server(home: Path, app: str | None) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     keeper = Yardkeeper()
     try:
-        _keep(home, keeper, _start_mlflow(home, _claim(0, ""), app))
-        _await(keeper, lambda _: None)
+        _keep(home, keeper, _start_mlflow(home, claim(0, ""), app))
+        wait_for(keeper, lambda _: None)
         yield keeper.addresses["mlflow"]
     finally:
-        _stop(keeper)
+        stop(keeper)
 
 
 @contextmanager

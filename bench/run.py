@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runs_scale import rows as runs_rows
 from serving_rows import rows
 
 HERE = Path(__file__).resolve().parent
@@ -149,6 +150,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "admission_overhead": admission_overhead,
     "export_wall": export_wall,
     **rows(),
+    **runs_rows(),
 }
 
 

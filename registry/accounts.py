@@ -91,6 +91,41 @@ def spending(entries: Sequence[Entry], now: datetime) -> list[Spend]:
     return sorted(found, key=lambda one: one.at)
 
 
+class Comparison(Record):
+    """A bill beside what its time was quoted at. `quoted_usd` is 0 for time in which nothing stood there by the ledger."""
+
+    endpoint: str
+    provider: str
+    start: datetime
+    end: datetime
+    quoted_usd: Decimal
+    billed_usd: Decimal
+
+
+def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
+    """Every bill beside the quote of the endpoint that stood meanwhile, newest first."""
+    sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
+    bills = {(one.provider, one.resource, one.start, one.end): one for _, one in sound if isinstance(one, Billed)}
+    stands, found = _stands(sound, now), list[Comparison]()
+    for one in bills.values():
+        quoted = _ZERO
+        for deployed, start, end in stands:
+            seconds = (min(end, one.end) - max(start, one.start)).total_seconds()
+            if endpoint_of(deployed) == one.resource and seconds > 0:
+                quoted += deployed.usd_per_month * Decimal(str(seconds)) / _HOUR / HOURS_PER_MONTH
+        found.append(
+            Comparison(
+                endpoint=one.resource,
+                provider=one.provider,
+                start=one.start,
+                end=one.end,
+                quoted_usd=dollars(quoted),
+                billed_usd=one.usd,
+            )
+        )
+    return sorted(found, key=lambda one: one.start, reverse=True)
+
+
 def grouped(spent: Iterable[Spend], by: By, promoted: Callable[[str], int] | None = None) -> list[Group]:
     """Sums, the dearest first. `promoted` tells how many versions of a model came to production."""
     sums = defaultdict[str, list[Spend]](list)
@@ -98,6 +133,11 @@ def grouped(spent: Iterable[Spend], by: By, promoted: Callable[[str], int] | Non
         sums[_key(one, by)].append(one)
     found = [_sum(key, rows, promoted(key) if promoted and by == "model" else 0) for key, rows in sums.items()]
     return sorted(found, key=lambda one: (-one.usd, one.key))
+
+
+def spent_in(spent: Iterable[Spend], model: str, month: str) -> Decimal:
+    """US dollars of a model's month."""
+    return sum((one.usd for one in spent if (one.model, one.month) == (model, month)), _ZERO)
 
 
 def came_to_production(entries: Iterable[Entry], model: str) -> int:

@@ -99,11 +99,20 @@ class Outcomes(Record):
     per_clip: list[int]
 
 
+class Mistake(Record):
+    """A held-out image that was answered wrongly. `probability` is what the wrong answer was given."""
+
+    file: str
+    label: str
+    answer: str
+    probability: float
+
+
 class Evaluation(Record):
     """Scores of one version's exact bytes on one data set's held-out split.
 
     `interval` is the 95 % bootstrap interval of top-1, resampled by clip: frames of one clip are not
-    independent, so an interval over frames would be too narrow.
+    independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
     """
 
     dataset: str
@@ -116,6 +125,7 @@ class Evaluation(Record):
     confusion: list[list[int]]
     slices: dict[str, SliceScore] = {}
     outcomes: Outcomes | None = None
+    mistakes: list[Mistake] = []
 
 
 class Limits(Record):

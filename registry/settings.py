@@ -45,7 +45,14 @@ class Settings(BaseSettings):
     hf_endpoints_url: str = Field(
         default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
     )
+    dashboard_password: SecretStr | None = Field(default=None, description="what viewers of the dashboard have to give")
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
+    notify_webhook: SecretStr | None = Field(default=None, description="where notices are posted, signed")
+    notify_secret: SecretStr | None = Field(default=None, description="what notices to the webhook are signed with")
+    notify_slack: SecretStr | None = Field(default=None, description="an incoming webhook of Slack, or of whoever speaks so")
+    notify_smtp: SecretStr | None = Field(default=None, description="smtp://USER:PASSWORD@HOST:587, or smtps://…")
+    notify_mail_from: str = Field(default="", description="the sender of notices by e-mail")
+    notify_mail_to: str = Field(default="", description="who gets notices by e-mail, separated by commas")
     tf_python: Path = Field(default=ROOT / ".venv-tf/bin/python", description="the TensorFlow world's interpreter")
     node: str | None = Field(default=None, description="the Node.js that measures TF.js parity; default: the one found")
     node_modules: Path = Field(default=ROOT / "serving/browser/node_modules", description="TF.js for Node")

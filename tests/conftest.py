@@ -107,15 +107,15 @@ def picture() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow server on SQLite, over HTTP."""
-    from pipelines.up import Yardkeeper, _await, _claim, _keep, _start_mlflow, _stop
+    from pipelines.up import Yardkeeper, _keep, _start_mlflow, claim, stop, wait_for
 
     home, keeper = tmp_path_factory.mktemp("mlflow"), Yardkeeper()
     try:
-        _keep(home, keeper, _start_mlflow(home, _claim(0, ""), app=None))
-        _await(keeper, lambda _: None)
+        _keep(home, keeper, _start_mlflow(home, claim(0, ""), app=None))
+        wait_for(keeper, lambda _: None)
         yield keeper.addresses["mlflow"]
     finally:
-        _stop(keeper)
+        stop(keeper)
 
 
 @pytest.fixture(scope="session")

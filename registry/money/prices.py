@@ -51,6 +51,11 @@ class Storage(Record):
 LOCAL = "this machine"
 
 
+def today() -> date:
+    """The day that prices are dated by: in UTC."""
+    return datetime.now(UTC).date()
+
+
 def local_price(settings: Settings) -> Price:
     """This machine's price: an assumption that the user sets, billed by the second."""
     told = "local_usd_per_hour" in settings.model_fields_set
@@ -59,6 +64,6 @@ def local_price(settings: Settings) -> Price:
         hardware=LOCAL,
         usd_per_hour=settings.local_usd_per_hour,
         billed_seconds=1,
-        as_of=datetime.now(UTC).date() if told else date(2026, 11, 22),
+        as_of=today() if told else date(2026, 11, 22),
         source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if told else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
     )

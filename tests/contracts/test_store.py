@@ -148,7 +148,7 @@ def test_a_server_that_fails_in_the_middle_is_one_line() -> None:
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     from registry.errors import ModelyardError
-    from registry.mlflow.runs import read_runs
+    from registry.mlflow.runs import read_params
     from registry.mlflow.tracker import Tracker
 
     class Sick(BaseHTTPRequestHandler):
@@ -166,7 +166,7 @@ def test_a_server_that_fails_in_the_middle_is_one_line() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}"
     try:
-        for ask in (lambda: Tracker(uri, "any"), lambda: read_runs(uri)):
+        for ask in (lambda: Tracker(uri, "any"), lambda: read_params(uri, "x")):
             with pytest.raises(ModelyardError, match="MLflow answered"):
                 ask()
     finally:

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from pipelines.policy import current_policy, set_policy
-from pipelines.up import Yardkeeper, _await, _claim, _spawn, _stop
+from pipelines.up import Yardkeeper, _spawn, claim, stop, wait_for
 from pipelines.wiring import Workshop
 from registry.events import Evaluated, Promoted, Trained, about
 from registry.judging import digest_version
@@ -127,7 +127,7 @@ class Server:
 @contextmanager
 def serving(home: Path, database: str, ledger: str | None, *options: str, app: str | None = "modelyard") -> Iterator[Server]:
     """Start a server and end it; `options` are MLflow's own."""
-    keeper, port = Yardkeeper(), _claim(0, "")
+    keeper, port = Yardkeeper(), claim(0, "")
     told = {"MODELYARD_LEDGER_URL": ledger} if ledger else {}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
@@ -140,10 +140,10 @@ def serving(home: Path, database: str, ledger: str | None, *options: str, app: s
         home.mkdir(parents=True, exist_ok=True)
         url = f"http://127.0.0.1:{port}{prefix}"
         keeper.services.append(_spawn("mlflow", command, home, url=url, health="/health"))
-        _await(keeper, lambda _: None)
+        wait_for(keeper, lambda _: None)
         yield Server(url, home, database)
     finally:
-        _stop(keeper)
+        stop(keeper)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

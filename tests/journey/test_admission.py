@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.errors import UnavailableError
 from registry.promotion import promote
 from registry.refs import Ref
 from registry.stages import Stage
@@ -196,8 +197,11 @@ def test_with_logins_the_actor_is_recorded_and_proven(tmp_path: Path, monkeypatc
         assert "modelyard" not in answer.text
         assert len(server.ledger().entries(name)) == before
         assert whoami(server.settings) == ("bob", True)
+        assert _runs_by(server.uri, tmp_path / "bob.db") == "by searching"
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
         assert server.alias(name, "staging", 1).status_code == 401
+        with pytest.raises(UnavailableError, match="answered 401"):
+            _runs_by(server.uri, tmp_path / "nobody.db")
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "password-of-1234")
         assert server.alias(name, "staging", 1).status_code == 200
@@ -205,6 +209,20 @@ def test_with_logins_the_actor_is_recorded_and_proven(tmp_path: Path, monkeypatc
         assert (promotion.actor, promotion.proven) == ("admin", True)
         refused = [row.event for row in server.ledger().entries(name) if row.event.kind == "refused"]
         assert (refused[0].actor, refused[0].proven) == ("admin", True)
+        assert _runs_by(server.uri, tmp_path / "admin.db") == "by what changed"
+
+
+def _runs_by(uri: str, file: Path) -> str:
+    """How the runs of a server are read with the login that is set."""
+    from registry.runs.projection import Projection
+    from registry.runs.server import RunServer
+
+    copy = Projection(file, uri)
+    with RunServer(uri) as runs:
+        copy.sync(runs)
+        assert copy.rows()
+        seen = runs.look({}, "", whole=True)
+        return "by what changed" if seen and seen.token else "by searching"
 
 
 def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path) -> None:

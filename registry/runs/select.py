@@ -1,0 +1,133 @@
+"""Choosing among runs and comparing them. Pure."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from math import isnan
+from typing import Any, NamedTuple
+
+from registry.errors import InputError
+from registry.runs.rows import RunRow
+
+Value = float | str
+
+_CONDITION = re.compile(
+    r"""\s*(?P<name>`[^`]+`|[^\s=<>!~'"`]+)\s*
+    (?P<how><=|>=|!=|=|<|>|~)\s*
+    (?P<value>'[^']*'|"[^"]*"|[^\s'"]+)\s*""",
+    re.VERBOSE,
+)
+_AND = re.compile(r"and\s+", re.IGNORECASE)
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_HOW_TO = "write conditions as in: test_top1 > 0.9 and status = FINISHED and arch ~ resnet"
+
+
+class Condition(NamedTuple):
+    """`name how value`. Numbers are compared as numbers, everything else as text; `~` means contains, whatever its case."""
+
+    name: str
+    how: str
+    value: str
+
+    def holds(self, row: RunRow) -> bool:
+        """Whether a run fulfils it. A run that lacks the value fulfils `!=` only."""
+        found = value_of(row, self.name)
+        if found is None:
+            return self.how == "!="
+        if self.how == "~":
+            return self.value.casefold() in str(found).casefold()
+        left, right = _number(found), _number(self.value)
+        if self.how in _ORDERS:
+            return left is not None and right is not None and _ORDERS[self.how](left, right)
+        same = str(found) == self.value or (left is not None and left == right)
+        return same is (self.how == "=")
+
+
+def parse_conditions(text: str) -> list[Condition]:
+    """Conditions joined by `and`; none of an empty text. Raises InputError for what cannot be read."""
+    found, place = list[Condition](), 0
+    while text.strip():
+        match = _CONDITION.match(text, place)
+        if match is None or (match["how"] in _ORDERS and _number(_bare(match["value"])) is None):
+            raise _unreadable(text)
+        found.append(Condition(match["name"].strip("`"), match["how"], _bare(match["value"])))
+        if match.end() == len(text):
+            break
+        joint = _AND.match(text, match.end())
+        if joint is None:
+            raise _unreadable(text)
+        place = joint.end()
+    return found
+
+
+def choose(rows: Iterable[RunRow], conditions: Sequence[Condition]) -> list[RunRow]:
+    """The runs that fulfil every condition, in their order."""
+    return [row for row in rows if all(one.holds(row) for one in conditions)]
+
+
+def value_of(row: RunRow, name: str) -> Value | None:
+    """A run's attribute, metric, parameter or tag of that name, looked for in this order; a prefix says which is meant."""
+    user = row.tags.get("mlflow.user", "")
+    attributes = {"name": row.name, "experiment": row.experiment, "status": row.status, "user": user, "run_id": row.run_id}
+    places: dict[str, dict[str, Any]] = {
+        "attributes": attributes,
+        "metrics": row.metrics,
+        "params": row.params,
+        "tags": row.tags,
+    }
+    kind, dot, rest = name.partition(".")
+    if dot and kind in places:
+        return places[kind].get(rest)
+    return next((held[name] for held in places.values() if name in held), None)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Of (cost, quality) pairs, those that no other beats: none is cheaper and as good, or better and as cheap."""
+    held = [place for place, (cost, quality) in enumerate(points) if not (isnan(cost) or isnan(quality))]
+    held.sort(key=lambda place: points[place][0])
+    front, best = [False] * len(points), float("-inf")
+    for _, group in groupby(held, key=lambda place: points[place][0]):
+        places = list(group)
+        most = max(points[place][1] for place in places)
+        if most > best or not any(front):
+            for place in places:
+                front[place] = points[place][1] == most
+            best = most
+    return front
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """TensorBoard's exponential moving average, corrected for its start. `weight` is from 0 (as measured) to below 1."""
+    if not 0 <= weight < 1:
+        raise InputError(f"smoothing {weight:g}", "is not from 0 to below 1", "choose 0.6, say")
+    found, last, counted = list[float](), 0.0, 1.0
+    for value in values:
+        last = last * weight + (1 - weight) * value
+        counted *= weight
+        found.append(last / (1 - counted))
+    return found
+
+
+def differing(rows: Sequence[RunRow]) -> dict[str, list[str]]:
+    """Parameter → its value in each run, empty where a run has none; only parameters that are not the same in all."""
+    names = dict.fromkeys(name for row in rows for name in row.params)
+    told = {name: [row.params.get(name, "") for row in rows] for name in names}
+    return {name: values for name, values in told.items() if len(set(values)) > 1}
+
+
+def _number(value: Value) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _bare(value: str) -> str:
+    return value[1:-1] if value[0] in "'\"" else value
+
+
+def _unreadable(text: str) -> InputError:
+    return InputError(f"filter '{text}'", "cannot be read", _HOW_TO)
