@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.canary import settle
 from pipelines.deploy import retire_unheld
+from pipelines.notify import started
 from pipelines.policy import current_policy
 from pipelines.publish import publish_pending
 from registry.errors import BusyError, ModelyardError, UnavailableError, shorten
@@ -31,6 +32,7 @@ class Reconciler:
     say: Say
     woken: threading.Event = field(default_factory=threading.Event)
     doorbell: str | None = None
+    leading: bool = False
 
     def __post_init__(self) -> None:
         """Connect."""
@@ -91,12 +93,16 @@ class Reconciler:
     def _lead(self, every: float) -> NoReturn:
         """Act for as long as the lease is ours; wait for it first, so that it passes on as soon as it has run out."""
         with self.bare.leases.hold(ELECTION) as held:
-            self._subscribe(every)
-            while True:
-                held.check()
-                for line in self.once().acted:
-                    self.say(line)
-                self._rest(every)
+            try:
+                self.leading = True
+                self._subscribe(every)
+                while True:
+                    held.check()
+                    for line in self.once().acted:
+                        self.say(line)
+                    self._rest(every)
+            finally:
+                self.leading = False
 
     def _subscribe(self, every: float) -> None:
         """Who acts is the one to be woken."""
@@ -127,6 +133,7 @@ def keep_reconciling(workshop: Workshop, every: float, say: Say, webhook_port: i
         from pipelines.webhook import listen
 
         watcher.doorbell = listen(workshop, webhook_port, watcher.woken.set)
+    started(workshop, lambda: watcher.leading, say)
     watcher.keep_on(every)
 
 
