@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.door import ask, open_to_viewer
+
 st.set_page_config(page_title="Modelyard", page_icon=":material/precision_manufacturing:", layout="wide")
-st.navigation(
+known = open_to_viewer()
+page = st.navigation(
     [
-        st.Page("views/registry.py", title="Registry", icon=":material/verified:", default=True),
+        st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
         st.Page("views/runs.py", title="Runs", icon=":material/query_stats:"),
+        st.Page("views/registry.py", title="Registry", icon=":material/verified:"),
         st.Page("views/costs.py", title="Costs", icon=":material/payments:"),
         st.Page("views/forecast.py", title="Forecast", icon=":material/trending_up:"),
-    ]
-).run()
+        st.Page("views/data.py", title="Data", icon=":material/photo_library:"),
+        st.Page("views/live.py", title="Live", icon=":material/monitor_heart:"),
+    ],
+    position="sidebar" if known else "hidden",
+)
+if known:
+    page.run()
+else:
+    ask()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import pandas as pd
 
-from registry.accounts import By, Group, Spend, came_to_production, grouped, spending
+from registry.accounts import By, Group, Spend, came_to_production, compared, grouped, spending, spent_in
 from registry.events import Exported, PolicySet
 from registry.money.forecast import Outlook, Place, outlook
 from registry.money.traffic import Traffic
@@ -45,26 +47,69 @@ def sums_table(groups: Iterable[Group], by: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def bills_table(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
+    """One row a bill, beside what its time was quoted at, in US dollars."""
+    rows = [
+        (one.endpoint, one.provider, one.start, one.end, float(one.quoted_usd), float(one.billed_usd))
+        for one in compared(entries, now)
+    ]
+    return pd.DataFrame(rows, columns=["endpoint", "provider", "from", "to", "quoted", "billed"])
+
+
 def by_month(spent: Iterable[Spend]) -> pd.DataFrame:
     """Columns month, what, usd."""
     found = pd.DataFrame([(one.month, one.what, float(one.usd)) for one in spent], columns=["month", "what", "usd"])
     return found.groupby(["month", "what"], as_index=False).sum()
 
 
-def budgets(entries: Sequence[Entry], now: datetime) -> dict[str, tuple[Decimal, Decimal]]:
-    """Model → spent this month, and its budget, for models that have one."""
-    limits = dict[str, Decimal]()
+class Budget(NamedTuple):
+    """A model's month in US dollars, and the share of its budget from which on it warns."""
+
+    spent: Decimal
+    limit: Decimal
+    warn_at: Decimal
+
+
+def budgets(entries: Sequence[Entry], now: datetime) -> dict[str, Budget]:
+    """Model → this month, for models that have a budget."""
+    limits = dict[str, tuple[Decimal, Decimal]]()
     for entry in entries:
         if isinstance(entry.event, PolicySet):
             told = entry.event.job.get("budget")
             limits.pop(entry.event.model, None)
             if told:
-                limits[entry.event.model] = Decimal(str(told["usd_per_month"]))
+                limits[entry.event.model] = (Decimal(str(told["usd_per_month"])), Decimal(str(told.get("warn_at", "0.8"))))
     month, spent = f"{now:%Y-%m}", spending(entries, now)
-    return {
-        model: (sum((one.usd for one in spent if (one.model, one.month) == (model, month)), Decimal(0)), limit)
-        for model, limit in sorted(limits.items())
-    }
+    return {model: Budget(spent_in(spent, model, month), *limit) for model, limit in sorted(limits.items())}
+
+
+def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
+    """Model → what its month is expected to come to: spent so far, and its endpoints at their quotes until it ends.
+
+    Training that may still come is not in it.
+    """
+    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    last = (first + timedelta(days=32)).replace(day=1) - timedelta(seconds=1)
+    month, found = f"{now:%Y-%m}", defaultdict[str, Decimal](Decimal)
+    for one in spending(entries, last):
+        if one.month == month:
+            found[one.model] += one.usd
+    return dict(found)
+
+
+def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
+    """Columns model, day, usd, kind: what is left of each budget at each day's end of this month, and what is expected."""
+    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    rows = list[tuple[str, str, float, str]]()
+    for model, (_, limit, _warn) in budgets(entries, now).items():
+        mine, day = [one for one in entries if one.event.model == model], first
+        while day.month == first.month:
+            end = min(day + timedelta(days=1), (first + timedelta(days=32)).replace(day=1)) - timedelta(seconds=1)
+            past = [one for one in mine if one.at <= end]
+            left = limit - spent_in(spending(past, end), model, f"{now:%Y-%m}")
+            rows.append((model, f"{day:%Y-%m-%d}", float(left), "spent" if day <= now else "expected"))
+            day += timedelta(days=1)
+    return pd.DataFrame(rows, columns=["model", "day", "usd", "kind"])
 
 
 def latencies(entries: Iterable[Entry]) -> dict[str, float]:

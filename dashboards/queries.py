@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from threading import Lock
 
 import pandas as pd
 
-from registry.address import mlflow_address
 from registry.events import (
     AnyEvent,
+    Approved,
     Deployed,
     Evaluated,
     Exported,
@@ -22,56 +23,46 @@ from registry.events import (
     named,
 )
 from registry.memory import MemoryEntry
-from registry.mlflow.runs import RunRow, read_curve, read_runs
 from registry.opening import ledger_of
 from registry.protocols import Entry
 from registry.settings import Settings
 from registry.spending import OfModel
 from registry.standing import fold
 
-RUN_COLUMNS = [
-    "name",
-    "experiment",
-    "started",
-    "status",
-    "test_top1",
-    "val_top1",
-    "cost_usd",
-    "train_seconds",
-    "latency_p95_ms",
-]
-_FIGURES = RUN_COLUMNS[4:]
+
+class Ledgered:
+    """The ledger's rows without those that were touched or that nobody we trust signed, kept up to date by asking for new ones.
+
+    A ledger that was replaced by another is read anew: the last row that was read has to be there still.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is read before `refresh`."""
+        self._settings, self._lock = settings, Lock()
+        self._rows, self._last = list[Entry](), (0, "")
+
+    def refresh(self) -> int:
+        """Read what is new; how many rows there are."""
+        with self._lock:
+            ledger, (last, known) = ledger_of(self._settings), self._last
+            fresh = ledger.entries(after=max(last - 1, 0))
+            if last and (not fresh or fresh[0].row.hash != known):
+                self._rows, last, fresh = [], 0, ledger.entries()
+            for row in fresh:
+                if row.seq > last and row.flaw is None:
+                    self._rows.append(MemoryEntry(row.seq, row.at, row.event))
+            self._last = (fresh[-1].seq, fresh[-1].row.hash) if fresh else (0, "")
+            return len(self._rows)
+
+    def first(self, count: int) -> Sequence[Entry]:
+        """So many rows: what one page shows does not change while it is made."""
+        return self._rows[:count]
 
 
 def load_entries(settings: Settings) -> Sequence[Entry]:
-    """The ledger's rows, without those that were touched or that nobody we trust signed."""
-    rows = ledger_of(settings).entries()
-    return [MemoryEntry(row.seq, row.at, row.event) for row in rows if row.flaw is None]
-
-
-def load_runs(settings: Settings) -> list[RunRow]:
-    """MLflow's runs."""
-    return read_runs(mlflow_address(settings))
-
-
-def load_curves(settings: Settings, runs: Iterable[RunRow], metric: str) -> pd.DataFrame:
-    """A metric by epoch for each run: columns run, epoch, value."""
-    uri = mlflow_address(settings)
-    points = [
-        (f"{run.name} {run.run_id[:6]}", step, value) for run in runs for step, value in read_curve(uri, run.run_id, metric)
-    ]
-    return pd.DataFrame(points, columns=["run", "epoch", "value"])
-
-
-def run_table(runs: Iterable[RunRow]) -> pd.DataFrame:
-    """One row a run; a figure that a run does not have is empty."""
-    rows = [
-        {"name": run.name, "experiment": run.experiment, "started": run.started, "status": run.status}
-        | {figure: run.metrics.get(figure) for figure in _FIGURES}
-        | {"link": run.url}
-        for run in runs
-    ]
-    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "link"])
+    """The ledger's rows that count, read at once."""
+    found = Ledgered(settings)
+    return found.first(found.refresh())
 
 
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
@@ -119,6 +110,16 @@ def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values("when", ascending=False, kind="stable", ignore_index=True)
 
 
+def approval_table(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row an approval, newest first."""
+    rows = [
+        (entry.at, entry.event.label, entry.event.stage.value, named(entry.event.actor, proven=entry.event.proven))
+        for entry in entries
+        if isinstance(entry.event, Approved)
+    ]
+    return pd.DataFrame(rows[::-1], columns=["when", "version", "stage", "who"])
+
+
 def cost_table(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row a training run that ended in a version."""
     rows = [
@@ -145,7 +146,7 @@ def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
     held = stages(entries)
     for entry in entries:
         if isinstance(entry.event, Deployed) and (entry.event.model, entry.event.stage.value) in held:
-            quotes[f"{entry.event.model} {entry.event.stage} on {entry.event.target}"] = entry.event.usd_per_month
+            quotes[f"{entry.event.model} {entry.event.stage}"] = entry.event.usd_per_month
     return quotes
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.policy import current_policy
-from registry.accounts import spending
+from registry.accounts import spending, spent_in
 from registry.errors import InputError, RefusedError
 from registry.events import now
 from registry.records import Record
@@ -43,7 +43,7 @@ def standing_of(entries: Sequence[Entry], model: str, at: datetime, budget: Budg
     policy = current_policy(entries) if budget is None else None
     limit = budget or (policy.budget if policy else None)
     month = f"{at:%Y-%m}"
-    spent = sum((one.usd for one in spending(entries, at) if (one.model, one.month) == (model, month)), Decimal(0))
+    spent = spent_in(spending(entries, at), model, month)
     told = {"model": model, "month": month, "spent_usd": spent}
     if limit is None:
         return BudgetStanding(**told, limit_usd=None, state="none")

@@ -71,7 +71,7 @@ def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str,
         raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")
     check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
     found = reference.probabilities(data.files(rows))
-    held = Held(data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices)
+    held = Held(data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows])
     return score(found, held, data.manifest.digest, split)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.prices import prices, today
+from pipelines.prices import prices
 from registry.errors import InputError, NotFoundError
 from registry.events import Exported
 from registry.judging import resolve
 from registry.money.forecast import Flip, Outlook, advice, flips, forecast
 from registry.money.places import Assumed, places
-from registry.money.prices import local_price
+from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
 from registry.records import Record
 from registry.refs import parse_ref

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from registry.errors import InputError, ModelyardError
 from registry.money.catalogue import Catalogue, read_catalogue, write_catalogue
-from registry.money.prices import Price
+from registry.money.prices import Price, today
 from registry.records import Record
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ class Refreshed(Record):
 
     said: list[str]
     failed: list[str]
-
-
-def today() -> date:
-    """In UTC, as prices are dated."""
-    return datetime.now(UTC).date()
 
 
 def prices(settings: Settings) -> Catalogue:

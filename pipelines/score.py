@@ -8,23 +8,33 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.records import ClassScore, Evaluation, Outcomes, SliceScore
+from registry.records import ClassScore, Evaluation, Mistake, Outcomes, SliceScore
 
 Probabilities = NDArray[np.float32]
 _RESAMPLES = 2000
+_MISTAKES = 12
 
 
 class Held:
     """What was held out: true classes and the clip of each image, in the order of the probabilities."""
 
     def __init__(
-        self, labels: list[str], targets: list[int], clips: list[str], slices: Mapping[str, str] | None = None
+        self,
+        labels: list[str],
+        targets: list[int],
+        clips: list[str],
+        slices: Mapping[str, str] | None = None,
+        files: list[str] | None = None,
     ) -> None:
-        """`targets` index into `labels`; `clips` has one name an image; a slice's pattern is searched in those names."""
+        """`targets` index into `labels`; `clips` has one name an image; a slice's pattern is searched in those names.
+
+        `files` names each image within its data set, so that the worst mistakes can be shown.
+        """
         self.labels = labels
         self.targets = np.asarray(targets)
         self.clips = clips
         self.slices = dict(slices or {})
+        self.files = files
 
 
 def evaluate(probabilities: Probabilities, held: Held, dataset: str, split: str) -> Evaluation:
@@ -54,7 +64,25 @@ def evaluate(probabilities: Probabilities, held: Held, dataset: str, split: str)
         confusion=confusion.tolist(),
         slices={name: _slice_score(pattern, right, held.clips) for name, pattern in held.slices.items()},
         outcomes=_outcomes(right, held.clips),
+        mistakes=_worst(probabilities, guesses, held),
     )
+
+
+def _worst(probabilities: Probabilities, guesses: NDArray[np.int_], held: Held) -> list[Mistake]:
+    """The wrong answers that were given most surely, answers that are no numbers first."""
+    if held.files is None:
+        return []
+    sure = np.where(guesses >= 0, np.nan_to_num(probabilities.max(axis=1)), np.inf)
+    wrong = [place for place in np.argsort(-sure, kind="stable") if guesses[place] != held.targets[place]]
+    return [
+        Mistake(
+            file=held.files[place],
+            label=held.labels[held.targets[place]],
+            answer=held.labels[guesses[place]] if guesses[place] >= 0 else "",
+            probability=float(sure[place]) if guesses[place] >= 0 else 0.0,
+        )
+        for place in wrong[:_MISTAKES]
+    ]
 
 
 def _slice_score(pattern: str, right: NDArray[np.bool_], clips: list[str]) -> SliceScore:

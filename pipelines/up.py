@@ -89,21 +89,21 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
         _end_left_over(home)
         if ports.mlflow and ports.mlflow == ports.dashboard:
             raise InputError(f"port {ports.mlflow}", "cannot serve both MLflow and the dashboard", "choose two different ones")
-        mlflow = _claim(ports.mlflow, "--mlflow-port")
-        dashboard = None if ports.dashboard is None else _claim(ports.dashboard, "--dashboard-port")
+        mlflow = claim(ports.mlflow, "--mlflow-port")
+        dashboard = None if ports.dashboard is None else claim(ports.dashboard, "--dashboard-port")
         keeper = Yardkeeper()
         try:
             _keep(home, keeper, _start_mlflow(home, mlflow))
-            _await(keeper, say)
+            wait_for(keeper, say)
             _keep(home, keeper, _start_reconciler(home))
             if dashboard is not None:
-                _keep(home, keeper, _start_dashboard(home, dashboard))
-                _await(keeper, say)
+                _keep(home, keeper, start_dashboard(home, dashboard))
+                wait_for(keeper, say)
             yield keeper
         finally:
             with _undisturbed():
                 say("stopping")
-                _stop(keeper)
+                stop(keeper)
                 _stop_endpoints(settings)
                 (home / UP).unlink(missing_ok=True)
 
@@ -158,7 +158,7 @@ def _end_left_over(home: Path) -> None:
     (home / UP).unlink()
 
 
-def _claim(port: int, option: str) -> int:
+def claim(port: int, option: str) -> int:
     """A port that is free now: the given one, or any where it is 0."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -184,8 +184,9 @@ def _start_reconciler(home: Path) -> Service:
     )
 
 
-def _start_dashboard(home: Path, port: int) -> Service:
-    command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.headless", "true", "--server.address", _HOST]
+def start_dashboard(home: Path, port: int, host: str = _HOST, servers: Mapping[str, str] | None = None) -> Service:
+    """Start Streamlit on a home; `servers` names the MLflow server, where it is not the home's own."""
+    command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.headless", "true", "--server.address", host]
     command += [
         "--client.toolbarMode",
         "viewer",
@@ -196,10 +197,17 @@ def _start_dashboard(home: Path, port: int) -> Service:
         "--server.fileWatcherType",
         "none",
     ]
-    return _spawn("dashboard", command, home, url=f"http://{_HOST}:{port}", health="/_stcore/health")
+    return _spawn("dashboard", command, home, url=f"http://{host}:{port}", health="/_stcore/health", more=servers)
 
 
-def _spawn(name: str, command: Sequence[str], home: Path, url: str | None = None, health: str | None = None) -> Service:
+def _spawn(
+    name: str,
+    command: Sequence[str],
+    home: Path,
+    url: str | None = None,
+    health: str | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Service:
     """Start a service in a process group of its own, so that Ctrl-C reaches us first and its children end with it."""
     log = home / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +218,7 @@ def _spawn(name: str, command: Sequence[str], home: Path, url: str | None = None
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**_without_servers(), **_environment(home)},
+            env={**_without_servers(), **_environment(home), **(more or {})},
         )
     return Service(name, process, log, url, health)
 
@@ -235,7 +243,7 @@ def _environment(home: Path) -> Mapping[str, str]:
     }
 
 
-def _await(keeper: Yardkeeper, say: Callable[[str], None]) -> None:
+def wait_for(keeper: Yardkeeper, say: Callable[[str], None]) -> None:
     """Wait until the last service that was started passes its health check."""
     service = keeper.services[-1]
     deadline = time.monotonic() + _START_S
@@ -253,7 +261,7 @@ def _healthy(url: str) -> bool:
     return False
 
 
-def _stop(keeper: Yardkeeper) -> None:
+def stop(keeper: Yardkeeper) -> None:
     """End the services, the last started first, each with everything it started."""
     for service in reversed(keeper.services):
         _signal(service, signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from collections.abc import Sequence
+from time import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -35,6 +36,8 @@ class Figures:
         self._batch = Histogram("modelyard_batch_pictures", "Pictures in a batch", buckets=_SIZES, registry=given)
         self._waiting = Gauge("modelyard_queue_pictures", "Pictures that wait in line", registry=given)
         self._workers = Gauge("modelyard_workers", "Workers that run", registry=given)
+        self._started = Gauge("modelyard_started_seconds", "When the server started, in seconds since 1970", registry=given)
+        self._started.set(time())
         self._restarts = Counter("modelyard_worker_restarts_total", "Workers that were started again", registry=given)
         about = {key: str(value) for key, value in served.named().items()}
         Info("modelyard_bundle", "What is served", registry=given).info(about)

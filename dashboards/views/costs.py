@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards import charts
 from dashboards.charts import cost_by_version, spent_by_month
-from dashboards.money import WAYS, budgets, by_month, months, sums, sums_table
+from dashboards.live import ask_all, serving_table, standing_endpoints
+from dashboards.money import WAYS, bills_table, budgets, burn_down, by_month, months, sums, sums_table
 from dashboards.pages import entries, settings
 from dashboards.queries import cost_table, serving_quotes, trained_usd
+from dashboards.words import escaped
 from registry.accounts import spending
 from registry.events import now
 from registry.money.prices import local_price
@@ -23,36 +26,44 @@ training, serving, versions = st.columns(3)
 training.metric("training so far", f"${trained_usd(found):.4f}")
 serving.metric("serving, a month (quoted)", f"${sum(quotes.values()):.2f}")
 versions.metric("versions trained", len(table))
-for model, (used, limit) in budgets(found, now()).items():
-    st.progress(min(float(used / limit), 1.0), f"{model}: {used:.2f} of {limit:.2f} USD of this month's budget")
+for model, (used, limit, _) in budgets(found, now()).items():
+    share = min(float(used / limit), 1.0) if limit else 1.0
+    st.progress(share, escaped(f"{model}: {used:.2f} of {limit:.2f} USD of this month's budget"))
 
-st.subheader("What was spent")
+st.subheader("What was spent", anchor=False)
 left, right = st.columns(2)
-by = left.selectbox("by", WAYS)
-month = right.selectbox("month", ["all", *months(spent)])
+by = left.selectbox("by", WAYS, key="by", bind="query-params")
+month = right.selectbox("month", ["all", *months(spent)], key="month", bind="query-params")
 chosen = [one for one in spent if month in {"all", one.month}]
 sums_of = ("training", "failed", "serving", "billed", "together", "per promoted")
 dollars = {name: st.column_config.NumberColumn(f"{name}, USD", format="%.4f") for name in sums_of}
 st.dataframe(sums_table(sums(found, chosen, by), by), hide_index=True, width="stretch", column_config=dollars)
-st.altair_chart(spent_by_month(by_month(spent)), width="stretch")
 
-st.subheader("Training")
-st.altair_chart(cost_by_version(table), width="stretch")
-st.dataframe(
-    table,
-    hide_index=True,
-    width="stretch",
-    column_config={
-        "when": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+months_tab, budget_tab, serving_tab, bills_tab, training_tab = st.tabs(["Months", "Budgets", "Serving", "Bills", "Training"])
+with months_tab:
+    st.altair_chart(spent_by_month(by_month(spent)), width="stretch")
+with budget_tab:
+    left_over = burn_down(found, now())
+    if len(left_over):
+        st.altair_chart(charts.burn_down(left_over), width="stretch")
+    else:
+        st.info("No model has a budget. Write `budget: {usd_per_month: 20}` into its job file.")
+with serving_tab:
+    asked = ask_all(standing_endpoints(found), settings().endpoint_headers)
+    monthly = {name: float(usd) for name, usd in quotes.items()}
+    usd = {"a month": "%.2f", "per 1,000 requests": "%.4f", "idle, of the month": "%.2f"}
+    columns = {name: st.column_config.NumberColumn(f"{name}, USD", format=form) for name, form in usd.items()}
+    st.dataframe(serving_table(asked, monthly), hide_index=True, width="stretch", column_config=columns)
+    price = local_price(settings())
+    st.caption(f"As quoted. This machine is reckoned at {price.usd_per_hour} USD an hour: {escaped(price.source)}.")
+with bills_tab:
+    st.dataframe(bills_table(found, now()), hide_index=True, width="stretch")
+    st.caption("What was billed, beside what the same time was quoted at. `modelyard bills fetch` and `import` bring bills in.")
+with training_tab:
+    st.altair_chart(cost_by_version(table), width="stretch")
+    columns = {"when": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")}
+    columns |= {
         "seconds": st.column_config.NumberColumn(format="%.0f"),
         "usd": st.column_config.NumberColumn("USD", format="%.6f"),
-    },
-)
-
-st.subheader("Serving")
-if quotes:
-    st.dataframe([{"endpoint": name, "USD a month": float(usd)} for name, usd in quotes.items()], hide_index=True)
-else:
-    st.info("No endpoint is deployed.")
-price = local_price(settings())
-st.caption(f"This machine is reckoned at {price.usd_per_hour} USD an hour: {price.source}.")
+    }
+    st.dataframe(table, hide_index=True, width="stretch", column_config=columns)

@@ -6,11 +6,12 @@ import streamlit as st
 
 from dashboards.charts import break_even_curves
 from dashboards.money import break_even, latencies, outlook_table
-from dashboards.pages import entries, settings, today
+from dashboards.pages import entries, settings
+from dashboards.words import escaped
 from registry.money.catalogue import read_catalogue
 from registry.money.forecast import advice, flips, forecast
 from registry.money.places import Assumed, places
-from registry.money.prices import local_price
+from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
 
 st.title("Forecast")
@@ -34,9 +35,10 @@ with st.spinner("simulating a month"):
     found, turns = forecast(traffic, compared), flips(traffic, compared)
     points = break_even(traffic, compared)
 
-st.subheader(advice(traffic, found, turns).replace("$", r"\$"))
+st.subheader(escaped(advice(traffic, found, turns)))
 st.caption(
-    f"An answer takes {service_ms:g} ms ({version}). In the visitor's browser it costs nothing, where that may be the place."
+    f"An answer takes {service_ms:g} ms ({escaped(version)}). "
+    "In the visitor's browser it costs nothing, where that may be the place."
 )
 st.dataframe(
     outlook_table(found),
@@ -54,4 +56,4 @@ used = {one.price.key for one in compared}
 for one in known.current():
     if one.price.key in used and one.stale(today()):
         told = f"The price of {' '.join(one.price.key)} is {one.age(today())} days old."
-        st.warning(f"{told} `modelyard prices --refresh` asks again.")
+        st.warning(f"{escaped(told)} `modelyard prices --refresh` asks again.")

@@ -1,12 +1,15 @@
-"""Registry: what is in production, why, and what was refused."""
+"""Registry: versions by stage, what waits and what would mend it, every gate's figures, and how it came to be."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.charts import timeline
+from dashboards.decisions import moments, parity_table, waiting, waiting_table
 from dashboards.pages import entries
-from dashboards.queries import gate_table, registry_table, stages
-from registry.events import named
+from dashboards.queries import approval_table, gate_table, registry_table
+
+_WHEN = "YYYY-MM-DD HH:mm"
 
 st.title("Registry")
 found = entries()
@@ -14,27 +17,22 @@ if not found:
     st.info("Nothing is registered yet. `modelyard train` registers the first version.")
     st.stop()
 
-table = registry_table(found)
-held = stages(found)
-production = {model: event for (model, stage), event in held.items() if stage == "production"}
-if not production:
-    st.info("No model is in production.")
-for model, event in production.items():
-    row = table[table["version"] == event.label].iloc[0]
-    name, score, latency, place = st.columns([2, 2, 1, 3])
-    who = named(event.actor, proven=event.proven)
-    name.metric(model, f"version {event.version}", f"promoted by {who}", delta_color="off", delta_arrow="off")
-    score.metric(
-        "right on held-out images", f"{row['test top-1']:.1%}", row["95 % interval"], delta_color="off", delta_arrow="off"
-    )
-    latency.metric("p95", f"{row['p95 ms']:.1f} ms")
-    place.metric("endpoint", "deployed" if isinstance(row["endpoint"], str) else "none")
-    if isinstance(row["endpoint"], str):
-        place.code(f"{row['endpoint']}/predict", language=None)
+models = sorted({entry.event.model for entry in found})
+model = st.selectbox("model", ["all", *models], key="model", bind="query-params")
+found = [entry for entry in found if model in {"all", entry.event.model}]
 
-st.subheader("Versions")
+pending = waiting_table(waiting(found))
+if len(pending):
+    st.subheader("Pending and refused", anchor=False)
+    wide = {"what": st.column_config.TextColumn(width="large"), "since": st.column_config.DatetimeColumn(format=_WHEN)}
+    wide["command"] = st.column_config.TextColumn("what would mend it", width="medium")
+    st.dataframe(pending, hide_index=True, width="stretch", column_config=wide)
+
+st.subheader("Versions", anchor=False)
+stage = st.segmented_control("stage", ["all", "production", "staging", "none", "archived"], default="all", key="stage")
+table = registry_table(found)
 st.dataframe(
-    table,
+    table if stage in {"all", None} else table[table["stage"] == stage],
     hide_index=True,
     width="stretch",
     column_config={
@@ -45,18 +43,25 @@ st.dataframe(
     },
 )
 
-st.subheader("Gates")
-attempts = gate_table(found)
-refused = st.toggle("only what failed", value=False)
-shown = attempts[~attempts["passed"].astype(bool)] if refused else attempts
-st.dataframe(
-    shown,
-    hide_index=True,
-    width="stretch",
-    column_config={
-        "when": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
-        "finding": st.column_config.TextColumn(width="large"),
-    },
-)
-if any(who.endswith("(self-declared)") for who in attempts["who"]):
-    st.caption("A self-declared name was checked by nobody: the MLflow server has no logins.")
+gates, history, parity, approvals = st.tabs(["Gates", "History", "Parity", "Approvals"])
+with gates:
+    attempts = gate_table(found)
+    refused = st.toggle("only what failed", value=False)
+    shown = attempts[~attempts["passed"].astype(bool)] if refused else attempts
+    columns = {"when": st.column_config.DatetimeColumn(format=_WHEN), "finding": st.column_config.TextColumn(width="large")}
+    st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
+    if any(who.endswith("(self-declared)") for who in attempts["who"]):
+        st.caption("A self-declared name was checked by nobody: the MLflow server has no logins.")
+with history:
+    events = moments(found)
+    if len(events):
+        st.altair_chart(timeline(events.head(500)), width="stretch")
+    columns = {"when": st.column_config.DatetimeColumn(format=_WHEN), "text": st.column_config.TextColumn(width="large")}
+    st.dataframe(events, hide_index=True, width="stretch", column_config=columns)
+with parity:
+    st.caption(
+        "How far each variant's answers are from the trained model's. Paired with wrong images the agreement has to drop."
+    )
+    st.dataframe(parity_table(found), hide_index=True, width="stretch")
+with approvals:
+    st.dataframe(approval_table(found), hide_index=True, width="stretch")

@@ -1,49 +1,78 @@
-"""Runs: every training run, its curves, and quality against cost."""
+"""Runs: find them, compare them, and see which are worth their cost."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.charts import curves, quality_by_cost
-from dashboards.pages import runs_or_reason, settings
-from dashboards.queries import load_curves, run_table
+from dashboards.charts import confusion, curves, parallel, pareto_front
+from dashboards.choosing import axes, chosen, one_of, picked
+from dashboards.mistakes import show_mistakes
+from dashboards.pages import entries, runs, settings
+from dashboards.runs import (
+    confusion_table,
+    curve_table,
+    difference_table,
+    evaluations,
+    front_table,
+    group_table,
+    label,
+    metric_names,
+    parallel_table,
+    param_names,
+)
+from dashboards.words import escaped
 from registry.errors import ModelyardError
-
-METRICS = ("val_top1", "train_loss", "val_loss")
+from registry.runs.latest import read_curves
 
 st.title("Runs")
-found = runs_or_reason()
-trained = [run for run in found if "train_seconds" in run.metrics or run.status != "FINISHED"]
-if not trained:
+known = runs()
+if not any(row.trains for row in known.rows):
     st.info("No training run yet. `modelyard train` makes the first one.")
     st.stop()
 
-table = run_table(trained)
-st.dataframe(
-    table,
-    hide_index=True,
-    width="stretch",
-    column_config={
-        "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-        "test_top1": st.column_config.NumberColumn("test top-1", format="%.3f"),
-        "val_top1": st.column_config.NumberColumn("val top-1", format="%.3f"),
-        "cost_usd": st.column_config.NumberColumn("cost, USD", format="%.6f"),
-        "train_seconds": st.column_config.NumberColumn("training, s", format="%.0f"),
-        "latency_p95_ms": st.column_config.NumberColumn("p95, ms", format="%.1f"),
-        "link": st.column_config.LinkColumn("MLflow", display_text="open"),
-    },
-)
+found = chosen(known.rows)
+if not found:
+    st.info("No run fulfils the filter.")
+    st.stop()
+compared = picked(found, known.link)
+metrics = metric_names(found)
 
-left, right = st.columns(2)
-with left:
-    metric = st.selectbox("curve", METRICS)
-    labels = {f"{run.name} {run.run_id[:6]}": run for run in trained}
-    picked = st.multiselect("runs", list(labels), default=list(labels)[:4])
-    try:
-        points = load_curves(settings(), [labels[label] for label in picked], metric)
-        st.altair_chart(curves(points, metric), width="stretch")
-    except ModelyardError as error:
-        st.warning(str(error))
-with right:
-    st.subheader("Quality against cost")
-    st.altair_chart(quality_by_cost(table), width="stretch")
+front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion"])
+with front:
+    left, right = st.columns(2)
+    cost = one_of(left, "cost", metrics, "cost", "cost_usd")
+    quality = one_of(right, "quality", metrics, "quality", "test_top1")
+    if cost and quality:
+        st.altair_chart(pareto_front(front_table(found, cost, quality), cost, quality), width="stretch")
+        st.caption("Joined by the dashed line: nothing is both cheaper and at least as good.")
+with lines:
+    left, right = st.columns(2)
+    metric = one_of(left, "curve", metric_names(compared), "curve", "val_top1")
+    weight = right.slider("smoothing", 0.0, 0.99, 0.0, key="smoothing", bind="query-params")
+    if metric:
+        try:
+            points = curve_table(read_curves(settings(), compared, metric, label), weight)
+            st.altair_chart(curves(points, metric), width="stretch")
+        except ModelyardError as error:
+            st.warning(escaped(str(error)))
+with parameters:
+    st.altair_chart(parallel(parallel_table(found[:200], axes(found))), width="stretch")
+    st.caption("What differs between the runs that are compared:")
+    st.dataframe(difference_table(compared), hide_index=True, width="stretch")
+with groups:
+    left, right = st.columns(2)
+    by = one_of(left, "by", ["experiment", "user", "status", *param_names(found)[:200]], "by", "experiment")
+    measured = one_of(right, "figure", metrics, "figure", "test_top1")
+    if by and measured:
+        st.dataframe(group_table(found, by, measured), hide_index=True, width="stretch")
+with errors:
+    scores = evaluations(entries())
+    for row in [one for one in compared if one.run_id in scores][:4]:
+        version, evaluation = scores[row.run_id]
+        st.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
+        matrix, wrong = st.columns(2)
+        matrix.altair_chart(confusion(confusion_table(evaluation)), width="stretch")
+        with wrong:
+            show_mistakes(settings(), evaluation)
+    if not any(one.run_id in scores for one in compared):
+        st.info("None of the runs that are compared was scored on held-out images.")

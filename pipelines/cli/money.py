@@ -146,8 +146,8 @@ def prices(
     """The price catalogue: what an hour costs where, since when, and by what source. Old prices are kept."""
     from pipelines.prices import prices as read_prices
     from pipelines.prices import refresh as refresh_prices
-    from pipelines.prices import today
     from registry.errors import UnavailableError
+    from registry.money.prices import today
 
     settings = workshop(home).settings
     done = refresh_prices(settings) if refresh else None

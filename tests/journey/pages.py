@@ -45,23 +45,30 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _opened(handler: partial[SimpleHTTPRequestHandler]) -> Iterator[object]:
-    """A Playwright page on a loopback server."""
-    chromium = shutil.which("chromium")
-    if not chromium:
+def chromium() -> Iterator[object]:
+    """A headless Chromium; skips where none is installed."""
+    path = shutil.which("chromium")
+    if not path:
         pytest.skip("Chromium is not installed here (Debian package 'chromium')")
     from playwright.sync_api import sync_playwright
 
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def _opened(handler: partial[SimpleHTTPRequestHandler]) -> Iterator[object]:
+    """A Playwright page on a loopback server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=flags)
+        with chromium() as browser:
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
             yield page
-            browser.close()
     finally:
         server.shutdown()
         server.server_close()

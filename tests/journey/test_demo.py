@@ -161,7 +161,7 @@ def test_the_pages_look_right_in_a_real_browser(standing: dict[str, str], tmp_pa
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
-        for path, word in (("", "Registry"), ("runs", "Runs"), ("costs", "Costs")):
+        for path, word in (("", "Models in production"), ("runs", "Runs"), ("registry", "Registry"), ("data", "Data")):
             page.goto(f"{standing['dashboard']}/{path}")
             page.get_by_role("heading", name=word, level=1).wait_for(timeout=60_000)
             page.get_by_test_id("stDataFrame").first.wait_for(timeout=60_000)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.journey  # each command is a process of its own
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     "init",

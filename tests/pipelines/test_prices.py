@@ -16,10 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
 from pipelines.forecast import Asked, forecast_costs
-from pipelines.prices import prices, refresh, today
+from pipelines.prices import prices, refresh
 from pipelines.wiring import Workshop
 from registry.errors import InputError, NotFoundError
 from registry.events import Exported
+from registry.money.prices import today
 from registry.money.traffic import Traffic
 from registry.records import Latency
 from registry.settings import Settings

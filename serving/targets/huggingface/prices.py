@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from registry.errors import InputError
+from registry.money.billing import HOURS_PER_MONTH
 from serving.targets.contract import Quote
 from serving.targets.huggingface.config import HuggingFaceDeploy
 
@@ -26,7 +27,6 @@ USD_PER_HOUR = {
     "azure": {"intel-xeon": Decimal("0.060")},
 }
 """By vendor, of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
-_HOURS_PER_MONTH = Decimal(730)
 
 
 def quote(config: HuggingFaceDeploy) -> Quote:
@@ -39,8 +39,8 @@ def quote(config: HuggingFaceDeploy) -> Quote:
     hour = table[config.instance] * int(config.size.removeprefix("x"))
     return Quote(
         usd_per_busy_hour=hour,
-        usd_per_idle_month=hour * config.min_replicas * _HOURS_PER_MONTH,
-        usd_per_month_at_most=hour * config.max_replicas * _HOURS_PER_MONTH,
+        usd_per_idle_month=hour * config.min_replicas * HOURS_PER_MONTH,
+        usd_per_month_at_most=hour * config.max_replicas * HOURS_PER_MONTH,
         hardware=f"{config.instance} {config.size}",
         as_of=AS_OF,
         source=SOURCE,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 
 from registry.errors import InputError
+from registry.money.billing import HOURS_PER_MONTH
 from serving.targets.contract import Quote
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
-
-_HOURS_PER_MONTH = Decimal(730)
 
 
 def monthly_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
@@ -30,8 +28,8 @@ def monthly_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -
     hour = max(per_unit[name] for name in wanted) * count
     return Quote(
         usd_per_busy_hour=hour,
-        usd_per_idle_month=hour * config.min_workers * _HOURS_PER_MONTH,
-        usd_per_month_at_most=hour * config.max_workers * _HOURS_PER_MONTH,
+        usd_per_idle_month=hour * config.min_workers * HOURS_PER_MONTH,
+        usd_per_month_at_most=hour * config.max_workers * HOURS_PER_MONTH,
         hardware=f"{' or '.join(wanted)} x {count}",
         as_of=today.date().isoformat(),
         source="RunPod's catalogue, REST v2",

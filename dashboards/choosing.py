@@ -1,0 +1,98 @@
+"""The Runs page's inputs: which runs, in which order, which of them are picked. Their state is in the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboards.runs import FIRST, metric_names, param_names, run_frame
+from dashboards.words import escaped
+from registry.errors import InputError
+from registry.runs.rows import RunRow
+from registry.runs.select import choose, parse_conditions, value_of
+
+_PICKED = "runs"
+_TALLEST = 360
+_FORMATS = {
+    "test_top1": ("test top-1", "%.3f"),
+    "val_top1": ("val top-1", "%.3f"),
+    "cost_usd": ("cost, USD", "%.6f"),
+    "train_seconds": ("training, s", "%.0f"),
+    "latency_p95_ms": ("p95, ms", "%.1f"),
+}
+
+
+def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
+    """The runs that the filter leaves, in the order that was asked for."""
+    wide, narrow, order, others = st.columns([5, 3, 3, 2], vertical_alignment="bottom")
+    told = wide.text_input("filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED")
+    every = others.toggle("all runs", key="all", bind="query-params", help="Those about gates and data too.")
+    rows = [row for row in rows if every or row.trains]
+    names = sorted({row.experiment for row in rows})
+    experiment = narrow.selectbox("experiment", ["all", *names], key="experiment", bind="query-params")
+    by = order.selectbox("first", ["newest", *metric_names(rows)], key="sort", bind="query-params")
+    try:
+        found = choose(rows, parse_conditions(told))
+    except InputError as error:
+        st.warning(escaped(str(error)))
+        return []
+    found = [row for row in found if experiment in {"all", row.experiment}]
+    if by == "newest":
+        return found
+    return sorted(found, key=lambda row: row.metrics.get(by, float("-inf")), reverse=True)
+
+
+def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
+    """The table of runs; those that are ticked in it, or the first four where none is."""
+    wanted = set(st.query_params.get(_PICKED, "").split(","))
+    places = [place for place, row in enumerate(rows) if row.run_id in wanted]
+    columns: dict[str, Any] = {
+        name: st.column_config.NumberColumn(words, format=form) for name, (words, form) in _FORMATS.items()
+    }
+    columns["started"] = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
+    columns["MLflow"] = st.column_config.LinkColumn(display_text="open") if link else None
+    told = st.dataframe(
+        run_frame(rows, link),
+        hide_index=True,
+        width="stretch",
+        height=min(_TALLEST, 38 + 35 * max(len(rows), 1)),
+        column_config=columns,
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": places, "columns": [], "cells": []}},
+        key=f"table {st.session_state.get('filter')} {st.session_state.get('experiment')} {st.session_state.get('sort')}",
+    )
+    ticked = [rows[place] for place in told["selection"]["rows"] if place < len(rows)]
+    if ticked:
+        st.query_params[_PICKED] = ",".join(row.run_id for row in ticked)
+    elif _PICKED in st.query_params:
+        del st.query_params[_PICKED]
+    shown = ticked or list(rows[:4])
+    st.caption(f"{len(rows):,} runs. Compared below: {'those that are ticked' if ticked else 'the first four; tick others'}.")
+    return shown
+
+
+def one_of(place: DeltaGenerator, title: str, names: Sequence[str], key: str, first: str) -> str | None:
+    """One name out of many, kept in the address; `first` where nobody chose."""
+    index = list(names).index(first) if first in names else 0
+    return place.selectbox(title, names, index=index, key=key, bind="query-params") if names else None
+
+
+def axes(rows: Sequence[RunRow]) -> list[str]:
+    """Which figures the parallel axes show: parameters that differ, and what everybody asks for first."""
+    numbers = [name for name in param_names(rows) if _differs(rows, name)]
+    known = [*numbers, *metric_names(rows)]
+    first = [*numbers[:4], *(name for name in FIRST if name in known)][:7]
+    return st.multiselect("axes", known, default=first, key="axes", bind="query-params")
+
+
+def _differs(rows: Sequence[RunRow], name: str) -> bool:
+    """Whether a parameter is a number in every run that has it, and not always the same."""
+    values = {value for row in rows if isinstance(value := value_of(row, f"params.{name}"), str)}
+    try:
+        return len({float(value) for value in values}) > 1
+    except ValueError:
+        return False

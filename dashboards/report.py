@@ -1,0 +1,130 @@
+"""The Overview as a file: HTML that prints well and needs nothing else, CSV, or JSON.
+
+python -m dashboards.report FILE.html|FILE.csv|FILE.json     what `modelyard report` runs
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from dashboards.overview import Overview, Served, accuracy_words, overview, served_table, since_words
+from dashboards.queries import load_entries
+from dashboards.words import dollars
+from registry.errors import InputError, ModelyardError
+from registry.events import now
+from registry.files import write_atomic
+from registry.settings import read_settings
+
+_STYLE = """
+:root{color-scheme:light dark;--line:#8884;--bad:#c0392b;--warn:#b9770e}
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+h1{margin-bottom:0}h2{margin-top:2rem}.quiet{opacity:.7}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem}
+.card{border:1px solid var(--line);border-radius:.6rem;padding:1rem;break-inside:avoid}
+.card b.big{font-size:1.8rem;display:block}
+.alert{border-left:.3rem solid var(--warn);padding:.2rem .8rem;margin:.5rem 0}.alert.grave{border-color:var(--bad)}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line)}
+td.number{text-align:right;font-variant-numeric:tabular-nums}code{overflow-wrap:anywhere}
+@media print{body{margin:0;max-width:none;font-size:11pt}a{color:inherit}}
+"""
+
+
+def as_html(told: Overview) -> str:
+    """A page of its own. Every name and text is escaped; nothing is loaded from anywhere."""
+    cards = "".join(_card(one, told.at) for one in told.served) or "<p>No model is in production.</p>"
+    alerts = "".join(
+        f'<div class="alert{" grave" if one.grave else ""}">{escape(one.text)}<br><code>{escape(one.command)}</code></div>'
+        for one in told.alerts
+    )
+    changed = _table(("when", "version", "what", "who"), _changes(told))
+    spent = f"{dollars(told.spent_usd)} spent this month, {dollars(told.expected_usd)} expected by its end."
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {told.at:%Y-%m-%d}</title>'
+        '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<style>{_STYLE}</style><h1>Models in production</h1>"
+        f'<p class="quiet">{told.at:%Y-%m-%d %H:%M} UTC. {escape(spent)}</p><div class="cards">{cards}</div>'
+        f"<h2>What needs somebody</h2>{alerts or '<p>Nothing.</p>'}<h2>What changed in two weeks</h2>{changed}</html>\n"
+    )
+
+
+def _card(one: Served, at: datetime) -> str:
+    budget = f" of {dollars(one.against_usd)}" if one.against_usd is not None else ""
+    money = f"{dollars(one.spent_usd)}{budget} this month, {dollars(one.expected_usd)} expected by its end"
+    speed = f"Answers in {one.latency.p95_ms:.1f} ms (95th percentile)." if one.latency else ""
+    lines = [
+        f"<b>{escape(one.model)}</b>",
+        f'<b class="big">{one.evaluation.metrics["top1"]:.1%}</b>' if one.evaluation else "",
+        escape(accuracy_words(one.evaluation)),
+        escape(speed),
+        escape(f"{one.version}, {since_words(one.since, at)}, promoted by {one.who}."),
+        escape(money),
+        f"<code>{escape(one.url)}</code>" if one.url else "",
+    ]
+    return f'<div class="card">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'
+
+
+def _changes(told: Overview) -> Iterable[tuple[str, ...]]:
+    for row in told.changed.head(40).to_dict("records"):
+        yield (f"{row['when']:%Y-%m-%d %H:%M}", str(row["version"]), str(row["text"]), str(row["who"]))
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>" if body else "<p>Nothing.</p>"
+
+
+def as_csv(told: Overview) -> str:
+    """The models in production, one a row. A cell that a spreadsheet would take for a formula is told to be text."""
+    table = served_table(told.served)
+    for column in table.select_dtypes(include=["object", "str"]).columns:
+        table[column] = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell for cell in table[column]]
+    return str(table.to_csv(index=False))
+
+
+def as_json(told: Overview) -> dict[str, Any]:
+    """All of it, for machines."""
+    return {
+        "at": told.at.isoformat(),
+        "production": json.loads(served_table(told.served).to_json(orient="records")),
+        "alerts": [one._asdict() for one in told.alerts],
+        "spent_usd": str(told.spent_usd),
+        "expected_usd": str(told.expected_usd),
+        "changed": json.loads(told.changed.to_json(orient="records", date_format="iso")),
+    }
+
+
+def write_report(file: Path) -> Overview:
+    """Write the report that the file's ending names. Raises InputError for another ending."""
+    kinds = {
+        ".html": as_html,
+        ".csv": as_csv,
+        ".json": lambda told: json.dumps(as_json(told), indent=2, ensure_ascii=False) + "\n",
+    }
+    make = kinds.get(file.suffix.lower())
+    if make is None:
+        raise InputError(file, "is no kind of report that is known", f"end its name in {', '.join(kinds)}")
+    told = overview(load_entries(read_settings()), now())
+    write_atomic(file, make(told).encode())
+    return told
+
+
+def main() -> int:
+    """Write the report, and print it as JSON; exit 2 with one line where that cannot be."""
+    try:
+        told = write_report(Path(sys.argv[1]))
+    except ModelyardError as error:
+        print(error, file=sys.stderr)  # noqa: T201 a command
+        return error.exit_code
+    print(json.dumps(as_json(told), ensure_ascii=False))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

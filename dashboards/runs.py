@@ -1,0 +1,155 @@
+"""What the Runs page shows, without Streamlit: tables, groups, the Pareto front, curves, differences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dashboards.words import shorten
+from registry.events import Evaluated, Trained
+from registry.protocols import Entry
+from registry.records import Evaluation
+from registry.runs.rows import RunRow
+from registry.runs.select import differing, pareto, smooth
+
+FIRST = ("test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms")
+_MOST_METRICS = 30
+_SHOWN = 2000
+
+
+def label(row: RunRow) -> str:
+    """What a run is called in legends: its name is not unique."""
+    return f"{shorten(row.name, 40)} {row.run_id[:6]}"
+
+
+def metric_names(rows: Iterable[RunRow]) -> list[str]:
+    """Metrics, the figures everybody asks for first and then the ones that most runs have."""
+    counted = Counter(name for row in rows for name in row.metrics)
+    known = [name for name in FIRST if name in counted]
+    return known + sorted((name for name in counted if name not in FIRST), key=lambda name: (-counted[name], name))
+
+
+def param_names(rows: Iterable[RunRow]) -> list[str]:
+    """Parameters, those that most runs have first."""
+    counted = Counter(name for row in rows for name in row.params)
+    return sorted(counted, key=lambda name: (-counted[name], name))
+
+
+def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty."""
+    names = list(metric_names(rows)[:_MOST_METRICS] if metrics is None else metrics)
+    table: dict[str, Any] = {
+        "run": [shorten(row.name) for row in rows],
+        "experiment": [shorten(row.experiment) for row in rows],
+        "started": pd.to_datetime([min(max(row.started_ms, 0), 4_102_444_800_000) for row in rows], unit="ms", utc=True),
+        "status": [row.status for row in rows],
+        "user": [row.tags.get("mlflow.user", "") for row in rows],
+        "not numbers": [", ".join(row.odd[:5]) for row in rows],
+        "MLflow": [f"{link}{row.path}" for row in rows],
+    }
+    figures = {
+        name if name not in table else f"{name} (metric)": [row.metrics.get(name, math.nan) for row in rows] for name in names
+    }
+    if not any(table["not numbers"]):
+        table.pop("not numbers")
+    place = list(table).index("MLflow")
+    return pd.DataFrame(dict(list(table.items())[:place]) | figures | {"MLflow": table["MLflow"]})
+
+
+def group_table(rows: Sequence[RunRow], by: str, metric: str) -> pd.DataFrame:
+    """One row a group: how many runs, how many failed, the metric's best, mean and worst, and what they cost together."""
+    groups: dict[str, list[RunRow]] = {}
+    for row in rows:
+        key = {"experiment": row.experiment, "status": row.status, "user": row.tags.get("mlflow.user", "")}.get(by)
+        groups.setdefault(shorten(row.params.get(by, "") if key is None else key), []).append(row)
+    lines = []
+    for key, mine in groups.items():
+        values = [row.metrics[metric] for row in mine if metric in row.metrics]
+        spread = (max(values), sum(values) / len(values), min(values)) if values else (None, None, None)
+        spent = sum(row.metrics.get("cost_usd", 0.0) for row in mine)
+        lines.append((key, len(mine), sum(row.status == "FAILED" for row in mine), *spread, spent))
+    columns = [by, "runs", "failed", f"highest {metric}", f"mean {metric}", f"lowest {metric}", "cost_usd together"]
+    return pd.DataFrame(lines, columns=columns).sort_values("runs", ascending=False, ignore_index=True)
+
+
+def front_table(rows: Sequence[RunRow], cost: str, quality: str) -> pd.DataFrame:
+    """Columns run, experiment, cost, quality, front: the runs that have both. The newest 2,000, and all of the front."""
+    held = [row for row in rows if cost in row.metrics and quality in row.metrics]
+    front = pareto([(row.metrics[cost], row.metrics[quality]) for row in held])
+    points = [
+        (label(row), shorten(row.experiment), row.metrics[cost], row.metrics[quality], best)
+        for place, (row, best) in enumerate(zip(held, front, strict=True))
+        if best or place < _SHOWN
+    ]
+    return pd.DataFrame(points, columns=["run", "experiment", "cost", "quality", "front"])
+
+
+def parallel_table(rows: Sequence[RunRow], axes: Sequence[str]) -> pd.DataFrame:
+    """Columns run, axis, value, share: each figure with its place between the lowest and the highest. At most 200 runs.
+
+    A parameter whose values are numbers is an axis too. A run that lacks a figure has a gap there.
+    """
+    points = list[tuple[str, str, float, float]]()
+    for axis in axes:
+        values = {row.run_id: value for row in rows[:200] if (value := _figure(row, axis)) is not None}
+        low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
+        points += [
+            (label(row), axis, values[row.run_id], (values[row.run_id] - low) / (high - low) if high > low else 0.5)
+            for row in rows[:200]
+            if row.run_id in values
+        ]
+    return pd.DataFrame(points, columns=["run", "axis", "value", "share"])
+
+
+def _figure(row: RunRow, axis: str) -> float | None:
+    if axis in row.metrics:
+        return row.metrics[axis]
+    try:
+        value = float(row.params[axis])
+    except (KeyError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def curve_table(curves: Mapping[str, Sequence[tuple[int, int, float]]], weight: float) -> pd.DataFrame:
+    """Columns run, step, value (smoothed) and measured, from each run's (step, milliseconds, value)."""
+    points = list[tuple[str, int, float, float]]()
+    for run, curve in curves.items():
+        smoothed = smooth([value for _, _, value in curve], weight)
+        points += [(run, step, shown, value) for (step, _, value), shown in zip(curve, smoothed, strict=True)]
+    return pd.DataFrame(points, columns=["run", "step", "value", "measured"])
+
+
+def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
+    """One row a parameter that is not the same in all of the runs, one column a run."""
+    return pd.DataFrame(
+        [(name, *(shorten(value) for value in values)) for name, values in differing(rows).items()],
+        columns=["parameter", *(label(row) for row in rows)],
+    )
+
+
+def evaluations(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
+    """Run → the version it ended in, and that version's newest scores on its test split."""
+    runs, found = dict[tuple[str, tuple[int, int]], str](), dict[str, tuple[str, Evaluation]]()
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Trained):
+            runs[event.model, event.identity] = event.run_id
+        elif isinstance(event, Evaluated) and event.evaluation.split == "test" and (event.model, event.identity) in runs:
+            found[runs[event.model, event.identity]] = (event.label, event.evaluation)
+    return found
+
+
+def confusion_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Columns truth, answer, images, share: each cell of the confusion matrix, with its share of the truth's images."""
+    names = [one.label for one in evaluation.classes]
+    cells = [
+        (truth, answer, count, count / sum(line) if sum(line) else 0.0)
+        for truth, line in zip(names, evaluation.confusion, strict=False)
+        for answer, count in zip(names, line, strict=False)
+    ]
+    return pd.DataFrame(cells, columns=["truth", "answer", "images", "share"])

@@ -1,0 +1,112 @@
+"""The dashboard in a real Chromium, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dashboards")]
+
+from pages import chromium
+from worlds import MARKUP, a_run, budget, fill, fill_runs, make_data
+
+from pipelines.dashboard import dashboard_running
+from registry.opening import ledger_of
+from registry.settings import Settings
+
+pytestmark = pytest.mark.journey
+PAGES = {
+    "": "Models in production",
+    "runs": "Runs",
+    "registry": "Registry",
+    "costs": "Costs",
+    "forecast": "Forecast",
+    "data": "Data",
+    "live": "Live",
+}
+SIZES = ((1280, 900, "light"), (390, 844, "dark"))
+EVIL = "http://127.0.0.1:1/x.png"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shown")
+    digest = make_data(folder)
+    fill(folder, dataset=digest)
+    fill(folder, MARKUP)
+    budget(folder, "10")
+    rows = [a_run(number) for number in range(30)]
+    fill_runs(folder, [*rows, a_run(31, name=MARKUP, experiment=MARKUP, params={"note": MARKUP})])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(home: Path):
+    with dashboard_running(Settings(home=home), "127.0.0.1", 0, lambda _: None) as keeper:
+        yield keeper.addresses["dashboard"]
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SIZES)
+def test_every_page_is_whole_in_a_browser_and_no_name_becomes_markup(
+    home: Path, address: str, tmp_path: Path, width: int, height: int, scheme: str
+) -> None:
+    rows = len(ledger_of(Settings(home=home)).entries())
+    with chromium() as browser:
+        page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+        asked, dialogs, broken = list[str](), list[str](), list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        for name, title in PAGES.items():
+            page.goto(f"{address}/{name}")
+            page.get_by_role("heading", name=title, exact=True).wait_for()
+            page.wait_for_function("!document.querySelector('[data-testid=\"stStatusWidget\"]')")
+            page.wait_for_timeout(500)
+            assert page.locator('[data-testid="stException"]').count() == 0, name
+            main = page.locator('[data-testid="stMain"]')
+            assert main.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), f"{name} is wider than {width} px"
+            assert EVIL not in asked, name
+            page.screenshot(path=str(tmp_path / f"{name or 'overview'}-{scheme}.png"))
+        assert (dialogs, broken) == ([], [])
+        dark = page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
+        assert (sum(map(int, dark.removeprefix("rgb(").rstrip(")").split(",")[:3])) < 200) is (scheme == "dark")
+    assert len(ledger_of(Settings(home=home)).entries()) == rows
+    assert len(list(tmp_path.glob("*.png"))) == len(PAGES)
+
+
+def test_a_view_of_runs_is_a_link_and_a_report_comes_down(address: str, tmp_path: Path) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{address}/runs?filter=test_top1+%3E+0.75&runs={27:032x}%2C{28:032x}")
+        page.get_by_text("those that are ticked").wait_for()
+        assert page.get_by_text("5 runs.").count() == 1
+        page.get_by_label("filter").fill("name = 'torch 29'")
+        page.get_by_label("filter").press("Enter")
+        page.get_by_text("1 runs.").wait_for()
+        assert "torch+29" in page.url or "torch%2029" in page.url
+        page.goto(address)
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Report (HTML, prints)").click()
+        coming.value.save_as(tmp_path / "report.html")
+        text = (tmp_path / "report.html").read_text()
+        assert "<script" not in text
+        assert "hand/2" in text
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.get_by_text("Right on 10 of 10 pictures").count() == 2
+
+
+def test_without_the_password_nothing_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELYARD_DASHBOARD_PASSWORD", "op3n")
+    with dashboard_running(Settings(home=home), "127.0.0.1", 0, lambda _: None) as keeper, chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{keeper.addresses['dashboard']}/runs")
+        page.get_by_label("password", exact=True).fill("wrong")
+        page.get_by_role("button", name="open").click()
+        page.get_by_text("That is not the password").wait_for()
+        assert page.get_by_text("torch").count() == 0
+        assert page.get_by_role("link", name="Registry").count() == 0
+        page.get_by_label("password", exact=True).fill("op3n")
+        page.get_by_role("button", name="open").click()
+        page.get_by_role("heading", name="Runs", exact=True).wait_for()
