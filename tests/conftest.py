@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,17 +120,16 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A real PostgreSQL server of our own, on a socket in a folder of our own."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL is not installed here (Debian package 'postgresql')")
-    tools, folder = found[-1].parent, tmp_path_factory.mktemp("pg")
+    # not among pytest's folders: another pytest that starts meanwhile closes those to other users
+    tools, folder = found[-1].parent, Path(tempfile.mkdtemp(prefix="modelyard-postgres-"))
     data, as_user = folder / "data", []
     if os.getuid() == 0:
         shutil.chown(folder, "postgres")
-        for parent in (folder, *folder.parents)[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o055)
         as_user = ["runuser", "-u", "postgres", "--"]
     run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*as_user, str(tools / "initdb"), "-D", str(data), "-U", "yard", "--auth=trust"], **run)
@@ -140,6 +140,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg://yard@/postgres?host={folder}"
     finally:
         subprocess.run([*as_user, str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"], **run)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
