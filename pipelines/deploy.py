@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,8 +18,8 @@ from registry.judging import digest_version, resolve
 from registry.money.billing import dollars
 from registry.records import ModelVersion
 from registry.refs import Ref
-from registry.stages import ALIASES, Stage
-from registry.standing import Standing, fold
+from registry.stages import Stage
+from registry.standing import fold
 from registry.yard import Yard
 from serving.targets.huggingface.config import HuggingFaceDeploy
 
@@ -180,24 +180,3 @@ def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
         apart = [abs(found.get(label, 0.0) - said) for label, said in pairs]  # a detector names what it saw
         if not all(one <= _TOLERANCE for one in apart):  # NaN is not near
             raise IntegrityError(name, f"answers {max(apart):.3g} away from the trained model", "export the version again")
-
-
-def retire_unheld(workshop: Workshop, yard: Yard, standing_of: Callable[[str], Standing]) -> list[str]:
-    """Stop the endpoints on this machine of stages that no version holds any more by decision; return their names.
-
-    An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it,
-    and so does one whose version was lost.
-    """
-    target, retired = workshop.target(), list[str]()
-    for live in target.list():
-        if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
-            continue  # somebody deployed it by another name, with MLflow's commands
-        if any(live.name == endpoint_name(live.model, stage) for stage in standing_of(live.model).live):
-            continue
-        with yard.working(live.model):
-            held = fold(yard.ledger.entries(live.model)).live
-            if not any(live.name == endpoint_name(live.model, stage) for stage in held):
-                target.delete(live.name)
-                cleared(workshop, yard.ledger.entries(live.model), target, live.name)
-                retired.append(live.name)
-    return retired

@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.canary import Canary, canary_of, cleared, well
+from pipelines.canary import Canary, canary_of, well
 from pipelines.deploy import bring
-from pipelines.endpoints import endpoint_name, last_deployed, target_of
+from pipelines.endpoints import endpoint_name
 from pipelines.export import export
+from pipelines.retiring import RETIRE, retire
 from registry.events import Promoted
 from registry.refs import Ref
-from registry.stages import ALIASES
-from registry.standing import fold
 from registry.yard import Yard
 
 if TYPE_CHECKING:
@@ -78,19 +77,12 @@ class DeployHook:
 
 @dataclass(frozen=True)
 class RetireHook:
-    """Stops the endpoints of this model's stages that nobody holds any more."""
+    """Deletes the endpoints of this model's stages that nobody holds any more."""
 
     workshop: Workshop
     yard: Yard
-    name: str = "retire"
+    name: str = RETIRE
 
     def run(self, promotion: Promoted) -> None:
-        """Stop them. The promotion holds the model's lease already."""
-        entries = self.yard.ledger.entries(promotion.model)
-        held = fold(entries).live
-        for stage in ALIASES:
-            event = last_deployed(entries, stage)
-            if stage not in held and event is not None:
-                target, name = target_of(self.workshop, event), endpoint_name(promotion.model, stage)
-                target.delete(name)
-                cleared(self.workshop, entries, target, name)
+        """Delete them. The promotion holds the model's lease already."""
+        retire(self.workshop, self.yard, promotion.model)

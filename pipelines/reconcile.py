@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.canary import settle
-from pipelines.deploy import retire_unheld
 from pipelines.notify import started
 from pipelines.policy import current_policy
 from pipelines.publish import publish_pending
+from pipelines.retiring import retire_elsewhere, retire_unheld
 from registry.errors import BusyError, ModelyardError, UnavailableError, shorten
 from registry.reconciler import Pass, reconcile
 from registry.upkeep import View, restless
@@ -50,6 +50,7 @@ class Reconciler:
         self._view.refresh()
         retired = retire_unheld(self.workshop, self.bare, self._view.standing)
         acted += [f"{name} retired: nobody holds its stage" for name in retired]
+        acted += retire_elsewhere(self.workshop, self.bare, self._view)
         try:
             acted += publish_pending(self.workshop, self._view)
         except ModelyardError as error:

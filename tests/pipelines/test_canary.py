@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from pipelines.policy import set_policy
 from pipelines.reconcile import Reconciler
 from pipelines.targets import AnyDeploy, LocalDeploy
 from pipelines.wiring import Workshop
-from registry.events import CanaryEnded, CanaryStarted, Exported, Trained, about
+from registry.errors import UnavailableError
+from registry.events import CanaryEnded, CanaryStarted, Exported, Trained, about, now
 from registry.files import write_json
 from registry.judging import digest_version
 from registry.lease import FileLeases
@@ -220,7 +222,7 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
         made = make_world(make_bundle, picture, tmp_path, config)
         target = runpod.target(pools=())
         made.shop.cloud.append(target)
-        for room in ("canary", "front", "hooks", "deploy"):
+        for room in ("canary", "front", "retiring", "deploy"):
             monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
         made.promote(1)
         made.promote(2)
@@ -235,6 +237,43 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
         assert any("promoted" in line for line in made.once())
         assert {live.name: live.version for live in target.list()} == {"colours-production": 2}
         assert runpod.leaks() == []
+
+
+@pytest.mark.parametrize("how", ["alias removed in MLflow", "archived"])
+def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", smoke_images=1)
+    with clouds.runpod_world(tmp_path / "cloud") as runpod:
+        made = make_world(make_bundle, picture, tmp_path, config)
+        target = runpod.target(pools=())
+        made.shop.cloud.append(target)
+        for room in ("canary", "retiring", "deploy"):
+            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
+        made.promote(1)
+        assert [live.name for live in target.list()] == ["colours-production"]
+        assert made.once() == []
+        monkeypatch.setattr(target, "delete", _refuses)
+        if how == "archived":
+            promote(made.yard, Ref("colours", 1), Stage.ARCHIVED, ADA)
+        else:
+            made.yard.store.delete_alias("colours", "production")
+            made.once()
+        assert [live.name for live in target.list()] == ["colours-production"]
+        assert made.once() == [], "the wait is not over"
+        monkeypatch.setattr("pipelines.retiring.now", lambda: now() + timedelta(minutes=1))
+        assert any("no answer" in line for line in made.once())
+        monkeypatch.undo()
+        for room in ("canary", "retiring", "deploy"):
+            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
+        monkeypatch.setattr("pipelines.retiring.now", lambda: now() + timedelta(minutes=1))
+        assert made.once() == ["colours-production deleted: nobody holds its stage"]
+        assert target.list() == []
+        assert made.once() == []
+
+
+def _refuses(_: str) -> None:
+    raise UnavailableError("RunPod", "no answer", "ask again")
 
 
 def asked(front: Any, body: bytes, times: int) -> list[int]:
