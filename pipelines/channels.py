@@ -29,6 +29,7 @@ from registry.settings import Settings
 _PATIENCE_S = 10.0
 _LATER = {408, 425, 429}
 _SERVER = 500
+"""From here on an HTTP server failed; of SMTP's codes these are final, and those below are not."""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -109,7 +110,10 @@ class Mail:
                 why = f"its server refused the message ({error.smtp_code})"
                 raise ModelyardError(self.name, why, "check MODELYARD_NOTIFY_SMTP, _MAIL_FROM and _MAIL_TO") from None
             raise _later(self.name, f"answered {error.smtp_code}") from None
-        except smtplib.SMTPRecipientsRefused:
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = {code for code, _ in error.recipients.values()}
+            if any(code < _SERVER for code in codes):  # greylisting asks to come again
+                raise _later(self.name, f"answered {min(codes)}") from None
             raise ModelyardError(self.name, "every receiver was refused", "check MODELYARD_NOTIFY_MAIL_TO") from None
         except (OSError, smtplib.SMTPException) as error:
             raise _later(self.name, type(error).__name__) from None

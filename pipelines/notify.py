@@ -62,7 +62,7 @@ class Notifier:
     def once(self) -> int:
         """Take in what happened and deliver what is due; how many notices were delivered."""
         ledger = self.workshop.ledger()
-        return sum(self._serve(channel, ledger) for channel in self.channels)
+        return sum(self._served(channel, ledger) for channel in self.channels)
 
     def keep_on(self, leading: Callable[[], bool], stop: threading.Event) -> None:
         """Again and again until told to stop, while this process leads; who follows keeps up without sending."""
@@ -84,10 +84,18 @@ class Notifier:
             if old:
                 self._keep(channel, box.model_copy(update={"row": old[-1]}))
 
+    def _served(self, channel: Channel, ledger: SqlLedger) -> int:
+        """One channel's turn; whatever is wrong with it holds up none of the others."""
+        try:
+            return self._serve(channel, ledger)
+        except Exception as error:  # noqa: BLE001 a full disk, a file that was damaged
+            self.say(f"notices by {channel.name}: {error if isinstance(error, ModelyardError) else type(error).__name__}")
+            return 0
+
     def _serve(self, channel: Channel, ledger: SqlLedger) -> int:
         box = self._taken_in(channel, self._open(channel, ledger), ledger)
         sent = 0
-        while box.waiting and self.clock() >= box.again:
+        while box.waiting and not 0 < box.again - self.clock() <= _LONGEST_S:  # a clock that was set back makes nobody wait
             box, well = self._deliver(channel, box)
             sent += well
             self._keep(channel, box)
@@ -98,7 +106,7 @@ class Notifier:
         fresh = ledger.entries(after=box.row)
         found = [notice for entry in fresh if (notice := notice_of(entry))]
         budgets = dict(box.budgets)
-        if self.clock() - self._budgets_at.get(channel.name, 0) >= _BUDGETS_S:
+        if not 0 <= self.clock() - self._budgets_at.get(channel.name, -_BUDGETS_S) < _BUDGETS_S:
             self._budgets_at[channel.name] = self.clock()
             found += budget_notices(ledger.entries(), now(), budgets)
         if not fresh and not found and budgets == box.budgets:
@@ -118,7 +126,7 @@ class Notifier:
         try:
             channel.send(notice)
         except UnavailableError as error:
-            since = box.since or self.clock()
+            since = min(box.since or self.clock(), self.clock())
             wait = min(_FIRST_S * 2**box.tries, _LONGEST_S)
             if self.clock() - since < _GIVE_UP_S:
                 told = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
@@ -126,6 +134,8 @@ class Notifier:
             why: ModelyardError = error
         except ModelyardError as error:
             why = error
+        except Exception as error:  # noqa: BLE001 what cannot even be written, such as a header, will not go better later
+            why = ModelyardError(channel.name, f"cannot send it ({type(error).__name__})", "see what it says")
         else:
             return box.model_copy(update=fresh | {"waiting": rest, "said": "", "delivered": box.delivered + 1}), True
         self.say(f"notice given up: {why} ({shorten(notice.text, 120)})")
@@ -150,7 +160,11 @@ class Notifier:
 
 def started(workshop: Workshop, leading: Callable[[], bool], say: Say) -> threading.Event | None:
     """Send notices beside whatever else this process does, where a channel is set; setting the event ends it."""
-    channels = channels_of(workshop.settings)
+    try:
+        channels = channels_of(workshop.settings)
+    except ModelyardError as error:  # what promotions are followed by does not wait for a setting of notices
+        say(f"no notices go out: {error}")
+        return None
     if not channels:
         return None
     stop, notifier = threading.Event(), Notifier(workshop, say, channels)

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from pipelines.channels import Mail, Slack, Webhook, channels_of, slack_message
 from pipelines.notices import Notice, budget_notices, notice_of
-from pipelines.notify import Notifier, Outbox, standing, try_all
+from pipelines.notify import Notifier, Outbox, standing, started, try_all
 from pipelines.wiring import Workshop
 from registry.errors import InputError, ModelyardError, UnavailableError
 from registry.events import Flipped, PolicySet, Promoted, Refused, Trained, about
@@ -148,6 +148,9 @@ def test_mail_goes_out_with_a_login_and_on_one_subject_line(office) -> None:
     office.rcpt = b"550 nobody of that name\r\n"
     with pytest.raises(ModelyardError, match="every receiver was refused"):
         Mail(server, "yard@here", ("eve@there",)).send(a_notice())
+    office.rcpt = b"450 greylisted, come again\r\n"
+    with pytest.raises(UnavailableError, match="answered 450"):
+        Mail(server, "yard@here", ("eve@there",)).send(a_notice())
 
 
 def test_a_password_never_travels_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +260,41 @@ def test_one_channel_that_is_away_does_not_hold_up_another(tmp_path: Path, recei
     assert notifier.once() == 1
     monkey = Workshop(Settings(home=tmp_path, notify_webhook="https://x", notify_secret="s"))
     assert standing(monkey)[0]["waiting"] == 1
+
+
+def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_path: Path, receiver: Receiver) -> None:
+    shop, said = Workshop(Settings(home=tmp_path)), list[str]()
+
+    class Odd:
+        name = "odd"
+
+        def send(self, _: Notice) -> None:
+            "é".encode("ascii")
+
+    notifier = Notifier(shop, said.append, [Odd(), Slack(SecretStr(receiver.url))])
+    notifier.once()
+    refuse(shop)
+    assert notifier.once() == 1
+    assert "cannot send it (UnicodeEncodeError)" in said[0]
+    assert notifier.once() == 0
+    assert len(said) == 1
+
+
+def test_a_clock_that_is_set_back_makes_no_notice_wait(tmp_path: Path, receiver: Receiver) -> None:
+    shop, clock = Workshop(Settings(home=tmp_path)), [2_000_000_000.0]
+    notifier = Notifier(shop, lambda _: None, [Slack(SecretStr(receiver.url))], lambda: clock[0])
+    notifier.once()
+    refuse(shop)
+    receiver.status = [503]
+    assert notifier.once() == 0
+    clock[0] = 1_790_000_000.0
+    assert notifier.once() == 1
+
+
+def test_a_channel_that_is_set_by_half_keeps_no_reconciler_from_starting(tmp_path: Path) -> None:
+    said = list[str]()
+    assert started(Workshop(Settings(home=tmp_path, notify_webhook="https://x")), lambda: True, said.append) is None
+    assert "set MODELYARD_NOTIFY_SECRET too" in said[0]
 
 
 def test_a_broken_outbox_begins_anew(tmp_path: Path, receiver: Receiver) -> None:
