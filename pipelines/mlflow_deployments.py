@@ -19,12 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.deploy import smoke_test
 from pipelines.export import open_exported, standing
+from pipelines.policy import current_policy
 from pipelines.targets import AnyDeploy, DeployConfig, build_target
 from pipelines.wiring import Workshop
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.judging import digest_version, resolve
-from registry.refs import parse_ref
+from registry.refs import Ref, parse_ref
 from registry.settings import read_settings
+from registry.stages import Stage
 from registry.standing import fold
 from serving.bundle import Bundle
 from serving.targets.contract import Live, Target
@@ -56,11 +58,13 @@ def _ours() -> Iterator[None]:
 def target_help() -> str:
     """What `mlflow deployments help -t TARGET` shows."""
     return (
-        "Serves versions that hold a stage, from their exported bundles. The name is the endpoint's; -C KEY=VALUE sets what\n"
-        "the job file's `deploy:` would (lists with commas), e.g.\n\n"
+        "Serves versions that hold a stage, from their exported bundles. The name is the endpoint's. Where and how is what\n"
+        "the model's job says under `deploy:` for this target; -C KEY=VALUE says otherwise, or what no job says (lists with\n"
+        "commas), e.g.\n\n"
         "  mlflow deployments create -t modelyard-local -m models:/hand@production --name hand\n"
+        "  mlflow deployments create -t runpod -m models:/hand@production --name hand\n"
         "  mlflow deployments create -t runpod -m models:/hand@production --name hand \\\n"
-        "    -C image=docker.io/you/modelyard-serve:0.1 -C bundles=hf:you/bundles -C pools=AMPERE_16,AMPERE_24\n"
+        "    -C image=docker.io/you/modelyard-serve:0.1 -C bundles=hf:you/bundles\n"
         "  mlflow deployments create -t huggingface -m models:/hand@production --name hand -C repository=you/hand\n\n"
         "RUNPOD_API_KEY or HF_TOKEN, and MODELYARD_HOME where it is not ./.modelyard, come from the environment.\n"
         '`predict` takes a JSON file: {"inputs": "<base64 of an image file>"}.'
@@ -96,7 +100,7 @@ class Client(BaseDeploymentClient):
     ) -> Any:
         """Deploy; a name that exists is refused."""
         _plain(flavor, endpoint)
-        target = self._target(config)
+        target = self._target(self._settings(model_uri, config))
         if target.find(name) is not None:
             raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
         return self._deploy(target, name, model_uri)
@@ -112,11 +116,12 @@ class Client(BaseDeploymentClient):
     ) -> Any:
         """Bring it to another version, or to other settings."""
         _plain(flavor, endpoint)
-        if not config and self._kind in _PLACEHOLDERS:
-            raise InputError(f"deployment '{name}'", "needs its settings again", "give each -C as it was created with")
-        target = self._target(config)
-        live = _found(target, name)
-        return self._deploy(target, name, model_uri or f"models:/{live.model}/{live.version}")
+        _, live = self._standing(name)
+        wanted = model_uri or f"models:/{live.model}/{live.version}"
+        target = self._target(self._settings(wanted, config))
+        if target.find(name) is None:
+            raise NotFoundError(f"deployment '{name}'", "is elsewhere at this target", "give each -C as it was created with")
+        return self._deploy(target, name, wanted)
 
     @_ours()
     def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
@@ -144,13 +149,21 @@ class Client(BaseDeploymentClient):
         """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
         target, live = self._standing(str(deployment_name or endpoint))
         ask = target.ask(live)
-        given = inputs["inputs"].tolist() if isinstance(inputs, pd.DataFrame) else inputs
-        given = given.get("inputs", given) if isinstance(given, dict) else given
+        given = _pictures(inputs)
         many = given if isinstance(given, list) else [given]
-        found = [ask(one if isinstance(one, bytes) else base64.b64decode(one)) for one in many]
+        found = [ask(one) for one in map(_file, many)]
         if isinstance(inputs, pd.DataFrame):
             return pd.DataFrame(found)
         return found if isinstance(given, list) else found[0]
+
+    def _settings(self, model_uri: str, config: dict[str, Any] | None) -> dict[str, Any]:
+        """What the model's job says of this target, and what was given on top of it."""
+        ref = _ref(model_uri)
+        policy = current_policy(self._workshop.ledger().entries(ref.model))
+        deploys = (policy.deploy.staging, policy.deploy.production) if policy else ()
+        said = [one for one in deploys if one is not None and one.kind == self._kind]
+        said = said[: 1 if ref.alias == Stage.STAGING else None]
+        return (said[-1].model_dump(mode="json", exclude_unset=True) if said else {}) | (config or {})
 
     def _target(self, config: dict[str, Any] | None) -> Target:
         return build_target(self._config(config or {}), self._workshop.settings)
@@ -180,9 +193,8 @@ class Client(BaseDeploymentClient):
             return TypeAdapter[AnyDeploy](DeployConfig).validate_python(told, strict=False)
         except ValidationError as error:
             first = error.errors()[0]
-            raise InputError(
-                f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], "see `mlflow deployments help`"
-            ) from error
+            remedy = f"give it, or a `deploy` of kind {self._kind} in the model's job; see `mlflow deployments help`"
+            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], remedy) from error
 
     @property
     def _owners(self) -> list[str]:
@@ -204,10 +216,8 @@ class Client(BaseDeploymentClient):
 
     def _ratified(self, model_uri: str) -> Bundle:
         """The bundle of a version that holds a stage, with the bytes that were ratified."""
-        if not model_uri.startswith("models:/"):
-            raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
         yard = self._workshop.bare_yard()
-        version = resolve(yard.store, parse_ref(model_uri.removeprefix("models:/")))
+        version = resolve(yard.store, _ref(model_uri))
         digest = digest_version(yard.store, version)
         live = fold(yard.ledger.entries(version.model)).live.values()
         if (version.identity, digest) not in {(one.identity, one.promotion.digest) for one in live}:
@@ -218,11 +228,36 @@ class Client(BaseDeploymentClient):
         return open_exported(exported)
 
 
-def _found(target: Target, name: str) -> Live:
-    live = target.find(name)
-    if live is None:
-        raise NotFoundError(f"deployment '{name}'", "does not exist", "see `mlflow deployments list`")
-    return live
+def _ref(model_uri: str) -> Ref:
+    if not model_uri.startswith("models:/"):
+        raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
+    return parse_ref(model_uri)
+
+
+def _pictures(inputs: Any) -> Any:
+    """What was given, out of a data frame's or a JSON object's `inputs`."""
+    if isinstance(inputs, pd.DataFrame):
+        if "inputs" not in inputs:
+            raise _unreadable()
+        return inputs["inputs"].tolist()
+    return inputs.get("inputs") if isinstance(inputs, dict) else inputs
+
+
+def _file(given: Any) -> bytes:
+    """An image file's bytes, out of base64 where they are text."""
+    if isinstance(given, bytes) and given:
+        return given
+    try:
+        found = base64.b64decode(given, validate=True) if isinstance(given, str) else b""
+    except ValueError as error:
+        raise _unreadable() from error
+    if not found:
+        raise _unreadable()
+    return found
+
+
+def _unreadable() -> InputError:
+    return InputError("inputs", "hold no image file", 'give {"inputs": "<base64 of an image file>"}, or a list of such')
 
 
 def _told(live: Live) -> dict[str, Any]:

@@ -177,3 +177,31 @@ def test_without_a_key_it_is_one_line(place: Place) -> None:
     said = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
     assert "RUNPOD_API_KEY: is not set" in said
     assert said.count("\n") == 1
+
+
+def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(place: Place) -> None:
+    """The last of this file: the reconciler follows the new job too."""
+    said = place.mlflow("create", "-t", "runpod", "-m", "models:/digits3@production", "--name", "plain", code=2)
+    assert "-C image: Field required; give it, or a `deploy` of kind runpod in the model's job" in said
+    runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "hub", "smoke_images": 4}
+    script = """
+import json, sys
+from pipelines.jobfile import parse_job
+from pipelines.policy import set_policy
+from pipelines.wiring import Workshop
+from registry.records import Actor
+from registry.settings import read_settings
+set_policy(Workshop(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "job"), Actor("ada"))
+"""
+    deploy = {"production": runpod, "staging": {"kind": "huggingface", "repository": "me/plain"}}
+    told = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": deploy}
+    place.run(sys.executable, "-c", script, json.dumps(told))
+    for target in ("runpod", "huggingface"):
+        place.mlflow("create", "-t", target, "-m", "models:/digits3@production", "--name", "plain")
+        assert "plain" in place.mlflow("list", "-t", target)
+        place.mlflow("update", "-t", target, "--name", "plain")
+        asked = place.home.parent / "odd.json"
+        for odd in ({"inputs": "abc"}, {"inputs": None}, {"inputs": [5]}, {}):
+            asked.write_text(json.dumps(odd))
+            assert "hold no image file" in place.mlflow("predict", "-t", target, "--name", "plain", "-I", str(asked), code=2)
+        place.mlflow("delete", "-t", target, "--name", "plain")
