@@ -5,9 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.door import ask, open_to_viewer
+from dashboards.words import escaped
+from registry.errors import ModelyardError
 
 st.set_page_config(page_title="Modelyard", page_icon=":material/precision_manufacturing:", layout="wide")
-known = open_to_viewer()
+try:
+    known = open_to_viewer()
+except ModelyardError as error:  # a setting that cannot be used: nothing is shown by guess
+    st.error(escaped(str(error)))
+    st.stop()
 page = st.navigation(
     [
         st.Page("views/overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -20,7 +26,10 @@ page = st.navigation(
     ],
     position="sidebar" if known else "hidden",
 )
-if known:
-    page.run()
-else:
+if not known:
     ask()
+    st.stop()
+try:
+    page.run()
+except ModelyardError as error:
+    st.error(escaped(str(error)))

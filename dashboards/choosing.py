@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import streamlit as st
@@ -12,10 +13,11 @@ from dashboards.runs import FIRST, metric_names, param_names, run_frame
 from dashboards.words import escaped
 from registry.errors import InputError
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, parse_conditions, value_of
+from registry.runs.select import choose, ordered, parse_conditions, value_of
 
 _PICKED = "runs"
 _TALLEST = 360
+_MOST_PARAMS = 100
 _FORMATS = {
     "test_top1": ("test top-1", "%.3f"),
     "val_top1": ("val top-1", "%.3f"),
@@ -31,9 +33,11 @@ def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
     told = wide.text_input("filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED")
     every = others.toggle("all runs", key="all", bind="query-params", help="Those about gates and data too.")
     rows = [row for row in rows if every or row.trains]
-    names = sorted({row.experiment for row in rows})
-    experiment = narrow.selectbox("experiment", ["all", *names], key="experiment", bind="query-params")
-    by = order.selectbox("first", ["newest", *metric_names(rows)], key="sort", bind="query-params")
+    experiments = sorted({row.experiment for row in rows})
+    experiment = narrow.selectbox("experiment", ["all", *experiments], key="experiment", bind="query-params")
+    names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:_MOST_PARAMS])]
+    by = order.selectbox("first", names, key="sort", bind="query-params")
+    lowest = others.toggle("lowest first", key="lowest", bind="query-params")
     try:
         found = choose(rows, parse_conditions(told))
     except InputError as error:
@@ -41,8 +45,8 @@ def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
         return []
     found = [row for row in found if experiment in {"all", row.experiment}]
     if by == "newest":
-        return found
-    return sorted(found, key=lambda row: row.metrics.get(by, float("-inf")), reverse=True)
+        return found[::-1] if lowest else found
+    return ordered(found, by, ascending=lowest)
 
 
 def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
@@ -63,7 +67,7 @@ def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": places, "columns": [], "cells": []}},
-        key=f"table {st.session_state.get('filter')} {st.session_state.get('experiment')} {st.session_state.get('sort')}",
+        key=f"table {_digest(rows)}",  # ticks are places in a table: another one begins with what the address says
     )
     ticked = [rows[place] for place in told["selection"]["rows"] if place < len(rows)]
     if ticked:
@@ -73,6 +77,10 @@ def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
     shown = ticked or list(rows[:4])
     st.caption(f"{len(rows):,} runs. Compared below: {'those that are ticked' if ticked else 'the first four; tick others'}.")
     return shown
+
+
+def _digest(rows: Sequence[RunRow]) -> str:
+    return blake2b(" ".join(row.run_id for row in rows).encode(), digest_size=8).hexdigest()
 
 
 def one_of(place: DeltaGenerator, title: str, names: Sequence[str], key: str, first: str) -> str | None:

@@ -69,10 +69,11 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
         for model, rows in by_model(entries).items()
         if Stage.PRODUCTION in fold(rows).live
     ]
+    alerts = [*_waiting_alerts(waiting(entries)), *_budget_alerts(limits, expected), *_canaries(entries)]
     return Overview(
         at=now,
         served=served,
-        alerts=[*_waiting_alerts(waiting(entries)), *_budget_alerts(limits, expected), *_canaries(entries)],
+        alerts=sorted(alerts, key=lambda one: not one.grave),
         changed=moments(entries, now - timedelta(days=CHANGED_DAYS)),
         spent_usd=sum((one.usd for one in spent if one.month == month), Decimal(0)),
         expected_usd=sum(expected.values(), Decimal(0)),
@@ -125,11 +126,12 @@ def _waiting_alerts(found: Iterable[Waiting]) -> list[Alert]:
 
 
 def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> Iterable[Alert]:
-    for model, (used, limit, warn) in limits.items():
+    for model, budget in limits.items():
+        used, limit = budget.spent, budget.limit
         said, command = f"{model} spent ${used:.2f} of its ${limit:.2f} this month", f"modelyard budget show {quote(model)}"
         if used >= limit:
             yield Alert(True, f"{said}: nothing new is started", f'modelyard budget override {quote(model)} --reason "…"')
-        elif used >= limit * warn:
+        elif used >= limit * budget.warn_at:
             yield Alert(False, said, command)
         elif expected.get(model, Decimal(0)) > limit:
             yield Alert(False, f"{said}, and by its end ${expected[model]:.2f} are expected", command)

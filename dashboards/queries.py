@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from threading import Lock
 
@@ -25,6 +25,7 @@ from registry.events import (
 from registry.memory import MemoryEntry
 from registry.opening import ledger_of
 from registry.protocols import Entry
+from registry.records import Evidence
 from registry.settings import Settings
 from registry.spending import OfModel
 from registry.standing import fold
@@ -100,13 +101,15 @@ def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
             "outcome": "promoted" if isinstance(entry.event, Promoted) else "refused",
             "gate": finding.gate,
             "passed": finding.passed,
+            "figure": finding.figure,
+            "limit": finding.limit,
             "finding": finding.text,
         }
         for entry in entries
         if isinstance(entry.event, (Promoted, Refused))
         for finding in entry.event.findings
     ]
-    columns = ["when", "version", "stage", "who", "outcome", "gate", "passed", "finding"]
+    columns = ["when", "version", "stage", "who", "outcome", "gate", "passed", "figure", "limit", "finding"]
     return pd.DataFrame(rows, columns=columns).sort_values("when", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -118,6 +121,46 @@ def approval_table(entries: Iterable[Entry]) -> pd.DataFrame:
         if isinstance(entry.event, Approved)
     ]
     return pd.DataFrame(rows[::-1], columns=["when", "version", "stage", "who"])
+
+
+def evidence_table(entries: Sequence[Entry], links: Mapping[str, str]) -> pd.DataFrame:
+    """One row an attempt, newest first: which bytes, data, policy and measurements its verdict rests on.
+
+    `links` leads from the MLflow run that the evidence was copied to to its page.
+    """
+    copies = {one.event.row: one.event.run_id for one in entries if isinstance(one.event, Published)}
+    rows = [
+        {
+            "row": entry.seq,
+            "when": entry.at,
+            "version": entry.event.label,
+            "stage": entry.event.stage.value,
+            "outcome": "promoted" if isinstance(entry.event, Promoted) else "refused",
+            "model's files": entry.event.digest[:12],
+            "data set": (proof.dataset or "")[:12],
+            "policy": proof.policy_hash[:12],
+            **_measured(proof.evidence),
+            "MLflow": links.get(copies.get(entry.seq, "")),
+        }
+        for entry in entries
+        if isinstance(entry.event, (Promoted, Refused)) and (proof := entry.event.proof)
+    ]
+    first = ["row", "when", "version", "stage", "outcome", "model's files", "data set", "policy"]
+    columns = [*first, "held-out", "bundle", "variants", "scans", "approvals", "MLflow"]
+    return pd.DataFrame(rows[::-1], columns=columns)
+
+
+def _measured(known: Evidence) -> dict[str, object]:
+    """What of a version's evidence fits into a row."""
+    scores = known.evaluation
+    scans = [f"{what}: {len(scan.dangerous)} dangerous of {scan.files} files" for what, scan in known.scans.items()]
+    return {
+        "held-out": f"{scores.images} images of {scores.clips} clips ({scores.split})" if scores else "not measured",
+        "bundle": (known.bundle or "")[:12],
+        "variants": len(known.parity),
+        "scans": "; ".join(scans) or "none",
+        "approvals": len(known.approvals),
+    }
 
 
 def cost_table(entries: Iterable[Entry]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from registry.events import Evaluated, Trained
 from registry.protocols import Entry
 from registry.records import Evaluation
 from registry.runs.rows import RunRow
-from registry.runs.select import differing, pareto, smooth
+from registry.runs.select import differing, pareto, smooth, value_of
 
 FIRST = ("test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms")
 _MOST_METRICS = 30
@@ -60,19 +60,27 @@ def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None =
     return pd.DataFrame(dict(list(table.items())[:place]) | figures | {"MLflow": table["MLflow"]})
 
 
+def group_names(rows: Iterable[RunRow]) -> list[str]:
+    """What runs can be grouped by; a parameter that is named like something else is told apart."""
+    own = ["experiment", "user", "status"]
+    taken = {*own, "name", "run_id", *metric_names(rows)}
+    return own + [f"params.{name}" if name in taken else name for name in param_names(rows)[:200]]
+
+
 def group_table(rows: Sequence[RunRow], by: str, metric: str) -> pd.DataFrame:
     """One row a group: how many runs, how many failed, the metric's best, mean and worst, and what they cost together."""
     groups: dict[str, list[RunRow]] = {}
     for row in rows:
-        key = {"experiment": row.experiment, "status": row.status, "user": row.tags.get("mlflow.user", "")}.get(by)
-        groups.setdefault(shorten(row.params.get(by, "") if key is None else key), []).append(row)
+        key = value_of(row, by)
+        groups.setdefault(shorten("" if key is None else str(key)), []).append(row)
     lines = []
     for key, mine in groups.items():
         values = [row.metrics[metric] for row in mine if metric in row.metrics]
         spread = (max(values), sum(values) / len(values), min(values)) if values else (None, None, None)
         spent = sum(row.metrics.get("cost_usd", 0.0) for row in mine)
         lines.append((key, len(mine), sum(row.status == "FAILED" for row in mine), *spread, spent))
-    columns = [by, "runs", "failed", f"highest {metric}", f"mean {metric}", f"lowest {metric}", "cost_usd together"]
+    figures = ["runs", "failed", f"highest {metric}", f"mean {metric}", f"lowest {metric}", "cost_usd together"]
+    columns = [f"{by} (grouped by)" if by in figures else by, *figures]
     return pd.DataFrame(lines, columns=columns).sort_values("runs", ascending=False, ignore_index=True)
 
 

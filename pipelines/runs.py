@@ -11,7 +11,7 @@ from registry.errors import InputError, NotFoundError
 from registry.runs.latest import ago, hear
 from registry.runs.projection import Projection
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, pareto, parse_conditions, value_of
+from registry.runs.select import choose, ordered, pareto, parse_conditions, value_of
 from registry.settings import Settings
 
 
@@ -27,17 +27,21 @@ class Found(NamedTuple):
 def find_runs(
     settings: Settings, where: str, sort: str | None, progress: Callable[[int, int], None], *, whole: bool = False
 ) -> Found:
-    """The runs that fulfil the conditions, newest first or by a metric. Raises InputError for conditions nobody can read."""
+    """The runs that fulfil the conditions, newest first, or by a figure or parameter, the lowest first where `-` precedes it.
+
+    Raises InputError for conditions nobody can read, and for what no run has.
+    """
     conditions, copy = parse_conditions(where), Projection.of(settings)
     heard = hear(settings, copy, progress, whole=whole)
     if heard.missing and not heard.synced.at:
         raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
     rows = copy.rows()
-    if sort is not None and rows and not any(sort in row.metrics for row in rows):
-        raise InputError(f"--sort {sort}", "is no metric of any run", "name one that `modelyard runs --json` shows")
+    by = (sort or "").removeprefix("-")
+    if by and rows and all(value_of(row, by) is None for row in rows):
+        raise InputError(f"--sort {by}", "is no figure or parameter of any run", "name one that `modelyard runs --json` shows")
     found = choose(rows, conditions)
-    if sort is not None:
-        found.sort(key=lambda row: row.metrics.get(sort, float("-inf")), reverse=True)
+    if by:
+        found = ordered(found, by, ascending=sort != by)
     missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
     return Found(found, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboards.charts import timeline
 from dashboards.decisions import moments, parity_table, waiting, waiting_table
-from dashboards.pages import entries
-from dashboards.queries import approval_table, gate_table, registry_table
+from dashboards.pages import entries, runs
+from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 
 _WHEN = "YYYY-MM-DD HH:mm"
 
@@ -43,7 +43,7 @@ st.dataframe(
     },
 )
 
-gates, history, parity, approvals = st.tabs(["Gates", "History", "Parity", "Approvals"])
+gates, evidence, history, parity, approvals = st.tabs(["Gates", "Evidence", "History", "Parity", "Approvals"])
 with gates:
     attempts = gate_table(found)
     refused = st.toggle("only what failed", value=False)
@@ -52,6 +52,15 @@ with gates:
     st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
     if any(who.endswith("(self-declared)") for who in attempts["who"]):
         st.caption("A self-declared name was checked by nobody: the MLflow server has no logins.")
+with evidence:
+    known = runs()
+    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.trains}
+    columns = {
+        "when": st.column_config.DatetimeColumn(format=_WHEN),
+        "MLflow": st.column_config.LinkColumn(display_text="open"),
+    }
+    st.dataframe(evidence_table(found, links), hide_index=True, width="stretch", column_config=columns)
+    st.caption("A verdict names the bytes it is about. `modelyard verify` computes the digests again, now.")
 with history:
     events = moments(found)
     if len(events):

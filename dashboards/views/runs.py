@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import streamlit as st
 
 from dashboards.charts import confusion, curves, parallel, pareto_front
@@ -14,11 +16,11 @@ from dashboards.runs import (
     difference_table,
     evaluations,
     front_table,
+    group_names,
     group_table,
     label,
     metric_names,
     parallel_table,
-    param_names,
 )
 from dashboards.words import escaped
 from registry.errors import ModelyardError
@@ -61,18 +63,17 @@ with parameters:
     st.dataframe(difference_table(compared), hide_index=True, width="stretch")
 with groups:
     left, right = st.columns(2)
-    by = one_of(left, "by", ["experiment", "user", "status", *param_names(found)[:200]], "by", "experiment")
+    by = one_of(left, "by", group_names(found), "by", "experiment")
     measured = one_of(right, "figure", metrics, "figure", "test_top1")
     if by and measured:
         st.dataframe(group_table(found, by, measured), hide_index=True, width="stretch")
 with errors:
     scores = evaluations(entries())
-    for row in [one for one in compared if one.run_id in scores][:4]:
-        version, evaluation = scores[row.run_id]
-        st.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
-        matrix, wrong = st.columns(2)
-        matrix.altair_chart(confusion(confusion_table(evaluation)), width="stretch")
-        with wrong:
+    scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
+    for place, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
+        place.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
+        place.altair_chart(confusion(confusion_table(evaluation)), width="stretch")
+        with place:
             show_mistakes(settings(), evaluation)
-    if not any(one.run_id in scores for one in compared):
+    if not scored:
         st.info("None of the runs that are compared was scored on held-out images.")

@@ -16,7 +16,9 @@ from pipelines.cli.running import DashboardPort
 def runs(
     *,
     where: Annotated[str, typer.Option(help="As in: test_top1 > 0.9 and status = FINISHED.")] = "",
-    sort: Annotated[str | None, typer.Option(help="A metric, highest first.  [default: newest first]")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="A figure or parameter, highest first; -NAME: lowest first.  [default: newest first]")
+    ] = None,
     most: Annotated[int, typer.Option(help="How many to print.", min=1, max=100_000)] = 20,
     metrics: Annotated[str, typer.Option(help="Which metrics to print.")] = "test_top1,val_top1,cost_usd,train_seconds",
     front: Annotated[str | None, typer.Option(help="COST,QUALITY: only the runs that nobody beats in both.")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
@@ -82,10 +82,24 @@ class Projection:
 
     def rows(self) -> list[RunRow]:
         """All runs, newest first; none where there is no copy of this server."""
+        found, damaged = list[RunRow](), list[str]()
         with suppress(sqlite3.Error), self._reading() as db:
             read = msgspec.msgpack.Decoder(RunRow).decode
-            return [read(body) for (body,) in db.execute("SELECT body FROM runs ORDER BY started_ms DESC, run_id")]
-        return []
+            for run_id, body in db.execute("SELECT run_id, body FROM runs ORDER BY started_ms DESC, run_id"):
+                try:
+                    found.append(read(body))
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    damaged.append(run_id)
+        if damaged:
+            self._forget(damaged)
+        return found
+
+    def _forget(self, ids: Sequence[str]) -> None:
+        """Rows that cannot be read: they are asked for again at the next look."""
+        with self._writing() as db:
+            if db is not None:
+                db.executemany("DELETE FROM runs WHERE run_id = ?", [(one,) for one in ids])
+                db.execute("UPDATE state SET value = '' WHERE name = 'token'")
 
     def sync(self, server: Looks, progress: Progress = _quiet, *, whole: bool = False) -> Synced:
         """Ask the server what changed and take it in. Nobody waits for another process that is at it already.

@@ -84,6 +84,16 @@ def value_of(row: RunRow, name: str) -> Value | None:
     return next((held[name] for held in places.values() if name in held), None)
 
 
+def ordered(rows: Iterable[RunRow], by: str, *, ascending: bool = False) -> list[RunRow]:
+    """By a metric, parameter, attribute or tag: numbers before texts, and runs that lack it last whichever way."""
+    values = [(row, value_of(row, by)) for row in rows]
+    numbers = [(number, row) for row, value in values if value is not None and (number := _number(value)) is not None]
+    texts = [(str(value), row) for row, value in values if value is not None and _number(value) is None]
+    found = [row for _, row in sorted(numbers, key=lambda one: one[0], reverse=not ascending)]
+    found += [row for _, row in sorted(texts, key=lambda one: one[0], reverse=not ascending)]
+    return found + [row for row, value in values if value is None]
+
+
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Of (cost, quality) pairs, those that no other beats: none is cheaper and as good, or better and as cheap."""
     held = [place for place, (cost, quality) in enumerate(points) if not (isnan(cost) or isnan(quality))]
@@ -119,10 +129,12 @@ def differing(rows: Sequence[RunRow]) -> dict[str, list[str]]:
 
 
 def _number(value: Value) -> float | None:
+    """A value as a number that can be compared; None for text and for what is no number."""
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
         return None
+    return None if isnan(found) else found
 
 
 def _bare(value: str) -> str:

@@ -28,6 +28,7 @@ from dashboards.queries import (
     Ledgered,
     approval_table,
     cost_table,
+    evidence_table,
     gate_table,
     load_entries,
     registry_table,
@@ -48,9 +49,9 @@ from dashboards.runs import (
 )
 from dashboards.words import escaped, shorten
 from registry.errors import ModelyardError
-from registry.events import Archived, Deployed, Promoted, Undone, about
+from registry.events import Archived, Deployed, Promoted, Published, Refused, Undone, about
 from registry.opening import ledger_of
-from registry.records import Evaluation, ModelVersion
+from registry.records import Evaluation, Evidence, ModelVersion, Proof, Scan
 from registry.settings import Settings
 from registry.spending import Billed
 from registry.stages import Stage
@@ -158,6 +159,23 @@ def test_what_was_promoted_and_never_came_to_its_alias_waits_until_it_is_undone(
     assert [(one.ref, one.command) for one in waiting(entries_of(tmp_path))] == [("hand/10", "modelyard reconcile")]
     ledger.append(Undone(**third, stage=Stage.STAGING, reason="meanwhile"))
     assert waiting(entries_of(tmp_path)) == []
+
+
+def test_evidence_says_on_which_bytes_data_and_policy_a_verdict_rests(tmp_path: Path) -> None:
+    fill(tmp_path)
+    ledger, third = ledger_of(Settings(home=tmp_path)), about(ModelVersion("hand", 10, 10), "d" * 64)
+    scores = next(one.event.evaluation for one in ledger.entries() if one.event.kind == "evaluated")
+    scan = Scan(scanner="picklescan", files=3, formats={}, pickles=[], dangerous=[])
+    known = Evidence(model="hand", version=10, created_ms=10, digest="d" * 64, evaluation=scores, scans={"model": scan})
+    told = {"manifest": {}, "dataset": "e" * 64, "policy": [], "policy_hash": "f" * 64, "tools": {}}
+    refused = Refused(**third, stage=Stage.STAGING, actor="ada", findings=[], proof=Proof(evidence=known, **told))
+    row = ledger.append(refused).seq
+    ledger.append(Published(**third, row=row, run_id="r1"))
+    table = evidence_table(load_entries(Settings(home=tmp_path)), {"r1": "http://x/r1"}).iloc[0]
+    assert (table["row"], table["version"], table["outcome"], table["policy"]) == (row, "hand/10", "refused", "f" * 12)
+    assert (table["model's files"], table["data set"], table["MLflow"]) == ("d" * 12, "e" * 12, "http://x/r1")
+    assert table["held-out"] == "10 images of 5 clips (test)"
+    assert table["scans"] == "model: 0 dangerous of 3 files"
 
 
 def test_a_command_that_is_shown_is_safe_to_paste(tmp_path: Path) -> None:

@@ -17,15 +17,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from worlds import MARKUP, a_run, budget, fill, fill_runs, make_data
 
-from registry.events import Approved, Blocked, HookFailed, about
+from registry.events import Approved, Blocked, HookFailed, Refused, about
+from registry.memory import MemoryEntry
 from registry.opening import ledger_of
-from registry.records import ModelVersion
+from registry.records import Finding, ModelVersion
 from registry.settings import Settings
 from registry.spending import TrainingFailed
 from registry.stages import Stage
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = sorted(path.stem for path in (DASHBOARDS / "views").glob("[a-z]*.py"))
+
+
+FORBIDDEN = {"unsafe_allow_html", ".append(", "set_alias", "delete_alias", "promote(", "st.html", "components", "unlink("}
 
 
 @pytest.fixture
@@ -63,8 +67,15 @@ def test_every_page_opens_where_nothing_happened_yet(home: Path, name: str) -> N
 def test_no_page_is_long_and_none_changes_anything(name: str) -> None:
     text = (DASHBOARDS / "views" / f"{name}.py").read_text()
     assert len(text.splitlines()) <= 80
-    for word in ("unsafe_allow_html", ".append(", "set_alias", "promote(", "st.html", "components"):
+    for word in FORBIDDEN:
         assert word not in text
+
+
+def test_nothing_behind_the_pages_writes_or_promotes() -> None:
+    for path in DASHBOARDS.rglob("*.py"):
+        text = path.read_text()
+        for word in FORBIDDEN - {".append("} | {"ledger_of(settings()).append", "ledger.append", "set_policy", "write_json"}:
+            assert word not in text, (path.name, word)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,6 +125,63 @@ def test_the_overview_says_what_needs_somebody_and_how_to_mend_it(home: Path) ->
     assert any("nothing new is started" in one and "modelyard budget override hand" in one for one in told)
 
 
+def test_what_is_gravest_is_shown_first_and_is_not_cut_off(home: Path) -> None:
+    for number in range(25):
+        fill(home, f"hand{number:02d}")
+        third = about(ModelVersion(f"hand{number:02d}", 10, 10), "d")
+        found = [Finding(gate="metric", passed=False, text="top1 is below 0.9")]
+        ledger_of(Settings(home=home)).append(Refused(**third, stage=Stage.PRODUCTION, actor="ada", findings=found))
+    budget(home, "0.0001", "hand07")
+    shown = page("overview")
+    assert "nothing new is started" in shown.error[0].value
+    assert len(shown.warning) == 19
+
+
+def test_runs_are_grouped_by_a_parameter_of_any_name(home: Path) -> None:
+    odd = {"runs": "1", "failed": "2", "status": "mine", "test_top1": "3"}
+    fill_runs(home, [a_run(1, params=odd), a_run(2, params=odd), a_run(3)])
+    for name in ("runs", "failed", "params.status", "params.test_top1", "status"):
+        shown = page("runs", by=name)
+        assert not shown.exception, (name, shown.exception)
+        table = next(one.value for one in shown.dataframe if "mean test_top1" in one.value)
+        assert sorted(table["runs"]) == ([3] if name == "status" else [1, 2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_that_cannot_be_used_is_one_line_on_every_page(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("MODELYARD_LOCAL_USD_PER_HOUR", "a lot")
+    shown = AppTest.from_file(str(DASHBOARDS / "app.py"), default_timeout=60)
+    shown.switch_page(f"views/{name}.py").run()
+    assert not shown.exception
+    assert "MODELYARD_LOCAL_USD_PER_HOUR" in shown.error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize("name", ["overview", "registry", "costs", "live"])
+def test_a_page_of_ten_thousand_ledger_rows_is_made_in_seconds(home: Path, name: str) -> None:
+    fill(home)
+    ledger = ledger_of(Settings(home=home))
+    entry = next(one for one in ledger.entries() if one.event.kind == "trained")
+    many = [
+        MemoryEntry(100 + place, entry.at, entry.event.model_copy(update={"run_id": str(place)})) for place in range(10_000)
+    ]
+    import dashboards.queries
+
+    class Many(dashboards.queries.Ledgered):
+        def refresh(self) -> int:
+            super().refresh()
+            self._rows = [*self._rows[:20], *many]
+            return len(self._rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashboards.pages.Ledgered", Many)
+        began = time.perf_counter()
+        shown = page(name)
+        assert not shown.exception
+        assert time.perf_counter() - began < 10
+
+
 def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home: Path) -> None:
     fill(home)
     fill(home, "face")
@@ -122,10 +190,12 @@ def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home:
     )
     shown = page("registry")
     assert not shown.exception
-    versions, gates, history, parity, approvals = (frame.value for frame in shown.dataframe)
+    versions, gates, evidence, history, parity, approvals = (frame.value for frame in shown.dataframe)
     assert list(versions["version"]) == ["face/10", "face/2", "face/1", "hand/10", "hand/2", "hand/1"]
     assert list(versions["stage"]) == ["none", "production", "none"] * 2
     assert len(gates) == 6
+    assert list(gates[["figure", "limit"]].iloc[-1]) == [0.8, 0.9]
+    assert len(evidence) == 0, "nothing of what a test writes rests on any"
     assert "refused" in set(history["what"])
     assert list(parity["agreement"]) == [1.0, 1.0]
     assert list(approvals["who"]) == ["eve"]
@@ -136,11 +206,8 @@ def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home:
 
 
 def test_a_refused_version_waits_with_the_command_that_would_mend_it(home: Path) -> None:
-    from registry.events import Refused
-    from registry.records import Finding
-
     fill(home)
-    assert len(page("registry").dataframe) == 5  # version 1 gave way to version 2: that is history
+    assert len(page("registry").dataframe) == 6  # version 1 gave way to version 2: that is history
     found = [Finding(gate="approval", passed=False, text="nobody approved it")]
     third = about(ModelVersion("hand", 10, 10), "d")
     ledger_of(Settings(home=home)).append(Refused(**third, stage=Stage.PRODUCTION, actor="ada", findings=found))

@@ -26,7 +26,7 @@ PAGES = {
     "data": "Data",
     "live": "Live",
 }
-SIZES = ((1280, 900, "light"), (390, 844, "dark"))
+SIZES = ((1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark"))
 EVIL = "http://127.0.0.1:1/x.png"
 
 
@@ -110,3 +110,20 @@ def test_without_the_password_nothing_is_shown(home: Path, monkeypatch: pytest.M
         page.get_by_label("password", exact=True).fill("op3n")
         page.get_by_role("button", name="open").click()
         page.get_by_role("heading", name="Runs", exact=True).wait_for()
+
+
+def test_a_run_that_arrives_ticks_no_other_run(home: Path, address: str) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        ticked = f"{27:032x}%2C{28:032x}"
+        page.goto(f"{address}/runs?runs={ticked}")
+        page.get_by_text("31 runs.").wait_for()
+        page.get_by_text("those that are ticked").wait_for()
+        fill_runs(home, [a_run(number) for number in range(30)] + [a_run(99), a_run(100)])
+        page.wait_for_timeout(5500)
+        page.get_by_label("filter").fill("test_top1 >= 0")
+        page.get_by_label("filter").press("Enter")
+        page.get_by_text("32 runs.").wait_for()
+        page.get_by_text("those that are ticked").wait_for()
+        page.wait_for_timeout(1000)
+        assert f"runs={ticked}" in page.url

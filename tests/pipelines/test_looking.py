@@ -34,6 +34,8 @@ def test_runs_are_found_sorted_and_told_with_their_age_while_the_server_is_away(
     assert "torch 39" in said.out
     assert "2 of 5 runs" in said.out
     assert "these are the runs of 1 minute ago" in said.err
+    assert run("runs", "--home", home, "--sort", "-cost_usd", "--most", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["metrics"]["cost_usd"] == 0
     assert run("runs", "--home", home, "--front", "cost_usd,test_top1", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in told["runs"]] == ["torch 35", "torch 36", "torch 37", "torch 38", "torch 39"]
@@ -43,7 +45,7 @@ def test_runs_are_found_sorted_and_told_with_their_age_while_the_server_is_away(
     ("words", "said"),
     [
         (("--where", "top1 >"), "cannot be read"),
-        (("--sort", "nothing"), "is no metric of any run"),
+        (("--sort", "nothing"), "is no figure or parameter of any run"),
         (("--front", "cost_usd"), "does not name two metrics"),
     ],
 )

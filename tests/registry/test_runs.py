@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from registry.errors import InputError, ModelyardError, UnavailableError
 from registry.runs.projection import Projection
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, differing, pareto, parse_conditions, smooth
+from registry.runs.select import choose, differing, ordered, pareto, parse_conditions, smooth
 from registry.runs.server import RunServer
 from registry.settings import Settings
 
@@ -243,6 +243,28 @@ def test_conditions_choose_among_runs() -> None:
     assert names("name ~ 'and odd'") == names('name = "it\'s and odd"') == ["it's and odd"]
     assert names("user = ada AND experiment = hand and status != FAILED") == ["good", "it's and odd"]
     assert names("missing > 3") == []
+
+
+def test_runs_are_put_in_order_and_what_lacks_the_value_comes_last_either_way() -> None:
+    rows = [
+        a_run("none"),
+        *(a_run(name, params={"p": value}) for name, value in (("a", "10"), ("b", "9"), ("c", "x"), ("d", "nan"))),
+    ]
+    assert [row.name for row in ordered(rows, "p")] == ["a", "b", "c", "d", "none"]
+    assert [row.name for row in ordered(rows, "p", ascending=True)] == ["b", "a", "d", "c", "none"]
+
+
+def test_a_row_that_was_damaged_is_read_again_from_the_server(world, tmp_path: Path) -> None:
+    store, client = world
+    run = make_run(store)
+    copy = Projection(tmp_path / "runs.db", "x")
+    copy.sync(client(True))
+    held = copy.rows()
+    with sqlite3.connect(tmp_path / "runs.db") as db:
+        db.execute("UPDATE runs SET body = x'00ff' WHERE run_id = ?", (run,))
+    assert run not in {row.run_id for row in copy.rows()}
+    assert copy.sync(client(True)).changed == 1
+    assert copy.rows() == held
 
 
 @pytest.mark.parametrize("text", ["top1", "top1 >", "> 3", "top1 > high", "a = 1 and", "a b = 3"])
