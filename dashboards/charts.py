@@ -94,6 +94,22 @@ def class_counts(counts: pd.DataFrame) -> alt.Chart:
     )
 
 
+def spreads(table: pd.DataFrame) -> alt.Chart:
+    """A histogram of each figure, side by side on a wide page."""
+    bars = alt.Chart(table).mark_bar(binSpacing=1)
+    return (
+        bars.encode(
+            x=alt.X("from:Q", title=None).bin("binned"),
+            x2="to:Q",
+            y=alt.Y("frames:Q", title="frames"),
+            facet=alt.Facet("what:N", title=None, columns=2),
+            tooltip=["what", alt.Tooltip("from:Q", format=".3~f"), alt.Tooltip("to:Q", format=".3~f"), "frames"],
+        )
+        .properties(width=260, height=120)
+        .resolve_scale(x="independent")
+    )
+
+
 def request_rates(points: pd.DataFrame) -> alt.Chart:
     """Requests a second. `points` has endpoint, when and requests."""
     colour = alt.Color("endpoint:N", legend=alt.Legend(orient="bottom"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboards.words import shorten
 from registry.digests import canonical, sha256_bytes
 from registry.events import DataChecked
 from registry.files import read_json
@@ -76,6 +77,35 @@ def data_sets(home: Path) -> list[Held]:
 def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:
     """Data set's digest → what the checks said of it last."""
     return {entry.event.verdict.dataset: entry.event.verdict for entry in entries if isinstance(entry.event, DataChecked)}
+
+
+def checked(home: Path, digest: str) -> dict[str, Any] | None:
+    """The newest report of the checks about exactly these frames, as `modelyard check` left it; None where there is none."""
+    reports = sorted((home / "reports").glob("*/report.json"), key=lambda path: -path.stat().st_mtime)
+    for path in reports:
+        try:
+            told = read_json(path)
+            if told["dataset"] == digest:
+                return {"findings": list(told["findings"]), "spread": dict(told["spread"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def findings_table(report: dict[str, Any]) -> pd.DataFrame:
+    """Columns outcome, finding: what does not hold first."""
+    rows = [(str(one.get("outcome", "")), shorten(str(one.get("text", "")), 300)) for one in report["findings"]]
+    return pd.DataFrame(rows, columns=["outcome", "finding"])
+
+
+def spread_table(report: dict[str, Any]) -> pd.DataFrame:
+    """Columns what, from, to, frames: how bright and how sharp the frames are."""
+    rows = [
+        (name, low, high, count)
+        for name, spread in report["spread"].items()
+        for low, high, count in zip(spread["edges"], spread["edges"][1:], spread["frames"], strict=False)
+    ]
+    return pd.DataFrame(rows, columns=["what", "from", "to", "frames"])
 
 
 def of_digest(known: Iterable[Held], digest: str) -> Held | None:

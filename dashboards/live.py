@@ -13,7 +13,8 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards.decisions import by_model
-from registry.events import Deployed
+from dashboards.words import shorten
+from registry.events import Deployed, HookDone, HookFailed
 from registry.protocols import Entry
 from registry.standing import fold
 
@@ -21,6 +22,10 @@ _PATIENCE_S = 2.0
 _MOST_BYTES = 2_000_000
 _ERRORS = 500
 _REFUSED = 400
+_DEPLOY = "deploy"
+
+TROUBLE = "in trouble"
+"""How the state of an endpoint begins that the reconciler could not bring in order."""
 
 
 class Endpoint(NamedTuple):
@@ -52,16 +57,33 @@ def standing_endpoints(entries: Iterable[Entry]) -> list[Deployed]:
     return found
 
 
-def ask_all(deployed: Sequence[Deployed], headers: Mapping[str, str]) -> list[Endpoint]:
-    """Ask those on this machine, together; others are paid by the request, so nobody wakes them for a page."""
+def troubles(entries: Iterable[Entry]) -> dict[str, str]:
+    """Endpoint → what the reconciler, which looks after endpoints in clouds too, could not do for it last."""
+    found = dict[str, str]()
+    for rows in by_model(entries).values():
+        for stage, live in fold(rows).live.items():
+            mine = [row.event for row in rows if row.seq > live.since and isinstance(row.event, (HookDone, HookFailed))]
+            last = next((one for one in reversed(mine) if (one.hook, one.stage) == (_DEPLOY, stage)), None)
+            if isinstance(last, HookFailed):
+                found[f"{last.model} {stage}"] = last.reason
+    return found
+
+
+def ask_all(deployed: Sequence[Deployed], headers: Mapping[str, str], known: Mapping[str, str] | None = None) -> list[Endpoint]:
+    """Ask those on this machine, together; others are paid by the request, so nobody wakes them for a page.
+
+    What is `known` of trouble with those stands in their place.
+    """
     with ThreadPoolExecutor(8) as beside:
-        return list(beside.map(lambda one: _ask(one, headers), deployed))
+        return list(beside.map(lambda one: _ask(one, headers, known or {}), deployed))
 
 
-def _ask(event: Deployed, headers: Mapping[str, str]) -> Endpoint:
+def _ask(event: Deployed, headers: Mapping[str, str], known: Mapping[str, str]) -> Endpoint:
     told = (f"{event.model} {event.stage}", event.label, event.target, event.url)
     if event.target != "local" or urlsplit(event.url).hostname not in {"127.0.0.1", "localhost", "::1"}:
-        return Endpoint(*told, "not asked, so that it may sleep")
+        if reason := known.get(told[0]):
+            return Endpoint(*told, f"{TROUBLE}: {shorten(reason, 160)}")
+        return Endpoint(*told, "in order by the reconciler; not asked, so that it may sleep")
     try:
         answer = httpx.get(f"{event.url}/metrics", headers=dict(headers), timeout=_PATIENCE_S)
         answer.raise_for_status()

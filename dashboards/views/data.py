@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.charts import class_counts
-from dashboards.datasets import SPLITS, data_sets, shares, verdicts
+from dashboards.charts import class_counts, spreads
+from dashboards.datasets import SPLITS, checked, data_sets, findings_table, shares, spread_table, verdicts
 from dashboards.pages import entries, settings
 from dashboards.words import escaped
 
@@ -18,12 +18,12 @@ if not known:
 
 name = st.selectbox("data set", list(known), key="data", bind="query-params")
 held = known[name]
-frames, clips, classes, checked = st.columns(4)
+frames, clips, classes, state = st.columns(4)
 frames.metric("frames", f"{len(held.frames):,}")
 clips.metric("clips" if held.source == "clips" else "groups", f"{len({one['clip'] for one in held.frames}):,}")
 classes.metric("classes", len(held.labels))
 said = verdicts(entries()).get(held.digest)
-checked.metric("checks", "unchecked" if said is None else "hold" if said.holds else "do not hold")
+state.metric("checks", "unchecked" if said is None else "hold" if said.holds else "do not hold")
 st.caption(f"Digest {held.digest}. Split by {held.source[:-1]}: what belongs together lies in one split.")
 if said and (said.errors or said.warnings):
     st.warning(f"{said.errors} errors and {said.warnings} warnings: `modelyard check` says which.")
@@ -34,6 +34,11 @@ counts = held.counts()
 for line in shares(counts):
     st.warning(escaped(line))
 st.altair_chart(class_counts(counts), width="stretch")
+
+if report := checked(home, held.digest):
+    st.subheader("What the checks say", anchor=False)
+    st.dataframe(findings_table(report), hide_index=True, width="stretch")
+    st.altair_chart(spreads(spread_table(report)))
 
 st.subheader("Frames", anchor=False)
 left, right = st.columns(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import request_rates
-from dashboards.live import ask_all, endpoint_table, standing_endpoints
+from dashboards.live import TROUBLE, ask_all, endpoint_table, standing_endpoints, troubles
 from dashboards.pages import entries, settings
 from dashboards.rates import Rates
 from dashboards.words import escaped
@@ -26,9 +26,9 @@ def rates() -> Rates:
 @st.fragment(run_every="5s")
 def board() -> None:
     """The part of the page that is asked again every five seconds."""
-    found = ask_all(deployed, settings().endpoint_headers)
+    found = ask_all(deployed, settings().endpoint_headers, troubles(entries()))
     rates().add(found)
-    broken = [one for one in found if one.state.startswith("does not answer")]
+    broken = [one for one in found if one.state.startswith(("does not answer", TROUBLE))]
     for one in broken:
         st.error(escaped(f"{one.name} {one.state}: `modelyard reconcile` starts it again"))
     share = st.column_config.NumberColumn(format="%.1f %%")

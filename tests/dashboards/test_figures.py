@@ -21,7 +21,16 @@ from dashboards.charts import burn_down as burn_down_chart
 from dashboards.charts import class_counts, confusion, cost_by_version, curves, parallel, pareto_front, request_rates, timeline
 from dashboards.datasets import Held, data_sets, shares
 from dashboards.decisions import moments, parity_table, waiting, waiting_table
-from dashboards.live import Endpoint, ask_all, endpoint_table, quantile_ms, read_figures, serving_table, standing_endpoints
+from dashboards.live import (
+    Endpoint,
+    ask_all,
+    endpoint_table,
+    quantile_ms,
+    read_figures,
+    serving_table,
+    standing_endpoints,
+    troubles,
+)
 from dashboards.money import bills_table, burn_down, month_end
 from dashboards.overview import accuracy_words, overview, served_table, since_words
 from dashboards.queries import (
@@ -49,7 +58,7 @@ from dashboards.runs import (
 )
 from dashboards.words import escaped, shorten
 from registry.errors import ModelyardError
-from registry.events import Archived, Deployed, Promoted, Published, Refused, Undone, about
+from registry.events import Archived, Deployed, HookDone, HookFailed, Promoted, Published, Refused, Undone, about
 from registry.opening import ledger_of
 from registry.records import Evaluation, Evidence, ModelVersion, Proof, Scan
 from registry.settings import Settings
@@ -278,7 +287,18 @@ def test_nobody_wakes_an_endpoint_in_a_cloud_or_asks_another_machine_that_a_row_
         Deployed(**hand, target="runpod", url="http://127.0.0.1:1", **told),
         Deployed(**hand, target="local", url="http://169.254.169.254/", **told),
     ]
-    assert {one.state for one in ask_all(rows, {})} == {"not asked, so that it may sleep"}
+    assert all(one.state.endswith("not asked, so that it may sleep") for one in ask_all(rows, {}))
+
+
+def test_trouble_with_an_endpoint_in_a_cloud_is_shown_until_it_is_mended(tmp_path: Path) -> None:
+    fill(tmp_path)
+    ledger, second = ledger_of(Settings(home=tmp_path)), {**about(ModelVersion("hand", 2, 2), "d"), "stage": Stage.PRODUCTION}
+    row = standing_endpoints(load_entries(Settings(home=tmp_path)))[0].model_copy(update={"target": "runpod"})
+    ledger.append(HookFailed(**second, hook="deploy", attempt=1, reason="every worker is unhealthy"))
+    known = troubles(load_entries(Settings(home=tmp_path)))
+    assert ask_all([row], {}, known)[0].state == "in trouble: every worker is unhealthy"
+    ledger.append(HookDone(**second, hook="deploy"))
+    assert troubles(load_entries(Settings(home=tmp_path))) == {}
 
 
 def test_rates_are_counted_once_and_survive_a_restart() -> None:

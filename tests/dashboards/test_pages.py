@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from worlds import MARKUP, a_run, budget, fill, fill_runs, make_data
 
 from registry.events import Approved, Blocked, HookFailed, Refused, about
+from registry.files import write_json
 from registry.memory import MemoryEntry
 from registry.opening import ledger_of
 from registry.records import Finding, ModelVersion
@@ -305,11 +306,24 @@ def test_ten_thousand_runs_and_five_hundred_metrics_are_usable_in_a_second(home:
 
 
 def test_the_data_page_shows_counts_frames_and_what_the_checks_said(home: Path) -> None:
-    make_data(home)
+    digest = make_data(home)
     shown = page("data")
     assert not shown.exception
     assert [one.value for one in shown.metric] == ["12", "12", "2", "unchecked"]
     assert len(shown.get("image")[0].proto.imgs) == 6
+    report = {
+        "dataset": digest,
+        "findings": [{"outcome": "warning", "text": MARKUP}],
+        "spread": {"brightness": {"edges": [0, 1], "frames": [12]}},
+    }
+    write_json(home / "reports" / "other" / "report.json", report | {"dataset": "x"})
+    assert not page("data").dataframe
+    write_json(home / "reports" / "hand" / "report.json", report)
+    (home / "reports" / "hand" / "report.json").touch()
+    assert list(page("data").dataframe[0].value["outcome"]) == ["warning"]
+    for broken in ("{", '{"dataset": 3}', "[]"):
+        (home / "reports" / "hand" / "report.json").write_text(broken)
+        assert not page("data").exception
     (home / "datasets" / "broken").mkdir()
     (home / "datasets" / "broken" / "manifest.json").write_text('{"labels": 3}')
     assert not page("data").exception
