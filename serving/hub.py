@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -81,8 +82,7 @@ class Hub:
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        sdk = "static" if kind == "space" else None
-        self.call(lambda: self.api.create_repo(repository, private=private, repo_type=kind, space_sdk=sdk, exist_ok=True))
+        self.call(lambda: self._make(repository, kind, private=private))
         head, there = self._head(repository, kind)
         operations: list[Any] = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
         operations += [CommitOperationDelete(name) for name in sorted(there - files.keys() - {".gitattributes"})]
@@ -144,6 +144,14 @@ class Hub:
                     raise UnavailableError("Hugging Face", f"does not answer ({name})", "try again later") from error
                 self.sleep(2.0**tried)
         raise AssertionError
+
+    def _make(self, repository: str, kind: str, *, private: bool) -> None:
+        """Make the repository where it is not there."""
+        from huggingface_hub.errors import HfUriError
+
+        sdk = "static" if kind == "space" else None
+        with suppress(HfUriError):  # what 2.4 raises of another Hub's address once it knows that the repository is there
+            self.api.create_repo(repository, private=private, repo_type=kind, space_sdk=sdk, exist_ok=True)
 
     def _head(self, repository: str, kind: str) -> tuple[str, set[str]]:
         """The newest commit, and the files there."""

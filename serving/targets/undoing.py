@@ -11,6 +11,9 @@ from registry.errors import InputError, ModelyardError, RefusedError, Unavailabl
 NEXT = "-next"
 """The end of an endpoint's name on which a bundle is tried out."""
 
+CANARY = "-canary"
+"""The end of an endpoint's name beside it that has a share of the traffic."""
+
 
 @contextmanager
 def undone(undo: Callable[[], object], provider: str) -> Iterator[None]:

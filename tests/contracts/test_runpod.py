@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clouds
+from chaos import RATES, Chaos
 
-from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
 from serving.fakes.runpod.check import FIELDS
 from serving.targets.runpod.release import Release, created
 from serving.targets.runpod.shapes import EndpointChanges
@@ -239,84 +239,49 @@ def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None
 
 
 @pytest.mark.journey
-def test_a_thousand_deployments_under_random_faults(world, make_bundle, tmp_path: Path) -> None:
-    """Every one ends in a stated outcome; nothing is leaked, nothing doubled, and the bill is what the quotes allow."""
+@pytest.mark.parametrize(("mode", "count", "cap"), [("load_balancer", 1000, 0.009), ("queue", 400, 0.006)])
+def test_a_thousand_deployments_under_random_faults(
+    world, make_bundle, picture: Callable[..., bytes], tmp_path: Path, mode: str, count: int, cap: float
+) -> None:
+    """Every one ends in a stated outcome; nothing is leaked, nothing doubled; none is deployed over the cap."""
+    cloud = world.double.cloud
     bundles = [make_bundle(tmp_path / str(n), version=n, gain=20.0 + n) for n in range(1, 6)]
     for bundle in bundles:
         world.shelf.put(bundle)
-    rates = {
-        "429": 0.02,
-        "500": 0.02,
-        "dropped": 0.02,
-        "402": 0.003,
-        "403": 0.003,
-        "lost": 0.03,
-        "no-capacity": 0.02,
-        "stuck": 0.02,
-        "unhealthy": 0.02,
-        "stale": 0.03,
-    }
-    world.double.faults.rates = rates
-    target = world.target(pools=("AMPERE_16", "AMPERE_24"), start_seconds=60, idle_seconds=5, max_workers=1)
-    ends, meant, torn = Counter[str](), dict[str, int](), list[str]()
+
+    def mine(name: str) -> list:
+        return [one for one in cloud.endpoints.values() if one.told["name"].startswith(f"modelyard-{name}")]
 
     def served(name: str) -> str | None:
-        found = [
-            one.told["env"]["MODELYARD_BUNDLE"]
-            for one in world.double.cloud.endpoints.values()
-            if one.told["name"] == f"modelyard-{name}"
-        ]
+        found = [one.told["env"]["MODELYARD_BUNDLE"] for one in mine(name) if not one.told["name"].endswith("-next")]
         return found[0] if found else None
 
-    for number in range(1000):
-        name, bundle = f"model{number % 20}", bundles[(number * 7 + number // 20) % 5]
-        before = served(name)
-        try:
-            if number % 9 == 8:
-                target.delete(name)
-                meant.pop(name, None)
-                ends["deleted"] += 1
-            else:
-                meant[name] = target.deploy(name, bundle, fails if number % 31 == 30 else passes).version
-                ends["deployed"] += 1
-        except ModelyardError as error:
-            ends[type(error).__name__] += 1
-            if served(name) != before:
-                torn.append(str(error) if number % 9 != 8 else "could not be put back: half deleted")
+    def spent(name: str) -> float:
+        return sum(one.billed(world.clock.now()) for one in mine(name))
+
+    told = {"pools": ("AMPERE_16", "AMPERE_24"), "start_seconds": 60, "idle_seconds": 5, "max_workers": 1, "mode": mode}
+    target = world.target(**told, max_usd_per_month=cap)
+    world.double.faults.rates = RATES | {"no-capacity": 0.02, "stale": 0.03}
+    chaos = Chaos(target, bundles, served, spent, cap)
+    # a queue's health wakes nobody: what is tried out there is asked
+    chaos.run(count, passes if mode == "load_balancer" else lambda ask: ask(picture("red")), fails)
     world.double.faults.calm()
-    assert [one for one in torn if "could not be put back" not in one] == []
-    assert len(torn) < 10
-    assert sum(ends.values()) == 1000
-    assert ends["deployed"] > 500
-    assert set(ends) <= {
-        "deployed",
-        "deleted",
-        "InputError",
-        "RefusedError",
-        "UnavailableError",
-        "LostReplyError",
-        "IntegrityError",
-    }
-    for name in {
-        one.told["name"].removeprefix("modelyard-").removesuffix("-next") for one in world.double.cloud.endpoints.values()
-    }:
-        target.delete(name) if name not in meant else target.deploy(name, bundles[meant[name] - 1], passes)
+    chaos.check(world.leaks(), most_torn=10)
+    assert sum(chaos.ends.values()) == count
+    assert chaos.ends["deployed"] > count / 2
+    assert chaos.ends["over the cap"] > 0
+    every = [*cloud.endpoints.values(), *cloud.deleted]
+    assert max(one.billed(world.clock.now()) for one in every) <= cap + chaos.dearest, "more than the cap and one deployment"
+    left = [one.told["name"].removeprefix("modelyard-").removesuffix("-next") for one in cloud.endpoints.values()]
+    chaos.target = world.target(**told)
+    chaos.mend(left, passes)
     assert world.leaks() == []
-    assert {live.name for live in target.list()} <= set(meant)
-    hours = (
-        sum(
-            (worker.ended or world.clock.now()) - worker.started
-            for one in [*world.double.cloud.endpoints.values(), *world.double.cloud.deleted]
-            for worker in one.workers
-        )
-        / 3600
-    )
-    assert world.double.cloud.spent() <= float(target.quote().usd_per_busy_hour) * (hours + 0.01 * 1000)
+    assert {live.name for live in target.list()} <= set(chaos.meant)
     for live in target.list():
         target.delete(live.name)
-    assert world.double.cloud.endpoints == {}
+    assert cloud.endpoints == {}
     with pytest.raises(NotFoundError):
-        target.logs("model1", 1)
+        target.logs("model01", 1)
 
 
 # What a review found: settings, undo, what is not ours.

@@ -24,7 +24,7 @@ from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.quoting import monthly_quote
 from serving.targets.runpod.release import Release, as_it_was, by_name, changes, check_may_become, created, holds
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undoing import NEXT, check_name, not_ours, undone
+from serving.targets.undoing import CANARY, NEXT, check_name, not_ours, undone
 
 PREFIX = "modelyard-"
 _LOOKS = 4
@@ -126,7 +126,7 @@ class RunPodTarget:
         if standing and old is None:
             raise not_ours(standing.name, "RunPod")
         if paid:
-            self._afford(standing)
+            self._afford(name)
         self._clear(name + NEXT)
         if standing is None:
             return self._first(name, release, smoke)
@@ -222,8 +222,8 @@ class RunPodTarget:
         finally:
             self._clear(name + NEXT)
 
-    def _afford(self, standing: Endpoint | None) -> None:
-        """Raise RefusedError where a month of it, or this month until now, costs more than it may."""
+    def _afford(self, name: str) -> None:
+        """Raise RefusedError where a month of it, or this month so far with what stands beside it, costs too much."""
         cap = self.config.max_usd_per_month
         if cap is None:
             return
@@ -232,13 +232,12 @@ class RunPodTarget:
             raise RefusedError(
                 "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
             )
-        if standing:
-            began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-            spent = sum((row.total_amount for row in self.client.billed(standing.id, began)), Decimal(0))
-            if spent > Decimal(str(cap)):
-                raise RefusedError(
-                    f"endpoint {standing.name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap"
-                )
+        names = {PREFIX + name, PREFIX + name + NEXT, PREFIX + name + CANARY}
+        began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        bills = [row for one in self.client.endpoints() if one.name in names for row in self.client.billed(one.id, began)]
+        spent = sum((row.total_amount for row in bills), Decimal(0))
+        if spent > Decimal(str(cap)):
+            raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
 
     def _only(self, name: str) -> Endpoint | None:
         """The endpoint of that name; of several of ours, which lost answers leave, the oldest stays."""
