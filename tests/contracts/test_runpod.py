@@ -239,12 +239,12 @@ def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None
 
 
 @pytest.mark.journey
-@pytest.mark.parametrize(("mode", "count", "cap"), [("load_balancer", 1000, 0.009), ("queue", 400, 0.006)])
+@pytest.mark.parametrize("plan", [("load_balancer", 1000, 0.009), ("queue", 400, 0.006)])
 def test_a_thousand_deployments_under_random_faults(
-    world, make_bundle, picture: Callable[..., bytes], tmp_path: Path, mode: str, count: int, cap: float
+    world, make_bundle, picture: Callable[..., bytes], tmp_path: Path, plan: tuple[str, int, float]
 ) -> None:
     """Every one ends in a stated outcome; nothing is leaked, nothing doubled; none is deployed over the cap."""
-    cloud = world.double.cloud
+    cloud, (mode, count, cap) = world.double.cloud, plan
     bundles = [make_bundle(tmp_path / str(n), version=n, gain=20.0 + n) for n in range(1, 6)]
     for bundle in bundles:
         world.shelf.put(bundle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,19 @@ from serving.fakes.runpod.common import json_of
 from serving.fakes.runpod.state import CPU_USD, DAY, GPUS, Cloud
 from serving.fakes.wire import problem
 
+Told = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""An id and what was asked for → the answer."""
+
+
+def _template(number: str, one: dict[str, Any]) -> dict[str, Any]:
+    blank = {"args": "", "disk": 5, "mounts": {}, "ports": [], "env": {}, "registry": None, "serverless": False}
+    blank |= {"public": False, "category": "NVIDIA", "startSsh": True, "startJupyter": True, "allowedCudaVersions": []}
+    return blank | {"id": number} | one
+
+
+def _registry(number: str, one: dict[str, Any]) -> dict[str, Any]:
+    return {"id": number, "name": one["name"]}
+
 
 @dataclass
 class Account:
@@ -25,32 +39,30 @@ class Account:
 
     async def list_templates(self, _: Request) -> Response:
         """GET /v2/templates."""
-        blank = {"args": "", "disk": 5, "mounts": {}, "ports": [], "env": {}, "registry": None, "serverless": False}
-        blank |= {"public": False, "category": "NVIDIA", "startSsh": True, "startJupyter": True, "allowedCudaVersions": []}
-        return JSONResponse({"templates": [blank | {"id": id_} | one for id_, one in self.cloud.templates.items()]})
+        return JSONResponse({"templates": [_template(id_, one) for id_, one in self.cloud.templates.items()]})
 
     async def create_template(self, request: Request) -> Response:
         """POST /v2/templates."""
-        return await self._named(request, "CreateTemplateRequest", self.cloud.templates, "tpl")
+        return await self._named(request, "CreateTemplateRequest", self.cloud.templates, _template)
 
     async def list_registries(self, _: Request) -> Response:
         """GET /v2/registries."""
-        return JSONResponse({"registries": [{"id": id_, "name": one["name"]} for id_, one in self.cloud.registries.items()]})
+        return JSONResponse({"registries": [_registry(id_, one) for id_, one in self.cloud.registries.items()]})
 
     async def create_registry(self, request: Request) -> Response:
         """POST /v2/registries."""
-        return await self._named(request, "CreateRegistryRequest", self.cloud.registries, "reg")
+        return await self._named(request, "CreateRegistryRequest", self.cloud.registries, _registry)
 
-    async def _named(self, request: Request, schema: str, kept: dict[str, dict[str, Any]], kind: str) -> Response:
+    async def _named(self, request: Request, schema: str, kept: dict[str, dict[str, Any]], told: Told) -> Response:
         """Make one of those whose names are unique."""
         body = await json_of(request)
         if errors := self.checker.request(schema, body):
             return problem(422, "Unprocessable Entity", "the body is not as published", errors=errors)
         if any(one["name"] == body["name"] for one in kept.values()):
             return problem(400, "Bad Request", "that name is taken")
-        number = self.cloud.number(kind)
+        number = self.cloud.number("tpl" if told is _template else "reg")
         kept[number] = body
-        return JSONResponse({"id": number, "name": body["name"]}, 201)
+        return JSONResponse(told(number, body), 201)
 
     async def list_gpus(self, _: Request) -> Response:
         """GET /v2/catalog/gpus."""
