@@ -120,6 +120,31 @@ def test_the_copy_is_what_a_full_rebuild_would_be_whatever_happened(world, tmp_p
     assert {row.run_id for row in ours.rows()}.isdisjoint(deleted)
 
 
+@pytest.mark.journey
+def test_on_postgresql_each_change_is_seen_at_once_and_nothing_twice(postgres_url: str, tmp_path: Path) -> None:
+    """The token is PostgreSQL's own snapshot: a change shows at the next look, and without one the answer is 304."""
+    from flask import Flask
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    from registry.mlflow.feed import ROUTE, add_feed
+
+    store = SqlAlchemyStore(postgres_url, str(tmp_path / "artifacts"))
+    app = Flask("feed")
+    add_feed(app, store, lambda: True)
+    server = RunServer("http://localhost")
+    server._http = httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://localhost")
+    copy, doing = Projection(tmp_path / "runs.db", "x"), Doing(store)
+    for place, what in enumerate(["create", "create", "metric", "param", "tag", "rename", "delete", "restore", "metric"] * 3):
+        doing.do(what, place, float("nan") if place == 2 else 0.1 + place)
+        copy.sync(server)
+        fresh = Projection(tmp_path / f"fresh{place}.db", "x")
+        fresh.sync(server)
+        assert copy.rows() == fresh.rows()
+        token = app.test_client().get(ROUTE).get_json()["token"]
+        assert app.test_client().get(ROUTE, headers={"If-None-Match": f'"{token}"'}).status_code == 304
+    assert len(copy.rows()) >= 4
+
+
 def test_an_experiment_that_is_deleted_takes_its_runs_along_and_brings_them_back(world, tmp_path: Path) -> None:
     store, client = world
     experiment = store.create_experiment("passing", None, [])
