@@ -16,6 +16,12 @@ class _Trainer(Record):
     seed: int = 0
 
 
+Decode = Annotated[
+    Literal["full", "reduced"],
+    Field(description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"),
+]
+
+
 class YoloTrainer(_Trainer):
     """An Ultralytics YOLO classifier, from scratch: no weights are fetched. AGPL-3.0.
 
@@ -27,12 +33,7 @@ class YoloTrainer(_Trainer):
     arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+-cls$")
     lr0: float = Field(default=0.002, gt=0)
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
-
-
-Decode = Annotated[
-    Literal["full", "reduced"],
-    Field(description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"),
-]
+    decode: Decode = "full"
 
 
 class TorchTrainer(_Trainer):

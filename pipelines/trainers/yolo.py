@@ -27,10 +27,12 @@ class YoloAdapter:
     def fit(self, data: DataSet, work: Path, on_epoch: OnEpoch) -> Fitted:
         """AdamW and mild augmentation: Ultralytics' defaults, made for ImageNet, stay at chance on small data."""
         config, labels = self._config, data.manifest.labels
+        preprocess = Preprocess(size=config.imgsz, decode=config.decode)
+        seen = _view(data, work / "data", preprocess)
         model = ultralytics(work)(f"{config.arch}.yaml", task="classify", verbose=False)
         model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, on_epoch))
         model.train(
-            data=str(_view(data, work / "data")),
+            data=str(seen),
             epochs=config.epochs,
             imgsz=config.imgsz,
             batch=config.batch,
@@ -59,21 +61,32 @@ class YoloAdapter:
             arch=config.arch,
             framework="torch",
             labels=labels,
-            preprocess=Preprocess(size=config.imgsz),
+            preprocess=preprocess,
             dataset=data.manifest.digest,
         )
         package_checkpoint(ultralytics(work)(best, task="classify"), folder, info)
         hold_to_ultralytics(
-            ultralytics(work)(best, task="classify"), Reference(folder, info, Path()), data.files(data.rows("val"))
+            ultralytics(work)(best, task="classify"),
+            Reference(folder, info, Path()),
+            sorted(path for path in (seen / "val").rglob("*") if path.is_file()),
         )
         return Fitted(folder, _keep(best, work / "extras"))
 
 
-def _view(data: DataSet, place: Path) -> Path:
-    """Links to the splits that training may see. Ultralytics writes its caches beside what it reads; not beside ours."""
+def _view(data: DataSet, place: Path, preprocess: Preprocess) -> Path:
+    """The splits that training may see: links, or the JPEGs as they will be decoded, without loss, at reduced scale.
+
+    Ultralytics writes its caches beside what it reads; not beside ours.
+    """
     place.mkdir(parents=True)
     for split in ("train", "val"):  # never test: Ultralytics would look at it
-        (place / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
+        if preprocess.decode == "full":
+            (place / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
+            continue
+        for file in data.files(data.rows(split)):
+            copy = (place / file.relative_to(data.folder)).with_suffix(".png")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            preprocess.open(file.read_bytes(), str(file)).save(copy, compress_level=1)
     return place
 
 
