@@ -21,6 +21,7 @@ from registry.refs import Ref
 from registry.stages import Stage
 from registry.standing import fold
 from registry.yard import Yard
+from serving.targets.contract import Timed
 from serving.targets.huggingface.config import HuggingFaceDeploy
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class _Deployment:
         target, config = self.target, self.config
         quote = target.quote()
         live = target.deploy(self.name, self.bundle, self.try_out)
+        cold = target.ready.seconds if isinstance(target, Timed) else None
         event = Deployed(
             **about(self.version, self.digest),
             stage=self.stage,
@@ -115,6 +117,7 @@ class _Deployment:
             usd_per_month=dollars(quote.usd_per_idle_month, 2),
             price_as_of=quote.as_of,
             smoke_images=config.smoke_images,
+            cold_start_s=None if cold is None else round(cold, 3),
             owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
         )
         entries = self.yard.ledger.entries(self.version.model)
@@ -123,7 +126,8 @@ class _Deployment:
         if before is not None and (before.target, before.owner) != (event.target, event.owner):
             self.say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
             target_of(self.workshop, before).delete(self.name)
-        if before != event:
+        again = event.model_copy(update={"cold_start_s": before.cold_start_s}) if before and cold is None else event
+        if before != again:
             self.yard.ledger.append(event)
         return event
 

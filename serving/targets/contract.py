@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from registry.records import Record
 from serving.bundle import Bundle
+from serving.targets.patience import Stopwatch
 
 if TYPE_CHECKING:
     from serving.canary.tally import Tally
@@ -100,6 +101,16 @@ class Target(Protocol):
 
     def delete(self, name: str) -> None:
         """Stop and forget an endpoint."""
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A target that measures how long a new worker takes until it is ready: the cold start of its provider."""
+
+    @property
+    def ready(self) -> Stopwatch:
+        """Of the last worker that was started."""
         ...
 
 

@@ -26,6 +26,13 @@ class Patience:
         yield waited
 
 
+@dataclass
+class Stopwatch:
+    """Seconds from the moment when the last new worker was asked for until it answered; None before one did."""
+
+    seconds: float | None = None
+
+
 @functools.cache
 def tls() -> ssl.SSLContext:
     """The system's certificates, read once: it takes longer than a request."""

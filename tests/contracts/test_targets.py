@@ -17,7 +17,7 @@ import clouds
 from pipelines.targets import DeployConfig, build_target
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
 from registry.settings import Settings
-from serving.targets.contract import Ask, Target
+from serving.targets.contract import Ask, Target, Timed
 from serving.targets.local.target import LocalTarget
 from serving.targets.memory.target import MemoryTarget
 
@@ -83,6 +83,18 @@ def test_a_deployment_answers_and_is_listed(target: Target, make_bundle, tmp_pat
     assert target.find("hand-production") == live
     assert target.list() == [live]
     assert target.answers(live)
+
+
+def test_how_long_a_new_worker_took_until_it_answered_is_measured(target: Target, make_bundle, picture, tmp_path: Path) -> None:
+    if not isinstance(target, Timed):
+        assert type(target).__name__ not in {"LocalTarget", "RunPodTarget", "HuggingFaceTarget"}
+        return
+    assert target.ready.seconds is None
+    target.deploy("hand", make_bundle(tmp_path / "one"), lambda ask: ask(picture("red")))
+    assert target.ready.seconds is not None
+    assert target.ready.seconds > 0
+    if hasattr(target, "patience"):
+        assert target.ready.seconds >= 1, "the doubles' workers take some seconds of their clock"
 
 
 def test_deploying_the_same_again_changes_nothing(target: Target, make_bundle, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_production_on_runpod(place: Place) -> None:
     here = answers(place)[0]
     event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["smoke_images"]) == ("runpod", 4)
+    assert event["cold_start_s"] >= 1
     there = answers(place)[0]
     assert there["label"] == here["label"]
     assert "/lb/" in there["served_by"]

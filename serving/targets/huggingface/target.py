@@ -33,7 +33,7 @@ from serving.targets.huggingface.release import (
     told_of,
 )
 from serving.targets.huggingface.wanted import as_it_was, check_may_become, holds, image_of, is_custom, wanted
-from serving.targets.patience import Patience, tls
+from serving.targets.patience import Patience, Stopwatch, tls
 from serving.targets.undoing import NEXT, check_name, not_ours, undone
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class HuggingFaceTarget:
     config: HuggingFaceDeploy
     patience: Patience = field(default_factory=Patience)
     page: Callable[[Bundle], Files] | None = None
+    ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
         """By prices that were read by hand."""
@@ -145,7 +146,8 @@ class HuggingFaceTarget:
         self._clear(slug + NEXT)
         if standing is None or old is None:
             with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
-                return self._proven(name, self._create(slug, name, release), smoke)
+                began = self.patience.now()
+                return self._proven(name, self._create(slug, name, release), smoke, began)
         check_may_become(standing.raw, self.config, slug)
         before = env_of(standing).get("MODELYARD_BEFORE") if old == release else json.dumps(asdict(old))
         told = wanted(self.config, name, release, before)
@@ -178,9 +180,11 @@ class HuggingFaceTarget:
             env=told_of(name, release, None),
         )
 
-    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke) -> Live:
-        """Wait until it runs, and see that it answers as it must."""
+    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> Live:
+        """Wait until it runs, and see that it answers as it must. `began` is when a new one was asked for."""
         running = self._wait(one.name)
+        if began is not None:
+            self.ready.seconds = self.patience.now() - began
         smoke(lambda image: self._asked(running, name, image))
         return self._kept(running)
 
@@ -223,8 +227,10 @@ class HuggingFaceTarget:
         """An endpoint beside the one that serves, gone afterwards whatever happens."""
         slug = slug_of(name) + NEXT
         try:
+            began = self.patience.now()
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)
+            self.ready.seconds = self.patience.now() - began
             yield lambda image: self._asked(running, name, image)
         finally:
             self.endpoints.delete(slug)

@@ -31,6 +31,7 @@ from registry.money.prices import Price
 from serving.bundle import Bundle, open_bundle
 from serving.canary.tally import Order, Tally, read_tally
 from serving.targets.contract import Ask, Live, Quote, Smoke, Status
+from serving.targets.patience import Stopwatch
 
 _START_S = 60.0
 _STOP_S = 10.0
@@ -51,6 +52,7 @@ class LocalTarget:
     workers: int = 1
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     price: Price | None = None
+    ready: Stopwatch = field(default_factory=Stopwatch, compare=False)
 
     def quote(self) -> Quote:
         """The machine, always on."""
@@ -71,9 +73,10 @@ class LocalTarget:
         if old and old.bundle == bundle.index.digest and self.answers(old):
             return old
         self._end_candidate(name)
-        fresh = self._start(name, bundle, self._free_port(old))
+        began, fresh = time.monotonic(), self._start(name, bundle, self._free_port(old))
         try:
             self._wait(fresh)
+            self.ready.seconds = time.monotonic() - began
             smoke(self.ask(fresh))
             if old:
                 write_json(self._before(name), old.model_dump(mode="json"))

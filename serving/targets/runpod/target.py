@@ -16,7 +16,7 @@ from decimal import Decimal
 from registry.errors import NotFoundError, RefusedError, UnavailableError
 from serving.bundle import Bundle
 from serving.targets.contract import Ask, Live, Quote, Smoke, Status
-from serving.targets.patience import Patience
+from serving.targets.patience import Patience, Stopwatch
 from serving.targets.places import Place
 from serving.targets.runpod.asking import Asking
 from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
@@ -40,6 +40,7 @@ class RunPodTarget:
     place: Place
     patience: Patience = field(default_factory=Patience)
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
         """By the catalogue as it is now."""
@@ -146,19 +147,32 @@ class RunPodTarget:
 
     def _first(self, name: str, release: Release, smoke: Smoke) -> Live:
         """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
-        fresh = self._create(name, self._wanted(release, None))
+        wanted, began = self._wanted(release, None), self.patience.now()
+        fresh = self._create(name, wanted)
         with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
-            self._prove(fresh, smoke)
+            self._prove(fresh, smoke, began)
         stays = self._only(name) or fresh
         if stays.id != fresh.id:
             with undone(lambda: self.client.delete_endpoint(stays.id), "RunPod"):
                 self._prove(stays, smoke)
         return self._kept(stays)
 
-    def _prove(self, one: Endpoint, smoke: Smoke) -> None:
-        """Wake it, and see that it answers as it must."""
+    def _prove(self, one: Endpoint, smoke: Smoke, began: float | None = None) -> None:
+        """Wake it, and see that it answers as it must. `began` is when a new one was asked for."""
         self._asking(one).wait()
-        smoke(self._asking(one).ask)
+        smoke(self._asking(one).ask if began is None else self._first_answer(one, began))
+
+    def _first_answer(self, one: Endpoint, began: float) -> Ask:
+        """Asks a new endpoint, and notes how long its first answer took from `began` on: a queue's health wakes nobody."""
+        ask, waited = self._asking(one).ask, list[float]()
+
+        def first(image: bytes) -> dict[str, float]:
+            found = ask(image)
+            waited.append(self.patience.now() - began)
+            self.ready.seconds = waited[0]
+            return found
+
+        return first
 
     def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
@@ -216,9 +230,10 @@ class RunPodTarget:
         """An endpoint beside the one that serves, gone afterwards whatever happens."""
         few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
         try:
-            trial = self._create(name + NEXT, self._wanted(release, None).model_copy(update={"workers": few}))
+            wanted, began = self._wanted(release, None).model_copy(update={"workers": few}), self.patience.now()
+            trial = self._create(name + NEXT, wanted)
             self._asking(trial).wait()
-            yield self._asking(trial).ask
+            yield self._first_answer(trial, began)
         finally:
             self._clear(name + NEXT)
 
