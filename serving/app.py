@@ -92,7 +92,12 @@ class Endpoint:
             return refused
         self.engine.check_room(1)
         asked = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
-        return as_json(oip.respond(self.served, asked, await self._answer(asked.items)))
+        told, behind = oip.respond(self.served, asked, await self._answer(asked.items))
+        if not any(binary for _, binary in asked.outputs):
+            return as_json(told)
+        head = msgspec.json.encode(told)
+        length = {"inference-header-content-length": str(len(head))}
+        return Response(head + behind, headers=length, media_type="application/octet-stream")
 
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""

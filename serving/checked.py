@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from registry.digests import sha256_bytes
+from registry.digests import digest_of, sha256_bytes
 from registry.errors import IntegrityError, NotFoundError
 
 INDEX = "bundle.json"
@@ -15,19 +15,30 @@ NEEDED = ("model.onnx", "preprocess.json", "labels.json", "card.md")
 """What serving reads. A worker far away fetches these, and of the other variants nothing."""
 
 
-def read_checked(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of these files. Raises IntegrityError for one that is not what the bundle's index names."""
-    try:
-        files = json.loads((folder / INDEX).read_bytes())["files"]
-    except FileNotFoundError as error:
-        raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
+def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[str, bytes]:
+    """The bytes of these files. Raises IntegrityError for one that is not what the bundle's index names.
+
+    Where a `digest` is given, the bundle also has to be the one of that digest.
+    """
+    files = check_named(folder, digest)
     found = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
     for name, data in found.items():
         if files.get(name) != sha256_bytes(data):
             raise changed(folder / name)
     return found
+
+
+def check_named(folder: Path, digest: str = "") -> dict[str, str]:
+    """The digests that a bundle's index names, by file. Raises IntegrityError for another bundle than that of `digest`."""
+    try:
+        files: dict[str, str] = dict(json.loads((folder / INDEX).read_bytes())["files"])
+    except FileNotFoundError as error:
+        raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
+    if digest and (found := digest_of(files)) != digest:
+        raise IntegrityError(folder, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
+    return files
 
 
 def changed(path: Path) -> IntegrityError:

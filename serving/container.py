@@ -1,9 +1,10 @@
 """What starts in the HTTP worker's container: the bundle is found or fetched, then this process becomes the server.
 
 MODELYARD_BUNDLE_DIR        a bundle in the image or mounted, e.g. /repository at Hugging Face; or
-MODELYARD_BUNDLE_URL        where to fetch it from, and
-MODELYARD_BUNDLE            the digest that it must have
+MODELYARD_BUNDLE_URL        where to fetch it from
+MODELYARD_BUNDLE            the digest that it must have; wanted with an address, and compared in a folder where it is set
 MODELYARD_BUNDLE_TOKEN      for the address, where it wants one
+MODELYARD_KEYS              a folder of *.pub in the image: the bundle has to be signed by one of them
 MODELYARD_DEVICE            cpu (default) or cuda
 PORT                        default 8000
 """
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from registry.errors import InputError, ModelyardError
+from serving.checked import check_named
 from serving.pull import pull
 
 _REPOSITORY = Path("/repository")
@@ -23,7 +25,19 @@ _SCRATCH = Path(tempfile.gettempdir()) / "modelyard"
 
 
 def bundle_dir() -> Path:
-    """The bundle's folder, as the environment says."""
+    """The bundle's folder, as the environment says. Raises IntegrityError where another bundle lies there."""
+    found = _found()
+    check_named(found, os.environ.get("MODELYARD_BUNDLE", ""))
+    return found
+
+
+def keys_dir() -> Path | None:
+    """The folder of the keys that may have signed it, where that is asked for."""
+    place = os.environ.get("MODELYARD_KEYS")
+    return Path(place) if place else None
+
+
+def _found() -> Path:
     told = os.environ
     if place := told.get("MODELYARD_BUNDLE_DIR"):
         return Path(place)
@@ -46,7 +60,10 @@ def main() -> int:
         return error.exit_code
     os.environ.pop("MODELYARD_BUNDLE_TOKEN", None)
     told = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
-    told += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu"), *sys.argv[1:]]
+    told += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
+    if (keys := keys_dir()) is not None:
+        told += ["--keys", str(keys)]
+    told += sys.argv[1:]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *told])  # noqa: S606 no shell is wanted
     return 0
 

@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.errors import InputError, ModelyardError, UnavailableError, shorten
+from serving.line import Line
 from serving.spawn import Spawned, spawn
-from serving.wire import PREFIX, Item, lengths, pack_items, pack_order, read_done, read_hello
+from serving.wire import Item, pack_items, pack_order, read_done
 
 log = logging.getLogger("modelyard.serving")
-_START_S = 120.0
 _PAUSE_S = 0.5
 _TRIES = 2
+_HUNG_S, _HUNG_PART = 5.0, 3
+"""A worker hangs that takes longer for a batch than so many seconds, and than this part of what a caller waits."""
+
+
+class _GoneError(Exception):
+    """A worker ended while it had nothing to do: nobody's picture is at fault."""
 
 
 class OverloadedError(ModelyardError):
@@ -86,7 +92,7 @@ class WorkerEngine:
     async def start(self) -> None:
         """Wait for the first worker; the others start behind it. Raises what kept the first one from starting."""
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks.append(asyncio.create_task(self._keep(self._first or self._spawn(), began)))
+        self._tasks.append(asyncio.create_task(self._keep(self._first, began)))
         await began
         self._tasks += [asyncio.create_task(self._keep(None, None)) for _ in range(1, self._bounds.workers)]
 
@@ -123,72 +129,81 @@ class WorkerEngine:
                 one.answer.cancel()
 
     def _spawn(self) -> Spawned:
-        found = spawn()
-        found.wire.sendall(pack_order(str(self._folder), self._bounds.threads, self._bounds.device))
+        try:
+            found = spawn()
+        except OSError as error:
+            why = f"cannot be started ({error.strerror or error})"
+            raise UnavailableError("worker", why, "give the machine room for another process") from error
+        with contextlib.suppress(OSError):  # one that ended at once is noticed when it does not greet
+            found.wire.sendall(pack_order(str(self._folder), self._bounds.threads, self._bounds.device))
         return found
 
     async def _keep(self, spawned: Spawned | None, began: asyncio.Future[None] | None) -> None:
         """Keep one worker running."""
         while not self._closing:
-            spawned = spawned or self._spawn()
             try:
-                await self._run(spawned, began)
-            except ModelyardError as error:
+                await self._run(Line(spawned or self._spawn()), began)
+            except Exception as error:  # noqa: BLE001 whatever it was, a worker is needed
                 if began and (began.cancelled() or not began.done()):  # cancelled: another flaw was found first
                     if not began.done():
                         began.set_exception(error)
                     return
-                log.error("worker did not start: %s", error)  # noqa: TRY400 its line says all
-            except Exception:
-                if began and began.cancelled():
-                    return
-                log.exception("a worker ended while it was needed; another one starts")
-            finally:
-                await _end(spawned)
+                _note(error)
             spawned, began = None, None
             self.timings.restarts += 1
             await asyncio.sleep(_PAUSE_S)
 
-    async def _run(self, spawned: Spawned, began: asyncio.Future[None] | None) -> None:
+    async def _run(self, line: Line, began: asyncio.Future[None] | None) -> None:
         """Feed one worker until it ends."""
-        reader, writer = await asyncio.open_connection(sock=spawned.wire, limit=1 << 24)
         try:
-            self.row, self.provider = await _greeting(reader)
+            await line.connect()
+            self.row, self.provider = await line.greeting()
             self._alive += 1
             try:
                 if began and not began.done():
                     began.set_result(None)
-                await self._feed(reader, writer)
+                while True:
+                    await self._feed(line, await self._idle(line))
             finally:
                 self._alive -= 1
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            await line.close()
 
-    async def _feed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Batches, one after the other, until the worker is gone."""
-        while True:
-            batch = await self._batch()
-            try:
-                writer.write(pack_items([one.item for one in batch]))
-                await writer.drain()
-                done = read_done(*await _read(reader))
-            except BaseException:
-                for one in batch:
-                    if self._closing:
-                        self._fail(one)
-                    else:
-                        self._again(one)
-                raise
-            self.timings.batches.append((len(batch), done.decode_s, done.predict_s))
-            for place, one in enumerate(batch):
-                if one.answer.done():
-                    continue
-                if place in done.errors:
-                    one.answer.set_exception(InputError(*_parts(done.errors[place])))
+    async def _idle(self, line: Line) -> list[_Asked]:
+        """The next batch. Raises _GoneError as soon as the worker that waits for it is gone."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as patience:
+                line.when_gone(lambda: patience.reschedule(loop.time()))
+                return await self._batch()
+        except TimeoutError:
+            raise _GoneError from None
+        finally:
+            line.when_gone(None)
+
+    async def _feed(self, line: Line, batch: list[_Asked]) -> None:
+        """Have one batch answered. What the worker breaks on, or hangs on, is asked again."""
+        if line.gone:
+            self._put_back(batch)
+            raise _GoneError
+        try:
+            limit = max(self._bounds.seconds / _HUNG_PART, _HUNG_S)
+            done = read_done(*await line.ask(pack_items([one.item for one in batch]), limit))
+        except BaseException:
+            for one in batch:
+                if self._closing:
+                    self._fail(one)
                 else:
-                    one.answer.set_result(done.rows[place])
+                    self._again(one)
+            raise
+        self.timings.batches.append((len(batch), done.decode_s, done.predict_s))
+        for place, one in enumerate(batch):
+            if one.answer.done():
+                continue
+            if place in done.errors:
+                one.answer.set_exception(InputError(*_parts(done.errors[place])))
+            else:
+                one.answer.set_result(done.rows[place])
 
     async def _batch(self) -> list[_Asked]:
         """The next pictures: this worker's share of what waits, after the first one waited as long as it may."""
@@ -196,12 +211,15 @@ class WorkerEngine:
         if batch[0].tries:
             return batch
         most, deadline = self._bounds.max_batch, time.monotonic() + self._bounds.max_wait_ms / 1e3
-        while len(batch) < most and (left := deadline - time.monotonic()) > 0:
-            try:
+        try:
+            while len(batch) < most and (left := deadline - time.monotonic()) > 0:
                 async with asyncio.timeout(left):
                     batch.append(await self._next())
-            except TimeoutError:
-                break
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._put_back(batch)
+            raise
         share = min(most - len(batch), self._queue.qsize() // max(self._alive, 1))
         for _ in range(share):
             one = self._queue.get_nowait()
@@ -210,6 +228,10 @@ class WorkerEngine:
             elif not one.answer.done():
                 batch.append(one)
         return batch
+
+    def _put_back(self, batch: Sequence[_Asked]) -> None:
+        for one in batch:
+            self._queue.put_nowait(one)
 
     async def _next(self) -> _Asked:
         while True:
@@ -231,32 +253,16 @@ class WorkerEngine:
             one.answer.set_exception(UnavailableError("server", "is stopping", "ask another one"))
 
 
-async def _greeting(reader: asyncio.StreamReader) -> tuple[tuple[int, ...], str]:
-    """What a worker that is ready says of its model; UnavailableError with what keeps it from being ready."""
-    try:
-        async with asyncio.timeout(_START_S):
-            hello = read_hello((await _read(reader))[0])
-    except (TimeoutError, EOFError, ConnectionError) as error:
-        raise UnavailableError("worker", "ended before it was ready", "see what it printed") from error
-    if hello.error:
-        raise UnavailableError("worker", hello.error, "mend the bundle")
-    return hello.row, hello.provider
-
-
-async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head, data = lengths(await reader.readexactly(PREFIX))
-    return await reader.readexactly(head), await reader.readexactly(data)
-
-
-async def _end(spawned: Spawned) -> None:
-    """Give a worker whose wire is closed a moment to end."""
-    with contextlib.suppress(OSError):
-        spawned.wire.close()
-    for _ in range(100):
-        if spawned.ended():
-            return
-        await asyncio.sleep(0.02)
-    spawned.kill()
+def _note(error: Exception) -> None:
+    """Why a worker ended, in the log."""
+    if isinstance(error, ModelyardError):
+        log.error("worker did not start: %s", error)
+    elif isinstance(error, _GoneError):
+        log.warning("a worker ended while it had nothing to do; another one starts")
+    elif isinstance(error, TimeoutError):
+        log.error("a worker did not answer; it was ended, and another one starts")
+    else:
+        log.error("a worker ended while it was needed; another one starts", exc_info=error)
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -1,24 +1,36 @@
 """Pictures from addresses, for a server that was told to fetch: https only, public hosts only, no redirects, bounded.
 
 The host's name is resolved once, and the connection goes to the very address that was judged: a name that answers
-something else the second time gains nothing.
+something else the second time gains nothing. It needs nothing that the server's image does not hold anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-import httpx
+import httptools
 
 from registry.errors import InputError, UnavailableError, shorten
 
 _SECONDS = 10.0
 _HTTPS = 443
+_MOST_HEAD = 65_536
+_OK = 200
+_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""What DNS64 makes of a host that has IPv4 alone: its last 32 bits are that address."""
+
 Resolve = Callable[[str], Awaitable[list[str]]]
+Connect = Callable[[str, str], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 async def resolve(host: str) -> list[str]:
@@ -27,53 +39,128 @@ async def resolve(host: str) -> list[str]:
     return [str(one[4][0]) for one in found]
 
 
+async def connect(address: str, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to an address whose certificate is the host's."""
+    return await asyncio.open_connection(address, _HTTPS, ssl=ssl.create_default_context(), server_hostname=host)
+
+
 def public(address: str) -> bool:
-    """Whether an address is one that anybody may ask: not of this machine, not of a private network."""
+    """Whether an address is one that anybody may ask: not of this machine, not of a private network.
+
+    An IPv6 address that stands for an IPv4 one is judged by that, and refused where it is of a kind that nobody needs.
+    """
     plain = ipaddress.ip_address(address.partition("%")[0])
-    inner = plain.ipv4_mapped or plain.sixtofour if isinstance(plain, ipaddress.IPv6Address) else None
-    return all(one.is_global and not one.is_multicast for one in (plain, inner) if one is not None)
+    if isinstance(plain, ipaddress.IPv6Address):
+        if plain in _TRANSLATED:
+            return _open(ipaddress.IPv4Address(plain.packed[-4:]))
+        if plain.ipv4_mapped is not None:
+            return _open(plain.ipv4_mapped)
+        if plain not in _GLOBAL_UNICAST or (plain.sixtofour is not None and not _open(plain.sixtofour)):
+            return False
+    return _open(plain)
+
+
+def _open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast
 
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Downloads pictures of at most `most` bytes. `transport`, `resolve` and `allowed` are given by tests alone."""
+    """Downloads pictures of at most `most` bytes. `resolve`, `connect` and `allowed` are given by tests alone."""
 
     most: int
     resolve: Resolve = resolve
+    connect: Connect = connect
     allowed: Callable[[str], bool] = public
-    transport: httpx.AsyncBaseTransport | None = None
 
     async def __call__(self, url: str) -> bytes:
         """The bytes at an address. Raises InputError for one that may not be asked, UnavailableError for a failure."""
+        host, target = _asked(url)
         try:
-            asked = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise InputError("image", "is not an address", "send https://HOST/PATH") from error
-        if asked.scheme != "https" or asked.userinfo or (asked.port or _HTTPS) != _HTTPS:
-            raise InputError("image", "is an address that is not asked", "only https on port 443, without a user, is")
-        try:
-            found = await self.resolve(asked.host)
+            found = await self.resolve(host)
         except (OSError, UnicodeError) as error:
-            raise InputError("image", f"is at {shorten(asked.host, 60)}, which has no address", "mend the address") from error
+            raise InputError("image", f"is at {shorten(host, 60)}, which has no address", "mend the address") from error
         if not found or not all(self.allowed(one) for one in found):
-            raise InputError("image", f"is at {shorten(asked.host, 60)}, which is no public host", "send the image itself")
+            raise InputError("image", f"is at {shorten(host, 60)}, which is no public host", "send the image itself")
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._download(asked, found[0])
-        except (httpx.HTTPError, TimeoutError) as error:
+                return await self._download(host, target, found[0])
+        except (OSError, EOFError, httptools.HttpParserError) as error:
             why = f"did not give the picture ({type(error).__name__})"
-            raise UnavailableError(shorten(asked.host, 60), why, "send the image itself") from error
+            raise UnavailableError(shorten(host, 60), why, "send the image itself") from error
 
-    async def _download(self, asked: httpx.URL, address: str) -> bytes:
-        pinned, body = asked.copy_with(host=address), bytearray()
-        async with (
-            httpx.AsyncClient(transport=self.transport, trust_env=False, timeout=_SECONDS) as client,
-            client.stream("GET", pinned, headers={"Host": asked.host}, extensions={"sni_hostname": asked.host}) as answer,
-        ):
-            if answer.status_code != httpx.codes.OK:
-                raise InputError("image", f"answered {answer.status_code} at {shorten(asked.host, 60)}", "mend the address")
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > self.most:
+    async def _download(self, host: str, target: str, address: str) -> bytes:
+        reader, writer = await self.connect(address, host)
+        try:
+            named = f"[{host}]" if ":" in host else host
+            head = f"GET {target} HTTP/1.1\r\nHost: {named}\r\nAccept: image/*\r\nAccept-Encoding: identity\r\n"
+            writer.write(f"{head}User-Agent: modelyard\r\nConnection: close\r\n\r\n".encode())
+            answer = _Answer()
+            while not answer.whole and (data := await reader.read(_MOST_HEAD)):
+                answer.take(data)
+                if answer.status not in {0, _OK}:
+                    raise InputError("image", f"answered {answer.status} at {shorten(host, 60)}", "mend the address")
+                if len(answer.body) > self.most:
                     raise InputError("image", f"is larger than {self.most:,} bytes", "send a smaller one")
-        return bytes(body)
+            return answer.end()
+        finally:
+            writer.transport.abort()
+
+
+def _asked(url: str) -> tuple[str, str]:
+    """An address's host, and what is asked for there. Raises InputError for one that is not asked."""
+    try:
+        asked = urlsplit(url)
+        host = (asked.hostname or "").encode("idna").decode() if ":" not in (asked.hostname or "") else str(asked.hostname)
+        other = asked.scheme != "https" or asked.username is not None or (asked.port or _HTTPS) != _HTTPS
+    except ValueError as error:
+        raise InputError("image", "is not an address", "send https://HOST/PATH") from error
+    if other:
+        raise InputError("image", "is an address that is not asked", "only https on port 443, without a user, is")
+    if not _HOST.fullmatch(host):
+        raise InputError("image", "is not an address", "send https://HOST/PATH")
+    target = (asked.path or "/") + (f"?{asked.query}" if asked.query else "")
+    return host, quote(target, safe="%/:=&?~#+!$,;'@()*[]")
+
+
+class _Answer:
+    """What a host answers, as it comes. httptools calls the methods that begin with `on`."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.whole = 0, bytearray(), False
+        self._head, self._counted = 0, False
+        self._parser: Any = httptools.HttpResponseParser(self)
+
+    def take(self, data: bytes) -> None:
+        """The next bytes. Raises HttpParserError for what is no HTTP, EOFError for a head that does not end."""
+        self._head += 0 if self.status else len(data)
+        if self._head > 2 * _MOST_HEAD:
+            raise EOFError
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self.whole:  # what comes after the answer is not read
+                raise
+
+    def end(self) -> bytes:
+        """The picture. Raises EOFError where the host broke off."""
+        if not self.whole and (self._counted or not self.status):
+            raise EOFError
+        return bytes(self.body)
+
+    def on_header(self, name: bytes, _: bytes) -> None:
+        """An answer that says how long it is can be cut short."""
+        self._counted = self._counted or name.lower() in {b"content-length", b"transfer-encoding"}
+
+    def on_headers_complete(self) -> None:
+        """The status; one below 200 comes before the answer."""
+        status = self._parser.get_status_code()
+        self.status = status if status >= _OK else 0
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the picture."""
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        """The end."""
+        self.whole = self.status >= _OK

@@ -38,6 +38,9 @@ MAX_ASPECT = 100
 _REDUCED_TO = 2
 """A picture that is decoded at reduced scale keeps so many times the pixels of the network's input, in each direction."""
 
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+"""What is decoded, and nothing else that Pillow knows: for EPS it would start Ghostscript. An iPhone's MPO is a JPEG here."""
+
 _JPEG = b"\xff\xd8\xff"
 _TURNED = (b"Exif\0", b"tiff:Orientation")
 """What stands in a JPEG that may have to be turned upright."""
@@ -157,20 +160,29 @@ def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Ima
     try:
         if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name, shortest)):
             return found  # without asking Pillow, which takes longer to start than to decode
-        with Image.open(io.BytesIO(data)) as opened:
-            _check_pixels(opened.width, opened.height, name)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            check_pixels(opened.width, opened.height, name)
             if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name, shortest)):
                 turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
                 return found if turn is None else found.transpose(turn)
             ImageOps.exif_transpose(opened, in_place=True)
-            return opened.convert("RGB")
+            return rgb(opened)
     except Image.DecompressionBombError as error:  # Pillow's own bound, which is wider than ours and comes before it
         raise _too_many(name) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(name, "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
 
 
-def _check_pixels(width: int, height: int, name: str) -> None:
+def rgb(picture: Image.Image) -> Image.Image:
+    """A picture of any mode as RGB, itself where it is that. Of 16 bits the upper eight stay, in grey as in colour."""
+    picture.load()
+    if picture.mode.startswith("I"):  # Pillow's own conversion cuts at 255, which makes most of such a picture white
+        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def check_pixels(width: int, height: int, name: str = "image") -> None:
+    """Raise InputError for a picture that is too large to be decoded."""
     if width * height > MAX_PIXELS:
         raise _too_many(name)
 
@@ -184,7 +196,7 @@ def _turbo(data: bytes, name: str, shortest: int | None) -> Image.Image | None:
     try:
         told_height, told_width, kind, _ = simplejpeg.decode_jpeg_header(data)
         height, width = int(told_height), int(told_width)
-        _check_pixels(width, height, name)
+        check_pixels(width, height, name)
         if kind not in {"YCbCr", "Gray", "RGB"}:
             return None
         factor = 1 if shortest is None else next((by for by in (8, 4, 2) if min(width, height) >= shortest * by), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -19,6 +19,13 @@ Array = NDArray[np.float32]
 Device = Literal["cpu", "cuda"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class Prepared(NamedTuple):
+    """A picture as the model gets it, and the width and height that it came with."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
 
 
 class Runner:
@@ -72,7 +79,8 @@ class Runner:
 
         Raises InputError for bytes that are no image. Images of one size are answered together.
         """
-        return np.stack(self.rows([self.open(data, f"{name} {place}") for place, data in enumerate(images, 1)]))
+        opened = (self.open(data, f"{name} {place}") for place, data in enumerate(images, 1))
+        return np.stack(self.run([self.prepare(picture) for picture in opened]))
 
     def open(self, data: bytes, name: str = "image") -> Image.Image:
         """An image file's bytes → RGB picture. Raises InputError."""
@@ -80,25 +88,30 @@ class Runner:
 
     def rows(self, pictures: Sequence[Image.Image]) -> list[Array]:
         """RGB pictures → a row of probabilities, or detections, each."""
+        return self.run([self.prepare(picture) for picture in pictures])
+
+    def prepare(self, picture: Image.Image) -> Prepared:
+        """An RGB picture → what `run` takes. Where the preprocessing is not the graph's, little of it is left to keep.
+
+        Raises InputError for one that is far too thin.
+        """
+        check_shape(*picture.size)
+        return Prepared(self._preprocess.fit(picture) if self._fits else np.asarray(picture), picture.size)
+
+    def run(self, prepared: Sequence[Prepared]) -> list[Array]:
+        """Prepared pictures → a row of probabilities, or detections, each."""
         batches: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        inputs = [self._prepare(picture) for picture in pictures]
-        for place, pixels in enumerate(inputs):
+        for place, (pixels, _) in enumerate(prepared):
             batches[pixels.shape].append(place)
-        found: list[Array] = [np.empty(0, np.float32)] * len(inputs)
+        found: list[Array] = [np.empty(0, np.float32)] * len(prepared)
         for places in batches.values():
-            rows = self._run(np.stack([inputs[place] for place in places]))
+            rows = self._run(np.stack([prepared[place].pixels for place in places]))
             for place, row in zip(places, rows, strict=True):
                 found[place] = row
                 if self.detects and not self.takes_images:
                     real = row[:, 4] > 0
-                    found[place][real, :4] = from_letterbox(row[real, :4], self._preprocess.size, *pictures[place].size)
+                    found[place][real, :4] = from_letterbox(row[real, :4], self._preprocess.size, *prepared[place].size)
         return found
-
-    def _prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        if self._fits:
-            return self._preprocess.fit(picture)
-        check_shape(*picture.size)
-        return np.asarray(picture)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Array:
         """uint8 `[N, height, width, 3]` → what the network says."""

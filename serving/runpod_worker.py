@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from registry.errors import InputError, ModelyardError, shorten
-from serving.container import bundle_dir
+from serving.container import bundle_dir, keys_dir
 from serving.lone import LonePredictor, image_of
 
 _MOST_BYTES = 20_000_000
@@ -39,7 +39,7 @@ class Loading:
     def _load(self) -> None:
         try:
             device = "cuda" if os.environ.get("MODELYARD_DEVICE") == "cuda" else "cpu"
-            self._predictor = LonePredictor(bundle_dir(), device=device)
+            self._predictor = LonePredictor(bundle_dir(), device=device, keys=keys_dir())
         except BaseException as error:  # noqa: BLE001 it is raised again where it is waited for
             self._failed = error
 

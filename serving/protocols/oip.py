@@ -1,12 +1,14 @@
 """The Open Inference Protocol, version 2: what KServe, Triton, MLServer and their clients speak.
 
 A picture is an element of a BYTES tensor `image` of shape `[N]` (in JSON a text: base64 or a data URL; or raw bytes by
-the binary tensor extension), or a UINT8 tensor `pixels` of shape `[N, height, width, 3]`.
+the binary tensor extension), or a UINT8 tensor `pixels` of shape `[N, height, width, 3]`. By the same extension outputs are
+raw bytes behind the JSON, where `binary_data` of an output, or `binary_data_output` of the request, asks for it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from serving.wire import Item
 
 _CHANNELS, _RANK = 3, 4
 _FILES, _PIXELS = "image", "pixels"
+_LENGTH = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class Tensor(msgspec.Struct):
@@ -50,25 +53,37 @@ class InferRequest(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, read: pictures as files' bytes or as texts still to be read, and what is to be answered."""
+    """A request, read: pictures as files' bytes or as texts still to be read, and what is to be answered.
+
+    `outputs` are names, and whether each is wanted as bytes behind the JSON.
+    """
 
     items: list[Item | str]
-    outputs: list[str]
+    outputs: list[tuple[str, bool]]
     id: str | None
 
 
 def read_request(served: Served, body: bytes, json_length: str | None) -> Asked:
     """The request's pictures. `json_length` is the header Inference-Header-Content-Length. Raises InputError."""
-    if json_length is not None and not (json_length.isdigit() and int(json_length) <= len(body)):
+    if json_length is not None and not (_LENGTH.fullmatch(json_length) and int(json_length) <= len(body)):
         raise InputError("Inference-Header-Content-Length", "is not the length of the JSON part", "mend the header")
     cut = int(json_length) if json_length is not None else len(body)
     told = read_json(body[:cut], InferRequest)
     if len(told.inputs) != 1:
         raise InputError("inputs", "has to hold one tensor", f"send '{_FILES}' (BYTES) or '{_PIXELS}' (UINT8)")
-    outputs = [one.name for one in told.outputs or []] or list(_outputs(served))
-    if unknown := set(outputs) - set(_outputs(served)):
-        raise InputError(f"output '{min(unknown)}'", "is not one of this model's", f"ask for {', '.join(_outputs(served))}")
+    known, binary = _outputs(served), _flag(told.parameters, "binary_data_output", usual=False)
+    wanted = told.outputs or [Wanted(name) for name in known]
+    if unknown := {one.name for one in wanted} - known.keys():
+        raise InputError(f"output '{min(unknown)}'", "is not one of this model's", f"ask for {', '.join(known)}")
+    outputs = [(one.name, _flag(one.parameters, "binary_data", usual=binary)) for one in wanted]
     return Asked(_items(told.inputs[0], body[cut:] if json_length is not None else b""), outputs, told.id)
+
+
+def _flag(parameters: dict[str, Any], name: str, *, usual: bool) -> bool:
+    found = parameters.get(name, usual)
+    if not isinstance(found, bool):
+        raise InputError(name, "is neither true nor false", "mend the parameter")
+    return found
 
 
 def _items(tensor: Tensor, binary: bytes) -> list[Item | str]:
@@ -132,16 +147,28 @@ def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
     return {"probabilities": ("FP32", list(served.row)), "label": ("BYTES", [])}
 
 
-def respond(served: Served, asked: Asked, rows: list[bytes]) -> dict[str, Any]:
-    """The tensors that were asked for."""
-    said = {"model_name": served.model, "model_version": str(served.version), "outputs": list[dict[str, Any]]()}
-    for name in asked.outputs:
+def respond(served: Served, asked: Asked, rows: list[bytes]) -> tuple[dict[str, Any], bytes]:
+    """The tensors that were asked for, and the bytes of those that go behind the JSON, in order."""
+    outputs, behind = list[dict[str, Any]](), bytearray()
+    for name, binary in asked.outputs:
         kind, shape = _outputs(served)[name]
-        data = (
-            [one.label for one in served.read(rows)] if name == "label" else [number for row in rows for number in floats(row)]
-        )
-        said["outputs"].append({"name": name, "datatype": kind, "shape": [len(rows), *shape], "data": data})
-    return said | ({"id": asked.id} if asked.id is not None else {})
+        labels = [one.label for one in served.read(rows)] if name == "label" else []
+        told: dict[str, Any] = {"name": name, "datatype": kind, "shape": [len(rows), *shape]}
+        if binary:
+            data = b"".join(map(_element, labels) if name == "label" else rows)
+            told["parameters"] = {"binary_data_size": len(data)}
+            behind += data
+        else:
+            told["data"] = labels if name == "label" else [number for row in rows for number in floats(row)]
+        outputs.append(told)
+    said = {"model_name": served.model, "model_version": str(served.version), "outputs": outputs}
+    return said | ({"id": asked.id} if asked.id is not None else {}), bytes(behind)
+
+
+def _element(text: str) -> bytes:
+    """One of a BYTES tensor."""
+    data = text.encode()
+    return struct.pack("<I", len(data)) + data
 
 
 def metadata(served: Served) -> dict[str, Any]:

@@ -23,12 +23,19 @@ class Served:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        return [one for one in psutil.Process(self.process.pid).children() if "serving.worker" in " ".join(one.cmdline())]
+        return [one for one in psutil.Process(self.process.pid).children() if _works(one)]
 
     def end(self) -> str:
         """Stop it; what it logged."""
         self.process.terminate()
         return self.process.communicate(timeout=60)[1]
+
+
+def _works(one: psutil.Process) -> bool:
+    try:
+        return "serving.worker" in " ".join(one.cmdline())
+    except psutil.Error:  # it ended, and is not buried yet
+        return False
 
 
 @contextmanager

@@ -1,84 +1,35 @@
-"""The workers' containers, as far as they can be shown without an engine: what they install, how they start, what they answer."""
+"""What runs in the workers' containers: what it fetches, what it trusts, what it answers. `test_images.py` installs them."""
 
 from __future__ import annotations
 
 import base64
-import importlib.metadata
 import json
 import os
-import re
-import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route
 
-from registry.errors import InputError, IntegrityError, UnavailableError
+from registry.errors import InputError, IntegrityError, NotFoundError, UnavailableError
+from serving import container
+from serving.container import bundle_dir
 from serving.fakes.wire import listening
+from serving.options import arguments
 from serving.pull import pull
 from serving.runpod_worker import Loading, handler_of
+from serving.targets.huggingface.handler import EndpointHandler
+
+sys.path.insert(0, str(Path(__file__).parent))
+from containers import answered, free_port, names_in, shelved, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "mlflow", "tensorflow", "ultralytics", "pydantic", "pandas", "scipy", "streamlit"}
-
-
-def names_in(lock: str) -> list[str]:
-    return re.findall(r"^([a-z0-9._-]+)==", (ROOT / "locks" / lock).read_text(), re.MULTILINE)
-
-
-@contextmanager
-def shelved(bundle, folder: Path) -> Iterator[str]:
-    shutil.copytree(bundle.folder, folder / bundle.index.digest)
-    with listening(Starlette(routes=[Mount("/", StaticFiles(directory=folder))])) as url:
-        yield f"{url}/{bundle.index.digest}"
-
-
-def only_these(lock: str, into: Path) -> Path:
-    """A folder of packages that holds what the image would install, by the same lock, and nothing else."""
-    into.mkdir()
-    for name in names_in(lock):
-        for file in importlib.metadata.distribution(name).files or []:
-            top = file.parts[0]
-            if top not in {"..", "__pycache__"} and not (into / top).exists():
-                (into / top).symlink_to(
-                    Path(file.locate()).parents[len(file.parts) - 2] if len(file.parts) > 1 else file.locate()
-                )
-    return into
-
-
-def clean(packages: Path, **told: str) -> dict[str, str]:
-    """An environment in which Python sees these packages and our two folders."""
-    kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
-    return kept | {"PYTHONPATH": f"{packages}:{ROOT}"} | told
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answered(call, seconds: float = 30):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return call()
-        except httpx.HTTPError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
 
 
 def test_what_is_pulled_is_what_was_asked_for(make_bundle, tmp_path: Path) -> None:
@@ -154,6 +105,57 @@ def test_a_job_is_answered(make_bundle, picture, tmp_path: Path, monkeypatch) ->
     ]
 
 
+def test_a_bundle_that_lies_there_has_to_be_the_one_that_is_named(make_bundle, tmp_path: Path, monkeypatch) -> None:
+    bundle = make_bundle(tmp_path / "one")
+    monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(bundle.folder))
+    monkeypatch.setenv("MODELYARD_BUNDLE", bundle.index.digest)
+    assert bundle_dir() == bundle.folder
+    assert Loading().get().labels == ["red", "green", "blue"]
+    monkeypatch.setenv("MODELYARD_BUNDLE", "0" * 64)
+    for way in (bundle_dir, Loading().get, lambda: EndpointHandler(str(bundle.folder))):
+        with pytest.raises(IntegrityError, match=f"holds bundle {bundle.index.digest[:12]} and not 000000000000"):
+            way()
+    monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(tmp_path))
+    with pytest.raises(NotFoundError, match="holds no complete bundle"):
+        bundle_dir()
+
+
+def test_a_signature_is_checked_wherever_keys_are_named(make_bundle, tmp_path: Path, monkeypatch) -> None:
+    bundle = make_bundle(tmp_path / "one")
+    others = signed(make_bundle(tmp_path / "two", version=2), tmp_path / "others")
+    monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(bundle.folder))
+    monkeypatch.setenv("MODELYARD_KEYS", str(others))
+
+    def ways():
+        return Loading().get, lambda: EndpointHandler(str(bundle.folder))
+
+    for way in ways():
+        with pytest.raises(IntegrityError, match="is not signed"):
+            way()
+    ours = signed(bundle, tmp_path / "ours")
+    for way in ways():
+        with pytest.raises(IntegrityError, match="is not trusted here"):
+            way()
+    monkeypatch.setenv("MODELYARD_KEYS", str(ours))
+    for way in ways():
+        way()
+    monkeypatch.setitem(sys.modules, "serving.signature", None)
+    for way in ways():
+        with pytest.raises(UnavailableError, match="the bundle's signature: cannot be checked here"):
+            way()
+
+
+def test_the_http_container_hands_the_keys_to_the_server(make_bundle, tmp_path: Path, monkeypatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(make_bundle(tmp_path / "one").folder))
+    monkeypatch.setenv("MODELYARD_KEYS", "/keys")
+    monkeypatch.setattr("os.execv", lambda _, command: seen.append(command))
+    monkeypatch.setattr("sys.argv", ["serving.container", "--workers", "1"])
+    container.main()
+    told = arguments(seen[0][seen[0].index("serving.start") + 1 :])
+    assert (told.keys, told.workers, told.pulled) == (Path("/keys"), 1, True)
+
+
 def test_the_images_hold_nothing_of_training() -> None:
     assert HEAVY.isdisjoint(names_in("serve.txt"))
     assert {"torch", "mlflow", "tensorflow", "ultralytics"}.isdisjoint(names_in("serve-runpod.txt"))
@@ -182,26 +184,6 @@ def test_the_listing_at_runpod_s_hub_is_whole() -> None:
 
 
 @pytest.mark.journey
-def test_the_http_worker_starts_from_its_lock_alone(make_bundle, picture, tmp_path: Path) -> None:
-    bundle, port = make_bundle(tmp_path / "one"), free_port()
-    packages = only_these("serve.txt", tmp_path / "packages")
-    with shelved(bundle, tmp_path / "shelf") as url:
-        told = clean(
-            packages, MODELYARD_BUNDLE_URL=url, MODELYARD_BUNDLE=bundle.index.digest, PORT=str(port), TMPDIR=str(tmp_path)
-        )
-        process = subprocess.Popen([sys.executable, "-S", "-P", "-m", "serving.container"], env=told, cwd=tmp_path)
-        try:
-            answer = answered(lambda: httpx.post(f"http://127.0.0.1:{port}/predict", content=picture("red")))
-            assert answer.json()["label"] == "red"
-            assert httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200
-            assert httpx.get(f"http://127.0.0.1:{port}/health").json()["bundle"] == bundle.index.digest
-            assert b"modelyard_requests_total" in httpx.get(f"http://127.0.0.1:{port}/metrics").content
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-@pytest.mark.journey
 def test_a_container_without_a_bundle_is_one_line(tmp_path: Path) -> None:
     for module in ("serving.container", "serving.runpod_worker"):
         told = {key: value for key, value in os.environ.items() if not key.startswith("MODELYARD_")} | {
@@ -213,69 +195,6 @@ def test_a_container_without_a_bundle_is_one_line(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "MODELYARD_BUNDLE_URL: is not set" in done.stderr
         assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.journey
-def test_the_queue_worker_takes_jobs_from_a_queue(make_bundle, picture, tmp_path: Path) -> None:
-    """RunPod's own loop, from the packages of its lock, against a queue: one good job, one bad, and it is told what happened."""
-    jobs = [
-        {"id": "good", "input": {"image": base64.b64encode(picture("green")).decode()}},
-        {"id": "bad", "input": {"image": "bm90IGFuIGltYWdl"}},
-    ]
-    done, both = dict[str, dict](), threading.Event()
-
-    async def take(_: Request) -> Response:
-        return JSONResponse(jobs.pop(0)) if jobs else Response(status_code=204)
-
-    async def finish(request: Request) -> Response:
-        body = json.loads(await request.body())
-        done[request.path_params["job"]] = body
-        if len(done) == 2:
-            both.set()
-        return Response()
-
-    async def ping(_: Request) -> Response:
-        return Response()
-
-    app = Starlette(
-        routes=[
-            Route("/job-take/{id}", take),
-            Route("/job-done/{worker}/{job}", finish, methods=["POST"]),
-            Route("/ping", ping),
-        ]
-    )
-    with listening(app) as url:
-        told = clean(
-            only_these("serve-runpod.txt", tmp_path / "packages"),
-            MODELYARD_BUNDLE_DIR=str(make_bundle(tmp_path / "one").folder),
-            RUNPOD_WEBHOOK_GET_JOB=f"{url}/job-take/$ID?gpu=x",
-            RUNPOD_WEBHOOK_POST_OUTPUT=f"{url}/job-done/$RUNPOD_POD_ID/$ID?gpu=x",
-            RUNPOD_WEBHOOK_PING=f"{url}/ping?x=1",
-            RUNPOD_POD_ID="pod1",
-            RUNPOD_ENDPOINT_ID="ep1",
-            RUNPOD_AI_API_KEY="rpa_worker",
-            RUNPOD_SKIP_AUTO_SYSTEM_CHECKS="true",
-            RUNPOD_SKIP_GPU_CHECK="true",
-            HOME=str(tmp_path),
-        )
-        log = (tmp_path / "log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-S", "-P", "-m", "serving.runpod_worker"],
-            env=told,
-            cwd=tmp_path,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            assert both.wait(60), (tmp_path / "log").read_text()[-2000:]
-        finally:
-            os.killpg(process.pid, 9)
-            process.wait(30)
-            log.close()
-    assert done["good"]["output"]["label"] == "green"
-    assert "image" in done["bad"]["error"]
-    assert "Traceback" not in json.dumps(done["bad"])
 
 
 @pytest.mark.journey

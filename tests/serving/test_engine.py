@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from serving.wire import Item
 
 ROOT = Path(__file__).resolve().parents[2]
 _FRAGILE = """
-import socket, sys
+import socket, sys, time
 from serving.wire import Done, Hello, pack_done, pack_hello, read_items, receive
 wire = socket.socket(fileno=int(sys.argv[1]))
 wire.sendall(pack_hello(Hello("test", (1,))))
@@ -26,6 +29,8 @@ while (told := receive(wire)) is not None:
     items = read_items(*told)
     if any(item.data == b"poison" for item in items):
         sys.exit(1)
+    if any(item.data == b"endless" for item in items):
+        time.sleep(600)
     wire.sendall(pack_done(Done([bytes([len(items)]) * 4 for _ in items], {}, 0.0, 0.0)))
 wire.close()
 """
@@ -40,8 +45,8 @@ def fragile() -> Spawned:
         return Spawned(os.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}), ours)
 
 
-def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch):
-    """What `use` makes of a started engine with fragile workers."""
+def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], Spawned] = fragile):
+    """What `use` makes of a started engine with such workers."""
 
     async def run():
         engine = WorkerEngine(Path(), bounds)
@@ -51,8 +56,37 @@ def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch):
         finally:
             await engine.stop()
 
-    monkeypatch.setattr(WorkerEngine, "_spawn", lambda _: fragile())
+    monkeypatch.setattr("serving.engine.spawn", spawn)
+    monkeypatch.setattr("serving.engine.pack_order", lambda *_: b"")
+    monkeypatch.setattr("serving.engine._PAUSE_S", 0.05)
     return asyncio.run(run())
+
+
+async def seen(what: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(seconds):
+        while not what():  # noqa: ASYNC110 it is another task's doing, which tells nobody
+            await asyncio.sleep(0.005)
+
+
+class Counted:
+    """Starts fragile workers and remembers them; `failing` says for how many of the next ones there is no room."""
+
+    def __init__(self) -> None:
+        self.all, self.failing = list[Spawned](), 0
+
+    def __call__(self) -> Spawned:
+        if self.failing:
+            self.failing -= 1
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        self.all.append(fragile())
+        return self.all[-1]
+
+    def kill(self) -> None:
+        """All that were started so far."""
+        for one in self.all:
+            if not one.ended():
+                os.kill(one.pid, signal.SIGKILL)
 
 
 def test_a_batch_takes_what_waits_and_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +120,78 @@ def test_a_picture_that_breaks_two_workers_is_refused_and_its_neighbours_are_ans
     assert isinstance(last, list)
     assert isinstance(poison, InputError)
     assert "broke the worker" in str(poison)
+    assert restarts == 2
+
+
+def test_a_picture_is_not_blamed_for_workers_that_ended_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Counted()
+
+    async def use(engine: WorkerEngine) -> list[bytes]:
+        await seen(lambda: engine.alive == 2)
+        started.kill()
+        time.sleep(0.1)  # noqa: ASYNC251 the loop is not told before the picture is there
+        assert engine.alive == 2
+        return await engine.answer([Item(b"fine")])
+
+    assert with_engine(Bounds(workers=2), use, monkeypatch, started) == [bytes([1]) * 4]
+
+
+def test_workers_that_end_while_idle_are_missed_at_once_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Counted()
+
+    async def use(engine: WorkerEngine) -> None:
+        await seen(lambda: engine.alive == 2)
+        started.kill()
+        await seen(lambda: not engine.ready, 1)
+        await seen(lambda: engine.alive == 2)
+        assert engine.timings.restarts == 2
+        assert len(started.all) == 4
+
+    with_engine(Bounds(workers=2), use, monkeypatch, started)
+
+
+def test_a_worker_that_ends_while_its_batch_waits_for_more_loses_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Counted()
+
+    async def use(engine: WorkerEngine) -> list[bytes]:
+        asked = asyncio.create_task(engine.answer([Item(b"fine")]))
+        await asyncio.sleep(0.1)
+        started.kill()
+        return await asked
+
+    assert with_engine(Bounds(max_wait_ms=1000), use, monkeypatch, started) == [bytes([1]) * 4]
+    assert len(started.all) == 2
+
+
+def test_a_machine_without_room_for_a_worker_gets_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Counted()
+
+    async def use(engine: WorkerEngine) -> list[bytes]:
+        started.failing = 3
+        started.kill()
+        return await engine.answer([Item(b"fine")])
+
+    assert with_engine(Bounds(), use, monkeypatch, started) == [bytes([1]) * 4]
+    assert started.failing == 0
+    started.failing = 1
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        with_engine(Bounds(), use, monkeypatch, started)
+
+
+def test_a_worker_that_hangs_is_replaced_and_the_picture_counts_as_one_that_broke_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.engine._HUNG_S", 0.5)
+    monkeypatch.setattr("serving.engine._HUNG_PART", 100)
+
+    async def use(engine: WorkerEngine) -> tuple[object, ...]:
+        asked = (engine.answer([Item(data)]) for data in (b"fine", b"endless", b"fine"))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return (*found, engine.timings.restarts)
+
+    first, endless, last, restarts = with_engine(Bounds(), use, monkeypatch)
+    assert isinstance(first, list)
+    assert isinstance(last, list)
+    assert isinstance(endless, InputError)
+    assert "broke the worker" in str(endless)
     assert restarts == 2
 
 

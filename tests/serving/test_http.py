@@ -87,6 +87,40 @@ def test_a_list_is_answered_in_order(server: httpx.Client, picture: Picture) -> 
     assert said["outputs"] == [{"name": "label", "datatype": "BYTES", "shape": [3], "data": ["red", "green", "blue"]}]
 
 
+def binary(answer: httpx.Response) -> tuple[dict, list[bytes]]:
+    """The JSON of an answer by the binary tensor extension, and what stands behind it, tensor by tensor."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/octet-stream"
+    at = int(answer.headers["inference-header-content-length"])
+    told, found = json.loads(answer.content[:at]), []
+    for one in told["outputs"]:
+        size = one.get("parameters", {}).get("binary_data_size", 0)
+        assert ("data" in one) == (size == 0)
+        found.append(answer.content[at : at + size])
+        at += size
+    assert at == len(answer.content)
+    return told, found
+
+
+def test_tensors_are_answered_as_bytes_where_that_is_asked_for(server: httpx.Client, picture: Picture) -> None:
+    asked = tensor(shape=[2], data=[text(picture("red")), text(picture("lime"))])
+    plain = {one["name"]: one["data"] for one in server.post(INFER, json=asked).json()["outputs"]}
+    told, (numbers, labels) = binary(server.post(INFER, json=asked | {"parameters": {"binary_data_output": True}}))
+    assert [(one["name"], one["datatype"], one["shape"]) for one in told["outputs"]] == [
+        ("probabilities", "FP32", [2, 3]),
+        ("label", "BYTES", [2]),
+    ]
+    assert list(struct.unpack("<6f", numbers)) == pytest.approx(plain["probabilities"])
+    assert labels == b"\x03\0\0\0red\x05\0\0\0green"
+    one_of_both = [{"name": "label"}, {"name": "probabilities", "parameters": {"binary_data": True}}]
+    told, (_, numbers) = binary(server.post(INFER, json=asked | {"outputs": one_of_both}))
+    assert told["outputs"][0]["data"] == ["red", "green"]
+    assert len(numbers) == 24
+    none = [{"name": "label", "parameters": {"binary_data": False}}]
+    answer = server.post(INFER, json=asked | {"outputs": none, "parameters": {"binary_data_output": True}})
+    assert answer.json()["outputs"][0]["data"] == ["red", "green"]
+
+
 def test_it_says_what_it_is_and_that_it_can_answer(server: httpx.Client) -> None:
     told = server.get("/health").json()
     assert (told["status"], told["model"], told["version"], len(told["bundle"])) == ("ok", "colours", 1, 64)
@@ -166,6 +200,7 @@ def test_what_is_no_picture_is_refused_with_a_reason(server: httpx.Client, body:
         (INFER, tensor(data=[300] * 12, datatype="UINT8", shape=[1, 2, 2, 3]), 422, "0 to 255"),
         (INFER, tensor(data=[], datatype="UINT8", shape=[-1, 2, 2, 3]), 422, "negative side"),
         (INFER, {"inputs": []}, 422, "one tensor"),
+        (INFER, tensor(data=["AAAA"]) | {"parameters": {"binary_data_output": "yes"}}, 422, "neither true nor false"),
         (INFER, tensor(data=["AAAA"]) | {"outputs": [{"name": "x"}]}, 422, "output 'x'"),
         ("/v2/models/other/infer", tensor(data=["AAAA"]), 404, "colours/1"),
         ("/v2/models/colours/versions/2/infer", tensor(data=["AAAA"]), 404, "colours/1"),
@@ -187,8 +222,9 @@ def test_what_is_no_json_or_of_another_type_is_refused(server: httpx.Client) -> 
     for path in ("/predict", "/invocations"):
         answer = server.post(path, content="a,b", headers={"content-type": "text/csv"})
         assert (answer.status_code, "text/csv" in answer.json()["error"]) == (415, True)
-    cut = server.post(INFER, content=b"{}", headers={"inference-header-content-length": "9"})
-    assert cut.status_code == 422
+    for length in ("9", "-1", "x", "\u00b2", "9" * 5000):
+        cut = server.post(INFER, content=b"{}", headers=[(b"inference-header-content-length", length.encode("latin-1"))])
+        assert (cut.status_code, "Inference-Header-Content-Length" in cut.json()["error"]) == (422, True)
 
 
 def test_one_bad_picture_in_a_list_names_itself(server: httpx.Client, picture: Picture) -> None:

@@ -81,6 +81,39 @@ def test_every_kind_of_picture_becomes_rgb(mode: str) -> None:
     assert Preprocess(size=32).pixels(held.getvalue()).shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "MPO"])
+def test_these_kinds_of_files_are_read(kind: str) -> None:
+    """An iPhone's pictures are MPO: JPEGs with another one behind them."""
+    held, image = io.BytesIO(), scene(40, 30)
+    image.save(held, kind, **({"save_all": True, "append_images": [image]} if kind == "MPO" else {}))
+    assert Image.open(io.BytesIO(held.getvalue())).format == kind
+    assert decode(held.getvalue()).size == (40, 30)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "ICO", "PDF", "EPS"])
+def test_any_other_kind_is_refused_with_those_that_are_read(kind: str, tmp_path: Path, monkeypatch) -> None:
+    """For EPS Pillow would start Ghostscript, whose name is put into the path here."""
+    held, ghost = io.BytesIO(), tmp_path / "gs"
+    scene(40, 30).save(held, kind)
+    ghost.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    ghost.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    with pytest.raises(InputError, match="give a whole JPEG, PNG, WebP or BMP file"):
+        decode(held.getvalue())
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4,)], ids=["grey", "colour", "transparent"])
+def test_of_sixteen_bits_the_upper_eight_stay(shape: tuple[int, ...]) -> None:
+    import cv2
+
+    steps = np.array([0, 255, 256, 30_000, 65_535], np.uint16)
+    pixels = np.broadcast_to(steps.reshape(1, 5, *(1 for _ in shape)), (1, 5, *shape))
+    found = np.asarray(decode(cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()))
+    assert found[0].tolist() == [[value] * 3 for value in (0, 0, 1, 117, 255)]
+
+
 @pytest.mark.parametrize("data", [b"", b"not an image", png(noise(40, 40))[:200]], ids=["empty", "text", "truncated"])
 def test_what_is_no_whole_image_is_one_line(data: bytes) -> None:
     with pytest.raises(InputError, match=r"photo\.jpg: cannot be decoded"):

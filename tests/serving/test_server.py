@@ -117,6 +117,27 @@ def test_a_worker_that_ends_is_replaced_and_nobody_notices(strict: Served, image
     assert [one.pid for one in strict.workers] != [worker.pid]
 
 
+def test_workers_that_are_killed_while_nobody_asks_are_missed_and_no_picture_s_fault(folder: Path, image: bytes) -> None:
+    with served(folder, "--workers", "2") as one:
+
+        def health() -> int:
+            return httpx.get(f"{one.url}/health").status_code
+
+        def seen(status: int, workers: int) -> None:
+            deadline = time.monotonic() + 20
+            while health() != status or len(one.workers) < workers:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+        seen(200, 2)
+        time.sleep(0.5)  # the second one loads
+        for worker in one.workers:
+            worker.kill()
+        seen(503, 0)
+        assert ask(one, image).json()["label"] == "blue"
+        seen(200, 2)
+
+
 def test_told_to_stop_it_answers_what_was_asked_and_nothing_is_left(folder: Path, image: bytes) -> None:
     with served(folder, "--log-level", "info") as one:
         (worker,) = one.workers

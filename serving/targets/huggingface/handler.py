@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,34 @@ from typing import Any
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE / "code"))
 
-from serving.lone import LonePredictor, image_of  # noqa: E402 the code lies beside this file
+from serving.lone import LonePredictor, picture_of, several  # noqa: E402 the code lies beside this file
 
 
 class EndpointHandler:
     """Answers what Hugging Face's own image classifiers answer: labels with scores, best first."""
 
     def __init__(self, path: str = "") -> None:
-        """Load the bundle that the repository holds."""
-        self._predictor = LonePredictor(Path(path or _HERE))
+        """Load the bundle that the repository holds.
 
-    def __call__(self, data: dict[str, Any]) -> list[dict[str, Any]]:
-        """`inputs` is a picture, an image file's bytes, or the same in base64."""
-        given = data.get("inputs", b"")
-        told = self._predictor.predict(image_of(given) if isinstance(given, str) else given)
+        MODELYARD_BUNDLE is the digest that it must have, and MODELYARD_KEYS a folder of *.pub of which one must have signed
+        it, where the endpoint's environment has them.
+        """
+        keys = os.environ.get("MODELYARD_KEYS")
+        digest = os.environ.get("MODELYARD_BUNDLE", "")
+        self._predictor = LonePredictor(Path(path or _HERE), digest=digest, keys=Path(keys) if keys else None)
+
+    def __call__(self, data: dict[str, Any]) -> list[Any]:
+        """`inputs` is a picture, an image file's bytes, the same in base64, or an array of uint8 `[height, width, 3]`.
+
+        A list of these is answered by a list of answers. Raises InputError for what is no picture.
+        """
+        given: Any = data.get("inputs") if isinstance(data, dict) else data
+        if several(given):
+            return [self._answer(one) for one in given]
+        return self._answer(given)
+
+    def _answer(self, given: object) -> list[dict[str, Any]]:
+        told = self._predictor.predict(picture_of(given))
         if "boxes" in told:
             return told["boxes"]
         ranked = sorted(told["probabilities"].items(), key=lambda one: -one[1])

@@ -1,0 +1,90 @@
+"""Does what a Dockerfile says without an engine: below a folder, and with this machine's Python for the image's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_KEPT = ("OPENBLAS", "PIP_", "SSL_", "LD_LIBRARY_PATH")
+"""What of this machine's environment is this machine, and no setting of ours."""
+
+_PIP = "24.0"
+"""What the Python of the images brings. Older ones, such as 3.11.7's, cannot install a lock in which somebody wants an extra."""
+
+
+def told(name: str) -> list[tuple[str, str]]:
+    """A Dockerfile's instructions, in order."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "docker" / name).read_text(), flags=re.MULTILINE).replace("\\\n", "")
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
+
+
+class Image:
+    """What a Dockerfile makes. Its paths `/opt/…` and `/tmp/…` lie below `root`."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        """Build it: what is copied is copied, and what the first stage runs is run."""
+        self.root, self.env, self.entry, self.check, stage = root, dict[str, str](), list[str](), list[str](), 0
+        self.folder = root / "tmp"
+        self.folder.mkdir(parents=True)
+        for word, rest in told(name):
+            if word == "FROM":
+                stage += 1
+            elif word == "COPY":
+                self._copy(rest)
+            elif word == "RUN" and stage == 1:
+                with_pip = re.sub(r"python -m venv (\S+)", rf"\g<0> && \1/bin/pip install pip=={_PIP}", self.here(rest))
+                subprocess.run(["bash", "-euc", with_pip], env=self._machine(), cwd=root, check=True)
+            elif word == "RUN":
+                assert rest.startswith("useradd "), rest  # the one thing that this machine is spared
+            elif word == "ENV":
+                self.env |= dict(one.split("=", 1) for one in shlex.split(self.here(rest)))
+            elif word == "WORKDIR":
+                self.folder = Path(self.here(rest))
+            elif word == "ENTRYPOINT":
+                self.entry = json.loads(self.here(rest))
+            elif word == "HEALTHCHECK":
+                self.check = json.loads(self.here(rest[rest.index("CMD ") + 4 :]))
+            else:
+                assert word in {"USER", "EXPOSE"}, word
+
+    def here(self, text: str) -> str:
+        """A text whose paths in the image are those on this machine."""
+        return re.sub(r"(?<![\w./])/(opt|tmp)\b", rf"{self.root}/\1", text)
+
+    def command(self, *arguments: str, **environment: str) -> dict[str, Any]:
+        """How its process is started, as `subprocess` wants it."""
+        return {"args": [*self.entry, *arguments], "env": self._machine() | self.env | environment, "cwd": self.folder}
+
+    def python(self, *arguments: str) -> str:
+        """What its Python prints."""
+        run = self.command() | {"args": [self.entry[0], *arguments]}
+        return subprocess.run(**run, capture_output=True, text=True, check=True).stdout
+
+    def healthy(self, **environment: str) -> bool:
+        """What its health check says."""
+        return subprocess.run(**(self.command(**environment) | {"args": self.check}), check=False).returncode == 0
+
+    def _copy(self, rest: str) -> None:
+        source, into = (word for word in rest.split() if not word.startswith("--"))
+        if rest.startswith("--from="):
+            assert source == into  # between stages, which share the folder here
+            return
+        place = Path(self.here(into))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, place)
+
+    def _machine(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        path = f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+        return kept | {"PATH": path, "HOME": str(self.root / "tmp"), "TMPDIR": str(self.root / "tmp"), "LANG": "C.UTF-8"}
