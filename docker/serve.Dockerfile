@@ -1,10 +1,13 @@
 # The HTTP worker: RunPod's load-balancing endpoints, Hugging Face's custom containers, or any other host of containers.
 #
 #   docker build -f docker/serve.Dockerfile -t you/modelyard-serve:0.1 .
+#   docker build -f docker/serve.Dockerfile --build-arg LOCK=serve-cuda -t you/modelyard-serve:0.1-cuda .    for GPUs
 #
 # It starts without a model: MODELYARD_BUNDLE_URL and MODELYARD_BUNDLE say which one to fetch (see serving/container.py).
+ARG LOCK=serve
 FROM python:3.11-slim-bookworm AS build
-COPY locks/serve.txt /tmp/serve.txt
+ARG LOCK
+COPY locks/${LOCK}.txt /tmp/serve.txt
 RUN python -m venv /opt/modelyard \
  && /opt/modelyard/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/serve.txt
 COPY registry /opt/app/registry
@@ -15,7 +18,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home modelyard
 COPY --from=build /opt/modelyard /opt/modelyard
 COPY --from=build /opt/app /opt/app
-ENV PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 PORT=8000
+ENV PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 PORT=8000 NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /opt/app
 USER 10001
 EXPOSE 8000

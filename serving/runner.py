@@ -49,6 +49,8 @@ class Runner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if device == "cuda":
+            onnxruntime.preload_dlls()  # CUDA's libraries out of the packages that onnxruntime-gpu[cuda,cudnn] brings
         try:
             given_model = model if isinstance(model, bytes) else str(model)
             self._session = onnxruntime.InferenceSession(given_model, options, [_PROVIDERS[device]])

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnxruntime
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,6 +20,7 @@ from chaos import RATES, Chaos
 
 from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
 from serving.hub import HubPlace, bundle_files
+from serving.lone import LonePredictor
 from serving.targets.huggingface.package import repository_files
 
 
@@ -205,6 +207,18 @@ print(json.dumps([said, heavy, sys.modules["serving"].__file__]))
     assert said[0] == said[1] == said[2]
     assert heavy == []
     assert where.startswith(str(place))
+
+
+def test_with_a_gpu_it_is_served_on_that_or_says_that_it_cannot(world, make_bundle, tmp_path: Path) -> None:
+    """ONNX Runtime's build for the CPU would answer as well, on a machine that is paid for its GPU."""
+    bundle, told = make_bundle(tmp_path / "one"), {"accelerator": "gpu", "instance": "nvidia-t4"}
+    world.target(**told).deploy("hand", bundle, passes)
+    assert world.double.account.endpoints["my-hand"].told["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
+    assert b"onnxruntime-gpu[cuda,cudnn]>=" in repository_files(bundle, gpu=True)["requirements.txt"]
+    assert b"onnxruntime==" in repository_files(bundle)["requirements.txt"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(UnavailableError, match="would run on CPUExecutionProvider instead"):
+            LonePredictor(bundle.folder, device="cuda")
 
 
 @pytest.mark.journey

@@ -29,14 +29,18 @@ def told(name: str) -> list[tuple[str, str]]:
 class Image:
     """What a Dockerfile makes. Its paths `/opt/…` and `/tmp/…` lie below `root`."""
 
-    def __init__(self, name: str, root: Path) -> None:
-        """Build it: what is copied is copied, and what the first stage runs is run."""
+    def __init__(self, name: str, root: Path, **arguments: str) -> None:
+        """Build it: what is copied is copied, and what the first stage runs is run. `arguments` are --build-arg's."""
+        self.arguments = dict[str, str]()
         self.root, self.env, self.entry, self.check, stage = root, dict[str, str](), list[str](), list[str](), 0
         self.folder = root / "tmp"
         self.folder.mkdir(parents=True)
         for word, rest in told(name):
             if word == "FROM":
                 stage += 1
+            elif word == "ARG":
+                name_, _, default = rest.partition("=")
+                self.arguments.setdefault(name_, arguments.get(name_, default))
             elif word == "COPY":
                 self._copy(rest)
             elif word == "RUN" and stage == 1:
@@ -73,6 +77,8 @@ class Image:
         return subprocess.run(**(self.command(**environment) | {"args": self.check}), check=False).returncode == 0
 
     def _copy(self, rest: str) -> None:
+        for name, value in self.arguments.items():
+            rest = rest.replace(f"${{{name}}}", value)
         source, into = (word for word in rest.split() if not word.startswith("--"))
         if rest.startswith("--from="):
             assert source == into  # between stages, which share the folder here

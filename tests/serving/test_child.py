@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -106,3 +108,33 @@ def test_the_time_of_a_child_that_waits_counts_from_its_first_line(tmp_path: Pat
     Timer(1.5, lambda: [ties.feed.put(line) for line in ("go", None)]).start()
     text = READ + "sys.stdin.readline()\nopen(job['report'], 'w').write('{}')"
     run_child(script(tmp_path, text), {}, "converter", bounds=Bounds(seconds=1.0), ties=ties)
+
+
+def test_the_line_that_says_what_went_wrong_is_preferred_to_noise_after_it(tmp_path: Path) -> None:
+    noise = "E0000 port.cc:1] Error in PredictCost() for the op\n"
+    text = f"import atexit, os\natexit.register(os.write, 2, {noise!r}.encode())\nraise ValueError('no operator Det')"
+    with pytest.raises(ToolError, match=r"exited with 1: ValueError: no operator Det;"):
+        run_child(script(tmp_path, text), {}, "converter")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux' kernel ends a child with its parent")
+def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    command = script(tmp_path, "import time; time.sleep(86420)")
+    parent = f"from serving.export.child import run_child\nrun_child({[str(word) for word in command]!r}, {{}}, 'converter')"
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 20
+    while not (found := _running(tmp_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, left = psutil.wait_procs(found, timeout=5)
+    for one in left:
+        one.kill()
+    assert not left
+
+
+def _running(folder: Path) -> list[psutil.Process]:
+    """The processes that run this test's child, as itself."""
+    found = [one for one in psutil.process_iter(["cmdline"]) if str(folder / "child.py") in (one.info["cmdline"] or [])]
+    return [one for one in found if "-I" not in one.info["cmdline"]]

@@ -20,11 +20,13 @@ class EndpointHandler:
         """Load the bundle that the repository holds.
 
         MODELYARD_BUNDLE is the digest that it must have, and MODELYARD_KEYS a folder of *.pub of which one must have signed
-        it, where the endpoint's environment has them.
+        it, where the endpoint's environment has them; MODELYARD_DEVICE is cpu or cuda.
         """
         keys = os.environ.get("MODELYARD_KEYS")
         digest = os.environ.get("MODELYARD_BUNDLE", "")
-        self._predictor = LonePredictor(Path(path or _HERE), digest=digest, keys=Path(keys) if keys else None)
+        device: Any = os.environ.get("MODELYARD_DEVICE", "cpu")
+        place = Path(path or _HERE)
+        self._predictor = LonePredictor(place, device=device, digest=digest, keys=Path(keys) if keys else None)
 
     def __call__(self, data: dict[str, Any]) -> list[Any]:
         """`inputs` is a picture, an image file's bytes, the same in base64, or an array of uint8 `[height, width, 3]`.

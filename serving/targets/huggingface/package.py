@@ -20,14 +20,17 @@ CODE = (
 )  # fmt: skip
 """The predictor that parity was measured with, and nothing else of ours."""
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")
+_CUDA = "onnxruntime-gpu[cuda,cudnn]>=1.31,<2"
+"""Its releases do not keep pace with onnxruntime's, so it has bounds of its own."""
 _TOP1 = re.compile(r"^Top-1 (\d\.\d+) \(.*?\) on (\d+) images", re.MULTILINE)
 _LICENCE = re.compile(r"^- licence: (.+)$", re.MULTILINE)
 
 
-def repository_files(bundle: Bundle) -> Files:
-    """Everything, by its path in the repository."""
+def repository_files(bundle: Bundle, *, gpu: bool = False) -> Files:
+    """Everything, by its path in the repository; for a GPU with ONNX Runtime's CUDA build."""
     handler = Path(__file__).with_name("handler.py")
-    pins = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in _PACKAGES)
+    versions = {name: f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES}
+    pins = "".join(f"{_CUDA if gpu and name == 'onnxruntime' else pin}\n" for name, pin in versions.items())
     ours: dict[str, bytes | Path] = {f"code/{name}": _ROOT / name for name in CODE}
     ours |= {"handler.py": handler, "requirements.txt": pins.encode(), "README.md": model_card(bundle).encode()}
     return bundle_files(bundle) | ours

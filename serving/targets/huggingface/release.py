@@ -35,10 +35,12 @@ def slug_of(name: str) -> str:
     return f"{PREFIX}{plain[: _LONGEST - 7].rstrip('-')}-{sha256_bytes(name.encode())[:6]}"
 
 
-def told_of(name: str, release: Release, before: str | None) -> dict[str, str]:
-    """A release as the environment of an endpoint's container."""
+def told_of(name: str, release: Release, before: str | None, *, gpu: bool = False) -> dict[str, str]:
+    """A release as the environment of an endpoint's container. With a GPU it serves on that or says that it cannot."""
     told = {"MODELYARD_NAME": name, "MODELYARD_MODEL": release.model, "MODELYARD_VERSION": str(release.version)}
     told["MODELYARD_BUNDLE"] = release.bundle
+    if gpu:
+        told["MODELYARD_DEVICE"] = "cuda"
     return told | ({"MODELYARD_BEFORE": before} if before else {})
 
 

@@ -63,7 +63,11 @@ class HuggingFaceTarget:
         """Publish the bundle, then make the endpoint, or bring it there."""
         self._afford()
         index = bundle.index
-        files, message, hub = repository_files(bundle), f"{index.model}/{index.version}", self.endpoints.hub
+        files, message, hub = (
+            repository_files(bundle, gpu=self.config.accelerator == "gpu"),
+            f"{index.model}/{index.version}",
+            self.endpoints.hub,
+        )
         page = self.page(bundle) if self.page and self.config.space else None  # refused, where it is, before anything is made
         revision = hub.publish(self.config.repository, files, message, private=self.config.private)
         live = self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
@@ -177,7 +181,7 @@ class HuggingFaceTarget:
             scale_to_zero_timeout=None if config.min_replicas and not trial else config.sleep_minutes,
             type=config.access,
             custom_image=image_of(self.config),
-            env=told_of(name, release, None),
+            env=told_of(name, release, None, gpu=config.accelerator == "gpu"),
         )
 
     def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> Live:

@@ -26,7 +26,7 @@ def wanted(config: HuggingFaceDeploy, name: str, release: Release, before: str |
             "repository": config.repository,
             "revision": release.revision,
             "image": image_of(config) or {"huggingface": {}},
-            "env": told_of(name, release, before),
+            "env": told_of(name, release, before, gpu=config.accelerator == "gpu"),
         },
     }
 
