@@ -50,6 +50,8 @@ class Runner:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         if device == "cuda":
+            if _PROVIDERS[device] not in onnxruntime.get_available_providers():
+                raise _elsewhere(device, _PROVIDERS["cpu"])
             onnxruntime.preload_dlls()  # CUDA's libraries out of the packages that onnxruntime-gpu[cuda,cudnn] brings
         try:
             given_model = model if isinstance(model, bytes) else str(model)
@@ -58,8 +60,7 @@ class Runner:
             raise IntegrityError(self._model, f"ONNX Runtime cannot load it ({error})", "export it again") from error
         self.provider: str = self._session.get_providers()[0]
         if self.provider != _PROVIDERS[device]:
-            remedy = "install onnxruntime-gpu with CUDA's libraries, or serve with --device cpu"
-            raise UnavailableError(f"device '{device}'", f"ONNX Runtime would run on {self.provider} instead", remedy)
+            raise _elsewhere(device, self.provider)
         given = self._session.get_inputs()[0]
         self._input, self._preprocess = given.name, preprocess
         self._output = self._session.get_outputs()[0].name
@@ -135,3 +136,8 @@ def _softmax(logits: Array) -> Array:
     """What a client of logits makes of them."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _elsewhere(device: Device, provider: str) -> UnavailableError:
+    remedy = "install onnxruntime-gpu with CUDA's libraries, or serve with --device cpu"
+    return UnavailableError(f"device '{device}'", f"ONNX Runtime would run on {provider} instead", remedy)

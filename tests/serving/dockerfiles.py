@@ -31,16 +31,14 @@ class Image:
 
     def __init__(self, name: str, root: Path, **arguments: str) -> None:
         """Build it: what is copied is copied, and what the first stage runs is run. `arguments` are --build-arg's."""
-        self.arguments = dict[str, str]()
+        named = [rest.partition("=") for word, rest in told(name) if word == "ARG"]
+        self.arguments = {one: arguments.get(one, default) for one, _, default in reversed(named)}
         self.root, self.env, self.entry, self.check, stage = root, dict[str, str](), list[str](), list[str](), 0
         self.folder = root / "tmp"
         self.folder.mkdir(parents=True)
         for word, rest in told(name):
             if word == "FROM":
                 stage += 1
-            elif word == "ARG":
-                name_, _, default = rest.partition("=")
-                self.arguments.setdefault(name_, arguments.get(name_, default))
             elif word == "COPY":
                 self._copy(rest)
             elif word == "RUN" and stage == 1:
@@ -57,7 +55,7 @@ class Image:
             elif word == "HEALTHCHECK":
                 self.check = json.loads(self.here(rest[rest.index("CMD ") + 4 :]))
             else:
-                assert word in {"USER", "EXPOSE"}, word
+                assert word in {"ARG", "USER", "EXPOSE"}, word
 
     def here(self, text: str) -> str:
         """A text whose paths in the image are those on this machine."""
