@@ -149,22 +149,5 @@ def endpoint_table(found: Iterable[Endpoint]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def serving_table(found: Iterable[Endpoint], monthly: Mapping[str, float]) -> pd.DataFrame:
-    """One row an endpoint, in US dollars: its month as quoted, 1,000 requests as they came since it started, and idle time.
-
-    Idle spend is the part of a month's quote in which it decoded and predicted nothing; where it was not asked, both are empty.
-    """
-    rows = list[tuple[str, str, float, float | None, float | None]]()
-    for one in found:
-        month = monthly.get(one.name, 0.0)
-        each = idle = None
-        if one.seconds and one.requests is not None and one.busy_seconds is not None:
-            spent = month / (730 * 3600) * one.seconds
-            each = 1000 * spent / one.requests if one.requests else None
-            idle = month * max(0.0, 1 - one.busy_seconds / one.seconds)
-        rows.append((one.name, one.target, month, each, idle))
-    return pd.DataFrame(rows, columns=["endpoint", "target", "a month", "per 1,000 requests", "idle, of the month"])
-
-
 def _share(part: float | None, of: float | None) -> float | None:
     return None if part is None or not of else 100 * part / of

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 import pandas as pd
 
-from registry.accounts import By, Group, Spend, came_to_production, compared, grouped, spending, spent_in
-from registry.events import Exported, PolicySet
+from dashboards.live import Endpoint
+from registry.accounts import (
+    By,
+    Group,
+    Spend,
+    budget_standings,
+    came_to_production,
+    compared,
+    cost_between,
+    endpoint_of,
+    grouped,
+    limits,
+    spending,
+)
+from registry.events import Deployed, Exported
 from registry.money.forecast import Outlook, Place, outlook
+from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
 
-WAYS: tuple[By, ...] = ("model", "person", "provider", "month", "run", "endpoint")
+WAYS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
 _SWEEP = 2_000
 _MOST = 6
 
@@ -26,18 +40,24 @@ def months(spent: Iterable[Spend]) -> list[str]:
     return sorted({one.month for one in spent}, reverse=True)
 
 
-def sums(entries: Sequence[Entry], spent: Iterable[Spend], by: By) -> list[Group]:
-    """Sums, the dearest first."""
-    return grouped(spent, by, lambda model: came_to_production(entries, model))
+def sums(
+    entries: Sequence[Entry],
+    spent: Iterable[Spend],
+    by: By,
+    month: str | None = None,
+    experiments: Mapping[str, str] | None = None,
+) -> list[Group]:
+    """Sums, the dearest first. `spent` is of the month, where one is given; `experiments` tells where a run lies."""
+    return grouped(spent, by, lambda model: came_to_production(entries, model, month), experiments)
 
 
 def sums_table(groups: Iterable[Group], by: str) -> pd.DataFrame:
     """One row a group, in US dollars."""
-    columns = [by, "training", "failed", "serving", "billed", "together", "runs", "in production", "per promoted"]
+    columns = [by, "training", "failed", "serving", "other", "billed", "together", "runs", "in production", "per promoted"]
     rows = [
         (
             one.key,
-            *map(float, (one.training_usd, one.failed_usd, one.serving_usd, one.billed_usd, one.usd)),
+            *map(float, (one.training_usd, one.failed_usd, one.serving_usd, one.other_usd, one.billed_usd, one.usd)),
             one.runs,
             one.promoted,
             None if one.per_promoted_usd is None else float(one.per_promoted_usd),
@@ -63,24 +83,24 @@ def by_month(spent: Iterable[Spend]) -> pd.DataFrame:
 
 
 class Budget(NamedTuple):
-    """A model's month in US dollars, and the share of its budget from which on it warns."""
+    """A model's month in US dollars, and the share of its budget from which on it warns.
+
+    `overridden` says who let it spend more; "" where all of it is spent and nobody did, or where it is not spent.
+    """
 
     spent: Decimal
     limit: Decimal
     warn_at: Decimal
+    overridden: str = ""
 
 
-def budgets(entries: Sequence[Entry], now: datetime) -> dict[str, Budget]:
-    """Model → this month, for models that have a budget."""
-    limits = dict[str, tuple[Decimal, Decimal]]()
-    for entry in entries:
-        if isinstance(entry.event, PolicySet):
-            told = entry.event.job.get("budget")
-            limits.pop(entry.event.model, None)
-            if told:
-                limits[entry.event.model] = (Decimal(str(told["usd_per_month"])), Decimal(str(told.get("warn_at", "0.8"))))
-    month, spent = f"{now:%Y-%m}", spending(entries, now)
-    return {model: Budget(spent_in(spent, model, month), *limit) for model, limit in sorted(limits.items())}
+def budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spend] | None = None) -> dict[str, Budget]:
+    """Model → this month, for models that have a budget. `spent` is `spending` up to now, where it is known already."""
+    warn = {model: Decimal(str(limit.warn_at)) for model, limit in limits(entries).items()}
+    return {
+        model: Budget(one.spent_usd, one.limit_usd or Decimal(0), warn[model], one.overridden)
+        for model, one in budget_standings(entries, now, spent).items()
+    }
 
 
 def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
@@ -88,8 +108,7 @@ def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
 
     Training that may still come is not in it.
     """
-    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    last = (first + timedelta(days=32)).replace(day=1) - timedelta(seconds=1)
+    last = month_of(now)[1] - timedelta(seconds=1)
     month, found = f"{now:%Y-%m}", defaultdict[str, Decimal](Decimal)
     for one in spending(entries, last):
         if one.month == month:
@@ -98,49 +117,105 @@ def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
 
 
 def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
-    """Columns model, day, usd, kind: what is left of each budget at each day's end of this month, and what is expected."""
-    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    """Columns model, day, usd, kind: what is left of each budget at each day's end of this month.
+
+    `spent` ends with what is left now; `expected` begins with what will be left when today ends.
+    """
+    (first, last), month, today = month_of(now), f"{now:%Y-%m}", now.astimezone(UTC)
+    spent = spending(entries, now, month)
+    known, coming = _by_day(spent, month), _by_day(spending(entries, last - timedelta(seconds=1), month), month)
+    days = [low for low, _ in cut(first, last, month)]
     rows = list[tuple[str, str, float, str]]()
-    for model, (_, limit, _warn) in budgets(entries, now).items():
-        mine, day = [one for one in entries if one.event.model == model], first
-        while day.month == first.month:
-            end = min(day + timedelta(days=1), (first + timedelta(days=32)).replace(day=1)) - timedelta(seconds=1)
-            past = [one for one in mine if one.at <= end]
-            left = limit - spent_in(spending(past, end), model, f"{now:%Y-%m}")
-            rows.append((model, f"{day:%Y-%m-%d}", float(left), "spent" if day <= now else "expected"))
-            day += timedelta(days=1)
+    for model, (used, limit, *_) in budgets(entries, now, spent).items():
+        past = [day for day in days if day.date() < today.date()]
+        rows += [(model, f"{day:%Y-%m-%d}", float(limit - _until(known[model], day)), "spent") for day in past]
+        rows.append((model, f"{today:%Y-%m-%d}", float(limit - used), "spent"))
+        for day in days[len(past) :]:
+            rows.append((model, f"{day:%Y-%m-%d}", float(limit - max(used, _until(coming[model], day))), "expected"))
     return pd.DataFrame(rows, columns=["model", "day", "usd", "kind"])
 
 
-def latencies(entries: Iterable[Entry]) -> dict[str, float]:
-    """Version → the measured median of an answer in milliseconds, newest first."""
-    exported = [one.event for one in entries if isinstance(one.event, Exported)]
-    return {one.label: one.latency.p50_ms for one in reversed(exported) if one.latency}
+def _by_day(spent: Iterable[Spend], month: str) -> dict[str, dict[int, Decimal]]:
+    """Model → day of the month → US dollars."""
+    found = defaultdict[str, dict[int, Decimal]](lambda: defaultdict(Decimal))
+    for one in spent:
+        if one.month == month:
+            found[one.model][one.at.astimezone(UTC).day] += one.usd
+    return found
+
+
+def _until(by_day: Mapping[int, Decimal], day: datetime) -> Decimal:
+    return sum((usd for number, usd in by_day.items() if number <= day.day), Decimal(0))
+
+
+def serving_costs(
+    entries: Sequence[Entry], deployed: Sequence[Deployed], asked: Sequence[Endpoint], now: datetime
+) -> pd.DataFrame:
+    """One row an endpoint, in US dollars: its month as quoted, what was billed this month, 1,000 requests, idle spend.
+
+    A thousand requests cost what was billed, or quoted where no bill is, for the time in which an endpoint counted them.
+    Idle spend is the part of the quote in which an endpoint decoded and predicted nothing; in a cloud, whose quote is
+    what its least workers cost while nobody asks, all of it. What is not known is empty.
+    """
+    month = f"{now:%Y-%m}"
+    billed = defaultdict[str, Decimal](Decimal)
+    for spend in spending(entries, now):
+        if (spend.what, spend.basis, spend.month) == ("serving", "billed", month):
+            billed[spend.resource] += spend.usd
+    rows = list[tuple[str, str, float, float | None, float | None, float | None]]()
+    for event, one in zip(deployed, asked, strict=True):
+        name, quote = endpoint_of(event), float(event.usd_per_month)
+        each = None
+        if one.requests and one.seconds:
+            spent = cost_between(entries, event, now - timedelta(seconds=one.seconds), now)
+            each = 1000 * float(spent) / one.requests
+        rows.append((one.name, one.target, quote, float(billed[name]) if name in billed else None, each, _idle(event, one)))
+    columns = ["endpoint", "target", "a month", "billed this month", "per 1,000 requests", "idle, of the month"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _idle(event: Deployed, one: Endpoint) -> float | None:
+    quote = float(event.usd_per_month)
+    if event.target != "local":
+        return quote
+    if not one.seconds or one.busy_seconds is None:
+        return None
+    return quote * max(0.0, 1 - one.busy_seconds / one.seconds)
+
+
+def exports(entries: Iterable[Entry]) -> dict[str, Exported]:
+    """Version → its newest bundle whose latency was measured, newest first."""
+    found = dict[str, Exported]()
+    for entry in reversed(list(entries)):
+        if isinstance(entry.event, Exported) and entry.event.latency:
+            found.setdefault(entry.event.label, entry.event)
+    return found
 
 
 def outlook_table(found: Iterable[Outlook]) -> pd.DataFrame:
-    """One row a place: the month, its parts, and what it rests on."""
+    """One row a place: the month, its parts, and why it will not do where it will not."""
     rows = [
         {
             "place": one.place.name,
             "a month": float(one.usd_per_month),
+            "storage": float(one.storage_usd),
             "per 1,000": None if one.usd_per_thousand is None else float(one.usd_per_thousand),
             "cold": 100 * one.cold_share,
             "p95 wait": one.wait_p95_s,
-            "rests on": one.problem or "; ".join(one.place.assumed),
+            "will not do": one.problem,
         }
         for one in found
     ]
-    return pd.DataFrame(rows, columns=["place", "a month", "per 1,000", "cold", "p95 wait", "rests on"])
+    return pd.DataFrame(rows, columns=["place", "a month", "storage", "per 1,000", "cold", "p95 wait", "will not do"])
 
 
 def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
-    """The month's cost at each place from 1 to 1,000,000 requests a day: columns requests, place, usd. Where it keeps up."""
+    """The month's cost at each rented place that keeps up, from 1 to 1,000,000 requests a day: columns requests, place, usd."""
     rows = list[tuple[float, str, float]]()
     for step in range(2 * _MOST + 1):
         asked = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
         for place in places:
             found = outlook(asked, place, sample=_SWEEP)
-            if not found.problem:
+            if place.rented and not found.problem:
                 rows.append((asked.requests_per_day, place.name, max(float(found.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

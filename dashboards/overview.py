@@ -62,7 +62,7 @@ class Overview(NamedTuple):
 def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     """Fold the ledger's rows into the page. A clock that jumped makes no age negative."""
     spent, month = spending(entries, now), f"{now:%Y-%m}"
-    limits = budgets(entries, now)
+    limits = budgets(entries, now, spent)
     expected = month_end(entries, now)
     served = [
         _served(model, rows, limits.get(model), spent_in(spent, model, month), expected.get(model, Decimal(0)))
@@ -129,7 +129,9 @@ def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> I
     for model, budget in limits.items():
         used, limit = budget.spent, budget.limit
         said, command = f"{model} spent ${used:.2f} of its ${limit:.2f} this month", f"modelyard budget show {quote(model)}"
-        if used >= limit:
+        if used >= limit and budget.overridden:
+            yield Alert(False, f"{said}: {budget.overridden}", command)
+        elif used >= limit:
             yield Alert(True, f"{said}: nothing new is started", f'modelyard budget override {quote(model)} --reason "…"')
         elif used >= limit * budget.warn_at:
             yield Alert(False, said, command)

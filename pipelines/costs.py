@@ -63,15 +63,23 @@ class Sums(Record):
 
 
 def summed(workshop: Workshop, by: By, month: str | None) -> Sums:
-    """Sums of every training, failed ones too, and of the time that endpoints stood. Raises InputError for no month."""
+    """Sums of training, failed runs too, of the time that endpoints stood, and of bills. Raises InputError for no month."""
     if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise InputError(f"month '{month[:20]}'", "is none", "write it as 2026-11")
     entries = workshop.ledger().entries()
     spent = [one for one in spending(entries, now()) if month in {None, one.month}]
-    groups = grouped(spent, by, lambda model: came_to_production(entries, model))
+    experiments = _experiments(workshop) if by == "experiment" else None
+    groups = grouped(spent, by, lambda model: came_to_production(entries, model, month), experiments)
     zero = Decimal(0)
     billed = sum((one.billed_usd for one in groups), zero)
     return Sums(by=by, month=month, groups=groups, usd=sum((one.usd for one in groups), zero), billed_usd=billed)
+
+
+def _experiments(workshop: Workshop) -> dict[str, str]:
+    """Run → its experiment, by the copy of MLflow's runs that is here; nobody is asked."""
+    from registry.runs.projection import Projection
+
+    return {row.run_id: row.experiment for row in Projection.of(workshop.settings).rows()}
 
 
 def _serving(workshop: Workshop, deployed: list[Deployed]) -> list[Line]:

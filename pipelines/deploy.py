@@ -136,7 +136,7 @@ class _Deployment:
         entries = self.yard.ledger.entries(self.version.model)
         served = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is self.stage]
         if all(one.bundle != self.bundle.index.digest for one in served):
-            hold_budget(entries, self.version.model, self.say)
+            hold_budget(self.yard.ledger.entries(), self.version.model, self.say)
 
     def revive(self, against: int) -> Live:
         """Start the version again that a canary stands beside."""

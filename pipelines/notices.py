@@ -58,7 +58,7 @@ def budget_notices(entries: Sequence[Entry], at: datetime, known: dict[str, str]
     """Budgets that came to their warning, or to their end, since `known` was brought up to date by this call before."""
     found = list[Notice]()
     for model in _with_budgets(entries):
-        standing = standing_of([one for one in entries if one.event.model == model], model, at)
+        standing = standing_of(entries, model, at)
         mark = f"{standing.month} {standing.state}"
         before, known[model] = known.get(model), mark
         if standing.state in _LOUD and before != mark:

@@ -47,7 +47,7 @@ def train_all(
     workshop: Workshop, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress, say: Say
 ) -> list[Trained]:
     """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
-    hold_budget(workshop.ledger().entries(job.model), job.model, say, job.budget)
+    hold_budget(workshop.ledger().entries(), job.model, say, job.budget)
     adapters = [(config, workshop.trainer(config)) for config in configs]
     report, actor = check_data(workshop, job, data, say), whoami(workshop.settings)
     errors, warnings = len(report.errors), len(report.warnings)

@@ -193,6 +193,7 @@ class Deployed(Event):
     price_as_of: str
     smoke_images: int
     owner: str = ""
+    cold_start_s: float | None = None
 
     def __str__(self) -> str:
         price = f"${self.usd_per_month} a month"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -72,3 +72,41 @@ class BudgetOverridden(OfModel):
         who = named(self.actor, proven=self.proven)
         spent = f"${self.spent_usd:.2f} of ${self.limit_usd:.2f} spent"
         return f"budget of {self.model} for {self.month} overridden by {who} ({spent}): {self.reason}"
+
+
+class Limit(Record):
+    """What a model may spend in a month, and the share of it from which on everybody is warned, as a policy says it."""
+
+    usd_per_month: Decimal
+    warn_at: float = 0.8
+
+
+class BudgetStanding(Record):
+    """A model's month, as everybody sees it. `limit_usd` is None where no budget is set, `overridden` says who let it go on."""
+
+    model: str
+    month: str
+    spent_usd: Decimal
+    limit_usd: Decimal | None
+    state: Literal["none", "ok", "warn", "over", "overridden"]
+    overridden: str = ""
+
+    def __str__(self) -> str:
+        if self.limit_usd is None:
+            return f"{self.model} spent ${self.spent_usd:.2f} in {self.month}; it has no budget"
+        told = f"{self.model} spent ${self.spent_usd:.2f} of ${self.limit_usd:.2f} in {self.month}"
+        return f"{told} ({self.overridden})" if self.overridden else told
+
+    @classmethod
+    def of(cls, model: str, at: datetime, spent: Decimal, limit: Limit | None, override: BudgetOverridden | None) -> Self:
+        """The month of a moment. An override counts from the moment at which all is spent."""
+        told = {"model": model, "month": f"{at:%Y-%m}", "spent_usd": spent}
+        if limit is None:
+            return cls.model_validate(told | {"limit_usd": None, "state": "none"})
+        told["limit_usd"] = limit.usd_per_month
+        if spent < limit.usd_per_month:
+            near = spent >= limit.usd_per_month * Decimal(str(limit.warn_at))
+            return cls.model_validate(told | {"state": "warn" if near else "ok"})
+        if override is None:
+            return cls.model_validate(told | {"state": "over"})
+        return cls.model_validate(told | {"state": "overridden", "overridden": f"overridden by {override.actor}"})

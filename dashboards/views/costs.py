@@ -6,9 +6,9 @@ import streamlit as st
 
 from dashboards import charts
 from dashboards.charts import cost_by_version, spent_by_month
-from dashboards.live import ask_all, serving_table, standing_endpoints
-from dashboards.money import WAYS, bills_table, budgets, burn_down, by_month, months, sums, sums_table
-from dashboards.pages import entries, settings
+from dashboards.live import ask_all, standing_endpoints
+from dashboards.money import WAYS, bills_table, budgets, burn_down, by_month, months, serving_costs, sums, sums_table
+from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table, serving_quotes, trained_usd
 from dashboards.words import escaped
 from registry.accounts import spending
@@ -26,18 +26,21 @@ training, serving, versions = st.columns(3)
 training.metric("training so far", f"${trained_usd(found):.4f}")
 serving.metric("serving, a month (quoted)", f"${sum(quotes.values()):.2f}")
 versions.metric("versions trained", len(table))
-for model, (used, limit, _) in budgets(found, now()).items():
+for model, (used, limit, _, overridden) in budgets(found, now(), spent).items():
     share = min(float(used / limit), 1.0) if limit else 1.0
-    st.progress(share, escaped(f"{model}: {used:.2f} of {limit:.2f} USD of this month's budget"))
+    over = f" ({overridden})" if overridden else ", nothing new is started" if used >= limit else ""
+    st.progress(share, escaped(f"{model}: {used:.2f} of {limit:.2f} USD of this month's budget{over}"))
 
 st.subheader("What was spent", anchor=False)
 left, right = st.columns(2)
 by = left.selectbox("by", WAYS, key="by", bind="query-params")
 month = right.selectbox("month", ["all", *months(spent)], key="month", bind="query-params")
 chosen = [one for one in spent if month in {"all", one.month}]
-sums_of = ("training", "failed", "serving", "billed", "together", "per promoted")
-dollars = {name: st.column_config.NumberColumn(f"{name}, USD", format="%.4f") for name in sums_of}
-st.dataframe(sums_table(sums(found, chosen, by), by), hide_index=True, width="stretch", column_config=dollars)
+sums_of = ("training", "failed", "serving", "other", "billed", "together", "per promoted")
+dollars = {name: st.column_config.NumberColumn(format="$%.4f") for name in sums_of}
+lies_in = {row.run_id: row.experiment for row in runs().rows} if by == "experiment" else None
+groups = sums(found, chosen, by, None if month == "all" else month, lies_in)
+st.dataframe(sums_table(groups, by), hide_index=True, width="stretch", column_config=dollars)
 
 months_tab, budget_tab, serving_tab, bills_tab, training_tab = st.tabs(["Months", "Budgets", "Serving", "Bills", "Training"])
 with months_tab:
@@ -49,13 +52,15 @@ with budget_tab:
     else:
         st.info("No model has a budget. Write `budget: {usd_per_month: 20}` into its job file.")
 with serving_tab:
-    asked = ask_all(standing_endpoints(found), settings().endpoint_headers)
-    monthly = {name: float(usd) for name, usd in quotes.items()}
-    usd = {"a month": "%.2f", "per 1,000 requests": "%.4f", "idle, of the month": "%.2f"}
+    standing = standing_endpoints(found)
+    asked = ask_all(standing, settings().endpoint_headers)
+    usd = {"a month": "%.2f", "billed this month": "%.2f", "per 1,000 requests": "%.4f", "idle, of the month": "%.2f"}
     columns = {name: st.column_config.NumberColumn(f"{name}, USD", format=form) for name, form in usd.items()}
-    st.dataframe(serving_table(asked, monthly), hide_index=True, width="stretch", column_config=columns)
+    served = serving_costs(found, standing, asked, now())
+    st.dataframe(served, hide_index=True, width="stretch", column_config=columns)
     price = local_price(settings())
-    st.caption(f"As quoted. This machine is reckoned at {price.usd_per_hour} USD an hour: {escaped(price.source)}.")
+    told = "As quoted, or billed where a bill is there. A cloud's idle spend is its quote: its least workers while nobody asks."
+    st.caption(f"{told} This machine is reckoned at {price.usd_per_hour} USD an hour: {escaped(price.source)}.")
 with bills_tab:
     st.dataframe(bills_table(found, now()), hide_index=True, width="stretch")
     st.caption("What was billed, beside what the same time was quoted at. `modelyard bills fetch` and `import` bring bills in.")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.context import Home, workshop
 from pipelines.cli.output import AsJson, answer, say, table
+
+if TYPE_CHECKING:
+    from pipelines.costs import Sums
+    from registry.money.comparison import Forecast
 
 budget = typer.Typer(help="What a model may spend in a month.", no_args_is_help=True)
 bills = typer.Typer(help="What providers billed, into the ledger.", no_args_is_help=True)
@@ -20,6 +24,7 @@ class By(StrEnum):
 
     RUN = "run"
     MODEL = "model"
+    EXPERIMENT = "experiment"
     PERSON = "person"
     PROVIDER = "provider"
     MONTH = "month"
@@ -42,22 +47,7 @@ def costs(
         found = summed(shop, (by or By.MODEL).value, month)
         answer(found.model_dump(mode="json"), as_json=as_json)
         if not as_json:
-            cells = [
-                (
-                    g.key,
-                    f"${g.training_usd}",
-                    f"${g.failed_usd}",
-                    f"${g.serving_usd}",
-                    f"${g.usd}",
-                    g.runs,
-                    g.promoted or "",
-                    _usd(g.per_promoted_usd),
-                )
-                for g in found.groups
-            ]
-            heads = [found.by, "training", "failed", "serving", "together", "runs", "promoted", "per promoted"]
-            table(f"costs{f' in {month}' if month else ''}", heads, cells)
-            print(f"together ${found.usd}, of which ${found.billed_usd} are billed")
+            _show_sums(found)
         return
     report = read_costs(shop)
     answer(report.model_dump(mode="json"), as_json=as_json)
@@ -68,8 +58,20 @@ def costs(
         print(f"price of this machine: ${report.price.usd_per_hour}/h, {report.price.source}")
 
 
-def _usd(amount: object) -> str:
-    return "" if amount is None else f"${amount}"
+def _show_sums(found: Sums) -> None:
+    heads = [found.by, "training", "failed", "serving", "other", "together", "runs", "promoted", "per promoted"]
+    rows = [
+        (
+            one.key,
+            *(f"${usd}" for usd in (one.training_usd, one.failed_usd, one.serving_usd, one.other_usd, one.usd)),
+            one.runs,
+            one.promoted or "",
+            "" if one.per_promoted_usd is None else f"${one.per_promoted_usd}",
+        )
+        for one in found.groups
+    ]
+    table(f"costs{f' in {found.month}' if found.month else ''}", heads, rows)
+    print(f"together ${found.usd}, of which ${found.billed_usd} are billed")
 
 
 @budget.command()
@@ -83,7 +85,7 @@ def show(
     from pipelines.budgets import standing_of
     from registry.events import now
 
-    found = standing_of(workshop(home).ledger().entries(model), model, now())
+    found = standing_of(workshop(home).ledger().entries(), model, now())
     answer(found.model_dump(mode="json"), as_json=as_json, text=str(found))
 
 
@@ -109,6 +111,9 @@ def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Columns: provider,resource,start,end,amount,currency.")],
     *,
     rate: Annotated[list[str] | None, typer.Option(help="US dollars for one of another currency, e.g. EUR=1.08.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let these count where they overlap bills recorded before.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -116,7 +121,7 @@ def import_(
     from pipelines.bills import import_bills
     from registry.money.amounts import parse_rates
 
-    found = import_bills(workshop(home).ledger(), path, parse_rates(rate or []))
+    found = import_bills(workshop(home).ledger(), path, parse_rates(rate or []), say, replace=replace)
     told = [one.model_dump(mode="json") for one in found]
     answer(told, as_json=as_json, text=f"{len(found)} new or corrected bills")
 
@@ -132,7 +137,7 @@ def fetch(
     from pipelines.bills import fetch_bills
 
     shop = workshop(home)
-    found = fetch_bills(shop, shop.ledger(), days)
+    found = fetch_bills(shop, shop.ledger(), days, say)
     told = [one.model_dump(mode="json") for one in found]
     answer(told, as_json=as_json, text="\n".join([*map(str, found), f"{len(found)} new or corrected bills"]))
 
@@ -184,39 +189,51 @@ def forecast(
     days: Annotated[float, typer.Option(help="Days of a week on which they come.", min=0.1, max=7)] = 7,
     burst: Annotated[float, typer.Option(help="How many come at the same moment, on average.", min=1, max=10_000)] = 1,
     service_ms: Annotated[float | None, typer.Option(help="Milliseconds of work for an answer.", min=0.001)] = None,
-    runpod_cold_s: Annotated[float, typer.Option(help="Seconds until a RunPod worker answers.", min=0)] = 8,
-    hf_cold_s: Annotated[float, typer.Option(help="Seconds until a sleeping endpoint at Hugging Face answers.", min=0)] = 120,
+    runpod_cold_s: Annotated[
+        float | None, typer.Option(help="Seconds until a RunPod worker answers; else as measured, or 8.", min=0, max=86_400)
+    ] = None,
+    hf_cold_s: Annotated[
+        float | None,
+        typer.Option(help="The same of a sleeping endpoint at Hugging Face; else as measured, or 120.", min=0, max=86_400),
+    ] = None,
     longest_wait_s: Annotated[float | None, typer.Option(help="Leave out where 1 request of 20 waits longer.", min=0)] = None,
     max_workers: Annotated[int, typer.Option(help="Workers at most, where they come and go.", min=1, max=1000)] = 3,
+    volume_gb: Annotated[float, typer.Option(help="Gigabytes of a RunPod network volume, kept all month.", min=0, max=1e6)] = 0,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """What a month of this traffic would cost at each place, which is the cheapest, and when that changes."""
-    from pipelines.forecast import Asked, forecast_costs
-    from registry.money.places import Assumed
+    from pipelines.forecast import Asked, Told, forecast_costs
     from registry.money.traffic import Traffic
 
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-    assumed = Assumed(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers)
-    asked = Asked(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, assumed=assumed)
+    told = Told(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
+    asked = Asked(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=told)
     found = forecast_costs(workshop(home), asked, ref)
     answer(found.model_dump(mode="json"), as_json=as_json)
-    if as_json:
-        return
+    if not as_json:
+        _show_forecast(found)
+
+
+def _show_forecast(found: Forecast) -> None:
     rows = [
         (
             one.place.name,
             f"${one.usd_per_month}",
+            f"${one.storage_usd}",
             "" if one.usd_per_thousand is None else f"${one.usd_per_thousand.normalize():f}",
             f"{one.cold_share:.1%}",
             f"{one.wait_p95_s:.3g} s",
-            one.problem or "; ".join(one.place.assumed),
+            one.problem,
         )
         for one in found.places
     ]
     print(found.advice)
-    table("a month", ["place", "month", "per 1,000", "cold", "p95 wait", "what it rests on"], rows)
-    print(f"An answer takes {found.service_ms:g} ms ({found.service_from}). {found.browser}")
+    table("a month", ["place", "month", "storage in it", "per 1,000", "cold", "p95 wait", "why it will not do"], rows)
+    print(found.browser)
+    table("what it rests on", ["place", ""], [(one.place.name, "\n".join(one.place.assumed)) for one in found.places])
+    for line in found.assumed:
+        print(line)
     for line in found.stale:
         say(f"stale price: {line}; run `modelyard prices --refresh`")
 

@@ -7,16 +7,28 @@ after it all count. Where nothing is billed while a thing starts, the caller lea
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 
 from registry.money.amounts import dollars
 from registry.money.prices import Price, Storage
 
-__all__ = ["HOURS_PER_MONTH", "billed_seconds", "cost", "dollars", "monthly", "storage"]
+__all__ = [
+    "HOURS_PER_MONTH",
+    "billed_seconds",
+    "cost",
+    "dollars",
+    "monthly",
+    "owed",
+    "owed_for_storage",
+    "storage",
+    "whole_units",
+]
 
 HOURS_PER_MONTH = Decimal(730)
 """365 days of 24 hours, over 12: what both RunPod and Hugging Face count a month as."""
-_HOUR = Decimal(3600)
+_HOUR_S = 3600
 
 
 def billed_seconds(seconds: float, price: Price) -> int:
@@ -28,9 +40,18 @@ def billed_seconds(seconds: float, price: Price) -> int:
     return max(units * price.billed_seconds, price.least_seconds if seconds > 0 else 0)
 
 
+def owed(seconds: float, price: Price) -> Fraction:
+    """US dollars for a span of time, with nothing rounded: spans of whole units add up exactly.
+
+    Raises ValueError for a span that is negative or not finite.
+    """
+    over, under = price.usd_per_hour.as_integer_ratio()
+    return Fraction(over * billed_seconds(seconds, price), under * _HOUR_S)
+
+
 def cost(seconds: float, price: Price) -> Decimal:
-    """US dollars for a span of time. Raises ValueError for a span that is negative or not finite."""
-    return price.usd_per_hour * billed_seconds(seconds, price) / _HOUR
+    """The same as a decimal of 28 digits. Raises ValueError for a span that is negative or not finite."""
+    return _decimal(owed(seconds, price))
 
 
 def monthly(price: Price) -> Decimal:
@@ -38,16 +59,32 @@ def monthly(price: Price) -> Decimal:
     return price.usd_per_hour * HOURS_PER_MONTH
 
 
-def storage(gigabytes: float, seconds: float, tariff: Storage) -> Decimal:
-    """US dollars for keeping so much for so long, by tier: each price holds from its tier's gigabytes on."""
+def owed_for_storage(gigabytes: float, seconds: float, tariff: Storage) -> Fraction:
+    """US dollars for keeping so much for so long, by tier, with nothing rounded but time, up to the unit that is billed.
+
+    Each price holds from its tier's gigabytes on. Raises ValueError for what is negative or not finite.
+    """
     if not (math.isfinite(gigabytes) and math.isfinite(seconds)) or gigabytes < 0 or seconds < 0:
         message = f"{gigabytes} GB for {seconds} s cannot be billed"
         raise ValueError(message)
     units = math.ceil(Decimal(str(seconds)) / tariff.billed_seconds)
-    months = Decimal(units * tariff.billed_seconds) / _HOUR / tariff.hours_per_month
-    held, spent = Decimal(str(gigabytes)), Decimal(0)
+    held, each = Decimal(str(gigabytes)), Decimal(0)
     starts = [tier.from_gb for tier in tariff.tiers]
     for tier, end in zip(tariff.tiers, [*starts[1:], None], strict=True):
         within = (held if end is None else min(held, end)) - tier.from_gb
-        spent += max(within, Decimal(0)) * tier.usd_per_gb_month * months
-    return spent
+        each += max(within, Decimal(0)) * tier.usd_per_gb_month
+    return Fraction(each) * units * tariff.billed_seconds / (_HOUR_S * tariff.hours_per_month)
+
+
+def storage(gigabytes: float, seconds: float, tariff: Storage) -> Decimal:
+    """The same as a decimal of 28 digits."""
+    return _decimal(owed_for_storage(gigabytes, seconds, tariff))
+
+
+def whole_units(spans: Iterable[float], unit: int) -> int:
+    """The seconds that are billed for several spans, each of them rounded up to the unit."""
+    return sum(math.ceil(Decimal(str(span)) / unit) for span in spans) * unit
+
+
+def _decimal(exact: Fraction) -> Decimal:
+    return Decimal(exact.numerator) / exact.denominator

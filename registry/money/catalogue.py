@@ -106,6 +106,8 @@ def read_catalogue(path: Path) -> Catalogue:
         return known
     try:
         kept = Catalogue.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(path, "cannot be read", "see who may read it") from error
     except ValidationError as error:
         raise InputError(path, "is no price catalogue", "remove it, then run `modelyard prices --refresh`") from error
     mine = {(one.price.key, one.price.as_of) for one in kept.prices}

@@ -2,49 +2,162 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from registry.errors import NotFoundError
 from registry.money.catalogue import Catalogue
 from registry.money.fleet import Fleet
-from registry.money.forecast import Place
+from registry.money.forecast import Disk, Place
 from registry.money.prices import Price
 from registry.records import Record
 
 SERVERLESS, CPU, GPU = "AMPERE_16", "intel-spr x1", "nvidia-t4 x1"
 """What of each provider is compared: the cheapest pool, the cheapest CPU, the cheapest GPU."""
 
+RUNPOD_COLD_S, HF_COLD_S = 8.0, 120.0
+"""What nobody publishes: seconds until a worker that was started answers, where it was not measured."""
 
-class Assumed(Record):
-    """What nobody publishes. Seconds until a worker that was started answers, and how many there may be."""
+DISK_GB = 5.0
+"""The container disk that our target for RunPod rents (`serving/targets/runpod/release.py`)."""
 
-    runpod_cold_s: float = 8.0
-    hf_cold_s: float = 120.0
+
+class Cold(Record):
+    """Seconds until a worker that was started answers, and whose word that is."""
+
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    source: str = "assumed; measure your own"
+
+    @classmethod
+    def told(cls, seconds: float | None) -> Cold | None:
+        """What somebody says, where they do."""
+        return None if seconds is None else cls(seconds=seconds, source="as told")
+
+    @classmethod
+    def assumed(cls, seconds: float, first_ms: float | None = None) -> Cold:
+        """What is assumed of a provider; not less than what loading the model and its first answer took on this machine."""
+        if first_ms is None:
+            return cls(seconds=seconds)
+        first = first_ms / 1e3
+        return cls(seconds=max(seconds, first), source=f"assumed; loading the model took {first:.2g} s of it here, measured")
+
+
+class Told(Record):
+    """What somebody says of workers. What is None is measured or assumed; seconds, and gigabytes of a RunPod network volume."""
+
+    runpod_cold_s: float | None = None
+    hf_cold_s: float | None = None
     max_workers: int = 3
+    volume_gb: float = 0.0
 
 
-def places(known: Catalogue, local: Price, service_s: float, assumed: Assumed) -> list[Place]:
-    """Seven ways to serve. Raises NotFoundError where the catalogue lacks a price."""
+class Measured(Record):
+    """What is known of a version. `first_ms` is loading it and its first answer here; `cold` is by target."""
+
+    service_ms: float
+    service_from: str
+    first_ms: float | None = None
+    bundle_mb: float | None = None
+    cold: dict[str, Cold] = Field(default={})
+
+
+class Ground(Record):
+    """What a forecast stands on: how long an answer and a start take, how many workers there may be, what is kept."""
+
+    service_ms: float
+    service_from: str
+    runpod_cold: Cold
+    hf_cold: Cold
+    max_workers: int
+    bundle_mb: float | None
+    volume_gb: float
+
+    @classmethod
+    def of(cls, known: Measured, told: Told) -> Ground:
+        """What was told, else what was measured, else what is assumed."""
+        assumed = {
+            "runpod": Cold.assumed(RUNPOD_COLD_S, known.first_ms),
+            "huggingface": Cold.assumed(HF_COLD_S, known.first_ms),
+        }
+        found = assumed | known.cold
+        return cls(
+            service_ms=known.service_ms,
+            service_from=known.service_from,
+            runpod_cold=Cold.told(told.runpod_cold_s) or found["runpod"],
+            hf_cold=Cold.told(told.hf_cold_s) or found["huggingface"],
+            max_workers=told.max_workers,
+            bundle_mb=known.bundle_mb,
+            volume_gb=told.volume_gb,
+        )
+
+    @property
+    def disk_gb(self) -> float:
+        """Gigabytes of a worker's disk: what our target rents, or more where the bundle is larger."""
+        return max(DISK_GB, (self.bundle_mb or 0.0) / 1e3)
+
+
+def places(known: Catalogue, local: Price, ground: Ground) -> list[Place]:
+    """Seven ways to rent, and the browser. Raises NotFoundError where the catalogue lacks a price."""
     serverless = known.find("runpod", "serverless", SERVERLESS).price
     cpu, gpu = (known.find("huggingface", "endpoint", name).price for name in (CPU, GPU))
-    pods = [one.price for one in known.current() if one.price.key[:2] == ("runpod", "pod")]
-    pod = min(pods, key=lambda one: one.usd_per_hour)
-    one = Fleet(service_s=service_s, min_workers=1)
-    started = f"a worker starts in {assumed.runpod_cold_s:g} s (assumed; measure your own)"
-    woken = f"a replica wakes in {assumed.hf_cold_s:g} s (assumed), and sleeps after 15 minutes"
-    many = Fleet(service_s=service_s, max_workers=assumed.max_workers)
-    flex = many.model_copy(update={"cold_start_s": assumed.runpod_cold_s, "idle_s": 5})
+    pod = _cheapest_pod(known)
+    one = Fleet(service_s=ground.service_ms / 1e3, min_workers=1)
+    many = one.model_copy(update={"min_workers": 0, "max_workers": ground.max_workers})
+    flex = many.model_copy(update={"cold_start_s": ground.runpod_cold.seconds, "idle_s": 5})
     kept = flex.model_copy(update={"min_workers": 1})
-    naps = many.model_copy(update={"cold_start_s": assumed.hf_cold_s, "idle_s": 900})
-    stays, no_discount = "one, always on", "no discount for what is kept on"
+    naps = many.model_copy(update={"cold_start_s": ground.hf_cold.seconds, "idle_s": 900})
+    most, stays = f"{ground.max_workers} workers at most", "one, always on"
+    started = f"a worker starts in {ground.runpod_cold.seconds:g} s ({ground.runpod_cold.source})"
+    woken = f"a replica wakes in {ground.hf_cold.seconds:g} s ({ground.hf_cold.source}), and sleeps after 15 minutes"
+    disks, stored = _disks(known, ground)
+    free = "nothing is reckoned for the repository that the bundle lies in"
+    idles, no_discount = "a worker stays 5 s after its last answer", "no discount for what is kept on"
     return [
-        _place(f"RunPod Serverless {SERVERLESS}", serverless, flex, [started, "a worker stays 5 s after its last answer"]),
-        _place(f"RunPod Serverless {SERVERLESS}, one kept on", serverless, kept, [started, no_discount]),
-        _place(f"RunPod pod {pod.hardware}", pod, one, [stays, "the cheapest GPU of the secure cloud"]),
-        _place(f"Hugging Face {CPU}, asleep when idle", cpu, naps, [woken]),
-        _place(f"Hugging Face {CPU}, always on", cpu, one, [stays]),
-        _place(f"Hugging Face {GPU}, asleep when idle", gpu, naps, [woken]),
-        _place("this machine", local, one, [stays]),
+        _place(f"RunPod Serverless {SERVERLESS}", serverless, flex, [started, idles, most, *stored], disks),
+        _place(f"RunPod Serverless {SERVERLESS}, one kept on", serverless, kept, [started, no_discount, most, *stored], disks),
+        _place(f"RunPod pod {pod.hardware}", pod, one, [stays, "the cheapest GPU of the secure cloud", *stored], disks),
+        _place(f"Hugging Face {CPU}, asleep when idle", cpu, naps, [woken, most, free]),
+        _place(f"Hugging Face {CPU}, always on", cpu, one, [stays, free]),
+        _place(f"Hugging Face {GPU}, asleep when idle", gpu, naps, [woken, most, free]),
+        _place("this machine", local, one, [stays, "its disk is its owner's"]),
+        _browser(known, one),
     ]
 
 
-def _place(name: str, price: Price, fleet: Fleet, assumed: list[str]) -> Place:
+def shared_assumptions(ground: Ground) -> list[str]:
+    """What every place rests on."""
+    took = f"An answer takes {ground.service_ms:g} ms ({ground.service_from})."
+    return [
+        f"{took} Every place is taken to answer as fast as the machine where that was measured.",
+        "Requests come at random moments, all take the same time, and a month has 730 hours.",
+        "Traffic, taxes, and the time that a provider's own queue takes are not in it.",
+    ]
+
+
+def _cheapest_pod(known: Catalogue) -> Price:
+    pods = [one.price for one in known.current() if one.price.key[:2] == ("runpod", "pod")]
+    if not pods:
+        raise NotFoundError("price of a runpod pod", "is not in the catalogue", "see `modelyard prices`, or refresh it")
+    return min(pods, key=lambda one: one.usd_per_hour)
+
+
+def _disks(known: Catalogue, ground: Ground) -> tuple[list[Disk], list[str]]:
+    """What RunPod keeps: each worker's disk while it runs, and a network volume all month, where one is wanted."""
+    worker = Disk(tariff=known.tariff("runpod", "container disk"), gigabytes=ground.disk_gb)
+    tier, bundle = worker.tariff.tiers[0], "" if ground.bundle_mb is None else f", with the bundle's {ground.bundle_mb:.1f} MB"
+    told = f"a disk of {ground.disk_gb:g} GB for each worker while it runs{bundle}, ${tier.usd_per_gb_month} a GB and month"
+    if not ground.volume_gb:
+        return [worker], [told, "no network volume"]
+    volume = Disk(tariff=known.tariff("runpod", "network volume"), gigabytes=ground.volume_gb, always=True)
+    price = volume.tariff.tiers[0].usd_per_gb_month
+    return [worker, volume], [told, f"a network volume of {ground.volume_gb:g} GB all month, from ${price} a GB"]
+
+
+def _browser(known: Catalogue, fleet: Fleet) -> Place:
+    price = known.find("browser", "", "the visitor's device").price
+    assumed = ["it runs on the viewer's device, as fast as that is", "it needs a TF.js export (`modelyard space`)"]
+    return _place("the visitor's browser", price, fleet, assumed).model_copy(update={"rented": False})
+
+
+def _place(name: str, price: Price, fleet: Fleet, assumed: list[str], disks: list[Disk] | None = None) -> Place:
     told = f"${price.usd_per_hour.normalize():f} an hour, {price.as_of} ({price.source})"
-    return Place(name=name, price=price, fleet=fleet, assumed=[told, *assumed])
+    return Place(name=name, price=price, fleet=fleet, assumed=[told, *assumed], disks=disks or [])

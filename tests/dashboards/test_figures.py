@@ -24,10 +24,8 @@ from dashboards.decisions import moments, parity_table, waiting, waiting_table
 from dashboards.live import (
     Endpoint,
     ask_all,
-    endpoint_table,
     quantile_ms,
     read_figures,
-    serving_table,
     standing_endpoints,
     troubles,
 )
@@ -268,16 +266,6 @@ def test_a_quantile_lies_in_the_bucket_of_the_true_one(values: list[float], shar
     true = sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
     low, high = max([0.0, *(edge for edge in edges if edge < true)]), min(edge for edge in edges if edge >= true)
     assert low - 1e-9 <= found <= high + 1e-9
-
-
-def test_idle_time_and_a_thousand_requests_are_priced_by_what_an_endpoint_counted() -> None:
-    busy = Endpoint("hand production", "hand/2", "local", "u", "answers", 7300.0, 0.0, 0.0, 1.0, 2.0, 0.0, 3600.0, 900.0)
-    cloud = Endpoint("face production", "face/1", "runpod", "u", "not asked, so that it may sleep")
-    table = serving_table([busy, cloud], {"hand production": 73.0})
-    assert table["per 1,000 requests"][0] == pytest.approx(0.1 / 7.3)
-    assert table["idle, of the month"][0] == pytest.approx(73 * 0.75)
-    assert math.isnan(table["idle, of the month"][1])
-    assert endpoint_table([busy])["errors"][0] == 0
 
 
 def test_nobody_wakes_an_endpoint_in_a_cloud_or_asks_another_machine_that_a_row_names() -> None:

@@ -23,7 +23,7 @@ from registry.memory import MemoryEntry
 from registry.opening import ledger_of
 from registry.records import Finding, ModelVersion
 from registry.settings import Settings
-from registry.spending import TrainingFailed
+from registry.spending import BudgetOverridden, TrainingFailed
 from registry.stages import Stage
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
@@ -183,6 +183,17 @@ def test_a_page_of_ten_thousand_ledger_rows_is_made_in_seconds(home: Path, name:
         assert time.perf_counter() - began < 10
 
 
+def test_a_budget_that_somebody_overrode_stops_nothing_and_says_who(home: Path) -> None:
+    fill(home)
+    budget(home, "0.0001")
+    ledger = ledger_of(Settings(home=home))
+    told = {"month": f"{datetime.now(UTC):%Y-%m}", "spent_usd": Decimal(1), "limit_usd": Decimal("0.0001")}
+    ledger.append(BudgetOverridden(model="hand", reason="a fair", actor="eve", **told))
+    shown = page("overview")
+    assert not [one for one in shown.error if "nothing new is started" in one.value]
+    assert any("overridden by eve" in one.value for one in shown.warning)
+
+
 def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home: Path) -> None:
     fill(home)
     fill(home, "face")
@@ -247,10 +258,10 @@ def test_the_forecast_page_says_where_it_is_cheapest_and_what_that_rests_on(home
     assert not shown.exception
     assert "is the cheapest at 1,000 requests a day" in words(shown)
     table = shown.dataframe[0].value
-    assert len(table) == 7
+    assert len(table) == 8
     assert list(table["a month"]) == sorted(table["a month"])
-    assert all("an hour" in text for text in table["rests on"])
-    assert "An answer takes 1 ms (hand/2)" in words(shown)
+    assert words(shown).count("an hour") >= 8
+    assert "An answer takes 1 ms (measured on this machine, hand/2" in words(shown)
     assert any("days old" in one.value for one in shown.warning)
     shown.number_input[0].set_value(0).run()
     assert not shown.exception

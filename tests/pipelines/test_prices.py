@@ -15,15 +15,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.forecast import Asked, forecast_costs
+from pipelines.forecast import Asked, Told, forecast_costs
 from pipelines.prices import prices, refresh
 from pipelines.wiring import Workshop
 from registry.errors import InputError, NotFoundError
-from registry.events import Exported
+from registry.events import Deployed, Exported
 from registry.money.prices import today
 from registry.money.traffic import Traffic
 from registry.records import Latency
 from registry.settings import Settings
+from registry.stages import Stage
 
 ADA = ("runpod", "serverless", "ADA_24")
 CPU = ("huggingface", "endpoint", "intel-spr x1")
@@ -109,13 +110,14 @@ class Shop(Workshop):
 
 def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     asked = Asked(traffic=Traffic(requests_per_day=20), service_ms=5)
-    found = forecast_costs(Workshop(Settings(home=tmp_path)), asked)
+    found = forecast_costs(Workshop(Settings(home=tmp_path / "home")), asked)
     assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
     assert found.service_from == "as told by --service-ms"
     assert all("an hour" in one.place.assumed[0] for one in found.places)
     assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
-    assert "from where on it is Hugging Face" in found.advice
+    assert " a day on it is Hugging Face" in found.advice
     assert "modelyard space" in found.browser
+    assert list((tmp_path / "home").glob("*")) == []
     assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)
 
 
@@ -135,6 +137,26 @@ def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
     ledger.append(Exported(**told, megabytes=1, parity=[], latency=figures))
     found = forecast_costs(shop, asked, "hand/1")
     assert (found.service_ms, found.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
+    assert found.ground.bundle_mb == 1
+    assert "(assumed; loading the model took 0.003 s of it here, measured)" in "; ".join(rests_of(found, "RunPod Serverless"))
+
+
+def rests_of(found, name: str) -> list[str]:
+    return next(one.place for one in found.places if one.place.name.startswith(name)).assumed
+
+
+def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: Path) -> None:
+    shop = Workshop(Settings(home=tmp_path))
+    told = {"model": "hand", "version": 3, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION, "target": "runpod"}
+    told |= {"url": "u", "bundle": "b", "usd_per_month": Decimal(0), "price_as_of": "2026-11-01", "smoke_images": 8}
+    shop.ledger().append(Deployed(**told, cold_start_s=21.5))
+    asked = Asked(traffic=Traffic(requests_per_day=20), service_ms=5)
+    for ref in (None, "hand/3", "other/1"):
+        found = forecast_costs(shop, asked, ref)
+        assert found.ground.runpod_cold.seconds == 21.5
+        assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(found, "RunPod Serverless"))
+    told_by_me = asked.model_copy(update={"told": Told(runpod_cold_s=3)})
+    assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as told"
 
 
 @pytest.mark.journey
@@ -142,8 +164,13 @@ def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path)
     done = modelyard("forecast", "--requests", "0", "--service-ms", "5", "--json", "--home", tmp_path / "home")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["places"][0]["usd_per_month"] == "0.00"
+    assert [one["usd_per_month"] for one in found["places"][:2]] == ["0.00", "0.00"]  # the browser, and a place that sleeps
     assert found["places"][0]["usd_per_thousand"] is None
+    shown = modelyard("forecast", "--requests", "20", "--service-ms", "5", "--volume-gb", "10", "--home", tmp_path / "home")
+    assert " is the cheapest at 20 requests a day: $" in shown.stdout.splitlines()[0]
+    assert "a network volume of 10 GB all month, from $0.07 a GB" in shown.stdout
+    assert "(assumed; measure your own)" in shown.stdout
+    assert "Every place is taken to answer as fast as the machine where that was measured." in shown.stdout
     refused = modelyard("forecast", "--requests", "-1", "--home", tmp_path / "home")
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from registry.errors import InputError
-from registry.money.billing import monthly
+from registry.money.billing import dollars, monthly
 from registry.money.fleet import Fleet, simulate
-from registry.money.forecast import Place, advice, flips, forecast, outlook
-from registry.money.prices import Price
+from registry.money.forecast import Disk, Flip, Place, advice, flips, forecast, outlook
+from registry.money.prices import Price, Storage, Tier
 from registry.money.traffic import DAY_S, Traffic
 
 DAYS = 15
+TURNS = ((2, "", "a"), (100, "a", "b"), (1_000, "b", "c"), (100_000, "c", ""))
 
 
 def poisson(per_second: float) -> Traffic:
@@ -177,7 +178,93 @@ def test_the_cheapest_flips_where_both_cost_the_same() -> None:
     assert share == pytest.approx(0.5, rel=0.15)
     said = advice(Traffic(requests_per_day=10), forecast(Traffic(requests_per_day=10), [sleeps, stays]), [turn])
     assert said.startswith("sleeps is the cheapest at 10 requests a day: $")
-    assert said.endswith("a day, from where on it is stays.")
+    assert said.endswith(f"; from about {turn.requests_per_day:,.0f} a day on it is stays.")
+    busy = Traffic(requests_per_day=50_000)
+    said = advice(busy, forecast(busy, [sleeps, stays]), [turn])
+    assert said.startswith("stays is the cheapest at 50,000 requests a day: $1314.00 a month")
+    assert said.endswith(f"; below about {turn.requests_per_day:,.0f} a day, sleeps is cheaper.")
+
+
+def test_the_sentence_names_the_nearest_flip_on_either_side() -> None:
+    turns = [Flip(requests_per_day=number, before=one, after=other) for number, one, other in TURNS]
+    found = forecast(Traffic(requests_per_day=500), [place("b", min_workers=1)])
+    said = advice(Traffic(requests_per_day=500), found, turns)
+    assert said.endswith("; below about 100 a day, a is cheaper; from about 1,000 a day on it is c.")
+    late = forecast(Traffic(requests_per_day=50_000), [place("c", min_workers=1)])
+    said = advice(Traffic(requests_per_day=50_000), late, turns)
+    assert said.endswith("; below about 1,000 a day, b is cheaper; from about 100,000 a day on none of them keeps up.")
+    said = advice(Traffic(requests_per_day=5), forecast(Traffic(requests_per_day=5), [place("a", min_workers=1)]), turns)
+    assert said.endswith("; below about 2 a day, none of them will do; from about 100 a day on it is b.")
+
+
+def test_what_is_not_rented_costs_nothing_keeps_up_and_is_not_what_the_sentence_is_about() -> None:
+    browser = place("browser", "0", min_workers=1, service_s=10).model_copy(update={"rented": False})
+    stays = place("stays", "1.8", min_workers=1)
+    busy = Traffic(requests_per_day=1_000_000)
+    first, second = forecast(busy, [stays, browser])
+    assert (first.place.name, first.usd_per_month, first.usd_per_thousand, first.problem) == ("browser", 0, 0, "")
+    assert advice(busy, [first, second], []).startswith("stays is the cheapest")
+    assert flips(Traffic(requests_per_day=1), [stays, browser], most=1e3) == []
+    assert advice(busy, [first], []) == "None of these places answers 1,000,000 requests a day."
+
+
+def test_a_price_of_zero_is_a_price() -> None:
+    free, dear = place("free", "0", min_workers=1), place("dear", "1", cold_start_s=5)
+    for requests in (0, 1, 100_000):
+        first = forecast(Traffic(requests_per_day=requests), [dear, free])
+        best = next(one for one in first if one.place.name == "free")
+        assert (best.usd_per_month, best.usd_per_thousand) == (0, None if requests == 0 else 0)
+    assert flips(Traffic(requests_per_day=1), [free, dear], most=1e3) == []
+    sleeps = place("sleeps for nothing", "0", cold_start_s=5)
+    assert outlook(Traffic(requests_per_day=10), sleeps).usd_per_month == 0
+
+
+# Storage.
+
+
+def disk(*, always: bool = False, gigabytes: float = 10) -> Disk:
+    tariff = Storage(
+        provider="p",
+        product="d",
+        tiers=[Tier(usd_per_gb_month=Decimal("0.10"))],
+        billed_seconds=300,
+        as_of=date(2026, 11, 1),
+        source="t",
+    )
+    return Disk(tariff=tariff, gigabytes=gigabytes, always=always)
+
+
+def test_a_volume_is_paid_all_month_and_a_worker_s_disk_while_it_runs() -> None:
+    """Ten gigabytes at ten cents for 720 hours, over a month of 730."""
+    month = dollars(Decimal(730) / 720, 2)
+    asleep = place("asleep").model_copy(update={"disks": [disk(), disk(always=True)]})
+    nobody = outlook(Traffic(requests_per_day=0), asleep)
+    assert (nobody.usd_per_month, nobody.storage_usd) == (month, month)
+    stays = place("stays", "1", min_workers=1).model_copy(update={"disks": [disk(), disk(always=True)]})
+    assert outlook(Traffic(requests_per_day=9), stays).storage_usd == dollars(2 * Decimal(730) / 720, 2)
+    assert outlook(Traffic(requests_per_day=9), stays).usd_per_month == dollars(730 + 2 * Decimal(730) / 720, 2)
+
+
+def test_every_start_pays_its_disk_for_five_minutes() -> None:
+    rare = place("rare", "0", cold_start_s=8, idle_s=5).model_copy(update={"disks": [disk()]})
+    found = outlook(Traffic(requests_per_day=24), rare)
+    starts = found.cold_share * 24 * 365 / 12
+    assert float(found.storage_usd) == pytest.approx(starts * 10 * 0.10 * 300 / 3600 / 720, abs=0.01)
+    assert found.usd_per_month == found.storage_usd
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0, 5_000), st.floats(0, 100), st.floats(0, 100))
+def test_more_storage_never_costs_less(requests: float, one: float, more: float) -> None:
+    there, traffic = place(cold_start_s=5, idle_s=30), Traffic(requests_per_day=requests)
+    spent = [
+        outlook(traffic, there.model_copy(update={"disks": [disk(gigabytes=held)]}), sample=500)
+        for held in (0, one, one + more)
+    ]
+    assert [found.storage_usd for found in spent] == sorted(found.storage_usd for found in spent)
+    assert spent[0].storage_usd == 0
+    bare = outlook(traffic, there, sample=500)
+    assert all(abs(found.usd_per_month - found.storage_usd - bare.usd_per_month) <= Decimal("0.01") for found in spent)
 
 
 @given(st.floats(1, 1e5), st.floats(0.5, 24), st.floats(1, 50))

@@ -3,6 +3,7 @@
 import math
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,20 @@ from hypothesis import strategies as st
 
 from registry.errors import InputError, NotFoundError
 from registry.money.amounts import Money, parse_rates, total
-from registry.money.billing import billed_seconds, cost, dollars, monthly, storage
+from registry.money.billing import (
+    HOURS_PER_MONTH,
+    billed_seconds,
+    cost,
+    dollars,
+    monthly,
+    owed,
+    owed_for_storage,
+    storage,
+    whole_units,
+)
 from registry.money.catalogue import Catalogue, Listed, published, read_catalogue, write_catalogue
-from registry.money.prices import Price, local_price
+from registry.money.fleet import Fleet, simulate
+from registry.money.prices import Price, Storage, local_price
 from registry.settings import Settings
 
 
@@ -30,9 +42,20 @@ def test_an_hour_costs_an_hour_and_a_begun_second_costs_a_second() -> None:
     assert monthly(price("0.05")) == Decimal("36.50")
 
 
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(published().current()))
+def test_whole_units_add_up_exactly(one: int, other: int, row: Listed) -> None:
+    """A seven-hundredth of a cent has no end as a decimal; as a fraction it is exact, and the decimal is that to 27 digits."""
+    for there in (price("0.07"), row.price):
+        unit = there.billed_seconds
+        parts = owed(one * unit, there), owed(other * unit, there), owed((one + other) * unit, there)
+        assert parts[0] + parts[1] == parts[2]
+        assert abs(Fraction(cost((one + other) * unit, there)) - parts[2]) <= parts[2] / 10**27
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_whole_seconds_add_up_exactly(one: int, other: int) -> None:
-    assert cost(one, price("0.07")) + cost(other, price("0.07")) == pytest.approx(cost(one + other, price("0.07")))
+def test_what_is_priced_by_the_second_adds_up_exactly_as_a_decimal(one: int, other: int) -> None:
+    flex = published().find("runpod", "serverless", "AMPERE_16").price
+    assert cost(one, flex) + cost(other, flex) == cost(one + other, flex)
 
 
 @given(st.floats(0, 1e7), st.floats(0, 1e7))
@@ -96,12 +119,85 @@ def test_runpod_s_network_volumes_have_two_tiers() -> None:
     assert dollars(storage(1500, month, volume), 2) == Decimal("95.00")
 
 
-def test_hugging_face_counts_a_begun_minute() -> None:
-    """Prices by the hour, billed by the minute (huggingface.co/docs/inference-endpoints/pricing)."""
+def test_hugging_face_s_own_example_of_an_endpoint_with_one_replica() -> None:
+    """$0.067 an hour, and $0.064 * 730 = $46.72 a month, of the instance before (inference-endpoints/pricing, "Basic Endpoint")."""
+    now, before = (published().find("huggingface", "endpoint", name).price for name in ("intel-spr x2", "intel-icl x2"))
+    assert cost(3600, now) == Decimal("0.067")
+    assert monthly(before) == Decimal("46.72")
+
+
+def test_hugging_face_s_own_example_of_an_endpoint_that_grows() -> None:
+    """From one replica to three for 15 minutes of every hour: $0.75 an hour, $547.50 a month (there, "Advanced Endpoint")."""
+    gpu = published().find("huggingface", "endpoint", "nvidia-t4 x1").price
+    assert gpu.usd_per_hour == Decimal("0.50")
+    hour = cost(3600, gpu) + 2 * cost(900, gpu)
+    assert hour == Decimal("0.75")
+    assert monthly(gpu) + 2 * cost(182.5 * 3600, gpu) == Decimal("547.50")
+    assert hour * HOURS_PER_MONTH == Decimal("547.50")
+
+
+def test_the_simulation_bills_that_example_too() -> None:
+    """Three pictures at once at the beginning of each hour, each of 15 minutes' work: two more replicas are there for it."""
+    gpu = published().find("huggingface", "endpoint", "nvidia-t4 x1").price
+    fleet = Fleet(min_workers=1, max_workers=3, service_s=900, idle_s=0)
+    served = simulate(fleet, [3600.0 * hour for hour in range(730) for _ in range(3)])
+    spans = [end - start for start, end in served.spans]
+    assert spans == [900.0] * 2 * 730
+    assert monthly(gpu) + sum(cost(span, gpu) for span in spans) == Decimal("547.50")
+
+
+def test_a_begun_minute_is_a_minute_at_hugging_face() -> None:
+    """Prices by the hour, billed by the minute (the same page)."""
     cpu = published().find("huggingface", "endpoint", "intel-spr x1").price
     assert billed_seconds(61, cpu) == 120
-    assert dollars(cost(3600, cpu), 3) == Decimal("0.033")
-    assert dollars(monthly(cpu), 2) == Decimal("24.09")
+    assert cost(3600, cpu) == Decimal("0.033")
+
+
+# Storage.
+
+TARIFFS = {name: published().tariff("runpod", name) for name in ("container disk", "network volume")}
+GIGABYTES, SPANS = st.floats(0, 5_000), st.floats(0, 1e7)
+
+
+@pytest.mark.parametrize("tariff", TARIFFS.values(), ids=TARIFFS)
+@given(GIGABYTES, GIGABYTES, SPANS, SPANS)
+def test_storage_is_never_negative_and_grows_with_size_and_time(
+    tariff: Storage, size: float, more: float, long: float, longer: float
+) -> None:
+    assert 0 <= storage(size, long, tariff) <= storage(size + more, long, tariff)
+    assert storage(size, long, tariff) <= storage(size, long + longer, tariff)
+    assert storage(0, long, tariff) == storage(size, 0, tariff) == 0
+
+
+@pytest.mark.parametrize("tariff", TARIFFS.values(), ids=TARIFFS)
+@given(GIGABYTES, st.integers(0, 10**5), st.integers(0, 10**5))
+def test_storage_adds_up_exactly_over_whole_units_of_time(tariff: Storage, size: float, one: int, other: int) -> None:
+    spans = [count * tariff.billed_seconds for count in (one, other, one + other)]
+    parts = [owed_for_storage(size, span, tariff) for span in spans]
+    assert parts[0] + parts[1] == parts[2]
+    assert abs(Fraction(storage(size, spans[2], tariff)) - parts[2]) <= parts[2] / 10**27
+
+
+@given(st.integers(0, 2_000), st.integers(0, 2_000), SPANS)
+def test_sizes_add_up_exactly_where_the_price_is_one(one: int, other: int, long: float) -> None:
+    """With tiers, more at once is never dearer than apart."""
+    disk, volume = TARIFFS.values()
+    assert owed_for_storage(one, long, disk) + owed_for_storage(other, long, disk) == owed_for_storage(one + other, long, disk)
+    apart = owed_for_storage(one, long, volume) + owed_for_storage(other, long, volume)
+    assert owed_for_storage(one + other, long, volume) <= apart
+
+
+@given(st.lists(st.floats(0, 1e5), max_size=9))
+def test_several_spans_are_rounded_up_one_by_one(spans: list[float]) -> None:
+    disk = TARIFFS["container disk"]
+    together = owed_for_storage(5, whole_units(spans, disk.billed_seconds), disk)
+    assert together == sum(owed_for_storage(5, span, disk) for span in spans)
+
+
+@pytest.mark.parametrize("wrong", [(-1, 1), (1, -1), (math.nan, 1), (1, math.inf)])
+def test_storage_that_cannot_be_is_refused(wrong: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="cannot be billed"):
+        storage(*wrong, TARIFFS["container disk"])
 
 
 # The catalogue.
@@ -139,9 +235,15 @@ def test_prices_grow_stale() -> None:
 
 
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "prices.json").write_text('{"prices": 3}')
-    with pytest.raises(InputError, match="is no price catalogue; remove it"):
+    for broken in ('{"prices": 3}', "[]", "{", ""):
+        (tmp_path / "prices.json").write_text(broken)
+        with pytest.raises(InputError, match="is no price catalogue; remove it"):
+            read_catalogue(tmp_path / "prices.json")
+    (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is no price catalogue"):
         read_catalogue(tmp_path / "prices.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_catalogue(tmp_path)
 
 
 @pytest.mark.parametrize("row", published().current(), ids=lambda one: " ".join(one.price.key))

@@ -1,0 +1,78 @@
+"""Time and amounts cut into parts, at the ends of months and days and around what is spoken for: nothing twice or lost."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from registry.money.amounts import dollars
+
+Span = tuple[datetime, datetime]
+_ZERO = Decimal(0)
+
+
+def aware(at: datetime) -> datetime:
+    """A moment in UTC; one that names no zone is taken to be."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def seconds(long: timedelta) -> Decimal:
+    """A length of time, exactly."""
+    return Decimal(long // timedelta(microseconds=1)).scaleb(-6)
+
+
+def month_of(at: datetime) -> Span:
+    """The month in UTC that a moment lies in: its beginning, and that of the next."""
+    first = aware(at).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def cut(start: datetime, end: datetime, by_day: str = "") -> list[Span]:
+    """A span cut where months end in UTC, and in the month `by_day` (as 2026-11) where days do. One without length stays."""
+    found, low = list[Span](), aware(start)
+    end = aware(end)
+    while low < end:
+        day = low.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        high = min(end, day if f"{low:%Y-%m}" == by_day else month_of(low)[1])
+        found.append((low, high))
+        low = high
+    return found or [(low, low)]
+
+
+def shared(usd: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """An amount in parts by weight, rounded so that they add up to it exactly. Where nothing weighs, in equal parts."""
+    weighed = list(weights) if any(weights) else [Decimal(1)] * len(weights)
+    total, reached, given, found = sum(weighed, _ZERO), _ZERO, _ZERO, list[Decimal]()
+    for place, weight in enumerate(weighed, 1):
+        reached += weight
+        upto = usd if place == len(weighed) else min(dollars(usd * reached / total), usd)
+        found.append(upto - given)
+        given = upto
+    return found
+
+
+class Taken:
+    """Time that is spoken for."""
+
+    def __init__(self) -> None:
+        """None is, yet."""
+        self._spans: list[Span] = []  # in order, and none touches another
+
+    def free(self, start: datetime, end: datetime) -> list[Span]:
+        """What is left of a span."""
+        found, low = list[Span](), start
+        first = bisect_right(self._spans, start, key=lambda one: one[1])
+        for begin, until in self._spans[first : bisect_left(self._spans, end, key=lambda one: one[0])]:
+            if begin > low:
+                found.append((low, begin))
+            low = until
+        return [*found, (low, end)] if low < end else found
+
+    def take(self, start: datetime, end: datetime) -> None:
+        """Speak for a span."""
+        first = bisect_left(self._spans, start, key=lambda one: one[1])
+        last = bisect_right(self._spans, end, key=lambda one: one[0])
+        touched = self._spans[first:last]
+        self._spans[first:last] = [(min([start, *(one[0] for one in touched)]), max([end, *(one[1] for one in touched)]))]

@@ -1,0 +1,140 @@
+"""A forecast, whole: which places it compares, what each rests on in words, and what it says where a price is nothing."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from registry.errors import InputError, NotFoundError
+from registry.money.catalogue import Catalogue, published
+from registry.money.comparison import Forecast, compare
+from registry.money.places import Cold, Ground, Measured, Told, places
+from registry.money.prices import Price, local_price
+from registry.money.traffic import Traffic
+from registry.settings import Settings
+
+TODAY = date(2026, 11, 24)
+FACTS = Measured(service_ms=5, service_from="as told")
+
+
+def local(usd: str = "0.05") -> Price:
+    return local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(usd)})
+
+
+def made(requests: float = 20, facts: Measured = FACTS, told: Told | None = None, usd: str = "0.05", **more) -> Forecast:
+    ground = Ground.of(facts, told or Told())
+    return compare(published(), local(usd), Traffic(requests_per_day=requests), ground, today=TODAY, **more)
+
+
+def rests(found: Forecast, name: str) -> str:
+    return "; ".join(next(one.place for one in found.places if one.place.name.startswith(name)).assumed)
+
+
+def test_the_browser_is_a_row_of_its_own_and_the_sentence_is_about_what_is_rented() -> None:
+    found = made()
+    assert (found.places[0].place.name, found.places[0].usd_per_month) == ("the visitor's browser", 0)
+    assert "it runs on the viewer's device" in rests(found, "the visitor's browser")
+    assert "needs a TF.js export" in rests(found, "the visitor's browser")
+    assert len(found.places) == 8
+    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
+    assert "browser" not in found.advice
+    assert "needs a TF.js export" in found.browser
+
+
+def test_every_assumption_is_told_in_words() -> None:
+    found = made(told=Told(max_workers=7))
+    for one in found.places:
+        assert "an hour, 2026-" in one.place.assumed[0]
+    for name in ("RunPod Serverless", "Hugging Face intel-spr x1, asleep"):
+        assert "7 workers at most" in rests(found, name)
+        assert "(assumed; measure your own)" in rests(found, name)
+    assert "a disk of 5 GB for each worker while it runs, $0.10 a GB and month; no network volume" in rests(found, "RunPod pod")
+    assert "nothing is reckoned for the repository" in rests(found, "Hugging Face")
+    assert found.assumed[0].startswith("An answer takes 5 ms (as told). Every place is taken to answer as fast as")
+
+
+def test_storage_is_in_the_sum_and_said() -> None:
+    bare = {one.place.name: one for one in made().places}
+    kept = {one.place.name: one for one in made(told=Told(volume_gb=100)).places}
+    month = Decimal("7.00") * 730 / 720
+    for name, one in kept.items():
+        more = one.usd_per_month - bare[name].usd_per_month
+        assert abs(more - (month if name.startswith("RunPod") else 0)) <= Decimal("0.01"), name
+        assert one.storage_usd <= one.usd_per_month
+    assert "a network volume of 100 GB all month, from $0.07 a GB" in "; ".join(kept["RunPod pod NVIDIA A40"].place.assumed)
+    assert bare["RunPod pod NVIDIA A40"].storage_usd == Decimal("0.51")  # five gigabytes for 730 hours, at 720 a month
+
+
+def test_a_bundle_lies_on_the_worker_s_disk() -> None:
+    small, huge = (made(facts=FACTS.model_copy(update={"bundle_mb": size})) for size in (12.5, 50_000.0))
+    assert "a disk of 5 GB for each worker while it runs, with the bundle's 12.5 MB" in rests(small, "RunPod Serverless")
+    assert "a disk of 50 GB" in rests(huge, "RunPod Serverless")
+
+
+def test_a_start_is_told_or_measured_or_assumed_and_says_which() -> None:
+    measured = FACTS.model_copy(update={"cold": {"runpod": Cold(seconds=11.5, source="measured with hand/3 on 2026-11-20")}})
+    assert "a worker starts in 11.5 s (measured with hand/3 on 2026-11-20)" in rests(made(facts=measured), "RunPod Serverless")
+    assert "a replica wakes in 120 s (assumed; measure your own)" in rests(
+        made(facts=measured), "Hugging Face intel-spr x1, asleep"
+    )
+    told = made(facts=measured, told=Told(runpod_cold_s=2, hf_cold_s=0))
+    assert "a worker starts in 2 s (as told)" in rests(told, "RunPod Serverless")
+    assert "a replica wakes in 0 s (as told)" in rests(told, "Hugging Face intel-spr x1, asleep")
+
+
+def test_an_assumed_start_is_not_shorter_than_loading_the_model_was_here() -> None:
+    slow = Ground.of(FACTS.model_copy(update={"first_ms": 20_000}), Told())
+    assert (slow.runpod_cold.seconds, slow.hf_cold.seconds) == (20, 120)
+    quick = Ground.of(FACTS.model_copy(update={"first_ms": 40}), Told())
+    assert (quick.runpod_cold.seconds, quick.runpod_cold.source) == (
+        8,
+        "assumed; loading the model took 0.04 s of it here, measured",
+    )
+
+
+@pytest.mark.parametrize("requests", [0, 1, 1e6])
+def test_a_machine_that_costs_nothing_is_compared_like_any_other(requests: float) -> None:
+    found = made(requests, usd="0")
+    mine = next(one for one in found.places if one.place.name == "this machine")
+    assert (mine.usd_per_month, mine.usd_per_thousand) == (0, None if not requests else 0)
+    if requests:
+        assert found.advice.startswith(f"this machine is the cheapest at {requests:,.0f} requests a day: $0.00 a month")
+    assert all(turn.before == "this machine" for turn in found.flips[:1])
+
+
+def test_prices_that_are_all_zero_break_nothing() -> None:
+    rows = [
+        one.model_copy(update={"price": one.price.model_copy(update={"usd_per_hour": Decimal(0)})})
+        for one in published().prices
+    ]
+    free = Catalogue(prices=rows, storage=published().storage)
+    found = compare(free, local("0"), Traffic(requests_per_day=1000), Ground.of(FACTS, Told()), today=TODAY)
+    assert all(one.usd_per_month == one.storage_usd for one in found.places)
+
+
+def test_a_longest_wait_and_more_workers_change_who_will_do() -> None:
+    assert any("of 20 requests one waits longer than 1 s" in one.problem for one in made(longest_wait_s=1).places)
+    slow = FACTS.model_copy(update={"service_ms": 1000})
+    few, many = (made(250_000, slow, Told(max_workers=count)) for count in (2, 20))
+    assert "answers 2 requests a second at most" in next(one.problem for one in few.places if "AMPERE_16" in one.place.name)
+    assert any(not one.problem for one in many.places if one.place.name.startswith("RunPod Serverless"))
+
+
+@pytest.mark.parametrize("service_ms", [0, -1, float("nan"), float("inf")])
+def test_an_answer_that_takes_no_time_is_refused(service_ms: float) -> None:
+    with pytest.raises(InputError, match="is no time that an answer takes"):
+        made(facts=Measured(service_ms=service_ms, service_from="x"))
+
+
+def test_a_catalogue_without_pods_is_one_line() -> None:
+    rows = [one for one in published().prices if one.price.product != "pod"]
+    with pytest.raises(NotFoundError, match="price of a runpod pod: is not in the catalogue"):
+        places(Catalogue(prices=rows, storage=published().storage), local(), Ground.of(FACTS, Told()))
+
+
+def test_an_old_price_is_named_and_nothing_is_said_of_the_browser_s() -> None:
+    found = made()
+    assert any("huggingface endpoint intel-spr x1: 207 days old" in line for line in found.stale)
+    assert not any("browser" in line for line in found.stale)
