@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from pipelines.abandoned import book_abandoned
 from pipelines.canary import settle
 from pipelines.notify import started
 from pipelines.policy import current_policy
@@ -44,7 +45,8 @@ class Reconciler:
         """One pass: one look at everything, a close look at what is not as it must be."""
         snapshot = self.bare.store.snapshot()
         self._view.refresh()
-        acted = settle(self.workshop, self._view, self.yard_of)
+        acted = book_abandoned(self.workshop.settings.underway, self.bare.ledger)
+        acted += settle(self.workshop, self._view, self.yard_of)
         self._view.refresh()
         acted += [line for model in restless(self._view, snapshot, self.yard_of) for line in self._look_at(model)]
         self._view.refresh()

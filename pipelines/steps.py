@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.abandoned import book_abandoned
 from pipelines.budgets import hold_budget
 from pipelines.dataset import DataSet
 from pipelines.export import open_exported
@@ -47,6 +48,8 @@ def train_all(
     workshop: Workshop, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress, say: Say
 ) -> list[Trained]:
     """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
+    for line in book_abandoned(workshop.settings.underway, workshop.ledger()):
+        say(line)
     hold_budget(workshop.ledger().entries(), job.model, say, job.budget)
     adapters = [(config, workshop.trainer(config)) for config in configs]
     report, actor = check_data(workshop, job, data, say), whoami(workshop.settings)
@@ -59,7 +62,8 @@ def train_all(
     events: list[Trained] = []
     for config, adapter in adapters:
         say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
-        training = Training(adapter, config, config.kind, data, job.model, local_price(workshop.settings), actor, verdict)
+        price, underway = local_price(workshop.settings), workshop.settings.underway
+        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
 
         def told(epoch: int, metrics: Mapping[str, float], one: TrainerConfig = config) -> None:
             score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.abandoned import noted
 from pipelines.dataset import DataSet
 from pipelines.plots import curves_figure
 from pipelines.trainers.contract import Fitted, OnEpoch, Trainer
@@ -27,7 +28,10 @@ NAME_TAG = "modelyard.trainer"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price."""
+    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price.
+
+    In the folder `underway` a run that trains is noted, so that one whose process is killed is paid for too.
+    """
 
     trainer: Trainer
     config: Record
@@ -37,6 +41,7 @@ class Training:
     price: Price
     actor: Actor
     verdict: DataVerdict
+    underway: Path | None = None
 
 
 def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]) -> Trained:
@@ -47,11 +52,13 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
         for split in ("train", "val"):
             run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
         began = time.monotonic()
-        try:
-            fitted, history = _fit(training, Path(scratch), run, on_epoch)
-        except BaseException as error:  # Ctrl-C too: what was used is paid
-            _note_failure(yard, training, run, time.monotonic() - began, error)
-            raise
+        killed = _failed(training, run.run_id, 0.0, "its process was killed")
+        with noted(training.underway, training.price, killed):
+            try:
+                fitted, history = _fit(training, Path(scratch), run, on_epoch)
+            except BaseException as error:  # Ctrl-C too: what was used is paid
+                _note_failure(yard, training, run, time.monotonic() - began, error)
+                raise
         seconds = time.monotonic() - began
         spent = dollars(cost(seconds, training.price))
         run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
@@ -81,22 +88,25 @@ def train(yard: Yard, tracker: Tracker, training: Training, on_epoch: OnEpoch, s
 
 def _note_failure(yard: Yard, training: Training, run: RunLog, seconds: float, error: BaseException) -> None:
     """What a run cost that came to nothing; a ledger that cannot be written is not what the user has to hear of first."""
-    spent = dollars(cost(seconds, training.price))
-    event = TrainingFailed(
+    event = _failed(training, run.run_id, seconds, shorten(error) or type(error).__name__)
+    with suppress(ModelyardError):
+        yard.ledger.append(event)
+        run.metrics({"train_seconds": seconds, "cost_usd": float(event.usd)})
+
+
+def _failed(training: Training, run_id: str, seconds: float, reason: str) -> TrainingFailed:
+    return TrainingFailed(
         model=training.model,
         trainer=training.kind,
-        run_id=run.run_id,
+        run_id=run_id,
         seconds=seconds,
         hardware=f"{training.price.provider}: {training.price.hardware}",
-        usd=spent,
+        usd=dollars(cost(seconds, training.price)),
         price_as_of=training.price.as_of.isoformat(),
-        reason=shorten(error) or type(error).__name__,
+        reason=reason,
         actor=training.actor.name,
         proven=training.actor.proven,
     )
-    with suppress(ModelyardError):
-        yard.ledger.append(event)
-        run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
 
 
 def _fit(training: Training, work: Path, run: RunLog, on_epoch: OnEpoch) -> tuple[Fitted, list[Mapping[str, float]]]:

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         return self.home / "prices.json"
 
     @property
+    def underway(self) -> Path:
+        """Where a run is noted while it trains."""
+        return self.home / "underway"
+
+    @property
     def deployments(self) -> Path:
         """Where the local target keeps what it runs."""
         return self.home / "deployments"

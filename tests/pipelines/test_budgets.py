@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
+from pipelines.abandoned import book_abandoned
 from pipelines.bills import fetch_bills, import_bills
 from pipelines.budgets import hold_budget, override, standing_of
 from pipelines.jobfile import Budget, parse_job
@@ -22,9 +25,12 @@ from pipelines.policy import set_policy
 from pipelines.wiring import Workshop
 from registry.errors import InputError, RefusedError
 from registry.events import Deployed, Trained, now
+from registry.files import read_json
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
 from registry.money.amounts import parse_rates
+from registry.money.billing import dollars
+from registry.money.prices import local_price
 from registry.records import Actor
 from registry.settings import Settings
 from registry.spending import Billed, TrainingFailed
@@ -236,3 +242,32 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
     assert entry.event.usd > 0
     assert entry.event.reason == (str(error) or "KeyboardInterrupt")
     assert run.told["cost_usd"] == float(entry.event.usd)
+
+
+def test_a_training_that_was_killed_is_booked_by_whoever_looks_next(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from pipelines.abandoned import noted
+from registry.money.prices import local_price
+from registry.settings import Settings
+from registry.spending import TrainingFailed
+told = {"seconds": 0, "hardware": "local: this machine", "usd": 0, "price_as_of": "2026-11-01", "reason": "its process was killed"}
+with noted(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)):
+    print("on", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    book, path = MemoryLedger(), tmp_path / "r9.json"
+    assert process.stdout.readline() == "on\n"
+    assert book_abandoned(tmp_path, book) == [], "it trains still"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    began = read_json(path)["began"]
+    os.utime(path, (began + 90, began + 90))
+    assert "failed after 90 s" in book_abandoned(tmp_path, book)[0]
+    (entry,) = book.entries("hand")
+    assert entry.event.usd == dollars(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
+    assert book_abandoned(tmp_path, book) == []
+    assert not path.exists()
