@@ -128,8 +128,8 @@ def table(models: Path, say: Callable[[str], None]) -> str:
         place = Path(scratch)
         data = digits(place)
         lines = [
-            "| model | variant | MB | max diff | agreement | ONNX Runtime | Node | Chromium |",
-            "|---|---|---|---|---|---|---|---|",
+            "| model | variant | MB | max diff | agreement | mAP diff | ONNX Runtime | Node | Chromium |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         chosen = data.files(held_out(data, 200))
         (place / "awkward").mkdir()
@@ -158,8 +158,10 @@ def _rows(name: str, order: Order, folder: Path) -> list[str]:
         size = f"{sum(file.stat().st_size for file in files) / 1e6:.2f}" if files else "left out"
         spent = f"{ms[one.variant]:.1f}" if one.variant in ms else ""
         native, node = ("", spent) if one.variant.startswith("tfjs") else (spent, "")
-        cells = [name, one.variant, size, f"{one.max_abs_diff:.1e}", f"{one.top1_agreement:.3f}", native, node]
-        lines.append("| " + " | ".join([*cells, chromium.get(one.variant, "")]) + " |")
+        loss = "" if one.map_difference is None else f"{one.map_difference:.1e}"
+        figures = [f"{one.max_abs_diff:.1e}", f"{one.top1_agreement:.3f}", loss] if one.made else ["", "", ""]
+        cells = [name, one.variant, size if one.made else "not made", *figures, native, node, chromium.get(one.variant, "")]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 

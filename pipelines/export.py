@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.datacard import describe_data
 from pipelines.dataset import DataSet
-from pipelines.exports import wanted_of
+from pipelines.exports import wanted_of, with_kept
 from pipelines.policy import current_policy
 from pipelines.samples import for_calibration, held_out
+from pipelines.shelf import clear, link_tree, open_exported, put, smoke_folder, standing, twin, workbench
 from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, ModelyardError, NotFoundError
 from registry.events import Exported, Scanned, about
@@ -23,15 +26,14 @@ from registry.records import Evidence, ModelVersion, ParityFigures
 from registry.refs import Ref
 from registry.signing import open_keyring
 from registry.yard import Yard
-from serving.bundle import Bundle, open_bundle
 from serving.export.awkward import make_awkward
 from serving.export.build import build_bundle, check_order, figures_of
-from serving.export.card import Facts, missing_from, write_card
+from serving.export.card import Facts, missing_from, section_of, write_card
 from serving.export.measure import measure_bundle
 from serving.export.order import Built, Measured, Order
 from serving.export.reference import Answers, Reference, class_scores
 from serving.modelinfo import read_info
-from serving.sealed import INDEX, seal
+from serving.sealed import INDEX, SIGNATURE, seal
 from serving.signature import sign_bundle
 from serving.variants import Wanted, want
 from validation.scan import scan_folder
@@ -47,40 +49,117 @@ CALIBRATION_IMAGES = 100
 SMOKE_IMAGES = 20
 
 
-def export(workshop: Workshop, yard: Yard, job: Job | None, ref: Ref, say: Say, names: Iterable[str] = ()) -> Exported:
+def export(workshop: Workshop, yard: Yard, job: Job | None, ref: Ref, say: Say, names: Sequence[str] = ()) -> Exported:
     """Export a version's exact bytes; a bundle that still stands and has every variant is found, not made again.
 
-    Without a job, the model's policy says which variants; `names` are variants beyond those.
+    Without a job, the model's policy says which variants; `names` are variants beyond those. What an earlier export of
+    the same bytes was asked for stays. Whoever calls holds the model's lease.
     """
     version = resolve(yard.store, ref)
     job = job or current_policy(yard.ledger.entries(version.model))
-    wanted = wanted_of(job.export if job else (), names)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         folder = yard.store.fetch(version, Path(scratch))
         digest = digest_of(manifest_of(folder))
-        found = standing(yard, version, digest, wanted)
-        evidence = gather(yard.ledger.entries(version.model), version, digest)
         check_files(folder, version)
         reference = Reference(folder, read_info(folder, version.ref), workshop.settings.tf_python)
-        facts = _facts(version, evidence)
-        if found and (Path(found.path) / "card.md").read_text() == write_card(facts, reference.info):
-            say(f"{version.ref}: the bundle of these bytes stands")
-            return found
-        if found:  # scores that came later belong on the card
-            say(f"{version.ref}: the bundle of these bytes stands; its card is written again")
-            return _keep(workshop, yard, version, _with_card(found, facts, reference))
-        data = workshop.dataset(reference.info.dataset, version.ref)
+        return _Exporting(workshop, yard, version, digest, reference, say).run(wanted_of(job.export if job else (), names))
+
+
+@dataclass(frozen=True)
+class _Exporting:
+    """One version on its way to a bundle that the ledger names."""
+
+    workshop: Workshop
+    yard: Yard
+    version: ModelVersion
+    digest: str
+    reference: Reference
+    say: Say
+
+    def run(self, wanted: list[Wanted]) -> Exported:
+        """Find it, or take it over from a version of the same bytes, or make it."""
+        ref = self.version.ref
+        if found := standing(self.yard, self.version, self.digest, wanted):
+            if not self._outdated(found):
+                self.say(f"{ref}: the bundle of these bytes stands")
+                return found
+            self.say(f"{ref}: the bundle of these bytes stands; its card is written again")
+            return self._with_card(found)
+        before = standing(self.yard, self.version, self.digest)
+        wanted = with_kept(wanted, before.parity if before else ())
+        if other := twin(self.yard, self.version, self.digest, wanted):
+            self.say(f"{ref}: has the bytes of {other.label}, whose bundle is taken over")
+            return self._with_card(other.model_copy(update=about(self.version, self.digest)))
+        return self._make(wanted)
+
+    @property
+    def _shelf(self) -> Path:
+        return self.workshop.settings.bundles / self.version.model
+
+    def _make(self, wanted: list[Wanted]) -> Exported:
+        """Convert and measure everything."""
+        data, info = self._data(), self.reference.info
         data.verify()
-        place = workshop.settings.bundles / version.model / f"{version.version}-{digest[:12]}"
-        with _images(data, workshop.settings.parity_images) as images:
+        with (
+            _images(data, self.workshop.settings.parity_images) as images,
+            workbench(self._shelf, self.version.version) as bench,
+        ):
             calibration = data.files(for_calibration(data, CALIBRATION_IMAGES))
-            order = Order(reference, facts, wanted, images, calibration)
+            order = Order(self.reference, self._facts(describe_data(data)), wanted, images, calibration)
             check_order(order)
-            tensorflow = reference.info.framework == "keras"
-            tools = workshop.tools(tfjs=bool(order.of("tfjs")), tensorflow=tensorflow)
-            built = build_bundle(order, place, tools, say)
-        _keep_smoke(place, data, reference.info.labels, built.measured.trained)
-    return _keep(workshop, yard, version, _event(version, digest, built), built)
+            tools = self.workshop.tools(tfjs=bool(order.of("tfjs")), tensorflow=info.framework == "keras")
+            built = build_bundle(order, bench / "bundle", tools, self.say)
+            _keep_smoke(bench / "bundle", data, info.labels, built.measured.trained)
+            built = replace(built, bundle=put(bench / "bundle", self.version.version))
+        return self._keep(_event(self.version, self.digest, built), built)
+
+    def _outdated(self, event: Exported) -> bool:
+        """Whether a card says less than is known now: scores that came later belong on it."""
+        card = (Path(event.path) / "card.md").read_text()
+        return card != write_card(self._facts(section_of(card, "Data")), self.reference.info, event.parity)
+
+    def _with_card(self, event: Exported) -> Exported:
+        """The same bundle with a new card; nothing is converted or measured again."""
+        bundle = open_exported(event)
+        data = section_of((bundle.folder / "card.md").read_text(), "Data")
+        if not data:
+            with suppress(NotFoundError):  # made before cards told of the data, which may be gone by now
+                data = describe_data(self._data())
+        with workbench(self._shelf, self.version.version) as bench:
+            made = bench / "bundle"
+            link_tree(bundle.folder, made, INDEX, SIGNATURE)
+            link_tree(smoke_folder(bundle.folder), smoke_folder(made))
+            card = write_card(self._facts(data), self.reference.info, event.parity)
+            write_atomic(made / "card.md", card.encode())
+            seal(made, bundle.index.changed(version=self.version.version))
+            fresh = put(made, self.version.version)
+        told = {"bundle": fresh.index.digest, "path": str(fresh.folder.absolute()), "megabytes": fresh.megabytes}
+        return self._keep(event.model_copy(update=told | {"card_missing": missing_from(card)}))
+
+    def _keep(self, event: Exported, built: Built | None = None) -> Exported:
+        """Show an export on the training run, then record it and its scan: what is recorded is not made again.
+
+        Whichever way it ends, bundles stay that the ledger counts on, and no others: where it fails, the one before.
+        """
+        settings, ledger = self.workshop.settings, self.yard.ledger
+        try:
+            sign_bundle(Path(event.path), open_keyring(settings.key, settings.trusted))
+            if self.version.run_id:
+                _show(self.workshop, self.version, event, built)
+            ledger.append(event)
+            ledger.append(Scanned(**about(self.version, self.digest), what="bundle", scan=scan_folder(Path(event.path))))
+        finally:
+            with suppress(ModelyardError, ValueError):  # what cannot be told is not cleared
+                used = [live.source for live in self.workshop.target().list()]
+                clear(self._shelf, self.version.version, ledger.entries(self.version.model), used)
+        return event
+
+    def _data(self) -> DataSet:
+        return self.workshop.dataset(self.reference.info.dataset, self.version.ref)
+
+    def _facts(self, data: str) -> Facts:
+        evidence = gather(self.yard.ledger.entries(self.version.model), self.version, self.digest)
+        return _facts(self.version, evidence, data)
 
 
 def parity(workshop: Workshop, yard: Yard, ref: Ref, say: Say) -> tuple[list[ParityFigures], Measured]:
@@ -108,29 +187,6 @@ def check_files(folder: Path, version: ModelVersion) -> None:
     """Raise IntegrityError where the scanner calls one of a version's files dangerous: none is opened then."""
     if dangerous := scan_folder(folder).dangerous:
         raise IntegrityError(version.ref, f"holds a dangerous file: {dangerous[0]}", "do not use it; train it again")
-
-
-def standing(yard: Yard, version: ModelVersion, digest: str, wanted: Sequence[Wanted] = ()) -> Exported | None:
-    """The last export of these bytes whose bundle is still there, unchanged, and in which each variant was judged so."""
-    key = (*version.identity, digest)
-    for entry in reversed(yard.ledger.entries(version.model)):
-        event = entry.event
-        if isinstance(event, Exported) and (*event.identity, event.digest) == key and entry.flaw is None:
-            return event if _stands(event, wanted) else None
-    return None
-
-
-def open_exported(event: Exported) -> Bundle:
-    """An export's bundle, checked byte by byte and against the digest in the ledger."""
-    bundle = open_bundle(Path(event.path))
-    if bundle.index.digest != event.bundle:
-        raise ModelyardError(event.path, "is not the bundle that was measured", "export the version again")
-    return bundle
-
-
-def smoke_folder(bundle: Path) -> Path:
-    """Where held-out images and the trained model's answers lie, beside a bundle and not in it."""
-    return bundle.with_name(f"{bundle.name}.smoke")
 
 
 def report_of(parity: Sequence[ParityFigures]) -> str:
@@ -165,30 +221,8 @@ def _images(data: DataSet, count: int) -> Generator[list[Path]]:
         yield chosen + make_awkward(chosen[:AWKWARD_IMAGES], Path(scratch))
 
 
-def _facts(version: ModelVersion, evidence: Evidence) -> Facts:
-    return Facts(str(version.ref), evidence.digest, evidence.evaluation, evidence.train_usd)
-
-
-def _stands(event: Exported, wanted: Sequence[Wanted]) -> bool:
-    try:
-        bundle = open_exported(event)
-    except ModelyardError:
-        return False
-    judged = {one.variant: one.limits for one in event.parity if one.made}
-    same = all(judged.get(one.variant.name) == one.limits for one in wanted)
-    return same and smoke_folder(bundle.folder).is_dir()
-
-
-def _with_card(event: Exported, facts: Facts, reference: Reference) -> Exported:
-    """The same bundle with a new card; nothing is converted or measured again."""
-    bundle = open_exported(event)
-    with building(bundle.folder) as work:
-        shutil.copytree(bundle.folder, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns(INDEX))
-        write_atomic(work / "card.md", write_card(facts, reference.info).encode())
-        seal(work, bundle.index)
-    fresh = open_bundle(bundle.folder)
-    missing = missing_from((fresh.folder / "card.md").read_text())
-    return event.model_copy(update={"bundle": fresh.index.digest, "megabytes": fresh.megabytes, "card_missing": missing})
+def _facts(version: ModelVersion, evidence: Evidence, data: str = "") -> Facts:
+    return Facts(str(version.ref), evidence.digest, evidence.evaluation, evidence.train_usd, data)
 
 
 def _keep_smoke(bundle: Path, data: DataSet, labels: list[str], trained: Answers) -> None:
@@ -215,16 +249,6 @@ def _event(version: ModelVersion, digest: str, built: Built) -> Exported:
         latency=built.latency,
         card_missing=missing_from((built.bundle.folder / "card.md").read_text()),
     )
-
-
-def _keep(workshop: Workshop, yard: Yard, version: ModelVersion, event: Exported, built: Built | None = None) -> Exported:
-    """Show an export on the training run, then record it and its scan: what is recorded is not made again."""
-    sign_bundle(Path(event.path), open_keyring(workshop.settings.key, workshop.settings.trusted))
-    if version.run_id:
-        _show(workshop, version, event, built)
-    yard.ledger.append(event)
-    yard.ledger.append(Scanned(**about(version, event.digest), what="bundle", scan=scan_folder(Path(event.path))))
-    return event
 
 
 def _show(workshop: Workshop, version: ModelVersion, event: Exported, built: Built | None) -> None:

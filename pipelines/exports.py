@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from registry.errors import InputError
-from registry.records import Record
+from registry.records import ParityFigures, Record
 from serving.variants import KNOWN, MAIN, Wanted, want
 
 _KINDS = ("onnx", "tfjs", "transformersjs")
@@ -116,13 +116,27 @@ ExportConfig = Annotated[
 ]
 
 
-def wanted_of(exports: Iterable[_Export], names: Iterable[str] = ()) -> list[Wanted]:
-    """The variants of a job, and of further names; the main one is always there."""
+def wanted_of(exports: Iterable[_Export], names: Sequence[str] = ()) -> list[Wanted]:
+    """The variants of a job, and those that were asked for by name, which are required; the main one is always there."""
     found = {MAIN.name: want(MAIN.name)} | {one.variant: one.wanted for one in exports}
-    found[MAIN.name] = found[MAIN.name].model_copy(update={"required": True})  # it is what serves
     for name in names:
         found.setdefault(name, want(check_variant(name)))
-    return list(found.values())
+    required = {MAIN.name, *names}  # the main one is what serves
+    return [one.model_copy(update={"required": True}) if name in required else one for name, one in found.items()]
+
+
+def settled(parity: Iterable[ParityFigures], wanted: Iterable[Wanted]) -> bool:
+    """Whether each variant was judged by these limits. One that could not be made counts, unless it is required now."""
+    judged = {one.variant: one for one in parity if one.limits is not None}
+    found = [(one, judged.get(one.variant.name)) for one in wanted]
+    return all(then and then.limits == one.limits and (then.made or not one.required) for one, then in found)
+
+
+def with_kept(wanted: Sequence[Wanted], parity: Iterable[ParityFigures]) -> list[Wanted]:
+    """What is wanted, and what an earlier bundle of the same bytes holds beyond that; it is not required any more."""
+    names = {one.variant.name for one in wanted}
+    kept = [one for one in parity if one.kept and one.variant not in names]
+    return [*wanted, *(want(one.variant, one.limits, required=False) for one in kept)]
 
 
 def check_variant(name: str) -> str:

@@ -105,10 +105,16 @@ class Job(Record):
         return wanted_of(self.export)
 
     def gates_of(self, stage: Stage) -> tuple[GateConfig, ...]:
-        """A stage's gates. Parity is told which variants the job requires and how near, unless the gate says it by itself."""
+        """A stage's gates. Parity is told which variants the job requires and how near, unless the gate says it by itself.
+
+        Where production has gates and parity is none of them, it is added: what the job requires must be in the bundle.
+        Staging has none to add, since it is what a promotion to staging has exported that is judged.
+        """
         required = tuple(one.variant.name for one in self.wanted if one.required)
         limits = {one.variant.name: one.limits for one in self.wanted}
         gates = self.gates.staging if stage is Stage.STAGING else self.gates.production
+        if stage is Stage.PRODUCTION and gates and not any(isinstance(gate, ParityGate) for gate in gates):
+            gates = (*gates, ParityGate(images=1))
         return tuple(
             gate.model_copy(
                 update={"variants": required if gate.variants is None else gate.variants, "limits": limits | gate.limits}

@@ -92,7 +92,8 @@ def export(
     *,
     to: Annotated[Path | None, typer.Option(help="Also copy the bundle here.")] = None,
     variant: Annotated[
-        list[str] | None, typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated. It stays."),
     ] = None,
     job_file: Policy = None,
     home: Home = None,

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from registry.records import Evaluation
+from registry.records import Evaluation, ParityFigures
 from serving.modelinfo import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a version when its card is written."""
+    """What is known of a version when its card is written. `data` describes its data set, as Markdown."""
 
     label: str
     digest: str
     evaluation: Evaluation | None
     train_usd: Decimal | None
+    data: str = ""
 
 
 def licence_of(info: ModelInfo) -> str:
-    """Under what a model may be used."""
-    return "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "as its training data's"
+    """Under what a model may be used, as far as its trainer decides that."""
+    return "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "not stated"
 
 
-def write_card(facts: Facts, info: ModelInfo) -> str:
+def write_card(facts: Facts, info: ModelInfo, parity: Sequence[ParityFigures] = ()) -> str:
     """The card, as Markdown."""
     fitted = "resized and cropped" if info.task == "classify" else "resized and padded"
     kind = "image classifier" if info.task == "classify" else "object detector"
@@ -40,41 +42,60 @@ def write_card(facts: Facts, info: ModelInfo) -> str:
         f"- licence: {licence_of(info)}",
         f"- training cost: {'not recorded' if facts.train_usd is None else f'${facts.train_usd}'}",
         "",
+        "## Data",
+        "",
+        facts.data or "Only the data set's digest is known.",
+        "",
         "## Held-out results",
         "",
-        *_results(facts.evaluation),
+        *_results(facts.evaluation, info),
+        "",
+        "## Exports",
+        "",
+        *_exports(parity),
         "",
         "## Limits",
         "",
-        *(_CLASSIFIER if info.task == "classify" else _DETECTOR),
+        *(_limits(facts.evaluation) if info.task == "classify" else _DETECTOR),
     ]
     return "\n".join(lines) + "\n"
 
 
-_CLASSIFIER = (
-    "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
-    "that shows none of them.",
+_DETECTOR = (
+    "It finds only what it was trained to find. What it is less sure of than the least score is not reported. How often it",
+    "misses something, or sees what is not there, was not measured here.",
 )
-_DETECTOR = ("It finds only what it was trained to find. What it is less sure of than the least score is not reported.",)
-
-_SECTIONS = {
+_HEADS = {
     "model bytes": "- model bytes: `",
     "data set": "- data set: `",
     "input": "- input: ",
     "licence": "- licence: ",
+}
+_CLASSIFIER_SECTIONS = {
     "training cost": "- training cost: $",
     "results": "Top-1 ",
     "classes": "| class | precision |",
-    "limits": "## Limits\n\nIt",
 }
+_DETECTOR_SECTIONS = {"parity": "| variant | images | agreement | mAP difference |"}
+_LIMITS = {"limits": "## Limits\n\nIt"}
 
 
 def missing_from(card: str) -> list[str]:
-    """What a card does not say and must."""
-    return [name for name, start in _SECTIONS.items() if f"\n{start}" not in card]
+    """What a card does not say and must. Of a detector, which is trained elsewhere and not evaluated here, that is less."""
+    detects = "\nAn object detector (" in card
+    sections = _HEADS | (_DETECTOR_SECTIONS if detects else _CLASSIFIER_SECTIONS) | _LIMITS
+    return [name for name, start in sections.items() if f"\n{start}" not in card]
 
 
-def _results(evaluation: Evaluation | None) -> list[str]:
+def section_of(card: str, title: str) -> str:
+    """The text below a card's heading; empty where there is no such heading."""
+    _, found, rest = card.partition(f"\n## {title}\n\n")
+    return rest.partition("\n\n## ")[0].rstrip("\n") if found else ""
+
+
+def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
+    if info.task == "detect":
+        return ["Not evaluated: detectors are not scored here. How near its exports are to it stands below."]
     if evaluation is None:
         return ["Not evaluated."]
     low, high = evaluation.interval
@@ -86,3 +107,34 @@ def _results(evaluation: Evaluation | None) -> list[str]:
         "|---|---|---|---|",
     ]
     return lines + [f"| {c.label} | {c.precision:.3f} | {c.recall:.3f} | {c.support} |" for c in evaluation.classes]
+
+
+def _exports(parity: Sequence[ParityFigures]) -> list[str]:
+    """Each variant held to the trained model; differences to one digit, since a last digit may change from run to run."""
+    if not parity:
+        return ["None was measured."]
+    detects = any(one.map_difference is not None for one in parity)
+    third = "mAP difference" if detects else "largest difference"
+    lines = [f"| variant | images | agreement | {third} | in the bundle |", "|---|---|---|---|---|"]
+    for one in parity:
+        difference = (one.map_difference or 0.0) if detects else one.max_abs_diff
+        shown = [f"{one.top1_agreement:.3f}", f"{difference:.0e}"] if one.made else ["", ""]
+        lines.append(f"| {one.variant} | {one.images} | {' | '.join(shown)} | {'yes' if one.kept else 'no'} |")
+    return lines
+
+
+def _limits(evaluation: Evaluation | None) -> list[str]:
+    """What a classifier is known not to do, and what nobody measured."""
+    lines = [
+        "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
+        "that shows none of them.",
+    ]
+    if evaluation is None:
+        return lines
+    if evaluation.classes:
+        weakest = min(evaluation.classes, key=lambda one: (one.f1, one.label))
+        lines.append(f"Its weakest class is {weakest.label}, with an F1 of {weakest.f1:.3f} on {weakest.support} images.")
+    parts = sorted(evaluation.slices.items(), key=lambda one: (one[1].top1, one[0]))
+    if not parts:
+        return [*lines, "How light, background or camera change its answers was not measured: the job names no slices."]
+    return lines + [f"In the part '{name}' its top-1 is {part.top1:.3f}, on {part.images} images." for name, part in parts]

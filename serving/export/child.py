@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +24,19 @@ from registry.errors import InputError, ModelyardError, StorageError, Unavailabl
 from registry.files import told_of_no_room
 
 _LOOK_S = 0.2
+_TIE = """
+import ctypes, os, signal, sys
+try:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+except (OSError, AttributeError):
+    pass
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""What a child runs before it becomes the converter: on Linux the kernel then ends it with us, even where we are killed."""
+_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b[^:]*: \S")
+"""The line in which a Python or a Node program says what ended it."""
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class ToolError(ModelyardError):
@@ -54,7 +70,8 @@ def run_child(
 ) -> dict[str, Any]:
     """Run `command JOB.json`; the child writes its answer to `job["report"]`, which is added here.
 
-    Each line that it prints on standard output goes to `ties.on_line`. It gets a process group of its own. A report with
+    Each line that it prints on standard output goes to `ties.on_line`. It gets a process group of its own, and ends with
+    us. A report with
     `problem` (subject, expectation, remedy) becomes an InputError; a child that fails, or is killed for breaking its
     bounds, becomes a ToolError.
     """
@@ -84,15 +101,21 @@ def _read(report: Path) -> dict[str, Any] | None:
 
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
-    words = noise.strip().splitlines()
     if full := told_of_no_room(noise):
         return StorageError(name, f"could not write its files ({full.lower()})", "free some space, then run it again")
     if broken:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
-    telling = [line for line in words if "Error" in line and not line.startswith(" ")] or words or ["no words"]
-    return ToolError(name, f"exited with {code}: {shorten(telling[-1], 240)}", "mend that, then run it again")
+    return ToolError(name, f"exited with {code}: {shorten(_telling(noise), 240)}", "mend that, then run it again")
+
+
+def _telling(noise: str) -> str:
+    """The line of a program's last words that says most: how it ended, else the last that names an error, else the last."""
+    words = _COLOURS.sub("", noise).strip().splitlines()
+    ends = [line for line in words if _ERROR.match(line)]
+    named = [line for line in words if "Error" in line and not line.startswith(" ")]
+    return (ends or named or words or ["no words"])[-1]
 
 
 class _Child:
@@ -101,13 +124,12 @@ class _Child:
     def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
         self.ties, self.broken = ties, ""
         self.began = 0.0 if ties.waits else time.monotonic()
-        pipe = subprocess.PIPE
-        try:
-            self.process = subprocess.Popen(
-                words, stdin=pipe, stdout=pipe, stderr=log, text=True, start_new_session=True, env=_quiet()
-            )
-        except OSError as error:
-            raise UnavailableError(name, f"'{words[0]}' cannot be started ({error.strerror})", "run `make setup`") from error
+        if shutil.which(words[0]) is None:
+            raise UnavailableError(name, f"'{words[0]}' cannot be started (there is no such program)", "run `make setup`")
+        tied, pipe = [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *words], subprocess.PIPE
+        self.process = subprocess.Popen(
+            tied, stdin=pipe, stdout=pipe, stderr=log, text=True, start_new_session=True, env=_quiet()
+        )
 
     def wait(self, bounds: Bounds) -> int:
         """Pass lines on until it ends, and return how it ended."""

@@ -14,11 +14,11 @@ from onnxscript import optimizer
 
 from registry.errors import InputError, IntegrityError, ModelyardError
 from serving.export.graphs import IR, OPSET
+from serving.export.operators import control_flow, unfit_for_tfjs
 from serving.export.program import cause_of, load_program
 from serving.modelinfo import ModelInfo
 
 INPUT = "tensor"
-_CONTROL_FLOW = {"If", "Loop", "Scan"}
 _NO_BIAS = 1e-30
 """Too small to change a sum, and not zero, which onnx2tf would leave out."""
 
@@ -89,6 +89,7 @@ def forget(model: onnx.ModelProto) -> onnx.ModelProto:
 def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]) -> None:
     """Write a finished model with its provenance, after the checker and shape inference went through it."""
     forget(model)
+    _state_opsets(model)
     for key, value in provenance.items():
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)
@@ -96,22 +97,32 @@ def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]
     onnx.save(model, path)
 
 
+def _state_opsets(model: onnx.ModelProto) -> None:
+    """Name each operator set once, and only those in use: joining graphs and quantising leaves more."""
+    used = {"", *(node.domain for node in model.graph.node)}
+    versions = {one.domain: one.version for one in model.opset_import if one.domain in used}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, number) for domain, number in versions.items())
+
+
 def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
     """The core as TF.js can run it: a detector cut before its boxes are decoded, hard-swish in simpler operations.
 
     TensorFlow fuses `x * relu6(x + 3) / 6` into a node that TF.js has no kernel for; `x * clip(x / 6 + 1/2, 0, 1)` is
     the same function and is left alone. A convolution without a bias gets one, since the converter would take what
-    is added to it for the bias, also where that is another branch. Raises InputError for control flow, which graph
-    models here cannot have.
+    is added to it for the bias, also where that is another branch. Raises InputError naming what TF.js cannot run: control
+    flow, which graph models here cannot have, and operators it has nothing for.
     """
-    if flow := sorted({node.op_type for node in core.graph.node} & _CONTROL_FLOW):
-        raise InputError(
-            "model", f"has control flow ({', '.join(flow)}), which TF.js cannot run", "leave TF.js out of `export:`"
-        )
     model = onnx.ModelProto()
     model.CopyFrom(core)
     if info.task == "detect":
         model = onnx.utils.Extractor(model).extract_model([INPUT], ["raw"])
+    if flow := control_flow(model.graph.node):
+        what = f"has control flow ({', '.join(flow)}), which TF.js cannot run"
+        raise InputError("model", what, "leave TF.js out of `export:`")
+    if unfit := unfit_for_tfjs(model.graph.node):
+        what = f"has an operator that TF.js cannot run ({', '.join(unfit)})"
+        raise InputError("model", what, "replace it in the network, or leave TF.js out of `export:`")
     _decompose_hard_swish(model.graph)
     _give_biases(model.graph)
     return model

@@ -2,8 +2,8 @@
 
 Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` where that is given, read otherwise),
 `tfjs` (where to put the network for TF.js, or nothing), `variants` (name and path each), `provenance`, `calibration` and
-`images` (files), `answers` (.npz, the trained program's answers), `report`. It prints `core` once the network is there, and
-`made NAME` after each variant.
+`images` (files), `answers` (.npz, the trained program's answers), `report`. It prints `core` once the network is there,
+`made NAME` after each variant, and `failed NAME WHY` for one that could not be made.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
             seal_model(assemble(networks[variant.precision], info, shape=shape), Path(one["path"]), job["provenance"])
         except OSError:
             raise
+        except ModelyardError as error:
+            print(f"failed {variant.name} {error.expectation}", flush=True)  # noqa: T201
         except Exception as error:  # noqa: BLE001 ONNX' and ONNX Runtime's tools raise what they like; other variants go on
             print(f"failed {variant.name} {shorten(f'{type(error).__name__}: {error}', 200)}", flush=True)  # noqa: T201
         else:

@@ -111,7 +111,8 @@ def suppress(predictions: Tensor, info: ModelInfo, size: tuple[int, int]) -> Ans
     sure = score > rule.score
     boxes = torch.cat([centre - extent / 2, centre + extent / 2], 1)[sure]
     score, kind = score[sure], kind[sure]
-    kept = batched_nms(boxes, score, kind, rule.iou)[: rule.most]
+    # doubles, because it moves the classes' boxes apart, and float32 has no digits to spare for that
+    kept = batched_nms(boxes.double(), score.double(), kind, rule.iou)[: rule.most]
     found = np.zeros((rule.most, 6), np.float32)
     found[: len(kept)] = torch.cat([boxes[kept], score[kept, None], kind[kept, None].float()], 1).numpy()
     found[: len(kept), :4] = from_letterbox(found[: len(kept), :4], info.preprocess.size, *size)

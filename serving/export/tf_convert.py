@@ -2,16 +2,20 @@
 
 Job: one of `onnx` (input NCHW; read once a line arrives on standard input) or `keras` (a .keras file); `tfjs` (folder) with
 `variants` (float32, float16, uint8); for Keras also `onnx_out`, and `pixels` (uint8 .npy, NHWC) with `answers` (.npz); `work`,
-`report`. It prints `core` when a Keras model's ONNX is there, and `made VARIANT` after each one.
+`report`. It prints `core` when a Keras model's ONNX is there, `made VARIANT` after each one, and `failed VARIANT WHY`, or
+`failed tfjs WHY` where there is none.
 
 The libraries take as long to import as a conversion, so that is done while the ONNX file is still being made. onnx2tf
 needs three things said: group convolutions off (TF.js cannot run them), no simplifier, and a calibration file in the
-working folder, which it would download otherwise although nothing here is calibrated.
+working folder, which it would download otherwise although nothing here is calibrated. It has no switch for what comes
+after the SavedModel, TFLite: that takes time, is not used, and lacks operators that TF.js has, so it is broken off there.
 """
 
+import contextlib
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 job = json.loads(Path(sys.argv[1]).read_text())
@@ -30,6 +34,10 @@ class UnsupportedError(Exception):
     """The model has an operation that a runtime lacks."""
 
 
+class EnoughError(BaseException):
+    """The SavedModel is written. No Exception, since onnx2tf has a way of catching those."""
+
+
 def say(text: str) -> None:
     """One line for the parent."""
     print(text, file=ours, flush=True)
@@ -38,21 +46,36 @@ def say(text: str) -> None:
 def from_onnx(path: str) -> None:
     """ONNX → SavedModel, NHWC, dynamic batch."""
     import onnx2tf
-    import tensorflowjs.converters.tf_saved_model_conversion_v2  # noqa: F401 so that the wait below covers it
+    import tensorflow as tf
 
-    if not sys.stdin.readline():
-        sys.exit("the ONNX file never came")
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
-    onnx2tf.convert(
-        input_onnx_file_path=path,
-        output_folder_path=str(saved),
-        output_signaturedefs=True,
-        disable_group_convolution=True,
-        not_use_onnxsim=True,
-        copy_onnx_input_output_names_to_tflite=False,
-        non_verbose=True,
-        verbosity="error",
-    )
+    tf.lite.TFLiteConverter.from_concrete_functions = enough
+    with contextlib.suppress(EnoughError):
+        onnx2tf.convert(
+            input_onnx_file_path=path,
+            output_folder_path=str(saved),
+            output_signaturedefs=True,
+            disable_group_convolution=True,
+            not_use_onnxsim=True,
+            copy_onnx_input_output_names_to_tflite=False,
+            non_verbose=True,
+            verbosity="error",
+        )
+    if not (saved / "saved_model.pb").exists():
+        raise UnsupportedError("onnx2tf wrote no SavedModel")
+
+
+def enough(_functions: object) -> None:
+    """What onnx2tf calls next."""
+    raise EnoughError
+
+
+def why(error: BaseException) -> str:
+    """What went wrong in onnx2tf, with the name of the operator that it was at: each has a file of its own there."""
+    places = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    names = [place.stem for place in places if place.parts[-3:-1] == ("onnx2tf", "ops")]
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"onnx2tf cannot convert {names[-1] if names else 'it'} ({said})"
 
 
 def from_keras(path: str) -> None:
@@ -108,11 +131,34 @@ def check_operations(graph: dict) -> None:
         raise UnsupportedError(", ".join(missing))
 
 
-if job.get("onnx"):
-    from_onnx(job["onnx"])
-else:
+def comes() -> bool:
+    """Import while the ONNX file is being made, then wait for it; False where it could not be made for TF.js."""
+    import onnx2tf  # noqa: F401
+    import tensorflowjs.converters.tf_saved_model_conversion_v2  # noqa: F401
+
+    return bool(sys.stdin.readline())
+
+
+def saved_from_onnx(path: str) -> bool:
+    """The SavedModel of an ONNX file that is still being made; False, and why, where there can be none."""
+    if not comes():
+        return False
+    try:
+        from_onnx(path)
+    except (OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 onnx2tf raises what TensorFlow does, or leaves the process
+        say(f"failed tfjs {why(error)}")
+        return False
+    return True
+
+
+variants = job["variants"]
+if not job.get("onnx"):
     from_keras(job["keras"])
-for wanted in job["variants"]:
+elif not saved_from_onnx(job["onnx"]):
+    variants = []
+for wanted in variants:
     try:
         to_tfjs(job["tfjs"], wanted)
     except UnsupportedError as error:

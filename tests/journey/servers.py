@@ -18,13 +18,13 @@ from sqlalchemy.pool import NullPool
 from pipelines.policy import current_policy, set_policy
 from pipelines.up import Yardkeeper, _spawn, claim, stop, wait_for
 from pipelines.wiring import Workshop
-from registry.events import Evaluated, Promoted, Trained, about
+from registry.events import Evaluated, Exported, Promoted, Trained, about
 from registry.judging import digest_version
 from registry.ledger.store import SqlLedger
 from registry.mlflow.store import MlflowStore
 from registry.mlflow.tracker import Tracker
 from registry.protocols import Hook
-from registry.records import Actor, ClassScore, Evaluation, ModelVersion
+from registry.records import Actor, ClassScore, Evaluation, ModelVersion, ParityFigures
 from registry.settings import Settings
 from registry.stages import Stage
 from registry.yard import Yard
@@ -110,6 +110,9 @@ class Server:
         facts = {"images": 10, "clips": 5, "classes": [score], "confusion": [[10]], "interval": (0.9, 1.0)}
         scored = Evaluation(dataset="d" * 64, split="test", metrics={"top1": top1}, **facts)
         ledger.append(Evaluated(**key, evaluation=scored))
+        same = {"images": 50, "top1_agreement": 1, "max_abs_diff": 0, "mean_abs_diff": 0, "control_agreement": 0}
+        parity = [ParityFigures(variant="onnx", **same, control_max_abs_diff=1)]  # production asks for what the job exports
+        ledger.append(Exported(**key, bundle="b" * 64, path=str(self.home), megabytes=1, parity=parity, latency=None))
         return version
 
     def yard(self, name: str, *hooks: Hook) -> Yard:

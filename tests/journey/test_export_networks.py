@@ -22,7 +22,7 @@ from registry.mlflow.package import package_torch
 from registry.records import Limits
 from serving.export.build import build_bundle
 from serving.export.card import Facts
-from serving.export.child import Bounds
+from serving.export.child import Bounds, Ties, run_child
 from serving.export.order import Built, Order, Tools
 from serving.export.reference import Reference
 from serving.modelinfo import ModelInfo, write_info
@@ -68,15 +68,19 @@ def about(size: int = 64, labels: int = 4) -> ModelInfo:
     return ModelInfo(trainer="torch", arch="x", framework="torch", labels=names, preprocess=preprocess, dataset="0" * 64)
 
 
-def build(folder: Path, info: ModelInfo, images: list[Path], *names: str) -> Built:
+def tools() -> Tools:
     from pipelines.wiring import _find_node
 
     node_modules = ROOT / "serving" / "browser" / "node_modules"
-    tools = Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
-    facts = Facts("net/1", "0" * 64, None, None)
-    wanted = [want(name, Limits(top1_agreement=0.9, max_abs_diff=0.1)) for name in names]
-    order = Order(Reference(folder, info, tools.tf_python), facts, wanted, images, images[:20])
-    return build_bundle(order, folder.parent / "bundle", tools, lambda _: None)
+    return Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
+
+
+def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
+    """Export; a name with a question mark is of a variant that is not required."""
+    facts, loose = Facts("net/1", "0" * 64, None, None), Limits(top1_agreement=0.9, max_abs_diff=0.1)
+    wanted = [want(name.rstrip("?"), loose, required=not name.endswith("?")) for name in names]
+    order = Order(Reference(folder, info, tools().tf_python), facts, wanted, images, images[:calibration])
+    return build_bundle(order, folder.parent / "bundle", tools(), lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +105,69 @@ def test_a_network_of_torchvision_runs_in_tfjs(images: list[Path], tmp_path: Pat
         assert figures.kept, figures
         assert figures.variant == "onnx" or figures.max_abs_diff < 1e-4
         assert figures.control_agreement < 0.3
-    operations = json.loads((built.bundle.variants["tfjs-float32"] / "model.json").read_text())["modelTopology"]["node"]
-    assert not [one["op"] for one in operations if "Swish" in one["op"]]
+    folder = built.bundle.variants["tfjs-float32"]
+    told = json.loads((folder / "model.json").read_text())
+    assert not [one["op"] for one in told["modelTopology"]["node"] if "Swish" in one["op"]]
+    shards = [folder / name for group in told["weightsManifest"] for name in group["paths"]]
+    assert [shard.stat().st_size for shard in shards[:-1]] == [4 * 1024 * 1024] * (len(shards) - 1)
+    assert len(shards) == 2
+
+
+class Curved(nn.Module):
+    """Has operators that TFLite lacks and TF.js does not."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (torch.erf(torch.asinh(images * 4)).mean((2, 3)) * 20).softmax(1)
+
+
+def test_what_tflite_lacks_runs_in_tfjs_and_int8_without_training_images_is_left_out(
+    images: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    package_torch(Curved(), folder, 64, [(-1, 3)])
+    built = build(folder, about(labels=3), images, "onnx", "tfjs-float32", "onnx-int8?", calibration=0)
+    found = {one.variant: one for one in built.parity}
+    assert found["tfjs-float32"].kept, found["tfjs-float32"]
+    assert found["tfjs-float32"].max_abs_diff < 1e-4
+    assert found["onnx-int8"].note == "there are no training images to calibrate it with"
+    assert set(built.bundle.variants) == {"onnx", "tfjs-float32"}
+
+
+class Fork(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((2, 3))
+        return torch.cond(images.sum() > 0, lambda one: one.softmax(1), lambda one: (-one).softmax(1), (means,))
+
+
+def test_a_network_with_control_flow_is_refused_for_tfjs_with_that_reason(images: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    package_torch(Fork(), folder, 64, [(-1, 3)])
+    with pytest.raises(
+        InputError, match=r"^tfjs-float32: has control flow \(If\), which TF\.js cannot run; change the network"
+    ):
+        build(folder, about(labels=3), images, "onnx", "tfjs-float32")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_the_converter_trips_over_is_named(tmp_path: Path) -> None:
+    """Not every operator that fails is known before: then it is the one whose file the converter was in."""
+    import onnx
+
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[batch,3,16,16] tensor) => (float[batch,16,16] probabilities) {
+          nothing = Constant<value = float {0.5}>()
+          found = Mean(tensor, nothing)
+          probabilities = ReduceMean<keepdims=0>(found)
+        }""")
+    onnx.save(model, tmp_path / "m.onnx")
+    lines = list[str]()
+    ties = Ties(lines.append)
+    ties.feed.put("go")
+    job = {"onnx": str(tmp_path / "m.onnx"), "tfjs": str(tmp_path / "tfjs"), "variants": ["float32"]}
+    run_child([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
+    assert len(lines) == 1
+    assert lines[0].startswith("failed tfjs onnx2tf cannot convert Mean (")
 
 
 class Eigen(nn.Module):
@@ -169,7 +234,7 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     job.write_text(
         "model: shapes\ntask: detect\ndata: {images: photos}\n"
         "export: [{kind: onnx}, {kind: onnx, quantize: int8, required: false}, {kind: onnx, input: tensor}, {kind: tfjs}]\n"
-        "gates: {staging: [{kind: parity, images: 20}]}\n"
+        "gates: {staging: [{kind: parity, images: 20}, {kind: card}]}\n"
     )
     home = tmp_path / "home"
     assert modelyard("frames", "--home", home).returncode == 0
