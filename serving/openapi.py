@@ -53,6 +53,7 @@ def _asking() -> dict[str, dict[str, Any]]:
     form = {"type": "object", "properties": {"file": picture}, "required": ["file"]}
     bodies = {"image/*": picture, "application/octet-stream": picture, "multipart/form-data": form}
     infer = _post("Ask by the Open Inference Protocol", {"application/json": _ref("InferRequest")}, _ref("InferResponse"))
+    infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": picture}  # outputs as binary tensor data
     predictions = _object({"predictions": _list("Prediction")})
     plain = bodies | {"application/json": _ref("PlainRequest")}
     return {

@@ -13,5 +13,6 @@ compile locks/tensorflow.txt locks/tensorflow.in
 compile locks/tensorflow-nodeps.txt --no-deps locks/tensorflow-nodeps.in
 compile locks/peers.txt locks/peers.in
 compile locks/serve.txt locks/serve.in --constraint locks/torch.txt
+compile locks/serve-cuda.txt locks/serve-cuda.in --constraint locks/torch.txt
 compile locks/serve-runpod.txt locks/serve-runpod.in --constraint locks/torch.txt
 compile locks/uv.txt locks/uv.in
