@@ -67,7 +67,7 @@ def target_help() -> str:
         "    -C image=docker.io/you/modelyard-serve:0.1 -C bundles=hf:you/bundles\n"
         "  mlflow deployments create -t huggingface -m models:/hand@production --name hand -C repository=you/hand\n\n"
         "RUNPOD_API_KEY or HF_TOKEN, and MODELYARD_HOME where it is not ./.modelyard, come from the environment.\n"
-        '`predict` takes a JSON file: {"inputs": "<base64 of an image file>"}.'
+        '`predict` takes a JSON file: {"inputs": ["<base64 of an image file>"]}.'
     )
 
 
@@ -257,7 +257,7 @@ def _file(given: Any) -> bytes:
 
 
 def _unreadable() -> InputError:
-    return InputError("inputs", "hold no image file", 'give {"inputs": "<base64 of an image file>"}, or a list of such')
+    return InputError("inputs", "hold no image file", 'give {"inputs": ["<base64 of an image file>"]}')
 
 
 def _told(live: Live) -> dict[str, Any]:

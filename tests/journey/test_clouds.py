@@ -202,7 +202,7 @@ set_policy(Workshop(read_settings()).ledger(), parse_job(json.loads(sys.argv[1])
         assert "plain" in place.mlflow("list", "-t", target)
         place.mlflow("update", "-t", target, "--name", "plain")
         asked = place.home.parent / "odd.json"
-        for odd in ({"inputs": "abc"}, {"inputs": None}, {"inputs": [5]}, {}):
+        for odd in ({"inputs": ["abc"]}, {"inputs": [None]}, {"inputs": [5]}, {"other": ["YWJj"]}):
             asked.write_text(json.dumps(odd))
             assert "hold no image file" in place.mlflow("predict", "-t", target, "--name", "plain", "-I", str(asked), code=2)
         place.mlflow("delete", "-t", target, "--name", "plain")
