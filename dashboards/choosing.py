@@ -18,6 +18,7 @@ from registry.runs.select import choose, ordered, parse_conditions, value_of
 _PICKED = "runs"
 _TALLEST = 360
 _MOST_PARAMS = 100
+_MOST_METRICS = 30
 _FORMATS = {
     "test_top1": ("test top-1", "%.3f"),
     "val_top1": ("val top-1", "%.3f"),
@@ -49,7 +50,7 @@ def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
     return ordered(found, by, ascending=lowest)
 
 
-def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
+def picked(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[RunRow]:
     """The table of runs; those that are ticked in it, or the first four where none is."""
     wanted = set(st.query_params.get(_PICKED, "").split(","))
     places = [place for place, row in enumerate(rows) if row.run_id in wanted]
@@ -59,7 +60,7 @@ def picked(rows: Sequence[RunRow], link: str) -> list[RunRow]:
     columns["started"] = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
     columns["MLflow"] = st.column_config.LinkColumn(display_text="open") if link else None
     told = st.dataframe(
-        run_frame(rows, link),
+        run_frame(rows, link, metrics[:_MOST_METRICS]),
         hide_index=True,
         width="stretch",
         height=min(_TALLEST, 38 + 35 * max(len(rows), 1)),

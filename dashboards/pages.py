@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -22,7 +23,12 @@ _FRESH_S = 5
 
 
 def settings() -> Settings:
-    """This machine's settings; `modelyard up` names the home in the environment."""
+    """This machine's settings, read again where the environment is another; `modelyard up` names the home in it."""
+    return _settings(tuple(sorted(os.environ.items())))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:  # noqa: ARG001 what tells one from another
     return read_settings()
 
 

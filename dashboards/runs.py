@@ -28,15 +28,24 @@ def label(row: RunRow) -> str:
 
 def metric_names(rows: Iterable[RunRow]) -> list[str]:
     """Metrics, the figures everybody asks for first and then the ones that most runs have."""
-    counted = Counter(name for row in rows for name in row.metrics)
+    counted = _counted(row.metrics for row in rows)
     known = [name for name in FIRST if name in counted]
     return known + sorted((name for name in counted if name not in FIRST), key=lambda name: (-counted[name], name))
 
 
 def param_names(rows: Iterable[RunRow]) -> list[str]:
     """Parameters, those that most runs have first."""
-    counted = Counter(name for row in rows for name in row.params)
+    counted = _counted(row.params for row in rows)
     return sorted(counted, key=lambda name: (-counted[name], name))
+
+
+def _counted(held: Iterable[Mapping[str, object]]) -> Counter[str]:
+    """How many have each name. Most runs have the same ones, so they are counted together."""
+    found = Counter[str]()
+    for names, count in Counter(map(tuple, held)).items():
+        for name in names:
+            found[name] += count
+    return found
 
 
 def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -60,11 +69,11 @@ def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None =
     return pd.DataFrame(dict(list(table.items())[:place]) | figures | {"MLflow": table["MLflow"]})
 
 
-def group_names(rows: Iterable[RunRow]) -> list[str]:
+def group_names(metrics: Iterable[str], params: Sequence[str]) -> list[str]:
     """What runs can be grouped by; a parameter that is named like something else is told apart."""
     own = ["experiment", "user", "status"]
-    taken = {*own, "name", "run_id", *metric_names(rows)}
-    return own + [f"params.{name}" if name in taken else name for name in param_names(rows)[:200]]
+    taken = {*own, "name", "run_id", *metrics}
+    return own + [f"params.{name}" if name in taken else name for name in params[:200]]
 
 
 def group_table(rows: Sequence[RunRow], by: str, metric: str) -> pd.DataFrame:

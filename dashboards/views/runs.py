@@ -21,6 +21,7 @@ from dashboards.runs import (
     label,
     metric_names,
     parallel_table,
+    param_names,
 )
 from dashboards.words import escaped
 from registry.errors import ModelyardError
@@ -36,8 +37,8 @@ found = chosen(known.rows)
 if not found:
     st.info("No run fulfils the filter.")
     st.stop()
-compared = picked(found, known.link)
 metrics = metric_names(found)
+compared = picked(found, known.link, metrics)
 
 front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion"])
 with front:
@@ -58,12 +59,12 @@ with lines:
         except ModelyardError as error:
             st.warning(escaped(str(error)))
 with parameters:
-    st.altair_chart(parallel(parallel_table(found[:200], axes(found))), width="stretch")
+    st.altair_chart(parallel(parallel_table(found[:200], axes(found[:200]))), width="stretch")
     st.caption("What differs between the runs that are compared:")
     st.dataframe(difference_table(compared), hide_index=True, width="stretch")
 with groups:
     left, right = st.columns(2)
-    by = one_of(left, "by", group_names(found), "by", "experiment")
+    by = one_of(left, "by", group_names(metrics, param_names(found)), "by", "experiment")
     measured = one_of(right, "figure", metrics, "figure", "test_top1")
     if by and measured:
         st.dataframe(group_table(found, by, measured), hide_index=True, width="stretch")

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _FROM_MLFLOW = {"mlflow.user", "mlflow.parentRunId", "mlflow.source.git.commit", "mlflow.note.content"}
 
 
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One run. `metrics` are the newest values that are numbers; `odd` names the metrics that are NaN or infinite.
 
     Times are milliseconds since 1970 in UTC.

@@ -22,6 +22,19 @@ _CONDITION = re.compile(
 )
 _AND = re.compile(r"and\s+", re.IGNORECASE)
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_ATTRIBUTES: dict[str, Callable[[RunRow], str]] = {
+    "name": lambda row: row.name,
+    "experiment": lambda row: row.experiment,
+    "status": lambda row: row.status,
+    "user": lambda row: row.tags.get("mlflow.user", ""),
+    "run_id": lambda row: row.run_id,
+}
+_PLACES: dict[str, Callable[[RunRow], dict[str, Any]]] = {
+    "attributes": lambda row: {name: read(row) for name, read in _ATTRIBUTES.items()},
+    "metrics": lambda row: row.metrics,
+    "params": lambda row: row.params,
+    "tags": lambda row: row.tags,
+}
 _HOW_TO = "write conditions as in: test_top1 > 0.9 and status = FINISHED and arch ~ resnet"
 
 
@@ -70,18 +83,12 @@ def choose(rows: Iterable[RunRow], conditions: Sequence[Condition]) -> list[RunR
 
 def value_of(row: RunRow, name: str) -> Value | None:
     """A run's attribute, metric, parameter or tag of that name, looked for in this order; a prefix says which is meant."""
-    user = row.tags.get("mlflow.user", "")
-    attributes = {"name": row.name, "experiment": row.experiment, "status": row.status, "user": user, "run_id": row.run_id}
-    places: dict[str, dict[str, Any]] = {
-        "attributes": attributes,
-        "metrics": row.metrics,
-        "params": row.params,
-        "tags": row.tags,
-    }
     kind, dot, rest = name.partition(".")
-    if dot and kind in places:
-        return places[kind].get(rest)
-    return next((held[name] for held in places.values() if name in held), None)
+    if dot and kind in _PLACES:
+        return _PLACES[kind](row).get(rest)
+    if name in _ATTRIBUTES:
+        return _ATTRIBUTES[name](row)
+    return next((held[name] for held in (row.metrics, row.params, row.tags) if name in held), None)
 
 
 def ordered(rows: Iterable[RunRow], by: str, *, ascending: bool = False) -> list[RunRow]:
