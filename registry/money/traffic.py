@@ -39,10 +39,10 @@ class Traffic(Record):
 
     def arrivals(self, days: float, seed: int = 0) -> Iterator[float]:
         """Seconds from the start, in order, over so many active days in a row; the night between them is silent."""
-        if not self.requests_per_day:
-            return
         dice = random.Random(seed)  # noqa: S311 nobody's secret
         open_s, rate = self.hours_per_day * 3600, self.per_second / self.burst
+        if not rate:  # none, or so few that no number is small enough
+            return
         awake, until = 0.0, days * open_s
         for _ in count():
             awake += dice.expovariate(rate)
