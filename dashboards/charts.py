@@ -94,20 +94,15 @@ def class_counts(counts: pd.DataFrame) -> alt.Chart:
     )
 
 
-def spreads(table: pd.DataFrame) -> alt.Chart:
-    """A histogram of each figure, side by side on a wide page."""
+def spread(table: pd.DataFrame, what: str) -> alt.Chart:
+    """A histogram. `table` has from, to and frames."""
     bars = alt.Chart(table).mark_bar(binSpacing=1)
-    return (
-        bars.encode(
-            x=alt.X("from:Q", title=None).bin("binned"),
-            x2="to:Q",
-            y=alt.Y("frames:Q", title="frames"),
-            facet=alt.Facet("what:N", title=None, columns=2),
-            tooltip=["what", alt.Tooltip("from:Q", format=".3~f"), alt.Tooltip("to:Q", format=".3~f"), "frames"],
-        )
-        .properties(width=260, height=120)
-        .resolve_scale(x="independent")
-    )
+    return bars.encode(
+        x=alt.X("from:Q", title=what).bin("binned"),
+        x2="to:Q",
+        y=alt.Y("frames:Q", title="frames"),
+        tooltip=[alt.Tooltip("from:Q", format=".3~f"), alt.Tooltip("to:Q", format=".3~f"), "frames:Q"],
+    ).properties(height=140)
 
 
 def request_rates(points: pd.DataFrame) -> alt.Chart:
@@ -165,7 +160,7 @@ def break_even_curves(points: pd.DataFrame, now: float) -> Layers:
         .encode(
             x=alt.X("requests:Q", title="requests a day", scale=alt.Scale(type="log")),
             y=alt.Y("usd:Q", title="USD a month", scale=alt.Scale(type="log")),
-            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=2, labelLimit=400)),
+            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400)),
             tooltip=["place:N", "requests:Q", "usd:Q"],
         )
     )

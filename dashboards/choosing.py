@@ -30,15 +30,15 @@ _FORMATS = {
 
 def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
     """The runs that the filter leaves, in the order that was asked for."""
-    wide, narrow, order, others = st.columns([5, 3, 3, 2], vertical_alignment="bottom")
+    wide, narrow, order, others = st.columns([4, 2, 2, 2], vertical_alignment="bottom")
     told = wide.text_input("filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED")
-    every = others.toggle("all runs", key="all", bind="query-params", help="Those about gates and data too.")
+    every = others.toggle("all", key="all", bind="query-params", help="Those about gates and data too.")
     rows = [row for row in rows if every or row.trains]
     experiments = sorted({row.experiment for row in rows})
     experiment = narrow.selectbox("experiment", ["all", *experiments], key="experiment", bind="query-params")
     names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:_MOST_PARAMS])]
     by = order.selectbox("first", names, key="sort", bind="query-params")
-    lowest = others.toggle("lowest first", key="lowest", bind="query-params")
+    lowest = others.toggle("lowest", key="lowest", bind="query-params")
     try:
         found = choose(rows, parse_conditions(told))
     except InputError as error:

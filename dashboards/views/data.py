@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.charts import class_counts, spreads
+from dashboards.charts import class_counts, spread
 from dashboards.datasets import SPLITS, checked, data_sets, findings_table, shares, spread_table, verdicts
 from dashboards.pages import entries, settings
 from dashboards.words import escaped
@@ -38,7 +38,8 @@ st.altair_chart(class_counts(counts), width="stretch")
 if report := checked(home, held.digest):
     st.subheader("What the checks say", anchor=False)
     st.dataframe(findings_table(report), hide_index=True, width="stretch")
-    st.altair_chart(spreads(spread_table(report)))
+    for place, (what, part) in zip(st.columns(2), spread_table(report).groupby("what"), strict=False):
+        place.altair_chart(spread(part, str(what)), width="stretch")
 
 st.subheader("Frames", anchor=False)
 left, right = st.columns(2)

@@ -50,7 +50,7 @@ except ModelyardError as error:
     st.stop()
 
 st.subheader(escaped(found.advice, 600))
-st.caption(f"An answer takes {found.service_ms:g} ms ({escaped(found.service_from)}). {found.browser}")
+st.caption(f"An answer takes {found.service_ms:.3g} ms ({escaped(found.service_from)}). {found.browser}")
 st.dataframe(
     outlook_table(found.places),
     hide_index=True,

@@ -17,7 +17,7 @@ if not found:
     st.stop()
 told = overview(found, now())
 
-spent, expected, versions, promotions = st.columns(4)
+spent, expected, versions, promotions = st.columns([3, 4, 3, 3])
 spent.metric("spent this month", dollars(told.spent_usd))
 expected.metric("expected by its end", dollars(told.expected_usd), help="Spent so far, and endpoints at their quotes.")
 versions.metric("versions made", f"{told.versions:,}")
@@ -61,6 +61,6 @@ else:
         told.changed[["when", "version", "text", "who"]].head(200), hide_index=True, width="stretch", column_config=when
     )
 
-page, table, _ = st.columns([1, 1, 3])
+page, table, _ = st.columns([2, 1, 1])
 page.download_button("Report (HTML, prints)", as_html(told), f"modelyard-{told.at:%Y-%m-%d}.html", "text/html")
 table.download_button("Table (CSV)", as_csv(told), f"modelyard-{told.at:%Y-%m-%d}.csv", "text/csv")

@@ -125,7 +125,7 @@ def places(known: Catalogue, local: Price, ground: Ground) -> list[Place]:
 
 def shared_assumptions(ground: Ground) -> list[str]:
     """What every place rests on."""
-    took = f"An answer takes {ground.service_ms:g} ms ({ground.service_from})."
+    took = f"An answer takes {ground.service_ms:.3g} ms ({ground.service_from})."
     return [
         f"{took} Every place is taken to answer as fast as the machine where that was measured.",
         "Requests come at random moments, all take the same time, and a month has 730 hours.",
