@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worlds import MARKUP, a_run, budget, fill, fill_runs
+from worlds import MARKUP, a_run, budget, fill, fill_runs, page, words
 
 from dashboards.money import break_even, exports, outlook_table
 from dashboards.queries import load_entries
@@ -26,29 +26,11 @@ from registry.opening import ledger_of
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     return tmp_path
-
-
-def page(name: str, **query: str) -> AppTest:
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    test = AppTest.from_file(str(DASHBOARDS / "views" / f"{name}.py"), default_timeout=60)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
-
-
-def words(shown: AppTest) -> str:
-    kinds = ("subheader", "markdown", "caption", "warning", "error")
-    return " ".join(str(one.value) for kind in kinds for one in shown.get(kind)).replace("\\", "")
 
 
 def test_the_costs_page_sums_by_experiment_as_mlflow_s_runs_lie(home: Path) -> None:

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worlds import MARKUP, a_run, budget, fill, fill_runs, make_data
+from worlds import DASHBOARDS, MARKUP, a_run, budget, fill, fill_runs, make_data, page, words
 
 from registry.events import Approved, Blocked, HookFailed, Refused, about
 from registry.files import write_json
@@ -26,7 +26,6 @@ from registry.settings import Settings
 from registry.spending import BudgetOverridden, TrainingFailed
 from registry.stages import Stage
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = sorted(path.stem for path in (DASHBOARDS / "views").glob("[a-z]*.py"))
 
 
@@ -37,23 +36,6 @@ FORBIDDEN = {"unsafe_allow_html", ".append(", "set_alias", "delete_alias", "prom
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     return tmp_path
-
-
-def page(name: str, **query: str) -> AppTest:
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    test = AppTest.from_file(str(DASHBOARDS / "views" / f"{name}.py"), default_timeout=60)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
-
-
-def words(shown: AppTest) -> str:
-    kinds = ("title", "subheader", "markdown", "text", "caption", "info", "warning", "error", "success", "metric")
-    told = (str(getattr(one, "value", "")) + str(getattr(one, "label", "")) for kind in kinds for one in shown.get(kind))
-    return " ".join(told).replace("\\", "")
 
 
 @pytest.mark.parametrize("name", NAMES)

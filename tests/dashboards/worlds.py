@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registry.digests import canonical, sha256_bytes
 from registry.events import Deployed, Evaluated, Exported, Flipped, PolicySet, Promoted, Refused, Trained, about
@@ -18,6 +19,10 @@ from registry.runs.server import Look
 from registry.settings import Settings
 from registry.stages import Stage
 
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 MARKUP = "<script>alert(1)</script> **bold** ![x](http://127.0.0.1:1/x.png) :red[no] $x$ 🦕"
 
 
@@ -103,3 +108,23 @@ def make_data(home: Path, labels: tuple[str, ...] = ("a", "b")) -> str:
     manifest = {"labels": sorted(labels), "source": "clips", "split": {"by": "clip", "val": 0.2, "test": 0.2}, "frames": frames}
     write_json(folder / "manifest.json", manifest)
     return sha256_bytes(canonical(manifest))
+
+
+def page(name: str, **query: str) -> AppTest:
+    """A page as it is made with nothing kept from before; `query` is its address's."""
+    import streamlit as st
+    from streamlit.testing.v1 import AppTest
+
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    test = AppTest.from_file(str(DASHBOARDS / "views" / f"{name}.py"), default_timeout=60)
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def words(shown: AppTest) -> str:
+    """All that a page says in words."""
+    kinds = ("title", "subheader", "markdown", "text", "caption", "info", "warning", "error", "success", "metric")
+    told = (str(getattr(one, "value", "")) + str(getattr(one, "label", "")) for kind in kinds for one in shown.get(kind))
+    return " ".join(told).replace("\\", "")
