@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboards.runs import FIRST, metric_names, param_names, run_frame
+from dashboards.runs import FIRST, MOST_METRICS, metric_names, param_names, run_frame
 from dashboards.words import escaped
 from registry.errors import InputError
 from registry.runs.rows import RunRow
@@ -18,7 +18,6 @@ from registry.runs.select import choose, ordered, parse_conditions, value_of
 _PICKED = "runs"
 _TALLEST = 360
 _MOST_PARAMS = 100
-_MOST_METRICS = 30
 _FORMATS = {
     "test_top1": ("test top-1", "%.3f"),
     "val_top1": ("val top-1", "%.3f"),
@@ -60,7 +59,7 @@ def picked(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[Ru
     columns["started"] = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
     columns["MLflow"] = st.column_config.LinkColumn(display_text="open") if link else None
     told = st.dataframe(
-        run_frame(rows, link, metrics[:_MOST_METRICS]),
+        run_frame(rows, link, metrics[:MOST_METRICS]),
         hide_index=True,
         width="stretch",
         height=min(_TALLEST, 38 + 35 * max(len(rows), 1)),

@@ -17,7 +17,7 @@ from registry.runs.rows import RunRow
 from registry.runs.select import differing, pareto, smooth, value_of
 
 FIRST = ("test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms")
-_MOST_METRICS = 30
+MOST_METRICS = 30
 _SHOWN = 2000
 
 
@@ -50,7 +50,7 @@ def _counted(held: Iterable[Mapping[str, object]]) -> Counter[str]:
 
 def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty."""
-    names = list(metric_names(rows)[:_MOST_METRICS] if metrics is None else metrics)
+    names = list(metric_names(rows)[:MOST_METRICS] if metrics is None else metrics)
     table: dict[str, Any] = {
         "run": [shorten(row.name) for row in rows],
         "experiment": [shorten(row.experiment) for row in rows],
