@@ -21,22 +21,22 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "journey")]
 
 from detector import draw_shapes, train_detector
 
-from pipelines.dataset import DataSet, build_dataset
-from pipelines.demo_clips import Film, film_digits
-from pipelines.jobfile import Data
-from pipelines.samples import for_calibration, held_out
-from pipelines.trainers.config import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
-from pipelines.wiring import Workshop, _find_node
+from pipelines.data.dataset import DataSet, build_dataset
+from pipelines.data.samples import for_calibration, held_out
+from pipelines.demo.clips import Film, film_digits
+from pipelines.home import Workshop, _find_node
+from pipelines.job.jobfile import Data
+from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from registry.settings import Settings
-from serving.export.awkward import make_awkward
+from serving.bundle.modelinfo import read_info
+from serving.bundle.variants import KNOWN, variant_spec
 from serving.export.build import build_bundle
 from serving.export.card import Facts
-from serving.export.child import Bounds, Ties, run_child
+from serving.export.hard_images import make_hard_images
 from serving.export.measure import measure_bundle
-from serving.export.order import Order, Tools
 from serving.export.reference import Reference
-from serving.modelinfo import read_info
-from serving.variants import KNOWN, want
+from serving.export.request import ExportRequest, Tools
+from serving.export.subprocess_job import Bounds, Ties, run_child
 
 TRAINERS: dict[str, TrainerConfig] = {
     "yolo": YoloTrainer(epochs=8),
@@ -70,7 +70,7 @@ def trained(name: str, data: DataSet, folder: Path) -> Path:
 
 def detector(folder: Path) -> Path:
     """A detector's folder."""
-    from pipelines.trainers.checkpoint import describe, open_checkpoint, package_checkpoint
+    from pipelines.training.trainers.checkpoint import describe, open_checkpoint, package_checkpoint
 
     place = folder / "detector"
     if not place.exists():
@@ -87,21 +87,21 @@ def tools() -> Tools:
     return Tools(settings.tf_python, _find_node(), settings.node_modules, Bounds(600, 8))
 
 
-def order_of(model: Path, images: list[Path], calibration: list[Path], names: tuple[str, ...]) -> Order:
+def order_of(model: Path, images: list[Path], calibration: list[Path], names: tuple[str, ...]) -> ExportRequest:
     """Export these variants."""
     reference = Reference(model, read_info(model, model.name), Settings().tf_python)
     facts = Facts("bench/1", "0" * 64, None, None)
-    return Order(reference, facts, [want(name, required=name == "onnx") for name in names], images, calibration)
+    return ExportRequest(reference, facts, [variant_spec(name, required=name == "onnx") for name in names], images, calibration)
 
 
-def timed(order: Order, folder: Path) -> float:
+def timed(order: ExportRequest, folder: Path) -> float:
     """Seconds of a whole export: converters, parity, latency, bundle."""
     began = time.perf_counter()
     build_bundle(order, folder, tools(), quiet)
     return time.perf_counter() - began
 
 
-def converters_alone(order: Order, folder: Path) -> float:
+def converters_alone(order: ExportRequest, folder: Path) -> float:
     """Seconds of the converters one after the other, and nothing else: torch's ONNX exporter, onnx2tf, tensorflowjs."""
     folder.mkdir()
     job: dict[str, Any] = {
@@ -133,7 +133,7 @@ def table(models: Path, say: Callable[[str], None]) -> str:
         ]
         chosen = data.files(held_out(data, 200))
         (place / "awkward").mkdir()
-        images = chosen + make_awkward(chosen[:14], place / "awkward")
+        images = chosen + make_hard_images(chosen[:14], place / "awkward")
         calibration = data.files(for_calibration(data, 100))
         for name in TRAINERS:
             say(name)
@@ -146,7 +146,7 @@ def table(models: Path, say: Callable[[str], None]) -> str:
         return "\n".join([*lines, *_rows("detector", order, place / "bundles" / "detector")])
 
 
-def _rows(name: str, order: Order, folder: Path) -> list[str]:
+def _rows(name: str, order: ExportRequest, folder: Path) -> list[str]:
     built = build_bundle(order, folder, tools(), quiet)
     kept = [one.variant.name for one in order.wanted if one.variant.name in built.bundle.variants]
     again = order_of(order.reference.folder, list(order.images), [], tuple(kept))
@@ -165,7 +165,7 @@ def _rows(name: str, order: Order, folder: Path) -> list[str]:
     return lines
 
 
-def _in_chromium(bundle: Any, order: Order) -> dict[str, str]:
+def _in_chromium(bundle: Any, order: ExportRequest) -> dict[str, str]:
     """Median milliseconds in a headless browser, over 60 of the images."""
     from pages import parity_page, run_in_page
 

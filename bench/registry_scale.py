@@ -19,9 +19,9 @@ from mlflow.store.model_registry.dbmodels.models import (
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from pipelines.reconcile import Reconciler
-from pipelines.up import Yardkeeper, _keep, _start_mlflow, claim, stop, wait_for
-from pipelines.wiring import Workshop
+from pipelines.home import Workshop
+from pipelines.services.reconciler import Reconciler
+from pipelines.services.up import ServiceGroup, _keep, _start_mlflow, claim, stop, wait_for
 from registry.events import Flipped, HookDone, Promoted
 from registry.records import Finding
 from registry.settings import Settings
@@ -34,7 +34,7 @@ _HELD = {Stage.PRODUCTION: 8, Stage.STAGING: 9}
 @contextmanager
 def _server(home: Path, app: str | None) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
-    keeper = Yardkeeper()
+    keeper = ServiceGroup()
     try:
         _keep(home, keeper, _start_mlflow(home, claim(0, ""), app))
         wait_for(keeper, lambda _: None)

@@ -125,14 +125,14 @@ def export_wall() -> dict[str, Any]:
     from exporting import FULL, converters_alone, digits, order_of, timed, trained
 
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
-        from pipelines.samples import held_out
-        from serving.export.awkward import make_awkward
+        from pipelines.data.samples import held_out
+        from serving.export.hard_images import make_hard_images
 
         place = Path(folder)
         data = digits(place)
         chosen = data.files(held_out(data, 200))
         (place / "awkward").mkdir()
-        images = chosen + make_awkward(chosen[:14], place / "awkward")
+        images = chosen + make_hard_images(chosen[:14], place / "awkward")
         order = order_of(trained("yolo", data, place / "models"), images, [], FULL)
         spans: dict[str, list[float]] = {"ours": [], "peer": []}
         for turn in range(2):

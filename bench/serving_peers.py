@@ -48,7 +48,7 @@ class Stage:
 
 def set_stage(folder: Path, model: str = "yolo") -> Stage:
     """Train a classifier of the demo's digits at 64 px, export it, and make a 640 x 480 JPEG."""
-    from pipelines.samples import held_out
+    from pipelines.data.samples import held_out
     from serving.export.build import build_bundle
 
     data = digits(folder)

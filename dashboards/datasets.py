@@ -20,7 +20,7 @@ from registry.records import DataVerdict
 SPLITS = ("train", "val", "test")
 
 
-class Held:
+class LocalDataset:
     """A data set on this machine: its folder, its digest as evidence names it, and its frames."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,12 +63,12 @@ class Held:
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
 
 
-def data_sets(home: Path) -> list[Held]:
+def data_sets(home: Path) -> list[LocalDataset]:
     """Those of a home whose manifest can be read, by name."""
-    found = list[Held]()
+    found = list[LocalDataset]()
     for manifest in sorted((home / "datasets").glob("*/manifest.json")):
         try:
-            found.append(Held(manifest.parent))
+            found.append(LocalDataset(manifest.parent))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
@@ -108,7 +108,7 @@ def spread_table(report: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "from", "to", "frames"])
 
 
-def of_digest(known: Iterable[Held], digest: str) -> Held | None:
+def of_digest(known: Iterable[LocalDataset], digest: str) -> LocalDataset | None:
     """The data set that evidence names."""
     return next((one for one in known if one.digest == digest), None)
 

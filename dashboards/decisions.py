@@ -31,9 +31,9 @@ from registry.events import (
     Undone,
     named,
 )
+from registry.promotion.state import done, fold
 from registry.protocols import Entry
 from registry.stages import Stage
-from registry.standing import done, fold
 
 _TOLD = (PolicySet, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed)
 _CANARY = (CanaryStarted, CanaryEnded)
@@ -78,16 +78,16 @@ def waiting(entries: Iterable[Entry]) -> list[Waiting]:
 
 def _unfinished(rows: Sequence[Entry]) -> Iterable[Waiting]:
     """Hooks of what serves that failed last, and promotions that never came to their alias."""
-    standing, failed = fold(rows), dict[tuple[Stage, str], Entry]()
+    state, failed = fold(rows), dict[tuple[Stage, str], Entry]()
     for row in rows:
         event = row.event
         if isinstance(event, HookFailed):
-            live = standing.live.get(event.stage)
+            live = state.holders.get(event.stage)
             if live and live.identity == event.identity and row.seq > live.since and not done(rows, live, event.hook):
                 failed[event.stage, event.hook] = row
     for (stage, _), row in failed.items():
         yield Waiting(True, row.at, _ref(row.event), stage.value, str(row.event), "modelyard reconcile")
-    for stage, promotion in standing.pending.items():
+    for stage, promotion in state.pending.items():
         at = next(row.at for row in reversed(rows) if row.event == promotion)
         yield Waiting(
             True, at, promotion.label, stage.value, "promoted, and its alias has not moved yet", "modelyard reconcile"
@@ -96,7 +96,7 @@ def _unfinished(rows: Sequence[Entry]) -> Iterable[Waiting]:
 
 def _unproven(rows: Sequence[Entry]) -> Iterable[Waiting]:
     """Aliases on versions that nothing ratified, until something moved the alias since, and versions that are lost."""
-    standing, blocked = fold(rows), dict[Stage, Entry]()
+    state, blocked = fold(rows), dict[Stage, Entry]()
     for row in rows:
         if isinstance(row.event, Blocked):
             blocked[row.event.stage] = row
@@ -106,7 +106,7 @@ def _unproven(rows: Sequence[Entry]) -> Iterable[Waiting]:
         yield Waiting(
             True, row.at, _ref(row.event), stage.value, str(row.event), f"modelyard promote {quote(_ref(row.event))} {stage}"
         )
-    for stage, event in standing.lost.items():
+    for stage, event in state.lost.items():
         at = next(row.at for row in reversed(rows) if row.event == event)
         yield Waiting(
             True, at, event.label, stage.value, str(event), f"modelyard rollback {quote(event.model)} --stage {stage}"

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dashboards.decisions import by_model
 from dashboards.words import shorten
 from registry.events import Deployed, HookDone, HookFailed
+from registry.promotion.state import fold
 from registry.protocols import Entry
-from registry.standing import fold
 
 _PATIENCE_S = 2.0
 _MOST_BYTES = 2_000_000
@@ -50,7 +50,7 @@ def standing_endpoints(entries: Iterable[Entry]) -> list[Deployed]:
     """What was deployed for each stage that a version holds, newest deployment each."""
     found = list[Deployed]()
     for rows in by_model(entries).values():
-        for stage, live in fold(rows).live.items():
+        for stage, live in fold(rows).holders.items():
             mine = [row.event for row in rows if isinstance(row.event, Deployed) and row.event.stage is stage]
             if mine and mine[-1].identity == live.identity:
                 found.append(mine[-1])
@@ -61,7 +61,7 @@ def troubles(entries: Iterable[Entry]) -> dict[str, str]:
     """Endpoint → what the reconciler, which looks after endpoints in clouds too, could not do for it last."""
     found = dict[str, str]()
     for rows in by_model(entries).values():
-        for stage, live in fold(rows).live.items():
+        for stage, live in fold(rows).holders.items():
             mine = [row.event for row in rows if row.seq > live.since and isinstance(row.event, (HookDone, HookFailed))]
             last = next((one for one in reversed(mine) if (one.hook, one.stage) == (_DEPLOY, stage)), None)
             if isinstance(last, HookFailed):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.datasets import Held, data_sets, of_digest
+from dashboards.datasets import LocalDataset, data_sets, of_digest
 from registry.records import Evaluation
 from registry.settings import Settings
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def _held(home: Path, digest: str) -> Held | None:
+def _held(home: Path, digest: str) -> LocalDataset | None:
     return of_digest(data_sets(home), digest)
 
 

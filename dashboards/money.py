@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards.live import Endpoint
-from registry.accounts import (
+from registry.events import Deployed, Exported
+from registry.money.accounts import (
     By,
     Group,
     Spend,
-    budget_standings,
+    budget_statuses,
     came_to_production,
     compared,
     cost_between,
@@ -24,8 +25,7 @@ from registry.accounts import (
     limits,
     spending,
 )
-from registry.events import Deployed, Exported
-from registry.money.forecast import Outlook, Place, outlook
+from registry.money.forecast import Place, PlaceForecast, outlook
 from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
@@ -99,7 +99,7 @@ def budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spend] | No
     warn = {model: Decimal(str(limit.warn_at)) for model, limit in limits(entries).items()}
     return {
         model: Budget(one.spent_usd, one.limit_usd or Decimal(0), warn[model], one.overridden)
-        for model, one in budget_standings(entries, now, spent).items()
+        for model, one in budget_statuses(entries, now, spent).items()
     }
 
 
@@ -192,7 +192,7 @@ def exports(entries: Iterable[Entry]) -> dict[str, Exported]:
     return found
 
 
-def outlook_table(found: Iterable[Outlook]) -> pd.DataFrame:
+def outlook_table(found: Iterable[PlaceForecast]) -> pd.DataFrame:
     """One row a place: the month, its parts, and why it will not do where it will not."""
     rows = [
         {

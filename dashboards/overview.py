@@ -12,12 +12,12 @@ import pandas as pd
 
 from dashboards.decisions import Waiting, by_model, moments, waiting
 from dashboards.money import Budget, budgets, month_end
-from registry.accounts import spending, spent_in
 from registry.events import CanaryEnded, CanaryStarted, Deployed, Evaluated, Exported, Promoted, named
+from registry.money.accounts import spending, spent_in
+from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
 from registry.stages import Stage
-from registry.standing import fold
 
 CHANGED_DAYS = 14
 
@@ -67,7 +67,7 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     served = [
         _served(model, rows, limits.get(model), spent_in(spent, model, month), expected.get(model, Decimal(0)))
         for model, rows in by_model(entries).items()
-        if Stage.PRODUCTION in fold(rows).live
+        if Stage.PRODUCTION in fold(rows).holders
     ]
     alerts = [*_waiting_alerts(waiting(entries)), *_budget_alerts(limits, expected), *_canaries(entries)]
     return Overview(
@@ -83,7 +83,7 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
 
 
 def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Decimal, expected: Decimal) -> Served:
-    live = fold(rows).live[Stage.PRODUCTION]
+    live = fold(rows).holders[Stage.PRODUCTION]
     mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == live.identity]
     scores = [one.evaluation for one in mine if isinstance(one, Evaluated) and one.evaluation.split == "test"]
     exports = [one.latency for one in mine if isinstance(one, Exported)]
@@ -148,7 +148,7 @@ def _canaries(entries: Iterable[Entry]) -> Iterable[Alert]:
         elif isinstance(event, CanaryEnded):
             on.pop((event.model, event.stage), None)
     for event in on.values():
-        live = fold(one for one in entries if one.event.model == event.model).live.get(event.stage)
+        live = fold(one for one in entries if one.event.model == event.model).holders.get(event.stage)
         if live and live.identity == event.identity:
             yield Alert(False, str(event), f"modelyard canary status {quote(event.model)}@{event.stage}")
 

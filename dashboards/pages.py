@@ -14,7 +14,7 @@ from dashboards.queries import Ledgered
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.protocols import Entry
-from registry.runs.latest import Heard, ago, hear
+from registry.runs.latest import SyncStatus, ago, sync_runs
 from registry.runs.projection import Progress, Projection
 from registry.runs.rows import RunRow
 from registry.settings import Settings, read_settings
@@ -66,14 +66,14 @@ class _Copy:
 
     def __init__(self, copy: Projection) -> None:
         self.copy, self._lock, self._asked = copy, Lock(), 0.0
-        self._heard = Heard(copy.last(), "", "")
+        self._heard = SyncStatus(copy.last(), "", "")
         self._version, self._rows = -1, list[RunRow]()
 
-    def hear(self, progress: Progress) -> Heard:
+    def sync_runs(self, progress: Progress) -> SyncStatus:
         """Where it stands, and why the server does not answer where it does not."""
         with self._lock:
             if not 0 <= time() - self._asked < _FRESH_S:
-                self._heard, self._asked = hear(settings(), self.copy, progress), time()
+                self._heard, self._asked = sync_runs(settings(), self.copy, progress), time()
             return self._heard
 
     def rows(self, version: int) -> Sequence[RunRow]:
@@ -98,7 +98,7 @@ def runs() -> Runs:
     def progress(done: int, of: int) -> None:
         told.progress(min(done / max(of, 1), 1.0), f"reading runs: {done:,} of {of:,}")
 
-    heard = copy.hear(progress)
+    heard = copy.sync_runs(progress)
     told.empty()
     if heard.missing:
         old = f" These are the runs of {ago(time() - heard.synced.at)}." if heard.synced.at else ""

@@ -24,11 +24,11 @@ from registry.events import (
 )
 from registry.memory import MemoryEntry
 from registry.opening import ledger_of
+from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evidence
 from registry.settings import Settings
-from registry.spending import OfModel
-from registry.standing import fold
+from registry.spending import ModelEvent
 
 
 class Ledgered:
@@ -71,7 +71,7 @@ def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
     rows: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         rows[entry.event.model].append(entry)
-    return {(model, stage.value): live.promotion for model, mine in rows.items() for stage, live in fold(mine).live.items()}
+    return {(model, stage.value): live.promotion for model, mine in rows.items() for stage, live in fold(mine).holders.items()}
 
 
 def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
     rows: dict[tuple[str, int, int], dict[str, object]] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, (OfModel, Published)):
+        if isinstance(event, (ModelEvent, Published)):
             continue
         key = (event.model, event.version, event.created_ms)
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})

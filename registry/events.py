@@ -20,13 +20,13 @@ from registry.measured import (
     now,
 )
 from registry.records import Finding, Proof
-from registry.spending import Billed, BudgetOverridden, OfModel, TrainingFailed
+from registry.spending import Billed, BudgetOverridden, ModelEvent, TrainingFailed
 from registry.stages import Stage
 
 __all__ = ["DataChecked", "Evaluated", "Event", "Exported", "Quoted", "Scanned", "Trained", "about", "named", "now"]
 
 
-class PolicySet(OfModel):
+class PolicySet(ModelEvent):
     """The job that a model is judged, exported and deployed by from here on."""
 
     kind: Literal["policy_set"] = "policy_set"

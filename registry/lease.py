@@ -12,7 +12,7 @@ from registry.digests import sha256_bytes
 from registry.errors import BusyError
 
 
-class Held:
+class Lease:
     """A lease that cannot be lost while its process lives."""
 
     def check(self) -> None:
@@ -26,7 +26,7 @@ class FileLeases:
     folder: Path
 
     @contextmanager
-    def hold(self, model: str, *, wait: bool = True) -> Generator[Held]:
+    def hold(self, model: str, *, wait: bool = True) -> Generator[Lease]:
         """Hold the model's lock within the block; a lock that somebody else has is waited for, or raises BusyError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{sha256_bytes(model.encode())[:16]}.lock").open("w") as file:
@@ -34,7 +34,7 @@ class FileLeases:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise busy(model) from error
-            yield Held()
+            yield Lease()
 
 
 def busy(model: str) -> BusyError:

@@ -143,7 +143,7 @@ class Checkable(Protocol):
         ...
 
 
-class Held(Protocol):
+class Lease(Protocol):
     """A lease that somebody holds."""
 
     def check(self) -> None:
@@ -154,7 +154,7 @@ class Held(Protocol):
 class Leases(Protocol):
     """Keeps two processes from acting on one model at the same time."""
 
-    def hold(self, model: str, *, wait: bool = True) -> AbstractContextManager[Held]:
+    def hold(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
         """Hold the model's lease within the block.
 
         A lease that somebody else has is waited for, or raises BusyError. A dead holder's lease is free at once, or

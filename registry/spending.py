@@ -12,7 +12,7 @@ from registry.measured import named
 from registry.records import Record
 
 
-class OfModel(Record):
+class ModelEvent(Record):
     """What is about a model and none of its versions."""
 
     model: str
@@ -21,7 +21,7 @@ class OfModel(Record):
     digest: Literal[""] = ""
 
 
-class TrainingFailed(OfModel):
+class TrainingFailed(ModelEvent):
     """A run that was paid for and ended in no version."""
 
     kind: Literal["training_failed"] = "training_failed"
@@ -39,7 +39,7 @@ class TrainingFailed(OfModel):
         return f"training of {self.model} by {self.trainer} failed after {self.seconds:.0f} s (${self.usd}): {self.reason}"
 
 
-class Billed(OfModel):
+class Billed(ModelEvent):
     """What a provider billed for a thing over a span of time. A later row for the same thing and span replaces it."""
 
     kind: Literal["billed"] = "billed"
@@ -57,7 +57,7 @@ class Billed(OfModel):
         return f"{self.provider} billed {self.told} for {self.resource}, {span} ({self.source})"
 
 
-class BudgetOverridden(OfModel):
+class BudgetOverridden(ModelEvent):
     """Somebody let a model spend more than its budget, until the month ends."""
 
     kind: Literal["budget_overridden"] = "budget_overridden"
@@ -81,7 +81,7 @@ class Limit(Record):
     warn_at: float = 0.8
 
 
-class BudgetStanding(Record):
+class BudgetStatus(Record):
     """A model's month, as everybody sees it. `limit_usd` is None where no budget is set, `overridden` says who let it go on."""
 
     model: str

@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 from registry.errors import InputError, ModelyardError
-from serving.checked import check_named
-from serving.pull import pull
+from serving.bundle.checked import check_named
+from serving.bundle.download import pull
 
 _REPOSITORY = Path("/repository")
 _SCRATCH = Path(tempfile.gettempdir()) / "modelyard"

@@ -14,7 +14,7 @@ from typing import Any
 
 from registry.errors import InputError, ModelyardError, shorten
 from serving.container import bundle_dir, keys_dir
-from serving.lone import LonePredictor, image_of
+from serving.inference.standalone import StandalonePredictor, image_of
 
 _MOST_BYTES = 20_000_000
 
@@ -24,12 +24,12 @@ class Loading:
 
     def __init__(self) -> None:
         """Start loading."""
-        self._predictor: LonePredictor | None = None
+        self._predictor: StandalonePredictor | None = None
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._load, daemon=True)
         self._thread.start()
 
-    def get(self) -> LonePredictor:
+    def get(self) -> StandalonePredictor:
         """Wait for it. Raises what kept it from loading."""
         self._thread.join()
         if self._predictor is None:
@@ -39,7 +39,7 @@ class Loading:
     def _load(self) -> None:
         try:
             device = "cuda" if os.environ.get("MODELYARD_DEVICE") == "cuda" else "cpu"
-            self._predictor = LonePredictor(bundle_dir(), device=device, keys=keys_dir())
+            self._predictor = StandalonePredictor(bundle_dir(), device=device, keys=keys_dir())
         except BaseException as error:  # noqa: BLE001 it is raised again where it is waited for
             self._failed = error
 

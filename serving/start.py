@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import sys
 
-from serving.spawn import spawn
+from serving.workers.spawn import spawn
 
 
 def main() -> int:
     """Check the bundle, load it, serve it until told to stop."""
     first = spawn()
     from registry.errors import ModelyardError  # the imports that the worker need not wait for
-    from serving.options import arguments, cores, listen
-    from serving.wire import pack_order
+    from serving.server.options import arguments, cores, listen
+    from serving.workers.messages import pack_order
 
     told = arguments()
     first.wire.sendall(pack_order(str(told.bundle), told.threads, told.device))
@@ -30,7 +30,7 @@ def main() -> int:
         first.wire.close()
         first.kill()
         return error.exit_code
-    from serving.http import serve
+    from serving.server.http import serve
 
     return serve(told, first, listening)
 

@@ -44,7 +44,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of six short real MPEG-4 clips."""
-    from pipelines.demo_clips import Film, film_digits
+    from pipelines.demo.clips import Film, film_digits
 
     film = Film(clips=6, frames=6, size=96, digits=(0, 1, 2))
     return film_digits(tmp_path_factory.mktemp("film") / "clips", film, lambda *_: None)
@@ -53,8 +53,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(clips: Path, tmp_path_factory: pytest.TempPathFactory):
     """A data set made of the clips."""
-    from pipelines.dataset import build_dataset
-    from pipelines.jobfile import Data
+    from pipelines.data.dataset import build_dataset
+    from pipelines.job.jobfile import Data
 
     return build_dataset(Data(clips=clips), tmp_path_factory.mktemp("data") / "digits", lambda *_: None)
 
@@ -68,9 +68,9 @@ def make_bundle() -> Callable[..., object]:
     from onnx import TensorProto, helper, numpy_helper
 
     from registry.files import building, write_atomic, write_json
-    from serving.bundle import open_bundle
-    from serving.preprocess import Preprocess
-    from serving.sealed import BundleIndex, seal
+    from serving.bundle.bundle import open_bundle
+    from serving.bundle.preprocess import Preprocess
+    from serving.bundle.seal import BundleIndex, seal
 
     def make(folder: Path, version: int = 1, gain: float = 20.0):
         weights = numpy_helper.from_array(np.eye(3, dtype=np.float32) * gain, "weights")
@@ -114,9 +114,9 @@ def picture() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow server on SQLite, over HTTP."""
-    from pipelines.up import Yardkeeper, _keep, _start_mlflow, claim, stop, wait_for
+    from pipelines.services.up import ServiceGroup, _keep, _start_mlflow, claim, stop, wait_for
 
-    home, keeper = tmp_path_factory.mktemp("mlflow"), Yardkeeper()
+    home, keeper = tmp_path_factory.mktemp("mlflow"), ServiceGroup()
     try:
         _keep(home, keeper, _start_mlflow(home, claim(0, ""), app=None))
         wait_for(keeper, lambda _: None)

@@ -45,7 +45,7 @@ def train_detector(folder: Path, epochs: int = 24) -> Path:
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    from pipelines.trainers.checkpoint import ultralytics
+    from pipelines.training.trainers.checkpoint import ultralytics
 
     model = ultralytics(folder)("yolov8n.yaml", task="detect", verbose=False)
     model.train(

@@ -15,8 +15,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipelines.cli.main import app
-from pipelines.jobfile import Job
-from serving.openapi import document
+from pipelines.job.jobfile import Job
+from serving.server.openapi import document
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

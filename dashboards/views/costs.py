@@ -11,8 +11,8 @@ from dashboards.money import WAYS, bills_table, budgets, burn_down, by_month, mo
 from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table, serving_quotes, trained_usd
 from dashboards.words import escaped
-from registry.accounts import spending
 from registry.events import now
+from registry.money.accounts import spending
 from registry.money.prices import local_price
 
 st.title("Costs")

@@ -8,11 +8,11 @@ from dashboards.charts import break_even_curves
 from dashboards.money import break_even, exports, outlook_table
 from dashboards.pages import entries, settings
 from dashboards.words import escaped
-from registry.accounts import measured
 from registry.errors import ModelyardError
+from registry.money.accounts import measured
 from registry.money.catalogue import read_catalogue
 from registry.money.comparison import compare
-from registry.money.places import Ground, Told
+from registry.money.places import Assumptions, Overrides
 from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
 
@@ -27,7 +27,7 @@ version = right.selectbox("answers as fast as", [*known, "as I say"])
 said_ms = 50.0 if version in known else right.number_input("milliseconds for an answer", 0.1, 60_000.0, 50.0)
 longest = right.number_input("longest wait of 19 in 20, s", 0.0, 3600.0, None, placeholder="any")
 facts = measured(entries(), known.get(version), (said_ms, "as I say"))
-usual = Ground.of(facts, Told())
+usual = Assumptions.of(facts, Overrides())
 with st.expander("Cold starts, workers, storage"):
     one, other = st.columns(2)
     hint = {name: f"{cold.seconds:g}, {cold.source}" for name, cold in (("rp", usual.runpod_cold), ("hf", usual.hf_cold))}
@@ -39,7 +39,7 @@ with st.expander("Cold starts, workers, storage"):
     volume = other.number_input("GB of a RunPod network volume", 0.0, 100_000.0, 0.0)
 
 traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-ground = Ground.of(facts, Told(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume))
+ground = Assumptions.of(facts, Overrides(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume))
 try:
     prices, local = read_catalogue(settings().price_catalogue), local_price(settings())
     with st.spinner("simulating a month"):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.context import JOB, Home, JobFile, job, workshop
+from pipelines.cli.options import JOB, Home, JobFile, job, workshop
 from pipelines.cli.output import AsJson, answer, bar, table
 
 if TYPE_CHECKING:
-    from pipelines.dataset import DataSet
+    from pipelines.data.dataset import DataSet
     from validation.data.suite import DataReport
 
 DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set.  [default: HOME/datasets/MODEL]")]
@@ -29,9 +29,9 @@ def frames(
     as_json: AsJson = False,
 ) -> None:
     """Turn clips (or images) into a data set, split by clip, with a manifest."""
-    from pipelines.dataset import build_dataset
-    from pipelines.sources import check_source
-    from pipelines.wiring import dataset_folder
+    from pipelines.data.dataset import build_dataset
+    from pipelines.data.sources import check_source
+    from pipelines.home import dataset_folder
 
     check_source(clips, images, group)
     told = job(job_file)
@@ -48,9 +48,9 @@ def frames(
 
 def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False) -> None:
     """Hold the data set to Great Expectations; exit 1 where a strict check fails."""
-    from pipelines.check import check as check_data
-    from pipelines.dataset import open_dataset
-    from pipelines.wiring import dataset_folder
+    from pipelines.data.checks import check as check_data
+    from pipelines.data.dataset import open_dataset
+    from pipelines.home import dataset_folder
 
     told, shop = job(job_file), workshop(home)
     found = open_dataset(data or dataset_folder(shop.settings, told))
@@ -79,7 +79,7 @@ def show_report(report: DataReport, *, as_json: bool) -> None:
 
 def _show(data: DataSet, *, as_json: bool) -> None:
     """What a data set holds."""
-    from pipelines.dataset import SPLITS
+    from pipelines.data.dataset import SPLITS
 
     manifest = data.manifest
     counts = {split: len(data.rows(split)) for split in SPLITS}

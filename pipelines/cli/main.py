@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipelines.cli import canaries, clouds, data, jobs, looking, making, money, notifying, promoting, proving, reading, running
+from pipelines.cli import audit, canary, data, endpoint, job, money, notify, promotion, queries, services, training, views
 from registry.errors import ModelyardError, shorten
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (jobs, data, making, promoting, proving, reading, money, looking, notifying, running, clouds, canaries):
+for group in (job, data, training, promotion, audit, queries, money, views, notify, services, endpoint, canary):
     group.add_to(app)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.context import Home, workshop
+from pipelines.cli.options import Home, workshop
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
-    from pipelines.costs import Sums
+    from pipelines.money.costs import Sums
     from registry.money.comparison import Forecast
 
 budget = typer.Typer(help="What a model may spend in a month.", no_args_is_help=True)
@@ -39,8 +39,8 @@ def costs(
     as_json: AsJson = False,
 ) -> None:
     """What training and serving cost, from the ledger: by version, or summed up."""
-    from pipelines.costs import costs as read_costs
-    from pipelines.costs import summed
+    from pipelines.money.costs import costs as read_costs
+    from pipelines.money.costs import summed
 
     shop = workshop(home)
     if by is not None or month is not None:
@@ -82,7 +82,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a model spent this month, and what it may."""
-    from pipelines.budgets import standing_of
+    from pipelines.money.budgets import standing_of
     from registry.events import now
 
     found = standing_of(workshop(home).ledger().entries(), model, now())
@@ -98,8 +98,8 @@ def override(
     as_json: AsJson = False,
 ) -> None:
     """Let a model spend more than its budget until the month ends."""
-    from pipelines.budgets import override as override_budget
     from pipelines.identity import whoami
+    from pipelines.money.budgets import override as override_budget
 
     shop = workshop(home)
     event = override_budget(shop.ledger(), model, reason, whoami(shop.settings))
@@ -118,7 +118,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Bills of any provider, from a CSV file: all of its lines, or none."""
-    from pipelines.bills import import_bills
+    from pipelines.money.bills import import_bills
     from registry.money.amounts import parse_rates
 
     found = import_bills(workshop(home).ledger(), path, parse_rates(rate or []), say, replace=replace)
@@ -134,7 +134,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """What RunPod billed for the endpoints that the ledger knows. Hugging Face has no such list: import its CSV."""
-    from pipelines.bills import fetch_bills
+    from pipelines.money.bills import fetch_bills
 
     shop = workshop(home)
     found = fetch_bills(shop, shop.ledger(), days, say)
@@ -149,8 +149,8 @@ def prices(
     as_json: AsJson = False,
 ) -> None:
     """The price catalogue: what an hour costs where, since when, and by what source. Old prices are kept."""
-    from pipelines.prices import prices as read_prices
-    from pipelines.prices import refresh as refresh_prices
+    from pipelines.money.prices import prices as read_prices
+    from pipelines.money.prices import refresh as refresh_prices
     from registry.errors import UnavailableError
     from registry.money.prices import today
 
@@ -203,11 +203,11 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """What a month of this traffic would cost at each place, which is the cheapest, and when that changes."""
-    from pipelines.forecast import Asked, Told, forecast_costs
+    from pipelines.money.forecast import Asked, Overrides, forecast_costs
     from registry.money.traffic import Traffic
 
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-    told = Told(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
+    told = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
     asked = Asked(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=told)
     found = forecast_costs(workshop(home), asked, ref)
     answer(found.model_dump(mode="json"), as_json=as_json)

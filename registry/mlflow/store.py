@@ -19,9 +19,9 @@ from requests.exceptions import ConnectionError as NoConnectionError
 from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
 from registry.files import storing, told_of_no_room
 from registry.mlflow.connection import connect, mapping_errors, unreachable
+from registry.promotion.tags import STAGE_TAG
 from registry.records import ModelVersion, Snapshot
 from registry.stages import Stage
-from registry.tags import STAGE_TAG
 
 T = TypeVar("T")
 

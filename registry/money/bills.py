@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from registry.money.amounts import dollars
 from registry.money.books import Spend
-from registry.money.spans import Taken, aware, cut, seconds, shared
+from registry.money.spans import IntervalSet, aware, cut, seconds, shared
 from registry.spending import Billed
 
 _BESIDE = ("", "-next", "-canary")
@@ -54,10 +54,10 @@ def thing_of(bill: Billed) -> tuple[str, str]:
 
 def counted(bills: Iterable[Billed]) -> list[Part]:
     """Bills in the order of their recording → what each of them counts for, in order of time."""
-    taken, found = dict[tuple[str, str], Taken](), list[Part]()
+    taken, found = dict[tuple[str, str], IntervalSet](), list[Part]()
     for one in reversed(list(bills)):
         start, end = aware(one.start), aware(one.end)
-        known, whole = taken.setdefault(thing_of(one), Taken()), seconds(end - start)
+        known, whole = taken.setdefault(thing_of(one), IntervalSet()), seconds(end - start)
         for low, high in known.free(start, end):
             share = seconds(high - low)
             found.append(Part(one, low, high, one.usd if share == whole else dollars(one.usd * share / whole)))

@@ -6,8 +6,8 @@ from datetime import date
 
 from registry.errors import InputError
 from registry.money.catalogue import Catalogue
-from registry.money.forecast import Flip, Outlook, Place, advice, flips, forecast
-from registry.money.places import Ground, places, shared_assumptions
+from registry.money.forecast import Flip, Place, PlaceForecast, advice, flips, forecast
+from registry.money.places import Assumptions, places, shared_assumptions
 from registry.money.prices import Price
 from registry.money.traffic import Traffic
 from registry.records import Record
@@ -24,8 +24,8 @@ class Forecast(Record):
     traffic: Traffic
     service_ms: float
     service_from: str
-    ground: Ground
-    places: list[Outlook]
+    ground: Assumptions
+    places: list[PlaceForecast]
     flips: list[Flip]
     advice: str
     browser: str = BROWSER
@@ -34,7 +34,7 @@ class Forecast(Record):
 
 
 def compare(
-    known: Catalogue, local: Price, traffic: Traffic, ground: Ground, *, today: date, longest_wait_s: float | None = None
+    known: Catalogue, local: Price, traffic: Traffic, ground: Assumptions, *, today: date, longest_wait_s: float | None = None
 ) -> Forecast:
     """Compare the places. Raises InputError for an answer that takes no time, NotFoundError for a price that is not there."""
     if not 0 < ground.service_ms < float("inf"):

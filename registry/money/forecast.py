@@ -51,7 +51,7 @@ class Place(Record):
         return self.fleet.max_workers / self.fleet.service_s
 
 
-class Outlook(Record):
+class PlaceForecast(Record):
     """A month at one place. Seconds are waits before an answer is begun; `problem` says why it will not do."""
 
     place: Place
@@ -65,7 +65,7 @@ class Outlook(Record):
     problem: str = ""
 
 
-def outlook(traffic: Traffic, place: Place, *, longest_wait_s: float | None = None, sample: int = _SAMPLE) -> Outlook:
+def outlook(traffic: Traffic, place: Place, *, longest_wait_s: float | None = None, sample: int = _SAMPLE) -> PlaceForecast:
     """Simulate a stretch of about `sample` requests at one place, and reckon a month of it.
 
     Without a sample, a fleet that neither grows nor shrinks is not simulated: its cost is known, its waits are left out.
@@ -114,11 +114,13 @@ def _fixed(place: Place) -> bool:
     return place.fleet.min_workers == place.fleet.max_workers
 
 
-def _of(traffic: Traffic, place: Place, spent: tuple[Decimal, Decimal], *, problem: str = "", **figures: float) -> Outlook:
+def _of(
+    traffic: Traffic, place: Place, spent: tuple[Decimal, Decimal], *, problem: str = "", **figures: float
+) -> PlaceForecast:
     """`spent` is for machines, and for storage."""
     asked, month = Decimal(str(traffic.requests_per_month)), sum(spent, _ZERO)
     told = {"cold_share": 0.0, "wait_p50_s": 0.0, "wait_p95_s": 0.0, "busy_hours": 0.0} | figures
-    return Outlook(
+    return PlaceForecast(
         place=place,
         usd_per_month=dollars(month, 2),
         storage_usd=dollars(spent[1], 2),
@@ -128,7 +130,7 @@ def _of(traffic: Traffic, place: Place, spent: tuple[Decimal, Decimal], *, probl
     )
 
 
-def forecast(traffic: Traffic, places: list[Place], *, longest_wait_s: float | None = None) -> list[Outlook]:
+def forecast(traffic: Traffic, places: list[Place], *, longest_wait_s: float | None = None) -> list[PlaceForecast]:
     """Each place's month: those that will do first, the cheapest before the others. Raises InputError for no places."""
     if not places:
         raise InputError("forecast", "has no place to compare", "name at least one")
@@ -168,7 +170,7 @@ def flips(traffic: Traffic, places: list[Place], *, most: float = 1e7, longest_w
     return turns
 
 
-def advice(traffic: Traffic, found: list[Outlook], turns: list[Flip]) -> str:
+def advice(traffic: Traffic, found: list[PlaceForecast], turns: list[Flip]) -> str:
     """The recommendation in one sentence, with when it flips: of the places that are rented."""
     asked = traffic.requests_per_day
     rented = [one for one in found if one.place.rented]

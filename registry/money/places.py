@@ -21,19 +21,19 @@ DISK_GB = 5.0
 """The container disk that our target for RunPod rents (`serving/targets/runpod/release.py`)."""
 
 
-class Cold(Record):
+class ColdStart(Record):
     """Seconds until a worker that was started answers, and whose word that is."""
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
     source: str = "assumed; measure your own"
 
     @classmethod
-    def told(cls, seconds: float | None) -> Cold | None:
+    def told(cls, seconds: float | None) -> ColdStart | None:
         """What somebody says, where they do."""
         return None if seconds is None else cls(seconds=seconds, source="as told")
 
     @classmethod
-    def assumed(cls, seconds: float, first_ms: float | None = None) -> Cold:
+    def assumed(cls, seconds: float, first_ms: float | None = None) -> ColdStart:
         """What is assumed of a provider; not less than what loading the model and its first answer took on this machine."""
         if first_ms is None:
             return cls(seconds=seconds)
@@ -41,7 +41,7 @@ class Cold(Record):
         return cls(seconds=max(seconds, first), source=f"assumed; loading the model took {first:.2g} s of it here, measured")
 
 
-class Told(Record):
+class Overrides(Record):
     """What somebody says of workers. What is None is measured or assumed; seconds, and gigabytes of a RunPod network volume."""
 
     runpod_cold_s: float | None = None
@@ -57,33 +57,33 @@ class Measured(Record):
     service_from: str
     first_ms: float | None = None
     bundle_mb: float | None = None
-    cold: dict[str, Cold] = Field(default={})
+    cold: dict[str, ColdStart] = Field(default={})
 
 
-class Ground(Record):
+class Assumptions(Record):
     """What a forecast stands on: how long an answer and a start take, how many workers there may be, what is kept."""
 
     service_ms: float
     service_from: str
-    runpod_cold: Cold
-    hf_cold: Cold
+    runpod_cold: ColdStart
+    hf_cold: ColdStart
     max_workers: int
     bundle_mb: float | None
     volume_gb: float
 
     @classmethod
-    def of(cls, known: Measured, told: Told) -> Ground:
+    def of(cls, known: Measured, told: Overrides) -> Assumptions:
         """What was told, else what was measured, else what is assumed."""
         assumed = {
-            "runpod": Cold.assumed(RUNPOD_COLD_S, known.first_ms),
-            "huggingface": Cold.assumed(HF_COLD_S, known.first_ms),
+            "runpod": ColdStart.assumed(RUNPOD_COLD_S, known.first_ms),
+            "huggingface": ColdStart.assumed(HF_COLD_S, known.first_ms),
         }
         found = assumed | known.cold
         return cls(
             service_ms=known.service_ms,
             service_from=known.service_from,
-            runpod_cold=Cold.told(told.runpod_cold_s) or found["runpod"],
-            hf_cold=Cold.told(told.hf_cold_s) or found["huggingface"],
+            runpod_cold=ColdStart.told(told.runpod_cold_s) or found["runpod"],
+            hf_cold=ColdStart.told(told.hf_cold_s) or found["huggingface"],
             max_workers=told.max_workers,
             bundle_mb=known.bundle_mb,
             volume_gb=told.volume_gb,
@@ -95,7 +95,7 @@ class Ground(Record):
         return max(DISK_GB, (self.bundle_mb or 0.0) / 1e3)
 
 
-def places(known: Catalogue, local: Price, ground: Ground) -> list[Place]:
+def places(known: Catalogue, local: Price, ground: Assumptions) -> list[Place]:
     """Seven ways to rent, and the browser. Raises NotFoundError where the catalogue lacks a price."""
     serverless = known.find("runpod", "serverless", SERVERLESS).price
     cpu, gpu = (known.find("huggingface", "endpoint", name).price for name in (CPU, GPU))
@@ -123,7 +123,7 @@ def places(known: Catalogue, local: Price, ground: Ground) -> list[Place]:
     ]
 
 
-def shared_assumptions(ground: Ground) -> list[str]:
+def shared_assumptions(ground: Assumptions) -> list[str]:
     """What every place rests on."""
     took = f"An answer takes {ground.service_ms:.3g} ms ({ground.service_from})."
     return [
@@ -140,7 +140,7 @@ def _cheapest_pod(known: Catalogue) -> Price:
     return min(pods, key=lambda one: one.usd_per_hour)
 
 
-def _disks(known: Catalogue, ground: Ground) -> tuple[list[Disk], list[str]]:
+def _disks(known: Catalogue, ground: Assumptions) -> tuple[list[Disk], list[str]]:
     """What RunPod keeps: each worker's disk while it runs, and a network volume all month, where one is wanted."""
     worker = Disk(tariff=known.tariff("runpod", "container disk"), gigabytes=ground.disk_gb)
     tier, bundle = worker.tariff.tiers[0], "" if ground.bundle_mb is None else f", with the bundle's {ground.bundle_mb:.1f} MB"

@@ -53,7 +53,7 @@ def shared(usd: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return found
 
 
-class Taken:
+class IntervalSet:
     """Time that is spoken for."""
 
     def __init__(self) -> None:

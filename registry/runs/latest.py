@@ -16,7 +16,7 @@ _MOST_CURVES = 50
 _SPANS = ((86_400, "day"), (3600, "hour"), (60, "minute"))
 
 
-class Heard(NamedTuple):
+class SyncStatus(NamedTuple):
     """Where the copy stands. `link` is before a run's path; `missing` says why the server does not answer, if so."""
 
     synced: Synced
@@ -24,14 +24,14 @@ class Heard(NamedTuple):
     missing: str
 
 
-def hear(settings: Settings, copy: Projection, progress: Progress, *, whole: bool = False) -> Heard:
+def sync_runs(settings: Settings, copy: Projection, progress: Progress, *, whole: bool = False) -> SyncStatus:
     """Bring a copy up to date. A server that does not answer leaves it as it was, and is no error."""
     try:
         address = mlflow_address(settings)
         with RunServer(address) as server:
-            return Heard(copy.sync(server, progress, whole=whole), shown(address).rstrip("/"), "")
+            return SyncStatus(copy.sync(server, progress, whole=whole), shown(address).rstrip("/"), "")
     except ModelyardError as error:
-        return Heard(copy.last(), "", str(error))
+        return SyncStatus(copy.last(), "", str(error))
 
 
 def read_curves(

@@ -18,7 +18,7 @@ from registry.errors import ModelyardError, UnavailableError
 from registry.runs.rows import RunRow, shown_params, shown_tags, split_metrics
 
 FEED = "api/2.0/modelyard/runs"
-"""What our app adds to an MLflow server; `registry.mlflow.feed` answers."""
+"""What our app adds to an MLflow server; `registry.mlflow.server.feed` answers."""
 
 Page = list[tuple[str, RunRow]]
 """Runs, each with its digest."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry.errors import ModelyardError
-from serving.frozen import Frozen, read_frozen
+from serving.bundle.records import Struct, read_frozen
 
 _FIRST_S, _STEPS, _BUCKETS = 1e-3, 4, 68
 Name = Literal["stable", "canary"]
 
 
-class Side(Frozen, frozen=True):
+class Side(Struct, frozen=True):
     """One version's requests. `buckets` counts its answers by duration: from 1 ms on, four buckets to a doubling."""
 
     requests: int = 0
@@ -36,7 +36,7 @@ class Side(Frozen, frozen=True):
         return self.changed(requests=self.requests + 1, buckets=buckets)
 
 
-class Tally(Frozen, frozen=True):
+class Tally(Struct, frozen=True):
     """Both sides. `bundle` is the canary's digest; `compared` answers were asked for from both versions."""
 
     bundle: str
@@ -46,7 +46,7 @@ class Tally(Frozen, frozen=True):
     disagreed: int = 0
 
 
-class Order(Frozen, frozen=True):
+class SplitOrder(Struct, frozen=True):
     """A canary that is on: where it answers, the share of the requests that it gets, and where to count."""
 
     url: str

@@ -12,27 +12,27 @@ from pathlib import Path
 from registry.errors import InputError
 from registry.files import building, write_atomic, write_json
 from registry.records import ParityFigures
-from serving.bundle import open_bundle
+from serving.bundle.bundle import open_bundle
+from serving.bundle.seal import BundleIndex, seal
+from serving.bundle.variants import KNOWN, MAIN
 from serving.export.card import write_card
-from serving.export.floor import Floor, Say
 from serving.export.latency import measure_latency
-from serving.export.order import Built, Measured, Order, Tools
 from serving.export.parity import compare, failed, judge, worst
+from serving.export.pipeline import ExportPipeline, Say
+from serving.export.request import Built, ExportRequest, Measured, Tools
 from serving.export.transformers import write_transformers
-from serving.sealed import BundleIndex, seal
-from serving.variants import KNOWN, MAIN
 
 _TOOLS = ("modelyard", "onnx", "onnxruntime", "onnxscript", "torch", "pillow", "numpy")
 
 
-def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
+def build_bundle(order: ExportRequest, folder: Path, tools: Tools, say: Say) -> Built:
     """Write the bundle to `folder` (replacing an older one when it is whole), then time it where it lies.
 
     A variant that is not within its limits is measured and left out; the figures say so.
     """
-    check_order(order)
+    check_request(order)
     with building(folder) as work, tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        measured = Floor(order, work, Path(scratch), tools, say).run()
+        measured = ExportPipeline(order, work, Path(scratch), tools, say).run()
         parity = figures_of(order, measured)
         for figures in parity:
             if not figures.kept:
@@ -50,7 +50,7 @@ def build_bundle(order: Order, folder: Path, tools: Tools, say: Say) -> Built:
     return Built(open_bundle(folder), parity, latency, measured)
 
 
-def check_order(order: Order) -> None:
+def check_request(order: ExportRequest) -> None:
     """Find what cannot work before any converter is started."""
     info = order.reference.info
     others = order.of("other")
@@ -62,7 +62,7 @@ def check_order(order: Order) -> None:
         raise InputError(starved[0], "there are no training images to calibrate it with", remedy)
 
 
-def figures_of(order: Order, measured: Measured) -> list[ParityFigures]:
+def figures_of(order: ExportRequest, measured: Measured) -> list[ParityFigures]:
     """Every wanted variant's figures, held to its limits."""
     found: list[ParityFigures] = []
     for one in order.of("onnx", "tfjs", "transformersjs", "other"):
@@ -89,7 +89,7 @@ def _remove(work: Path, name: str) -> None:
         place.parent.rmdir()
 
 
-def _index(order: Order) -> BundleIndex:
+def _index(order: ExportRequest) -> BundleIndex:
     model, _, number = order.facts.label.rpartition("/")
     tools = {"python": sys.version.split()[0]}
     for name in _TOOLS:

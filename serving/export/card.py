@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from registry.records import Evaluation, ParityFigures
-from serving.modelinfo import ModelInfo
+from serving.bundle.modelinfo import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)

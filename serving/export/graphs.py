@@ -7,7 +7,7 @@ picture loses more than twice as many of them, hence the first of two resizes. W
 pixel of a hundred or fewer, ties that float32 weights break otherwise than float64. For a detector it is OpenCV's
 letterbox. After: a detector's boxes are suppressed and given in the image's own pixels.
 
-Every image of a batch has the same size. Sizes are computed as in `serving.preprocess`: `side * long // short` is
+Every image of a batch has the same size. Sizes are computed as in `serving.bundle.preprocess`: `side * long // short` is
 Python's `int(side * long / short)`, and ONNX rounds half to even as Python does.
 """
 
@@ -16,8 +16,8 @@ from __future__ import annotations
 import onnx
 from onnx import parser
 
-from serving.modelinfo import ModelInfo, Suppression
-from serving.preprocess import Preprocess
+from serving.bundle.modelinfo import ModelInfo, Suppression
+from serving.bundle.preprocess import Preprocess
 
 OPSET, IR = 18, 10
 _DOUBLE, _FLOAT, _INT64, _UINT8 = 11, 1, 7, 2

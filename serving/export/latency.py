@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from registry.records import Latency
-from serving.export.child import Bounds, run_child
-from serving.predictor import load_predictor
+from serving.export.subprocess_job import Bounds, run_child
+from serving.inference.predictor import load_predictor
 
 _REQUESTS = 100
 _WARM_UP = 5

@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.bundle import Bundle
-from serving.export.child import Ties
-from serving.export.order import Measured, Order, Tools
+from serving.bundle.bundle import Bundle
+from serving.export.request import ExportRequest, Measured, Tools
 from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
+from serving.export.subprocess_job import Ties
 
 
-def measure_bundle(order: Order, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
+def measure_bundle(order: ExportRequest, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
     """The answers of the trained model and of every wanted variant of a sealed bundle, which is left as it is."""
     say(f"the trained model on {len(order.images)} images")
     measured = Measured(trained=order.reference.probabilities(order.images))
@@ -29,7 +29,9 @@ def measure_bundle(order: Order, bundle: Bundle, tools: Tools, say: Callable[[st
     return measured
 
 
-def _tfjs(order: Order, bundle: Bundle, tools: Tools, measured: Measured, scratch: Path, say: Callable[[str], None]) -> None:
+def _tfjs(
+    order: ExportRequest, bundle: Bundle, tools: Tools, measured: Measured, scratch: Path, say: Callable[[str], None]
+) -> None:
     """TF.js in Node, on links to the variants, since Node leaves its answers beside what it read."""
     folders = {one.variant.name: scratch / one.variant.name for one in order.of("tfjs")}
     if not folders:

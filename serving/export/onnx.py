@@ -13,10 +13,10 @@ from onnx import helper, numpy_helper, version_converter
 from onnxscript import optimizer
 
 from registry.errors import InputError, IntegrityError, ModelyardError
+from serving.bundle.modelinfo import ModelInfo
 from serving.export.graphs import IR, OPSET
 from serving.export.operators import control_flow, unfit_for_tfjs
 from serving.export.program import cause_of, load_program
-from serving.modelinfo import ModelInfo
 
 INPUT = "tensor"
 _NO_BIAS = 1e-30

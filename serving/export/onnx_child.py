@@ -17,12 +17,12 @@ from typing import Any
 import onnx
 
 from registry.errors import ModelyardError, shorten
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import stack_pixels
+from serving.bundle.variants import KNOWN
 from serving.export.graphs import assemble
 from serving.export.onnx import export_core, for_tfjs, seal_model, settle
-from serving.export.reduce import to_float16, to_int8
-from serving.modelinfo import ModelInfo
-from serving.preprocess import stack_pixels
-from serving.variants import KNOWN
+from serving.export.quantize import to_float16, to_int8
 
 
 def main(job: dict[str, Any]) -> None:

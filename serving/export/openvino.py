@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from serving.modelinfo import ModelInfo
+from serving.bundle.modelinfo import ModelInfo
 
 
 class OpenVino:

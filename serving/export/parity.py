@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from registry.errors import InputError
 from registry.records import ParityFigures
+from serving.bundle.variants import VariantSpec
 from serving.export.detections import compare_detections
 from serving.export.reference import Answers
-from serving.variants import Wanted
 
 _CONTROL = 0.9
 """A measurement that wrong images pass as well could not notice a broken export."""
@@ -48,7 +48,7 @@ def worst(measured: Sequence[ParityFigures]) -> ParityFigures:
     return measured[0].model_copy(update=found | {"control_max_abs_diff": min(one.control_max_abs_diff for one in measured)})
 
 
-def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
+def judge(figures: ParityFigures, wanted: VariantSpec) -> ParityFigures:
     """The figures with the variant's limits, and whether it may stay in the bundle.
 
     Of a detector the mean difference is judged: a single box comes and goes with a single grey level.
@@ -68,7 +68,7 @@ def judge(figures: ParityFigures, wanted: Wanted) -> ParityFigures:
     return figures.model_copy(update=told)
 
 
-def failed(wanted: Wanted, images: int, why: str) -> ParityFigures:
+def failed(wanted: VariantSpec, images: int, why: str) -> ParityFigures:
     """The figures of a variant that was not required and could not be made: nothing agrees."""
     return ParityFigures(
         variant=wanted.variant.name,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.export.child import run_child
-from serving.modelinfo import ModelInfo
-from serving.preprocess import decode, from_letterbox, stack_pixels
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import decode, from_letterbox, stack_pixels
+from serving.export.subprocess_job import run_child
 
 if TYPE_CHECKING:
     from torch import Tensor

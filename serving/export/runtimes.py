@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from registry.errors import InputError, ModelyardError
-from serving.export.child import Ties, run_child
-from serving.export.order import Measured, Order, Tools
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.variants import MAIN
 from serving.export.parity import pack
 from serving.export.reference import Answers, read_answers
-from serving.modelinfo import ModelInfo
-from serving.runner import Runner
-from serving.variants import MAIN
+from serving.export.request import ExportRequest, Measured, Tools
+from serving.export.subprocess_job import Ties, run_child
+from serving.inference.runner import Runner
 
 _TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
 
 
-def ask_onnx(measured: Measured, name: str, model: Path, order: Order, stop: Event | None = None) -> None:
+def ask_onnx(measured: Measured, name: str, model: Path, order: ExportRequest, stop: Event | None = None) -> None:
     """Note a variant's answers; of the one that serves also those of the code that serves, which resizes before the graph."""
     info = order.reference.info
     measured.answers[name], measured.ms[name] = onnx_answers(model, info, order.images, stop)
@@ -47,7 +47,7 @@ def onnx_answers(
     return np.concatenate(rows), float(np.median(spans))
 
 
-def tfjs_answers(order: Order, tools: Tools, folders: dict[str, Path], ties: Ties) -> None:
+def tfjs_answers(order: ExportRequest, tools: Tools, folders: dict[str, Path], ties: Ties) -> None:
     """Run TF.js in Node on the models whose folders come through `ties.feed`, and leave their answers beside them."""
     info = order.reference.info
     head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.plain()}
@@ -76,7 +76,7 @@ def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float] | None:
 
 
 def other_answers(
-    order: Order, tools: Tools, kind: str, places: tuple[Path | None, Path], scratch: Path, ties: Ties | None = None
+    order: ExportRequest, tools: Tools, kind: str, places: tuple[Path | None, Path], scratch: Path, ties: Ties | None = None
 ) -> Answers:
     """Another package's exporter: `places` are the network's ONNX, or None where it was exported before, and its folder."""
     core, folder = places
@@ -89,7 +89,7 @@ def other_answers(
         "images": [str(image.absolute()) for image in order.images],
         "answers": str(answers),
     }
-    command = [sys.executable, "-P", "-m", "serving.export.others"]
+    command = [sys.executable, "-P", "-m", "serving.export.plugins"]
     run_child(command, job, f"exporter '{kind}'", bounds=tools.bounds, ties=ties)
     found, shape = read_answers(answers), (len(order.images), len(order.reference.info.labels))
     if found.shape != shape:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from registry.files import write_json
-from serving.modelinfo import ModelInfo
-from serving.variants import KNOWN
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.variants import KNOWN
 
 _DTYPES = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from registry.errors import InputError
-from serving.bundle import Bundle
-from serving.predictor import Predictor
-from serving.pull import pull
-from serving.sealed import check_sealed
+from serving.bundle.bundle import Bundle
+from serving.bundle.download import pull
+from serving.bundle.seal import check_sealed
+from serving.inference.predictor import Predictor
 
 
 def mounting(place: Path) -> Callable[[bytes], dict[str, Any]]:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from registry.records import Record
-from serving.bundle import Bundle
-from serving.targets.patience import Stopwatch
+from serving.bundle.bundle import Bundle
+from serving.targets.waiting import Stopwatch
 
 if TYPE_CHECKING:
     from serving.canary.tally import Tally
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 State = Literal["live", "asleep", "starting", "broken", "gone"]
 
 
-class Live(Record):
+class LiveEndpoint(Record):
     """An endpoint that was deployed.
 
     `handle` is what the provider calls it (a process number, an endpoint's id), `source` where its files came from.
@@ -67,19 +67,19 @@ class Target(Protocol):
         """What an endpoint made now would cost."""
         ...
 
-    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Start the bundle, smoke-test it, and only then let `name` mean it; of a standing endpoint, update it."""
         ...
 
-    def rollback(self, name: str, smoke: Smoke) -> Live:
+    def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Let `name` mean the bundle that it meant before. Raises NotFoundError where there is none."""
         ...
 
-    def find(self, name: str) -> Live | None:
+    def find(self, name: str) -> LiveEndpoint | None:
         """The endpoint of that name, as recorded."""
         ...
 
-    def list(self) -> list[Live]:
+    def list(self) -> list[LiveEndpoint]:
         """Every recorded endpoint, by name."""
         ...
 
@@ -87,11 +87,11 @@ class Target(Protocol):
         """How it is now, without waking it."""
         ...
 
-    def answers(self, live: Live) -> bool:
+    def answers(self, live: LiveEndpoint) -> bool:
         """Whether the endpoint answers now, or would as soon as it is asked, and for that bundle."""
         ...
 
-    def ask(self, live: Live) -> Ask:
+    def ask(self, live: LiveEndpoint) -> Ask:
         """What a client would call."""
         ...
 
@@ -118,7 +118,7 @@ class Timed(Protocol):
 class Splits(Protocol):
     """A target that shares an endpoint's traffic with another endpoint by itself; for others `canary front` does."""
 
-    def split(self, name: str, canary: Live | None, share: float) -> None:
+    def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
         """Pass a share of `name`'s requests on to another endpoint, and count; None: no more, and forget the count."""
         ...
 

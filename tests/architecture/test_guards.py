@@ -40,12 +40,12 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
 
 
 def test_the_serving_worker_loads_onnxruntime_and_nothing_of_training() -> None:
-    assert loaded_by("import serving.worker") == {"onnxruntime"}
-    assert loaded_by("import serving.http") == set()
+    assert loaded_by("import serving.workers.worker") == {"onnxruntime"}
+    assert loaded_by("import serving.server.http") == set()
 
 
 def test_a_cold_start_waits_for_no_pydantic() -> None:
-    for name in ("serving.worker", "serving.http"):
+    for name in ("serving.workers.worker", "serving.server.http"):
         code = f"import sys, {name}\nprint({{'pydantic', 'httpx', 'sqlalchemy', 'cryptography', 'cv2'}} & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout == "set()\n", name

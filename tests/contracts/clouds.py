@@ -18,14 +18,14 @@ from serving.fakes.clock import VirtualClock
 from serving.fakes.huggingface.app import HuggingFaceDouble, huggingface_double
 from serving.fakes.runpod.app import RunPodDouble, runpod_double
 from serving.fakes.wire import listening
-from serving.hub import Hub
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
+from serving.targets.huggingface.hub import Hub
 from serving.targets.huggingface.target import HuggingFaceTarget
-from serving.targets.patience import Patience
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.target import RunPodTarget
+from serving.targets.waiting import Patience
 
 SPEC = Path(__file__).resolve().parents[3] / "shared/specs/runpod-v2.openapi.json"
 IMAGE = "docker.io/someone/modelyard-serve:0.1"

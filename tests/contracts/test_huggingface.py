@@ -19,8 +19,8 @@ import clouds
 from chaos import RATES, Chaos
 
 from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
-from serving.hub import HubPlace, bundle_files
-from serving.lone import LonePredictor
+from serving.inference.standalone import StandalonePredictor
+from serving.targets.huggingface.hub import HubPlace, bundle_files
 from serving.targets.huggingface.package import repository_files
 
 
@@ -64,7 +64,7 @@ def test_the_card_carries_the_held_out_figures(make_bundle, tmp_path: Path) -> N
 def test_a_space_needs_a_tfjs_variant_and_is_refused_before_anything_is_made(world, make_bundle, tmp_path: Path) -> None:
     from functools import partial
 
-    from serving.space import space_files
+    from serving.targets.huggingface.space import space_files
 
     target = world.target(space="me/page")
     target.page = partial(space_files, node_modules=tmp_path)
@@ -218,7 +218,7 @@ def test_with_a_gpu_it_is_served_on_that_or_says_that_it_cannot(world, make_bund
     assert b"onnxruntime==" in repository_files(bundle)["requirements.txt"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(UnavailableError, match="would run on CPUExecutionProvider instead"):
-            LonePredictor(bundle.folder, device="cuda")
+            StandalonePredictor(bundle.folder, device="cuda")
 
 
 @pytest.mark.journey

@@ -228,7 +228,7 @@ def test_a_name_that_runpod_does_not_know_is_one_line(world, make_bundle, tmp_pa
 
 
 def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None:
-    from serving.targets.places import StaticPlace
+    from serving.targets.bundle_stores import StaticPlace
 
     bundle = make_bundle(tmp_path / "one")
     with clouds.shelf(tmp_path / "shelf") as shelf:
@@ -322,8 +322,10 @@ def test_an_answer_that_comes_very_late_leaves_one_endpoint_and_that_one_is_prov
 
     def late(ask) -> None:
         if not smoked:  # the request whose answer was lost shows only now
-            twin = target.client.create_endpoint(created("modelyard-hand", target.config, target._wanted(release, None)))
-            world.double.cloud.endpoints[twin.id].created -= 100
+            find_identical = target.client.create_endpoint(
+                created("modelyard-hand", target.config, target._wanted(release, None))
+            )
+            world.double.cloud.endpoints[find_identical.id].created -= 100
         smoked.append(ask)
 
     live = target.deploy("hand", bundle, late)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 
-from pipelines.targets import DeployConfig, build_target
+from pipelines.deployment.targets import DeployConfig, build_target
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
 from registry.settings import Settings
 from serving.targets.contract import Ask, Target, Timed
@@ -241,7 +241,7 @@ def test_an_endpoint_whose_starter_never_buries_it_ends_all_the_same(make_bundle
     script = f"""
 import sys, time
 from pathlib import Path
-from serving.bundle import open_bundle
+from serving.bundle.bundle import open_bundle
 from serving.targets.local.target import LocalTarget
 LocalTarget(Path({str(tmp_path / "deployments")!r})).deploy("hand", open_bundle(Path({str(bundle.folder)!r})), lambda _: None)
 print("up", flush=True)

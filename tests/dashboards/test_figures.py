@@ -19,7 +19,7 @@ from worlds import MARKUP, a_run, budget, fill, make_data
 
 from dashboards.charts import burn_down as burn_down_chart
 from dashboards.charts import class_counts, confusion, cost_by_version, curves, parallel, pareto_front, request_rates, timeline
-from dashboards.datasets import Held, data_sets, shares
+from dashboards.datasets import LocalDataset, data_sets, shares
 from dashboards.decisions import moments, parity_table, waiting, waiting_table
 from dashboards.live import (
     Endpoint,
@@ -349,7 +349,7 @@ def test_a_data_set_says_what_is_missing_and_what_is_rare(tmp_path: Path) -> Non
     assert "Class 'b' has no frames in val." in told
     assert "Class 'b' has 3 frames, and 'a' 18." in told
     assert class_counts(held.counts()).to_dict()
-    assert Held(tmp_path / "datasets" / "hand").digest == held.digest
+    assert LocalDataset(tmp_path / "datasets" / "hand").digest == held.digest
 
 
 def test_words_are_shortened_and_never_markup() -> None:

@@ -19,7 +19,7 @@ from dashboards.queries import load_entries
 from registry.events import Deployed, now
 from registry.money.catalogue import published
 from registry.money.forecast import outlook
-from registry.money.places import Ground, Measured, Told, places
+from registry.money.places import Assumptions, Measured, Overrides, places
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.opening import ledger_of
@@ -130,7 +130,7 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
 
 def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of_nothing() -> None:
     free = local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(0)})
-    there = places(published(), free, Ground.of(Measured(service_ms=5, service_from="x"), Told()))
+    there = places(published(), free, Assumptions.of(Measured(service_ms=5, service_from="x"), Overrides()))
     points = break_even(Traffic(requests_per_day=1), there)
     assert set(points["place"]) == {one.name for one in there if one.rented}
     assert (points["usd"] >= 0.01).all()

@@ -323,7 +323,7 @@ def test_the_data_page_shows_counts_frames_and_what_the_checks_said(home: Path) 
 
 
 def test_a_manifest_is_no_reason_to_show_any_file_of_this_machine(home: Path) -> None:
-    from dashboards.datasets import Held
+    from dashboards.datasets import LocalDataset
     from registry.files import read_json, write_json
 
     make_data(home)
@@ -332,7 +332,7 @@ def test_a_manifest_is_no_reason_to_show_any_file_of_this_machine(home: Path) ->
     told = read_json(manifest)
     told["frames"][0]["file"] = "../../secret.jpg"
     write_json(manifest, told)
-    assert Held(manifest.parent).inside("../../secret.jpg") is None
+    assert LocalDataset(manifest.parent).inside("../../secret.jpg") is None
     assert not page("data").exception
 
 

@@ -70,7 +70,7 @@ def a_run(number: int, **told) -> RunRow:
     return RunRow(**(held | {"params": {"lr": str(number % 3), "arch": "x"}, "tags": {"mlflow.user": "ada"}} | told))
 
 
-class Heard:
+class SyncStatus:
     """A server that was there once."""
 
     def __init__(self, rows: list[RunRow]) -> None:
@@ -84,7 +84,7 @@ class Heard:
 def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:
     """Runs as they were heard of so long ago; nobody answers now."""
     copy = Projection.of(Settings(home=home))
-    copy.sync(Heard(rows))
+    copy.sync(SyncStatus(rows))
     if ago_s:
         import sqlite3
 

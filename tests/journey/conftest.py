@@ -19,7 +19,7 @@ Up = Callable[..., object]
 @pytest.fixture(scope="session")
 def enough_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of forty clips: enough to learn, and for fifty held-out frames."""
-    from pipelines.demo_clips import Film, film_digits
+    from pipelines.demo.clips import Film, film_digits
 
     film = Film(clips=40, frames=10, digits=(0, 1, 2))
     return film_digits(tmp_path_factory.mktemp("journey") / "digits3", film, lambda *_: None)

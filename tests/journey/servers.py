@@ -15,19 +15,19 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from pipelines.policy import current_policy, set_policy
-from pipelines.up import Yardkeeper, _spawn, claim, stop, wait_for
-from pipelines.wiring import Workshop
+from pipelines.home import Workshop
+from pipelines.job.policy import current_policy, set_policy
+from pipelines.services.up import ServiceGroup, _spawn, claim, stop, wait_for
 from registry.events import Evaluated, Exported, Promoted, Trained, about
-from registry.judging import digest_version
 from registry.ledger.store import SqlLedger
 from registry.mlflow.store import MlflowStore
 from registry.mlflow.tracker import Tracker
+from registry.promotion.context import PromotionContext
+from registry.promotion.verdict import digest_version
 from registry.protocols import Hook
 from registry.records import Actor, ClassScore, Evaluation, ModelVersion, ParityFigures
 from registry.settings import Settings
 from registry.stages import Stage
-from registry.yard import Yard
 
 ADA = Actor("ada")
 
@@ -79,7 +79,7 @@ class Server:
     def model(self, versions: int = 2, production: float = 0.9) -> str:
         """A registered model with versions and a policy, without evidence."""
         name, ledger = f"hand-{uuid4().hex[:8]}", self.ledger()
-        from pipelines.jobfile import parse_job
+        from pipelines.job.jobfile import parse_job
 
         raw = {"model": name, "train": [{"kind": "torch"}], "export": [{"kind": "onnx"}]}
         gate = {"kind": "metric", "name": "top1"}
@@ -115,13 +115,13 @@ class Server:
         ledger.append(Exported(**key, bundle="b" * 64, path=str(self.home), megabytes=1, parity=parity, latency=None))
         return version
 
-    def yard(self, name: str, *hooks: Hook) -> Yard:
+    def yard(self, name: str, *hooks: Hook) -> PromotionContext:
         """The model's yard by its policy, with hooks of the test's own on both stages."""
         shop, ledger = Workshop(self.settings), self.ledger()
         job = current_policy(ledger.entries(name))
         assert job is not None
         gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
-        return Yard(MlflowStore(self.uri), ledger, shop.leases(ledger), gates, {Stage.PRODUCTION: hooks})
+        return PromotionContext(MlflowStore(self.uri), ledger, shop.leases(ledger), gates, {Stage.PRODUCTION: hooks})
 
     def holders(self, name: str) -> dict[str, int]:
         return MlflowStore(self.uri).aliases(name)
@@ -130,7 +130,7 @@ class Server:
 @contextmanager
 def serving(home: Path, database: str, ledger: str | None, *options: str, app: str | None = "modelyard") -> Iterator[Server]:
     """Start a server and end it; `options` are MLflow's own."""
-    keeper, port = Yardkeeper(), claim(0, "")
+    keeper, port = ServiceGroup(), claim(0, "")
     told = {"MODELYARD_LEDGER_URL": ledger} if ledger else {}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)

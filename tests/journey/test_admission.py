@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from registry.errors import UnavailableError
-from registry.promotion import promote
+from registry.promotion.promote import promote
+from registry.promotion.state import fold
 from registry.refs import Ref
 from registry.stages import Stage
-from registry.standing import fold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, serving
@@ -155,9 +155,9 @@ def test_a_ledger_that_cannot_be_asked_lets_nothing_pass(tmp_path: Path) -> None
 def test_a_server_whose_guards_do_not_hold_does_not_start(tmp_path: Path) -> None:
     """One method is left unguarded, as a release of MLflow that moved it would leave it."""
     code = (
-        "import registry.mlflow.guard as a; from mlflow.server import handlers; wrap = a._wrap; "
+        "import registry.mlflow.server.guard as a; from mlflow.server import handlers; wrap = a._wrap; "
         "a._wrap = lambda ad, store, name, check: None if name == 'rename_registered_model' else wrap(ad, store, name, check); "
-        "from pipelines.admission import create_app; create_app(); print('STARTED')"
+        "from pipelines.plugins.admission import create_app; create_app(); print('STARTED')"
     )
     told = {"MODELYARD_HOME": str(tmp_path), "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{tmp_path / 'm.db'}", "_MLFLOW_SERVER_ARTIFACT_ROOT": str(tmp_path), "_MLFLOW_SGI_NAME": "uvicorn"}  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **told}, capture_output=True, text=True, check=False)

@@ -187,9 +187,9 @@ def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(plac
     runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "hub", "smoke_images": 4}
     script = """
 import json, sys
-from pipelines.jobfile import parse_job
-from pipelines.policy import set_policy
-from pipelines.wiring import Workshop
+from pipelines.job.jobfile import parse_job
+from pipelines.job.policy import set_policy
+from pipelines.home import Workshop
 from registry.records import Actor
 from registry.settings import read_settings
 set_policy(Workshop(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "job"), Actor("ada"))

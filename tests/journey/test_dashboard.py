@@ -13,7 +13,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "das
 from pages import chromium
 from worlds import MARKUP, a_run, budget, fill, fill_runs, make_data
 
-from pipelines.dashboard import dashboard_running
+from pipelines.services.dashboard import dashboard_running
 from registry.opening import ledger_of
 from registry.settings import Settings
 

@@ -143,13 +143,13 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
 
 
 @pytest.fixture(scope="module")
-def standing(demo, up_module) -> Iterator[dict[str, str]]:
+def find_valid(demo, up_module) -> Iterator[dict[str, str]]:
     """The demo's home with everything up, for the last tests, which only look."""
     with up_module(demo.home, "--dashboard-port", "0") as (_, addresses):
         yield addresses
 
 
-def test_the_pages_look_right_in_a_real_browser(standing: dict[str, str], tmp_path: Path) -> None:
+def test_the_pages_look_right_in_a_real_browser(find_valid: dict[str, str], tmp_path: Path) -> None:
     import shutil
 
     chromium = shutil.which("chromium")
@@ -162,19 +162,19 @@ def test_the_pages_look_right_in_a_real_browser(standing: dict[str, str], tmp_pa
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
         for path, word in (("", "Models in production"), ("runs", "Runs"), ("registry", "Registry"), ("data", "Data")):
-            page.goto(f"{standing['dashboard']}/{path}")
+            page.goto(f"{find_valid['dashboard']}/{path}")
             page.get_by_role("heading", name=word, level=1).wait_for(timeout=60_000)
             page.get_by_test_id("stDataFrame").first.wait_for(timeout=60_000)
             assert page.get_by_test_id("stException").count() == 0
             shot = tmp_path / f"{word}.png"
             page.screenshot(path=shot)
             assert shot.stat().st_size > 20_000
-        page.goto(f"{standing['mlflow']}/#/models/digits3")
+        page.goto(f"{find_valid['mlflow']}/#/models/digits3")
         page.get_by_text("@ production").first.wait_for(timeout=60_000)
         browser.close()
 
 
-def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, standing: dict[str, str]) -> None:
+def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, find_valid: dict[str, str]) -> None:
     """A stock `mlflow.pyfunc.load_model` of the registered version answers, in the TensorFlow world."""
     from registry.settings import Settings
 
@@ -186,7 +186,7 @@ def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, standing:
     )
     done = subprocess.run(
         [str(Settings().tf_python), "-c", code],
-        env={"MLFLOW_TRACKING_URI": standing["mlflow"], "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={"MLFLOW_TRACKING_URI": find_valid["mlflow"], "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,

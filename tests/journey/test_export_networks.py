@@ -20,14 +20,14 @@ from pages import parity_page, run_in_page
 from registry.errors import InputError, IntegrityError
 from registry.mlflow.package import package_torch
 from registry.records import Limits
+from serving.bundle.modelinfo import ModelInfo, write_info
+from serving.bundle.preprocess import Preprocess
+from serving.bundle.variants import variant_spec
 from serving.export.build import build_bundle
 from serving.export.card import Facts
-from serving.export.child import Bounds, Ties, run_child
-from serving.export.order import Built, Order, Tools
 from serving.export.reference import Reference
-from serving.modelinfo import ModelInfo, write_info
-from serving.preprocess import Preprocess
-from serving.variants import want
+from serving.export.request import Built, ExportRequest, Tools
+from serving.export.subprocess_job import Bounds, Ties, run_child
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def about(size: int = 64, labels: int = 4) -> ModelInfo:
 
 
 def tools() -> Tools:
-    from pipelines.wiring import _find_node
+    from pipelines.home import _find_node
 
     node_modules = ROOT / "serving" / "browser" / "node_modules"
     return Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
@@ -78,8 +78,8 @@ def tools() -> Tools:
 def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
     """Export; a name with a question mark is of a variant that is not required."""
     facts, loose = Facts("net/1", "0" * 64, None, None), Limits(top1_agreement=0.9, max_abs_diff=0.1)
-    wanted = [want(name.rstrip("?"), loose, required=not name.endswith("?")) for name in names]
-    order = Order(Reference(folder, info, tools().tf_python), facts, wanted, images, images[:calibration])
+    wanted = [variant_spec(name.rstrip("?"), loose, required=not name.endswith("?")) for name in names]
+    order = ExportRequest(Reference(folder, info, tools().tf_python), facts, wanted, images, images[:calibration])
     return build_bundle(order, folder.parent / "bundle", tools(), lambda _: None)
 
 
@@ -93,7 +93,7 @@ def test_a_network_of_torchvision_runs_in_tfjs(images: list[Path], tmp_path: Pat
     """mobilenet_v3's hard-swish has no kernel in TF.js; it is decomposed on the way."""
     from torchvision.models import get_model
 
-    from serving.preprocess import stack_pixels
+    from serving.bundle.preprocess import stack_pixels
 
     torch.manual_seed(0)
     info, folder = about(), tmp_path / "model"
@@ -263,9 +263,9 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
 
 
 def _detector_in_a_browser(folder: Path, images: list[Path]) -> None:
-    from serving.bundle import open_bundle
+    from serving.bundle.bundle import open_bundle
     from serving.export.parity import compare, pack
-    from serving.runner import Runner
+    from serving.inference.runner import Runner
 
     bundle, names = open_bundle(folder), [path.name for path in images]
     trained = Runner(bundle.variants["onnx-tensor"], bundle.preprocess).answers([path.read_bytes() for path in images])

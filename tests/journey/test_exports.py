@@ -19,19 +19,19 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import parity_page, run_in_page
 
-from pipelines.export import export
-from pipelines.wiring import Workshop
+from pipelines.bundles.export import export
+from pipelines.home import Workshop
 from registry.address import mlflow_address
 from registry.digests import digest_of, manifest_of
-from registry.judging import resolve
+from registry.promotion.verdict import resolve
 from registry.refs import parse_ref
 from registry.settings import Settings
-from serving.bundle import open_bundle
-from serving.export.awkward import make_awkward
+from serving.bundle.bundle import open_bundle
+from serving.bundle.modelinfo import read_info
+from serving.bundle.variants import variant_spec
+from serving.export.hard_images import make_hard_images
 from serving.export.parity import compare, judge
 from serving.export.reference import Reference
-from serving.modelinfo import read_info
-from serving.variants import want
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
@@ -126,7 +126,7 @@ def _in_a_browser(folder: Path, home: Path, reference: Reference, tmp_path: Path
     real = sorted((home / "datasets" / "digits3" / "test").glob("*/*.jpg"))[::3][:40]
     for place, path in enumerate(real):
         shutil.copy2(path, images / f"a{place:02d}.jpg")
-    make_awkward(real[:14], images)
+    make_hard_images(real[:14], images)
     names = sorted(path.name for path in images.iterdir())
     trained = reference.probabilities([images / name for name in names])
     size, found = bundle.preprocess.size, dict[str, dict]()
@@ -141,7 +141,7 @@ def _in_a_browser(folder: Path, home: Path, reference: Reference, tmp_path: Path
                 found[name] = run_in_page(page, "ortweb", path.name, names)
     assert {"onnx", "onnx-float16", "tfjs-float32", "tfjs-float16", "transformersjs"} <= set(found)
     for name, told in found.items():
-        figures = judge(compare(name, trained, np.asarray(told["answers"], np.float32)), want(name))
+        figures = judge(compare(name, trained, np.asarray(told["answers"], np.float32)), variant_spec(name))
         assert figures.kept, figures
         assert figures.control_agreement < 0.5, figures
 
@@ -150,7 +150,7 @@ def test_an_export_that_stands_is_found_within_a_second_and_lies_on_the_run(yard
     from mlflow import MlflowClient
 
     shop = Workshop(Settings(home=yard))
-    spare, ref = shop.bare_yard(), parse_ref(ref_of(demo, "yolo"))
+    spare, ref = shop.context(), parse_ref(ref_of(demo, "yolo"))
     first = export(shop, spare, None, ref, lambda _: None)
     began, rows = time.monotonic(), len(spare.ledger.entries())
     assert export(shop, spare, None, ref, lambda _: None) == first

@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from registry.events import Blocked, Lost, Promoted
-from registry.promotion import promote
-from registry.reconciler import reconcile
+from registry.promotion.promote import promote
+from registry.promotion.reconcile import reconcile
+from registry.promotion.state import fold
 from registry.refs import Ref
 from registry.stages import Stage
-from registry.standing import fold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, Serving, fresh_database, serving
@@ -154,8 +154,8 @@ def test_5_a_model_that_was_deleted_and_made_again_is_not_the_old_one(server: Se
 
 
 def test_6_webhooks_lost_doubled_reordered_replayed_or_forged_change_nothing(server: Server) -> None:
-    from pipelines.webhook import listen, secret_of, subscribe
-    from pipelines.wiring import Workshop
+    from pipelines.home import Workshop
+    from pipelines.services.webhook import listen, secret_of, subscribe
 
     name, serve, rung = in_production(server, 2), Serving(), list[float]()
     yard, shop = server.yard(name, serve), Workshop(server.settings)

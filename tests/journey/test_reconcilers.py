@@ -16,10 +16,10 @@ from sqlalchemy.pool import NullPool
 
 from registry.events import now
 from registry.ledger.leases import LEASE_S
-from registry.promotion import promote, rollback
+from registry.promotion.promote import promote, rollback
+from registry.promotion.state import fold
 from registry.refs import Ref
 from registry.stages import Stage
-from registry.standing import fold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, fresh_database, serving

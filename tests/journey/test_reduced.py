@@ -12,13 +12,13 @@ pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
 
 def test_yolo_is_trained_on_what_a_server_will_decode(tmp_path: Path) -> None:
-    from pipelines.dataset import build_dataset
-    from pipelines.demo_clips import Film, film_digits
-    from pipelines.jobfile import Data
-    from pipelines.trainers.config import YoloTrainer
-    from pipelines.trainers.yolo import YoloAdapter
-    from serving.modelinfo import read_info
-    from serving.preprocess import Preprocess
+    from pipelines.data.dataset import build_dataset
+    from pipelines.demo.clips import Film, film_digits
+    from pipelines.job.jobfile import Data
+    from pipelines.job.trainers import YoloTrainer
+    from pipelines.training.trainers.yolo import YoloAdapter
+    from serving.bundle.modelinfo import read_info
+    from serving.bundle.preprocess import Preprocess
 
     clips = film_digits(tmp_path / "clips", Film(clips=5, frames=2, size=160, digits=(0, 1)), lambda *_: None)
     data = build_dataset(Data(clips=clips), tmp_path / "data", lambda *_: None)

@@ -14,13 +14,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 
-from pipelines.bills import fetch_bills, import_bills
-from pipelines.costs import summed
-from pipelines.wiring import Workshop
-from registry.accounts import spending
+from pipelines.home import Workshop
+from pipelines.money.bills import fetch_bills, import_bills
+from pipelines.money.costs import summed
 from registry.errors import InputError
 from registry.events import CanaryStarted, Deployed, Trained, now
 from registry.memory import MemoryLedger
+from registry.money.accounts import spending
 from registry.money.amounts import Rates
 from registry.settings import Settings
 from registry.spending import Billed

@@ -17,12 +17,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.abandoned import book_abandoned
-from pipelines.bills import fetch_bills, import_bills
-from pipelines.budgets import hold_budget, override, standing_of
-from pipelines.jobfile import Budget, parse_job
-from pipelines.policy import set_policy
-from pipelines.wiring import Workshop
+from pipelines.home import Workshop
+from pipelines.job.jobfile import Budget, parse_job
+from pipelines.job.policy import set_policy
+from pipelines.money.bills import fetch_bills, import_bills
+from pipelines.money.budgets import hold_budget, override, standing_of
+from pipelines.training.interrupted import book_interrupted
 from registry.errors import InputError, RefusedError
 from registry.events import Deployed, Trained, now
 from registry.files import read_json
@@ -94,7 +94,7 @@ def test_a_budget_that_is_none_is_refused(wrong: dict) -> None:
 
 
 def test_training_is_refused_before_anything_is_read_or_started(tmp_path: Path) -> None:
-    from pipelines.steps import train_all
+    from pipelines.training.job import train_all
 
     job = parse_job({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 1}}, "job")
     shop = Workshop(Settings(home=tmp_path, mlflow_uri="http://127.0.0.1:9"))
@@ -226,8 +226,8 @@ class Run:
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
 def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseException, dataset) -> None:
-    from pipelines.train import Training, train
-    from pipelines.trainers.config import TorchTrainer
+    from pipelines.job.trainers import TorchTrainer
+    from pipelines.training.train import Training, train
     from registry.money.prices import local_price
     from registry.records import DataVerdict
 
@@ -248,26 +248,26 @@ def test_a_training_that_was_killed_is_booked_by_whoever_looks_next(tmp_path: Pa
     code = """
 import os, signal, sys, time
 from pathlib import Path
-from pipelines.abandoned import noted
+from pipelines.training.interrupted import tracked_on_disk
 from registry.money.prices import local_price
 from registry.settings import Settings
 from registry.spending import TrainingFailed
 told = {"seconds": 0, "hardware": "local: this machine", "usd": 0, "price_as_of": "2026-11-01", "reason": "its process was killed"}
-with noted(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)):
+with tracked_on_disk(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)):
     print("on", flush=True)
     time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     book, path = MemoryLedger(), tmp_path / "r9.json"
     assert process.stdout.readline() == "on\n"
-    assert book_abandoned(tmp_path, book) == [], "it trains still"
+    assert book_interrupted(tmp_path, book) == [], "it trains still"
     process.kill()
     process.wait()
     process.stdout.close()
     began = read_json(path)["began"]
     os.utime(path, (began + 90, began + 90))
-    assert "failed after 90 s" in book_abandoned(tmp_path, book)[0]
+    assert "failed after 90 s" in book_interrupted(tmp_path, book)[0]
     (entry,) = book.entries("hand")
     assert entry.event.usd == dollars(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
-    assert book_abandoned(tmp_path, book) == []
+    assert book_interrupted(tmp_path, book) == []
     assert not path.exists()

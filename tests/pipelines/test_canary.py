@@ -19,29 +19,29 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.budgets import override
-from pipelines.canary import canary_of
-from pipelines.front import front_of
-from pipelines.hooks import DeployHook, RetireHook
-from pipelines.jobfile import parse_job
-from pipelines.policy import set_policy
-from pipelines.reconcile import Reconciler
-from pipelines.targets import AnyDeploy, LocalDeploy
-from pipelines.wiring import Workshop
+from pipelines.deployment.canary.proxy import proxy_of
+from pipelines.deployment.canary.settle import canary_of
+from pipelines.deployment.targets import AnyDeploy, LocalDeploy
+from pipelines.home import Workshop
+from pipelines.job.jobfile import parse_job
+from pipelines.job.policy import set_policy
+from pipelines.money.budgets import override
+from pipelines.promotion.hooks import DeployHook, RetireHook
+from pipelines.services.reconciler import Reconciler
 from registry.errors import UnavailableError
 from registry.events import CanaryEnded, CanaryStarted, Exported, Trained, about, now
 from registry.files import write_json
-from registry.judging import digest_version
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import promote, rollback
+from registry.promotion.context import PromotionContext
+from registry.promotion.promote import promote, rollback
+from registry.promotion.verdict import digest_version
 from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref
 from registry.settings import Settings
 from registry.stages import Stage
-from registry.yard import Yard
 from serving.canary.rules import CanaryRules
-from serving.runner import Runner
+from serving.inference.runner import Runner
 from serving.targets.contract import Target
 from serving.targets.runpod.config import RunPodDeploy
 
@@ -59,7 +59,7 @@ class Passes:
 class Shop(Workshop):
     """A workshop whose registry is in memory."""
 
-    kept: list[Yard] = field(default_factory=list)
+    kept: list[PromotionContext] = field(default_factory=list)
     cloud: list[Target] = field(default_factory=list)
 
     def target(self, config: AnyDeploy | None = None) -> Target:
@@ -68,10 +68,10 @@ class Shop(Workshop):
     def ledger(self) -> Any:
         return self.kept[0].ledger
 
-    def bare_yard(self) -> Yard:
+    def context(self) -> PromotionContext:
         return self.kept[0]
 
-    def yard(self, job: object, say: Any, bare: Yard | None = None) -> Yard:
+    def full_context(self, job: object, say: Any, bare: PromotionContext | None = None) -> PromotionContext:
         return self.kept[0]
 
 
@@ -80,12 +80,12 @@ class World:
     """A stage with a canary in its job."""
 
     shop: Shop
-    yard: Yard
+    context: PromotionContext
     said: list[str]
 
     def promote(self, number: int) -> None:
-        promote(self.yard, Ref("colours", number), Stage.STAGING, ADA)
-        assert promote(self.yard, Ref("colours", number), Stage.PRODUCTION, ADA).pending == []
+        promote(self.context, Ref("colours", number), Stage.STAGING, ADA)
+        assert promote(self.context, Ref("colours", number), Stage.PRODUCTION, ADA).pending == []
 
     def once(self) -> list[str]:
         return Reconciler(self.shop, self.said.append).once().acted
@@ -101,7 +101,7 @@ class World:
         return {live.name: live.version for live in target.list() if target.answers(live)}
 
     def ended(self) -> list[tuple[int, str]]:
-        rows = [row.event for row in self.yard.ledger.entries("colours")]
+        rows = [row.event for row in self.context.ledger.entries("colours")]
         return [(event.version, event.outcome) for event in rows if isinstance(event, CanaryEnded)]
 
 
@@ -115,11 +115,13 @@ def world(make_bundle, picture: Callable[..., bytes], tmp_path: Path) -> Iterato
 def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, config: AnyDeploy) -> World:
     shop, said = Shop(Settings(home=tmp_path / "home")), list[str]()
     store, ledger = MemoryStore(), MemoryLedger()
-    bare = Yard(store, ledger, FileLeases(tmp_path / "leases"), dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (Passes(),)))
+    bare = PromotionContext(
+        store, ledger, FileLeases(tmp_path / "leases"), dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (Passes(),))
+    )
     deploy = DeployHook(shop, bare, config, said.append)
     retire = RetireHook(shop, bare)
-    yard = replace(bare, hooks={Stage.PRODUCTION: (deploy, retire), Stage.ARCHIVED: (retire,)})
-    shop.kept.append(yard)
+    context = replace(bare, hooks={Stage.PRODUCTION: (deploy, retire), Stage.ARCHIVED: (retire,)})
+    shop.kept.append(context)
     for number, gain in enumerate((20.0, 25.0, -20.0), 1):
         files = tmp_path / f"files{number}"
         files.mkdir()
@@ -133,7 +135,7 @@ def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, confi
         write_json(smoke / "expected.json", {"labels": bundle.labels, "images": [{"file": "red.png", "probabilities": row}]})
         told = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
         ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **told))
-    return World(shop, yard, said)
+    return World(shop, context, said)
 
 
 def until(so: Callable[[], bool]) -> None:
@@ -164,10 +166,10 @@ def test_a_good_canary_takes_over_and_a_bad_one_goes_back(world: World, picture:
     world.ask(picture("red"), 60)
     until(lambda: bool(world.once()))
     assert world.ended() == [(2, "promoted"), (3, "rolled_back")]
-    ended = [row.event for row in world.yard.ledger.entries("colours") if isinstance(row.event, CanaryEnded)][-1]
+    ended = [row.event for row in world.context.ledger.entries("colours") if isinstance(row.event, CanaryEnded)][-1]
     assert "disagrees" in ended.reason
     assert ended.figures["disagreement"] == 1.0
-    assert world.yard.store.aliases("colours")["production"] == 2
+    assert world.context.store.aliases("colours")["production"] == 2
     assert world.served() == {"colours-production": 2}
     assert set(world.ask(picture("red"), 10)) == {2}
     assert world.once() == []
@@ -183,11 +185,11 @@ def test_a_canary_is_brought_back_ends_with_its_stage_and_never_delays_going_bac
     assert world.once()
     assert world.served() == {"colours-production": 1, "colours-production-canary": 2}
     until(lambda: 2 in world.ask(picture("red"), 2))
-    rollback(world.yard, "colours", Stage.PRODUCTION, 1, ADA)
+    rollback(world.context, "colours", Stage.PRODUCTION, 1, ADA)
     assert world.served() == {"colours-production": 1}
-    assert canary_of(world.yard.ledger.entries("colours"), Stage.PRODUCTION) is None
+    assert canary_of(world.context.ledger.entries("colours"), Stage.PRODUCTION) is None
     begin(world, picture, 2, before=1)
-    world.yard.store.delete_alias("colours", "production")
+    world.context.store.delete_alias("colours", "production")
     until(lambda: world.once() != [] and world.served() == {})
 
 
@@ -202,15 +204,15 @@ def test_a_crash_between_the_verdict_and_going_back_is_taken_up(
         def dies(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("pipelines.canary.rollback", dies)
+        patch.setattr("pipelines.deployment.canary.settle.rollback", dies)
         with pytest.raises(KeyboardInterrupt):
             until(lambda: bool(world.once()))
     assert world.ended() == [(3, "rolled_back")]
-    assert world.yard.store.aliases("colours")["production"] == 3
+    assert world.context.store.aliases("colours")["production"] == 3
     assert any("finished going back" in line for line in world.once())
-    assert world.yard.store.aliases("colours")["production"] == 1
+    assert world.context.store.aliases("colours")["production"] == 1
     assert world.ended() == [(3, "rolled_back")]
-    started = [row.event for row in world.yard.ledger.entries("colours") if isinstance(row.event, CanaryStarted)]
+    started = [row.event for row in world.context.ledger.entries("colours") if isinstance(row.event, CanaryStarted)]
     assert json.loads(started[0].model_dump_json())["rules"]["share"] == 0.5
 
 
@@ -230,7 +232,7 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
             "colours-production": 1,
             "colours-production-canary": 2,
         }
-        front, _ = front_of(made.shop, "colours", Stage.PRODUCTION)
+        front, _ = proxy_of(made.shop, "colours", Stage.PRODUCTION)
         assert made.once() == []
         found = asked(front, picture("red"), 44)
         assert (found.count(1), found.count(2)) == (22, 22)
@@ -255,18 +257,18 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         assert made.once() == []
         monkeypatch.setattr(target, "delete", _refuses)
         if how == "archived":
-            promote(made.yard, Ref("colours", 1), Stage.ARCHIVED, ADA)
+            promote(made.context, Ref("colours", 1), Stage.ARCHIVED, ADA)
         else:
-            made.yard.store.delete_alias("colours", "production")
+            made.context.store.delete_alias("colours", "production")
             made.once()
         assert [live.name for live in target.list()] == ["colours-production"]
         assert made.once() == [], "the wait is not over"
-        monkeypatch.setattr("pipelines.retiring.now", lambda: now() + timedelta(minutes=1))
+        monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert any("no answer" in line for line in made.once())
         monkeypatch.undo()
         for room in ("canary", "retiring", "deploy"):
             monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
-        monkeypatch.setattr("pipelines.retiring.now", lambda: now() + timedelta(minutes=1))
+        monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert made.once() == ["colours-production deleted: nobody holds its stage"]
         assert target.list() == []
         assert made.once() == []
@@ -296,20 +298,20 @@ def asked(front: Any, body: bytes, times: int) -> list[int]:
 def test_a_spent_budget_brings_nothing_new_and_does_not_keep_the_stage_from_going_back(world: World) -> None:
     world.promote(1)
     set_policy(
-        world.yard.ledger,
+        world.context.ledger,
         parse_job({"model": "colours", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 1}}, "job"),
         ADA,
     )
-    key = world.yard.ledger.entries("colours")[0].event.model_dump(include={"model", "version", "created_ms", "digest"})
+    key = world.context.ledger.entries("colours")[0].event.model_dump(include={"model", "version", "created_ms", "digest"})
     told = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(5), "price_as_of": "2026-11-01"}
-    world.yard.ledger.append(Trained(**key, trainer="torch", run_id="r", dataset="x", **told))
-    promote(world.yard, Ref("colours", 2), Stage.STAGING, ADA)
-    (failed,) = promote(world.yard, Ref("colours", 2), Stage.PRODUCTION, ADA).pending
+    world.context.ledger.append(Trained(**key, trainer="torch", run_id="r", dataset="x", **told))
+    promote(world.context, Ref("colours", 2), Stage.STAGING, ADA)
+    (failed,) = promote(world.context, Ref("colours", 2), Stage.PRODUCTION, ADA).pending
     assert "budget of colours: is spent: $5.00 of $1.00" in failed.reason
     assert world.served() == {"colours-production": 1}
     world.shop.target().stop_all()
-    rollback(world.yard, "colours", Stage.PRODUCTION, 1, ADA)
+    rollback(world.context, "colours", Stage.PRODUCTION, 1, ADA)
     assert world.served() == {"colours-production": 1}
-    override(world.yard.ledger, "colours", "once", ADA)
+    override(world.context.ledger, "colours", "once", ADA)
     world.promote(2)
     assert world.served() == {"colours-production": 1, "colours-production-canary": 2}

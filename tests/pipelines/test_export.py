@@ -13,33 +13,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import export as exporting
-from pipelines.dataset import DataSet
-from pipelines.export import export
-from pipelines.hooks import ExportHook
-from pipelines.jobfile import parse_job
-from pipelines.shelf import open_exported, smoke_folder
-from pipelines.wiring import Workshop
+from pipelines.bundles import export as exporting
+from pipelines.bundles.export import export
+from pipelines.bundles.store import open_exported, smoke_folder
+from pipelines.data.dataset import DataSet
+from pipelines.home import Workshop
+from pipelines.job.jobfile import parse_job
+from pipelines.promotion.hooks import ExportHook
 from registry.errors import InputError, StorageError
 from registry.events import Deployed, Evaluated, Exported, HookFailed, Scanned, Trained, about
 from registry.files import write_atomic, write_json
-from registry.judging import digest_version
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import promote
+from registry.promotion.context import PromotionContext
+from registry.promotion.promote import promote
+from registry.promotion.state import fold
+from registry.promotion.verdict import digest_version
 from registry.records import Actor, ClassScore, Evaluation, Evidence, Finding, ModelVersion, SliceScore
 from registry.settings import Settings
 from registry.stages import Stage
-from registry.standing import fold
-from registry.yard import Yard
-from serving.bundle import open_bundle
+from serving.bundle.bundle import open_bundle
+from serving.bundle.modelinfo import ModelInfo, write_info
+from serving.bundle.preprocess import Preprocess
+from serving.bundle.seal import BundleIndex, seal
+from serving.bundle.variants import variant_spec
 from serving.export.card import section_of, write_card
-from serving.export.order import Built, Measured, Order, Tools
 from serving.export.parity import compare, failed, judge
-from serving.modelinfo import ModelInfo, write_info
-from serving.preprocess import Preprocess
-from serving.sealed import BundleIndex, seal
-from serving.variants import want
+from serving.export.request import Built, ExportRequest, Measured, Tools
 
 ADA = Actor("ada", proven=True)
 Model = Callable[..., ModelVersion]
@@ -83,12 +83,12 @@ def shop(tmp_path: Path, dataset: DataSet) -> Shop:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
-    return Yard(MemoryStore(), MemoryLedger(), FileLeases(tmp_path / "leases"))
+def context(tmp_path: Path) -> PromotionContext:
+    return PromotionContext(MemoryStore(), MemoryLedger(), FileLeases(tmp_path / "leases"))
 
 
 @pytest.fixture
-def model(yard: Yard, dataset: DataSet, tmp_path: Path) -> Model:
+def model(context: PromotionContext, dataset: DataSet, tmp_path: Path) -> Model:
     """Registers a version; the same `name` gives the same bytes."""
 
     def register(name: str = "one", framework: str = "torch") -> ModelVersion:
@@ -98,10 +98,10 @@ def model(yard: Yard, dataset: DataSet, tmp_path: Path) -> Model:
             (folder / "data" / ("model.pt2" if framework == "torch" else "model.keras")).write_text(f"weights {name}")
             about = {"trainer": framework, "arch": "tiny", "framework": framework, "preprocess": Preprocess(size=32)}
             write_info(folder, ModelInfo(**about, labels=dataset.manifest.labels, dataset=dataset.manifest.digest))
-        version = yard.store.register("digits", folder, run_id="run")
+        version = context.store.register("digits", folder, run_id="run")
         spent = {"seconds": 1, "hardware": "here", "usd": Decimal("0.1"), "price_as_of": "2026-11-23", "actor": "ada"}
         told = {"trainer": framework, "run_id": "run", "dataset": dataset.manifest.digest}
-        yard.ledger.append(Trained(**about_of(yard, version), **told, **spent))
+        context.ledger.append(Trained(**about_of(context, version), **told, **spent))
         return version
 
     return register
@@ -112,7 +112,7 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Converters that take no time: what they were asked for. A variant named in their `cannot` is not made."""
     asked: list[list[str]] = []
 
-    def convert(order: Order, folder: Path, tools: Tools, say: Callable[[str], None]) -> Built:
+    def convert(order: ExportRequest, folder: Path, tools: Tools, say: Callable[[str], None]) -> Built:
         names = [one.variant.name for one in order.wanted]
         asked.append(names)
         info, random = order.reference.info, np.random.default_rng(0)
@@ -151,8 +151,8 @@ class Passes:
         return [Finding(gate="passes", passed=True, text="as told")]
 
 
-def about_of(yard: Yard, version: ModelVersion) -> dict[str, object]:
-    return about(version, digest_version(yard.store, version))
+def about_of(context: PromotionContext, version: ModelVersion) -> dict[str, object]:
+    return about(version, digest_version(context.store, version))
 
 
 def job(*exports: dict[str, object]):
@@ -170,99 +170,101 @@ def shelf(shop: Shop) -> set[str]:
 
 
 def test_what_was_exported_is_found_within_a_second_and_not_converted_or_recorded_again(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version = model()
-    first = export(shop, yard, job(), version.ref, quiet)
-    rows, said = len(yard.ledger.entries()), list[str]()
+    first = export(shop, context, job(), version.ref, quiet)
+    rows, said = len(context.ledger.entries()), list[str]()
     began = time.monotonic()
-    assert export(shop, yard, job(), version.ref, said.append) == first
+    assert export(shop, context, job(), version.ref, said.append) == first
     assert time.monotonic() - began < 1
     assert converted == [["onnx"]]
-    assert len(yard.ledger.entries()) == rows
+    assert len(context.ledger.entries()) == rows
     assert said == ["digits/1: the bundle of these bytes stands"]
     assert Path(first.path).name == f"1-{first.bundle[:12]}"
 
 
 def test_a_variant_that_nobody_requires_and_that_failed_is_not_tried_each_time(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version, optional = model(), {"kind": "onnx", "quantize": "int8", "required": False}
     CANNOT.add("onnx-int8")
-    first = export(shop, yard, job(optional), version.ref, quiet)
+    first = export(shop, context, job(optional), version.ref, quiet)
     assert next(one.note for one in first.parity if one.variant == "onnx-int8") == "cannot be made"
-    assert export(shop, yard, job(optional), version.ref, quiet) == first
+    assert export(shop, context, job(optional), version.ref, quiet) == first
     assert len(converted) == 1
     with pytest.raises(InputError, match="onnx-int8: cannot be made"):  # who asks for it by name wants it tried
-        export(shop, yard, job(optional), version.ref, quiet, ["onnx-int8"])
+        export(shop, context, job(optional), version.ref, quiet, ["onnx-int8"])
     CANNOT.clear()
-    found = export(shop, yard, job(optional), version.ref, quiet, ["onnx-int8"])
+    found = export(shop, context, job(optional), version.ref, quiet, ["onnx-int8"])
     assert all(one.kept for one in found.parity)
 
 
-def test_variants_that_were_asked_for_by_name_add_up(shop: Shop, yard: Yard, model: Model, converted: list[list[str]]) -> None:
+def test_variants_that_were_asked_for_by_name_add_up(
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
+) -> None:
     version = model()
-    export(shop, yard, job(), version.ref, quiet, ["onnx-int8"])
-    both = export(shop, yard, job(), version.ref, quiet, ["onnx-float16"])
+    export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
+    both = export(shop, context, job(), version.ref, quiet, ["onnx-float16"])
     assert set(open_exported(both).variants) == {"onnx", "onnx-int8", "onnx-float16"}
-    assert export(shop, yard, job(), version.ref, quiet) == both
+    assert export(shop, context, job(), version.ref, quiet) == both
     assert len(converted) == 2
 
 
 def test_where_it_cannot_be_shown_the_bundle_before_still_stands_alone(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version = model()
-    first = export(shop, yard, job(), version.ref, quiet)
+    first = export(shop, context, job(), version.ref, quiet)
     before = shelf(shop)
     Shop.broken.append("has no room")
     with pytest.raises(StorageError, match="MLflow: has no room"):
-        export(shop, yard, job(), version.ref, quiet, ["onnx-int8"])
+        export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert open_exported(first).index.digest == first.bundle
     assert shelf(shop) == before
     Shop.broken.clear()
-    second = export(shop, yard, job(), version.ref, quiet, ["onnx-int8"])
+    second = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert shelf(shop) == {Path(second.path).name, f"{Path(second.path).name}.smoke"}
-    assert [one.event.bundle for one in yard.ledger.entries() if isinstance(one.event, Exported)] == [
+    assert [one.event.bundle for one in context.ledger.entries() if isinstance(one.event, Exported)] == [
         first.bundle,
         second.bundle,
     ]
 
 
 def test_a_bundle_that_was_deployed_stays_until_it_is_exported_no_more(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version = model()
-    first = export(shop, yard, job(), version.ref, quiet)
+    first = export(shop, context, job(), version.ref, quiet)
     told = {"stage": Stage.STAGING, "target": "local", "url": "u", "usd_per_month": Decimal(0), "price_as_of": "today"}
-    yard.ledger.append(Deployed(**about_of(yard, version), **told, bundle=first.bundle, smoke_images=0))
-    second = export(shop, yard, job(), version.ref, quiet, ["onnx-int8"])
-    third = export(shop, yard, job(), version.ref, quiet, ["onnx-float16"])
+    context.ledger.append(Deployed(**about_of(context, version), **told, bundle=first.bundle, smoke_images=0))
+    second = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
+    third = export(shop, context, job(), version.ref, quiet, ["onnx-float16"])
     assert open_exported(first).index.digest == first.bundle
     assert Path(second.path).name not in shelf(shop)
     assert Path(third.path).name in shelf(shop)
 
 
 def test_a_bundle_named_after_the_models_bytes_opens_until_the_next_one_is_recorded(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version = model()
-    found = export(shop, yard, job(), version.ref, quiet)
+    found = export(shop, context, job(), version.ref, quiet)
     old = Path(found.path).with_name(f"1-{found.digest[:12]}")
     smoke_folder(Path(found.path)).rename(smoke_folder(old))
     Path(found.path).rename(old)
     earlier = found.model_copy(update={"path": str(old)})
-    yard.ledger.append(earlier)
-    assert export(shop, yard, job(), version.ref, quiet) == earlier
-    later = export(shop, yard, job(), version.ref, quiet, ["onnx-int8"])
+    context.ledger.append(earlier)
+    assert export(shop, context, job(), version.ref, quiet) == earlier
+    later = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert shelf(shop) == {Path(later.path).name, f"{Path(later.path).name}.smoke"}
 
 
 def test_the_bundle_of_another_version_with_the_same_bytes_is_taken_over(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     one, other = model(), model()
-    first, second = (export(shop, yard, job(), version.ref, quiet) for version in (one, other))
+    first, second = (export(shop, context, job(), version.ref, quiet) for version in (one, other))
     assert len(converted) == 1
     bundle = open_exported(second)
     assert (bundle.index.version, second.identity, second.parity) == (2, other.identity, first.parity)
@@ -271,25 +273,25 @@ def test_the_bundle_of_another_version_with_the_same_bytes_is_taken_over(
     changed = {name for name, digest in bundle.index.files.items() if open_exported(first).index.files[name] != digest}
     assert changed == {"card.md"}
     assert (smoke_folder(bundle.folder) / "expected.json").exists()
-    assert export(shop, yard, job(), model("two").ref, quiet).bundle not in {first.bundle, second.bundle}
+    assert export(shop, context, job(), model("two").ref, quiet).bundle not in {first.bundle, second.bundle}
     assert len(converted) == 2
 
 
 def test_what_a_killed_export_left_is_swept_by_the_next_one(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     left = shop.settings.bundles / "digits" / ".1.abcdef" / "bundle"
     left.mkdir(parents=True)
     (left / "model.onnx").write_bytes(b"half")
-    found = export(shop, yard, job(), model().ref, quiet)
+    found = export(shop, context, job(), model().ref, quiet)
     assert shelf(shop) == {Path(found.path).name, f"{Path(found.path).name}.smoke"}
 
 
 def test_a_card_tells_of_the_data_and_is_written_again_when_scores_come(
-    shop: Shop, yard: Yard, model: Model, dataset: DataSet, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, dataset: DataSet, converted: list[list[str]]
 ) -> None:
     version = model()
-    first = export(shop, yard, job(), version.ref, quiet)
+    first = export(shop, context, job(), version.ref, quiet)
     card = (Path(first.path) / "card.md").read_text()
     data, frames = section_of(card, "Data"), dataset.manifest.frames
     assert data.startswith(f"`digits`: {len(frames)} images of 18 clips in 3 classes.")
@@ -300,48 +302,48 @@ def test_a_card_tells_of_the_data_and_is_written_again_when_scores_come(
     scores = [ClassScore(label=name, precision=1, recall=f1, f1=f1, support=9) for name, f1 in (("a", 0.9), ("b", 0.7))]
     told = {"images": 18, "clips": 6, "metrics": {"top1": 0.8}, "interval": (0.7, 0.9), "confusion": [[1]]}
     scored = Evaluation(dataset=dataset.manifest.digest, split="test", classes=scores, slices={"dark": SliceScore(images=4, top1=0.5)}, **told)  # fmt: skip
-    yard.ledger.append(Evaluated(**about_of(yard, version), evaluation=scored))
-    second = export(shop, yard, job(), version.ref, quiet)
+    context.ledger.append(Evaluated(**about_of(context, version), evaluation=scored))
+    second = export(shop, context, job(), version.ref, quiet)
     card = (Path(second.path) / "card.md").read_text()
     assert second.card_missing == []
     assert "Its weakest class is b, with an F1 of 0.700 on 9 images." in card
     assert "In the part 'dark' its top-1 is 0.500, on 4 images." in card
     assert section_of(card, "Data") == data
     assert len(converted) == 1
-    assert isinstance(yard.ledger.entries()[-1].event, Scanned)
-    assert export(shop, yard, job(), version.ref, quiet) == second
+    assert isinstance(context.ledger.entries()[-1].event, Scanned)
+    assert export(shop, context, job(), version.ref, quiet) == second
 
 
 @pytest.mark.parametrize(
     ("script", "said"), [("sleep 600", "took longer than 1 s"), ("echo boom >&2; exit 3", "exited with 3: boom")]
 )
 def test_a_converter_that_hangs_or_fails_ends_a_promotions_hook_with_one_line_and_no_bundle(
-    shop: Shop, yard: Yard, model: Model, tmp_path: Path, script: str, said: str
+    shop: Shop, context: PromotionContext, model: Model, tmp_path: Path, script: str, said: str
 ) -> None:
     stub = tmp_path / "python"
     stub.write_text(f"#!/bin/sh\n{script}\n")
     stub.chmod(0o755)
     slow = Shop(shop.settings.model_copy(update={"tf_python": stub, "converter_seconds": 1}))
     version, told = model("keras", "keras"), job()
-    yard = replace(yard, gates={Stage.STAGING: [Passes()]})
-    yard = replace(yard, hooks={Stage.STAGING: [ExportHook(slow, yard, told, quiet)]})
+    context = replace(context, gates={Stage.STAGING: [Passes()]})
+    context = replace(context, hooks={Stage.STAGING: [ExportHook(slow, context, told, quiet)]})
     began = time.monotonic()
-    outcome = promote(yard, version.ref, Stage.STAGING, ADA)
+    outcome = promote(context, version.ref, Stage.STAGING, ADA)
     assert time.monotonic() - began < 30
     (failure,) = outcome.pending
     assert isinstance(failure, HookFailed)
     assert (failure.hook, failure.attempt) == ("export", 1)
     assert said in failure.reason
     assert "\n" not in failure.reason
-    assert fold(yard.ledger.entries("digits")).stage_of(version.identity) is Stage.STAGING
-    assert not [one for one in yard.ledger.entries() if isinstance(one.event, Exported)]
+    assert fold(context.ledger.entries("digits")).stage_of(version.identity) is Stage.STAGING
+    assert not [one for one in context.ledger.entries() if isinstance(one.event, Exported)]
     assert shelf(shop) == set()
 
 
 def test_the_bundle_and_what_was_measured_are_shown_on_the_training_run(
-    shop: Shop, yard: Yard, model: Model, converted: list[list[str]]
+    shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
-    found = export(shop, yard, job(), model().ref, quiet)
+    found = export(shop, context, job(), model().ref, quiet)
     assert Shop.seen == [f"bundle/{found.bundle[:12]}", "parity", "bundle_mb", "parity_onnx_max_abs_diff"]
     told = json.loads((smoke_folder(Path(found.path)) / "expected.json").read_text())
     assert {one["truth"] for one in told["images"]} == set(told["labels"])
@@ -355,8 +357,11 @@ def test_production_asks_for_what_the_job_requires_also_where_it_names_no_parity
     assert [gate.kind for gate in asked.gates_of(Stage.PRODUCTION)] == ["metric", "parity"]
     gate = asked.gates_of(Stage.PRODUCTION)[-1]
     same = np.random.default_rng(0).dirichlet([0.3, 0.3, 0.3], 8).astype(np.float32)
-    kept = [judge(compare(name, same, same), want(name)) for name in ("onnx", "tfjs-float16")]
-    lost = [failed(want("onnx-int8", required=False), 8, "cannot be made"), failed(want("tfjs-float16"), 8, "cannot be made")]
+    kept = [judge(compare(name, same, same), variant_spec(name)) for name in ("onnx", "tfjs-float16")]
+    lost = [
+        failed(variant_spec("onnx-int8", required=False), 8, "cannot be made"),
+        failed(variant_spec("tfjs-float16"), 8, "cannot be made"),
+    ]
     told = {"model": "digits", "version": 1, "created_ms": 1, "digest": "d"}
     for parity, said in (
         ([], "no parity of these bytes"),

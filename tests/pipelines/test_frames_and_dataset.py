@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dataset import DataSet, build_dataset, deal, open_dataset
-from pipelines.demo_clips import Film, film_digits
-from pipelines.frames import Sampling, extract
-from pipelines.jobfile import Data, Split
-from pipelines.sources import CLIP_ENDINGS, files_by_class
+from pipelines.data.dataset import DataSet, build_dataset, deal, open_dataset
+from pipelines.data.frames import Sampling, extract
+from pipelines.data.sources import CLIP_ENDINGS, files_by_class
+from pipelines.demo.clips import Film, film_digits
+from pipelines.job.jobfile import Data, Split
 from registry.errors import InputError, IntegrityError, NotFoundError
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.exports import wanted_of
-from pipelines.jobfile import Job, parse_job, read_job
-from pipelines.template import TEMPLATE, write_job_file
+from pipelines.job.exports import variant_specs
+from pipelines.job.jobfile import Job, parse_job, read_job
+from pipelines.job.template import TEMPLATE, write_job_file
 from registry.errors import InputError, NotFoundError
 from registry.stages import Stage
 
@@ -94,5 +94,5 @@ def test_what_a_job_requires_is_what_its_parity_gate_asks_for() -> None:
 
 def test_a_variant_that_nobody_makes_is_refused_with_those_that_are() -> None:
     with pytest.raises(InputError, match="variant 'onnx-int4': expected one of onnx, onnx-tensor"):
-        wanted_of(parse_job(LEAST, "job").export, ["onnx-int4"])
-    assert [one.variant.name for one in wanted_of((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]
+        variant_specs(parse_job(LEAST, "job").export, ["onnx-int4"])
+    assert [one.variant.name for one in variant_specs((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]

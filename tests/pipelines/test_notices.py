@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipelines.channels import Mail, Slack, Webhook, channels_of, slack_message
-from pipelines.notices import Notice, budget_notices, notice_of
-from pipelines.notify import Notifier, Outbox, standing, started, try_all
-from pipelines.wiring import Workshop
+from pipelines.home import Workshop
+from pipelines.services.channels import Mail, Slack, Webhook, channels_of, slack_message
+from pipelines.services.notices import Notice, budget_notices, notice_of
+from pipelines.services.notifier import Notifier, Outbox, channel_status, started, try_all
 from registry.errors import InputError, ModelyardError, UnavailableError
 from registry.events import Flipped, PolicySet, Promoted, Refused, Trained, about
 from registry.files import read_json
@@ -259,7 +259,7 @@ def test_one_channel_that_is_away_does_not_hold_up_another(tmp_path: Path, recei
     refuse(shop)
     assert notifier.once() == 1
     monkey = Workshop(Settings(home=tmp_path, notify_webhook="https://x", notify_secret="s"))
-    assert standing(monkey)[0]["waiting"] == 1
+    assert channel_status(monkey)[0]["waiting"] == 1
 
 
 def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_path: Path, receiver: Receiver) -> None:
@@ -309,7 +309,7 @@ def test_a_broken_outbox_begins_anew(tmp_path: Path, receiver: Receiver) -> None
 
 def test_a_budget_is_told_when_it_warns_and_when_it_is_spent_once_each(tmp_path: Path) -> None:
     shop, known = Workshop(Settings(home=tmp_path)), dict[str, str]()
-    from pipelines.jobfile import Job
+    from pipelines.job.jobfile import Job
 
     policy = Job.model_validate({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": "1"}}).model_dump(
         mode="json"
@@ -364,7 +364,7 @@ def test_a_test_notice_says_by_channel_how_it_went(receiver: Receiver) -> None:
 def test_who_does_not_lead_sends_nothing_and_leaves_what_is_old_to_who_does(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pipelines.notify
+    import pipelines.services.notifier
 
     shop = Workshop(Settings(home=tmp_path))
     notifier = Notifier(shop, lambda _: None, [Slack(SecretStr(receiver.url))])
@@ -372,7 +372,7 @@ def test_who_does_not_lead_sends_nothing_and_leaves_what_is_old_to_who_does(
     refuse(shop)
     notifier.skip()
     assert read_json(tmp_path / "notices" / "slack.json")["row"] == 0
-    monkeypatch.setattr(pipelines.notify, "_BUDGETS_S", -1.0)
+    monkeypatch.setattr(pipelines.services.notifier, "_BUDGETS_S", -1.0)
     notifier.skip()
     assert read_json(tmp_path / "notices" / "slack.json")["row"] == 1
     assert receiver.got == []

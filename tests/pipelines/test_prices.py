@@ -15,9 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.forecast import Asked, Told, forecast_costs
-from pipelines.prices import prices, refresh
-from pipelines.wiring import Workshop
+from pipelines.home import Workshop
+from pipelines.money.forecast import Asked, Overrides, forecast_costs
+from pipelines.money.prices import prices, refresh
 from registry.errors import InputError, NotFoundError
 from registry.events import Deployed, Exported
 from registry.money.prices import today
@@ -104,7 +104,7 @@ class Shop(Workshop):
 
     kept: tuple = ()
 
-    def bare_yard(self):
+    def context(self):
         return self.kept[0]
 
 
@@ -155,7 +155,7 @@ def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: P
         found = forecast_costs(shop, asked, ref)
         assert found.ground.runpod_cold.seconds == 21.5
         assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(found, "RunPod Serverless"))
-    told_by_me = asked.model_copy(update={"told": Told(runpod_cold_s=3)})
+    told_by_me = asked.model_copy(update={"told": Overrides(runpod_cold_s=3)})
     assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as told"
 
 

@@ -13,18 +13,18 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from pipelines.history import history
+from pipelines.home import Workshop
 from pipelines.identity import whoami
-from pipelines.publish import report
-from pipelines.verify import verify, verify_evidence
-from pipelines.webhook import Doorbell, encryption_key, make_app, secret_of
-from pipelines.wiring import Workshop
+from pipelines.promotion.publish import report
+from pipelines.promotion.verify import verify, verify_evidence
+from pipelines.services.webhook import Doorbell, encryption_key, make_app, secret_of
 from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, NotFoundError
 from registry.events import PolicySet, Promoted, Refused, about
 from registry.opening import ledger_of
 from registry.records import Evidence, Finding, ModelVersion, Proof
 from registry.refs import Ref
+from registry.reports.history import history
 from registry.settings import Settings
 from registry.signing import open_keyring, public_text
 from registry.stages import Stage
@@ -125,7 +125,7 @@ def test_history_tells_who_when_from_where_and_what_does_not_count(settings: Set
     from registry.ledger.store import open_ledger
 
     open_ledger(settings.ledger.get_secret_value()).append(event)  # without the key
-    told = history(Workshop(settings), "hand")
+    told = history(ledger.entries("hand"), "hand")
     assert [(one.what, one.who, one.was, one.counts) for one in told] == [
         ("policy_set", "ada (self-declared)", None, True),
         ("promoted", "ada (self-declared)", "hand/2", True),
@@ -134,7 +134,7 @@ def test_history_tells_who_when_from_where_and_what_does_not_count(settings: Set
     ]
     assert "does not count: it is not signed" in told[-1].text
     with pytest.raises(NotFoundError):
-        history(Workshop(settings), "foot")
+        history(ledger.entries("foot"), "foot")
 
 
 def test_a_webhook_rings_once_and_only_when_it_is_signed_and_fresh(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
 
-from pipelines.score import Held, bootstrap_interval, evaluate
+from pipelines.evaluation.scores import HeldOutSet, bootstrap_interval, evaluate
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def case() -> tuple[np.ndarray, list[int]]:
     return (probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32), targets.tolist()
 
 
-def held(targets: list[int], clips: list[str] | None = None) -> Held:
-    return Held(list("abcd"), targets, clips or [f"clip{index // 5}" for index in range(len(targets))])
+def held(targets: list[int], clips: list[str] | None = None) -> HeldOutSet:
+    return HeldOutSet(list("abcd"), targets, clips or [f"clip{index // 5}" for index in range(len(targets))])
 
 
 def test_scores_are_scikit_learns(case: tuple[np.ndarray, list[int]]) -> None:

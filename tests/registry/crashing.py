@@ -15,12 +15,12 @@ from registry.events import Promoted
 from registry.lease import FileLeases
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryStore
-from registry.promotion import promote, rollback
+from registry.promotion.context import PromotionContext
+from registry.promotion.promote import promote, rollback
 from registry.records import Actor, Evidence, Finding, ModelVersion
 from registry.refs import Ref
 from registry.signing import open_keyring
 from registry.stages import Stage
-from registry.yard import Yard
 
 WRITES = ("set_alias", "delete_alias", "annotate")
 
@@ -56,16 +56,18 @@ class Notes:
         self.path.write_text(f"{promotion.version} {promotion.stage}")
 
 
-def make_yard(folder: Path) -> Yard:
+def make_yard(folder: Path) -> PromotionContext:
     store = FileStore(folder / "store.json")
     keys = open_keyring(folder / "key.pem", folder / "trusted")
     ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}", keys, folder)
     notes = Notes(folder / "served")
     stages = (Stage.STAGING, Stage.PRODUCTION)
-    return Yard(store, ledger, FileLeases(folder / "leases"), dict.fromkeys(stages, (notes,)), dict.fromkeys(stages, (notes,)))
+    return PromotionContext(
+        store, ledger, FileLeases(folder / "leases"), dict.fromkeys(stages, (notes,)), dict.fromkeys(stages, (notes,))
+    )
 
 
-def die_at(yard: Yard, step: int) -> None:
+def die_at(context: PromotionContext, step: int) -> None:
     """Kill this process, without a word, before or after one of its writes: two steps each."""
     steps = count(1)
 
@@ -77,7 +79,7 @@ def die_at(yard: Yard, step: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             result = original(*args)
             if name in WRITES:
-                yard.store.save()
+                context.store.save()
             if next(steps) == step:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
@@ -85,15 +87,15 @@ def die_at(yard: Yard, step: int) -> None:
         setattr(holder, name, writing)
 
     for name in WRITES:
-        wrap(yard.store, name)
-    wrap(yard.ledger, "append")
-    wrap(yard.hooks[Stage.PRODUCTION][0], "run")
+        wrap(context.store, name)
+    wrap(context.ledger, "append")
+    wrap(context.hooks[Stage.PRODUCTION][0], "run")
 
 
 ACTIONS = {
-    "promote": lambda yard: promote(yard, Ref("hand", 2), Stage.PRODUCTION, Actor("ada")),
-    "rollback": lambda yard: rollback(yard, "hand", Stage.PRODUCTION, None, Actor("ada")),
-    "archive": lambda yard: promote(yard, Ref("hand", 2), Stage.ARCHIVED, Actor("ada")),
+    "promote": lambda context: promote(context, Ref("hand", 2), Stage.PRODUCTION, Actor("ada")),
+    "rollback": lambda context: rollback(context, "hand", Stage.PRODUCTION, None, Actor("ada")),
+    "archive": lambda context: promote(context, Ref("hand", 2), Stage.ARCHIVED, Actor("ada")),
 }
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.accounts import (
-    budget_standing,
-    budget_standings,
+from registry.events import AnyEvent, Archived, Deployed, PolicySet, Promoted, Released, Trained, parse_event
+from registry.money.accounts import (
+    budget_status,
+    budget_statuses,
     came_to_production,
     cold_starts,
     cost_between,
@@ -20,7 +21,6 @@ from registry.accounts import (
     limits,
     spending,
 )
-from registry.events import AnyEvent, Archived, Deployed, PolicySet, Promoted, Released, Trained, parse_event
 from registry.money.billing import HOURS_PER_MONTH
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
 from registry.stages import Stage
@@ -196,19 +196,19 @@ def test_where_a_budget_stands_is_told_the_same_for_one_model_and_for_all() -> N
         ([*rows, Row(hours(3), override())], "warn"),
     ):
         alone, together = (
-            budget_standing(entries, "hand", hours(4), limits(entries)["hand"]),
-            budget_standings(entries, hours(4)),
+            budget_status(entries, "hand", hours(4), limits(entries)["hand"]),
+            budget_statuses(entries, hours(4)),
         )
         assert (alone.state, alone) == (state, together["hand"])
         assert together["foot"].state == "ok"
-    assert budget_standing(rows, "hand", hours(4), None).state == "none"
+    assert budget_status(rows, "hand", hours(4), None).state == "none"
     assert limits([*rows, Row(hours(5), policy(None))]).keys() == {"foot"}
 
 
 def test_a_bill_that_came_before_its_endpoint_was_known_counts_for_its_model_s_budget() -> None:
     early = bill(hours(0), hours(6), "3").model_copy(update={"model": ""})
     rows = ledger((hours(0), policy("4")), (hours(7), early), (hours(8), deployed(month="0")))
-    assert budget_standing(rows, "hand", hours(9), limits(rows)["hand"]).spent_usd == 3
+    assert budget_status(rows, "hand", hours(9), limits(rows)["hand"]).spent_usd == 3
 
 
 # Starts that were measured.

@@ -11,13 +11,13 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Versions
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
-from registry.mlflow.admission import Admission
-from registry.mlflow.guard import GUARDED, STREAMED
-from registry.mlflow.selftest import PROXIED, ROUTES
+from registry.mlflow.server.admission import Admission
+from registry.mlflow.server.guard import GUARDED, STREAMED
+from registry.mlflow.server.selftest import PROXIED, ROUTES
 
 TESTED = "3.17"
 STORES = {"versions": Versions, "runs": Runs, "artifacts": LocalArtifactRepository}
-NEW = "MLflow's internals have moved: read registry/mlflow/admission.py against this release before allowing it"
+NEW = "MLflow's internals have moved: read registry/mlflow/server/admission.py against this release before allowing it"
 
 
 def test_this_is_the_release_that_admission_was_tested_with() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from registry.events import Flipped, Promoted, Undone
-from registry.promotion import promote
-from registry.reconciler import reconcile
+from registry.promotion.context import PromotionContext
+from registry.promotion.promote import promote
+from registry.promotion.reconcile import reconcile
+from registry.promotion.state import fold
 from registry.records import Actor
 from registry.refs import Ref
 from registry.stages import Stage
-from registry.standing import fold
-from registry.yard import Yard
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crashing import ACTIONS, FileStore, make_yard
@@ -34,14 +34,14 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("before")
     (folder / "files").mkdir()
     (folder / "files" / "weights").write_text("1")
-    yard = make_yard(folder)
-    assert isinstance(yard.store, FileStore)
+    context = make_yard(folder)
+    assert isinstance(context.store, FileStore)
     for number in (1, 2):
-        yard.store.register("hand", folder / "files")
-        promote(yard, Ref("hand", number), Stage.STAGING, ADA)
+        context.store.register("hand", folder / "files")
+        promote(context, Ref("hand", number), Stage.STAGING, ADA)
         if number == 1:
-            promote(yard, Ref("hand", 1), Stage.PRODUCTION, ADA)
-    yard.store.save()
+            promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
+    context.store.save()
     return folder
 
 
@@ -50,13 +50,13 @@ def after(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """hand/2 is in production, hand/1 was before."""
     folder = tmp_path_factory.mktemp("after") / "home"
     shutil.copytree(before, folder)
-    yard = make_yard(folder)
-    promote(yard, Ref("hand", 2), Stage.PRODUCTION, ADA)
-    yard.store.save()
+    context = make_yard(folder)
+    promote(context, Ref("hand", 2), Stage.PRODUCTION, ADA)
+    context.store.save()
     return folder
 
 
-def kill_everywhere(start: Path, tmp_path: Path, action: str, check: Callable[[Yard, Path, bool], None]) -> int:
+def kill_everywhere(start: Path, tmp_path: Path, action: str, check: Callable[[PromotionContext, Path, bool], None]) -> int:
     """Kill the action at its first, second, … step, start again each time, and check; how many steps there were."""
     for step in range(1, MOST):
         folder = tmp_path / f"{step:02d}"
@@ -64,20 +64,20 @@ def kill_everywhere(start: Path, tmp_path: Path, action: str, check: Callable[[Y
         command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), action, str(step)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-        yard = make_yard(folder)
-        reconcile(yard, "hand")
-        check(yard, folder, done.returncode == 0)
-        assert reconcile(yard, "hand").acted == []  # settled
-        assert yard.ledger.verify() > 0
+        context = make_yard(folder)
+        reconcile(context, "hand")
+        check(context, folder, done.returncode == 0)
+        assert reconcile(context, "hand").acted == []  # settled
+        assert context.ledger.verify() > 0
         if done.returncode == 0:
             return step
     pytest.fail("it never came to its end")
 
 
-def never_both(yard: Yard) -> None:
+def never_both(context: PromotionContext) -> None:
     """Each ratification led to a flip or was undone, and not both."""
     waiting: Promoted | None = None
-    for entry in yard.ledger.entries("hand"):
+    for entry in context.ledger.entries("hand"):
         match entry.event:
             case Promoted() as event:
                 assert waiting is None
@@ -91,26 +91,26 @@ def never_both(yard: Yard) -> None:
     assert waiting is None
 
 
-def holder(yard: Yard) -> int | None:
+def holder(context: PromotionContext) -> int | None:
     """Who serves production: alias, decision and hook agree."""
-    live = fold(yard.ledger.entries("hand")).live.get(Stage.PRODUCTION)
-    assert yard.store.aliases("hand").get("production") == (live.identity[0] if live else None)
-    return live.identity[0] if live else None
+    holder = fold(context.ledger.entries("hand")).holders.get(Stage.PRODUCTION)
+    assert context.store.aliases("hand").get("production") == (holder.identity[0] if holder else None)
+    return holder.identity[0] if holder else None
 
 
 @pytest.mark.parametrize(("action", "old", "new"), [("promote", 1, 2), ("rollback", 2, 1), ("archive", 2, None)])
 def test_killed_at_every_step(before: Path, after: Path, tmp_path: Path, action: str, old: int, new: int | None) -> None:
     outcomes: list[int | None] = []
 
-    def check(yard: Yard, folder: Path, finished: bool) -> None:
-        never_both(yard)
-        found = holder(yard)
+    def check(context: PromotionContext, folder: Path, finished: bool) -> None:
+        never_both(context)
+        found = holder(context)
         outcomes.append(found)
         assert found == new if finished else found in {old, new}
-        assert "staging" not in yard.store.aliases("hand") or found == old
+        assert "staging" not in context.store.aliases("hand") or found == old
         if found == new is not None:
             assert (folder / "served").read_text() == f"{found} production"
-        tags = {one.version: one.tags.get("modelyard.stage") for one in yard.store.versions("hand")}
+        tags = {one.version: one.tags.get("modelyard.stage") for one in context.store.versions("hand")}
         if found == new:
             assert [number for number, stage in tags.items() if stage == "production"] == ([new] if new else [])
 
@@ -129,17 +129,17 @@ def test_a_promotion_that_was_overtaken_is_undone_not_finished(before: Path, tmp
     """Killed after it was ratified; then somebody gives the alias to a third version."""
     folder = tmp_path / "home"
     shutil.copytree(before, folder)
-    yard = make_yard(folder)
-    store = yard.store
+    context = make_yard(folder)
+    store = context.store
     assert isinstance(store, FileStore)
     store.register("hand", folder / "files")
     store.save()
     command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), "promote", "2"]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    yard = make_yard(folder)
-    assert fold(yard.ledger.entries("hand")).pending
-    yard.store.delete_alias("hand", "production")
-    said = reconcile(yard, "hand").acted
+    context = make_yard(folder)
+    assert fold(context.ledger.entries("hand")).pending
+    context.store.delete_alias("hand", "production")
+    said = reconcile(context, "hand").acted
     assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in said)
-    never_both(yard)
-    assert "production" not in yard.store.aliases("hand")
+    never_both(context)
+    assert "production" not in context.store.aliases("hand")

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from registry.events import Evaluated, Trained, about
-from registry.evidence import gather
 from registry.memory import MemoryLedger
+from registry.promotion.evidence import gather
 from registry.records import Evaluation, ModelVersion
 
 VERSION = ModelVersion("hand", 1, 100)

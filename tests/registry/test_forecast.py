@@ -10,7 +10,7 @@ import pytest
 from registry.errors import InputError, NotFoundError
 from registry.money.catalogue import Catalogue, published
 from registry.money.comparison import Forecast, compare
-from registry.money.places import Cold, Ground, Measured, Told, places
+from registry.money.places import Assumptions, ColdStart, Measured, Overrides, places
 from registry.money.prices import Price, local_price
 from registry.money.traffic import Traffic
 from registry.settings import Settings
@@ -23,8 +23,8 @@ def local(usd: str = "0.05") -> Price:
     return local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(usd)})
 
 
-def made(requests: float = 20, facts: Measured = FACTS, told: Told | None = None, usd: str = "0.05", **more) -> Forecast:
-    ground = Ground.of(facts, told or Told())
+def made(requests: float = 20, facts: Measured = FACTS, told: Overrides | None = None, usd: str = "0.05", **more) -> Forecast:
+    ground = Assumptions.of(facts, told or Overrides())
     return compare(published(), local(usd), Traffic(requests_per_day=requests), ground, today=TODAY, **more)
 
 
@@ -44,7 +44,7 @@ def test_the_browser_is_a_row_of_its_own_and_the_sentence_is_about_what_is_rente
 
 
 def test_every_assumption_is_told_in_words() -> None:
-    found = made(told=Told(max_workers=7))
+    found = made(told=Overrides(max_workers=7))
     for one in found.places:
         assert "an hour, 2026-" in one.place.assumed[0]
     for name in ("RunPod Serverless", "Hugging Face intel-spr x1, asleep"):
@@ -57,7 +57,7 @@ def test_every_assumption_is_told_in_words() -> None:
 
 def test_storage_is_in_the_sum_and_said() -> None:
     bare = {one.place.name: one for one in made().places}
-    kept = {one.place.name: one for one in made(told=Told(volume_gb=100)).places}
+    kept = {one.place.name: one for one in made(told=Overrides(volume_gb=100)).places}
     month = Decimal("7.00") * 730 / 720
     for name, one in kept.items():
         more = one.usd_per_month - bare[name].usd_per_month
@@ -74,20 +74,22 @@ def test_a_bundle_lies_on_the_worker_s_disk() -> None:
 
 
 def test_a_start_is_told_or_measured_or_assumed_and_says_which() -> None:
-    measured = FACTS.model_copy(update={"cold": {"runpod": Cold(seconds=11.5, source="measured with hand/3 on 2026-11-20")}})
+    measured = FACTS.model_copy(
+        update={"cold": {"runpod": ColdStart(seconds=11.5, source="measured with hand/3 on 2026-11-20")}}
+    )
     assert "a worker starts in 11.5 s (measured with hand/3 on 2026-11-20)" in rests(made(facts=measured), "RunPod Serverless")
     assert "a replica wakes in 120 s (assumed; measure your own)" in rests(
         made(facts=measured), "Hugging Face intel-spr x1, asleep"
     )
-    told = made(facts=measured, told=Told(runpod_cold_s=2, hf_cold_s=0))
+    told = made(facts=measured, told=Overrides(runpod_cold_s=2, hf_cold_s=0))
     assert "a worker starts in 2 s (as told)" in rests(told, "RunPod Serverless")
     assert "a replica wakes in 0 s (as told)" in rests(told, "Hugging Face intel-spr x1, asleep")
 
 
 def test_an_assumed_start_is_not_shorter_than_loading_the_model_was_here() -> None:
-    slow = Ground.of(FACTS.model_copy(update={"first_ms": 20_000}), Told())
+    slow = Assumptions.of(FACTS.model_copy(update={"first_ms": 20_000}), Overrides())
     assert (slow.runpod_cold.seconds, slow.hf_cold.seconds) == (20, 120)
-    quick = Ground.of(FACTS.model_copy(update={"first_ms": 40}), Told())
+    quick = Assumptions.of(FACTS.model_copy(update={"first_ms": 40}), Overrides())
     assert (quick.runpod_cold.seconds, quick.runpod_cold.source) == (
         8,
         "assumed; loading the model took 0.04 s of it here, measured",
@@ -110,14 +112,14 @@ def test_prices_that_are_all_zero_break_nothing() -> None:
         for one in published().prices
     ]
     free = Catalogue(prices=rows, storage=published().storage)
-    found = compare(free, local("0"), Traffic(requests_per_day=1000), Ground.of(FACTS, Told()), today=TODAY)
+    found = compare(free, local("0"), Traffic(requests_per_day=1000), Assumptions.of(FACTS, Overrides()), today=TODAY)
     assert all(one.usd_per_month == one.storage_usd for one in found.places)
 
 
 def test_a_longest_wait_and_more_workers_change_who_will_do() -> None:
     assert any("of 20 requests one waits longer than 1 s" in one.problem for one in made(longest_wait_s=1).places)
     slow = FACTS.model_copy(update={"service_ms": 1000})
-    few, many = (made(250_000, slow, Told(max_workers=count)) for count in (2, 20))
+    few, many = (made(250_000, slow, Overrides(max_workers=count)) for count in (2, 20))
     assert "answers 2 requests a second at most" in next(one.problem for one in few.places if "AMPERE_16" in one.place.name)
     assert any(not one.problem for one in many.places if one.place.name.startswith("RunPod Serverless"))
 
@@ -131,7 +133,7 @@ def test_an_answer_that_takes_no_time_is_refused(service_ms: float) -> None:
 def test_a_catalogue_without_pods_is_one_line() -> None:
     rows = [one for one in published().prices if one.price.product != "pod"]
     with pytest.raises(NotFoundError, match="price of a runpod pod: is not in the catalogue"):
-        places(Catalogue(prices=rows, storage=published().storage), local(), Ground.of(FACTS, Told()))
+        places(Catalogue(prices=rows, storage=published().storage), local(), Assumptions.of(FACTS, Overrides()))
 
 
 def test_an_old_price_is_named_and_nothing_is_said_of_the_browser_s() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry.money.bills import Books, Part, booked, counted, endpoint_billed
 from registry.money.books import Spend, grouped
-from registry.money.spans import Taken, cut, month_of, seconds, shared
+from registry.money.spans import IntervalSet, cut, month_of, seconds, shared
 from registry.spending import Billed
 
 START = datetime(2026, 10, 31, tzinfo=UTC)
@@ -109,7 +109,7 @@ def test_nothing_is_lost_or_negative_however_it_is_cut(spans: list[tuple[int, in
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), max_size=12), st.integers(0, 50), st.integers(1, 20))
 def test_free_time_is_what_nobody_took(spans: list[tuple[int, int]], start: int, long: int) -> None:
-    taken = Taken()
+    taken = IntervalSet()
     for low, wide in spans:
         taken.take(at(low), at(low + wide))
     free = [hour for hour in range(start, start + long) if not any(low <= hour < low + wide for low, wide in spans)]

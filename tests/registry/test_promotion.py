@@ -6,17 +6,17 @@ import pytest
 
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, StorageError
 from registry.events import Flipped, HookDone, HookFailed, Promoted, Refused
-from registry.judging import resolve
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import promote
+from registry.promotion.context import PromotionContext
+from registry.promotion.promote import promote
+from registry.promotion.reconcile import reconcile
+from registry.promotion.state import fold
+from registry.promotion.verdict import resolve
 from registry.protocols import Hook
-from registry.reconciler import reconcile
 from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref, parse_ref
 from registry.stages import Stage
-from registry.standing import fold
-from registry.yard import Yard
 
 ADA = Actor("ada", proven=True)
 
@@ -64,43 +64,43 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def make_yard(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> Yard:
+def make_yard(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> PromotionContext:
     store = MemoryStore()
     store.register("hand", model)
     store.register("hand", model)
     gates = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (gate,))
-    return Yard(store, MemoryLedger(), FileLeases(tmp_path / "leases"), gates, {Stage.STAGING: hooks})
+    return PromotionContext(store, MemoryLedger(), FileLeases(tmp_path / "leases"), gates, {Stage.STAGING: hooks})
 
 
-def kinds(yard: Yard) -> list[str]:
-    return [entry.event.kind for entry in yard.ledger.entries()]
+def kinds(context: PromotionContext) -> list[str]:
+    return [entry.event.kind for entry in context.ledger.entries()]
 
 
 def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert outcome.pending == []
-    assert yard.store.aliases("hand") == {"staging": 1}
+    assert context.store.aliases("hand") == {"staging": 1}
     assert hook.ran == 1
-    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_done"]
+    assert kinds(context) == ["promoted", "flipped", "hook_done", "hook_done"]
     assert str(outcome.promotion) == "hand/1 promoted to staging by ada"
 
 
 def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=False), hook)
+    context = make_yard(tmp_path, model, Says(passed=False), hook)
     with pytest.raises(RefusedError, match="as told"):
-        promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    assert yard.store.aliases("hand") == {}
-    assert yard.store.versions("hand")[0].tags == {}
+        promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    assert context.store.aliases("hand") == {}
+    assert context.store.versions("hand")[0].tags == {}
     assert hook.ran == 0
-    assert kinds(yard) == ["refused"]
+    assert kinds(context) == ["refused"]
 
 
 def test_a_stage_without_gates_lets_nobody_in(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
-    bare = Yard(yard.store, yard.ledger, yard.leases)
+    context = make_yard(tmp_path, model, Says(passed=True))
+    bare = PromotionContext(context.store, context.ledger, context.leases)
     with pytest.raises(RefusedError, match="no gate is set"):
         promote(bare, Ref("hand", 1), Stage.STAGING, ADA)
 
@@ -109,134 +109,134 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
     from registry.events import Trained, about
 
     gate = Says(passed=True)
-    yard = make_yard(tmp_path, model, gate)
-    version = yard.store.versions("hand")[0]
+    context = make_yard(tmp_path, model, gate)
+    version = context.store.versions("hand")[0]
     facts = {"trainer": "t", "run_id": "r", "dataset": "d", "seconds": 1, "hardware": "h", "usd": "1", "price_as_of": "x"}
-    yard.ledger.append(Trained(**about(version, "other bytes"), **facts))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context.ledger.append(Trained(**about(version, "other bytes"), **facts))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert gate.seen[0].train_usd is None
 
 
 def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    outcome = promote(yard, Ref("hand", 2), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    outcome = promote(context, Ref("hand", 2), Stage.STAGING, ADA)
     assert outcome.promotion.previous == 1
-    assert yard.store.versions("hand")[0].tags["modelyard.stage"] == "archived"
-    old = yard.store.versions("hand")[0]
-    assert fold(yard.ledger.entries("hand")).stage_of(old.identity) is Stage.ARCHIVED
+    assert context.store.versions("hand")[0].tags["modelyard.stage"] == "archived"
+    old = context.store.versions("hand")[0]
+    assert fold(context.ledger.entries("hand")).stage_of(old.identity) is Stage.ARCHIVED
 
 
 def test_production_takes_the_version_out_of_staging(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    promote(yard, Ref("hand", 1), Stage.PRODUCTION, ADA)
-    assert yard.store.aliases("hand") == {"production": 1}
+    context = make_yard(tmp_path, model, Says(passed=True))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
+    assert context.store.aliases("hand") == {"production": 1}
 
 
 def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
+    context = make_yard(tmp_path, model, Says(passed=True))
     with pytest.raises(InputError, match="cannot go from 'none' to 'production'"):
-        promote(yard, Ref("hand", 1), Stage.PRODUCTION, ADA)
-    assert kinds(yard) == []
+        promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
+    assert kinds(context) == []
 
 
 def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path, model: Path, monkeypatch) -> None:
     hook = Fails(2)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    outcome = promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert [str(one) for one in outcome.pending] == [
         "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
     ]
-    assert yard.store.aliases("hand") == {"staging": 1}
-    assert reconcile(yard, "hand").acted == []  # its wait is not over
-    monkeypatch.setattr("registry.upkeep.wait_is_over", lambda *_: True)
-    assert "attempt 2" in reconcile(yard, "hand").acted[0]
-    assert "brought up to date" in reconcile(yard, "hand").acted[0]
-    assert reconcile(yard, "hand").acted == []
+    assert context.store.aliases("hand") == {"staging": 1}
+    assert reconcile(context, "hand").acted == []  # its wait is not over
+    monkeypatch.setattr("registry.promotion.due.wait_is_over", lambda *_: True)
+    assert "attempt 2" in reconcile(context, "hand").acted[0]
+    assert "brought up to date" in reconcile(context, "hand").acted[0]
+    assert reconcile(context, "hand").acted == []
     assert hook.ran == 3
-    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_failed", "hook_failed", "hook_done"]
+    assert kinds(context) == ["promoted", "flipped", "hook_done", "hook_failed", "hook_failed", "hook_done"]
 
 
 def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> None:
     later = Breaks(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert later.ran == 0
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert later.ran == 1
 
 
 def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    assert reconcile(yard, "hand").acted == []
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    assert reconcile(context, "hand").acted == []
     hook.alive = False
-    assert "brought up to date" in reconcile(yard, "hand").acted[0]
+    assert "brought up to date" in reconcile(context, "hand").acted[0]
     assert hook.ran == 2
 
 
 def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     hook.alive, hook.times = False, 100
-    assert "attempt 1" in reconcile(yard, "hand").acted[0]
+    assert "attempt 1" in reconcile(context, "hand").acted[0]
     for _ in range(5):
-        assert reconcile(yard, "hand").acted == []
-    assert kinds(yard).count("hook_failed") == 1
+        assert reconcile(context, "hand").acted == []
+    assert kinds(context).count("hook_failed") == 1
 
 
 def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from registry.errors import UnavailableError
 
-    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
 
     def away(*_: object) -> Path:
         raise UnavailableError("server", "does not answer", "start it")
 
-    monkeypatch.setattr("registry.upkeep.wait_is_over", lambda *_: True)
-    monkeypatch.setattr(yard.store, "fetch", away)
+    monkeypatch.setattr("registry.promotion.due.wait_is_over", lambda *_: True)
+    monkeypatch.setattr(context.store, "fetch", away)
     with pytest.raises(UnavailableError):
-        reconcile(yard, "hand")
-    assert "blocked" not in kinds(yard)
+        reconcile(context, "hand")
+    assert "blocked" not in kinds(context)
 
 
 def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=False), hook)
-    yard.store.set_alias("hand", "staging", 2)
-    assert "as told" in reconcile(yard, "hand").acted[0]
-    assert reconcile(yard, "hand").acted == []
+    context = make_yard(tmp_path, model, Says(passed=False), hook)
+    context.store.set_alias("hand", "staging", 2)
+    assert "as told" in reconcile(context, "hand").acted[0]
+    assert reconcile(context, "hand").acted == []
     assert hook.ran == 0
-    assert "blocked" in str(yard.store.versions("hand")[1].tags)
-    assert kinds(yard) == ["refused", "blocked"]
+    assert "blocked" in str(context.store.versions("hand")[1].tags)
+    assert kinds(context) == ["refused", "blocked"]
 
 
 def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    yard.store.set_alias("hand", "staging", 2)
-    assert "brought up to date" in reconcile(yard, "hand").acted[0]
-    assert reconcile(yard, "hand").acted == []
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context.store.set_alias("hand", "staging", 2)
+    assert "brought up to date" in reconcile(context, "hand").acted[0]
+    assert reconcile(context, "hand").acted == []
     assert hook.ran == 1
-    assert kinds(yard) == ["promoted", "flipped", "hook_done", "hook_done"]
+    assert kinds(context) == ["promoted", "flipped", "hook_done", "hook_done"]
 
 
 def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(1)
-    yard = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     (model / "weights").write_text("2")
-    promotions = [entry.event for entry in yard.ledger.entries() if isinstance(entry.event, Promoted)]
+    promotions = [entry.event for entry in context.ledger.entries() if isinstance(entry.event, Promoted)]
     assert len(promotions) == 1
-    import registry.upkeep as room
+    import registry.promotion.due as room
 
     wait, room.wait_is_over = room.wait_is_over, lambda *_: True
     try:
-        assert "files changed after it was ratified" in reconcile(yard, "hand").acted[0]
+        assert "files changed after it was ratified" in reconcile(context, "hand").acted[0]
     finally:
         room.wait_is_over = wait
     assert hook.ran == 1
@@ -244,38 +244,38 @@ def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, mo
 
 def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path, model: Path) -> None:
     gate = Says(passed=True)
-    yard = make_yard(tmp_path, model, gate)
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    store = yard.store
+    context = make_yard(tmp_path, model, gate)
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    store = context.store
     assert isinstance(store, MemoryStore)
     store.delete_model("hand")
-    assert "the whole model 'hand' is gone" in reconcile(yard, "hand").acted[0]
-    assert reconcile(yard, "hand").acted == []  # said once
+    assert "the whole model 'hand' is gone" in reconcile(context, "hand").acted[0]
+    assert reconcile(context, "hand").acted == []  # said once
     fresh = store.register("hand", model)
     store.set_alias("hand", "staging", 1)
     gate.passed = False  # as a real gate would say: its evidence is about another version
-    reconcile(yard, "hand")
-    assert fold(yard.ledger.entries("hand")).stage_of(fresh.identity) is Stage.NONE
-    assert fold(yard.ledger.entries("hand")).live[Stage.STAGING].identity != fresh.identity
+    reconcile(context, "hand")
+    assert fold(context.ledger.entries("hand")).stage_of(fresh.identity) is Stage.NONE
+    assert fold(context.ledger.entries("hand")).holders[Stage.STAGING].identity != fresh.identity
 
 
 def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
+    context = make_yard(tmp_path, model, Says(passed=True))
     (model / "weights").unlink()
     model.rmdir()
     with pytest.raises(IntegrityError, match="files are gone"):
-        promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    assert yard.store.aliases("hand") == {}
-    assert kinds(yard) == []
+        promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    assert context.store.aliases("hand") == {}
+    assert kinds(context) == []
 
 
 def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    promote(yard, Ref("hand", 1), Stage.ARCHIVED, ADA)
-    assert yard.store.aliases("hand") == {}
-    assert "archived" in kinds(yard)
-    assert fold(yard.ledger.entries("hand")).live == {}
+    context = make_yard(tmp_path, model, Says(passed=True))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    promote(context, Ref("hand", 1), Stage.ARCHIVED, ADA)
+    assert context.store.aliases("hand") == {}
+    assert "archived" in kinds(context)
+    assert fold(context.ledger.entries("hand")).holders == {}
 
 
 @pytest.mark.parametrize(
@@ -288,16 +288,16 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
     ],
 )
 def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, said: str) -> None:
-    yard = make_yard(tmp_path, model, Says(passed=True))
+    context = make_yard(tmp_path, model, Says(passed=True))
     with pytest.raises(NotFoundError, match=said):
-        resolve(yard.store, parse_ref(text))
+        resolve(context.store, parse_ref(text))
 
 
 def test_every_event_reads_back_from_its_own_json(tmp_path: Path, model: Path) -> None:
     from registry.events import parse_event
 
-    yard = make_yard(tmp_path, model, Says(passed=True), Fails(1))
-    promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
-    for entry in yard.ledger.entries():
+    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    for entry in context.ledger.entries():
         assert parse_event(entry.event.model_dump_json()) == entry.event
-    assert {type(entry.event) for entry in yard.ledger.entries()} <= {Promoted, Flipped, HookFailed, HookDone, Refused}
+    assert {type(entry.event) for entry in context.ledger.entries()} <= {Promoted, Flipped, HookFailed, HookDone, Refused}

@@ -9,17 +9,17 @@ import pytest
 
 from registry.errors import NotFoundError, RefusedError
 from registry.events import HookDone, Promoted
-from registry.judging import judge
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion import promote, rollback
-from registry.reconciler import reconcile
+from registry.promotion.context import PromotionContext
+from registry.promotion.due import View, needs_reconcile
+from registry.promotion.promote import promote, rollback
+from registry.promotion.reconcile import reconcile
+from registry.promotion.state import TIDY, fold
+from registry.promotion.verdict import judge
 from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref
 from registry.stages import Stage
-from registry.standing import TIDY, fold
-from registry.upkeep import View, restless
-from registry.yard import Yard
 
 ADA = Actor("ada", proven=True)
 
@@ -41,7 +41,7 @@ class Says:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
+def context(tmp_path: Path) -> PromotionContext:
     files = tmp_path / "files"
     files.mkdir()
     (files / "weights").write_text("1")
@@ -49,136 +49,140 @@ def yard(tmp_path: Path) -> Yard:
     for _ in range(3):
         store.register("hand", files)
     both = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (says,))
-    return Yard(store, MemoryLedger(), FileLeases(tmp_path / "leases"), both, both | {Stage.ARCHIVED: (says,)})
+    return PromotionContext(store, MemoryLedger(), FileLeases(tmp_path / "leases"), both, both | {Stage.ARCHIVED: (says,)})
 
 
-def in_production(yard: Yard, *numbers: int) -> None:
+def in_production(context: PromotionContext, *numbers: int) -> None:
     for number in numbers:
-        promote(yard, Ref("hand", number), Stage.STAGING, ADA)
-        promote(yard, Ref("hand", number), Stage.PRODUCTION, ADA)
+        promote(context, Ref("hand", number), Stage.STAGING, ADA)
+        promote(context, Ref("hand", number), Stage.PRODUCTION, ADA)
 
 
-def look(yard: Yard) -> list[str]:
-    view = View(yard.ledger)
+def look(context: PromotionContext) -> list[str]:
+    view = View(context.ledger)
     view.refresh()
-    return restless(view, yard.store.snapshot(), lambda _: yard)
+    return needs_reconcile(view, context.store.snapshot(), lambda _: context)
 
 
-def rows(yard: Yard) -> int:
-    return len(yard.ledger.entries())
+def rows(context: PromotionContext) -> int:
+    return len(context.ledger.entries())
 
 
-def test_a_settled_model_is_quiet_and_an_alias_that_moved_is_not(yard: Yard) -> None:
-    in_production(yard, 1)
-    assert look(yard) == []
-    yard.store.set_alias("hand", "production", 2)
-    assert look(yard) == ["hand"]
+def test_a_settled_model_is_quiet_and_an_alias_that_moved_is_not(context: PromotionContext) -> None:
+    in_production(context, 1)
+    assert look(context) == []
+    context.store.set_alias("hand", "production", 2)
+    assert look(context) == ["hand"]
 
 
 @pytest.mark.parametrize("step", ["set_alias", "delete_alias"])
-def test_what_was_killed_in_the_middle_is_found_by_a_pass(yard: Yard, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_killed_in_the_middle_is_found_by_a_pass(
+    context: PromotionContext, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the very first promotion, of which no alias tells yet."""
     if step == "delete_alias":
-        promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+        promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     with monkeypatch.context() as crash:
-        crash.setattr(yard.store, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(context.store, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            promote(yard, Ref("hand", 1), Stage.STAGING if step == "set_alias" else Stage.ARCHIVED, ADA)
-    assert look(yard) == ["hand"]
-    reconcile(yard, "hand")
-    assert yard.store.aliases("hand") == ({"staging": 1} if step == "set_alias" else {})
-    assert look(yard) == []
+            promote(context, Ref("hand", 1), Stage.STAGING if step == "set_alias" else Stage.ARCHIVED, ADA)
+    assert look(context) == ["hand"]
+    reconcile(context, "hand")
+    assert context.store.aliases("hand") == ({"staging": 1} if step == "set_alias" else {})
+    assert look(context) == []
 
 
-def test_a_promotion_whose_files_are_gone_is_undone(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_whose_files_are_gone_is_undone(
+    context: PromotionContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as crash:
-        crash.setattr(yard.store, "set_alias", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(context.store, "set_alias", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            promote(yard, Ref("hand", 1), Stage.STAGING, ADA)
+            promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     (tmp_path / "files").rename(tmp_path / "gone")
-    assert "undone: its files are gone" in reconcile(yard, "hand").acted[0]
-    assert reconcile(yard, "hand").acted == []
-    assert yard.store.aliases("hand") == {}
+    assert "undone: its files are gone" in reconcile(context, "hand").acted[0]
+    assert reconcile(context, "hand").acted == []
+    assert context.store.aliases("hand") == {}
 
 
-def test_a_version_that_holds_both_aliases_unproven_is_blocked_twice_and_then_left_alone(yard: Yard) -> None:
-    says = yard.gates[Stage.STAGING][0]
+def test_a_version_that_holds_both_aliases_unproven_is_blocked_twice_and_then_left_alone(context: PromotionContext) -> None:
+    says = context.gates[Stage.STAGING][0]
     assert isinstance(says, Says)
     says.passed = False
     for alias in ("staging", "production"):
-        yard.store.set_alias("hand", alias, 2)
-    assert len(reconcile(yard, "hand").acted) == 2
-    judged, before = says.judged, rows(yard)
+        context.store.set_alias("hand", alias, 2)
+    assert len(reconcile(context, "hand").acted) == 2
+    judged, before = says.judged, rows(context)
     for _ in range(3):
-        assert reconcile(yard, "hand").acted == []
-    assert (says.judged, rows(yard)) == (judged, before)
+        assert reconcile(context, "hand").acted == []
+    assert (says.judged, rows(context)) == (judged, before)
 
 
-def test_the_policy_may_put_an_unproven_alias_back(yard: Yard) -> None:
-    in_production(yard, 1)
-    says = yard.gates[Stage.STAGING][0]
+def test_the_policy_may_put_an_unproven_alias_back(context: PromotionContext) -> None:
+    in_production(context, 1)
+    says = context.gates[Stage.STAGING][0]
     assert isinstance(says, Says)
     says.passed = False
-    strict = replace(yard, revert=True)
-    yard.store.set_alias("hand", "production", 2)
+    strict = replace(context, revert=True)
+    context.store.set_alias("hand", "production", 2)
     assert "put back from hand/2 to version 1" in str(reconcile(strict, "hand").acted)
-    assert yard.store.aliases("hand") == {"production": 1}
-    yard.store.set_alias("hand", "production", 2)
+    assert context.store.aliases("hand") == {"production": 1}
+    context.store.set_alias("hand", "production", 2)
     reconcile(strict, "hand")
-    assert yard.store.aliases("hand") == {"production": 1}
-    yard.store.set_alias("hand", "Production", 1)
+    assert context.store.aliases("hand") == {"production": 1}
+    context.store.set_alias("hand", "Production", 1)
     reconcile(strict, "hand")
-    assert yard.store.aliases("hand") == {"production": 1}, "the wrong spelling goes, the right one stays"
-    assert fold(yard.ledger.entries("hand")).live[Stage.PRODUCTION].identity[0] == 1
+    assert context.store.aliases("hand") == {"production": 1}, "the wrong spelling goes, the right one stays"
+    assert fold(context.ledger.entries("hand")).holders[Stage.PRODUCTION].identity[0] == 1
 
 
-def test_going_back_passes_over_what_was_archived_unless_it_is_named(yard: Yard) -> None:
-    in_production(yard, 1, 2, 3)
-    promote(yard, Ref("hand", 2), Stage.ARCHIVED, ADA)
-    assert rollback(yard, "hand", Stage.PRODUCTION, None, ADA).promotion.version == 1
-    assert rollback(yard, "hand", Stage.PRODUCTION, 2, ADA).promotion.version == 2
+def test_going_back_passes_over_what_was_archived_unless_it_is_named(context: PromotionContext) -> None:
+    in_production(context, 1, 2, 3)
+    promote(context, Ref("hand", 2), Stage.ARCHIVED, ADA)
+    assert rollback(context, "hand", Stage.PRODUCTION, None, ADA).promotion.version == 1
+    assert rollback(context, "hand", Stage.PRODUCTION, 2, ADA).promotion.version == 2
     with pytest.raises(NotFoundError, match=r"was not in production before \(those that were: hand/1, hand/3\)"):
-        rollback(yard, "hand", Stage.PRODUCTION, 9, ADA)
+        rollback(context, "hand", Stage.PRODUCTION, 9, ADA)
 
 
-def test_going_back_refuses_bytes_that_changed(yard: Yard, tmp_path: Path) -> None:
-    in_production(yard, 1, 2)
+def test_going_back_refuses_bytes_that_changed(context: PromotionContext, tmp_path: Path) -> None:
+    in_production(context, 1, 2)
     (tmp_path / "files" / "weights").write_text("2")
     with pytest.raises(Exception, match="changed after it was ratified"):
-        rollback(yard, "hand", Stage.PRODUCTION, None, ADA)
-    assert yard.store.aliases("hand") == {"production": 2}
+        rollback(context, "hand", Stage.PRODUCTION, None, ADA)
+    assert context.store.aliases("hand") == {"production": 2}
 
 
-def test_a_version_that_is_gone_can_still_be_given_up(yard: Yard, tmp_path: Path) -> None:
-    in_production(yard, 1)
-    store = yard.store
+def test_a_version_that_is_gone_can_still_be_given_up(context: PromotionContext, tmp_path: Path) -> None:
+    in_production(context, 1)
+    store = context.store
     assert isinstance(store, MemoryStore)
     (tmp_path / "files").rename(tmp_path / "gone")
-    promote(yard, Ref("hand", 1), Stage.ARCHIVED, ADA)  # its bytes are gone
-    assert fold(yard.ledger.entries("hand")).live == {}
+    promote(context, Ref("hand", 1), Stage.ARCHIVED, ADA)  # its bytes are gone
+    assert fold(context.ledger.entries("hand")).holders == {}
     (tmp_path / "gone").rename(tmp_path / "files")
-    in_production(yard, 2)
+    in_production(context, 2)
     store.delete_model("hand")
-    assert "is gone from MLflow" in reconcile(yard, "hand").acted[0]
-    promote(yard, Ref("hand", 2), Stage.ARCHIVED, ADA)
-    assert fold(yard.ledger.entries("hand")).live == {}
-    assert reconcile(yard, "hand").acted == []
+    assert "is gone from MLflow" in reconcile(context, "hand").acted[0]
+    promote(context, Ref("hand", 2), Stage.ARCHIVED, ADA)
+    assert fold(context.ledger.entries("hand")).holders == {}
+    assert reconcile(context, "hand").acted == []
 
 
-def test_a_figure_that_is_not_a_number_fails_whatever_its_gate_says(yard: Yard) -> None:
+def test_a_figure_that_is_not_a_number_fails_whatever_its_gate_says(context: PromotionContext) -> None:
     found = judge([Says(figure=float("nan")), Says(figure=1.0)], Evidence(model="hand", version=1, created_ms=1, digest="d"))
     assert [one.passed for one in found] == [False, True]
-    broken = replace(yard, gates={Stage.STAGING: (Says(figure=float("inf")),)})
+    broken = replace(context, gates={Stage.STAGING: (Says(figure=float("inf")),)})
     with pytest.raises(RefusedError, match="not a finite number"):
         promote(broken, Ref("hand", 1), Stage.STAGING, ADA)
 
 
-def test_a_forged_end_of_a_hook_hides_nothing(yard: Yard) -> None:
-    in_production(yard, 1)
-    ledger = yard.ledger
+def test_a_forged_end_of_a_hook_hides_nothing(context: PromotionContext) -> None:
+    in_production(context, 1)
+    ledger = context.ledger
     assert isinstance(ledger, MemoryLedger)
-    live = fold(ledger.entries("hand")).live[Stage.PRODUCTION]
+    holder = fold(ledger.entries("hand")).holders[Stage.PRODUCTION]
     ledger._rows = [row for row in ledger._rows if row.event.kind != "hook_done"]
-    ledger.append(HookDone(**live.promotion.subject, hook=TIDY, stage=Stage.PRODUCTION))
+    ledger.append(HookDone(**holder.promotion.subject, hook=TIDY, stage=Stage.PRODUCTION))
     ledger._rows[-1] = replace(ledger._rows[-1], flaw="it is not signed")
-    assert look(yard) == ["hand"]
+    assert look(context) == ["hand"]

@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[object, Ca
         from mlflow.server import app, handlers
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from registry.mlflow.feed import add_feed
+    from registry.mlflow.server.feed import add_feed
 
     folder = tmp_path_factory.mktemp("runs")
     store = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
@@ -126,7 +126,7 @@ def test_on_postgresql_each_change_is_seen_at_once_and_nothing_twice(postgres_ur
     from flask import Flask
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from registry.mlflow.feed import ROUTE, add_feed
+    from registry.mlflow.server.feed import ROUTE, add_feed
 
     store = SqlAlchemyStore(postgres_url, str(tmp_path / "artifacts"))
     app = Flask("feed")
@@ -221,7 +221,7 @@ def test_the_home_s_own_server_is_one_server_at_any_port(tmp_path: Path, monkeyp
 def test_the_feed_refuses_whoever_may_not_and_what_it_cannot_read(world) -> None:
     from flask import Flask
 
-    from registry.mlflow.feed import ROUTE, add_feed
+    from registry.mlflow.server.feed import ROUTE, add_feed
 
     store, _ = world
     app, shut = Flask("open"), Flask("shut")

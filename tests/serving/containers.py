@@ -36,7 +36,7 @@ def shelved(bundle, folder: Path) -> Iterator[str]:
 def signed(bundle, folder: Path) -> Path:
     """Sign a bundle with a new key; the folder of its public half."""
     from registry.signing import open_keyring, public_text
-    from serving.signature import sign_bundle
+    from serving.bundle.signature import sign_bundle
 
     ring = open_keyring(folder / "key.pem", folder / "none")
     (folder / "keys").mkdir(parents=True)

@@ -33,7 +33,7 @@ class Served:
 
 def _works(one: psutil.Process) -> bool:
     try:
-        return "serving.worker" in " ".join(one.cmdline())
+        return "serving.workers.worker" in " ".join(one.cmdline())
     except psutil.Error:  # it ended, and is not buried yet
         return False
 

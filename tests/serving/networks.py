@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from serving.modelinfo import ModelInfo
-from serving.preprocess import Preprocess
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import Preprocess
 
 LETTERBOX = {"resize": "longest side, bilinear", "crop": "none, padded with grey 114"}
 

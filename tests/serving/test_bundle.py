@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from registry.errors import InputError, IntegrityError, NotFoundError
-from serving.bundle import open_bundle
-from serving.predictor import Predictor, load_predictor
+from serving.bundle.bundle import open_bundle
+from serving.inference.predictor import Predictor, load_predictor
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_folder_without_an_index_was_never_finished(tmp_path: Path) -> None:
 
 
 def test_something_else_renamed_to_onnx_is_one_line(make_bundle, tmp_path: Path) -> None:
-    from serving.bundle import Bundle
-    from serving.sealed import seal
+    from serving.bundle.bundle import Bundle
+    from serving.bundle.seal import seal
 
     bundle = make_bundle(tmp_path / "bundle")
     (bundle.folder / "bundle.json").unlink()

@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from registry.errors import InputError, UnavailableError
-from serving.canary.front import Front, Way
 from serving.canary.labels import labels_of
 from serving.canary.rules import CanaryRules, judge
 from serving.canary.tally import Counting, Side, Tally, read_tally
-from serving.guard import Guard, Limits
-from serving.targets.contract import Live
+from serving.server.middleware import Guard, Limits
+from serving.targets.canary_proxy import CanaryProxy, Way
+from serving.targets.contract import LiveEndpoint
 
 RULES = CanaryRules(share=0.5, requests=100, hours_at_most=2)
 
@@ -98,11 +98,11 @@ def test_labels_are_read_in_each_protocol(told: object, labels: list[str] | None
     assert labels_of(json.dumps(told).encode()) == labels
 
 
-def live(version: int) -> Live:
-    return Live(name=f"v{version}", model="hand", version=version, bundle=f"b{version}", url="-", handle="-")
+def live(version: int) -> LiveEndpoint:
+    return LiveEndpoint(name=f"v{version}", model="hand", version=version, bundle=f"b{version}", url="-", handle="-")
 
 
-def asked(front: Front, times: int, body: bytes = b"x", key: str = "") -> list[httpx.Response]:
+def asked(front: CanaryProxy, times: int, body: bytes = b"x", key: str = "") -> list[httpx.Response]:
     """Through the front's app, as a client would."""
     from starlette.routing import Route, Router
 
@@ -117,12 +117,14 @@ def asked(front: Front, times: int, body: bytes = b"x", key: str = "") -> list[h
     return asyncio.run(run())
 
 
-def front_of(tmp_path: Path, stable: Callable[[bytes], dict[str, float]], canary: Callable[[bytes], dict[str, float]]) -> Front:
-    return Front(Way(live(1), stable), Way(live(2), canary), Counting("b2", 0.5, tmp_path / "tally.json"))
+def proxy_of(
+    tmp_path: Path, stable: Callable[[bytes], dict[str, float]], canary: Callable[[bytes], dict[str, float]]
+) -> CanaryProxy:
+    return CanaryProxy(Way(live(1), stable), Way(live(2), canary), Counting("b2", 0.5, tmp_path / "tally.json"))
 
 
 def test_a_front_shares_the_traffic_of_a_pair_and_compares(tmp_path: Path) -> None:
-    front = front_of(tmp_path, lambda _: {"a": 0.9, "b": 0.1}, lambda _: {"a": 0.2, "b": 0.8})
+    front = proxy_of(tmp_path, lambda _: {"a": 0.9, "b": 0.1}, lambda _: {"a": 0.2, "b": 0.8})
     found = [one.json() for one in asked(front, 10)]
     assert [one["version"] for one in found] == [1, 2] * 5
     assert {one["label"] for one in found if one["version"] == 2} == {"b"}
@@ -137,10 +139,10 @@ def test_a_front_answers_where_the_canary_does_not_and_blames_no_canary_for_a_ba
     def picky(_: bytes) -> dict[str, float]:
         raise InputError("image", "is none", "send one")
 
-    front = front_of(tmp_path, lambda _: {"a": 1.0}, broken)
+    front = proxy_of(tmp_path, lambda _: {"a": 1.0}, broken)
     assert [one.json()["version"] for one in asked(front, 6)] == [1] * 6
     assert (front.counting.tally.canary.requests, front.counting.tally.canary.failed) == (3, 3)
-    front = front_of(tmp_path / "other", picky, picky)
+    front = proxy_of(tmp_path / "other", picky, picky)
     assert {one.status_code for one in asked(front, 6)} == {422}
     assert (front.counting.tally.canary.failed, front.counting.tally.stable.failed) == (0, 0)
     assert {one.status_code for one in asked(front, 2, key="secret")} == {401}

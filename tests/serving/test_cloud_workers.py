@@ -18,11 +18,11 @@ from starlette.routing import Route
 
 from registry.errors import InputError, IntegrityError, NotFoundError, UnavailableError
 from serving import container
+from serving.bundle.download import pull
 from serving.container import bundle_dir
 from serving.fakes.wire import listening
-from serving.options import arguments
-from serving.pull import pull
 from serving.runpod_worker import Loading, handler_of
+from serving.server.options import arguments
 from serving.targets.huggingface.handler import EndpointHandler
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -139,7 +139,7 @@ def test_a_signature_is_checked_wherever_keys_are_named(make_bundle, tmp_path: P
     monkeypatch.setenv("MODELYARD_KEYS", str(ours))
     for way in ways():
         way()
-    monkeypatch.setitem(sys.modules, "serving.signature", None)
+    monkeypatch.setitem(sys.modules, "serving.bundle.signature", None)
     for way in ways():
         with pytest.raises(UnavailableError, match="the bundle's signature: cannot be checked here"):
             way()

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from registry.errors import InputError, UnavailableError
-from serving.engine import Bounds, OverloadedError, WorkerEngine
-from serving.spawn import Spawned
-from serving.wire import Item
+from serving.workers.messages import Item
+from serving.workers.pool import Bounds, OverloadedError, WorkerEngine
+from serving.workers.spawn import Spawned
 
 ROOT = Path(__file__).resolve().parents[2]
 _FRAGILE = """
 import socket, sys, time
-from serving.wire import Done, Hello, pack_done, pack_hello, read_items, receive
+from serving.workers.messages import Done, Hello, pack_done, pack_hello, read_items, receive
 wire = socket.socket(fileno=int(sys.argv[1]))
 wire.sendall(pack_hello(Hello("test", (1,))))
 while (told := receive(wire)) is not None:
@@ -56,9 +56,9 @@ def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, 
         finally:
             await engine.stop()
 
-    monkeypatch.setattr("serving.engine.spawn", spawn)
-    monkeypatch.setattr("serving.engine.pack_order", lambda *_: b"")
-    monkeypatch.setattr("serving.engine._PAUSE_S", 0.05)
+    monkeypatch.setattr("serving.workers.pool.spawn", spawn)
+    monkeypatch.setattr("serving.workers.pool.pack_order", lambda *_: b"")
+    monkeypatch.setattr("serving.workers.pool._PAUSE_S", 0.05)
     return asyncio.run(run())
 
 
@@ -179,8 +179,8 @@ def test_a_machine_without_room_for_a_worker_gets_one_later(monkeypatch: pytest.
 
 
 def test_a_worker_that_hangs_is_replaced_and_the_picture_counts_as_one_that_broke_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.engine._HUNG_S", 0.5)
-    monkeypatch.setattr("serving.engine._HUNG_PART", 100)
+    monkeypatch.setattr("serving.workers.pool._HUNG_S", 0.5)
+    monkeypatch.setattr("serving.workers.pool._HUNG_PART", 100)
 
     async def use(engine: WorkerEngine) -> tuple[object, ...]:
         asked = (engine.answer([Item(data)]) for data in (b"fine", b"endless", b"fine"))
@@ -221,9 +221,9 @@ def test_stopping_tells_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_that_nobody_reads_do_not_pile_up() -> None:
-    from serving.engine import Timings
-    from serving.metrics import Metrics
-    from serving.protocols.about import Served
+    from serving.server.metrics import Metrics
+    from serving.server.protocols.served import Served
+    from serving.workers.pool import Timings
 
     timings = Timings()
     metrics = Metrics(Served("colours", 1, "0" * 64, ["red"], (3,)), timings)

@@ -14,31 +14,31 @@ from networks import LETTERBOX, info, tiny
 
 from registry.errors import InputError
 from registry.records import ParityFigures
-from serving.export.build import check_order
+from serving.bundle.preprocess import Preprocess
+from serving.bundle.variants import variant_spec
+from serving.export.build import check_request
 from serving.export.card import Facts, missing_from, section_of, write_card
 from serving.export.onnx import for_tfjs, settle
 from serving.export.onnx_child import _derive
 from serving.export.operators import NO_CONVERTER, NOT_RUNNING
-from serving.export.order import Order
 from serving.export.parity import failed
 from serving.export.reference import Reference
-from serving.preprocess import Preprocess
-from serving.variants import want
+from serving.export.request import ExportRequest
 
 OPS = sorted((Path(__file__).parents[2] / ".venv-tf").glob("lib/python3*/site-packages/onnx2tf/ops"))
 
 
-def order(*wanted) -> Order:
+def order(*wanted) -> ExportRequest:
     facts = Facts("net/1", "0" * 64, None, None)
-    return Order(Reference(Path(), info(), Path()), facts, wanted, [])
+    return ExportRequest(Reference(Path(), info(), Path()), facts, wanted, [])
 
 
 def test_int8_without_training_images_ends_an_export_only_where_it_is_required(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check_order(order(want("onnx"), want("onnx-int8", required=False)))
+    check_request(order(variant_spec("onnx"), variant_spec("onnx-int8", required=False)))
     with pytest.raises(InputError, match="onnx-int8: there are no training images to calibrate it with; give the data"):
-        check_order(order(want("onnx"), want("onnx-int8")))
+        check_request(order(variant_spec("onnx"), variant_spec("onnx-int8")))
     variants = [{"name": name, "path": str(tmp_path / f"{name}.onnx")} for name in ("onnx", "onnx-int8")]
     _derive(settle(tiny(), info()), info(), {"variants": variants, "calibration": [], "provenance": {}})
     said = "failed onnx-int8 there are no training images to calibrate it with"
@@ -90,7 +90,7 @@ def figures(**changes: object) -> ParityFigures:
 
 
 def test_a_card_tells_how_near_its_exports_are() -> None:
-    parity = [figures(), failed(want("tfjs-uint8", required=False), 20, "has no operator")]
+    parity = [figures(), failed(variant_spec("tfjs-uint8", required=False), 20, "has no operator")]
     card = write_card(Facts("net/1", "0" * 64, None, Decimal("0.1"), "`digits`: 9 images."), info(), parity)
     assert section_of(card, "Exports").splitlines()[2:] == [
         "| onnx | 20 | 1.000 | 2e-04 | yes |",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import InputError, ModelyardError, UnavailableError
-from serving.fetch import Fetcher, public
+from serving.server.fetch import Fetcher, public
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_certificate_has_to_be_the_host_s(tmp_path: Path, monkeypatch: pytes
     pem = certificate(tmp_path, "pictures.example")
     theirs, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=pem)
     theirs.load_cert_chain(pem)
-    monkeypatch.setattr("serving.fetch.ssl.create_default_context", lambda: trusting)
+    monkeypatch.setattr("serving.server.fetch.ssl.create_default_context", lambda: trusting)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -168,7 +168,7 @@ def test_the_certificate_has_to_be_the_host_s(tmp_path: Path, monkeypatch: pytes
 
     async def run(host: str) -> bytes:
         async with await asyncio.start_server(handle, "127.0.0.1", 0, ssl=theirs) as server:
-            monkeypatch.setattr("serving.fetch._HTTPS", server.sockets[0].getsockname()[1])
+            monkeypatch.setattr("serving.server.fetch._HTTPS", server.sockets[0].getsockname()[1])
             return await Fetcher(100, here, allowed=lambda _: True)(f"https://{host}/a.jpg")
 
     assert asyncio.run(run("pictures.example")) == b"picture"
@@ -177,6 +177,6 @@ def test_the_certificate_has_to_be_the_host_s(tmp_path: Path, monkeypatch: pytes
 
 
 def test_fetching_needs_no_package_that_the_server_s_image_lacks() -> None:
-    script = "import sys; sys.modules['httpx'] = None; import serving.fetch"
+    script = "import sys; sys.modules['httpx'] = None; import serving.server.fetch"
     done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

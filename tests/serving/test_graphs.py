@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from networks import LETTERBOX, info, pictures, tiny
 
 from registry.errors import InputError
+from serving.bundle.modelinfo import Suppression
+from serving.bundle.preprocess import Preprocess
 from serving.export.graphs import OPSET, assemble, image_graph, logits_graph, suppression_graph
 from serving.export.onnx import for_tfjs, seal_model, settle
-from serving.export.reduce import to_float16, to_int8
+from serving.export.quantize import to_float16, to_int8
 from serving.export.reference import suppress
-from serving.modelinfo import Suppression
-from serving.preprocess import Preprocess
 
 SHRINK = [(128, 128), (640, 480), (480, 640), (641, 479), (300, 900), (1000, 33)]
 GROW = [(100, 60), (60, 100), (16, 12), (1, 90), (33, 200), (20, 20)]

@@ -10,10 +10,10 @@ from PIL import Image
 
 from registry.errors import InputError
 from registry.records import Limits
-from serving.export.awkward import make_awkward
+from serving.bundle.preprocess import decode
+from serving.bundle.variants import variant_spec
+from serving.export.hard_images import make_hard_images
 from serving.export.parity import compare, failed, judge
-from serving.preprocess import decode
-from serving.variants import want
 
 
 def rows(count: int = 60, classes: int = 4) -> np.ndarray:
@@ -61,16 +61,16 @@ def test_a_model_that_says_one_thing_of_everything_cannot_be_measured() -> None:
 
 def test_limits_decide_what_stays_and_say_why() -> None:
     near, far = compare("tfjs-uint8", rows(), rows() + 0.05), compare("tfjs-uint8", rows(), rows() + 0.2)
-    assert judge(near, want("tfjs-uint8")).kept
-    left = judge(far, want("tfjs-uint8", required=False))
+    assert judge(near, variant_spec("tfjs-uint8")).kept
+    left = judge(far, variant_spec("tfjs-uint8", required=False))
     assert not left.kept
     assert not left.required
     assert left.note == "largest difference 0.2 is above 0.1"
-    assert judge(far, want("tfjs-uint8", Limits(max_abs_diff=0.3))).kept
+    assert judge(far, variant_spec("tfjs-uint8", Limits(max_abs_diff=0.3))).kept
 
 
 def test_what_could_not_be_made_agrees_with_nothing() -> None:
-    figures = failed(want("tfjs-uint8", required=False), 200, "TF.js: has no operation Erf")
+    figures = failed(variant_spec("tfjs-uint8", required=False), 200, "TF.js: has no operation Erf")
     assert (figures.kept, figures.top1_agreement, figures.max_abs_diff) == (False, 0.0, 1.0)
     assert "Erf" in figures.note
 
@@ -85,7 +85,7 @@ def test_awkward_pictures_are_what_they_are_called(tmp_path: Path) -> None:
     source = tmp_path / "real.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(source, quality=95)
     (tmp_path / "made").mkdir()
-    made = {path.name[3:]: opened(path) for path in make_awkward([source] * 7, tmp_path / "made")}
+    made = {path.name[3:]: opened(path) for path in make_hard_images([source] * 7, tmp_path / "made")}
     assert made["wide.jpg"].size == (240, 60)
     assert made["tall.jpg"].size == (80, 121)
     assert made["turned.jpg"].getexif()[0x0112] == 6
@@ -102,6 +102,8 @@ def test_a_variant_that_wrong_images_pass_as_well_is_left_out() -> None:
     trained = np.tile(np.float32([0.9, 0.1]), (200, 1))
     trained[7] = [0.1, 0.9]
     constant = np.tile(np.float32([0.9, 0.1]), (200, 1))
-    figures = judge(compare("onnx-int8", trained, constant), want("onnx-int8", Limits(top1_agreement=0.97, max_abs_diff=1)))
+    figures = judge(
+        compare("onnx-int8", trained, constant), variant_spec("onnx-int8", Limits(top1_agreement=0.97, max_abs_diff=1))
+    )
     assert not figures.kept
     assert "a wrong image agrees as well" in figures.note

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from registry.errors import InputError
-from serving.preprocess import MAX_PIXELS, Preprocess, decode
+from serving.bundle.preprocess import MAX_PIXELS, Preprocess, decode
 
 SIZES = [(64, 64), (128, 128), (100, 60), (60, 100), (641, 479), (33, 200), (200, 33), (20, 20), (65, 64), (1, 1), (1, 90)]
 
@@ -44,7 +44,7 @@ def test_a_plain_squash_is_something_else() -> None:
 
 
 def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
-    from pipelines.wiring import _find_node
+    from pipelines.home import _find_node
 
     cases = []
     for index, (width, height) in enumerate(SIZES):
@@ -204,10 +204,10 @@ def test_decoding_at_reduced_scale_is_near_the_full_one_and_not_the_same() -> No
 
 def test_training_and_serving_decode_alike(make_bundle, tmp_path: Path) -> None:
     """Through a trainer's way of reading and through the server's worker; the full decode is the control."""
-    from serving.preprocess import stack_pixels
-    from serving.runner import Runner
-    from serving.wire import Item
-    from serving.worker import answer
+    from serving.bundle.preprocess import stack_pixels
+    from serving.inference.runner import Runner
+    from serving.workers.messages import Item
+    from serving.workers.worker import answer
 
     bundle, data = make_bundle(tmp_path / "bundle"), jpeg(scene(640, 480))
     (tmp_path / "a.jpg").write_bytes(data)

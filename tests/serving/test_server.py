@@ -189,7 +189,7 @@ def start(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_pickle_renamed_to_onnx_is_no_model(make_bundle, tmp_path: Path) -> None:
-    from serving.sealed import read_index, seal
+    from serving.bundle.seal import read_index, seal
 
     folder = make_bundle(tmp_path / "bundle").folder
     (folder / "model.onnx").write_bytes(b"\x80\x04K\x01.")
@@ -218,7 +218,7 @@ def test_a_port_that_is_taken_is_one_line(folder: Path) -> None:
 
 def test_a_bundle_has_to_be_signed_where_a_key_is_asked_for(make_bundle, tmp_path: Path) -> None:
     from registry.signing import open_keyring, public_text
-    from serving.signature import sign_bundle
+    from serving.bundle.signature import sign_bundle
 
     folder, keys, others = make_bundle(tmp_path / "bundle").folder, tmp_path / "keys", tmp_path / "others"
     ours, theirs = (open_keyring(tmp_path / f"{name}.pem", tmp_path / "none") for name in ("ours", "theirs"))

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.preprocess import Preprocess
-from serving.runner import Prepared, Runner
-from serving.wire import Item
-from serving.worker import answer
+from serving.bundle.preprocess import Preprocess
+from serving.inference.runner import Prepared, Runner
+from serving.workers.messages import Item
+from serving.workers.worker import answer
 
 ROOT = Path(__file__).resolve().parents[2]
 _HUNGRY = """
 import io, json, resource, sys
 from PIL import Image
-from serving.wire import Item
-from serving.worker import answer, load
+from serving.workers.messages import Item
+from serving.workers.worker import answer, load
 runner = load({"bundle": sys.argv[1], "threads": 1, "device": "cpu"})
 held = io.BytesIO()
 Image.new("RGB", (3000, 3000), "red").save(held, "PNG")
@@ -58,7 +58,7 @@ class Resizing:
 
 
 def test_pictures_that_the_graph_resizes_run_in_parts(picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.worker.MOST_KEPT", 3 * 10_000)
+    monkeypatch.setattr("serving.workers.worker.MOST_KEPT", 3 * 10_000)
     runner, sizes = Resizing(), [(50, 50), (60, 50), (10, 500), (200, 90), (20, 20)]
     items = [Item(picture(size=size)) for size in sizes]
     items.insert(1, Item(b"no picture"))

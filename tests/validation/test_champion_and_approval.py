@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pipelines.jobfile import parse_job
-from pipelines.score import Held, evaluate
+from pipelines.evaluation.scores import HeldOutSet, evaluate
+from pipelines.job.jobfile import parse_job
 from registry.errors import InputError
 from registry.records import Approval, DataVerdict, Evaluation, Evidence, Finding, Outcomes, Record, Rival, Scan, SliceScore
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import Preprocess
+from serving.bundle.seal import SIGNATURE
 from serving.export.card import Facts, missing_from, write_card
-from serving.modelinfo import ModelInfo
-from serving.preprocess import Preprocess
-from serving.sealed import SIGNATURE
 from validation.gates.approval import ApprovalGate
 from validation.gates.budget import BudgetGate
 from validation.gates.card import CardGate
@@ -102,7 +102,7 @@ def test_the_bootstrap_resamples_clips_and_is_wider_where_a_clip_stands_or_falls
 
 
 def test_outcomes_keep_a_clips_images_together_whatever_the_order() -> None:
-    held = Held(["a", "b"], [0, 1, 0, 1], ["k/y", "k/x", "k/y", "k/x"], {"x": "/x", "none": "/z"})
+    held = HeldOutSet(["a", "b"], [0, 1, 0, 1], ["k/y", "k/x", "k/y", "k/x"], {"x": "/x", "none": "/z"})
     found = evaluate(np.asarray([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], np.float32), held, "d", "test")
     assert found.outcomes == Outcomes(right="0111", per_clip=[2, 2])
     assert found.slices == {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.check import check
-from pipelines.dataset import DataSet
+from pipelines.data.checks import check
+from pipelines.data.dataset import DataSet
 from registry.errors import IntegrityError
 from registry.files import read_json
 from validation.data.suite import check_frames

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from registry.errors import BusyError, NotFoundError, UnavailableError
-from serving.hub import Hub
+from serving.targets.huggingface.hub import Hub
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, InferenceEndpoint, InferenceEndpointHardware, JobHardwareInfo

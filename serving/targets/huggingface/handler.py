@@ -10,7 +10,7 @@ from typing import Any
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE / "code"))
 
-from serving.lone import LonePredictor, picture_of, several  # noqa: E402 the code lies beside this file
+from serving.inference.standalone import StandalonePredictor, picture_of, several  # noqa: E402 the code lies beside this file
 
 
 class EndpointHandler:
@@ -26,7 +26,7 @@ class EndpointHandler:
         digest = os.environ.get("MODELYARD_BUNDLE", "")
         device: Any = os.environ.get("MODELYARD_DEVICE", "cpu")
         place = Path(path or _HERE)
-        self._predictor = LonePredictor(place, device=device, digest=digest, keys=Path(keys) if keys else None)
+        self._predictor = StandalonePredictor(place, device=device, digest=digest, keys=Path(keys) if keys else None)
 
     def __call__(self, data: dict[str, Any]) -> list[Any]:
         """`inputs` is a picture, an image file's bytes, the same in base64, or an array of uint8 `[height, width, 3]`.

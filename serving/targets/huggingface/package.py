@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.bundle import Bundle
-from serving.hub import Files, bundle_files
+from serving.bundle.bundle import Bundle
+from serving.targets.huggingface.hub import Files, bundle_files
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[3]
 CODE = (
     "registry/__init__.py", "registry/digests.py", "registry/errors.py",
-    "serving/__init__.py", "serving/checked.py", "serving/lone.py", "serving/preprocess.py", "serving/runner.py",
+    "serving/__init__.py", "serving/bundle/__init__.py", "serving/bundle/checked.py", "serving/bundle/preprocess.py",
+    "serving/inference/__init__.py", "serving/inference/runner.py", "serving/inference/standalone.py",
 )  # fmt: skip
 """The predictor that parity was measured with, and nothing else of ours."""
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")

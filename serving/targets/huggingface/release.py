@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.digests import sha256_bytes
 from registry.errors import UnavailableError
-from serving.targets.undoing import NEXT
+from serving.targets.undo import NEXT
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint

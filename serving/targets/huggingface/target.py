@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
-from serving.bundle import Bundle
-from serving.hub import Files
-from serving.targets.contract import Ask, Live, Quote, Smoke, State, Status
-from serving.targets.huggingface import prices
+from serving.bundle.bundle import Bundle
+from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, State, Status
+from serving.targets.huggingface import quote as pricing
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
+from serving.targets.huggingface.hub import Files
 from serving.targets.huggingface.package import repository_files
 from serving.targets.huggingface.release import (
     PREFIX,
@@ -32,9 +32,9 @@ from serving.targets.huggingface.release import (
     slug_of,
     told_of,
 )
-from serving.targets.huggingface.wanted import as_it_was, check_may_become, holds, image_of, is_custom, wanted
-from serving.targets.patience import Patience, Stopwatch, tls
-from serving.targets.undoing import NEXT, check_name, not_ours, undone
+from serving.targets.huggingface.release_spec import as_it_was, check_may_become, holds, image_of, is_custom, wanted
+from serving.targets.undo import NEXT, check_name, not_ours, undone
+from serving.targets.waiting import Patience, Stopwatch, tls
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
@@ -57,9 +57,9 @@ class HuggingFaceTarget:
 
     def quote(self) -> Quote:
         """By prices that were read by hand."""
-        return prices.quote(self.config)
+        return pricing.quote(self.config)
 
-    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Publish the bundle, then make the endpoint, or bring it there."""
         self._afford()
         index = bundle.index
@@ -75,7 +75,7 @@ class HuggingFaceTarget:
             hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
         return live
 
-    def rollback(self, name: str, smoke: Smoke) -> Live:
+    def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Return to the commit that was served before."""
         standing = self.endpoints.get(slug_of(name))
         told = env_of(standing).get("MODELYARD_BEFORE") if standing else None
@@ -83,12 +83,12 @@ class HuggingFaceTarget:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self._bring(name, Release(**json.loads(told)), smoke)
 
-    def find(self, name: str) -> Live | None:
+    def find(self, name: str) -> LiveEndpoint | None:
         """What Hugging Face has under that name."""
         found = self.endpoints.get(slug_of(name))
         return self._live(found) if found else None
 
-    def list(self) -> list[Live]:
+    def list(self) -> list[LiveEndpoint]:
         """Ours, by name; those that are being tried out are not endpoints yet."""
         ours = [one for one in self.endpoints.all() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
         return sorted((live for one in ours if (live := self._live(one))), key=lambda live: live.name)
@@ -102,7 +102,7 @@ class HuggingFaceTarget:
         detail = f"{found.status}{f': {shorten(message, 160)}' if message else ''}"
         return Status(state=_STATES.get(str(found.status), "starting"), detail=detail)
 
-    def answers(self, live: Live) -> bool:
+    def answers(self, live: LiveEndpoint) -> bool:
         """Whether that endpoint still serves that bundle, or would as soon as it is asked."""
         try:
             found = self.endpoints.get(live.handle)
@@ -112,7 +112,7 @@ class HuggingFaceTarget:
             return False
         return env_of(found).get("MODELYARD_BUNDLE") == live.bundle
 
-    def ask(self, live: Live) -> Ask:
+    def ask(self, live: LiveEndpoint) -> Ask:
         """As a client would; while it sleeps the proxy is asked to hold the request."""
         found = self.endpoints.get(live.handle)
         if found is None:
@@ -139,7 +139,7 @@ class HuggingFaceTarget:
         if found:
             self.endpoints.delete(slug)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke) -> Live:
+    def _bring(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
         """Bring the endpoint of that name to a release, or leave it as it was."""
         check_name(name)
         slug = slug_of(name)
@@ -184,7 +184,7 @@ class HuggingFaceTarget:
             env=told_of(name, release, None, gpu=config.accelerator == "gpu"),
         )
 
-    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> Live:
+    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
         """Wait until it runs, and see that it answers as it must. `began` is when a new one was asked for."""
         running = self._wait(one.name)
         if began is not None:
@@ -246,17 +246,17 @@ class HuggingFaceTarget:
                 "endpoint", f"${idle:.2f} a month for replicas that never stop is over the ${cap:.2f} cap", "lower it"
             )
 
-    def _kept(self, one: InferenceEndpoint) -> Live:
+    def _kept(self, one: InferenceEndpoint) -> LiveEndpoint:
         live = self._live(one)
         if live is None:
             raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
         return live
 
-    def _live(self, one: InferenceEndpoint) -> Live | None:
+    def _live(self, one: InferenceEndpoint) -> LiveEndpoint | None:
         release, env = self._release(one), env_of(one)
         if release is None:
             return None
-        return Live(
+        return LiveEndpoint(
             name=env["MODELYARD_NAME"],
             model=release.model,
             version=release.version,

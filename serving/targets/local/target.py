@@ -28,10 +28,10 @@ from registry.errors import InputError, NotFoundError, UnavailableError, shorten
 from registry.files import read_json, write_json
 from registry.money.billing import monthly
 from registry.money.prices import Price
-from serving.bundle import Bundle, open_bundle
-from serving.canary.tally import Order, Tally, read_tally
-from serving.targets.contract import Ask, Live, Quote, Smoke, Status
-from serving.targets.patience import Stopwatch
+from serving.bundle.bundle import Bundle, open_bundle
+from serving.canary.tally import SplitOrder, Tally, read_tally
+from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
+from serving.targets.waiting import Stopwatch
 
 _START_S = 60.0
 _STOP_S = 10.0
@@ -67,7 +67,7 @@ class LocalTarget:
             source=self.price.source if self.price else "no price is set",
         )
 
-    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Start a process, smoke-test it, let the name mean it, and end the one before."""
         old = self.find(name)
         if old and old.bundle == bundle.index.digest and self.answers(old):
@@ -89,14 +89,14 @@ class LocalTarget:
             _end(old)
         return fresh
 
-    def rollback(self, name: str, smoke: Smoke) -> Live:
+    def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Start the bundle that was served before, and let the name mean it."""
         before = _read(self._before(name))
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self.deploy(name, open_bundle(Path(before.source)), smoke)
 
-    def find(self, name: str) -> Live | None:
+    def find(self, name: str) -> LiveEndpoint | None:
         """The endpoint of that name, as recorded."""
         return _read(self._record(name))
 
@@ -109,7 +109,7 @@ class LocalTarget:
             return Status(state="live", detail=f"process {live.handle} at {live.url}")
         return Status(state="broken", detail="its process does not answer: `modelyard reconcile` starts it again")
 
-    def ask(self, live: Live) -> Ask:
+    def ask(self, live: LiveEndpoint) -> Ask:
         """Over HTTP, as a client would."""
 
         def ask(image: bytes) -> dict[str, float]:
@@ -129,13 +129,13 @@ class LocalTarget:
             raise NotFoundError(f"endpoint {name}", "was never started here", "deploy it first")
         return path.read_text(errors="replace").splitlines()[-lines:]
 
-    def list(self) -> list[Live]:
+    def list(self) -> list[LiveEndpoint]:
         """Every recorded endpoint, by name."""
         beside = (".candidate.json", ".before.json")
         names = sorted(path.stem for path in self.folder.glob("*.json") if not path.name.endswith(beside))
         return [live for live in map(self.find, names) if live]
 
-    def answers(self, live: Live) -> bool:
+    def answers(self, live: LiveEndpoint) -> bool:
         """Whether the endpoint's health says that it serves that bundle."""
         try:
             said = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
@@ -152,14 +152,14 @@ class LocalTarget:
         self._before(name).unlink(missing_ok=True)
         self.split(name, None, 0)
 
-    def split(self, name: str, canary: Live | None, share: float) -> None:
+    def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
         """Let the endpoint of that name pass a share of its requests on to another one; None: no more."""
         order = self._order(name)
         if canary is None:
             order.unlink(missing_ok=True)
             self._tally(name).unlink(missing_ok=True)
             return
-        told = Order(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
+        told = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
         order.parent.mkdir(parents=True, exist_ok=True)
         told.write(order)
 
@@ -189,7 +189,7 @@ class LocalTarget:
     def _candidate(self, name: str) -> Path:
         return self.folder / f"{name}.candidate.json"
 
-    def _free_port(self, old: Live | None) -> int:
+    def _free_port(self, old: LiveEndpoint | None) -> int:
         """The port to listen on. A fixed one that our own older endpoint holds cannot be taken over while it answers."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -201,14 +201,14 @@ class LocalTarget:
                 raise InputError(f"port {self.port}", "is taken", "choose another one, or 0 for any free one") from error
             return int(probe.getsockname()[1])
 
-    def _start(self, name: str, bundle: Bundle, port: int) -> Live:
+    def _start(self, name: str, bundle: Bundle, port: int) -> LiveEndpoint:
         """Start the process and note it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(bundle.folder.absolute())]
         command += ["--workers", str(self.workers), "--canary", str(self._order(name).absolute()), "--port", str(port)]
         pid = _detach(command, self.folder / f"{name}.log")
         index = bundle.index
-        live = Live(
+        live = LiveEndpoint(
             name=name,
             model=index.model,
             version=index.version,
@@ -220,7 +220,7 @@ class LocalTarget:
         write_json(self._candidate(name), live.model_dump(mode="json"))
         return live
 
-    def _wait(self, live: Live) -> None:
+    def _wait(self, live: LiveEndpoint) -> None:
         """Wait until the process is healthy, or say its last words."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
@@ -240,13 +240,13 @@ class LocalTarget:
         """End a process that was started and never flipped to."""
         path = self._candidate(name)
         with contextlib.suppress(FileNotFoundError):
-            _end(Live.model_validate(read_json(path)))
+            _end(LiveEndpoint.model_validate(read_json(path)))
             path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Live | None:
+def _read(path: Path) -> LiveEndpoint | None:
     try:
-        return Live.model_validate(read_json(path))
+        return LiveEndpoint.model_validate(read_json(path))
     except FileNotFoundError:
         return None
 
@@ -269,7 +269,7 @@ def _any_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _process(live: Live) -> psutil.Process | None:
+def _process(live: LiveEndpoint) -> psutil.Process | None:
     """The endpoint's process, if it is still that one: process numbers are used again."""
     try:
         process = psutil.Process(int(live.handle))
@@ -282,7 +282,7 @@ def _process(live: Live) -> psutil.Process | None:
     return process
 
 
-def _end(live: Live) -> None:
+def _end(live: LiveEndpoint) -> None:
     """Ask the process to end; insist after a while. One that ended and that its parent has not yet buried is gone."""
     process = _process(live)
     if process is None:

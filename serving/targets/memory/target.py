@@ -7,17 +7,17 @@ from decimal import Decimal
 from pathlib import Path
 
 from registry.errors import NotFoundError
-from serving.bundle import Bundle, open_bundle
-from serving.predictor import Predictor
-from serving.targets.contract import Ask, Live, Quote, Smoke, Status
+from serving.bundle.bundle import Bundle, open_bundle
+from serving.inference.predictor import Predictor
+from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
 
 
 @dataclass
 class MemoryTarget:
     """Endpoints in a dict."""
 
-    _live: dict[str, Live] = field(default_factory=dict)
-    _before: dict[str, Live] = field(default_factory=dict)
+    _live: dict[str, LiveEndpoint] = field(default_factory=dict)
+    _before: dict[str, LiveEndpoint] = field(default_factory=dict)
     _serving: dict[str, Predictor] = field(default_factory=dict)
 
     def quote(self) -> Quote:
@@ -32,7 +32,7 @@ class MemoryTarget:
             source="it costs nothing",
         )
 
-    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Load the bundle, smoke-test, flip."""
         if (old := self._live.get(name)) and old.bundle == bundle.index.digest:
             return old
@@ -41,7 +41,7 @@ class MemoryTarget:
         smoke(_ask(predictor))
         if old:
             self._before[name] = old
-        fresh = Live(
+        fresh = LiveEndpoint(
             name=name,
             model=index.model,
             version=index.version,
@@ -53,17 +53,17 @@ class MemoryTarget:
         self._serving[name], self._live[name] = predictor, fresh
         return fresh
 
-    def rollback(self, name: str, smoke: Smoke) -> Live:
+    def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Load the bundle before."""
         if name not in self._before:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self.deploy(name, open_bundle(Path(self._before[name].source)), smoke)
 
-    def find(self, name: str) -> Live | None:
+    def find(self, name: str) -> LiveEndpoint | None:
         """The endpoint of that name."""
         return self._live.get(name)
 
-    def list(self) -> list[Live]:
+    def list(self) -> list[LiveEndpoint]:
         """Every endpoint, by name."""
         return [self._live[name] for name in sorted(self._live)]
 
@@ -71,11 +71,11 @@ class MemoryTarget:
         """Whether it is loaded."""
         return Status(state="live", detail="loaded") if name in self._live else Status(state="gone", detail="no such endpoint")
 
-    def answers(self, live: Live) -> bool:
+    def answers(self, live: LiveEndpoint) -> bool:
         """Whether it is loaded."""
         return self._live.get(live.name) == live and live.name in self._serving
 
-    def ask(self, live: Live) -> Ask:
+    def ask(self, live: LiveEndpoint) -> Ask:
         """The predictor itself."""
         return _ask(self._serving[live.name])
 

@@ -20,7 +20,6 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
-from serving.targets.patience import tls
 from serving.targets.runpod.shapes import (
     Billed,
     CpuType,
@@ -33,6 +32,7 @@ from serving.targets.runpod.shapes import (
     Template,
     Workforce,
 )
+from serving.targets.waiting import tls
 
 BASE = "https://api.runpod.io"
 _TRIES = 6

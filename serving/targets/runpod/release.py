@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from registry.errors import InputError, shorten
-from serving.bundle import Bundle
+from serving.bundle.bundle import Bundle
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.shapes import (
     Cpu,

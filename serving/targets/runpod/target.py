@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from registry.errors import NotFoundError, RefusedError, UnavailableError
-from serving.bundle import Bundle
-from serving.targets.contract import Ask, Live, Quote, Smoke, Status
-from serving.targets.patience import Patience, Stopwatch
-from serving.targets.places import Place
-from serving.targets.runpod.asking import Asking
+from serving.bundle.bundle import Bundle
+from serving.targets.bundle_stores import Place
+from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
 from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
 from serving.targets.runpod.config import RunPodDeploy
-from serving.targets.runpod.quoting import monthly_quote
+from serving.targets.runpod.quote import monthly_quote
 from serving.targets.runpod.release import Release, as_it_was, by_name, changes, check_may_become, created, holds
+from serving.targets.runpod.requests import Asking
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undoing import CANARY, NEXT, check_name, not_ours, undone
+from serving.targets.undo import CANARY, NEXT, check_name, not_ours, undone
+from serving.targets.waiting import Patience, Stopwatch
 
 PREFIX = "modelyard-"
 _LOOKS = 4
@@ -46,11 +46,11 @@ class RunPodTarget:
         """By the catalogue as it is now."""
         return monthly_quote(self.client, self.config, self.today())
 
-    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> Live:
+    def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Make the endpoint, or bring it to the bundle."""
         return self._bring(name, Release.of(bundle, self.place.put(bundle)), smoke)
 
-    def rollback(self, name: str, smoke: Smoke) -> Live:
+    def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Return to the bundle that was served before."""
         standing = self._only(name)
         before = Release.before(standing.env) if standing else None
@@ -58,12 +58,12 @@ class RunPodTarget:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self._bring(name, before, smoke, paid=False)
 
-    def find(self, name: str) -> Live | None:
+    def find(self, name: str) -> LiveEndpoint | None:
         """What RunPod has under that name."""
         found = self._named(PREFIX + name)
         return self._live(found[0]) if found else None
 
-    def list(self) -> list[Live]:
+    def list(self) -> list[LiveEndpoint]:
         """Ours, by name; those that are being tried out are not endpoints yet."""
         ours = [one for one in self.client.endpoints() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
         lives = [live for one in ours if (live := self._live(one))]
@@ -90,7 +90,7 @@ class RunPodTarget:
             return Status(state="live", detail=told)
         return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=told)
 
-    def answers(self, live: Live) -> bool:
+    def answers(self, live: LiveEndpoint) -> bool:
         """Whether that endpoint still serves that bundle and has, or may start, as many workers as it was given."""
         try:
             one = self.client.endpoint(live.handle)
@@ -100,7 +100,7 @@ class RunPodTarget:
         full = one.workers.max >= self.config.max_workers
         return full and release is not None and release.bundle == live.bundle and self.status(live.name).state != "broken"
 
-    def ask(self, live: Live) -> Ask:
+    def ask(self, live: LiveEndpoint) -> Ask:
         """Through the load balancer, or through the queue."""
         return self._asking(self.client.endpoint(live.handle)).ask
 
@@ -119,7 +119,7 @@ class RunPodTarget:
         self._clear(name)
         self._clear(name + NEXT)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> Live:
+    def _bring(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
         """Bring the endpoint of that name to a release, or leave it as it was. `paid`: the cap on spending counts."""
         check_name(name)
         standing = self._only(name)
@@ -145,7 +145,7 @@ class RunPodTarget:
             self._prove(updated, smoke)
         return self._kept(updated)
 
-    def _first(self, name: str, release: Release, smoke: Smoke) -> Live:
+    def _first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
         """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
         wanted, began = self._wanted(release, None), self.patience.now()
         fresh = self._create(name, wanted)
@@ -274,18 +274,18 @@ class RunPodTarget:
         for one in found:
             self.client.delete_endpoint(one.id)
 
-    def _kept(self, one: Endpoint) -> Live:
+    def _kept(self, one: Endpoint) -> LiveEndpoint:
         live = self._live(one)
         if live is None:
             raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
         return live
 
-    def _live(self, one: Endpoint) -> Live | None:
+    def _live(self, one: Endpoint) -> LiveEndpoint | None:
         release = Release.read(one.env)
         if release is None or one.request_urls is None:
             return None
         urls = one.request_urls
-        return Live(
+        return LiveEndpoint(
             name=one.name.removeprefix(PREFIX),
             model=release.model,
             version=release.version,

@@ -1,0 +1,1 @@
+"""From a version to sealed bundles, and where they are kept."""

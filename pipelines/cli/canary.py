@@ -1,0 +1,104 @@
+"""`canary`: a new version beside the one that serves."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.options import Home, workshop
+from pipelines.cli.output import AsJson, answer, say
+from pipelines.cli.training import Reference
+
+if TYPE_CHECKING:
+    from registry.stages import Stage
+
+canary = typer.Typer(help="A new version beside the one that serves: figures, verdict, end.", no_args_is_help=True)
+
+
+@canary.command()
+def status(ref: Reference, *, home: Home = None, as_json: AsJson = False) -> None:
+    """What the canary of a stage has shown until now: NAME@production."""
+    from pipelines.deployment.canary.settle import active_canary, current_verdict, told
+    from registry.events import now
+
+    model, stage = _stage_of(ref)
+    shop = workshop(home)
+    found = active_canary(shop.ledger().entries(model), model, stage)
+    verdict = current_verdict(shop, found, now())
+    figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())
+    text = f"{found.started}\n{verdict.state}: {verdict.reason}\n{figures}"
+    answer(told(found, verdict), as_json=as_json, text=text)
+
+
+@canary.command()
+def end(
+    ref: Reference,
+    *,
+    promote: Annotated[bool, typer.Option("--promote", help="The new version takes the stage over.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="The stage goes back to the version before.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a canary by hand, without waiting for its figures."""
+    from pipelines.deployment.canary.settle import active_canary, current_verdict
+    from pipelines.deployment.canary.settle import end as end_canary
+    from pipelines.identity import whoami
+    from pipelines.job.policy import current_policy
+    from pipelines.services.reconciler import reconcile_all
+    from registry.errors import InputError
+    from registry.events import now
+
+    if promote == rollback:
+        raise InputError("canary end", "wants one of --promote and --rollback", "choose one")
+    model, stage = _stage_of(ref)
+    shop = workshop(home)
+    bare = shop.context()
+    rows = bare.ledger.entries(model)
+    found = active_canary(rows, model, stage)
+    actor = whoami(shop.settings)
+    word = {"state": "good" if promote else "bad", "reason": "ended by hand"}
+    verdict = current_verdict(shop, found, now()).model_copy(update=word)
+    said = end_canary(shop, shop.full_context(current_policy(rows), say, bare), found, verdict, actor)
+    acted = reconcile_all(shop, say).acted if promote else []
+    answer({"ended": said, "acted": acted}, as_json=as_json, text="\n".join([said, *acted]))
+
+
+@canary.command()
+def front(
+    ref: Reference,
+    *,
+    port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Share a stage's traffic between a provider's two endpoints until Ctrl-C. On this machine the endpoint does it itself."""
+    from pipelines.deployment.canary.proxy import proxy_of
+    from serving.server.options import listen
+    from serving.targets.canary_proxy import serve_proxy
+
+    model, stage = _stage_of(ref)
+    made, limits = proxy_of(workshop(home), model, stage)
+    with listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        answer({"url": url}, as_json=as_json, text=f"{model}@{stage} answers at {url}/predict; Ctrl-C stops it")
+        serve_proxy(made, listening, limits)
+
+
+def _stage_of(ref: str) -> tuple[str, Stage]:
+    """A model and its stage."""
+    from registry.errors import InputError
+    from registry.refs import parse_ref
+    from registry.stages import ALIASES, Stage
+
+    parsed = parse_ref(ref)
+    if parsed.alias not in ALIASES:
+        raise InputError(ref, "names no stage", "write NAME@staging or NAME@production")
+    return parsed.model, Stage(str(parsed.alias))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.add_typer(canary, name="canary")

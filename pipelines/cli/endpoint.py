@@ -1,0 +1,145 @@
+"""`endpoint`, `space` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.options import JOB, Home, JobFile, job, workshop
+from pipelines.cli.output import AsJson, answer
+from pipelines.cli.training import Reference
+
+if TYPE_CHECKING:
+    from serving.targets.contract import Target
+
+endpoint = typer.Typer(help="Ask the provider about a stage's endpoint.", no_args_is_help=True)
+clouds = typer.Typer(help="Doubles of RunPod and Hugging Face on this machine.", no_args_is_help=True)
+
+
+@endpoint.command()
+def quote(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="staging or production.")] = "production",
+    *,
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the job's endpoint of a stage would cost; nothing is made."""
+    from pipelines.deployment.targets import LocalDeploy, build_target
+
+    deploys, shop = job(job_file).deploy, workshop(home)
+    config = (deploys.staging if stage == "staging" else deploys.production) or LocalDeploy()
+    told = build_target(config, shop.settings).quote()
+    idle, most = f"${told.usd_per_idle_month:.2f}", f"${told.usd_per_month_at_most:.2f}"
+    text = f"{config.kind}, {told.hardware}: ${told.usd_per_busy_hour:.4f} an hour that it works, {idle} a month "
+    text += f"while nobody asks, {most} a month at most ({told.source}, {told.as_of})"
+    answer(told.model_dump(mode="json"), as_json=as_json, text=text)
+
+
+@endpoint.command()
+def status(ref: Reference, *, home: Home = None, as_json: AsJson = False) -> None:
+    """How a stage's endpoint is now, without waking it: NAME@production."""
+    target, name = _deployed(ref, home)
+    live, told = target.find(name), target.status(name)
+    found = {"name": name, "endpoint": live.model_dump(mode="json") if live else None, **told.model_dump(mode="json")}
+    answer(found, as_json=as_json, text=f"{name}: {told.state} ({told.detail}){f' at {live.url}' if live else ''}")
+
+
+@endpoint.command()
+def logs(
+    ref: Reference,
+    *,
+    lines: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=5000)] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a stage's endpoint said."""
+    target, name = _deployed(ref, home)
+    found = target.logs(name, lines)
+    answer(found, as_json=as_json, text="\n".join(found) or "it said nothing")
+
+
+def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
+    """The target that a stage was deployed to last, and the endpoint's name there."""
+    from pipelines.deployment.targets import target_of
+    from registry.errors import InputError, NotFoundError
+    from registry.refs import parse_ref
+    from registry.reports.endpoints import endpoint_name, last_deployed
+    from registry.stages import ALIASES, Stage
+
+    parsed, shop = parse_ref(ref), workshop(home)
+    if parsed.alias not in ALIASES:
+        raise InputError(ref, "names no stage's endpoint", "write NAME@staging or NAME@production")
+    stage = Stage(str(parsed.alias))
+    event = last_deployed(shop.ledger().entries(parsed.model), stage)
+    if event is None:
+        raise NotFoundError(ref, "was never deployed", "run `modelyard deploy`")
+    return target_of(shop, event), endpoint_name(parsed.model, stage)
+
+
+@clouds.command()
+def fake(
+    *,
+    port: Annotated[int, typer.Option(help="The first of two ports; 0 for any free ones.", min=0, max=65534)] = 0,
+    speed: Annotated[float, typer.Option(help="Seconds of the clouds' clock in one of ours.", min=0, max=600)] = 10,
+    spec: Annotated[Path | None, typer.Option(help="RunPod's OpenAPI document: each request is held to it.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing."""
+    import time
+
+    from registry.errors import NotFoundError
+    from serving.fakes.both import running
+
+    if spec is not None and not spec.is_file():
+        raise NotFoundError(spec, "there is no such file", "leave --spec out, or name RunPod's OpenAPI document")
+    folder = workshop(home).settings.home / "clouds"
+    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as found:
+        lines = [f"export {name}={value}" for name, value in found.items()]
+        answer(found, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
+        while True:
+            time.sleep(3600)
+
+
+def space(
+    ref: Reference,
+    *,
+    to: Annotated[Path | None, typer.Option(help="Write the page into this folder; any web server can show it.")] = None,
+    publish: Annotated[str | None, typer.Option(help="OWNER/NAME of a free static Space at Hugging Face.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Only the owner sees the Space.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """A page that runs a version in the browser, as a folder or as a Space at Hugging Face. Nothing is paid for it."""
+    from pipelines.deployment.targets import hub_of
+    from pipelines.queries.predict import last_bundle
+    from registry.errors import InputError
+    from registry.refs import parse_ref
+    from serving.targets.huggingface.space import space_files, write_space
+
+    if (to is None) == (publish is None):
+        raise InputError("space", "wants one of --to and --publish", "choose one")
+    parsed, shop = parse_ref(ref), workshop(home)
+    hub = hub_of(shop.settings) if publish else None
+    version, bundle = last_bundle(shop, parsed)
+    if to is not None:
+        write_space(bundle, shop.settings.node_modules, to)
+        text = f"{version.ref}: see it with `python3 -m http.server -b 127.0.0.1 -d {to}`"
+        answer({"version": str(version.ref), "folder": str(to)}, as_json=as_json, text=text)
+    if hub is not None and publish is not None:
+        files = space_files(bundle, shop.settings.node_modules)
+        revision = hub.publish(publish, files, str(version.ref), private=private, kind="space")
+        url = f"{hub.url}/spaces/{publish}"
+        told = {"version": str(version.ref), "url": url, "revision": revision}
+        answer(told, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(space)
+    app.add_typer(endpoint, name="endpoint")
+    app.add_typer(clouds, name="clouds")

@@ -1,0 +1,113 @@
+"""`up`, `serve` and `demo`: what runs for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.options import Home, workshop
+from pipelines.cli.output import AsJson, answer, bar, say
+
+MlflowPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
+_LEVELS = ("debug", "info", "warning", "error")
+DashboardPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
+
+
+def up(
+    *,
+    home: Home = None,
+    mlflow_port: MlflowPort = 5000,
+    dashboard_port: DashboardPort = 8501,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
+    from pipelines.services.up import Ports, running
+
+    ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
+    with contextlib.suppress(KeyboardInterrupt), running(workshop(home).settings, ports, say) as keeper:
+        lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
+        answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
+        keeper.watch()
+
+
+def serve(
+    bundle_or_ref: Annotated[
+        str, typer.Argument(metavar="BUNDLE_OR_REF", help="A bundle's folder, NAME/VERSION or NAME@production.")
+    ],
+    *,
+    port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(help="Processes that predict; 0 for one a core.", min=0, max=256)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    max_batch: Annotated[int, typer.Option(help="Pictures that are answered together, at most.", min=1, max=1024)] = 8,
+    max_wait_ms: Annotated[float, typer.Option(help="How long a batch waits for more pictures.", min=0, max=1000)] = 0,
+    queue: Annotated[int, typer.Option(help="Pictures that may wait; more are refused with 429.", min=1)] = 64,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Accept https addresses of pictures on public hosts.")] = False,
+    keys: Annotated[Path | None, typer.Option(help="A folder of *.pub: one of them has to have signed the bundle.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a bundle over HTTP until Ctrl-C. MODELYARD_API_KEY in the environment is the key that clients have to show."""
+    from pipelines.services.serve import bundle_folder
+    from pipelines.services.serve import serve as become_server
+    from registry.errors import InputError
+
+    for name, value, known in (("--device", device, ("cpu", "cuda")), ("--log-level", log_level, _LEVELS)):
+        if value not in known:
+            raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
+    options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
+    options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
+    become_server(bundle_folder(workshop(home), bundle_or_ref), options | {"json": as_json})
+
+
+def demo(
+    *,
+    clips: Annotated[Path | None, typer.Option(help="Your own clips: DIR/<class>/*.mp4.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Your own images: DIR/<class>/*.jpg.")] = None,
+    group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
+    trainers: Annotated[str, typer.Option(help="Which trainers: yolo, torch, keras.")] = "yolo,torch",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each trainer.", min=1, max=1000)] = None,
+    imgsz: Annotated[int, typer.Option(help="The input's side, in pixels.", min=32, max=1024)] = 64,
+    home: Home = None,
+    mlflow_port: MlflowPort = 0,
+    dashboard_port: DashboardPort = 0,
+    stay: Annotated[
+        bool | None, typer.Option("--stay/--exit", help="Keep serving at the end.  [default: on a terminal]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""
+    from pipelines.demo.run import DemoOptions, demo_lines, run_demo
+    from pipelines.services.up import Ports, running
+
+    wishes = DemoOptions(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
+    shop = workshop(home)
+    wishes.check()
+    with running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
+        with bar() as progress:
+            summary = run_demo(shop, wishes, progress, say)
+        told = summary.model_dump(mode="json") | keeper.addresses
+        answer(told, as_json=as_json)
+        if not as_json:
+            demo_lines(summary, keeper.addresses)
+        if sys.stdin.isatty() if stay is None else stay:
+            say("everything keeps running; Ctrl-C stops it")
+            with contextlib.suppress(KeyboardInterrupt):
+                keeper.watch()
+        elif not as_json:
+            say(f"to see it all again: modelyard up --home {shop.settings.home}")
+    if summary.endpoint is None:
+        raise typer.Exit(1)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(up)
+    app.command()(serve)
+    app.command()(demo)

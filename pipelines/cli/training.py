@@ -1,0 +1,179 @@
+"""`train`, `evaluate` and `export`: from a data set to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.data import DataFolder
+from pipelines.cli.options import JOB, Home, JobFile, Policy, job, policy_of, workshop
+from pipelines.cli.output import AsJson, answer, bar, say, table
+
+if TYPE_CHECKING:
+    from registry.records import ParityFigures
+
+Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or NAME@ALIAS.")]
+
+
+def train(
+    *,
+    trainers: Annotated[str | None, typer.Option(help="Which of the job's trainers, such as yolo,torch,keras.")] = None,
+    data: DataFolder = None,
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
+    from pipelines.data.dataset import open_dataset
+    from pipelines.home import chosen, dataset_folder
+
+    told, shop = job(job_file), workshop(home)
+    configs = chosen(told, trainers)
+    found = open_dataset(data or dataset_folder(shop.settings, told))
+    from pipelines.training.job import train_all  # brings MLflow: seconds that nobody should wait for to be told of a typo
+
+    with bar() as progress:
+        events = train_all(shop, told, configs, found, progress, say)
+    answer([event.model_dump(mode="json") for event in events], as_json=as_json)
+    if not as_json:
+        for event in events:
+            print(event)
+
+
+def register(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of Ultralytics. It is a pickle: only bring one you trust.")],
+    *,
+    data: DataFolder = None,
+    imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what it was trained with]")] = None,
+    job_file: JobFile = JOB,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a classifier or a detector that was trained elsewhere, so that it can be exported and measured."""
+    from pipelines.data.dataset import open_dataset
+    from pipelines.home import dataset_folder
+    from pipelines.training.register import register as register_checkpoint
+
+    told, shop = job(job_file), workshop(home)
+    found = open_dataset(data or dataset_folder(shop.settings, told))
+    version = register_checkpoint(shop, told, checkpoint, found, imgsz, say)
+    text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
+    answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
+
+
+def evaluate(
+    ref: Reference,
+    *,
+    data: Annotated[Path | None, typer.Option(help="Another data set than the version's own.")] = None,
+    split: Annotated[str, typer.Option(help="Which split to score on.")] = "test",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a version on held-out images, with an interval and a table per class."""
+    from pipelines.data.dataset import open_dataset
+    from pipelines.evaluation.evaluate import evaluate as evaluate_version
+    from registry.refs import parse_ref
+
+    shop, parsed = workshop(home), parse_ref(ref)
+    found = open_dataset(data) if data else None
+    event = evaluate_version(shop, parsed, found, split)
+    answer(event.model_dump(mode="json"), as_json=as_json)
+    if not as_json:
+        print(event)
+        rows = [(c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support) for c in event.evaluation.classes]
+        table(f"{event.label} on {split}", ["class", "precision", "recall", "F1", "images"], rows)
+
+
+def export(
+    ref: Reference,
+    *,
+    to: Annotated[Path | None, typer.Option(help="Also copy the bundle here.")] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated. It stays."),
+    ] = None,
+    job_file: Policy = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
+    from pipelines.bundles.export import export as export_version
+    from pipelines.job.exports import check_variant
+    from registry.errors import InputError
+    from registry.refs import parse_ref
+
+    shop, parsed = workshop(home), parse_ref(ref)
+    told = policy_of(parsed.model, job_file)
+    names = [check_variant(name) for name in variant or ()]
+    if to and to.exists():
+        raise InputError(to, "is there already", "name a folder that is not there yet")
+    context = shop.context()
+    with context.leases.hold(parsed.model):
+        event = export_version(shop, context, told, parsed, say, names)
+    if to:
+        from pipelines.training.job import copy_bundle
+
+        copy_bundle(event, to)
+    answer(event.model_dump(mode="json"), as_json=as_json)
+    if not as_json:
+        print(event)
+        _parity_table(event.parity)
+        if event.latency:
+            print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
+        print(f"bundle: {to or event.path}")
+
+
+def parity(
+    ref: Reference,
+    *,
+    report: Annotated[Path | None, typer.Option(help="Also write the table, the figures and a scatter plot here.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure again how far each variant of a version's bundle is from the trained model; 1 where one is too far."""
+    from pipelines.bundles.export import parity as measure_parity
+    from pipelines.bundles.export import write_report
+    from registry.errors import InputError, RefusedError
+    from registry.refs import parse_ref
+
+    shop, parsed = workshop(home), parse_ref(ref)
+    if report and report.exists():
+        raise InputError(report, "is there already", "name a folder that is not there yet")
+    figures, measured = measure_parity(shop, shop.context(), parsed, say)
+    if report:
+        write_report(report, figures, measured)
+    told = [one.model_dump(mode="json") | {"ms": measured.ms.get(one.variant)} for one in figures]
+    answer(told, as_json=as_json)
+    if not as_json:
+        _parity_table(figures, measured.ms)
+    if failing := [one for one in figures if not one.kept]:
+        raise RefusedError(failing[0].variant, failing[0].note, f"run `modelyard export {ref}` and see what changed")
+
+
+def _parity_table(figures: Sequence[ParityFigures], ms: Mapping[str, float] | None = None) -> None:
+    """The figures for people; mAP of detectors, and milliseconds where they were taken one variant at a time."""
+    columns: dict[str, list[str]] = {
+        "variant": [one.variant for one in figures],
+        "images": [str(one.images) for one in figures],
+        "agreement": [f"{one.top1_agreement:.3f}" for one in figures],
+        "max diff": [f"{one.max_abs_diff:.1e}" for one in figures],
+        "wrong image": [f"{one.control_agreement:.3f}" for one in figures],
+    }
+    if any(one.map_difference is not None for one in figures):
+        columns["mAP diff"] = [f"{one.map_difference or 0:.1e}" for one in figures]
+    if ms:
+        columns["ms"] = [f"{ms[one.variant]:.1f}" if one.variant in ms else "" for one in figures]
+    columns["bundle"] = ["kept" if one.kept else f"left out: {one.note}" for one in figures]
+    table("parity, from image bytes", list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(train)
+    app.command()(register)
+    app.command()(evaluate)
+    app.command()(export)
+    app.command()(parity)

@@ -1,0 +1,31 @@
+"""Choosing images: held-out ones to measure on, training ones to calibrate with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pipelines.data.dataset import DataSet, FrameRow
+from registry.digests import sha256_bytes
+
+
+def held_out(data: DataSet, count: int) -> list[FrameRow]:
+    """Up to `count` test frames, the same each time, classes taken in turn so that each is there."""
+    return _in_turn(data, "test", count)
+
+
+def for_calibration(data: DataSet, count: int) -> list[FrameRow]:
+    """Up to `count` training frames, chosen in the same way: what a quantised network's ranges are taken from."""
+    return _in_turn(data, "train", count)
+
+
+def _in_turn(data: DataSet, split: str, count: int) -> list[FrameRow]:
+    queues: dict[str, list[FrameRow]] = defaultdict(list)
+    for row in sorted(data.rows(split), key=lambda row: sha256_bytes(row.file.encode())):
+        queues[row.label].append(row)
+    chosen: list[FrameRow] = []
+    while queues and len(chosen) < count:
+        for label in sorted(queues):
+            chosen.append(queues[label].pop())
+            if not queues[label]:
+                del queues[label]
+    return chosen[:count]

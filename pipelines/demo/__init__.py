@@ -1,0 +1,1 @@
+"""The whole way once, on film that it draws itself."""

@@ -1,0 +1,1 @@
+"""From a ratified bundle to an endpoint that answers, and back."""

@@ -1,0 +1,1 @@
+"""How well a version does on pictures that it never saw."""

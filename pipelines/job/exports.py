@@ -1,0 +1,149 @@
+"""What a job asks to be exported: the `export:` list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from registry.errors import InputError
+from registry.records import ParityFigures, Record
+from serving.bundle.variants import KNOWN, MAIN, VariantSpec, variant_spec
+
+_KINDS = ("onnx", "tfjs", "transformersjs")
+
+
+class _Export(Record):
+    required: bool = Field(
+        default=True, description="false: a variant that fails or answers too differently is left out, and blocks nothing"
+    )
+    top1_agreement: float | None = Field(default=None, ge=0, le=1, description="unless set, the variant's own limit")
+    max_abs_diff: float | None = Field(default=None, gt=0, le=1, description="unless set, the variant's own limit")
+    map_difference: float | None = Field(default=None, gt=0, le=1, description="for detectors; unless set, 0.01")
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        raise NotImplementedError
+
+    @property
+    def wanted(self) -> VariantSpec:
+        """The variant with its limits."""
+        found = variant_spec(self.variant, required=self.required)
+        told = self.model_dump(include={"top1_agreement", "max_abs_diff", "map_difference"}, exclude_none=True)
+        return found.model_copy(update={"limits": found.limits.model_copy(update=told)})
+
+
+class OnnxExport(_Export):
+    """ONNX for ONNX Runtime: the image in, preprocessing in the graph; or a finished tensor in."""
+
+    kind: Literal["onnx"] = "onnx"
+    quantize: Literal["float32", "float16", "int8"] = "float32"
+    input: Literal["image", "tensor"] = "image"
+
+    @model_validator(mode="after")
+    def _is_made(self) -> Self:
+        if self.input == "tensor" and self.quantize != "float32":
+            raise ValueError("a tensor-input model is made in float32 only")
+        return self
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return "onnx-tensor" if self.input == "tensor" else "onnx" if self.quantize == "float32" else f"onnx-{self.quantize}"
+
+
+class TfjsExport(_Export):
+    """A TensorFlow.js graph model for browsers."""
+
+    kind: Literal["tfjs"] = "tfjs"
+    quantize: Literal["float32", "float16", "uint8"] = "float16"
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return f"tfjs-{self.quantize}"
+
+
+class TransformersExport(_Export):
+    """ONNX with the files that Transformers.js looks for. Classifiers only."""
+
+    kind: Literal["transformersjs"] = "transformersjs"
+    quantize: Literal["float32", "float16", "int8"] = "float32"
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return "transformersjs" if self.quantize == "float32" else f"transformersjs-{self.quantize}"
+
+
+class OtherExport(_Export):
+    """An exporter of another package, found by its entry point. Classifiers only."""
+
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        from serving.export.plugins import installed
+
+        if self.kind not in (others := installed()):
+            near = get_close_matches(self.kind, [*_KINDS, *others], n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join([*_KINDS, *others])}"
+            raise ValueError(f"no exporter '{self.kind}' ({hint})")
+        return self
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return self.kind
+
+
+def _kind_of(value: Any) -> str:
+    kind: object = (
+        cast("dict[str, object]", value).get("kind", "onnx") if isinstance(value, dict) else getattr(value, "kind", None)
+    )
+    return str(kind) if kind in _KINDS else "other"
+
+
+ExportConfig = Annotated[
+    Annotated[OnnxExport, Tag("onnx")]
+    | Annotated[TfjsExport, Tag("tfjs")]
+    | Annotated[TransformersExport, Tag("transformersjs")]
+    | Annotated[OtherExport, Tag("other")],
+    Discriminator(_kind_of),
+]
+
+
+def variant_specs(exports: Iterable[_Export], names: Sequence[str] = ()) -> list[VariantSpec]:
+    """The variants of a job, and those that were asked for by name, which are required; the main one is always there."""
+    found = {MAIN.name: variant_spec(MAIN.name)} | {one.variant: one.wanted for one in exports}
+    for name in names:
+        found.setdefault(name, variant_spec(check_variant(name)))
+    required = {MAIN.name, *names}  # the main one is what serves
+    return [one.model_copy(update={"required": True}) if name in required else one for name, one in found.items()]
+
+
+def settled(parity: Iterable[ParityFigures], wanted: Iterable[VariantSpec]) -> bool:
+    """Whether each variant was judged by these limits. One that could not be made counts, unless it is required now."""
+    judged = {one.variant: one for one in parity if one.limits is not None}
+    found = [(one, judged.get(one.variant.name)) for one in wanted]
+    return all(then and then.limits == one.limits and (then.made or not one.required) for one, then in found)
+
+
+def with_kept(wanted: Sequence[VariantSpec], parity: Iterable[ParityFigures]) -> list[VariantSpec]:
+    """What is wanted, and what an earlier bundle of the same bytes holds beyond that; it is not required any more."""
+    names = {one.variant.name for one in wanted}
+    kept = [one for one in parity if one.kept and one.variant not in names]
+    return [*wanted, *(variant_spec(one.variant, one.limits, required=False) for one in kept)]
+
+
+def check_variant(name: str) -> str:
+    """A variant's name, if it is ours or an installed exporter's."""
+    if name not in KNOWN:
+        from serving.export.plugins import installed
+
+        if name not in (others := installed()):
+            raise InputError(f"variant '{name}'", f"expected one of {', '.join([*KNOWN, *others])}", "mend --variant")
+    return name

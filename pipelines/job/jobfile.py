@@ -1,0 +1,206 @@
+"""The job file, `modelyard.yaml`: the config is the object.
+
+Unknown keys are refused, with the nearest known one; `modelyard schema` prints the JSON schema for editors.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from pipelines.deployment.targets import DeployConfig
+from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
+from pipelines.job.trainers import TrainerConfig
+from registry.errors import InputError, NotFoundError
+from registry.records import Record
+from registry.refs import check_model_name
+from registry.stages import Stage
+from serving.bundle.variants import VariantSpec
+from validation.gates.config import GateConfig
+from validation.gates.parity import ParityGate
+
+
+class Split(Record):
+    """How frames are dealt to train, val and test. Never by frame: neighbours of one clip look alike."""
+
+    by: Literal["clip"] = Field(default="clip", description="frames of one clip stay together; so do images of one group")
+    val: float = Field(default=0.2, gt=0, lt=0.5)
+    test: float = Field(default=0.2, gt=0, lt=0.5)
+    seed: int = 0
+
+
+class Data(Record):
+    """Where the pictures come from."""
+
+    clips: Path = Field(default=Path("clips"), description="a folder of <class>/*.mp4")
+    images: Path | None = Field(default=None, description="instead of clips: a folder of <class>/*.jpg")
+    group: str | None = Field(
+        default=None, description="for images: a regular expression whose first group names what belongs together"
+    )
+    fps: float = Field(default=5, gt=0, le=120, description="frames kept from each second of a clip")
+    min_change: float = Field(
+        default=1.5, ge=0, le=255, description="grey levels by which a frame must differ from the one kept before"
+    )
+    split: Split = Split()
+    slices: dict[str, str] = Field(
+        default={}, description="name → regular expression over clips' names: parts of the test split that a gate can ask for"
+    )
+    checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
+
+
+class Launch(Record):
+    """Where training runs."""
+
+    kind: Literal["local"] = "local"
+
+
+class StageGates(Record):
+    """The gates of each stage."""
+
+    staging: tuple[GateConfig, ...] = ()
+    production: tuple[GateConfig, ...] = ()
+    unproven: Literal["block", "revert"] = Field(
+        default="block", description="an alias that was set past the gates: never served; 'revert' also puts it back"
+    )
+
+
+class Budget(Record):
+    """What the model may spend in a month, training and serving together."""
+
+    usd_per_month: Decimal = Field(gt=0, allow_inf_nan=False, description="at which nothing new is trained or deployed")
+    warn_at: float = Field(default=0.8, gt=0, le=1, description="the share of it from which on everybody is warned")
+
+
+class StageDeploys(Record):
+    """The deployment of each stage; none means the stage is not served."""
+
+    staging: DeployConfig | None = None
+    production: DeployConfig | None = None
+
+
+class Job(Record):
+    """The whole job: from clips to endpoints."""
+
+    model: str = Field(default="hand", description="the registered model's name")
+    task: Literal["classify", "detect"] = Field(
+        default="classify", description="detect: `modelyard register` brings the model; detectors are not trained here yet"
+    )
+    data: Data = Data()
+    train: tuple[TrainerConfig, ...] = ()
+    launch: Launch = Launch()
+    gates: StageGates = StageGates()
+    export: tuple[ExportConfig, ...] = (OnnxExport(),)
+    deploy: StageDeploys = StageDeploys()
+    budget: Budget | None = None
+
+    @property
+    def wanted(self) -> list[VariantSpec]:
+        """The variants to export."""
+        return variant_specs(self.export)
+
+    def gates_of(self, stage: Stage) -> tuple[GateConfig, ...]:
+        """A stage's gates. Parity is told which variants the job requires and how near, unless the gate says it by itself.
+
+        Where production has gates and parity is none of them, it is added: what the job requires must be in the bundle.
+        Staging has none to add, since it is what a promotion to staging has exported that is judged.
+        """
+        required = tuple(one.variant.name for one in self.wanted if one.required)
+        limits = {one.variant.name: one.limits for one in self.wanted}
+        gates = self.gates.staging if stage is Stage.STAGING else self.gates.production
+        if stage is Stage.PRODUCTION and gates and not any(isinstance(gate, ParityGate) for gate in gates):
+            gates = (*gates, ParityGate(images=1))
+        return tuple(
+            gate.model_copy(
+                update={"variants": required if gate.variants is None else gate.variants, "limits": limits | gate.limits}
+            )
+            if isinstance(gate, ParityGate)
+            else gate
+            for gate in gates
+        )
+
+    @field_validator("data")
+    @classmethod
+    def _slices_are_patterns(cls, value: Data) -> Data:
+        for name, pattern in value.slices.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"slice '{name}' is not a regular expression ({error})") from error
+        return value
+
+    @model_validator(mode="after")
+    def _trains_what_it_can(self) -> Self:
+        if self.task == "classify" and not self.train:
+            raise ValueError("train: names no trainer")
+        if self.task == "detect" and self.train:
+            raise ValueError("train: must be empty for a detector, which `modelyard register` brings")
+        return self
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_model(cls, value: str) -> str:
+        return check_model_name(value)
+
+
+def read_job(path: Path) -> Job:
+    """Read a job file, or say in one line what is wrong with it and what was probably meant."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(path, f"is not YAML ({error})", "mend it or start again with `modelyard init --force`") from error
+    return parse_job(raw, str(path))
+
+
+def parse_job(raw: object, subject: str) -> Job:
+    """Validate a job file's content."""
+    if not isinstance(raw, dict):
+        raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
+    try:
+        return Job.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(error, subject) from error
+
+
+def _explain(error: ValidationError, subject: str) -> InputError:
+    """The first problem of a job file, in one line."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        said = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
+        return InputError(f"{subject}: {place}", said, "see `modelyard schema` for what it may be")
+    key = str(first["loc"][-1])
+    near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
+    remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
+    return InputError(f"{subject}: {place}", f"unknown key '{key}'", remedy)
+
+
+def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known at a place in the job file."""
+    here: list[type[BaseModel]] = [root]
+    for part in path:
+        if any(_kind_of(model) == part for model in here):
+            here = [model for model in here if _kind_of(model) == part]
+        elif isinstance(part, str) and any(part in model.model_fields for model in here):
+            here = [inner for model in here for inner in _models_in(model.model_fields[part].annotation)]
+    return [key for model in here for key in model.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model class inside an annotation such as `list[A | B]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _kind_of(model: type[BaseModel]) -> object:
+    """The `kind` that chooses a model class."""
+    field = model.model_fields.get("kind")
+    return field.default if field else None

@@ -1,0 +1,1 @@
+"""What things cost, may cost and will cost."""

@@ -1,0 +1,242 @@
+"""Bills: what providers billed, into the ledger. By CSV from any, and by API from RunPod."""
+
+from __future__ import annotations
+
+import csv
+import io
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from registry.errors import InputError
+from registry.events import CanaryStarted, Deployed, Trained, TrainingFailed, now
+from registry.money.accounts import endpoint_of
+from registry.money.amounts import Money, Rates
+from registry.money.bills import Part, counted, endpoint_billed, names_in, provider_of, thing_of
+from registry.money.spans import aware
+from registry.spending import Billed
+
+if TYPE_CHECKING:
+    from pipelines.home import Say, Workshop
+    from registry.protocols import Entry, Ledger
+
+COLUMNS = ("provider", "resource", "start", "end", "amount", "currency")
+FETCHED = "RunPod's billing, REST v2"
+_MOST_BYTES = 20_000_000
+_MOST_AMOUNT = Decimal(10) ** 12
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
+
+
+def _quiet(_: str) -> None:
+    """Nobody listens."""
+
+
+def import_bills(ledger: Ledger, path: Path, rates: Rates, say: Say = _quiet, *, replace: bool = False) -> list[Billed]:
+    """Every line of a CSV file with COLUMNS, or none: raises InputError that names the line.
+
+    What is in the ledger already is not written again; a corrected amount replaces the one before. A bill that overlaps
+    another of the same thing is refused, unless it is to `replace` it for the time that both are about.
+    """
+    entries = ledger.entries()
+    known = _Known.of(entries)
+    found = [_read(row, f"{path}, line {place}", rates, known) for place, row in enumerate(_rows(path), 2)]
+    fresh = _fresh(known.bills, found)
+    if not replace and (clash := _clash(known.bills, fresh)):
+        remedy = "leave one out, or add --replace: then the new one counts for that time; nothing was imported"
+        raise InputError(path, f"'{clash[0]}' overlaps '{clash[1]}', and no time is paid twice", remedy)
+    for one in fresh:
+        ledger.append(one)
+        if known.is_other(one.resource):
+            remedy = "if it is for training, give the run's id as its resource, so that it replaces what was measured"
+            say(f"{one.resource} is no endpoint and no run that the ledger knows: booked as other; {remedy}")
+    return fresh
+
+
+def fetch_bills(workshop: Workshop, ledger: Ledger, days: int, say: Say = _quiet) -> list[Billed]:
+    """What RunPod billed for the endpoints that the ledger knows, in the last days. Raises InputError without a key.
+
+    What was fetched before gives way; what overlaps a bill that somebody imported is left out, and said.
+    """
+    from serving.targets.runpod.client import RunPodClient
+
+    settings = workshop.settings
+    if settings.runpod_api_key is None:
+        raise InputError("RUNPOD_API_KEY", "is not set", "set it, or import a CSV file")
+    client, entries = RunPodClient(settings.runpod_api_key, settings.runpod_url), ledger.entries()
+    since = (now() - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+    sums = defaultdict[tuple[str, str, datetime, datetime], Decimal](Decimal)
+    for number, (model, resource) in _at_runpod(entries).items():
+        for row in client.billed(number, since):
+            if row.start_time < row.end_time:  # endpoints that bore a name one after the other may share a day
+                sums[model, resource, aware(row.start_time), aware(row.end_time)] += row.total_amount
+    found = [
+        Billed(
+            model=model, provider="runpod", resource=resource, start=start, end=end, usd=usd, told=f"{usd} USD", source=FETCHED
+        )
+        for (model, resource, start, end), usd in sums.items()
+    ]
+    bills = _Known.of(entries).bills
+    fresh = _fresh(bills, found)
+    out = _overlaps([one for one in bills if one.source != FETCHED], fresh)
+    taken = [one for one in fresh if all(one is not left for left, _ in out)]
+    for one in taken:
+        ledger.append(one)
+    if out:
+        say(f"left out {len(out)}: bills that were imported are about that time already, such as {out[0][1]}")
+    return taken
+
+
+class _Known(NamedTuple):
+    """What the ledger knows that a bill may be about, and the bills that it holds."""
+
+    endpoints: dict[str, str]
+    runs: dict[str, str]
+    bills: list[Billed]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> _Known:
+        """Of rows that count."""
+        events = [one.event for one in entries if one.flaw is None]
+        return cls(
+            endpoints={endpoint_of(one): one.model for one in events if isinstance(one, Deployed)},
+            runs={one.run_id: one.model for one in events if isinstance(one, (Trained, TrainingFailed))},
+            bills=[one for one in events if isinstance(one, Billed)],
+        )
+
+    def model_of(self, resource: str) -> str:
+        """The model that a bill of this is about, "" where there is none or more than one."""
+        if endpoint := endpoint_billed(resource, self.endpoints):
+            return self.endpoints[endpoint]
+        models = {self.runs[name] for name in names_in(resource) if name in self.runs}
+        return models.pop() if len(models) == 1 else ""
+
+    def is_other(self, resource: str) -> bool:
+        """Whether a bill of this is for something that the ledger does not know."""
+        return not endpoint_billed(resource, self.endpoints) and not any(name in self.runs for name in names_in(resource))
+
+
+def _at_runpod(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
+    """RunPod's id of each endpoint that ever stood there, canaries too → its model and its name."""
+    found = dict[str, tuple[str, str]]()
+    for entry in entries:
+        one = entry.event
+        if isinstance(one, Deployed) and one.target == "runpod":
+            found[_number(one.url)] = (one.model, endpoint_of(one))
+        elif isinstance(one, CanaryStarted) and one.target == "runpod":
+            found.setdefault(_number(one.url), (one.model, f"{one.model}-{one.stage}-canary".replace(" ", "%20")))
+    return found
+
+
+def _number(url: str) -> str:
+    """RunPod's id of an endpoint, as its address has it: ID.api.runpod.ai, or …/ID/runsync for a queue."""
+    parts = urlsplit(url)
+    steps = [step for step in parts.path.split("/") if step not in {"", "run", "runsync", "health"}]
+    return steps[-1] if steps else str(parts.hostname).partition(".")[0]
+
+
+def _fresh(bills: Iterable[Billed], found: Iterable[Billed]) -> list[Billed]:
+    """What is not recorded yet, or at another amount. Of equal lines in one file the last one counts."""
+    known = {_key(one): one for one in bills}
+    asked = {_key(one): one for one in found}
+    return [one for key, one in asked.items() if (old := known.get(key)) is None or old.usd != one.usd]
+
+
+def _overlaps(bills: Iterable[Billed], fresh: Iterable[Billed]) -> list[tuple[Billed, Billed]]:
+    """New bills, each with a recorded one that counts for some of its time."""
+    parts, found = defaultdict[tuple[str, str], list[Part]](list), list[tuple[Billed, Billed]]()
+    for part in counted(bills):  # in order, and apart from each other
+        parts[thing_of(part.bill)].append(part)
+    for one in fresh:
+        mine = parts[thing_of(one)]
+        place = bisect_right(mine, one.start, key=lambda part: part.end)
+        if place < len(mine) and mine[place].start < one.end:
+            found.append((one, mine[place].bill))
+    return found
+
+
+def _clash(bills: Iterable[Billed], fresh: Sequence[Billed]) -> tuple[Billed, Billed] | None:
+    """Two bills of one thing that overlap without being about the same span, if there are any."""
+    asked = {_key(one) for one in fresh}
+    for before, one in pairwise(sorted(fresh, key=_key)):
+        if thing_of(before) == thing_of(one) and one.start < before.end:
+            return one, before
+    return next(iter(_overlaps((one for one in bills if _key(one) not in asked), fresh)), None)
+
+
+def _key(one: Billed) -> tuple[str, str, datetime, datetime]:
+    return (*thing_of(one), aware(one.start), aware(one.end))
+
+
+def _rows(path: Path) -> list[dict[str, str | None]]:
+    try:
+        raw = path.read_bytes()
+        text = raw[:_MOST_BYTES].decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(path, "does not exist", "name a CSV file") from error
+    except OSError as error:
+        raise InputError(path, "cannot be read", "name a CSV file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is no text in UTF-8", "save it as CSV in UTF-8") from error
+    if len(raw) > _MOST_BYTES:
+        raise InputError(path, "is larger than 20 MB", "split it")
+    table = csv.DictReader(io.StringIO(text))
+    if missing := [name for name in COLUMNS if name not in (table.fieldnames or [])]:
+        raise InputError(path, f"has no column '{missing[0]}'", f"give it {', '.join(COLUMNS)}")
+    try:
+        return list(table)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {table.line_num + 1}", "cannot be read as CSV", "save it as CSV; nothing was imported"
+        ) from error
+
+
+def _read(row: dict[str, str | None], where: str, rates: Rates, known: _Known) -> Billed:
+    told = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    if empty := [name for name in COLUMNS if not told[name]]:
+        raise InputError(where, f"has no {empty[0]}", "complete the line; nothing was imported")
+    start, end = (_moment(told[name], f"{where}, {name}") for name in ("start", "end"))
+    if end <= start:
+        raise InputError(where, "ends before it starts", "mend the line; nothing was imported")
+    amount = _amount(told["amount"], told["currency"], where)
+    usd = amount.converted(rates).amount
+    return Billed(
+        model=known.model_of(told["resource"]),
+        provider=provider_of(told["provider"]),
+        resource=told["resource"],
+        start=start,
+        end=end,
+        usd=usd,
+        told=f"{amount.amount} {amount.currency}",
+        rate=rates.of.get(amount.currency, Decimal(1)),
+        source=where.partition(",")[0].rpartition("/")[2],
+    )
+
+
+def _amount(text: str, currency: str, where: str) -> Money:
+    try:
+        amount = Money(amount=Decimal(text), currency=currency)
+    except (InvalidOperation, ValueError) as error:
+        said = f"'{text[:20]} {currency[:10]}' is no amount"
+        raise InputError(where, said, "write a number and a code such as USD; nothing was imported") from error
+    if abs(amount.amount) > _MOST_AMOUNT:
+        raise InputError(where, f"'{text[:20]}' is more than anybody bills", "mend the line; nothing was imported")
+    if amount.amount < 0:
+        raise InputError(where, f"bills {amount}", "leave credits out; nothing was imported")
+    return amount
+
+
+def _moment(text: str, where: str) -> datetime:
+    remedy = "write 2026-11-23 or 2026-11-23T10:00:00Z; nothing was imported"
+    try:
+        found = aware(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as error:
+        raise InputError(where, f"'{text[:30]}' is no date", remedy) from error
+    if not _FIRST_YEAR <= found.year < _LAST_YEAR:
+        raise InputError(where, f"'{text[:30]}' is no date that a bill has", remedy)
+    return found

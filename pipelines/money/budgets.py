@@ -1,0 +1,58 @@
+"""Budgets: what a model may spend in a month. At a share of it everybody is warned; at all of it nothing new is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from registry.errors import InputError, RefusedError
+from registry.events import now
+from registry.money.accounts import budget_status, limits
+from registry.spending import BudgetOverridden, BudgetStatus, Limit
+
+if TYPE_CHECKING:
+    from pipelines.home import Say
+    from pipelines.job.jobfile import Budget
+    from registry.protocols import Entry, Ledger
+    from registry.records import Actor
+
+__all__ = ["BudgetStatus", "hold_budget", "override", "standing_of"]
+
+
+def standing_of(entries: Sequence[Entry], model: str, at: datetime, budget: Budget | None = None) -> BudgetStatus:
+    """Where a model stands; by its policy in the ledger, unless a budget is given."""
+    limit = Limit(usd_per_month=budget.usd_per_month, warn_at=budget.warn_at) if budget else limits(entries).get(model)
+    return budget_status(entries, model, at, limit)
+
+
+def hold_budget(entries: Sequence[Entry], model: str, say: Say, budget: Budget | None = None) -> None:
+    """Warn of a budget that is nearly spent. Raises RefusedError for one that is spent and that nobody overrode."""
+    found = standing_of(entries, model, now(), budget)
+    if found.state == "over":
+        remedy = f"raise `budget` in the job, or run `modelyard budget override {model} --reason …`"
+        raise RefusedError(
+            f"budget of {model}", f"is spent: ${found.spent_usd:.2f} of ${found.limit_usd:.2f} in {found.month}", remedy
+        )
+    if found.state in {"warn", "overridden"}:
+        say(f"budget: {found}")
+
+
+def override(ledger: Ledger, model: str, reason: str, actor: Actor) -> BudgetOverridden:
+    """Let a model spend more than its budget until the month ends, and record who said so. Raises InputError without cause."""
+    if not reason.strip():
+        raise InputError("--reason", "is empty", "say why, for whoever reads the ledger")
+    found = standing_of(ledger.entries(), model, now())
+    if found.limit_usd is None:
+        raise InputError(f"budget of {model}", "is not set", "write `budget: {usd_per_month: 20}` into its job file")
+    event = BudgetOverridden(
+        model=model,
+        month=found.month,
+        spent_usd=found.spent_usd,
+        limit_usd=found.limit_usd,
+        reason=reason.strip(),
+        actor=actor.name,
+        proven=actor.proven,
+    )
+    ledger.append(event)
+    return event

@@ -1,0 +1,1 @@
+"""Modelyard inside MLflow: entry points that MLflow loads."""

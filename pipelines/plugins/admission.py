@@ -1,0 +1,106 @@
+"""`mlflow server --app-name modelyard`: MLflow's own server with our gates inside. `modelyard-auth` is the same with logins.
+
+Start it as MLflow is started, with `MODELYARD_HOME` (and `MODELYARD_LEDGER_URL`, where it is not the home's file) set. A
+server whose guards do not hold in a self-test does not start.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from registry.records import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from registry.mlflow.server.admission import Admission
+
+NOBODY = Actor("unknown, over MLflow")
+
+
+def create_app(app: Flask | None = None) -> Any:
+    """The server without logins: whoever reaches it may ask, and evidence decides."""
+    return _create(app, login=False)
+
+
+def create_app_with_login(app: Flask | None = None) -> Any:
+    """The server with MLflow's basic-auth: who asked is recorded."""
+    return _create(app, login=True)
+
+
+def _create(app: Flask | None, *, login: bool) -> Any:
+    from mlflow.server import app as mlflow_app
+
+    from registry.mlflow.server.feed import add_feed
+    from registry.mlflow.server.selftest import check_guards
+    from registry.mlflow.server.store import server_stores
+
+    if os.environ.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in {"1", "true"}:
+        raise SystemExit("modelyard: MLflow workspaces: two models of one name cannot be told apart in the ledger; unset them")
+    flask_app = app or mlflow_app
+    admission = guarded(_user if login else lambda: NOBODY)
+    if login:
+        from mlflow.server import auth
+
+        served = auth.create_app(flask_app)
+    else:
+        served = flask_app
+        if os.environ.get("_MLFLOW_SGI_NAME") == "uvicorn":
+            from mlflow.server.fastapi_app import create_fastapi_app
+
+            served = create_fastapi_app(flask_app)
+    check_guards(admission, flask_app)
+    add_feed(flask_app, server_stores()[1], _administers if login else lambda: True)
+    admission.warm()
+    return served
+
+
+def guarded(actor: Callable[[], Actor]) -> Admission:
+    """Guard the stores of this process."""
+    from pipelines.home import Workshop
+    from pipelines.job.policy import current_policy
+    from pipelines.promotion.measure import Measuring
+    from registry.mlflow.server.admission import Admission
+    from registry.mlflow.server.guard import guard
+    from registry.mlflow.server.store import InsideStore, server_stores
+    from registry.promotion.context import PromotionContext
+    from registry.settings import read_settings
+    from registry.stages import Stage
+
+    workshop = Workshop(read_settings())
+    ledger, (versions, runs, artifacts) = workshop.ledger(), server_stores()
+    bare = PromotionContext(InsideStore(versions, runs), ledger, workshop.leases(ledger))
+
+    def context_of(model: str) -> PromotionContext:
+        job = current_policy(ledger.entries(model))
+        if job is None:
+            return bare
+        gates = {stage: job.gates_of(stage) for stage in (Stage.STAGING, Stage.PRODUCTION)}
+        measure = Measuring(workshop, bare, job, print, thorough=False)
+        return PromotionContext(bare.store, ledger, bare.leases, gates, measure=measure)
+
+    admission = Admission(InsideStore(versions, runs), ledger, context_of, actor)
+    guard(admission, versions, runs, artifacts)
+    return admission
+
+
+def _user() -> Actor:
+    """The user of the request that is being answered, whom basic-auth has let in already."""
+    from flask import has_request_context
+    from mlflow.server import auth
+    from werkzeug.datastructures import Authorization
+
+    found = auth.authenticate_request() if has_request_context() else None
+    if isinstance(found, Authorization) and found.username:
+        return Actor(found.username, proven=True)
+    return NOBODY
+
+
+def _administers() -> bool:
+    """Whether the request's user may see every run: the feed tells of all experiments at once."""
+    from mlflow.server import auth
+
+    return bool(auth.sender_is_admin())

@@ -1,0 +1,272 @@
+"""MLflow's deployment plug-in: `mlflow deployments create -t runpod -m models:/hand@production --name hand`.
+
+One module for the three targets `runpod`, `huggingface` and `modelyard-local`. Only a version that holds a stage by
+decision is deployed: the way past the gates is not here either.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import click
+import pandas as pd
+from mlflow.deployments import BaseDeploymentClient
+from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.bundles.export import find_valid, open_exported
+from pipelines.deployment.deploy import smoke_test
+from pipelines.deployment.targets import AnyDeploy, DeployConfig, build_target
+from pipelines.home import Workshop
+from pipelines.job.policy import current_policy
+from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
+from registry.promotion.state import fold
+from registry.promotion.verdict import digest_version, resolve
+from registry.refs import Ref, parse_ref
+from registry.settings import read_settings
+from registry.stages import Stage
+from serving.bundle.bundle import Bundle
+from serving.targets.contract import LiveEndpoint, Target
+
+_KINDS = {"modelyard-local": "local", "runpod": "runpod", "huggingface": "huggingface"}
+
+
+class DeploymentError(MlflowException, click.ClickException):
+    """An error of ours, as MLflow's callers expect it, and as its command line shows it: one line."""
+
+    exit_code = 2
+
+
+class RefusedDeploymentError(DeploymentError):
+    """A gate said no: the question was fine."""
+
+    exit_code = 1
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except ModelyardError as error:
+        kind = RefusedDeploymentError if isinstance(error, RefusedError) else DeploymentError
+        raise kind(str(error)) from error
+
+
+def target_help() -> str:
+    """What `mlflow deployments help -t TARGET` shows."""
+    return (
+        "Serves versions that hold a stage, from their exported bundles. The name is the endpoint's. Where and how is what\n"
+        "the model's job says under `deploy:` for this target; -C KEY=VALUE says otherwise, or what no job says (lists with\n"
+        "commas), e.g.\n\n"
+        "  mlflow deployments create -t modelyard-local -m models:/hand@production --name hand\n"
+        "  mlflow deployments create -t runpod -m models:/hand@production --name hand\n"
+        "  mlflow deployments create -t runpod -m models:/hand@production --name hand \\\n"
+        "    -C image=docker.io/you/modelyard-serve:0.1 -C bundles=hf:you/bundles\n"
+        "  mlflow deployments create -t huggingface -m models:/hand@production --name hand -C repository=you/hand\n\n"
+        "RUNPOD_API_KEY or HF_TOKEN, and MODELYARD_HOME where it is not ./.modelyard, come from the environment.\n"
+        '`predict` takes a JSON file: {"inputs": ["<base64 of an image file>"]}.'
+    )
+
+
+def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict[str, Any] | None = None) -> None:
+    """`mlflow deployments run-local`: on this machine, whatever the target."""
+    Client("modelyard-local").create_deployment(name, model_uri, flavor, config)
+
+
+_PLACEHOLDERS: dict[str, dict[str, Any]] = {"runpod": {"image": "-", "bundles": "https://-"}, "huggingface": {}}
+"""What looking and deleting need to be told of the targets that want settings."""
+
+
+class Client(BaseDeploymentClient):
+    """Creates, updates, lists, asks and deletes endpoints of one target."""
+
+    def __init__(self, target_uri: str) -> None:
+        """`target_uri` is the target's name."""
+        super().__init__(target_uri)
+        self._kind = _KINDS[target_uri.partition(":")[0]]
+        self._workshop = Workshop(read_settings())
+
+    @_ours()
+    def create_deployment(
+        self,
+        name: str,
+        model_uri: str,
+        flavor: str | None = None,
+        config: dict[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> Any:
+        """Deploy; a name that exists is refused."""
+        _plain(flavor, endpoint)
+        target = self._target(self._settings(model_uri, config))
+        if target.find(name) is not None:
+            raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
+        return self._deploy(target, name, model_uri)
+
+    @_ours()
+    def update_deployment(
+        self,
+        name: str,
+        model_uri: str | None = None,
+        flavor: str | None = None,
+        config: dict[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> Any:
+        """Bring it to another version, or to other settings."""
+        _plain(flavor, endpoint)
+        _, live = self._standing(name)
+        wanted = model_uri or f"models:/{live.model}/{live.version}"
+        target = self._target(self._settings(wanted, config))
+        if target.find(name) is None:
+            raise NotFoundError(f"deployment '{name}'", "is elsewhere at this target", "give each -C as it was created with")
+        return self._deploy(target, name, wanted)
+
+    @_ours()
+    def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
+        """Stop and forget it. Of Hugging Face, whatever namespace of the token's owner it is in."""
+        _plain(None, endpoint)
+        target, live = self._standing(name, config)
+        with self._working(live.model):
+            target.delete(name)
+
+    @_ours()
+    def list_deployments(self, endpoint: str | None = None) -> Any:
+        """Every one of the account, by name."""
+        _plain(None, endpoint)
+        return [_told(live) for target in self._targets() for live in target.list()]
+
+    @_ours()
+    def get_deployment(self, name: str, endpoint: str | None = None) -> Any:
+        """One, and how it is."""
+        _plain(None, endpoint)
+        target, live = self._standing(name)
+        return _told(live) | {"status": target.status(name).model_dump(mode="json")}
+
+    @_ours()
+    def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None) -> Any:
+        """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
+        target, live = self._standing(str(deployment_name or endpoint))
+        ask = target.ask(live)
+        given = _pictures(inputs)
+        many = given if isinstance(given, list) else [given]
+        found = [ask(one) for one in map(_file, many)]
+        if isinstance(inputs, pd.DataFrame):
+            return pd.DataFrame(found)
+        return found if isinstance(given, list) else found[0]
+
+    def _settings(self, model_uri: str, config: dict[str, Any] | None) -> dict[str, Any]:
+        """What the model's job says of this target, and what was given on top of it."""
+        ref = _ref(model_uri)
+        policy = current_policy(self._workshop.ledger().entries(ref.model))
+        deploys = (policy.deploy.staging, policy.deploy.production) if policy else ()
+        said = [one for one in deploys if one is not None and one.kind == self._kind]
+        said = said[: 1 if ref.alias == Stage.STAGING else None]
+        return (said[-1].model_dump(mode="json", exclude_unset=True) if said else {}) | (config or {})
+
+    def _target(self, config: dict[str, Any] | None) -> Target:
+        return build_target(self._config(config or {}), self._workshop.settings)
+
+    def _working(self, model: str) -> AbstractContextManager[object]:
+        """The model's lease: not at the same time as the reconciler."""
+        return self._workshop.leases(self._workshop.ledger()).hold(model, wait=True)
+
+    def _targets(self) -> list[Target]:
+        """For looking and deleting; of Hugging Face, one for each namespace of the token's owner."""
+        if self._kind == "huggingface":
+            return [self._target({"repository": f"{owner}/-"}) for owner in self._owners]
+        return [self._target(_PLACEHOLDERS.get(self._kind))]
+
+    def _standing(self, name: str, config: dict[str, Any] | None = None) -> tuple[Target, LiveEndpoint]:
+        for target in [self._target(config)] if config else self._targets():
+            if live := target.find(name):
+                return target, live
+        raise NotFoundError(f"deployment '{name}'", "does not exist", "see `mlflow deployments list`")
+
+    def _config(self, given: dict[str, Any]) -> AnyDeploy:
+        """MLflow's KEY=VALUE pairs as the job file's `deploy`."""
+        told: dict[str, Any] = {"kind": self._kind}
+        lists = {"pools", "data_centers"}
+        told |= {key: value.split(",") if key in lists and isinstance(value, str) else value for key, value in given.items()}
+        try:
+            return TypeAdapter[AnyDeploy](DeployConfig).validate_python(told, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            remedy = f"give it, or a `deploy` of kind {self._kind} in the model's job; see `mlflow deployments help`"
+            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], remedy) from error
+
+    @property
+    def _owners(self) -> list[str]:
+        """Whose endpoints at Hugging Face: the token's owner's, and those of the organisations it belongs to."""
+        token = self._workshop.settings.hf_token
+        if token is None:
+            raise InputError("HF_TOKEN", "is not set", "set it to a token that may write")
+        from serving.targets.huggingface.hub import Hub
+
+        hub = Hub(token, self._workshop.settings.hf_url)
+        found = hub.call(hub.api.whoami)
+        return [str(one["name"]) for one in (found, *(found.get("orgs") or []))]
+
+    def _deploy(self, target: Target, name: str, model_uri: str) -> dict[str, Any]:
+        bundle, images = self._ratified(model_uri), 8
+        with self._working(bundle.index.model):
+            live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
+        return _told(live) | {"flavor": "onnx"}
+
+    def _ratified(self, model_uri: str) -> Bundle:
+        """The bundle of a version that holds a stage, with the bytes that were ratified."""
+        context = self._workshop.context()
+        version = resolve(context.store, _ref(model_uri))
+        digest = digest_version(context.store, version)
+        live = fold(context.ledger.entries(version.model)).holders.values()
+        if (version.identity, digest) not in {(one.identity, one.promotion.digest) for one in live}:
+            raise RefusedError(version.ref, "holds no stage with these bytes", f"run `modelyard promote {version.ref} staging`")
+        exported = find_valid(context, version, digest)
+        if exported is None:
+            raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
+        return open_exported(exported)
+
+
+def _ref(model_uri: str) -> Ref:
+    if not model_uri.startswith("models:/"):
+        raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
+    return parse_ref(model_uri)
+
+
+def _pictures(inputs: Any) -> Any:
+    """What was given, out of a data frame's or a JSON object's `inputs`."""
+    if isinstance(inputs, pd.DataFrame):
+        if "inputs" not in inputs:
+            raise _unreadable()
+        return inputs["inputs"].tolist()
+    return inputs.get("inputs") if isinstance(inputs, dict) else inputs
+
+
+def _file(given: Any) -> bytes:
+    """An image file's bytes, out of base64 where they are text."""
+    if isinstance(given, bytes) and given:
+        return given
+    try:
+        found = base64.b64decode(given, validate=True) if isinstance(given, str) else b""
+    except ValueError as error:
+        raise _unreadable() from error
+    if not found:
+        raise _unreadable()
+    return found
+
+
+def _unreadable() -> InputError:
+    return InputError("inputs", "hold no image file", 'give {"inputs": ["<base64 of an image file>"]}')
+
+
+def _told(live: LiveEndpoint) -> dict[str, Any]:
+    return live.model_dump(mode="json")
+
+
+def _plain(flavor: str | None, endpoint: str | None) -> None:
+    """Two of MLflow's ideas that there is nothing for here."""
+    if endpoint:
+        raise MlflowException(f"--endpoint {endpoint}: deployments here are endpoints; leave it out")
+    if flavor not in {None, "onnx"}:
+        raise MlflowException(f"--flavor {flavor}: bundles are served from ONNX; leave it out")

@@ -1,0 +1,1 @@
+"""From evidence to a stage: measured, judged, decided, followed up and published."""

@@ -1,0 +1,1 @@
+"""Answers from what is already known; nothing changes."""

@@ -1,0 +1,84 @@
+"""Finding and comparing runs on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any, NamedTuple
+
+from registry.errors import InputError, NotFoundError
+from registry.runs.latest import ago, sync_runs
+from registry.runs.projection import Projection
+from registry.runs.rows import RunRow
+from registry.runs.select import choose, ordered, pareto, parse_conditions, value_of
+from registry.settings import Settings
+
+
+class Found(NamedTuple):
+    """Runs, how old that is, and a line where their server does not answer."""
+
+    rows: list[RunRow]
+    link: str
+    as_of: str
+    missing: str
+
+
+def find_runs(
+    settings: Settings, where: str, sort: str | None, progress: Callable[[int, int], None], *, whole: bool = False
+) -> Found:
+    """The runs that fulfil the conditions, newest first, or by a figure or parameter, the lowest first where `-` precedes it.
+
+    Raises InputError for conditions nobody can read, and for what no run has.
+    """
+    conditions, copy = parse_conditions(where), Projection.of(settings)
+    heard = sync_runs(settings, copy, progress, whole=whole)
+    if heard.missing and not heard.synced.at:
+        raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
+    rows = copy.rows()
+    by = (sort or "").removeprefix("-")
+    if by and rows and all(value_of(row, by) is None for row in rows):
+        raise InputError(f"--sort {by}", "is no figure or parameter of any run", "name one that `modelyard runs --json` shows")
+    found = choose(rows, conditions)
+    if by:
+        found = ordered(found, by, ascending=sort != by)
+    missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
+    return Found(found, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
+
+
+def pareto_runs(rows: Sequence[RunRow], axes: str) -> list[RunRow]:
+    """The runs that nobody beats in COST,QUALITY: cheaper first."""
+    cost, _, quality = (part.strip() for part in axes.partition(","))
+    if not cost or not quality:
+        raise InputError(f"--front {axes}", "does not name two metrics", "write COST,QUALITY as in cost_usd,test_top1")
+    held = [row for row in rows if cost in row.metrics and quality in row.metrics]
+    front = pareto([(row.metrics[cost], row.metrics[quality]) for row in held])
+    return sorted((row for row, best in zip(held, front, strict=True) if best), key=lambda row: row.metrics[cost])
+
+
+def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
+    """For machines everything, for people a table with these figures."""
+    told = [
+        {
+            "run_id": row.run_id,
+            "name": row.name,
+            "experiment": row.experiment,
+            "status": row.status,
+            "started": row.started.isoformat(),
+            "metrics": row.metrics,
+            "params": row.params,
+            "not_numbers": row.odd,
+            "url": f"{link}{row.path}" if link else None,
+        }
+        for row in rows
+    ]
+    lines = [
+        [row.run_id[:8], row.name, row.experiment, row.status, f"{row.started:%Y-%m-%d %H:%M}"]
+        + ["" if (value := value_of(row, name)) is None else _short(value) for name in metrics]
+        for row in rows
+    ]
+    return told, lines
+
+
+def _short(value: float | str) -> str:
+    return value[:40] if isinstance(value, str) else f"{value:.4g}"

@@ -1,0 +1,84 @@
+"""What is registered, where it stands, what serves it, and what is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
+from registry.promotion.state import PromotionState, done, fold
+from registry.protocols import Entry
+from registry.records import ModelVersion, Record
+from registry.reports.endpoints import in_clouds
+from registry.stages import ALIASES, Stage
+
+if TYPE_CHECKING:
+    from pipelines.home import Workshop
+
+
+class Row(Record):
+    """One version."""
+
+    ref: str
+    stage: Stage
+    trainer: str | None
+    top1: float | None
+    endpoint: str | None
+    note: str | None
+
+
+def status(workshop: Workshop) -> list[Row]:
+    """Every version of every model, newest first within its model; then those that hold a stage and are gone."""
+    context, target = workshop.context(), workshop.target()
+    live = {(one.model, one.version): one.url for one in target.list() if target.answers(one)}
+    rows: list[Row] = []
+    for model in context.store.models():
+        entries, aliases = context.ledger.entries(model), context.store.aliases(model)
+        state = fold(entries)
+        live |= {(model, event.version): event.url for event in in_clouds(entries)}
+        for version in reversed(context.store.versions(model)):
+            stage = _stage(state, aliases, version)
+            rows.append(_row(version, stage, state, mine(entries, version), live.get((model, version.version))))
+    for model in sorted({entry.event.model for entry in context.ledger.entries()}):
+        for stage, event in fold(context.ledger.entries(model)).lost.items():
+            told: dict[str, Any] = {"stage": stage, "trainer": None, "top1": None, "endpoint": live.get((model, event.version))}
+            rows.append(Row(ref=event.label, **told, note=str(event)))
+    return rows
+
+
+def _stage(state: PromotionState, aliases: Mapping[str, int], version: ModelVersion) -> Stage:
+    """The highest stage whose alias a version holds, rightly or not; else what was decided of it."""
+    held = [stage for stage in reversed(ALIASES) if aliases.get(stage.value) == version.version]
+    decided = state.stage_of(version.identity)
+    return held[0] if held else Stage.ARCHIVED if decided in ALIASES else decided
+
+
+def mine(entries: Sequence[Entry], version: ModelVersion) -> list[Entry]:
+    """The ledger's rows about one version."""
+    return [entry for entry in entries if (entry.event.version, entry.event.created_ms) == version.identity]
+
+
+def _row(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry], endpoint: str | None) -> Row:
+    trainer, top1 = None, None
+    for entry in entries:
+        if isinstance(entry.event, Trained):
+            trainer = entry.event.trainer
+        elif isinstance(entry.event, Evaluated) and entry.event.evaluation.split == "test":
+            top1 = entry.event.evaluation.metrics["top1"]
+    note = _note(version, stage, state, entries)
+    return Row(ref=str(version.ref), stage=stage, trainer=trainer, top1=top1, endpoint=endpoint, note=note)
+
+
+def _note(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry]) -> str | None:
+    """What somebody should know: why it is not served, what failed, or why it was refused."""
+    live = state.holders.get(stage)
+    if stage in ALIASES and (live is None or live.identity != version.identity):
+        blocked = [entry.event.reason for entry in entries if isinstance(entry.event, Blocked)]
+        return f"not served: {blocked[-1] if blocked else 'no promotion ratified it'}"
+    for entry in reversed(entries):
+        event = entry.event
+        if isinstance(event, HookFailed) and live and event.stage is stage and not done(entries, live, event.hook):
+            return str(event)
+        if isinstance(event, (Refused, Promoted)):
+            return str(event) if isinstance(event, Refused) else None
+    return None

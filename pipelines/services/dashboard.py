@@ -1,0 +1,56 @@
+"""`modelyard dashboard` and `modelyard report`: the dashboard's room is started from here and never imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.services.up import ServiceGroup, claim, start_dashboard, stop, wait_for
+from registry.errors import InputError, ModelyardError, shorten
+from registry.settings import ROOT, Settings
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_ENDINGS = (".html", ".csv", ".json")
+_REPORT_S = 120
+
+
+@contextmanager
+def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> Generator[ServiceGroup]:
+    """The dashboard alone, on whatever MLflow server the settings name, until the block ends."""
+    if host not in _LOOPBACK and settings.dashboard_password is None:
+        remedy = "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out"
+        raise InputError(f"--host {host}", "would show everything to whoever reaches it", remedy)
+    home, keeper = settings.home.absolute(), ServiceGroup()
+    home.mkdir(parents=True, exist_ok=True)
+    servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}
+    if told := os.environ.get("MLFLOW_TRACKING_URI"):
+        servers["MLFLOW_TRACKING_URI"] = told
+    try:
+        keeper.services.append(start_dashboard(home, claim(port, "--port"), host, servers))
+        wait_for(keeper, say)
+        yield keeper
+    finally:
+        stop(keeper)
+
+
+def make_report(settings: Settings, file: Path) -> dict[str, Any]:
+    """Write the Overview to a file, and return it. Raises InputError for an ending that is none of ours."""
+    if file.suffix.lower() not in _ENDINGS:
+        raise InputError(file, "is no kind of report that is known", f"end its name in {', '.join(_ENDINGS)}")
+    found = subprocess.run(
+        [sys.executable, "-P", "-m", "dashboards.report", str(file.absolute())],
+        env={**os.environ, "MODELYARD_HOME": str(settings.home.absolute()), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=_REPORT_S,
+        check=False,
+    )
+    if found.returncode:
+        raise ModelyardError(file, f"could not be written: {shorten(found.stderr.strip(), 300)}", "mend that and run it again")
+    return dict(json.loads(found.stdout.splitlines()[-1]))

@@ -1,0 +1,207 @@
+"""Sending notices: each channel reads the ledger at its own pace, tries again by itself, and never holds anybody up.
+
+Where a channel has come to is kept in the home, so that nothing is lost when a process ends: each notice is delivered at
+least once. A new channel begins with what happens from then on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, ValidationError
+
+from pipelines.services.channels import Channel, channels_of
+from pipelines.services.notices import Notice, budget_notices, notice_of
+from registry.errors import ModelyardError, UnavailableError, shorten
+from registry.events import now
+from registry.files import read_json, write_json
+from registry.records import Record
+
+if TYPE_CHECKING:
+    from pipelines.home import Say, Workshop
+    from registry.ledger.store import SqlLedger
+    from registry.settings import Settings
+
+_EVERY_S = 5.0
+_BUDGETS_S = 60.0
+_FIRST_S = 2.0
+_LONGEST_S = 600.0
+_GIVE_UP_S = 24 * 3600.0
+_MOST_WAITING = 1000
+
+
+class Outbox(Record):
+    """Where a channel has come to: the last ledger row it looked at, what waits, and how its last try went."""
+
+    row: int
+    waiting: list[Notice] = Field(default_factory=list[Notice])
+    tries: int = 0
+    since: float | None = None
+    again: float = 0.0
+    said: str = ""
+    delivered: int = 0
+    given_up: int = 0
+    budgets: dict[str, str] = Field(default_factory=dict[str, str])
+
+
+@dataclass
+class Notifier:
+    """All channels of one home. `clock` is seconds since 1970."""
+
+    workshop: Workshop
+    say: Say
+    channels: Sequence[Channel]
+    clock: Callable[[], float] = time.time
+    _budgets_at: dict[str, float] = field(default_factory=dict[str, float])
+
+    def once(self) -> int:
+        """Take in what happened and deliver what is due; how many notices were delivered."""
+        ledger = self.workshop.ledger()
+        return sum(self._served(channel, ledger) for channel in self.channels)
+
+    def keep_on(self, leading: Callable[[], bool], stop: threading.Event) -> None:
+        """Again and again until told to stop, while this process leads; who follows keeps up without sending."""
+        while not stop.wait(_EVERY_S):
+            try:
+                if leading():
+                    self.once()
+                else:
+                    self.skip()
+            except Exception as error:  # noqa: BLE001 whatever is wrong with a notice, the watcher goes on
+                self.say(f"notices: {error if isinstance(error, ModelyardError) else type(error).__name__}")
+
+    def skip(self) -> None:
+        """Another process sends: leave what is older than two minutes to it."""
+        ledger = self.workshop.ledger()
+        for channel in self.channels:
+            box = self._open(channel, ledger)
+            old = [one.seq for one in ledger.entries(after=box.row) if (now() - one.at).total_seconds() > 2 * _BUDGETS_S]
+            if old:
+                self._keep(channel, box.model_copy(update={"row": old[-1]}))
+
+    def _served(self, channel: Channel, ledger: SqlLedger) -> int:
+        """One channel's turn; whatever is wrong with it holds up none of the others."""
+        try:
+            return self._serve(channel, ledger)
+        except Exception as error:  # noqa: BLE001 a full disk, a file that was damaged
+            self.say(f"notices by {channel.name}: {error if isinstance(error, ModelyardError) else type(error).__name__}")
+            return 0
+
+    def _serve(self, channel: Channel, ledger: SqlLedger) -> int:
+        box = self._taken_in(channel, self._open(channel, ledger), ledger)
+        sent = 0
+        while box.waiting and not 0 < box.again - self.clock() <= _LONGEST_S:  # a clock that was set back makes nobody wait
+            box, well = self._deliver(channel, box)
+            sent += well
+            self._keep(channel, box)
+        return sent
+
+    def _taken_in(self, channel: Channel, box: Outbox, ledger: SqlLedger) -> Outbox:
+        """With what happened since. The budgets are reckoned once a minute."""
+        fresh = ledger.entries(after=box.row)
+        found = [notice for entry in fresh if (notice := notice_of(entry))]
+        budgets = dict(box.budgets)
+        if not 0 <= self.clock() - self._budgets_at.get(channel.name, -_BUDGETS_S) < _BUDGETS_S:
+            self._budgets_at[channel.name] = self.clock()
+            found += budget_notices(ledger.entries(), now(), budgets)
+        if not fresh and not found and budgets == box.budgets:
+            return box
+        waiting = [*box.waiting, *found]
+        row = fresh[-1].seq if fresh else box.row
+        dropped = max(len(waiting) - _MOST_WAITING, 0)
+        told = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
+        box = box.model_copy(update=told)
+        self._keep(channel, box)
+        return box
+
+    def _deliver(self, channel: Channel, box: Outbox) -> tuple[Outbox, bool]:
+        """Try the first that waits. What cannot be delivered for a day, or is refused for good, is given up and said."""
+        notice, rest = box.waiting[0], box.waiting[1:]
+        fresh = {"tries": 0, "since": None, "again": 0.0}
+        try:
+            channel.send(notice)
+        except UnavailableError as error:
+            since = min(box.since or self.clock(), self.clock())
+            wait = min(_FIRST_S * 2**box.tries, _LONGEST_S)
+            if self.clock() - since < _GIVE_UP_S:
+                told = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
+                return box.model_copy(update=told), False
+            why: ModelyardError = error
+        except ModelyardError as error:
+            why = error
+        except Exception as error:  # noqa: BLE001 what cannot even be written, such as a header, will not go better later
+            why = ModelyardError(channel.name, f"cannot send it ({type(error).__name__})", "see what it says")
+        else:
+            return box.model_copy(update=fresh | {"waiting": rest, "said": "", "delivered": box.delivered + 1}), True
+        self.say(f"notice given up: {why} ({shorten(notice.text, 120)})")
+        return box.model_copy(update=fresh | {"waiting": rest, "said": str(why), "given_up": box.given_up + 1}), False
+
+    def _file(self, channel: Channel) -> Path:
+        return self.workshop.settings.home / "notices" / f"{channel.name}.json"
+
+    def _open(self, channel: Channel, ledger: SqlLedger) -> Outbox:
+        try:
+            return Outbox.model_validate(read_json(self._file(channel)))
+        except (FileNotFoundError, ValidationError, ValueError):
+            last = ledger.entries()
+            box = Outbox(row=last[-1].seq if last else 0)
+            budget_notices(last, now(), box.budgets)
+            self._keep(channel, box)
+            return box
+
+    def _keep(self, channel: Channel, box: Outbox) -> None:
+        write_json(self._file(channel), box.model_dump(mode="json"))
+
+
+def started(workshop: Workshop, leading: Callable[[], bool], say: Say) -> threading.Event | None:
+    """Send notices beside whatever else this process does, where a channel is set; setting the event ends it."""
+    try:
+        channels = channels_of(workshop.settings)
+    except ModelyardError as error:  # what promotions are followed by does not wait for a setting of notices
+        say(f"no notices go out: {error}")
+        return None
+    if not channels:
+        return None
+    stop, notifier = threading.Event(), Notifier(workshop, say, channels)
+    threading.Thread(target=notifier.keep_on, args=(leading, stop), name="notices", daemon=True).start()
+    say(f"notices go out by {', '.join(channel.name for channel in channels)}")
+    return stop
+
+
+def try_all(settings: Settings) -> list[dict[str, str]]:
+    """Send a test notice by every channel; what each said."""
+    told = list[dict[str, str]]()
+    for channel in channels_of(settings):
+        at = now()
+        notice = Notice(id=f"test-{at:%Y%m%dT%H%M%S%f}", kind="test", at=at, model="", text="a test of Modelyard's notices")
+        try:
+            channel.send(notice)
+            told.append({"channel": channel.name, "state": "delivered", "said": ""})
+        except ModelyardError as error:
+            told.append({"channel": channel.name, "state": "failed", "said": str(error)})
+    return told
+
+
+def channel_status(workshop: Workshop) -> list[dict[str, object]]:
+    """What each channel has delivered, what waits, and what its last try said."""
+    notifier = Notifier(workshop, lambda _: None, channels_of(workshop.settings))
+    ledger = workshop.ledger()
+    told = list[dict[str, object]]()
+    for channel in notifier.channels:
+        box = notifier._open(channel, ledger)  # noqa: SLF001 this file's own
+        told.append(
+            {
+                "channel": channel.name,
+                "delivered": box.delivered,
+                "waiting": len(box.waiting),
+                "given_up": box.given_up,
+                "tries": box.tries,
+                "said": box.said,
+            }
+        )
+    return told

@@ -1,0 +1,39 @@
+"""Serving a bundle in the foreground: what a worker image runs, on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from registry.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.home import Workshop
+
+
+def bundle_folder(workshop: Workshop, bundle_or_ref: str) -> Path:
+    """A bundle's folder: one that is named, or the last one of a version that is."""
+    from registry.refs import parse_ref
+
+    if (Path(bundle_or_ref) / "bundle.json").is_file():
+        return Path(bundle_or_ref)
+    try:
+        ref = parse_ref(bundle_or_ref)
+    except InputError as error:
+        remedy = "give a folder that `modelyard export --to` made, NAME/VERSION or NAME@production"
+        raise InputError(bundle_or_ref, "is neither a bundle nor a reference", remedy) from error
+    from pipelines.queries.predict import last_bundle
+
+    return last_bundle(workshop, ref)[1].folder
+
+
+def serve(folder: Path, options: Mapping[str, object]) -> NoReturn:
+    """Become the server: `python -m serving.start` with these options; None leaves one out, True names it alone."""
+    words = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(folder.absolute())]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    os.execv(words[0], words)  # noqa: S606 no shell is wanted: our own interpreter takes this process over

@@ -1,1 +1,0 @@
-"""Trainers: one contract, one adapter per framework."""

@@ -1,0 +1,1 @@
+"""From a data set to registered versions, each paid for."""

@@ -1,0 +1,1 @@
+"""One adapter for each training framework, behind one contract."""

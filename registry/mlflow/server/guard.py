@@ -1,0 +1,102 @@
+"""Putting admission's decisions before the methods of a server's stores, on these very objects."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import posixpath
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+from registry.errors import BusyError, ModelyardError, shorten
+from registry.mlflow.server.admission import MARK, Admission, Begun, refuse
+
+GUARDED = {
+    "versions": (
+        "set_registered_model_alias",
+        "delete_registered_model_alias",
+        "transition_model_version_stage",
+        "set_model_version_tag",
+        "delete_model_version_tag",
+        "set_registered_model_tag",
+        "create_model_version",
+        "create_registered_model",
+        "delete_model_version",
+        "rename_registered_model",
+        "delete_registered_model",
+    ),
+    "runs": ("delete_run", "create_experiment", "delete_experiment", "delete_logged_model", "finalize_logged_model"),
+    "artifacts": ("log_artifact", "log_artifacts", "delete_artifacts"),
+}
+"""The methods that are guarded, in every release that is supported; a release without one of them is not."""
+
+STREAMED = (
+    "log_artifact_from_stream",
+    "log_artifact_from_async_stream",
+    "create_multipart_upload",
+    "complete_multipart_upload",
+    "create_presigned_upload_url",
+)
+"""Further ways to write an artifact, which only some repositories have."""
+
+
+def guard(admission: Admission, versions: Any, runs: Any, artifacts: Any | None) -> None:
+    """Put the decisions before the methods of a server's stores, on these very objects."""
+    for name in GUARDED["versions"]:
+        _wrap(admission, versions, name, getattr(admission, name))
+    for name in GUARDED["runs"]:
+        _wrap(admission, runs, name, getattr(admission, name))
+    for name in (*GUARDED["artifacts"], *STREAMED) if artifacts is not None else ():
+        if name in GUARDED["artifacts"] or hasattr(artifacts, name):
+            _wrap(admission, artifacts, name, functools.partial(_written, admission, name))
+
+
+def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]) -> None:
+    original = getattr(store, name)
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if admission.closed:
+            refuse(f"self-test of {name}")
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        begun = _deciding(check, bound.arguments)
+        try:
+            result = original(*args, **kwargs)
+        except Exception:
+            if begun is not None:
+                begun.undo()
+            raise
+        if begun is not None:
+            begun.finish()
+        return result
+
+    setattr(store, name, guarded)
+
+
+def _deciding(check: Callable[..., Any], given: Mapping[str, Any]) -> Begun | None:
+    """Decide; whatever keeps us from deciding is a refusal."""
+    try:
+        return check(**given)
+    except MlflowException:
+        raise
+    except BusyError as error:
+        raise MlflowException(MARK + str(error), error_code=TEMPORARILY_UNAVAILABLE) from error
+    except ModelyardError as error:
+        refuse(str(error))
+    except Exception as error:  # noqa: BLE001 fail closed: a gate that breaks is a gate that is shut
+        refuse(f"admission cannot decide ({type(error).__name__}: {shorten(error, 200)}); see the server's log")
+
+
+def _written(admission: Admission, name: str, artifact_path: str | None = None, **given: Any) -> None:
+    """Which path a method of an artifact repository writes to or deletes."""
+    folder = artifact_path or ""
+    if name in {"log_artifacts", "delete_artifacts", "create_presigned_upload_url"}:
+        admission.artifact(folder)
+        return
+    file = str(given.get("artifact_file_name") or given.get("local_file") or "")
+    admission.artifact(posixpath.join(folder, posixpath.basename(file)))

@@ -1,0 +1,1 @@
+"""How a version comes to hold a stage, and what follows from that."""

@@ -1,0 +1,48 @@
+"""The parts that promotion works with, and the two leases that keep processes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from registry.events import HookFailed, Promoted
+from registry.protocols import Gate, Hook, Lease, Leases, Ledger, Store
+from registry.records import ModelVersion
+from registry.stages import Stage
+
+Measure = Callable[[ModelVersion, Stage], None]
+"""Measures what a stage's gates will ask for and the ledger does not know yet."""
+
+
+def _nothing(_version: ModelVersion, _stage: Stage) -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True)
+class PromotionContext:
+    """The parts that promotion works with; wiring supplies them. `revert`: put an unproven alias back."""
+
+    store: Store
+    ledger: Ledger
+    leases: Leases
+    gates: Mapping[Stage, Sequence[Gate]] = field(default_factory=dict[Stage, Sequence[Gate]])
+    hooks: Mapping[Stage, Sequence[Hook]] = field(default_factory=dict[Stage, Sequence[Hook]])
+    measure: Measure = _nothing
+    revert: bool = False
+
+    def deciding(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
+        """The short lease around a decision and its alias; held for as long as two requests take, so it is waited for."""
+        return self.leases.hold(f"{model}/alias", wait=wait)
+
+    def working(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
+        """The long lease around hooks. A decision never waits for it: going back is possible while an export runs."""
+        return self.leases.hold(model, wait=wait)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A promotion that happened, and the hooks that still have to succeed."""
+
+    promotion: Promoted
+    pending: list[HookFailed]

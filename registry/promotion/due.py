@@ -1,0 +1,109 @@
+"""What a pass has to look at closely, told from one look at everything; and whether a hook has to run again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from registry.events import HookDone, HookFailed, now
+from registry.promotion.context import PromotionContext
+from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
+from registry.protocols import Checkable, Entry, Ledger
+from registry.records import Snapshot
+from registry.stages import ALIASES
+
+_LONGEST_WAIT = timedelta(minutes=10)
+
+
+class View:
+    """A ledger's rows by model, kept up to date by asking for the new ones only."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Nothing is read before `refresh`."""
+        self._ledger, self._last = ledger, 0
+        self._rows: dict[str, list[Entry]] = defaultdict(list)
+        self._folded: dict[str, PromotionState] = {}
+
+    def refresh(self) -> None:
+        """Read the rows that were added since the last time."""
+        for entry in self._ledger.entries(after=self._last):
+            self._last = entry.seq
+            self._rows[entry.event.model].append(entry)
+            self._folded.pop(entry.event.model, None)
+
+    def models(self) -> set[str]:
+        """Every model that the ledger knows."""
+        return set(self._rows)
+
+    def rows(self, model: str) -> Sequence[Entry]:
+        """One model's rows."""
+        return self._rows.get(model, [])
+
+    def state(self, model: str) -> PromotionState:
+        """One model's standing."""
+        if model not in self._folded:
+            self._folded[model] = fold(self.rows(model))
+        return self._folded[model]
+
+
+def needs_reconcile(view: View, snapshot: Mapping[str, Snapshot], context_of: Callable[[str], PromotionContext]) -> list[str]:
+    """The models that a pass has to look at closely; for all others alias, version and hooks are as they must be."""
+    known = {model for model in view.models() if _begun(view.state(model))}
+    names = sorted({*(model for model, one in snapshot.items() if one.aliases), *known})
+    return [model for model in names if not _is_settled(view, model, snapshot.get(model, _GONE), context_of)]
+
+
+def _begun(state: PromotionState) -> bool:
+    """Whether something serves, or was begun and not ended."""
+    return bool(state.holders or state.pending or state.leaving)
+
+
+_GONE = Snapshot({}, {})
+
+
+def _is_settled(view: View, model: str, now_: Snapshot, context_of: Callable[[str], PromotionContext]) -> bool:
+    state, rows = view.state(model), view.rows(model)
+    if state.pending or state.leaving or any(variant(alias) for alias in now_.aliases):
+        return False
+    held = {stage: now_.aliases[stage.value] for stage in ALIASES if stage.value in now_.aliases}
+    if held.keys() != state.holders.keys():
+        return False
+    for stage, number in held.items():
+        holder = state.holders[stage]
+        if holder.identity != (number, now_.created_ms.get(number)) or stage in state.lost:
+            return False
+        if not done(rows, holder, TIDY) or due(context_of(model), rows, holder):
+            return False
+    return True
+
+
+def variant(alias: str) -> bool:
+    """Whether an alias is a stage's name in other letters."""
+    return alias.lower() in ALIASES and alias not in ALIASES
+
+
+def due(context: PromotionContext, entries: Sequence[Entry], holder: Holder) -> bool:
+    """Whether a hook has to run now: never finished and its wait is over, or finished and since broken."""
+    for hook in context.hooks.get(holder.promotion.stage, ()):
+        if not done(entries, holder, hook.name):
+            return wait_is_over(entries, holder, hook.name)
+        if isinstance(hook, Checkable) and not hook.healthy(holder.promotion):
+            return wait_is_over(entries, holder, hook.name)
+    return False
+
+
+def wait_is_over(entries: Sequence[Entry], holder: Holder, hook: str, at: datetime | None = None) -> bool:
+    """Two seconds after the first failure, then twice as long each time, up to ten minutes."""
+    for entry in reversed(entries):
+        event = entry.event
+        if entry.seq <= holder.since:
+            return True
+        if not isinstance(event, (HookDone, HookFailed)) or event.identity != holder.identity:
+            continue
+        if (event.hook, event.stage) == (hook, holder.promotion.stage):
+            if isinstance(event, HookDone):
+                return True
+            wait = min(timedelta(seconds=2.0 ** min(event.attempt, 12)), _LONGEST_WAIT)
+            return (at or now()) - entry.at >= wait
+    return True

@@ -1,0 +1,237 @@
+"""The reconciler: makes what serves follow from the aliases, as far as the ledger's evidence allows, again and again.
+
+Level-triggered: a pass looks at every alias as it is now (the wish) and at what was decided (the ledger). It keeps no
+state of its own, so a lost event, a crash or a restart costs nothing but the time to the next pass.
+
+    alias on the version that serves      its hooks are brought to their end, and mended where they broke
+    alias on another version              a request: judged like any promotion; blocked, with the reason, where it fails
+    alias removed, version still there    the stage is released, nothing serves it any more
+    version or model gone                 reported as lost; what serves goes on, because its bytes are proven still
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError
+from registry.events import (
+    AnyEvent,
+    Blocked,
+    Flipped,
+    Lost,
+    Promoted,
+    Published,
+    Quoted,
+    Refused,
+    Released,
+    Scanned,
+    about,
+)
+from registry.promotion.context import PromotionContext
+from registry.promotion.due import due, variant
+from registry.promotion.hooks import run_hooks, run_step, write_tags
+from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip, recover
+from registry.promotion.state import TIDY, Holder, done, fold
+from registry.promotion.verdict import digest_version
+from registry.protocols import Entry, Lease
+from registry.records import Actor, ModelVersion
+from registry.stages import ALIASES, Stage
+
+OUTSIDE = Actor("somebody in MLflow")
+"""Who moved an alias that no admission plugin saw."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass did: sentences for people, counts for machines."""
+
+    models: int
+    aliases: int
+    acted: list[str]
+
+
+def reconcile(context: PromotionContext, model: str, *, wait: bool = True) -> Pass:
+    """Look at one model closely; somebody else's lease is waited for, or ends it without a word."""
+    try:
+        with context.working(model, wait=wait) as held:
+            return _settle_all(context, model, held)
+    except BusyError:
+        return Pass(1, 0, [])
+
+
+def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
+    try:
+        versions = {version.version: version for version in context.store.versions(model)}
+    except NotFoundError:
+        return Pass(1, 0, _report_gone(context, model))
+    with context.deciding(model) as deciding:
+        acted = recover(context, model, deciding)
+    entries = context.ledger.entries(model)
+    for holder in fold(entries).holders.values():
+        version = versions.get(holder.identity[0])
+        if version is not None and version.identity == holder.identity and not done(entries, holder, TIDY):
+            acted += _converge(context, version, holder, held)
+    aliases = context.store.aliases(model)
+    acted += [line for alias, number in aliases.items() if variant(alias) for line in _bar(context, versions, alias, number)]
+    for stage in ALIASES:
+        acted += _settle(context, versions, (model, stage), aliases.get(stage.value), held)
+    return Pass(1, sum(stage.value in aliases for stage in ALIASES), acted)
+
+
+def _settle(
+    context: PromotionContext, versions: Mapping[int, ModelVersion], at: tuple[str, Stage], number: int | None, held: Lease
+) -> list[str]:
+    """Bring one stage to its end."""
+    stage, entries = at[1], context.ledger.entries(at[0])
+    holder = fold(entries).holders.get(stage)
+    lost = holder is not None and _missing(versions, holder)
+    if holder is not None and lost and (number is None or number not in versions):
+        return _lose(context, entries, holder, f"{holder.promotion.label} was deleted in MLflow, and nobody archived it")
+    if number is None:
+        return _release(context, holder) if holder else []
+    version = versions.get(number)
+    if version is None:
+        return []  # an alias on nothing, which nothing of ours ever stood on
+    if holder is None or holder.identity != version.identity:
+        holder = _admit(context, version, stage)
+        if isinstance(holder, list):
+            return holder
+    elif not due(context, entries, holder) and done(entries, holder, TIDY):
+        return []
+    return _converge(context, version, holder, held)
+
+
+def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Holder | list[str]:
+    """An alias on a version that does not serve yet: judge it like any promotion.
+
+    What was blocked stays so until the ledger knows something new of the model.
+    """
+    if reason := _still_blocked(context.ledger.entries(version.model), version, stage):
+        return _turn_away(context, version, stage, reason)
+    try:
+        again = fold(context.ledger.entries(version.model)).stands(version, stage) is not None
+        if not again:
+            context.measure(version, stage)
+        with context.deciding(version.model):
+            if context.store.aliases(version.model).get(stage.value) != version.version:
+                return []  # moved on while its evidence was gathered
+            served = fold(context.ledger.entries(version.model)).served.get(stage)
+            verdict = None if again else evaluate_gates(context, version, stage)
+            promotion = ratify(context, verdict, OUTSIDE) if verdict else ratify_again(context, version, stage, OUTSIDE)
+            return record_flip(context, version, promotion.model_copy(update={"previous": served[-1][0] if served else None}))
+    except RefusedError as refused:
+        return _turn_away(context, version, stage, refused.expectation)
+    except (IntegrityError, InputError) as error:
+        return _turn_away(context, version, stage, f"{error.expectation}; {error.remedy}")
+
+
+def _turn_away(context: PromotionContext, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
+    """A request that the gates do not grant: blocked, and put back where the policy says so."""
+    said = _block(context, version, stage, reason)
+    return [*said, _put_back(context, version, stage)] if context.revert else said
+
+
+def _still_blocked(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> str | None:
+    """Why it was blocked, if nothing was learnt of the model since; a block and what led to it are nothing new."""
+    for entry in reversed(entries):
+        event = entry.event
+        if isinstance(event, Blocked) and (event.identity, event.stage) == (version.identity, stage):
+            return event.reason
+        if not isinstance(event, (Blocked, Published, Refused, Quoted, Scanned)):
+            return None
+    return None
+
+
+def _converge(context: PromotionContext, version: ModelVersion, holder: Holder, held: Lease) -> list[str]:
+    """Run the hooks of the version that serves, after its bytes were checked again."""
+    stage = holder.promotion.stage
+    try:
+        digest = digest_version(context.store, version)
+    except (IntegrityError, NotFoundError) as error:
+        return _block(context, version, stage, str(error))
+    if digest != holder.promotion.digest:
+        return _block(context, version, stage, "its files changed after it was ratified; promote it again")
+    failed = run_hooks(context, holder, held)
+    names = ", ".join(hook.name for hook in context.hooks.get(stage, ())) or TIDY
+    return [str(failure) for failure in failed] or [f"{names} of {version.ref} for {stage} brought up to date"]
+
+
+def _block(context: PromotionContext, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
+    """Record, once, that an alias is not served, and why."""
+    fresh = Blocked(**about(version, ""), stage=stage, reason=reason)
+    last = _last(context.ledger.entries(version.model), version.identity, stage)
+    said: list[str] = []
+    if last != fresh:
+        context.ledger.append(fresh)
+        said.append(str(fresh))
+    write_tags(context, version.model, {version.version})
+    return said
+
+
+def _put_back(context: PromotionContext, version: ModelVersion, stage: Stage) -> str:
+    """The alias goes back to the version that serves, or away."""
+    holder = fold(context.ledger.entries(version.model)).holders.get(stage)
+    if holder is None or holder.identity == version.identity:
+        context.store.delete_alias(version.model, stage.value)
+        return f"alias '{stage}' taken from {version.ref}"
+    context.store.set_alias(version.model, stage.value, holder.identity[0])
+    return f"alias '{stage}' put back from {version.ref} to version {holder.identity[0]}"
+
+
+def _bar(context: PromotionContext, versions: Mapping[int, ModelVersion], alias: str, number: int) -> list[str]:
+    """An alias that looks like a stage and is none."""
+    if number not in versions:
+        return []
+    stage = Stage(alias.lower())
+    reason = f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case"
+    said = _block(context, versions[number], stage, reason)
+    if context.revert:
+        context.store.delete_alias(versions[number].model, alias)
+        said.append(f"alias '{alias}' taken from {versions[number].ref}")
+    return said
+
+
+def _release(context: PromotionContext, holder: Holder) -> list[str]:
+    """Nobody holds the stage any more: its endpoint is stopped."""
+    promotion = holder.promotion
+    event = Released(**promotion.subject, stage=promotion.stage, reason="its alias was removed in MLflow")
+    context.ledger.append(event)
+    write_tags(context, promotion.model, {promotion.version})
+    said = [str(event)]
+    for hook in context.hooks.get(Stage.ARCHIVED, ()):
+        failed = run_step(context, holder, hook.name, lambda hook=hook: hook.run(promotion))
+        said += [str(failed)] if failed else []
+    return said
+
+
+def _report_gone(context: PromotionContext, model: str) -> list[str]:
+    entries = context.ledger.entries(model)
+    gone = [
+        _lose(context, entries, holder, f"the whole model '{model}' is gone from MLflow")
+        for holder in fold(entries).holders.values()
+    ]
+    return [line for lines in gone for line in lines]
+
+
+def _lose(context: PromotionContext, entries: Sequence[Entry], holder: Holder, why: str) -> list[str]:
+    """Record and report, once, that a version which serves is gone."""
+    reason = f"{why}; what serves it goes on until another version is promoted"
+    fresh = Lost(**holder.promotion.subject, stage=holder.promotion.stage, reason=reason)
+    if fold(entries).lost.get(fresh.stage) == fresh:
+        return []
+    context.ledger.append(fresh)
+    return [str(fresh)]
+
+
+def _missing(versions: Mapping[int, ModelVersion], holder: Holder) -> bool:
+    return holder.identity not in {version.identity for version in versions.values()}
+
+
+def _last(entries: Iterable[Entry], identity: tuple[int, int], stage: Stage) -> AnyEvent | None:
+    """What was decided last of a version at a stage: blocked, ratified, or moved there."""
+    for row in reversed(list(entries)):
+        event = row.event
+        if isinstance(event, (Blocked, Promoted, Flipped)) and (event.identity, event.stage) == (identity, stage):
+            return event
+    return None

@@ -1,0 +1,153 @@
+"""Where a model stands by what was decided: one fold over its ledger rows.
+
+    promoted ──► (alias moved) flipped ──► hooks ──► … ──► flipped again to another version, released, or archived
+        └──────► undone                     a promotion that never came to its alias
+
+A row that was touched, or that nobody we trust signed, decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from registry.events import Archived, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone
+from registry.protocols import Entry
+from registry.records import ModelVersion
+from registry.stages import Stage
+
+TIDY = "tidy"
+"""The step after an alias moved or a version was archived: other aliases go, tags are written."""
+
+_DECIDING = (Promoted, Flipped, Undone, Archived, Released, Lost, HookDone)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The version that serves a stage: its ratification, and the row from which on it serves."""
+
+    promotion: Promoted
+    since: int
+    actor: str
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The version's number and time of creation."""
+        return self.promotion.identity
+
+
+@dataclass
+class PromotionState:
+    """What was decided about one model."""
+
+    holders: dict[Stage, Holder] = field(default_factory=dict[Stage, Holder])
+    pending: dict[Stage, Promoted] = field(default_factory=dict[Stage, Promoted])
+    ratified: dict[tuple[Stage, tuple[int, int]], tuple[int, Promoted]] = field(
+        default_factory=dict[tuple[Stage, tuple[int, int]], tuple[int, Promoted]]
+    )
+    archived: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    leaving: dict[tuple[int, int], Archived] = field(default_factory=dict[tuple[int, int], Archived])
+    lost: dict[Stage, Lost] = field(default_factory=dict[Stage, Lost])
+    served: dict[Stage, list[tuple[int, int]]] = field(default_factory=dict[Stage, list[tuple[int, int]]])
+
+    def stage_of(self, identity: tuple[int, int]) -> Stage:
+        """The stage that a version holds by decision; archived where it once held one."""
+        for stage in (Stage.PRODUCTION, Stage.STAGING):
+            if stage in self.holders and self.holders[stage].identity == identity:
+                return stage
+        once = identity in self.archived or any(known == identity for _, known in self.ratified)
+        return Stage.ARCHIVED if once else Stage.NONE
+
+    def stands(self, version: ModelVersion, stage: Stage) -> Promoted | None:
+        """The ratification by which an alias may stand on a version; None after it was archived by somebody."""
+        if version.identity in self.archived or (stage, version.identity) not in self.ratified:
+            return None
+        return self.ratified[stage, version.identity][1]
+
+    def row_of(self, promotion: Promoted) -> int:
+        """The row of a version's latest ratification for a stage."""
+        return self.ratified[promotion.stage, promotion.identity][0]
+
+    @property
+    def backing(self) -> dict[tuple[int, int], Stage]:
+        """Versions whose bytes must stay: all that were ratified and that nobody archived since."""
+        return {identity: stage for stage, identity in self.ratified if identity not in self.archived}
+
+
+def fold(entries: Iterable[Entry]) -> PromotionState:
+    """Fold one model's rows."""
+    found = PromotionState()
+    for entry in entries:
+        if isinstance(entry.event, _DECIDING) and entry.flaw is None:
+            _decide(found, entry)
+    return found
+
+
+def _decide(found: PromotionState, entry: Entry) -> None:
+    match entry.event:
+        case Promoted() as event if event.stage is not Stage.ARCHIVED:
+            found.ratified[event.stage, event.identity] = (entry.seq, event)
+            found.pending[event.stage] = event
+            found.archived.discard(event.identity)
+            found.leaving.pop(event.identity, None)
+        case Flipped() as event if (event.stage, event.identity) in found.ratified:
+            _leave(found, event.identity)
+            promotion = found.ratified[event.stage, event.identity][1]
+            found.holders[event.stage] = Holder(promotion, entry.seq, event.actor)
+            found.served.setdefault(event.stage, []).append(event.identity)
+            found.pending.pop(event.stage, None)
+            found.lost.pop(event.stage, None)
+        case Undone() as event:
+            found.pending.pop(event.stage, None)
+        case Archived() as event:
+            _leave(found, event.identity)
+            found.pending = {stage: one for stage, one in found.pending.items() if one.identity != event.identity}
+            found.archived.add(event.identity)
+            found.leaving[event.identity] = event
+        case HookDone() as event if (event.hook, event.stage) == (TIDY, Stage.ARCHIVED):
+            found.leaving.pop(event.identity, None)
+        case Released() as event:
+            found.holders.pop(event.stage, None)
+            found.lost.pop(event.stage, None)
+        case Lost() as event:
+            found.lost[event.stage] = event
+        case _:
+            pass
+
+
+def _leave(found: PromotionState, identity: tuple[int, int]) -> None:
+    """A version gives up the stages that it holds."""
+    found.holders = {stage: holder for stage, holder in found.holders.items() if holder.identity != identity}
+
+
+def _ends(entries: Sequence[Entry], holder: Holder, hook: str) -> list[HookDone | HookFailed]:
+    """How often a hook ended since the version began to serve, in order."""
+    key = (holder.identity, holder.promotion.stage, hook)
+    return [
+        row.event
+        for row in entries
+        if row.seq > holder.since
+        and row.flaw is None
+        and isinstance(row.event, (HookDone, HookFailed))
+        and (row.event.identity, row.event.stage, row.event.hook) == key
+    ]
+
+
+def done(entries: Sequence[Entry], holder: Holder, hook: str) -> bool:
+    """Whether a hook's last end since the version began to serve was a good one."""
+    ends = _ends(entries, holder, hook)
+    return bool(ends) and isinstance(ends[-1], HookDone)
+
+
+def failures(entries: Sequence[Entry], holder: Holder, hook: str) -> int:
+    """How often a hook has failed since the version began to serve."""
+    return sum(isinstance(end, HookFailed) for end in _ends(entries, holder, hook))
+
+
+def last_refusal(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> Refused | None:
+    """A version's latest refusal for a stage, if it was not ratified for it since."""
+    for entry in reversed(entries):
+        event = entry.event
+        if isinstance(event, (Refused, Promoted)) and (event.stage, event.identity) == (stage, version.identity):
+            return event if isinstance(event, Refused) else None
+    return None

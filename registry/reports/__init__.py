@@ -1,0 +1,1 @@
+"""Folds of the ledger that the command line and the pages share."""

@@ -1,0 +1,1 @@
+"""What a bundle is, says and must hash to."""

@@ -1,0 +1,60 @@
+"""The seal of a bundle: which bytes it consists of, and whether they still are those.
+
+bundle.json   digest of each file; written last, so that its being there means complete
+bundle.sig    optional: an Ed25519 signature of bundle.json's bytes, and the name of its key
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.digests import digest_of, manifest_of
+from registry.errors import InputError, NotFoundError
+from serving.bundle.checked import INDEX, NEEDED, SIGNATURE, changed
+from serving.bundle.records import Struct, read_frozen
+
+
+class BundleIndex(Struct, frozen=True):
+    """What a bundle says of itself."""
+
+    model: str
+    version: int
+    model_digest: str
+    files: dict[str, str]
+    tools: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest that stands for the bundle: of its files, whatever made them."""
+        return digest_of(self.files)
+
+
+def seal(folder: Path, about: BundleIndex) -> BundleIndex:
+    """Write `bundle.json` over the files in a folder; `about.files` is replaced by what is there."""
+    (folder / SIGNATURE).unlink(missing_ok=True)
+    index = about.changed(files={name: digest for name, digest in manifest_of(folder).items() if name != INDEX})
+    index.write(folder / INDEX)
+    return index
+
+
+def read_index(folder: Path) -> BundleIndex:
+    """What a bundle says of itself, unchecked."""
+    try:
+        return read_frozen(folder / INDEX, BundleIndex)
+    except NotFoundError as error:
+        raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
+    except InputError as error:
+        raise InputError(folder / INDEX, "is not a bundle's index", "export the version again") from error
+
+
+def check_sealed(folder: Path, *, pulled: bool = False) -> BundleIndex:
+    """The index of a bundle of which each file has the digest that the index names, and which holds no other file.
+
+    Where the bundle was `pulled` out of a repository, only what serving reads has to be there, and other files may be.
+    """
+    index = read_index(folder)
+    found = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
+    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | found.keys()):
+        if index.files.get(name) != found.get(name):
+            raise changed(folder / name)
+    return index

@@ -1,0 +1,211 @@
+"""The split inside the server of the version that serves: its address stays, and a share of what is asked goes on.
+
+Who asks never meets a canary's failure: whatever it does not answer with 200 is answered here. What it answered is asked
+here, too, once more and behind the scenes, and the labels compared. A canary is on while its order lies in a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.errors import ModelyardError, UnavailableError
+from serving.bundle.records import read_frozen
+from serving.canary.labels import labels_of
+from serving.canary.tally import Counting, SplitOrder
+from serving.workers.pool import OverloadedError
+
+if TYPE_CHECKING:
+    import httpx
+
+log = logging.getLogger("modelyard.serving")
+
+_ASK_S = 10.0
+_LOOK_S = 0.5
+_SHADOWS = 8
+_PATHS = ("/predict", "/invocations")
+_HOP = {b"host", b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"expect", b"te", b"upgrade"}
+_OWN = {"content-length", "connection", "date", "x-request-id", "server-timing", "transfer-encoding"}
+_OK = 200
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
+
+
+class _Going:
+    """A canary that is on."""
+
+    def __init__(self, order: SplitOrder) -> None:
+        """Ready to ask it."""
+        import httpx  # what is not on costs a start nothing
+
+        self.order = order
+        self.counting = Counting(order.bundle, order.share, Path(order.tally))
+        self.client = httpx.AsyncClient(base_url=order.url, timeout=_ASK_S, trust_env=False)
+
+
+class Splitter:
+    """An ASGI app around the server's own."""
+
+    def __init__(self, order: Path) -> None:
+        """Nothing is split before `watch` finds an order in the file."""
+        self._path = order
+        self._app: ASGIApp = _nobody
+        self._going: _Going | None = None
+        self._shadows = set[asyncio.Task[None]]()
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Stand in front of an app."""
+        self._app = app
+        return self
+
+    async def watch(self) -> None:
+        """Follow the file, and save what was counted, until cancelled."""
+        try:
+            while True:
+                with contextlib.suppress(ModelyardError, OSError):  # a file that cannot be read now may be so later
+                    await self._look()
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            await self._turn_to(None)
+
+    async def _look(self) -> None:
+        order = read_frozen(self._path, SplitOrder) if self._path.exists() else None
+        if order != (self._going.order if self._going else None):
+            await self._turn_to(order)
+        if self._going:
+            await asyncio.to_thread(self._going.counting.save)
+
+    async def _turn_to(self, order: SplitOrder | None) -> None:
+        before, self._going = self._going, None
+        if before:
+            with contextlib.suppress(ModelyardError, OSError):
+                if self._path.exists():
+                    before.counting.save()
+            await before.client.aclose()
+        if order:
+            self._going = await asyncio.to_thread(_Going, order)
+            log.info("canary", extra={"told": {"bundle": order.bundle, "share": order.share}})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, here or there."""
+        going = self._going
+        if going is None or scope["type"] != "http" or scope["method"] != "POST" or not _may_go(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if body is None:
+            return
+        if going.counting.next_is_canary():
+            await self._there(going, scope, body, send)
+        else:
+            await self._here(going, scope, body, send)
+
+    async def _here(self, going: _Going, scope: Scope, body: bytes, send: Send) -> None:
+        began, failed = time.perf_counter(), True
+        try:
+            await self._app(scope, _again(body), send)
+            failed = False
+        except ModelyardError as error:
+            failed = isinstance(error, (OverloadedError, UnavailableError))
+            raise
+        finally:
+            going.counting.note("stable", time.perf_counter() - began, failed=failed)
+
+    async def _there(self, going: _Going, scope: Scope, body: bytes, send: Send) -> None:
+        import httpx
+
+        began = time.perf_counter()
+        try:
+            answer = await going.client.send(_request(going.client, scope, body))
+            status = answer.status_code
+        except (OSError, RuntimeError, httpx.HTTPError):  # RuntimeError: its client was closed meanwhile
+            answer, status = None, 0
+        seconds = _took(answer, time.perf_counter() - began)
+        if answer is None or status != _OK:
+            await self._instead(going, scope, body, send, (status, seconds))
+            return
+        going.counting.note("canary", seconds, failed=False)
+        headers = [(name.encode(), value.encode()) for name, value in answer.headers.items() if name not in _OWN]
+        headers.append((b"content-length", str(len(answer.content)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.content})
+        if len(self._shadows) < _SHADOWS and (said := labels_of(answer.content)) is not None:
+            shadow = asyncio.create_task(self._shadow(going, scope, body, said))
+            self._shadows.add(shadow)
+            shadow.add_done_callback(self._shadows.discard)
+
+    async def _instead(self, going: _Going, scope: Scope, body: bytes, send: Send, canary: tuple[int, float]) -> None:
+        """The canary gave no answer: this version does. Where it refuses, too, the request was at fault."""
+        status, seconds = canary
+        at_fault = False
+        try:
+            await self._app(scope, _again(body), send)
+        except ModelyardError as error:
+            server = isinstance(error, (OverloadedError, UnavailableError))
+            at_fault = not server and _BAD_REQUEST <= status < _SERVER_ERROR
+            raise
+        finally:
+            going.counting.note("canary", seconds, failed=not at_fault)
+
+    async def _shadow(self, going: _Going, scope: Scope, body: bytes, said: list[str]) -> None:
+        """What this version would have said."""
+        told = list[bytes]()
+
+        async def keep(message: Message) -> None:
+            told.append(message.get("body", b""))
+
+        with contextlib.suppress(ModelyardError):  # no room now: nothing to compare with
+            await self._app(dict(scope), _again(body), keep)
+            if (ours := labels_of(b"".join(told))) is not None:
+                going.counting.compare(same=ours == said)
+
+
+async def _nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Nothing to stand in front of yet."""
+
+
+def _may_go(path: str) -> bool:
+    """Whether a request may be answered by any version: one that names a version may not."""
+    return path in _PATHS or (path.startswith("/v2/models/") and path.endswith("/infer") and "/versions/" not in path)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None where who asked is gone."""
+    parts = list[bytes]()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _again(body: bytes) -> Receive:
+    """A body that was read, to be read once more."""
+    told: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return told.pop() if told else {"type": "http.disconnect"}
+
+    return receive
+
+
+def _request(client: httpx.AsyncClient, scope: Scope, body: bytes) -> httpx.Request:
+    """The same request, for the canary."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _HOP]
+    url = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+    return client.build_request("POST", url, content=body, headers=headers)
+
+
+def _took(answer: httpx.Response | None, seconds: float) -> float:
+    """How long the canary worked: as it says itself, since the way there is not its work."""
+    said = answer.headers.get("server-timing", "") if answer else ""
+    with contextlib.suppress(ValueError):
+        return float(said.removeprefix("total;dur=")) / 1e3
+    return seconds

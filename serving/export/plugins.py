@@ -1,0 +1,80 @@
+"""Exporters of other packages: found by entry point, run in a process of their own.
+
+An entry point of the group `modelyard.exporters` names a kind and a class without arguments that keeps `Exporter`.
+
+python -P -m serving.export.plugins JOB.json      what the process of its own runs
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.errors import InputError, ModelyardError
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import stack_pixels
+
+GROUP = "modelyard.exporters"
+
+
+class Exporter(Protocol):
+    """Makes one more variant of a classifier, and runs it, so that it can be held to the trained model.
+
+    Both methods run in one process under the converters' bounds. What they raise ends that variant, and the whole
+    export where the variant is required.
+    """
+
+    def export(self, core: Path, folder: Path, info: ModelInfo) -> None:
+        """Write the variant into an empty folder, from ONNX: float32 `tensor` as preprocessed → `probabilities`."""
+        ...
+
+    def answers(self, folder: Path, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The variant's probabilities `[N, classes]` for finished tensors `[N, …]`, in its own runtime."""
+        ...
+
+
+def installed() -> list[str]:
+    """The kinds that installed packages offer."""
+    return sorted({one.name for one in entry_points(group=GROUP)})
+
+
+def load_exporter(kind: str) -> Exporter:
+    """An exporter by its kind. Raises InputError naming those that are installed."""
+    found = entry_points(group=GROUP, name=kind)
+    if not found:
+        names = ", ".join(installed()) or "none"
+        raise InputError(
+            f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or mend `export:`"
+        )
+    try:
+        return cast("Exporter", next(iter(found)).load()())
+    except ImportError as error:
+        extra = f"pip install 'modelyard[{kind}]', or its own package"
+        raise InputError(f"exporter '{kind}'", f"cannot be used: {error.name} is not installed", extra) from error
+
+
+def main(job: dict[str, Any]) -> None:
+    """Export where `core` is given, then answer for `images`."""
+    info, folder = ModelInfo.of(job["info"]), Path(job["folder"])
+    exporter = load_exporter(job["kind"])
+    if job.get("core"):
+        folder.mkdir(parents=True, exist_ok=True)
+        exporter.export(Path(job["core"]), folder, info)
+    tensors = info.preprocess.tensor(stack_pixels(info.preprocess, [Path(file) for file in job["images"]]))
+    np.savez(job["answers"], probabilities=exporter.answers(folder, tensors))
+
+
+if __name__ == "__main__":
+    told = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        main(told)
+        answer: dict[str, object] = {}
+    except ModelyardError as error:
+        answer = {"problem": [error.subject, error.expectation, error.remedy]}
+    Path(told["report"]).write_text(json.dumps(answer))

@@ -1,0 +1,1 @@
+"""Pictures to answers in one process."""

@@ -1,0 +1,125 @@
+"""A predictor alone in its process, as the clouds' handlers want it. Imports no more than a worker does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from registry.errors import InputError, UnavailableError
+from serving.bundle.checked import read_checked
+from serving.bundle.preprocess import Preprocess, check_pixels, rgb
+from serving.inference.runner import Device, Runner
+
+_PARTS = ("model.onnx", "preprocess.json", "labels.json")
+_RANK, _CHANNELS = 3, 3
+
+
+class StandalonePredictor:
+    """One bundle, whose bytes are those of the digests that it names."""
+
+    def __init__(
+        self, folder: Path, threads: int = 0, device: Device = "cpu", *, digest: str = "", keys: Path | None = None
+    ) -> None:
+        """Load it. Raises IntegrityError for a file that was changed.
+
+        So it does for another bundle than that of the `digest`, and for one that no key of the folder `keys` signed, where
+        these are given.
+        """
+        found = read_checked(folder, _PARTS, digest)
+        if keys is not None:
+            _check_signed(folder, keys)
+        self.labels: list[str] = json.loads(found["labels.json"])
+        preprocess = Preprocess.of(json.loads(found["preprocess.json"]))
+        self._runner = Runner(found["model.onnx"], preprocess, threads, device, fitted=True)
+        self._runner.rows([Image.new("RGB", (64, 64), (114, 114, 114))])  # the first answer is slower: let it not be a user's
+
+    def predict(self, image: bytes | Image.Image) -> dict[str, Any]:
+        """An image file's bytes, or a picture → `label`, `probability`, `probabilities`, and a detector's `boxes`.
+
+        Raises InputError for what is no image.
+        """
+        row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else _upright(image)])[0]
+        boxes = list[dict[str, Any]]()
+        if self._runner.detects:
+            every = dict.fromkeys(self.labels, 0.0)
+            for left, top, right, bottom, score, kind in row.tolist():
+                if score > 0:
+                    label = self.labels[int(kind)]
+                    boxes.append({"label": label, "score": score, "box": [left, top, right, bottom]})
+                    every[label] = max(every[label], score)
+        else:
+            every = dict(zip(self.labels, map(float, row), strict=True))
+        best = max(every, key=every.__getitem__)
+        told = {"label": best, "probability": every[best], "probabilities": every}
+        return told | ({"boxes": boxes} if self._runner.detects else {})
+
+
+def _check_signed(folder: Path, keys: Path) -> None:
+    try:
+        from serving.bundle.signature import check_signature  # who asks for no signature needs no cryptography
+    except ImportError as error:
+        why = f"cannot be checked here, where {error.name} is missing"
+        raise UnavailableError("the bundle's signature", why, "use the image of docker/, or ask for none") from error
+    check_signature(folder, keys)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A picture that somebody else opened, perhaps without reading it yet."""
+    check_pixels(*image.size)
+    try:
+        return rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError("image", "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
+
+
+def picture_of(given: object) -> bytes | Image.Image:
+    """What `predict` takes, out of base64, a data URL, bytes, a picture, or an array of uint8 `[height, width, 3]`.
+
+    An array may be numpy's or nested lists of numbers. Raises InputError for anything else.
+    """
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    if isinstance(given, Image.Image):
+        return given
+    if not isinstance(given, list | tuple | np.ndarray):
+        return image_of(given)
+    try:
+        pixels = np.asarray(given)
+    except ValueError as error:  # rows of several lengths
+        raise _no_picture() from error
+    if pixels.ndim != _RANK or pixels.shape[2] != _CHANNELS or not pixels.size or pixels.dtype.kind not in "iu":
+        raise _no_picture()
+    if pixels.dtype != np.uint8 and not (pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint8).max):
+        raise _no_picture()
+    return Image.fromarray(np.ascontiguousarray(pixels, np.uint8))
+
+
+def several(given: Any) -> bool:
+    """Whether these are pictures, and not one of them, which may be nested lists of numbers itself."""
+    deep, one = 0, given
+    while isinstance(one, list | tuple) and one:
+        deep, one = deep + 1, one[0]
+    if not hasattr(one, "__float__"):
+        return deep > 0
+    return deep + getattr(one, "ndim", 0) > _RANK
+
+
+def _no_picture() -> InputError:
+    return InputError("array", "is no picture", "send whole numbers of 0 to 255, height x width x 3 (red, green, blue)")
+
+
+def image_of(text: object) -> bytes:
+    """The image file's bytes that base64 or a data URL holds. Raises InputError."""
+    import base64
+    import binascii
+
+    if not isinstance(text, str) or not text:
+        raise InputError("image", "is missing", "send the image file's bytes in base64")
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError("image", "is neither base64 nor a data URL", "encode the image file's bytes in base64") from error

@@ -1,0 +1,211 @@
+"""The HTTP app around one engine: four protocols, one way of refusing.
+
+GET  /                              what this is
+GET  /health, /ping                 200 while it can answer; 503, or 204 for /ping, while it cannot
+POST /predict                       an image file as the body, a form's file, or JSON
+POST /invocations                   MLflow's scoring protocol;  GET /version
+GET  /v2, /v2/health/{live,ready}   Open Inference Protocol
+GET  /v2/models/NAME[/versions/N][/ready];  POST …/infer
+GET  /metrics, /openapi.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from registry.errors import InputError, shorten
+from serving.server.images import Fetch, image_bytes
+from serving.server.metrics import CONTENT_TYPE, Metrics
+from serving.server.middleware import Guard, Limits
+from serving.server.protocols import mlflow, oip, plain
+from serving.server.protocols.served import Served
+from serving.workers.messages import Item
+from serving.workers.pool import WorkerEngine
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def as_json(told: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(msgspec.json.encode(told), status, media_type="application/json")
+
+
+@dataclass
+class Endpoint:
+    """One served bundle, as HTTP sees it."""
+
+    served: Served
+    engine: WorkerEngine
+    limits: Limits = field(default_factory=Limits)
+    fetch: Fetch | None = None
+
+    def __post_init__(self) -> None:
+        """Start counting."""
+        self.metrics = Metrics(self.served, self.engine.timings)
+
+    async def home(self, _: Request) -> Response:
+        """What this is, for somebody who opens the address."""
+        ways = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
+        return as_json({"service": "modelyard", **self.served.named(), "post": ways, "openapi": "/openapi.json"})
+
+    async def health(self, _: Request) -> Response:
+        """Whether it can answer, and for what."""
+        return as_json({"status": "ok" if self._ready else "not ready", **self.served.named()}, 200 if self._ready else 503)
+
+    async def ping(self, _: Request) -> Response:
+        """MLflow's and RunPod's question: 204 while it gets ready."""
+        return Response(b"\n", media_type="application/json") if self.engine.ready else Response(status_code=204)
+
+    async def predict(self, request: Request) -> Response:
+        """A picture, or a list of them in JSON."""
+        self.engine.check_room(1)
+        way, several = plain.kind_of(request.headers.get("content-type", "")), False
+        if way == "raw":
+            items: list[Item | str] = [Item(await request.body())]
+        elif way == "form":
+            items = [Item(await file_of(request))]
+        else:
+            texts, several = plain.texts_of(await request.body())
+            items = list(texts)
+        return as_json(plain.respond(self.served, await self._answer(items), several=several))
+
+    async def invocations(self, request: Request) -> Response:
+        """MLflow's scoring protocol."""
+        self.engine.check_room(1)
+        texts = mlflow.texts_of(await request.body(), request.headers.get("content-type", ""))
+        return as_json(mlflow.respond(self.served, await self._answer(list(texts))))
+
+    async def infer(self, request: Request) -> Response:
+        """The Open Inference Protocol's question."""
+        if (refused := self._unknown(request)) is not None:
+            return refused
+        self.engine.check_room(1)
+        asked = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
+        told, behind = oip.respond(self.served, asked, await self._answer(asked.items))
+        if not any(binary for _, binary in asked.outputs):
+            return as_json(told)
+        head = msgspec.json.encode(told)
+        length = {"inference-header-content-length": str(len(head))}
+        return Response(head + behind, headers=length, media_type="application/octet-stream")
+
+    async def model(self, request: Request) -> Response:
+        """What the model takes and gives."""
+        return self._unknown(request) or as_json(oip.metadata(self.served))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether the model can answer."""
+        told = {"name": self.served.model, "ready": self._ready}
+        return self._unknown(request) or as_json(told, 200 if self._ready else 503)
+
+    async def server(self, _: Request) -> Response:
+        """What speaks the Open Inference Protocol here."""
+        return as_json({"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]})
+
+    async def live(self, _: Request) -> Response:
+        """Whether the process answers at all."""
+        return as_json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Whether it can answer."""
+        return as_json({"ready": self._ready}, 200 if self._ready else 503)
+
+    async def version(self, _: Request) -> Response:
+        """MLflow's clients ask for it."""
+        return Response(str(self.served.version), media_type="text/plain")
+
+    async def figures(self, _: Request) -> Response:
+        """For Prometheus."""
+        return Response(self.metrics.render(self.engine), media_type=CONTENT_TYPE)
+
+    async def openapi(self, _: Request) -> Response:
+        """What is spoken here."""
+        from serving.server.openapi import document
+
+        return as_json(document())
+
+    @property
+    def _ready(self) -> bool:
+        return self.engine.ready
+
+    async def _answer(self, items: Sequence[Item | str]) -> list[bytes]:
+        """Each picture's row."""
+        if not items:
+            raise InputError("request", "holds no picture", "send at least one")
+        texts = [one for one in items if isinstance(one, str)]
+        read = iter(await asyncio.gather(*(image_bytes(text, self.fetch, f"image {n}") for n, text in enumerate(texts, 1))))
+        pictures = [Item(next(read)) if isinstance(one, str) else one for one in items]
+        if any(not one.data for one in pictures):
+            raise InputError("request", "its body is empty", "send an image file")
+        rows = await self.engine.answer(pictures)
+        for one in self.served.read(rows):
+            self.metrics.answered(one.label)
+        return rows
+
+    def _unknown(self, request: Request) -> Response | None:
+        asked = request.path_params
+        if asked["model"] == self.served.model and asked.get("version", str(self.served.version)) == str(self.served.version):
+            return None
+        here = f"{self.served.model}/{self.served.version}"
+        return as_json({"error": f"model: is not served here; {here} is, at /v2/models/{self.served.model}"}, 404)
+
+
+async def file_of(request: Request) -> bytes:
+    """The one file of a form."""
+    try:
+        async with request.form(max_files=1, max_fields=16) as form:
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    return await value.read()
+    except MultiPartException as error:
+        raise InputError("form", f"cannot be read ({shorten(error.message, 100)})", "send one file in it") from error
+    raise InputError("form", "holds no file", "send one with `curl -F file=@image.jpg`")
+
+
+def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Guard:
+    """The app. Its engine has to be started already: a server that listens can answer.
+
+    `around` is put between the guard and what answers.
+    """
+    get: dict[str, Handler] = {
+        "/": endpoint.home,
+        "/health": endpoint.health,
+        "/ping": endpoint.ping,
+        "/version": endpoint.version,
+        "/v2": endpoint.server,
+        "/v2/health/live": endpoint.live,
+        "/v2/health/ready": endpoint.ready,
+        "/v2/models/{model}": endpoint.model,
+        "/v2/models/{model}/ready": endpoint.model_ready,
+        "/v2/models/{model}/versions/{version}": endpoint.model,
+        "/v2/models/{model}/versions/{version}/ready": endpoint.model_ready,
+        "/metrics": endpoint.figures,
+        "/openapi.json": endpoint.openapi,
+    }
+    post: dict[str, Handler] = {
+        "/predict": endpoint.predict,
+        "/invocations": endpoint.invocations,
+        "/v2/models/{model}/infer": endpoint.infer,
+        "/v2/models/{model}/versions/{version}/infer": endpoint.infer,
+    }
+
+    routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
+    routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
+    return Guard(around(Router(routes, default=_nothing)), endpoint.limits, endpoint.metrics)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An address that leads nowhere."""
+    await as_json({"error": f"{shorten(scope['path'], 80)}: is not an address of this server; see /openapi.json"}, 404)(
+        scope, receive, send
+    )

@@ -1,0 +1,164 @@
+"""What happens to every request: an id, the key, bounds on bytes and seconds, one form of refusal, a log line."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.errors import InputError, ModelyardError, UnavailableError
+from serving.server.metrics import Metrics
+from serving.server.protocols.served import UnsupportedError
+from serving.workers.pool import OverloadedError
+
+log = logging.getLogger("modelyard.serving")
+
+MAX_BYTES = 20_000_000
+"""A longer body is refused while it is still arriving."""
+
+_OPEN = {"/", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
+_GONE = 499  # what nginx notes when nobody waits for the answer any more
+_ID = re.compile(r"[\w.:-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may be. `api_key` empty means that nobody has to show one."""
+
+    max_bytes: int = MAX_BYTES
+    body_seconds: float = 20.0
+    api_key: str = field(default="", repr=False)
+
+
+class _TooLargeError(ModelyardError):
+    """HTTP's 413."""
+
+
+class _TooSlowError(ModelyardError):
+    """HTTP's 408."""
+
+
+_STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
+    (_TooLargeError, 413),
+    (_TooSlowError, 408),
+    (UnsupportedError, 415),
+    (InputError, 422),
+    (OverloadedError, 429),
+    (UnavailableError, 503),
+)
+
+
+@dataclass
+class _Call:
+    """One request on its way."""
+
+    scope: Scope
+    id: str
+    status: int = 0
+    received: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+
+class Guard:
+    """An ASGI app around an ASGI app."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics | None = None) -> None:
+        """Guard `app`."""
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._key = limits.api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        call = _Call(scope, given if _ID.fullmatch(given) else secrets.token_hex(8))
+        deadline = asyncio.get_running_loop().time() + self._limits.body_seconds
+
+        async def bounded() -> Message:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _TooSlowError("request", f"took longer than {self._limits.body_seconds:g} s", "send it faster") from None
+            call.received += len(message.get("body", b""))
+            self._check_size(call.received)
+            return message
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                took = f"total;dur={(time.perf_counter() - call.began) * 1e3:.2f}"
+                own = [(b"x-request-id", call.id.encode()), (b"server-timing", took.encode())]
+                message["headers"] = [*message.get("headers", []), *own]
+            await send(message)
+
+        try:
+            self._admit(scope["path"], headers)
+            await self._app(scope, bounded, noted)
+        except PermissionError as error:
+            await _refuse(noted, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
+        except ModelyardError as error:
+            await _refuse(noted, call, *_judge(error))
+        except ClientDisconnect:
+            call.status = call.status or _GONE
+        except Exception:
+            log.exception("a request failed", extra={"told": {"id": call.id, "path": scope["path"]}})
+            await _refuse(noted, call, 500, f"the server failed; its log tells why, under {call.id}", [])
+        finally:
+            self._note(call)
+
+    def _admit(self, path: str, headers: dict[bytes, bytes]) -> None:
+        """The key, and a length that is said beforehand."""
+        if self._key and path not in _OPEN:
+            scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+            shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+            if not hmac.compare_digest(shown, self._key):
+                raise PermissionError("API key: is missing or wrong; send Authorization: Bearer KEY")
+        said = headers.get(b"content-length", b"")
+        if said.isdigit():
+            self._check_size(int(said))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_bytes:
+            raise _TooLargeError("body", f"is larger than {self._limits.max_bytes:,} bytes", "send a smaller one")
+
+    def _note(self, call: _Call) -> None:
+        seconds, path = time.perf_counter() - call.began, call.scope["path"]
+        if self._metrics is not None:
+            self._metrics.request(_protocol(path), call.status, seconds)
+        if log.isEnabledFor(logging.INFO):
+            told = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
+            log.info("request", extra={"told": told | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
+
+
+def _protocol(path: str) -> str:
+    """Which of the few ways a path belongs to: a metric's label must not grow with what strangers ask for."""
+    first = path.strip("/").partition("/")[0]
+    known = {"predict": "plain", "invocations": "mlflow", "v2": "oip", "health": "health", "ping": "health"}
+    return known.get(first, "other")
+
+
+def _judge(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    return status, str(error), [(b"retry-after", b"1")] if status in {429, 503} else []
+
+
+async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """An error as a person and a program can read it; nothing more where an answer has begun."""
+    if call.status:
+        return
+    body = msgspec.json.encode({"error": why, "request_id": call.id})
+    told = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": told})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""The request formats that the endpoint answers."""

@@ -1,0 +1,73 @@
+"""MLflow's scoring protocol, as `mlflow models serve` and its clients speak it: POST /invocations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from registry.errors import InputError
+from serving.server.protocols.plain import read_json
+from serving.server.protocols.served import Served, UnsupportedError
+
+_COLUMN = "image"
+
+
+class Split(msgspec.Struct, forbid_unknown_fields=True):
+    """A data frame as columns and rows."""
+
+    columns: list[str]
+    data: list[list[Any]]
+    index: list[Any] | None = None
+
+
+class Invocation(msgspec.Struct, forbid_unknown_fields=True):
+    """Exactly one of the four; pictures are base64, data URLs, or addresses where they are allowed."""
+
+    inputs: Any = None
+    instances: Any = None
+    dataframe_split: Split | None = None
+    dataframe_records: list[dict[str, Any]] | None = None
+    params: dict[str, Any] | None = None
+
+
+def texts_of(body: bytes, content_type: str) -> list[str]:
+    """The pictures that are asked about."""
+    if content_type.partition(";")[0].strip().lower() not in {"application/json", ""}:
+        raise UnsupportedError(f"content type '{content_type[:60]}'", "is not read here", "send application/json")
+    told = read_json(body, Invocation)
+    given = [one for one in (told.inputs, told.instances, told.dataframe_split, told.dataframe_records) if one is not None]
+    if len(given) != 1:
+        remedy = 'send {"inputs": ["<base64>", …]}'
+        raise InputError("request", "has to hold one of inputs, instances, dataframe_split, dataframe_records", remedy)
+    if told.dataframe_split is not None:
+        return _column(told.dataframe_split)
+    return [_text(one) for one in _listed(given[0])]
+
+
+def _listed(given: Any) -> list[Any]:
+    if isinstance(given, dict) and set(given) == {_COLUMN}:
+        given = given[_COLUMN]
+    return given if isinstance(given, list) else [given]
+
+
+def _column(split: Split) -> list[str]:
+    if _COLUMN not in split.columns:
+        raise InputError("dataframe_split", f"has no column '{_COLUMN}'", f"name the pictures' column '{_COLUMN}'")
+    place = split.columns.index(_COLUMN)
+    if any(len(row) != len(split.columns) for row in split.data):
+        raise InputError("dataframe_split", "has a row that is not as long as its columns", "give each column a value")
+    return [_text(row[place]) for row in split.data]
+
+
+def _text(one: Any) -> str:
+    if isinstance(one, dict):
+        one = one.get(_COLUMN, one.get("b64"))
+    if not isinstance(one, str):
+        raise InputError("request", "holds something that is no picture", "send each picture as a text in base64")
+    return one
+
+
+def respond(served: Served, rows: list[bytes]) -> dict[str, Any]:
+    """A prediction each, as MLflow wraps them."""
+    return {"predictions": [one.plain() for one in served.read(rows)]}

@@ -1,0 +1,56 @@
+"""POST /predict: an image file as the body, as a form's file, or in JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from registry.errors import InputError, shorten
+from serving.server.protocols.served import Served, UnsupportedError
+
+_RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
+"""The last one is what `curl --data-binary` says of everything."""
+
+
+class PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """One picture, or several: base64, data URLs, or addresses where they are allowed."""
+
+    image: str | None = None
+    images: list[str] | None = None
+
+
+def kind_of(content_type: str) -> str:
+    """How a body of this type is read: raw, form or json. Raises UnsupportedError."""
+    plain = content_type.partition(";")[0].strip().lower()
+    if not plain or plain.startswith(_RAW):
+        return "raw"
+    if plain == "multipart/form-data":
+        return "form"
+    if plain == "application/json":
+        return "json"
+    raise UnsupportedError(
+        f"content type '{shorten(plain, 60)}'", "is not read here", "send an image file, a form with one, or application/json"
+    )
+
+
+def texts_of(body: bytes) -> tuple[list[str], bool]:
+    """The pictures of a JSON body, and whether it asked for a list."""
+    told = read_json(body, PlainRequest)
+    if (told.image is None) == (told.images is None):
+        raise InputError("request", "has to hold either `image` or `images`", 'send {"image": "<base64>"}')
+    return ([told.image], False) if told.image is not None else (told.images or [], True)
+
+
+def respond(served: Served, rows: list[bytes], *, several: bool) -> dict[str, Any]:
+    """The answer to one picture, or to a list of them."""
+    found = [one.plain() for one in served.read(rows)]
+    return ({"predictions": found} if several else found[0]) | served.named()
+
+
+def read_json(body: bytes, kind: type[Any]) -> Any:
+    """A JSON body as a record. Raises InputError naming the field."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError("request", f"is not as expected ({shorten(error, 160)})", "see /openapi.json") from error

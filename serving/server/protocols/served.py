@@ -1,0 +1,47 @@
+"""What every protocol needs to know of what is served."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from registry.errors import ModelyardError
+from serving.bundle.records import Struct
+from serving.inference.prediction import NUMBERS, Prediction, classified, detected
+
+
+class UnsupportedError(ModelyardError):
+    """A body of a kind that is not read here: HTTP's 415."""
+
+
+class Served(Struct, frozen=True):
+    """A bundle, as the server speaks of it. `row` is the shape of one picture's answer."""
+
+    model: str
+    version: int
+    bundle: str
+    labels: list[str]
+    row: tuple[int, ...]
+
+    @property
+    def detects(self) -> bool:
+        """Whether its answers are boxes."""
+        return len(self.row) > 1
+
+    def named(self) -> dict[str, str | int]:
+        """Model, version and bundle, for every answer."""
+        return {"model": self.model, "version": self.version, "bundle": self.bundle}
+
+    def read(self, rows: Sequence[bytes]) -> list[Prediction]:
+        """Rows of float32 bytes, in words."""
+        return [self._read(floats(row)) for row in rows]
+
+    def _read(self, row: tuple[float, ...]) -> Prediction:
+        if not self.detects:
+            return classified(self.labels, row)
+        return detected(self.labels, (row[at : at + NUMBERS] for at in range(0, len(row), NUMBERS)))
+
+
+def floats(row: bytes) -> tuple[float, ...]:
+    """Little-endian float32 bytes as numbers."""
+    return struct.unpack(f"<{len(row) // 4}f", row)

@@ -1,0 +1,40 @@
+"""Where workers far away fetch a bundle from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from registry.errors import InputError, UnavailableError
+from serving.bundle.bundle import Bundle
+from serving.bundle.checked import INDEX
+
+_TIMEOUT_S = 30.0
+
+
+class Place(Protocol):
+    """A store that workers can read."""
+
+    def put(self, bundle: Bundle) -> str:
+        """See that the bundle is there; the address below which its files are."""
+        ...
+
+
+@dataclass(frozen=True)
+class StaticPlace:
+    """Any web server or bucket: the user uploads, we look that it is there. `base`/DIGEST/ holds one bundle."""
+
+    base: str
+
+    def put(self, bundle: Bundle) -> str:
+        """The bundle's address. Raises InputError, saying what to upload, where it is not there."""
+        address = f"{self.base.rstrip('/')}/{bundle.index.digest}"
+        try:
+            found = httpx.get(f"{address}/{INDEX}", timeout=_TIMEOUT_S, follow_redirects=True)
+        except httpx.HTTPError as error:
+            raise UnavailableError(address, f"cannot be asked ({type(error).__name__})", "see the job's `bundles`") from error
+        if not found.is_success or found.content != (bundle.folder / INDEX).read_bytes():
+            raise InputError(address, "does not hold the bundle", f"upload the files of {bundle.folder} there")
+        return address

@@ -1,0 +1,143 @@
+"""A front for a pair of endpoints whose provider does not share traffic itself: POST /predict goes to one or the other.
+
+Who asks never meets the canary's failure: what it does not answer, the version that serves is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from registry.errors import InputError, ModelyardError
+from serving.canary.tally import Counting
+from serving.server.app import as_json, file_of
+from serving.server.images import image_bytes
+from serving.server.middleware import Guard, Limits
+from serving.server.protocols import plain
+from serving.targets.contract import Ask, LiveEndpoint
+
+if TYPE_CHECKING:
+    import socket
+
+_SAVE_S = 0.5
+_SHADOWS = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """An endpoint and how it is asked."""
+
+    live: LiveEndpoint
+    ask: Ask
+
+
+@dataclass
+class CanaryProxy:
+    """Both ways, and the count."""
+
+    stable: Way
+    canary: Way
+    counting: Counting
+    _shadows: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def health(self, _: Request) -> Response:
+        """What is behind it."""
+        return as_json({"status": "ok", "stable": self.stable.live.version, "canary": self.canary.live.version})
+
+    async def predict(self, request: Request) -> Response:
+        """One picture."""
+        picture = await _picture_of(request)
+        if not self.counting.next_is_canary():
+            return as_json(_words(self.stable, await self._asked("stable", self.stable, picture)))
+        try:
+            found = await self._asked("canary", self.canary, picture)
+        except InputError:
+            raise
+        except ModelyardError:
+            return as_json(_words(self.stable, await asyncio.to_thread(self.stable.ask, picture)))
+        if len(self._shadows) < _SHADOWS:
+            shadow = asyncio.create_task(self._compare(picture, found))
+            self._shadows.add(shadow)
+            shadow.add_done_callback(self._shadows.discard)
+        return as_json(_words(self.canary, found))
+
+    async def _asked(self, side: Any, way: Way, picture: bytes) -> dict[str, float]:
+        began, failed = time.perf_counter(), True
+        try:
+            found = await asyncio.to_thread(way.ask, picture)
+        except InputError:
+            failed = False
+            raise
+        else:
+            failed = False
+            return found
+        finally:
+            self.counting.note(side, time.perf_counter() - began, failed=failed)
+
+    async def _compare(self, picture: bytes, said: dict[str, float]) -> None:
+        with contextlib.suppress(ModelyardError):
+            found = await asyncio.to_thread(self.stable.ask, picture)
+            self.counting.compare(same=_best(found) == _best(said))
+
+    async def drain(self) -> None:
+        """Wait for what is compared."""
+        await asyncio.gather(*self._shadows)
+
+    async def save(self) -> None:
+        """Write what was counted, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_SAVE_S)
+                await asyncio.to_thread(self.counting.save)
+        finally:
+            self.counting.save()
+
+
+def serve_proxy(front: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
+    """Serve until told to stop."""
+    routes = [Route("/predict", front.predict, methods=["POST"]), Route("/health", front.health, methods=["GET"])]
+    app = Guard(Router(routes), limits)
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
+
+    async def run() -> None:
+        saving = asyncio.create_task(front.save())
+        try:
+            await uvicorn.Server(config).serve([listening])
+            await front.drain()
+        finally:
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+async def _picture_of(request: Request) -> bytes:
+    """An image file's bytes: the body, a form's file, or base64 in JSON."""
+    way = plain.kind_of(request.headers.get("content-type", ""))
+    if way == "form":
+        return await file_of(request)
+    body = await request.body()
+    if way == "raw":
+        return body
+    texts, several = plain.texts_of(body)
+    if several:
+        raise InputError("images", "are asked for one by one here", 'send {"image": "<base64>"}')
+    return await image_bytes(texts[0], None, "image")
+
+
+def _best(found: dict[str, float]) -> str:
+    return max(found, key=found.__getitem__)
+
+
+def _words(way: Way, found: dict[str, float]) -> dict[str, Any]:
+    best, live = _best(found), way.live
+    named = {"model": live.model, "version": live.version, "bundle": live.bundle}
+    return {"label": best, "probability": found[best], "probabilities": found, **named}

@@ -1,0 +1,202 @@
+"""Publishing on the Hugging Face Hub: a repository becomes exactly these files by one commit, or stays as it was."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from serving.bundle.bundle import Bundle
+from serving.bundle.checked import INDEX, SIGNATURE
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+URL = "https://huggingface.co"
+_TRIES = 5
+_TIMEOUT_S = 30.0
+_LIBRARY_S = 120.0
+"""The library itself waits for ever for an answer."""
+_LONGEST_WAIT_S = 600.0
+T = TypeVar("T")
+Files = Mapping[str, bytes | Path]
+"""Path in the repository → its content, or the file that holds it."""
+
+
+@functools.cache
+def _be_patient_but_not_for_ever() -> None:
+    """Give the library's connections a time limit, once."""
+    import httpx2
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def limited() -> httpx2.Client:
+        made = default_client_factory()
+        made.timeout = httpx2.Timeout(_LIBRARY_S)
+        return made
+
+    set_client_factory(limited)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One account at the Hub."""
+
+    token: SecretStr
+    url: str = URL
+    sleep: Callable[[float], object] = time.sleep
+
+    @property
+    def api(self) -> HfApi:
+        """The library's client."""
+        try:
+            from huggingface_hub import HfApi
+        except ImportError as error:
+            raise UnavailableError(
+                "Hugging Face", "huggingface_hub is not installed", "pip install 'modelyard[huggingface]'"
+            ) from error
+        from huggingface_hub import constants
+        from huggingface_hub.utils import disable_progress_bars, logging
+
+        _be_patient_but_not_for_ever()
+        disable_progress_bars()
+        logging.set_verbosity_error()  # that nothing changed is no warning here
+        if self.url != URL:  # the Hub alone has that storage
+            constants.HF_HUB_DISABLE_XET = True
+        return HfApi(endpoint=self.url, token=self.token.get_secret_value())
+
+    def publish(
+        self, repository: str, files: Files, message: str, *, private: bool = True, kind: Literal["model", "space"] = "model"
+    ) -> str:
+        """The commit at which the repository holds these files and no others; a new one only where something differs.
+
+        Raises BusyError where somebody else published meanwhile: nothing of it is mixed.
+        """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        self.call(lambda: self._make(repository, kind, private=private))
+        head, there = self._head(repository, kind)
+        operations: list[Any] = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
+        operations += [CommitOperationDelete(name) for name in sorted(there - files.keys() - {".gitattributes"})]
+
+        def commit() -> str:
+            done = self.api.create_commit(repository, operations, commit_message=message, repo_type=kind, parent_commit=head)
+            return str(done.oid)
+
+        try:
+            return self.call(commit, repeats=False)
+        except UnavailableError:  # it may have been carried out: what the Hub holds now says so
+            now, _ = self._head(repository, kind)
+            if now != head and self._same(repository, now, files, kind):
+                return now
+            raise
+
+    def read(self, repository: str, revision: str, name: str, kind: str = "model") -> bytes:
+        """One file. Raises NotFoundError."""
+        prefix = "spaces/" if kind == "space" else ""
+        address = f"{self.url}/{prefix}{repository}/resolve/{revision}/{name}"
+        headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"}
+        try:
+            found = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+        except httpx.HTTPError as error:
+            raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "try again later") from error
+        if found.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError(address, "is not at the Hub", "publish it")
+        if not found.is_success:
+            raise UnavailableError(address, f"answered with {found.status_code}", "try again later")
+        return found.content
+
+    def call(self, ask: Callable[[], T], *, repeats: bool = True) -> T:
+        """Ask the library; what passes is waited for where asking again is safe, and errors become ours."""
+        import httpx2
+        from huggingface_hub.errors import HfHubHTTPError
+
+        for tried in range(1, _TRIES + 1):
+            try:
+                return ask()
+            except HfHubHTTPError as error:
+                code = error.response.status_code
+                passing = code in {408, 429} or code >= httpx.codes.INTERNAL_SERVER_ERROR
+                if not passing or tried == _TRIES or (not repeats and code != httpx.codes.TOO_MANY_REQUESTS):
+                    raise self._problem(error, code) from error
+                told = error.response.headers.get("Retry-After", "")
+                pause = float(told) if told.isdigit() else 2.0**tried
+                if pause > _LONGEST_WAIT_S:
+                    raise UnavailableError(
+                        "Hugging Face", f"asks to be left alone for {pause:.0f} s", "try again then"
+                    ) from error
+                self.sleep(pause)
+            except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: one of many uploads failed
+                cause = error.__cause__
+                refused = isinstance(cause, HfHubHTTPError) and cause.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+                if isinstance(cause, HfHubHTTPError) and refused:
+                    raise self._problem(cause, cause.response.status_code) from error
+                if tried == _TRIES or not repeats:
+                    name = type(error).__name__
+                    raise UnavailableError("Hugging Face", f"does not answer ({name})", "try again later") from error
+                self.sleep(2.0**tried)
+        raise AssertionError
+
+    def _make(self, repository: str, kind: str, *, private: bool) -> None:
+        """Make the repository where it is not there."""
+        from huggingface_hub.errors import HfUriError
+
+        sdk = "static" if kind == "space" else None
+        with suppress(HfUriError):  # what 2.4 raises of another Hub's address once it knows that the repository is there
+            self.api.create_repo(repository, private=private, repo_type=kind, space_sdk=sdk, exist_ok=True)
+
+    def _head(self, repository: str, kind: str) -> tuple[str, set[str]]:
+        """The newest commit, and the files there."""
+        info: Any = self.call(lambda: self.api.repo_info(repository, repo_type=kind))
+        return str(info.sha), {file.rfilename for file in info.siblings or []}
+
+    def _same(self, repository: str, revision: str, files: Files, kind: str) -> bool:
+        wanted = {name: content.read_bytes() if isinstance(content, Path) else content for name, content in files.items()}
+        try:
+            return all(self.read(repository, revision, name, kind) == content for name, content in wanted.items())
+        except ModelyardError:
+            return False
+
+    def _problem(self, error: Exception, code: int) -> ModelyardError:
+        detail = shorten(str(error).replace(self.token.get_secret_value(), "***"), 200)
+        known: dict[int, tuple[type[ModelyardError], str]] = {
+            401: (InputError, "set HF_TOKEN to a token that is valid and may write"),
+            402: (RefusedError, "add a way to pay to the account"),
+            403: (InputError, "use a token that may write there"),
+            404: (NotFoundError, "see that the repository's owner is right"),
+            409: (BusyError, "somebody else changed it just now: try again"),
+            412: (BusyError, "somebody else published just now: try again"),
+        }
+        kind, remedy = known.get(
+            code, (InputError if code < httpx.codes.INTERNAL_SERVER_ERROR else UnavailableError, "try again later")
+        )
+        return kind("Hugging Face", f"answered with {code}: {detail}", remedy)
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """A model repository as the place that workers fetch bundles from."""
+
+    hub: Hub
+    repository: str
+    private: bool = False
+
+    def put(self, bundle: Bundle) -> str:
+        """The address of the commit that holds the bundle."""
+        index = bundle.index
+        sha = self.hub.publish(self.repository, bundle_files(bundle), f"{index.model}/{index.version}", private=self.private)
+        return f"{self.hub.url}/{self.repository}/resolve/{sha}"
+
+
+def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:
+    """A bundle's files, and its index and signature."""
+    names = [*bundle.index.files, INDEX, *([SIGNATURE] if (bundle.folder / SIGNATURE).exists() else [])]
+    return {name: bundle.folder / name for name in names}

@@ -1,0 +1,1 @@
+"""Predictors in processes of their own."""

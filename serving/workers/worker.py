@@ -1,0 +1,95 @@
+"""One process that decodes pictures and runs the model; the HTTP process keeps as many as the machine has cores.
+
+`spawn.py` starts it. It imports neither HTTP nor pydantic nor msgspec: what it imports is what a cold start waits for. A
+picture that breaks a decoder breaks a worker and not the server, and no thread of it waits for another one's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from registry.errors import InputError, ModelyardError
+from serving.bundle.checked import read_checked
+from serving.bundle.preprocess import Preprocess
+from serving.inference.runner import Prepared, Runner
+from serving.workers.messages import Done, Hello, Item, pack_done, pack_hello, read_items, receive
+
+MODEL, PREPROCESS = "model.onnx", "preprocess.json"
+
+MOST_KEPT = 100_000_000
+"""With more bytes of pixels than these the model runs at once, and on the rest of the batch afterwards."""
+
+
+def main(fd: int) -> int:
+    """Load what the first message says, say hello, and answer until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
+    with socket.socket(fileno=fd) as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if (told := receive(wire)) is None:
+            return 0
+        try:
+            runner = load(json.loads(told[0]))
+        except ModelyardError as error:
+            wire.sendall(pack_hello(Hello(error=str(error))))
+            return error.exit_code
+        grey = Image.new("RGB", (64, 64), (114, 114, 114))
+        row = runner.rows([grey])[0].shape  # the first answer is slower than all that follow: let it not be a user's
+        wire.sendall(pack_hello(Hello(runner.provider, row)))
+        gc.enable()
+        gc.freeze()
+        while (told := receive(wire)) is not None:
+            wire.sendall(pack_done(answer(runner, read_items(*told))))
+    return 0
+
+
+def load(order: dict[str, Any]) -> Runner:
+    """The model of a bundle, made of the very bytes whose digests were compared."""
+    found = read_checked(Path(order["bundle"]), (MODEL, PREPROCESS))
+    preprocess = Preprocess.of(json.loads(found[PREPROCESS]))
+    return Runner(found[MODEL], preprocess, order["threads"], order["device"], fitted=True)
+
+
+def answer(runner: Runner, items: list[Item]) -> Done:
+    """Each picture's row, or why it has none: one bad picture does not spoil a batch.
+
+    Of a picture no more is kept than the model takes, and of a batch no more than MOST_KEPT: a small request can hold many
+    huge pictures.
+    """
+    began, predicted = time.perf_counter(), 0.0
+    rows, errors = [b""] * len(items), dict[int, str]()
+    waiting, kept = dict[int, Prepared](), 0
+    for place, item in enumerate(items):
+        try:
+            waiting[place] = prepared = runner.prepare(_picture(runner, item))
+        except InputError as error:
+            errors[place] = str(error)
+            continue
+        kept += prepared.pixels.size
+        if kept > MOST_KEPT:
+            predicted += _predict(runner, waiting, rows)
+            waiting, kept = {}, 0
+    predicted += _predict(runner, waiting, rows)
+    return Done(rows, errors, time.perf_counter() - began - predicted, predicted)
+
+
+def _predict(runner: Runner, waiting: dict[int, Prepared], rows: list[bytes]) -> float:
+    """Put the rows of these pictures into their places; the seconds that it took."""
+    began = time.perf_counter()
+    for place, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
+        rows[place] = row.astype("<f4").tobytes()
+    return time.perf_counter() - began
+
+
+def _picture(runner: Runner, item: Item) -> Image.Image:
+    if item.shape is None:
+        return runner.open(item.data)
+    return Image.fromarray(np.frombuffer(item.data, np.uint8).reshape(*item.shape, 3))
