@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import PIL.Image
 import pytest
 
+hypothesis.settings.register_profile("modelyard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("modelyard")  # else an example that takes 0.2 s on a busy machine is a failure
 OPEN_PICTURE = PIL.Image.open
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -33,9 +33,7 @@ class Place:
     environment: dict[str, str]
 
     def run(self, *command: str, code: int = 0) -> str:
-        done = subprocess.run(
-            command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True
-        )
+        done = subprocess.run(command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True)
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout if code == 0 else done.stderr
 

@@ -118,11 +118,9 @@ def requests_to(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
         yield asked
 
 
-def test_going_back_asks_no_more_than_going_forward_and_judges_nothing(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_back_asks_no_more_than_going_forward_and_judges_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is why it takes well under a second: the files' digest is computed again, and nothing is measured or judged."""
-    name, forward = server.model(2), list[str]()
+    name = server.model(2)
     for number in (1, 2):
         server.prove(name, number)
         promote(server.yard(name), Ref(name, number), Stage.STAGING, ADA)
