@@ -50,6 +50,13 @@ def test_a_kind_that_no_package_offers_names_those_that_are_known() -> None:
         TypeAdapter(DeployConfig).validate_python({"kind": "shelf"})
 
 
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine an endpoint of this machine is slow, and neither dead nor broken."""
+    for limit in ("_START_S", "_HEALTH_S", "_ASK_S"):
+        monkeypatch.setattr(f"serving.targets.local.target.{limit}", clouds.NO_HURRY_S)
+
+
 @pytest.fixture(params=["memory", "local", "runpod", "runpod-queue", "huggingface", "another package's"])
 def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     if request.param == "memory":

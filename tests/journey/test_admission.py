@@ -29,10 +29,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Four workers, under a static prefix."""
+    """Two workers, under a static prefix."""
     home = tmp_path_factory.mktemp("admission") / "home"
     home.mkdir()
-    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "4", "--static-prefix", "/yard") as found:
+    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "2", "--static-prefix", "/yard") as found:
         yield found
 
 

@@ -87,18 +87,6 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
     assert left == []
 
 
-def test_what_a_killed_up_left_running_is_ended_by_the_next(tmp_path: Path, up) -> None:
-    home = tmp_path / "home"
-    with up(home, "--no-dashboard") as (process, _):
-        process.kill()
-        process.wait()
-    orphans = json.loads((home / "up.json").read_text())["pids"]
-    assert all(psutil.pid_exists(number) for number in orphans)
-    with up(home, "--no-dashboard") as (_, addresses):
-        assert addresses["mlflow"]
-        assert not [n for n in orphans if psutil.pid_exists(n) and psutil.Process(n).status() != psutil.STATUS_ZOMBIE]
-
-
 def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not_served(
     demo, up, eventually, modelyard
 ) -> None:

@@ -25,7 +25,7 @@ from registry.stages import Stage
 sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, fresh_database, serving
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = pytest.mark.journey
 
 
 @pytest.fixture(scope="module")
