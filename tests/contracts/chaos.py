@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,13 @@ STATED |= {"InputError", "RefusedError", "UnavailableError", "LostReplyError", "
 class Books:
     """What the double knows of a name, past the target.
 
-    `billed` is what the cap counts, of endpoints that exist; `total` counts deleted ones too. `work` changes whenever a
-    worker of that name starts or is asked.
+    `billed` is what the cap counts, of endpoints that exist; `bills` has each endpoint that ever was. `work` changes
+    whenever a worker of that name starts or is asked.
     """
 
     serves: Callable[[str], str | None]
     billed: Callable[[str], float] = lambda _: 0.0
-    total: Callable[[str], float] = lambda _: 0.0
+    bills: Callable[[str], Mapping[str, float]] = lambda _: {}
     work: Callable[[str], object] = lambda _: None
 
 
@@ -40,7 +40,7 @@ class Chaos:
     meant: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     torn: list[str] = field(default_factory=list)
-    spans: dict[str, float] = field(default_factory=dict)
+    spans: dict[str, Mapping[str, float]] = field(default_factory=dict)
     dearest: float = 0.0
 
     def run(self, count: int, passes: Callable, fails: Callable) -> None:
@@ -63,9 +63,9 @@ class Chaos:
 
     def _begin_span(self, name: str) -> None:
         """A deployment's costs last until the next one of that name that may begin: its workers idle for a while."""
-        total = self.books.total(name)
-        self.dearest = max(self.dearest, total - self.spans.get(name, total))
-        self.spans[name] = total
+        bills, before = self.books.bills(name), self.spans.get(name, {})
+        self.dearest = max([self.dearest, *(usd - before.get(number, 0.0) for number, usd in bills.items())])
+        self.spans[name] = bills
 
     def _attempt(self, number: int, name: str, deletes: bool, smoke: Callable) -> None:
         if deletes:

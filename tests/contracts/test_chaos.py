@@ -39,13 +39,16 @@ def runpod_books(cloud: Cloud, now: Callable[[], float]) -> Books:
         bundles = [e.told["env"]["MODELYARD_BUNDLE"] for e in standing(name) if not e.told["name"].endswith("-next")]
         return bundles[0] if bundles else None
 
-    def billed(endpoints: list[Endpoint]) -> float:
-        return sum(endpoint.billed(now()) for endpoint in endpoints)
+    def billed(name: str) -> float:
+        return sum(endpoint.billed(now()) for endpoint in standing(name))
+
+    def bills(name: str) -> dict[str, float]:
+        return {endpoint.id: endpoint.billed(now()) for endpoint in ever(name)}
 
     def work(name: str) -> object:
         return {worker.id: worker.used for endpoint in ever(name) for worker in endpoint.workers}
 
-    return Books(serves, lambda name: billed(standing(name)), lambda name: billed(ever(name)), work)
+    return Books(serves, billed, bills, work)
 
 
 def runpod_chaos(world: clouds.RunPodWorld, bundles: list, mode: str, cap: float) -> Chaos:
