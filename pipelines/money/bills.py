@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from registry.errors import InputError
-from registry.events import CanaryStarted, Deployed, Trained, TrainingFailed, now
-from registry.money.accounts import endpoint_of
+from registry.events import Deployed, Trained, TrainingFailed, now
 from registry.money.amounts import Money, Rates
 from registry.money.bills import Part, counted, endpoint_billed, names_in, provider_of, thing_of
 from registry.money.spans import aware
+from registry.reports.endpoints import endpoint_named, endpoint_spans
 from registry.spending import Billed
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Say
     from registry.protocols import Entry, Ledger
+    from registry.settings import Settings
 
 COLUMNS = ("provider", "resource", "start", "end", "amount", "currency")
 FETCHED = "RunPod's billing, REST v2"
@@ -58,14 +59,13 @@ def import_bills(ledger: Ledger, path: Path, rates: Rates, say: Say = _quiet, *,
     return fresh
 
 
-def fetch_bills(workshop: Workshop, ledger: Ledger, days: int, say: Say = _quiet) -> list[Billed]:
+def fetch_bills(settings: Settings, ledger: Ledger, days: int, say: Say = _quiet) -> list[Billed]:
     """What RunPod billed for the endpoints that the ledger knows, in the last days. Raises InputError without a key.
 
     What was fetched before gives way; what overlaps a bill that somebody imported is left out, and said.
     """
     from serving.targets.runpod.client import RunPodClient
 
-    settings = workshop.settings
     if settings.runpod_api_key is None:
         raise InputError("RUNPOD_API_KEY", "is not set", "set it, or import a CSV file")
     client, entries = RunPodClient(settings.runpod_api_key, settings.runpod_url), ledger.entries()
@@ -104,7 +104,7 @@ class _Known(NamedTuple):
         """Of rows that count."""
         events = [one.event for one in entries if one.flaw is None]
         return cls(
-            endpoints={endpoint_of(one): one.model for one in events if isinstance(one, Deployed)},
+            endpoints={endpoint_named(one): one.model for one in events if isinstance(one, Deployed)},
             runs={one.run_id: one.model for one in events if isinstance(one, (Trained, TrainingFailed))},
             bills=[one for one in events if isinstance(one, Billed)],
         )
@@ -122,15 +122,12 @@ class _Known(NamedTuple):
 
 
 def _at_runpod(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
-    """RunPod's id of each endpoint that ever stood there, canaries too → its model and its name."""
-    found = dict[str, tuple[str, str]]()
-    for entry in entries:
-        one = entry.event
-        if isinstance(one, Deployed) and one.target == "runpod":
-            found[_number(one.url)] = (one.model, endpoint_of(one))
-        elif isinstance(one, CanaryStarted) and one.target == "runpod":
-            found.setdefault(_number(one.url), (one.model, f"{one.model}-{one.stage}-canary".replace(" ", "%20")))
-    return found
+    """RunPod's id of each endpoint that ever existed there, canaries too → its model and its name."""
+    named = dict[str, tuple[str, str]]()
+    for span in endpoint_spans(entries):
+        if span.event.target == "runpod" and (not span.is_canary or _number(span.event.url) not in named):
+            named[_number(span.event.url)] = (span.event.model, span.name)
+    return named
 
 
 def _number(url: str) -> str:

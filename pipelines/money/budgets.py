@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from registry.errors import InputError, RefusedError
 from registry.events import now
-from registry.money.accounts import budget_status, limits
+from registry.reports.accounts import budget_status, limits
 from registry.spending import BudgetOverridden, BudgetStatus, Limit
 
 if TYPE_CHECKING:

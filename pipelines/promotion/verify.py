@@ -17,7 +17,7 @@ from registry.records import Record
 from registry.signing import Keyring, key_id, read_public
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from pipelines.home import Home
     from registry.refs import Ref
     from registry.settings import Settings
 
@@ -39,13 +39,13 @@ class Verified(Record):
     signer: str
 
 
-def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | None) -> Verified:
+def verify(home: Home, ref: Ref, files: Path | None, public_key: Path | None) -> Verified:
     """Check a version's latest ratification: the ledger's chain, its signature, and every file's SHA-256.
 
     `files` is a folder with the version's bytes; without it they are fetched from MLflow. `public_key` makes the check
     independent of this home's own keys.
     """
-    ledger = _ledger(workshop.settings, public_key)
+    ledger = _ledger(home.settings, public_key)
     rows = ledger.verify()
     if files is not None and ref.version is None:
         raise InputError(ref, "names no version", "with --files, write NAME/VERSION")
@@ -53,7 +53,7 @@ def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | 
         folder, number = files, ref.version
         created: int | None = None
         if folder is None:
-            store = workshop.store()
+            store = home.store()
             version = resolve(store, ref)
             folder, number, created = store.fetch(version, Path(scratch)), version.version, version.created_ms
         elif not folder.is_dir():

@@ -69,10 +69,10 @@ def about(size: int = 64, labels: int = 4) -> ModelInfo:
 
 
 def tools() -> Tools:
-    from pipelines.home import _find_node
+    from pipelines.bundles.tools import find_node
 
     node_modules = ROOT / "serving" / "browser" / "node_modules"
-    return Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
+    return Tools(ROOT / ".venv-tf" / "bin" / "python", find_node(), node_modules, Bounds(300, 8))
 
 
 def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
