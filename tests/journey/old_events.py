@@ -28,7 +28,16 @@ LATENCY, SIZE = {"kind": "latency", "p50_ms": None, "p95_ms": 500.0}, {"kind": "
 PRODUCTION = [TOP1, CHAMPION, PARITY, LATENCY, SIZE, SAFETY, {"kind": "card"}]
 DATA = {"checks": "strict", "clips": "/home/ada/clips", "fps": 5.0, "group": None, "images": None, "min_change": 1.5}
 DATA |= {"slices": {}, "split": {"by": "clip", "seed": 0, "test": 0.2, "val": 0.2}}
-TORCH = {"arch": "small_cnn", "batch": 32, "decode": "full", "epochs": 25, "imgsz": 32, "kind": "torch", "lr0": 0.004, "seed": 0}
+TORCH = {
+    "arch": "small_cnn",
+    "batch": 32,
+    "decode": "full",
+    "epochs": 25,
+    "imgsz": 32,
+    "kind": "torch",
+    "lr0": 0.004,
+    "seed": 0,
+}
 ONNX = {"input": "image", "kind": "onnx", "map_difference": None, "max_abs_diff": None, "quantize": "float32"}
 ONNX |= {"required": True, "top1_agreement": None}
 LOCAL = {"canary": None, "kind": "local", "port": 0, "smoke_images": 8, "workers": 1}
@@ -83,7 +92,9 @@ class Version:
 def evaluation(dataset: str, number: int) -> dict[str, object]:
     scores, confusion, right = ROWS[number]
     names = ("precision", "recall", "f1")
-    classes = [{"label": label, "support": 1, **dict(zip(names, row, strict=True))} for label, row in zip(LABELS, scores, strict=True)]
+    classes = [
+        {"label": label, "support": 1, **dict(zip(names, row, strict=True))} for label, row in zip(LABELS, scores, strict=True)
+    ]
     mistakes = [
         {"answer": answer, "file": f"test/{label}/clip3-00000.jpg", "label": label, "probability": probability}
         for label, answer, probability in MISTAKES[number]
@@ -131,7 +142,7 @@ PRODUCTION_FINDINGS = [
 
 def proof(version: Version, stage: str, rival: Version | None) -> dict[str, object]:
     """On what a verdict rested."""
-    exported, scans = stage == "production" and version.bundle or None, {"model": scan(MODEL_SCAN)}
+    exported, scans = version.bundle if stage == "production" else None, {"model": scan(MODEL_SCAN)}
     evidence = version.subject | {"stage": stage, "dataset": version.dataset, "author": "ada", "approvals": []}
     evidence |= {"data": {"dataset": version.dataset, "errors": 0, "holds": True, "warnings": 1}}
     evidence |= {"evaluation": evaluation(version.dataset, version.number), "train_usd": SPENT[version.number][1]}

@@ -69,7 +69,7 @@ def write_glove(ledger: OldLedger) -> None:
 def _canary(ledger: OldLedger, promoted: int) -> None:
     """The second version is tried beside the first, which takes over again."""
     _promote(ledger, SECOND, "production", previous=1)
-    ledger.append(**SECOND, **ELSEWHERE, kind="canary_started", against=1, bundle="e" * 64, rules=RULES)
+    ledger.append(**SECOND, **ELSEWHERE, kind="canary_started", against=1, bundle="e" * 64, rules=RULES | {"requests": 200.0})
     ended = {"actor": "the canary's figures", "figures": FIGURES, "outcome": "rolled_back", "stage": "production"}
     ledger.append(**SECOND, kind="canary_ended", **ended, reason="fails 25.0% of 40 requests, over 1.0%")
     _promote(ledger, FIRST, "production", previous=2, again=promoted)
@@ -92,7 +92,8 @@ def _end(ledger: OldLedger) -> None:
     ledger.append(**FIRST, kind="hook_done", hook="retire", stage="production")
     for version in (FIRST, SECOND):
         ledger.append(**version, kind="archived", actor="eve", proven=True)
-        ledger.append(**version, kind="hook_done", hook="tidy", stage="archived")
+        for hook in ("tidy", "retire"):
+            ledger.append(**version, kind="hook_done", hook=hook, stage="archived")
 
 
 def _promotion(stage: str, previous: int | None = None, again: int | None = None) -> dict[str, object]:

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +92,9 @@ def write_dataset(home: Path) -> str:
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_bytes(data)
             clip = {"clip": f"{label}/clip{number}.mp4", "clip_sha256": sha256(f"{label}/clip{number}".encode())}
-            frames.append({"file": name, "sha256": sha256(data), **clip, "label": label, "split": split, "width": 48, "height": 40})
+            frames.append(
+                {"file": name, "sha256": sha256(data), **clip, "label": label, "split": split, "width": 48, "height": 40}
+            )
     split = {"by": "clip", "val": 0.2, "test": 0.2, "seed": 0}
     manifest = {"labels": LABELS, "source": "clips", "split": split, "frames": frames}
     digest = digest_of(manifest)

@@ -11,6 +11,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FERNET = "b2xkIGhvbWUncyBrZXksIDMyIGJ5dGVzIGxvbmchISE="
+os.environ["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] = FERNET  # read once, while MLflow is imported
+os.environ["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] = "http,https"
+os.environ["MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"] = "true"
+
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Param
 from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
@@ -158,7 +163,10 @@ class OldServer:
     def hold(self, versions: list[Version], rows: dict[tuple[int, str], int]) -> None:
         """The aliases, and the tags that say how each version stands."""
         for version in versions:
-            findings = {"staging": "refused, 2 of 3" if version.number == 3 else "passed, 3 of 3", "production": "passed, 14 of 14"}
+            findings = {
+                "staging": "refused, 2 of 3" if version.number == 3 else "passed, 3 of 3",
+                "production": "passed, 14 of 14",
+            }
             tags = {
                 f"modelyard.gates.{stage}": f"{findings[stage]} findings (ledger row {row})"
                 for (number, stage), row in rows.items()
@@ -175,11 +183,8 @@ class OldServer:
     def subscribe(self) -> None:
         """The reconciler's webhook of the last `up`, whose secret is encrypted with the home's key."""
         (self.home / "keys").mkdir()
-        (self.home / "keys" / "webhook.fernet").write_text("b2xkIGhvbWUncyBrZXksIDMyIGJ5dGVzIGxvbmchISE=")
+        (self.home / "keys" / "webhook.fernet").write_text(FERNET)
         (self.home / "keys" / "webhook.secret").write_text("5" * 64)
-        os.environ["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] = (self.home / "keys" / "webhook.fernet").read_text()
-        os.environ["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] = "http,https"
-        os.environ["MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"] = "true"
         version, alias = WebhookEntity.MODEL_VERSION, WebhookEntity.MODEL_VERSION_ALIAS
         events = [(version, WebhookAction.CREATED), (alias, WebhookAction.CREATED), (alias, WebhookAction.DELETED)]
         address = "http://127.0.0.1:44309/webhook"
