@@ -3,9 +3,12 @@
 How it was derived: `make setup` in a worktree of that commit; there `modelyard frames`, `up`, `train`, `evaluate`, `promote
 hand/1 staging`, `promote hand/1 production`, and a second `train` that the gates refused, with a torch trainer, an ONNX
 export and a local endpoint; then `up` was ended. What lay in that home is written here out of literal facts, without our
-code, so that it cannot follow when our code changes. Left out is what no command reads again: logs, plots, Great
-Expectations' pages, and MLflow's copy of the bundle. The models' programs are a line of text: they are compared and never
-run, and what serves is an ONNX graph of five nodes that names a picture's colour. What is MLflow's own is made with MLflow.
+code, so that it cannot follow when our code changes; field by field, the two have the same. What is MLflow's own is made
+with MLflow. Beyond the real one there are a version in staging, a run that was killed, and events of every other kind.
+
+Left out is what is only looked at: logs, plots, Great Expectations' pages, and the copies of bundle, scores and parity on
+the training runs. The models' programs are a line of text: they are compared and never run, and what serves is an ONNX
+graph of five nodes that names a picture's colour.
 
 The commit's own code accepts such a home:
 
@@ -13,11 +16,12 @@ The commit's own code accepts such a home:
     .venv/bin/python tests/journey/old_home.py /tmp/old-home
     cd /tmp && m=/tmp/old/.venv/bin/modelyard
     $m ledger verify --home old-home; $m history glove --home old-home; $m costs --by model --home old-home
-    $m up --home old-home --mlflow-port 0 --no-dashboard & sleep 30
+    $m up --home old-home --mlflow-port 0 --no-dashboard & sleep 60
     $m status --home old-home; $m verify hand/1 --home old-home; $m history hand --home old-home
-    $m costs --home old-home; $m ledger verify --home old-home; kill %1
+    $m costs --home old-home; $m ledger verify --home old-home
+    $m predict hand@production old-home/datasets/hand/test/red/clip3-00000.jpg --home old-home; kill %1
 
-and this, said to /tmp/old/.venv/bin/python in /tmp/old, finds that it would have written each row's body to the letter:
+and would have written each row's body to the letter, which /tmp/old/.venv/bin/python finds in /tmp/old:
 
     from registry.ledger.store import open_ledger; from registry.digests import canonical
     for row in open_ledger("sqlite:////tmp/old-home/ledger.db").entries():
@@ -101,7 +105,8 @@ def write_dataset(home: Path) -> str:
     write_json(folder / "manifest.json", manifest)
     write_json(home / "datasets" / "by-digest" / f"{digest}.json", {"folder": str(folder.absolute())})
     warning = {"outcome": "warning", "text": "clips_of_class_in_split: column values to be between (min_value 3.0): 9 do not"}
-    write_json(home / "reports" / "hand" / "report.json", {"dataset": digest, "findings": [warning]})
+    spread = {name: {"edges": [110.5, 120.5, 130.5], "frames": [4, 5]} for name in ("brightness", "sharpness")}
+    write_json(home / "reports" / "hand" / "report.json", {"dataset": digest, "findings": [warning], "spread": spread})
     return digest
 
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 SCHEMA = """
+PRAGMA journal_mode=WAL;
 CREATE TABLE modelyard_ledger_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT modelyard_ledger_version_pkc PRIMARY KEY (version_num)

@@ -172,7 +172,7 @@ def _added(home: Path) -> list[tuple[str, str, int]]:
 
 
 def test_up_serves_the_production_version(served: Served, ask: Callable[..., Any], eventually: Callable[..., None]) -> None:
-    eventually(lambda: ("deployed", "hand", 1) in _added(served.home))
+    eventually(lambda: ("deployed", "hand", 1) in _added(served.home), 240)
     rows = ask("status")
     assert [(row["ref"], row["stage"], row["trainer"]) for row in rows] == [
         ("hand/3", "none", "torch"),
@@ -192,7 +192,7 @@ def test_up_serves_the_production_version(served: Served, ask: Callable[..., Any
 
 def test_nothing_is_decided_again(served: Served, ask: Callable[..., Any], eventually: Callable[..., None]) -> None:
     """Today's `up` adds that the endpoint answers elsewhere and that the killed run was paid for, and no more."""
-    eventually(lambda: len(_added(served.home)) >= 2)
+    eventually(lambda: len(_added(served.home)) >= 2, 240)
     assert ask("reconcile")["acted"] == []
     assert _added(served.home) == [("deployed", "hand", 1), ("training_failed", "hand", 0)]
     assert ask("ledger", "verify") == {"rows": ROWS + 2, "holds": True}
@@ -208,7 +208,7 @@ def test_the_webhook_of_before_gives_way(served: Served, eventually: Callable[..
         listed = requests.get(f"{served.mlflow}/api/2.0/mlflow/webhooks", timeout=30).json().get("webhooks", [])
         return [(hook["name"], hook["url"] == OLD_WEBHOOK) for hook in listed]
 
-    eventually(lambda: hooks() == [("modelyard-reconciler", False)])
+    eventually(lambda: hooks() == [("modelyard-reconciler", False)], 240)
 
 
 def test_verify_finds_the_bytes_that_were_judged(served: Served, ask: Callable[..., Any], modelyard: Run) -> None:
