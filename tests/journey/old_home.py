@@ -161,9 +161,9 @@ def write_bundle(home: Path, number: int, manifest: dict[str, str], dataset: str
     write_json(work / "bundle.sig", {"key": key_id(), "signature": signed})
     folder = work.rename(work.with_name(f"{number}-{digest_of(files)[:12]}"))
     smoke, images = folder.with_name(f"{folder.name}.smoke"), []
-    for place, label in enumerate(LABELS):
+    for position, label in enumerate(LABELS):
         probabilities = [SURE if label == other else OTHER for other in LABELS]
-        images.append({"file": f"{place:02d}.jpg", "truth": label, "probabilities": probabilities})
+        images.append({"file": f"{position:02d}.jpg", "truth": label, "probabilities": probabilities})
     write_json(smoke / "expected.json", {"labels": LABELS, "images": images})
     for image in images:
         (smoke / image["file"]).write_bytes(picture(image["truth"]))
