@@ -1,7 +1,7 @@
-"""What happened to the old home's model 'hand', as the events that commit 861f1d7 put into its ledger. It imports none of our code.
+"""What happened to the old home's model 'hand', as the events that commit 861f1d7 put into its ledger.
 
-Derived from a ledger which `modelyard` of that commit wrote: every field of every kind of event is here, those with their
-default value too. Of the kinds that a small home does not come by, the fields are those of the commit's records.
+It imports none of our code. Derived from a ledger that `modelyard` of that commit wrote: every field of every kind of event
+is here, also those that have their default value.
 """
 
 from __future__ import annotations

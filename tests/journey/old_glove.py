@@ -45,10 +45,11 @@ def write_glove(ledger: OldLedger) -> None:
     ledger.clock = datetime(2026, 10, 1, 9, 0, 0, 324872, tzinfo=UTC)
     ledger.append(**NO_VERSION, kind="policy_set", actor="eve", job=JOB, policy_hash=digest_of(JOB), proven=True)
     price = {"hardware": "local: this machine", "price_as_of": "2026-09-30", "actor": "ada", "proven": False}
-    reason = "its process was killed"
-    ledger.append(**NO_VERSION, **price, kind="training_failed", reason=reason, run_id="f" * 32, seconds=36.0, trainer="yolo", usd="0.000500")  # fmt: skip
+    killed = {"reason": "its process was killed", "run_id": "f" * 32, "seconds": 36.0, "trainer": "yolo", "usd": "0.000500"}
+    ledger.append(**NO_VERSION, **price, **killed, kind="training_failed")
     for version, run_id in ((FIRST, "a" * 32), (SECOND, "b" * 32)):
-        ledger.append(**version, **price, kind="trained", dataset="d" * 64, run_id=run_id, seconds=72.0, trainer="yolo", usd="0.001000")  # fmt: skip
+        trained = {"dataset": "d" * 64, "run_id": run_id, "seconds": 72.0, "trainer": "yolo", "usd": "0.001000"}
+        ledger.append(**version, **price, **trained, kind="trained")
     scored = {"classes": [{"f1": 0.9, "label": "a", "precision": 0.9, "recall": 0.9, "support": 10}], "clips": 5, "images": 10}
     scored |= {"confusion": [[10]], "dataset": "d" * 64, "interval": [0.7, 1.0], "metrics": {"top1": 0.9}, "split": "test"}
     scored |= {"mistakes": [], "outcomes": None, "slices": {"dark": {"images": 4, "pattern": "night", "top1": 0.75}}}
