@@ -55,7 +55,7 @@ def approve(
     event = approve_version(open_home(home), parse_ref(ref), parse_stage(stage), name)
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
     if not event.proven:
-        say("the name is self-declared: the MLflow server has no logins, so nobody checked it")
+        say("the name is self-declared and unverified: the MLflow server has no logins")
 
 
 def rollback(
@@ -86,7 +86,7 @@ def history(model: ModelName, *, home: HomeFolder = None, as_json: AsJson = Fals
     if not as_json:
         rows = [(m.row, m.at.isoformat(" ", "seconds")[:19], m.who, m.what, m.ref, m.was, m.evidence, m.text) for m in moments]
         table(f"history of {model}", ["row", "when (UTC)", "who", "what", "version", "from", "evidence", "outcome"], rows)
-        say("a name that is self-declared was checked by nobody: the MLflow server had no logins")
+        say("self-declared names are unverified: the MLflow server has no logins")
 
 
 def verify(
@@ -108,7 +108,9 @@ def verify(
         if public_key is None or ref is not None:
             raise InputError("--evidence", "needs --public-key, and no REF", "see `modelyard ledger key`")
         entry = verify_evidence(evidence, public_key)
-        answer({"row": entry.seq, "event": entry.event.model_dump(mode="json")}, as_json=as_json, text=f"holds: {entry.event}")
+        answer(
+            {"row": entry.seq, "event": entry.event.model_dump(mode="json")}, as_json=as_json, text=f"verified: {entry.event}"
+        )
         return
     if ref is None:
         raise InputError("REF", "is missing", "name a version, such as hand/3")
@@ -140,7 +142,7 @@ def diff(
 def ledger_verify(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Walk the chain of rows; exit 2 naming the first that was edited, removed or not signed by a trusted key."""
     rows = open_home(home).ledger().verify()
-    answer({"rows": rows, "holds": True}, as_json=as_json, text=f"{rows} rows hold")
+    answer({"rows": rows, "holds": True}, as_json=as_json, text=f"{rows} rows verified")
 
 
 @ledger_app.command("key")

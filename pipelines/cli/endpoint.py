@@ -116,10 +116,10 @@ def space(
     as_json: AsJson = False,
 ) -> None:
     """A page that runs a version in the browser, as a folder or as a Space at Hugging Face. Nothing is paid for it."""
-    from pipelines.deployment.targets import hub_of
     from pipelines.queries.predict import last_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
+    from serving.targets.huggingface.hub import hub_of
     from serving.targets.huggingface.space import space_files, write_space
 
     if (to is None) == (publish is None):

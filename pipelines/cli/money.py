@@ -33,7 +33,9 @@ class By(StrEnum):
 
 def costs(
     *,
-    by: Annotated[By | None, typer.Option(help="Sum up by this, failed runs and time that endpoints stood included.")] = None,
+    by: Annotated[
+        By | None, typer.Option(help="Group by this; includes failed runs and the time that endpoints existed.")
+    ] = None,
     month: Annotated[str | None, typer.Option(help="Only this month, as 2026-11, in UTC.")] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
@@ -86,8 +88,8 @@ def show(
     from pipelines.money.budgets import standing_of
     from registry.events import now
 
-    found = standing_of(open_home(home).ledger().entries(), model, now())
-    answer(found.model_dump(mode="json"), as_json=as_json, text=str(found))
+    status = standing_of(open_home(home).ledger().entries(), model, now())
+    answer(status.model_dump(mode="json"), as_json=as_json, text=str(status))
 
 
 @budget.command()
@@ -164,12 +166,12 @@ def prices(
     if not as_json:
         rows = [
             (
-                *one.price.key,
-                f"${one.price.usd_per_hour.normalize():f}",
-                one.price.as_of,
-                _age(one.age(today())),
+                *listed.price.key,
+                f"${listed.price.usd_per_hour.normalize():f}",
+                listed.price.as_of,
+                _age(listed.age(today())),
             )
-            for one in known.current()
+            for listed in known.current()
         ]
         table("prices, US dollars an hour", ["provider", "product", "hardware", "price", "since", "last seen"], rows)
     if done and not done.said:
@@ -185,20 +187,26 @@ def _age(days: int) -> str:
 def forecast(
     ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="A version whose latency was measured.")] = None,
     *,
-    requests: Annotated[float, typer.Option(help="Requests on a day.", min=0, max=1e9)] = 1000,
-    hours: Annotated[float, typer.Option(help="Hours of a day in which they come.", min=0.01, max=24)] = 24,
-    days: Annotated[float, typer.Option(help="Days of a week on which they come.", min=0.1, max=7)] = 7,
-    burst: Annotated[float, typer.Option(help="How many come at the same moment, on average.", min=1, max=10_000)] = 1,
-    service_ms: Annotated[float | None, typer.Option(help="Milliseconds of work for an answer.", min=0.001)] = None,
+    requests: Annotated[float, typer.Option(help="Requests per day.", min=0, max=1e9)] = 1000,
+    hours: Annotated[float, typer.Option(help="Hours per day in which requests come.", min=0.01, max=24)] = 24,
+    days: Annotated[float, typer.Option(help="Days per week on which requests come.", min=0.1, max=7)] = 7,
+    burst: Annotated[
+        float, typer.Option(help="Concurrency: requests that come at the same moment, on average.", min=1, max=10_000)
+    ] = 1,
+    service_ms: Annotated[float | None, typer.Option(help="Latency of one prediction, in milliseconds.", min=0.001)] = None,
     runpod_cold_s: Annotated[
-        float | None, typer.Option(help="Seconds until a RunPod worker answers; else as measured, or 8.", min=0, max=86_400)
+        float | None, typer.Option(help="Cold start of a RunPod worker, in seconds; else as measured, or 8.", min=0, max=86_400)
     ] = None,
     hf_cold_s: Annotated[
         float | None,
-        typer.Option(help="The same of a sleeping endpoint at Hugging Face; else as measured, or 120.", min=0, max=86_400),
+        typer.Option(
+            help="Cold start of a sleeping Hugging Face endpoint, in seconds; else as measured, or 120.", min=0, max=86_400
+        ),
     ] = None,
-    longest_wait_s: Annotated[float | None, typer.Option(help="Leave out where 1 request of 20 waits longer.", min=0)] = None,
-    max_workers: Annotated[int, typer.Option(help="Workers at most, where they come and go.", min=1, max=1000)] = 3,
+    longest_wait_s: Annotated[
+        float | None, typer.Option(help="p95 latency limit, in seconds: places above it are marked.", min=0)
+    ] = None,
+    max_workers: Annotated[int, typer.Option(help="Maximum number of workers, where they scale.", min=1, max=1000)] = 3,
     volume_gb: Annotated[float, typer.Option(help="Gigabytes of a RunPod network volume, kept all month.", min=0, max=1e6)] = 0,
     home: HomeFolder = None,
     as_json: AsJson = False,
@@ -216,26 +224,28 @@ def forecast(
         _show_forecast(result)
 
 
-def _show_forecast(found: Forecast) -> None:
+def _show_forecast(forecast: Forecast) -> None:
     rows = [
         (
-            one.place.name,
-            f"${one.usd_per_month}",
-            f"${one.storage_usd}",
-            "" if one.usd_per_thousand is None else f"${one.usd_per_thousand.normalize():f}",
-            f"{one.cold_share:.1%}",
-            f"{one.wait_p95_s:.3g} s",
-            one.problem,
+            cost.place.name,
+            f"${cost.usd_per_month}",
+            f"${cost.storage_usd}",
+            "" if cost.usd_per_thousand is None else f"${cost.usd_per_thousand.normalize():f}",
+            f"{cost.cold_share:.1%}",
+            f"{cost.wait_p95_s:.3g} s",
+            cost.problem,
         )
-        for one in found.places
+        for cost in forecast.places
     ]
-    print(found.advice)
-    table("a month", ["place", "month", "storage in it", "per 1,000", "cold", "p95 wait", "why it will not do"], rows)
-    print(found.browser)
-    table("what it rests on", ["place", ""], [(one.place.name, "\n".join(one.place.assumed)) for one in found.places])
-    for line in found.assumed:
+    print(forecast.advice)
+    table("a month", ["place", "USD a month", "of which storage", "USD per 1,000", "cold starts", "p95 wait", "problem"], rows)
+    print(forecast.browser)
+    table(
+        "assumptions", ["place", "assumptions"], [(cost.place.name, "\n".join(cost.place.assumed)) for cost in forecast.places]
+    )
+    for line in forecast.assumed:
         print(line)
-    for line in found.stale:
+    for line in forecast.stale:
         say(f"stale price: {line}; run `modelyard prices --refresh`")
 
 

@@ -35,7 +35,8 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     answer(channels, as_json=as_json)
     if not as_json:
         columns = ["channel", "delivered", "waiting", "given_up", "tries", "said"]
-        table("notices", columns, [[channel[column] for column in columns] for channel in channels])
+        heads = ["channel", "delivered", "waiting", "given up", "tries", "last error"]
+        table("notices", heads, [[channel[column] for column in columns] for channel in channels])
 
 
 @group.command()

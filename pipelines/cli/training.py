@@ -108,7 +108,7 @@ def export(
     policy = policy_of(parsed.model, job_file)
     names = [check_variant(name) for name in variant or ()]
     if to and to.exists():
-        raise InputError(to, "is there already", "name a folder that is not there yet")
+        raise InputError(to, "exists already", "name a folder that is not there yet")
     parts = assemble(open_home(home), say)
     with parts.context.leases.hold(parsed.model):
         event = parts.exporter.export(parsed, policy, names)
@@ -140,7 +140,7 @@ def parity(
 
     parsed = parse_ref(ref)
     if report and report.exists():
-        raise InputError(report, "is there already", "name a folder that is not there yet")
+        raise InputError(report, "exists already", "name a folder that is not there yet")
     figures, measured = assemble(open_home(home), say).exporter.measure_again(parsed)
     if report:
         write_report(report, figures, measured)

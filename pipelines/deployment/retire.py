@@ -79,7 +79,7 @@ class Retirer:
             except BusyError:
                 continue  # whoever acts on the model now may be at it
             name = endpoint_name(model, holder.promotion.stage)
-            lines.append(str(failed) if failed else f"{name} deleted: nobody holds its stage")
+            lines.append(str(failed) if failed else f"{name} deleted: no version holds its stage")
         return lines
 
 
@@ -100,7 +100,7 @@ def _is_held(name: str, model: str, state: PromotionState) -> bool:
 
 
 def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
-    """The version whose endpoint in a cloud has to be deleted now, and the row since which nobody holds its stage."""
+    """The version whose endpoint in a cloud has to be deleted now, and the row since which no version holds its stage."""
     for stage in ALIASES:
         span = None if stage in state.holders else _last_span(rows, stage)
         if span is None or span.event.target == "local":

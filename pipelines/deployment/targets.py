@@ -17,7 +17,6 @@ from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
     from serving.targets.contract import Target
-    from serving.targets.huggingface.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +67,9 @@ def owner_of(config: AnyDeploy) -> str:
     return config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else ""
 
 
-def hub_of(settings: Settings) -> Hub:
-    """The account that HF_TOKEN opens. Raises InputError where it is not set."""
-    if settings.hf_token is None:
-        raise InputError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
-    from serving.targets.huggingface.hub import Hub
-
-    return Hub(settings.hf_token, settings.hf_url)
-
-
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     from serving.targets.bundle_stores import StaticPlace
-    from serving.targets.huggingface.hub import HubPlace
+    from serving.targets.huggingface.hub import HubPlace, hub_of
     from serving.targets.runpod.client import RunPodClient
     from serving.targets.runpod.target import RunPodTarget
 
@@ -95,6 +85,7 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
 
 def _huggingface(config: HuggingFaceDeploy, settings: Settings) -> Target:
     from serving.targets.huggingface.endpoints import Endpoints
+    from serving.targets.huggingface.hub import hub_of
     from serving.targets.huggingface.space import space_files
     from serving.targets.huggingface.target import HuggingFaceTarget
 

@@ -163,7 +163,7 @@ def read_job(path: Path) -> Job:
     except FileNotFoundError as error:
         raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"is not YAML ({error})", "mend it or start again with `modelyard init --force`") from error
+        raise InputError(path, f"is not YAML ({error})", "fix it, or start again with `modelyard init --force`") from error
     return parse_job(raw, str(path))
 
 
@@ -180,14 +180,14 @@ def parse_job(raw: object, subject: str) -> Job:
 def _explain(error: ValidationError, subject: str) -> InputError:
     """The first problem of a job file, in one line."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    key_path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        said = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        return InputError(f"{subject}: {place}", said, "see `modelyard schema` for what it may be")
+        problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
+        return InputError(f"{subject}: {key_path}", problem, "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
-    return InputError(f"{subject}: {place}", f"unknown key '{key}'", remedy)
+    return InputError(f"{subject}: {key_path}", f"unknown key '{key}'", remedy)
 
 
 def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

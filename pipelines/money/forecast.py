@@ -37,12 +37,12 @@ class ForecastRequest(Record):
 
 def forecast_costs(home: Home, asked: ForecastRequest, ref: str | None = None) -> Forecast:
     """Compare the places. Raises NotFoundError for a version that was not exported, InputError for a latency that is none."""
-    exported, told = None, (_UNMEASURED_MS, "assumed: name a version, or tell --service-ms")
+    exported, latency = None, (_UNMEASURED_MS, "assumed: name a version, or give --service-ms")
     if asked.service_ms is not None:
-        told = (asked.service_ms, "as told by --service-ms")
+        latency = (asked.service_ms, "from --service-ms")
     elif ref:
         exported = _exported(home, ref)
-    known = measured(_entries(home), exported, told, parse_ref(ref).model if ref else "")
+    known = measured(_entries(home), exported, latency, parse_ref(ref).model if ref else "")
     ground, settings = Assumptions.of(known, asked.told), home.settings
     catalogue, wait = prices(settings), asked.longest_wait_s
     return compare(catalogue, local_price(settings), asked.traffic, ground, today=today(), longest_wait_s=wait)
@@ -53,10 +53,10 @@ def _exported(home: Home, ref: str) -> Exported:
     context = home.context()
     version = resolve(context.store, parse_ref(ref))
     rows = [entry.event for entry in context.ledger.entries(version.model)]
-    found = [one for one in rows if isinstance(one, Exported) and one.identity == version.identity and one.latency]
-    if not found:
+    exports = [event for event in rows if isinstance(event, Exported) and event.identity == version.identity and event.latency]
+    if not exports:
         raise NotFoundError(f"latency of {ref}", "was not measured yet", f"run `modelyard export {ref}`")
-    return found[-1]
+    return exports[-1]
 
 
 def _entries(home: Home) -> Sequence[Entry]:

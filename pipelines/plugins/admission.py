@@ -88,9 +88,9 @@ def _user() -> Actor:
     from mlflow.server import auth
     from werkzeug.datastructures import Authorization
 
-    found = auth.authenticate_request() if has_request_context() else None
-    if isinstance(found, Authorization) and found.username:
-        return Actor(found.username, proven=True)
+    login = auth.authenticate_request() if has_request_context() else None
+    if isinstance(login, Authorization) and login.username:
+        return Actor(login.username, proven=True)
     return NOBODY
 
 

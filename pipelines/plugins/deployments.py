@@ -228,7 +228,7 @@ class Client(BaseDeploymentClient):
 
 def _ref(model_uri: str) -> Ref:
     if not model_uri.startswith("models:/"):
-        raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
+        raise InputError(model_uri, "is not a registered model", "use models:/NAME@production or models:/NAME/VERSION")
     return parse_ref(model_uri)
 
 

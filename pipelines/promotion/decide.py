@@ -87,7 +87,7 @@ def _publish(parts: Parts, model: str) -> None:
         view.refresh()
         publish_pending(ledger, parts.home.tracker, view, model)
     except ModelyardError as error:
-        parts.say(f"the evidence was not copied to MLflow: {error}")
+        parts.say(f"the evidence could not be copied to MLflow: {error}")
 
 
 def _check_stage(stage: Stage) -> None:

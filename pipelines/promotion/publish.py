@@ -64,9 +64,9 @@ def report(entry: LedgerEntry, event: Promoted | Refused) -> str:
     """The attempt as a page: verdict, findings, what it rests on."""
     outcome = "passed" if isinstance(event, Promoted) else "refused"
     findings = "".join(
-        f'<tr class="{"yes" if one.passed else "no"}"><td>{"✓" if one.passed else "✗"}</td>'
-        f"<td>{escape(one.gate)}</td><td>{escape(one.text)}</td></tr>"
-        for one in event.findings
+        f'<tr class="{"yes" if finding.passed else "no"}"><td>{"✓" if finding.passed else "✗"}</td>'
+        f"<td>{escape(finding.gate)}</td><td>{escape(finding.text)}</td></tr>"
+        for finding in event.findings
     )
     proof = event.proof
     facts = {

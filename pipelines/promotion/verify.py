@@ -61,22 +61,22 @@ def verify(home: Home, ref: Ref, files: Path | None, public_key: Path | None) ->
         row, event, signer = _ratification(ledger, ref.model, number or 0, created)
         _compare(event, manifest_of(folder))
     count = len(event.proof.manifest) if event.proof else 0
-    told = {
+    fields = {
         "ref": event.label,
         "stage": event.stage,
         "ratified_by": named(event.actor, proven=event.proven),
         "digest": event.digest,
     }
-    return Verified(**told, row=row, rows=rows, files=count, signer=signer)
+    return Verified(**fields, row=row, rows=rows, files=count, signer=signer)
 
 
 def verify_evidence(path: Path, public_key: Path) -> LedgerEntry:
     """Check an evidence.json from MLflow with a public key alone."""
     try:
-        told = read_json(path)
+        envelope = read_json(path)
     except (OSError, ValueError) as error:
         raise NotFoundError(path, "holds no evidence", "give evidence.json of a gate-evaluation run") from error
-    entry = read_envelope(told, _only(public_key))
+    entry = read_envelope(envelope, _only(public_key))
     if entry.flaw:
         raise IntegrityError(path, entry.flaw, "do not trust it")
     return entry
@@ -108,16 +108,16 @@ def _ratification(ledger: SqlLedger, model: str, number: int, created: int | Non
     raise NotFoundError(f"{model}/{number}", "was never ratified for a stage", f"see `modelyard history {model}`")
 
 
-def _compare(event: Promoted, found: dict[str, str]) -> None:
+def _compare(event: Promoted, files: dict[str, str]) -> None:
     """Raise IntegrityError naming the first file that is not as it was judged."""
     wanted = event.proof.manifest if event.proof else {}
-    found = {name: digest for name, digest in found.items() if name not in _NOTES or name in wanted}
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
+    files = {name: digest for name, digest in files.items() if name not in _NOTES or name in wanted}
+    for name in sorted(wanted.keys() | files.keys()):
+        if name not in files:
             raise IntegrityError(event.label, f"file '{name}' is missing", "do not serve it")
         if name not in wanted:
             raise IntegrityError(event.label, f"file '{name}' was not there when it was judged", "do not serve it")
-        if found[name] != wanted[name]:
+        if files[name] != wanted[name]:
             raise IntegrityError(event.label, f"file '{name}' differs from what was judged", "do not serve it")
-    if digest_of(found) != event.digest:
+    if digest_of(files) != event.digest:
         raise IntegrityError(event.label, "its manifest does not give the digest that was ratified", "do not serve it")

@@ -102,18 +102,18 @@ class Notifier:
     def _taken_in(self, channel: Channel, box: Outbox, ledger: SqlLedger) -> Outbox:
         """With what happened since. The budgets are reckoned once a minute."""
         fresh = ledger.entries(after=box.row)
-        found = [notice for entry in fresh if (notice := notice_of(entry))]
+        notices = [notice for entry in fresh if (notice := notice_of(entry))]
         budgets = dict(box.budgets)
         if not 0 <= self.clock() - self._budgets_at.get(channel.name, -_BUDGETS_S) < _BUDGETS_S:
             self._budgets_at[channel.name] = self.clock()
-            found += budget_notices(ledger.entries(), now(), budgets)
-        if not fresh and not found and budgets == box.budgets:
+            notices += budget_notices(ledger.entries(), now(), budgets)
+        if not fresh and not notices and budgets == box.budgets:
             return box
-        waiting = [*box.waiting, *found]
+        waiting = [*box.waiting, *notices]
         row = fresh[-1].seq if fresh else box.row
         dropped = max(len(waiting) - _MOST_WAITING, 0)
-        told = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
-        box = box.model_copy(update=told)
+        fields = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
+        box = box.model_copy(update=fields)
         self._keep(channel, box)
         return box
 
@@ -127,8 +127,8 @@ class Notifier:
             since = min(box.since or self.clock(), self.clock())
             wait = wait_s(box.tries + 1)
             if self.clock() - since < _GIVE_UP_S:
-                told = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
-                return box.model_copy(update=told), False
+                fields = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
+                return box.model_copy(update=fields), False
             why: ModelyardError = error
         except ModelyardError as error:
             why = error
@@ -156,9 +156,9 @@ class Notifier:
         write_json(self._file(channel), box.model_dump(mode="json"))
 
 
-def notifier_of(home: Home, say: Say, channels: Sequence[Channel]) -> Notifier:
+def notifier_of(home: Home, say: Say, channels: Sequence[Channel], clock: Callable[[], float] = time.time) -> Notifier:
     """The notifier of a home."""
-    return Notifier(home.settings.home / "notices", home.ledger(), say, channels)
+    return Notifier(home.settings.home / "notices", home.ledger(), say, channels, clock)
 
 
 def start_notifier(home: Home, leading: Callable[[], bool], say: Say) -> threading.Event | None:
@@ -178,25 +178,25 @@ def start_notifier(home: Home, leading: Callable[[], bool], say: Say) -> threadi
 
 def try_all(settings: Settings) -> list[dict[str, str]]:
     """Send a test notice by every channel; what each said."""
-    told = list[dict[str, str]]()
+    results = list[dict[str, str]]()
     for channel in channels_of(settings):
         at = now()
         notice = Notice(id=f"test-{at:%Y%m%dT%H%M%S%f}", kind="test", at=at, model="", text="a test of Modelyard's notices")
         try:
             channel.send(notice)
-            told.append({"channel": channel.name, "state": "delivered", "said": ""})
+            results.append({"channel": channel.name, "state": "delivered", "said": ""})
         except ModelyardError as error:
-            told.append({"channel": channel.name, "state": "failed", "said": str(error)})
-    return told
+            results.append({"channel": channel.name, "state": "failed", "said": str(error)})
+    return results
 
 
 def channel_status(home: Home) -> list[dict[str, object]]:
     """What each channel has delivered, what waits, and what its last try said."""
     notifier = notifier_of(home, lambda _: None, channels_of(home.settings))
-    told = list[dict[str, object]]()
+    states = list[dict[str, object]]()
     for channel in notifier.channels:
         box = notifier._open(channel, notifier.ledger)  # noqa: SLF001 this file's own
-        told.append(
+        states.append(
             {
                 "channel": channel.name,
                 "delivered": box.delivered,
@@ -206,4 +206,4 @@ def channel_status(home: Home) -> list[dict[str, object]]:
                 "said": box.said,
             }
         )
-    return told
+    return states

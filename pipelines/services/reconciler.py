@@ -48,7 +48,7 @@ class Reconciler:
         view.refresh()
         lines += [line for model in needs_reconcile(view, snapshot, self.context_of) for line in self._look_at(model)]
         view.refresh()
-        lines += [f"{name} retired: nobody holds its stage" for name in parts.retirer.retire_local(view.state)]
+        lines += [f"{name} retired: no version holds its stage" for name in parts.retirer.retire_local(view.state)]
         lines += parts.retirer.retire_in_clouds(view)
         try:
             lines += publish_pending(context.ledger, parts.home.tracker, view)

@@ -63,8 +63,8 @@ class Doorbell:
         return 202, "accepted"
 
     def _signed(self, signature: str, delivery: str, stamp: str, body: bytes) -> bool:
-        told = f"{delivery}.{stamp}.".encode() + body
-        right = hmac.new(self.secret.get_secret_value().encode(), told, hashlib.sha256).digest()
+        payload = f"{delivery}.{stamp}.".encode() + body
+        right = hmac.new(self.secret.get_secret_value().encode(), payload, hashlib.sha256).digest()
         return hmac.compare_digest(signature.encode(), b"v1," + base64.b64encode(right))
 
 

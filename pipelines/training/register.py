@@ -47,7 +47,7 @@ class Registration:
         """
         model = job.model
         if checkpoint.suffix != ".pt":
-            raise InputError(checkpoint, "is no .pt file", "give the best.pt of a training with Ultralytics")
+            raise InputError(checkpoint, "is not a .pt file", "give the best.pt of a training with Ultralytics")
         if not checkpoint.is_file():
             raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
@@ -72,20 +72,20 @@ class Registration:
 
 def _package(checkpoint: Path, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> None:
     """Write the model's folder, and hold it to Ultralytics on the data set's validation images."""
-    from pipelines.training.trainers.checkpoint import describe, hold_to_ultralytics, open_checkpoint, package_checkpoint
+    from pipelines.training.trainers.checkpoint import compare_with_ultralytics, describe, open_checkpoint, package_checkpoint
     from serving.export.reference import Reference
 
     (task, size, data), arch = about, checkpoint.stem
-    found = open_checkpoint(checkpoint, work)
-    info = describe(found, arch, size, data.manifest.digest)
+    opened = open_checkpoint(checkpoint, work)
+    info = describe(opened, arch, size, data.manifest.digest)
     if info.task != task:
-        raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "mend `task:` in the job file")
+        raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "fix `task:` in the job file")
     if info.task == "classify":
         check_labels(info, data, checkpoint.name)
     if info.preprocess.size % 32 or info.preprocess.size <= 0:
-        raise InputError("--imgsz", f"{info.preprocess.size} is no multiple of 32", "give the side it was trained with")
+        raise InputError("--imgsz", f"{info.preprocess.size} is not a multiple of 32", "give the side it was trained with")
     say(f"{arch}: a {'classifier' if info.task == 'classify' else 'detector'} of {', '.join(info.labels)}")
-    package_checkpoint(found, folder, info)
+    package_checkpoint(opened, folder, info)
     say("comparing it with Ultralytics' own predict")
     rows = data.rows("val") or data.rows("test")
-    hold_to_ultralytics(open_checkpoint(checkpoint, work), Reference(folder, info, Path()), data.files(rows))
+    compare_with_ultralytics(open_checkpoint(checkpoint, work), Reference(folder, info, Path()), data.files(rows))

@@ -109,7 +109,7 @@ def test_a_broken_price_catalogue_is_one_line_on_the_page(home: Path, broken: st
     shown = page("forecast")
     assert not shown.exception, shown.exception
     assert len(shown.error) == 1
-    assert "is no price catalogue; remove it, then run" in shown.error[0].value.replace("\\", "")
+    assert "is not a price catalogue; remove it, then run" in shown.error[0].value.replace("\\", "")
     assert not shown.dataframe
 
 

@@ -112,7 +112,7 @@ def test_what_the_ledger_does_not_know_is_booked_as_other_and_said(book: MemoryL
     assert [one.model for one in bills] == ["hand", "", "hand"]
     assert len(said) == 1
     assert said[0].startswith(
-        "pod-7 is no endpoint and no run that the ledger knows: booked as other; if it is for training, give"
+        "pod-7 is neither an endpoint nor a run in the ledger: booked as other; if it is for training, give"
     )
     kinds = {one.what: one.usd for one in spending(book.entries(), datetime(2027, 1, 1, tzinfo=UTC))}
     assert kinds == {"serving": 2, "other": 2, "training": 2}
@@ -121,11 +121,11 @@ def test_what_the_ledger_does_not_know_is_booked_as_other_and_said(book: MemoryL
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (DAY.replace(",2,", ",1e400,"), "is more than anybody bills"),
-        (DAY.replace(",2,", ",-1e400,"), "is more than anybody bills"),
-        (DAY.replace("2026-11-03", "0001-01-01T00:00:00+14:00"), "is no date"),
-        (DAY.replace("2026-11-04", "9999-12-31"), "is no date that a bill has"),
-        (DAY.replace("2026-11-03", "1970-01-01"), "is no date that a bill has"),
+        (DAY.replace(",2,", ",1e400,"), "is implausibly large"),
+        (DAY.replace(",2,", ",-1e400,"), "is implausibly large"),
+        (DAY.replace("2026-11-03", "0001-01-01T00:00:00+14:00"), "is not a date"),
+        (DAY.replace("2026-11-04", "9999-12-31"), "is not a plausible date for a bill"),
+        (DAY.replace("2026-11-03", "1970-01-01"), "is not a plausible date for a bill"),
         ("runpod," + "x" * 200_000 + "\n", "line 2: cannot be read as CSV"),
     ],
 )

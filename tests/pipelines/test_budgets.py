@@ -121,7 +121,7 @@ def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> Non
     summed = json.loads(modelyard("costs", "--by", "model", "--month", f"{now():%Y-%m}", "--home", home, "--json").stdout)
     assert (summed["usd"], summed["groups"][0]["key"], summed["groups"][0]["runs"]) == ("1", "hand", 1)
     refused = modelyard("costs", "--month", "November", "--home", home)
-    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is none; write it as 2026-11")
+    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is not a month; write it as 2026-11")
 
 
 # Bills.
@@ -154,11 +154,11 @@ def test_a_csv_comes_in_once_and_a_corrected_line_again(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("huggingface,x,2026-11-01,2026-11-02,1.50,EUR", r"is not in USD; name a rate, e\.g\. --rate EUR="),
-        ("huggingface,x,2026-11-01,2026-11-02,one,USD", "line 3: 'one USD' is no amount"),
-        ("huggingface,x,2026-11-01,2026-11-02,NaN,USD", "is no amount"),
+        ("huggingface,x,2026-11-01,2026-11-02,one,USD", "line 3: 'one USD' is not an amount"),
+        ("huggingface,x,2026-11-01,2026-11-02,NaN,USD", "is not an amount"),
         ("huggingface,x,2026-11-01,2026-11-02,-1,USD", "bills -1.00 USD"),
         ("huggingface,x,2026-11-02,2026-11-01,1,USD", "ends before it starts"),
-        ("huggingface,x,yesterday,2026-11-01,1,USD", "line 3, start: 'yesterday' is no date"),
+        ("huggingface,x,yesterday,2026-11-01,1,USD", "line 3, start: 'yesterday' is not a date"),
         ("huggingface,x,2026-11-02", "line 3: has no end"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_bill_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         import_bills(MemoryLedger(), path, parse_rates([]))
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no text in UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         import_bills(MemoryLedger(), path, parse_rates([]))
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="has no column 'provider'"):

@@ -265,7 +265,7 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         assert any("no answer" in line for line in made.once())
         monkeypatch.undo()
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
-        assert made.once() == ["colours-production deleted: nobody holds its stage"]
+        assert made.once() == ["colours-production deleted: no version holds its stage"]
         assert target.list() == []
         assert made.once() == []
 

@@ -343,10 +343,10 @@ def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"notify_webhook": "https://x"}, "set MODELYARD_NOTIFY_SECRET too"),
-        ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is no https address"),
+        ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is not an https address"),
         ({"notify_webhook": "https://x", "notify_secret": "whsec_!"}, "is no base64"),
-        ({"notify_slack": "ftp://x"}, "is no https address"),
-        ({"notify_smtp": "mail.example"}, "is no mail server's address"),
+        ({"notify_slack": "ftp://x"}, "is not an https address"),
+        ({"notify_smtp": "mail.example"}, "is not a mail server's address"),
         ({"notify_smtp": "smtp://mail.example"}, "without sender and receivers"),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_command_says_so_and_exits_with_2_and_changes_nothing(modelyard, tmp
     (home / "prices.json").write_text("[]")
     done = modelyard("prices", "--home", home)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip().endswith("is no price catalogue; remove it, then run `modelyard prices --refresh`")
+    assert done.stderr.strip().endswith("is not a price catalogue; remove it, then run `modelyard prices --refresh`")
     assert (home / "prices.json").read_text() == "[]"
 
 
@@ -112,7 +112,7 @@ def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
     found = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
     assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
-    assert found.service_from == "as told by --service-ms"
+    assert found.service_from == "from --service-ms"
     assert all("an hour" in one.place.assumed[0] for one in found.places)
     assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
     assert " a day on it is Hugging Face" in found.advice

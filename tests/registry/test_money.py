@@ -237,10 +237,10 @@ def test_prices_grow_stale() -> None:
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
     for broken in ('{"prices": 3}', "[]", "{", ""):
         (tmp_path / "prices.json").write_text(broken)
-        with pytest.raises(InputError, match="is no price catalogue; remove it"):
+        with pytest.raises(InputError, match="is not a price catalogue; remove it"):
             read_catalogue(tmp_path / "prices.json")
     (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no price catalogue"):
+    with pytest.raises(InputError, match="is not a price catalogue"):
         read_catalogue(tmp_path / "prices.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_catalogue(tmp_path)
@@ -257,7 +257,7 @@ def test_every_published_price_has_a_date_and_a_source(row: Listed) -> None:
 
 def test_amounts_of_two_currencies_do_not_add_up() -> None:
     dollar, euro = Money(amount=Decimal("0.10")), Money(amount=Decimal("0.20"), currency="EUR")
-    with pytest.raises(InputError, match="is no amount of USD"):
+    with pytest.raises(InputError, match="is not an amount of USD"):
         dollar + euro
     rates = parse_rates(["EUR=1.08"])
     assert total([dollar, euro.converted(rates)]) == Money(amount=Decimal("0.3160"))
