@@ -164,21 +164,22 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
 
 def parity_table(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row a variant of each version's newest export: what parity measured, and whether it is in the bundle."""
-    newest = {(one.event.model, one.event.identity): one.event for one in entries if isinstance(one.event, Exported)}
+    exports = [entry.event for entry in entries if isinstance(entry.event, Exported)]
+    newest = {(event.model, event.identity): event for event in exports}
     rows = [
         (
             event.label,
-            one.variant,
-            one.images,
-            one.top1_agreement,
-            one.max_abs_diff,
-            one.control_agreement,
-            "kept" if one.kept else f"left out: {one.note}" if one.note else "left out",
+            figures.variant,
+            figures.images,
+            figures.top1_agreement,
+            figures.max_abs_diff,
+            figures.control_agreement,
+            "yes" if figures.kept else f"no: {figures.note}" if figures.note else "no",
         )
         for event in reversed(newest.values())
-        for one in event.parity
+        for figures in event.parity
     ]
-    columns = ["version", "variant", "images", "agreement", "largest difference", "agreement, wrong images", "in the bundle"]
+    columns = ["version", "variant", "images", "agreement", "max difference", "control agreement", "in bundle"]
     return pd.DataFrame(rows, columns=columns)
 
 

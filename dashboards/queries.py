@@ -31,8 +31,8 @@ from registry.settings import Settings
 from registry.spending import ModelEvent
 
 
-class Ledgered:
-    """The ledger's rows without those that were touched or that nobody we trust signed, kept up to date by asking for new ones.
+class LedgerReader:
+    """The ledger's rows, without those that were tampered with or that no trusted key signed; `refresh` reads only new ones.
 
     A ledger that was replaced by another is read anew: the last row that was read has to be there still.
     """
@@ -55,15 +55,15 @@ class Ledgered:
             self._last = (fresh[-1].seq, fresh[-1].row.hash) if fresh else (0, "")
             return len(self._rows)
 
-    def first(self, count: int) -> Sequence[Entry]:
-        """So many rows: what one page shows does not change while it is made."""
+    def head(self, count: int) -> Sequence[Entry]:
+        """The first `count` rows: what one page shows does not change while it is made."""
         return self._rows[:count]
 
 
 def load_entries(settings: Settings) -> Sequence[Entry]:
-    """The ledger's rows that count, read at once."""
-    found = Ledgered(settings)
-    return found.first(found.refresh())
+    """The ledger's valid rows, read at once."""
+    reader = LedgerReader(settings)
+    return reader.head(reader.refresh())
 
 
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
@@ -128,7 +128,7 @@ def evidence_table(entries: Sequence[Entry], links: Mapping[str, str]) -> pd.Dat
 
     `links` leads from the MLflow run that the evidence was copied to to its page.
     """
-    copies = {one.event.row: one.event.run_id for one in entries if isinstance(one.event, Published)}
+    copies = {entry.event.row: entry.event.run_id for entry in entries if isinstance(entry.event, Published)}
     rows = [
         {
             "row": entry.seq,
@@ -155,7 +155,7 @@ def _measured(known: Evidence) -> dict[str, object]:
     scores = known.evaluation
     scans = [f"{what}: {len(scan.dangerous)} dangerous of {scan.files} files" for what, scan in known.scans.items()]
     return {
-        "held-out": f"{scores.images} images of {scores.clips} clips ({scores.split})" if scores else "not measured",
+        "held-out": f"{scores.images} images of {scores.clips} clips ({scores.split})" if scores else "not evaluated",
         "bundle": (known.bundle or "")[:12],
         "variants": len(known.parity),
         "scans": "; ".join(scans) or "none",
@@ -194,7 +194,7 @@ def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
 
 
 def trained_usd(entries: Iterable[Entry]) -> Decimal:
-    """US dollars that training cost, exactly."""
+    """Total US dollars of training, exactly."""
     return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
 
 

@@ -1,4 +1,4 @@
-"""Names and texts that somebody else chose, as pages show them: as they are, and never as markup."""
+"""Names and texts that users chose, as pages show them: literally, and never as markup."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def dollars(amount: Decimal) -> str:
 
 
 def escaped(text: str, most: int = 300) -> str:
-    """A text for where Streamlit reads Markdown: no link, picture, colour or formula comes of it."""
+    """A text for where Streamlit reads Markdown, without any link, picture, colour or formula of its own."""
     return _PUNCTUATION.sub(r"\\\1", shorten(text, most))
