@@ -8,11 +8,12 @@ import pandas as pd
 Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
+_MOST_IN_LEGEND = 8
 
 
 def curves(points: pd.DataFrame, metric: str) -> Layers:
     """A metric by step, one line a run, raw values faint behind it. `points` has run, step, value (smoothed) and measured."""
-    base = alt.Chart(points).encode(x=alt.X("step:Q", title="Step", axis=alt.Axis(tickMinStep=1)), color=_run_colour())
+    base = alt.Chart(points).encode(x=alt.X("step:Q", title="Step", axis=alt.Axis(tickMinStep=1)), color=_run_colour(points))
     tips = [_tip("run:N"), _tip("step:Q"), _tip("measured:Q", "Value"), _tip("value:Q", "Smoothed")]
     raw = base.mark_line(opacity=0.25).encode(y=alt.Y("measured:Q", title=metric))
     smoothed = base.mark_line().encode(y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)), tooltip=tips)
@@ -44,7 +45,7 @@ def parallel(points: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("axis:N", sort=None, title=None, axis=alt.Axis(labelAngle=-20)),
             y=alt.Y("share:Q", title="Min to max of each axis", axis=alt.Axis(labels=False, ticks=False)),
-            color=_run_colour(),
+            color=_run_colour(points),
             detail="run:N",
             tooltip=[_tip("run:N"), _tip("axis:N"), _tip("value:Q")],
         )
@@ -89,7 +90,7 @@ def class_counts(counts: pd.DataFrame) -> alt.Chart:
         .transform_calculate(position="indexof(['train', 'val', 'test'], datum.split)")
         .mark_bar()
         .encode(
-            x=alt.X("frames:Q", title="Frames"),
+            x=alt.X("frames:Q", title="Frames", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("class:N", sort=None, title=None),
             color=alt.Color("split:N", sort=["train", "val", "test"], legend=_legend("Split")),
             order=alt.Order("position:Q"),
@@ -157,7 +158,7 @@ def spent_by_month(points: pd.DataFrame) -> alt.Chart:
         alt.Chart(points)
         .mark_bar(size=40)
         .encode(
-            x=alt.X("month:O", title=None),
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("usd:Q", title="Cost, USD"),
             color=alt.Color("what:N", legend=_legend(None)),
             tooltip=[_tip("month:O"), _tip("what:N", "Category"), _tip("usd:Q", "Cost, USD")],
@@ -184,7 +185,9 @@ def break_even_curves(points: pd.DataFrame, now: float) -> Layers:
     return (lines + today).properties(height=_TALL + 140)
 
 
-def _run_colour() -> alt.Color:
+def _run_colour(points: pd.DataFrame) -> alt.Color:
+    if points["run"].nunique() > _MOST_IN_LEGEND:  # a long legend takes the chart's height until nothing of it is left
+        return alt.Color("run:N", legend=None)
     return alt.Color("run:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
 
 

@@ -1,4 +1,4 @@
-"""Decisions as pages show them, without Streamlit: what waits, what was refused and what would mend it, and what happened."""
+"""Decisions as pages show them, without Streamlit: what waits, what was refused and its fix, and what happened."""
 
 from __future__ import annotations
 
@@ -138,9 +138,9 @@ def remedy(refused: Refused) -> str:
     return command.format(ref=quote(refused.label), stage=refused.stage.value)
 
 
-def waiting_table(found: Iterable[Waiting]) -> pd.DataFrame:
+def waiting_table(items: Iterable[Waiting]) -> pd.DataFrame:
     """One row a thing that waits."""
-    rows = [(one.at, one.ref, one.stage, shorten(one.what, 300), one.command) for one in found]
+    rows = [(item.at, item.ref, item.stage, shorten(item.what, 300), item.command) for item in items]
     return pd.DataFrame(rows, columns=["since", "version", "stage", "what", "command"])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from dashboards.decisions import Waiting, by_model, moments, waiting
 from dashboards.money import Budget, budgets, month_end
+from dashboards.words import dollars
 from registry.events import CanaryEnded, CanaryStarted, Deployed, Evaluated, Exported, Promoted, named
 from registry.money.accounts import spending, spent_in
 from registry.promotion.state import fold
@@ -129,7 +130,8 @@ def _waiting_alerts(items: Iterable[Waiting]) -> list[Alert]:
 def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> Iterable[Alert]:
     for model, budget in limits.items():
         used, limit = budget.spent, budget.limit
-        summary, command = f"{model} spent ${used:.2f} of its ${limit:.2f} this month", f"modelyard budget show {quote(model)}"
+        summary = f"{model} spent {dollars(used)} of its {dollars(limit)} budget this month"
+        command = f"modelyard budget show {quote(model)}"
         if used >= limit and budget.overridden:
             yield Alert(False, f"{summary}: {budget.overridden}", command)
         elif used >= limit:
@@ -137,7 +139,7 @@ def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> I
         elif used >= limit * budget.warn_at:
             yield Alert(False, summary, command)
         elif expected.get(model, Decimal(0)) > limit:
-            yield Alert(False, f"{summary}, and ${expected[model]:.2f} is expected by the end of it", command)
+            yield Alert(False, f"{summary}, and {dollars(expected[model])} is expected by the end of it", command)
 
 
 def _canaries(entries: Iterable[Entry]) -> Iterable[Alert]:

@@ -30,8 +30,8 @@ _FORMATS = {
 }
 
 
-def filter_runs(rows: Sequence[RunRow]) -> list[RunRow]:
-    """The runs that match the filter, sorted as the viewer asked."""
+def show_filters(rows: Sequence[RunRow]) -> list[RunRow]:
+    """The filter bar; the runs that match it, sorted as the viewer asked."""
     wide, narrow, order, toggles = st.columns([4, 2, 2, 2], vertical_alignment="bottom")
     conditions = wide.text_input(
         "Filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED"
@@ -54,7 +54,7 @@ def filter_runs(rows: Sequence[RunRow]) -> list[RunRow]:
     return ordered(matches, by, ascending=ascending)
 
 
-def select_runs(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[RunRow]:
+def show_runs(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[RunRow]:
     """The table of runs; those that are selected in it, or the first four where none is."""
     from_address = set(st.query_params.get(_SELECTED, "").split(","))
     indices = [index for index, row in enumerate(rows) if row.run_id in from_address]

@@ -11,7 +11,7 @@ import streamlit as st
 _TIME = "YYYY-MM-DD HH:mm"
 PERCENT = "%.1f %%"
 _TIMES = frozenset({"when", "since", "started", "from", "to"})
-_WIDE = frozenset({"text", "what", "finding", "last"})
+_WIDTHS = {"text": 400, "what": 260, "finding": 400, "last": 400}
 _LABELS = {
     "when": "Time",
     "who": "By",
@@ -54,8 +54,8 @@ def columns(
             config[name] = st.column_config.NumberColumn(label or heading(name), format=formats[name])
         elif name in _TIMES and not label:
             config[name] = st.column_config.DatetimeColumn(heading(name), format=_TIME)
-        elif name in _WIDE and not label:
-            config[name] = st.column_config.TextColumn(heading(name), width="large")
+        elif name in _WIDTHS and not label:
+            config[name] = st.column_config.TextColumn(heading(name), width=_WIDTHS[name])
         else:
             config[name] = st.column_config.Column(label or heading(name))
     return config

@@ -11,7 +11,7 @@ from dashboards.money import GROUPINGS, bills_table, budgets, burn_down, by_mont
 from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table, serving_quotes, trained_usd
 from dashboards.tables import show_table
-from dashboards.words import escaped
+from dashboards.words import dollars, escaped
 from registry.events import now
 from registry.money.accounts import spending
 from registry.money.prices import local_price
@@ -37,7 +37,7 @@ versions.metric("Versions trained", len(table))
 for model, (used, limit, _, overridden) in budgets(rows, now(), spent).items():
     share = min(float(used / limit), 1.0) if limit else 1.0
     over = f" ({overridden})" if overridden else ", nothing new is started" if used >= limit else ""
-    st.progress(share, escaped(f"{model}: ${used:.2f} of this month's ${limit:.2f} budget{over}"))
+    st.progress(share, escaped(f"{model}: {dollars(used)} of this month's {dollars(limit)} budget spent{over}"))
 
 st.subheader("Spending", anchor=False)
 left, right = st.columns(2)
@@ -63,8 +63,8 @@ with tabs[2]:
     show_table(serving_costs(rows, deployed, readings, now()), _SERVING_FORMATS, {"per month": "Quote per month"})
     price = local_price(settings())
     st.caption(
-        "1,000 requests cost what was billed, or else quoted, while they came. A cloud's idle cost is its quote: its minimum "
-        f"workers without traffic. This machine costs ${price.usd_per_hour} an hour: {escaped(price.source)}."
+        "The cost per 1,000 requests is from the bill where there is one, otherwise from the quote. A cloud endpoint's idle "
+        f"cost is its quote: minimum workers, no traffic. This machine costs ${price.usd_per_hour} an hour: {escaped(price.source)}."
     )
 with tabs[3]:
     show_table(bills_table(rows, now()), {"quoted": "$%.4f", "billed": "$%.4f"})

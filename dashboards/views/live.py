@@ -34,7 +34,7 @@ def board() -> None:
     rates().add(readings)
     for reading in readings:
         if reading.state.startswith((UNREACHABLE, TROUBLE)):
-            st.error(escaped(f"{reading.name} is {reading.state}. `modelyard reconcile` restarts it."))
+            st.error(f"{escaped(f'{reading.name} is {reading.state}')}. `modelyard reconcile` restarts it.")
     show_table(endpoint_table(readings), _FORMATS, _LABELS)
     points = rates().table()
     if len(points):

@@ -37,9 +37,9 @@ for served in summary.served:
         top1 = f"{served.evaluation.metrics['top1']:.1%}" if served.evaluation else "not evaluated"
         score.metric(escaped(served.model, 40), top1, help="Top-1 accuracy on held-out images.")
         text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
-        speed = f" p95 latency: {served.latency.p95_ms:.1f} ms." if served.latency else ""
-        address = f", on {served.place}: {served.url}" if served.url else ", without an endpoint"
-        text.text(f"{served.version} {since_words(served.since, summary.at)}, promoted by {served.who}{address}.{speed}")
+        speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
+        address = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"
+        text.text(f"{served.version} {since_words(served.since, summary.at)}, promoted by {served.who}{address}{speed}")
         if served.against_usd is not None:
             share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
             text.progress(

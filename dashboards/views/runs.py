@@ -22,7 +22,7 @@ from dashboards.runs import (
     parallel_table,
     param_names,
 )
-from dashboards.selection import filter_runs, select_axes, select_name, select_runs
+from dashboards.selection import select_axes, select_name, show_filters, show_runs
 from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
@@ -34,14 +34,14 @@ if not any(row.trains for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-rows = filter_runs(known.rows)
+rows = show_filters(known.rows)
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
 metrics = metric_names(rows)
-compared = select_runs(rows, known.link, metrics)
+compared = show_runs(rows, known.link, metrics)
 
-front, lines, parameters, groups, errors = st.tabs(["Quality vs. cost", "Curves", "Parameters", "Groups", "Confusion matrix"])
+front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion matrix"])
 with front:
     left, right = st.columns(2)
     cost = select_name(left, "Cost", metrics, "cost", "cost_usd")

@@ -109,9 +109,9 @@ def test_five_thousand_trainings_burn_down_at_once() -> None:
     first = datetime(2026, 11, 1, tzinfo=UTC)
     events = [(first + timedelta(minutes=number), trained("0.01", str(number))) for number in range(5_000)]
     entries = rows((first, policy()), (first, deployed()), *events)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(burn_down(entries, NOON)) == 31
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_month_is_expected_to_come_to_what_is_spent_and_the_quotes_until_its_end(tmp_path: Path) -> None:

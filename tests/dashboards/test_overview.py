@@ -52,7 +52,7 @@ def test_the_overview_answers_a_stakeholder_s_questions(home: Path) -> None:
     assert "Correct on 10 of 10 images it had never seen" in text
     assert "expect 70% to 99% (95% interval)" in text
     assert "hand/2 since" in text
-    assert "promoted by ada (self-declared), on local: http://127.0.0.1:1" in text
+    assert "promoted by ada (self-declared), served by the local endpoint http://127.0.0.1:1, p95 latency 2.0 ms" in text
     assert "of this month's $100.00 budget spent" in str(shown.get("progress")[0].proto).replace("\\", "")
     assert len(shown.get("download_button")) == 2
     assert list(shown.dataframe[0].value["version"])[:2] == ["hand", "hand/2"]
