@@ -64,7 +64,8 @@ with tabs[2]:
     price = local_price(settings())
     st.caption(
         "The cost per 1,000 requests is from the bill where there is one, otherwise from the quote. A cloud endpoint's idle "
-        f"cost is its quote: minimum workers, no traffic. This machine costs ${price.usd_per_hour} an hour: {escaped(price.source)}."
+        "cost is its quote: minimum workers, no traffic. "
+        f"This machine costs ${price.usd_per_hour} an hour: {escaped(price.source)}."
     )
 with tabs[3]:
     show_table(bills_table(rows, now()), {"quoted": "$%.4f", "billed": "$%.4f"})

@@ -19,7 +19,7 @@ from registry.money.traffic import Traffic
 
 _CUSTOM = "custom"
 _FORMATS = {"per month": "$%.2f", "storage": "$%.2f", "per 1,000": "$%.4f", "cold": PERCENT, "p95 wait": "%.2f"}
-_LABELS = {"place": "Hosting option", "storage": "Storage (included)", "per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
+_LABELS = {"place": "Hosting option", "storage": "Incl. storage", "per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
 
 st.title("Forecast")
 exports = latest_exports(entries())
