@@ -36,7 +36,7 @@ _LABELS = {
 
 
 def heading(name: str) -> str:
-    """What stands above a column."""
+    """The head of a column."""
     return _LABELS.get(name) or f"{name[:1].upper()}{name[1:]}"
 
 
