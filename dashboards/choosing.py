@@ -13,7 +13,7 @@ from dashboards.runs import FIRST, MOST_METRICS, metric_names, param_names, run_
 from dashboards.words import escaped
 from registry.errors import InputError
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, ordered, parse_conditions, value_of
+from registry.runs.select import filter_runs, parse_conditions, sort_runs, value_of
 
 _PICKED = "runs"
 _TALLEST = 360
@@ -32,21 +32,21 @@ def chosen(rows: Sequence[RunRow]) -> list[RunRow]:
     wide, narrow, order, others = st.columns([4, 2, 2, 2], vertical_alignment="bottom")
     told = wide.text_input("filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED")
     every = others.toggle("all", key="all", bind="query-params", help="Those about gates and data too.")
-    rows = [row for row in rows if every or row.trains]
+    rows = [row for row in rows if every or row.is_training]
     experiments = sorted({row.experiment for row in rows})
     experiment = narrow.selectbox("experiment", ["all", *experiments], key="experiment", bind="query-params")
     names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:_MOST_PARAMS])]
     by = order.selectbox("first", names, key="sort", bind="query-params")
     lowest = others.toggle("lowest", key="lowest", bind="query-params")
     try:
-        found = choose(rows, parse_conditions(told))
+        found = filter_runs(rows, parse_conditions(told))
     except InputError as error:
         st.warning(escaped(str(error)))
         return []
     found = [row for row in found if experiment in {"all", row.experiment}]
     if by == "newest":
         return found[::-1] if lowest else found
-    return ordered(found, by, ascending=lowest)
+    return sort_runs(found, by, ascending=lowest)
 
 
 def picked(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[RunRow]:

@@ -25,7 +25,7 @@ from registry.money.accounts import (
     limits,
     spending,
 )
-from registry.money.forecast import Place, PlaceForecast, outlook
+from registry.money.forecast import Place, PlaceForecast, forecast_place
 from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
@@ -215,7 +215,7 @@ def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
     for step in range(2 * _MOST + 1):
         asked = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
         for place in places:
-            found = outlook(asked, place, sample=_SWEEP)
+            found = forecast_place(asked, place, sample=_SWEEP)
             if place.rented and not found.problem:
                 rows.append((asked.requests_per_day, place.name, max(float(found.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

@@ -14,9 +14,9 @@ from dashboards.queries import Ledgered
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.protocols import Entry
-from registry.runs.latest import SyncStatus, ago, sync_runs
-from registry.runs.projection import Progress, Projection
+from registry.runs.mirror import Progress, RunMirror
 from registry.runs.rows import RunRow
+from registry.runs.sync import SyncStatus, format_ago, sync_runs
 from registry.settings import Settings, read_settings
 
 _FRESH_S = 5
@@ -64,9 +64,9 @@ class Runs:
 class _Copy:
     """A copy of a server's runs that asks the server every five seconds at most, whoever looks."""
 
-    def __init__(self, copy: Projection) -> None:
+    def __init__(self, copy: RunMirror) -> None:
         self.copy, self._lock, self._asked = copy, Lock(), 0.0
-        self._heard = SyncStatus(copy.last(), "", "")
+        self._heard = SyncStatus(copy.state(), "", "")
         self._version, self._rows = -1, list[RunRow]()
 
     def sync_runs(self, progress: Progress) -> SyncStatus:
@@ -86,13 +86,13 @@ class _Copy:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _copy(place: str) -> _Copy:  # noqa: ARG001 what tells one from another
-    return _Copy(Projection.of(settings()))
+    return _Copy(RunMirror.for_home(settings()))
 
 
 def runs() -> Runs:
     """The runs, up to date where the server answers. Where it does not, a line says so, and how old they are."""
     here = settings()
-    copy = _copy(f"{here.home.absolute()} {Projection.of(here).server}")
+    copy = _copy(f"{here.home.absolute()} {RunMirror.for_home(here).server}")
     told = st.empty()
 
     def progress(done: int, of: int) -> None:
@@ -101,6 +101,6 @@ def runs() -> Runs:
     heard = copy.sync_runs(progress)
     told.empty()
     if heard.missing:
-        old = f" These are the runs of {ago(time() - heard.synced.at)}." if heard.synced.at else ""
+        old = f" These are the runs of {format_ago(time() - heard.synced.at)}." if heard.synced.at else ""
         st.warning(f"{escaped(heard.missing)}.{old}", icon=":material/cloud_off:")
     return Runs(copy.rows(heard.synced.version), heard.link)

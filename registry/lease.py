@@ -33,10 +33,10 @@ class FileLeases:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise busy(model) from error
+                raise busy_error(model) from error
             yield Lease()
 
 
-def busy(model: str) -> BusyError:
+def busy_error(model: str) -> BusyError:
     """What it is called that somebody else holds a model's lease."""
     return BusyError(f"model '{model}'", "another promotion or reconciler works on it now", "try again when it has finished")

@@ -74,8 +74,8 @@ class DataChecked(Event):
     verdict: DataVerdict
 
     def __str__(self) -> str:
-        said = "holds" if self.verdict.holds else "does not hold"
-        return f"data set {self.verdict.dataset[:12]} of {self.label} {said} ({self.verdict.errors} errors)"
+        outcome = "holds" if self.verdict.holds else "does not hold"
+        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} ({self.verdict.errors} errors)"
 
 
 class Scanned(Event):
@@ -86,8 +86,8 @@ class Scanned(Event):
     scan: Scan
 
     def __str__(self) -> str:
-        found = f"{len(self.scan.dangerous)} dangerous, {len(self.scan.pickles)} with pickles"
-        return f"{self.what} of {self.label} scanned: {self.scan.files} files, {found}"
+        flagged = f"{len(self.scan.dangerous)} dangerous, {len(self.scan.pickles)} with pickles"
+        return f"{self.what} of {self.label} scanned: {self.scan.files} files, {flagged}"
 
 
 class Evaluated(Event):

@@ -27,7 +27,7 @@ version = right.selectbox("answers as fast as", [*known, "as I say"])
 said_ms = 50.0 if version in known else right.number_input("milliseconds for an answer", 0.1, 60_000.0, 50.0)
 longest = right.number_input("longest wait of 19 in 20, s", 0.0, 3600.0, None, placeholder="any")
 facts = measured(entries(), known.get(version), (said_ms, "as I say"))
-usual = Assumptions.of(facts, Overrides())
+usual = Assumptions.combine(facts, Overrides())
 with st.expander("Cold starts, workers, storage"):
     one, other = st.columns(2)
     hint = {name: f"{cold.seconds:g}, {cold.source}" for name, cold in (("rp", usual.runpod_cold), ("hf", usual.hf_cold))}
@@ -39,11 +39,13 @@ with st.expander("Cold starts, workers, storage"):
     volume = other.number_input("GB of a RunPod network volume", 0.0, 100_000.0, 0.0)
 
 traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-ground = Assumptions.of(facts, Overrides(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume))
+ground = Assumptions.combine(
+    facts, Overrides(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume)
+)
 try:
     prices, local = read_catalogue(settings().price_catalogue), local_price(settings())
     with st.spinner("simulating a month"):
-        found = compare(prices, local, traffic, ground, today=today(), longest_wait_s=longest)
+        found = compare(prices, local, traffic, ground, today=today(), p95_limit_s=longest)
         points = break_even(traffic, [one.place for one in found.places])
 except ModelyardError as error:
     st.error(escaped(str(error)))

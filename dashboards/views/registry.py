@@ -54,7 +54,7 @@ with gates:
         st.caption("A self-declared name was checked by nobody: the MLflow server has no logins.")
 with evidence:
     known = runs()
-    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.trains}
+    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
     columns = {
         "when": st.column_config.DatetimeColumn(format=_WHEN),
         "MLflow": st.column_config.LinkColumn(display_text="open"),

@@ -25,11 +25,11 @@ from dashboards.runs import (
 )
 from dashboards.words import escaped
 from registry.errors import ModelyardError
-from registry.runs.latest import read_curves
+from registry.runs.sync import read_curves
 
 st.title("Runs")
 known = runs()
-if not any(row.trains for row in known.rows):
+if not any(row.is_training for row in known.rows):
     st.info("No training run yet. `modelyard train` makes the first one.")
     st.stop()
 

@@ -14,7 +14,7 @@ from pipelines.money.budgets import hold_budget
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, about
 from registry.files import read_json
-from registry.money.billing import dollars
+from registry.money.amounts import round_usd
 from registry.promotion.context import PromotionContext
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
@@ -115,7 +115,7 @@ class _Deployment:
             target=config.kind,
             url=live.url,
             bundle=live.bundle,
-            usd_per_month=dollars(quote.usd_per_idle_month, 2),
+            usd_per_month=round_usd(quote.usd_per_idle_month, 2),
             price_as_of=quote.as_of,
             smoke_images=config.smoke_images,
             cold_start_s=None if cold is None else round(cold, 3),

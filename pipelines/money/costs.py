@@ -77,9 +77,9 @@ def summed(workshop: Workshop, by: By, month: str | None) -> Sums:
 
 def _experiments(workshop: Workshop) -> dict[str, str]:
     """Run → its experiment, by the copy of MLflow's runs that is here; nobody is asked."""
-    from registry.runs.projection import Projection
+    from registry.runs.mirror import RunMirror
 
-    return {row.run_id: row.experiment for row in Projection.of(workshop.settings).rows()}
+    return {row.run_id: row.experiment for row in RunMirror.for_home(workshop.settings).rows()}
 
 
 def _serving(workshop: Workshop, deployed: list[Deployed]) -> list[Line]:

@@ -43,9 +43,9 @@ def forecast_costs(workshop: Workshop, asked: Asked, ref: str | None = None) -> 
     elif ref:
         exported = _exported(workshop, ref)
     known = measured(_entries(workshop), exported, told, parse_ref(ref).model if ref else "")
-    ground, settings = Assumptions.of(known, asked.told), workshop.settings
+    ground, settings = Assumptions.combine(known, asked.told), workshop.settings
     catalogue, wait = prices(settings), asked.longest_wait_s
-    return compare(catalogue, local_price(settings), asked.traffic, ground, today=today(), longest_wait_s=wait)
+    return compare(catalogue, local_price(settings), asked.traffic, ground, today=today(), p95_limit_s=wait)
 
 
 def _exported(workshop: Workshop, ref: str) -> Exported:

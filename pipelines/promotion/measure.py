@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from registry.digests import digest_of, manifest_of
 from registry.errors import ModelyardError
 from registry.events import Exported, Quoted, Scanned, about
-from registry.money.billing import dollars, monthly
+from registry.money.amounts import round_usd
+from registry.money.billing import monthly_cost
 from registry.money.prices import local_price
 from registry.promotion.evidence import gather
 from registry.promotion.state import fold
@@ -78,7 +79,7 @@ class Measuring:
     def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:
         deploy = self.job.deploy.staging if stage is Stage.STAGING else self.job.deploy.production
         price = local_price(self.workshop.settings)
-        cost = dollars(monthly(price) if deploy else Decimal(0), 2)
+        cost = round_usd(monthly_cost(price) if deploy else Decimal(0), 2)
         if evidence.serve_usd_per_month != cost:
             told = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
             self.context.ledger.append(Quoted(**about(version, digest), **told, price_as_of=price.as_of.isoformat()))

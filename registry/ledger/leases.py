@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from registry.errors import BusyError, StorageError
-from registry.lease import busy
+from registry.lease import busy_error
 
 LEASE_S = 15.0
 _POLL_S = 0.2
@@ -73,7 +73,7 @@ class SqlLeases:
         row = _Row(self, model)
         while not row.take():
             if not wait:
-                raise busy(model)
+                raise busy_error(model)
             time.sleep(_POLL_S)
         threading.Thread(target=row.keep, daemon=True, name=f"lease {model}").start()
         try:
@@ -92,6 +92,6 @@ class SqlLeases:
         with self._engine.begin() as connection:
             clock = "extract(epoch from clock_timestamp())" if self._engine.dialect.name == "postgresql" else None
             now = float(connection.execute(text(f"select {clock}")).scalar_one()) if clock else time.time()
-            told = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
-            wanted = {name: told[name] for name in statement.compile().params}  # type: ignore[attr-defined]
+            values = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
+            wanted = {name: values[name] for name in statement.compile().params}  # type: ignore[attr-defined]
             return connection.execute(statement, wanted).rowcount == 1  # type: ignore[arg-type,call-overload]

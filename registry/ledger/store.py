@@ -144,15 +144,15 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
         event.listen(engine, "connect", _durable)
     with _usable(engine):
         migrate(engine)
-    place = engine.url.set(password=None).render_as_string()
-    note = Witness(witness / f"ledger-{sha256_bytes(place.encode())[:12]}.json") if witness else None
+    address = engine.url.set(password=None).render_as_string()
+    note = Witness(witness / f"ledger-{sha256_bytes(address.encode())[:12]}.json") if witness else None
     return SqlLedger(engine, keys or Keyring(), note)
 
 
-def read_envelope(told: dict[str, object], keys: Keyring) -> LedgerEntry:
+def read_envelope(envelope: dict[str, object], keys: Keyring) -> LedgerEntry:
     """A row from its envelope. Its `flaw` says whether it is whole and signed by somebody we trust."""
     try:
-        row = Row(**{column: told[column] for column in COLUMNS})
+        row = Row(**{column: envelope[column] for column in COLUMNS})
         return LedgerEntry(row.seq, datetime.fromisoformat(row.at), parse_event(row.body), row, keys)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("evidence file", "is not a row of a ledger", "give evidence.json of a gate-evaluation run") from error
@@ -174,8 +174,8 @@ def _usable(engine: Engine) -> Generator[None]:
     except DuplicateError:
         raise
     except DatabaseError as error:
-        place = engine.url.render_as_string(hide_password=True)
-        raise StorageError(place, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
+        address = engine.url.render_as_string(hide_password=True)
+        raise StorageError(address, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
 
 
 def _row(event: AnyEvent, last: Row | None, keys: Keyring) -> Row:

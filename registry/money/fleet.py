@@ -36,14 +36,14 @@ class Fleet(Record):
 
 
 @dataclass
-class Served:
+class SimulationResult:
     """What came of it: a wait for each request, and when workers ran that were started for them."""
 
     waits: list[float] = field(default_factory=list[float])
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     cold: int = 0
 
-    def wait_at(self, share: float) -> float:
+    def wait_quantile(self, share: float) -> float:
         """The wait that this share of the requests does not exceed; 0 for none."""
         if not self.waits:
             return 0.0
@@ -57,41 +57,41 @@ class _Worker:
     free: float
 
 
-def simulate(fleet: Fleet, arrivals: Iterable[float]) -> Served:
+def simulate(fleet: Fleet, arrivals: Iterable[float]) -> SimulationResult:
     """Put requests to a fleet. Spans are of workers above `min_workers`, idle timeout included, the last one too."""
-    found, staff = Served(), [_Worker(None, 0.0) for _ in range(fleet.min_workers)]
+    result, workers = SimulationResult(), [_Worker(None, 0.0) for _ in range(fleet.min_workers)]
     for now in arrivals:
-        staff = _let_go(staff, now, fleet.idle_s, found)
-        chosen = _free(staff, now) or _soonest(staff, now, fleet, found)
+        workers = _stop_idle(workers, now, fleet.idle_s, result)
+        chosen = _pick_free(workers, now) or _pick_soonest(workers, now, fleet, result)
         begins = max(chosen.free, now)
-        found.waits.append(begins - now)
+        result.waits.append(begins - now)
         chosen.free = begins + fleet.service_s
-    _let_go(staff, float("inf"), fleet.idle_s, found)
-    return found
+    _stop_idle(workers, float("inf"), fleet.idle_s, result)
+    return result
 
 
-def _let_go(staff: list[_Worker], now: float, idle_s: float, found: Served) -> list[_Worker]:
+def _stop_idle(workers: list[_Worker], now: float, idle_s: float, result: SimulationResult) -> list[_Worker]:
     stay = list[_Worker]()
-    for one in staff:
-        if one.started is None or one.free + idle_s > now:
-            stay.append(one)
+    for worker in workers:
+        if worker.started is None or worker.free + idle_s > now:
+            stay.append(worker)
         else:
-            found.spans.append((one.started, one.free + idle_s))
+            result.spans.append((worker.started, worker.free + idle_s))
     return stay
 
 
-def _free(staff: list[_Worker], now: float) -> _Worker | None:
-    idle = [one for one in staff if one.free <= now]
-    return max(idle, key=lambda one: (one.started is None, one.free)) if idle else None
+def _pick_free(workers: list[_Worker], now: float) -> _Worker | None:
+    idle = [worker for worker in workers if worker.free <= now]
+    return max(idle, key=lambda worker: (worker.started is None, worker.free)) if idle else None
 
 
-def _soonest(staff: list[_Worker], now: float, fleet: Fleet, found: Served) -> _Worker:
-    busy = min(staff, key=lambda one: one.free) if staff else None
-    if len(staff) < fleet.max_workers and (busy is None or busy.free - now > fleet.scale_after_s):
+def _pick_soonest(workers: list[_Worker], now: float, fleet: Fleet, result: SimulationResult) -> _Worker:
+    busy = min(workers, key=lambda worker: worker.free) if workers else None
+    if len(workers) < fleet.max_workers and (busy is None or busy.free - now > fleet.scale_after_s):
         fresh = _Worker(now, now + fleet.cold_start_s)
-        staff.append(fresh)
+        workers.append(fresh)
         if busy is None or fresh.free < busy.free:
-            found.cold += 1
+            result.cold += 1
             return fresh
     assert busy is not None  # noqa: S101 max_workers is at least one
     return busy

@@ -18,8 +18,8 @@ from dashboards.money import break_even, exports, outlook_table
 from dashboards.queries import load_entries
 from registry.events import Deployed, now
 from registry.money.catalogue import published
-from registry.money.forecast import outlook
-from registry.money.places import Assumptions, Measured, Overrides, places
+from registry.money.forecast import forecast_place
+from registry.money.places import Assumptions, Measurements, Overrides, list_places
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.opening import ledger_of
@@ -130,11 +130,11 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
 
 def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of_nothing() -> None:
     free = local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(0)})
-    there = places(published(), free, Assumptions.of(Measured(service_ms=5, service_from="x"), Overrides()))
+    there = list_places(published(), free, Assumptions.combine(Measurements(service_ms=5, service_from="x"), Overrides()))
     points = break_even(Traffic(requests_per_day=1), there)
     assert set(points["place"]) == {one.name for one in there if one.rented}
     assert (points["usd"] >= 0.01).all()
-    table = outlook_table([outlook(Traffic(requests_per_day=9), there[-1])])
+    table = outlook_table([forecast_place(Traffic(requests_per_day=9), there[-1])])
     assert (table["a month"][0], table["per 1,000"][0]) == (0, 0)
 
 

@@ -13,9 +13,9 @@ from registry.events import Deployed, Evaluated, Exported, Flipped, PolicySet, P
 from registry.files import write_json
 from registry.opening import ledger_of
 from registry.records import Evaluation, Finding, Latency, Mistake, ModelVersion, ParityFigures
-from registry.runs.projection import Projection
+from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
-from registry.runs.server import Look
+from registry.runs.server import RunChanges
 from registry.settings import Settings
 from registry.stages import Stage
 
@@ -76,14 +76,14 @@ class SyncStatus:
     def __init__(self, rows: list[RunRow]) -> None:
         self._rows = rows
 
-    def look(self, *_: object, **__: object) -> Look:
+    def changes(self, *_: object, **__: object) -> RunChanges:
         pages: Iterator[list[tuple[str, RunRow]]] = iter([[(row.digest, row) for row in self._rows]])
-        return Look("", pages)
+        return RunChanges("", pages)
 
 
 def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:
     """Runs as they were heard of so long ago; nobody answers now."""
-    copy = Projection.of(Settings(home=home))
+    copy = RunMirror.for_home(Settings(home=home))
     copy.sync(SyncStatus(rows))
     if ago_s:
         import sqlite3

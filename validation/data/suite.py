@@ -86,14 +86,14 @@ def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataRepo
 
 def _finding(result: Any) -> tuple[Finding, str]:
     """One expectation's result in our words, and how bad it is when it does not hold."""
-    config, found = result.expectation_config, result.result
+    config, outcome = result.expectation_config, result.result
     column = config.kwargs["column"]
     limits = {key: value for key, value in config.kwargs.items() if key not in {"column", "batch_id"}}
     wanted = ", ".join(f"{key} {value}" for key, value in limits.items())
     text = f"{column}: {config.type.removeprefix('expect_').replace('_', ' ')} ({wanted})"
-    unexpected = found.get("unexpected_count")
+    unexpected = outcome.get("unexpected_count")
     if not result.success:
-        examples = found.get("partial_unexpected_list") or found.get("observed_value")
+        examples = outcome.get("partial_unexpected_list") or outcome.get("observed_value")
         text += f": {unexpected if unexpected is not None else 'some'} do not, such as {str(examples)[:80]}"
     return Finding(gate=f"data.{column}", passed=bool(result.success), text=text, figure=unexpected), str(config.severity)
 

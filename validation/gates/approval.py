@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import missing
+from validation.gates.findings import missing_evidence
 
 
 class ApprovalGate(Record):
@@ -24,9 +24,9 @@ class ApprovalGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
         if not evidence.author:
-            return [missing("approval", f"nobody knows who trained {evidence.label}, so nobody can be another person")]
-        said = {one.actor for one in evidence.approvals if one.proven or not self.proven}
-        others = sorted(said - {evidence.author})
+            return [missing_evidence("approval", f"nobody knows who trained {evidence.label}, so nobody can be another person")]
+        approvers = {approval.actor for approval in evidence.approvals if approval.proven or not self.proven}
+        others = sorted(approvers - {evidence.author})
         who = f" ({', '.join(others)})" if others else f": run `modelyard approve {evidence.label} --stage {evidence.stage}`"
         text = f"{len(others)} of {self.count} approvals by another person than {evidence.author}{who}"
         passed = len(others) >= self.count

@@ -32,12 +32,14 @@ class FileStore(MemoryStore):
         super().__init__()
         self._path = path
         if path.exists():
-            told = json.loads(path.read_text())
-            self._models = {name: [ModelVersion(**one) for one in mine] for name, mine in told["models"].items()}
-            self._aliases = told["aliases"]
+            content = json.loads(path.read_text())
+            self._models = {name: [ModelVersion(**fields) for fields in mine] for name, mine in content["models"].items()}
+            self._aliases = content["aliases"]
 
     def save(self) -> None:
-        models = {name: [asdict(one) | {"tags": dict(one.tags)} for one in mine] for name, mine in self._models.items()}
+        models = {
+            name: [asdict(version) | {"tags": dict(version.tags)} for version in mine] for name, mine in self._models.items()
+        }
         self._path.write_text(json.dumps({"models": models, "aliases": self._aliases}))
 
 

@@ -104,21 +104,21 @@ def test_killed_at_every_step(before: Path, after: Path, tmp_path: Path, action:
 
     def check(context: PromotionContext, folder: Path, finished: bool) -> None:
         never_both(context)
-        found = holder(context)
-        outcomes.append(found)
-        assert found == new if finished else found in {old, new}
-        assert "staging" not in context.store.aliases("hand") or found == old
-        if found == new is not None:
-            assert (folder / "served").read_text() == f"{found} production"
-        tags = {one.version: one.tags.get("modelyard.stage") for one in context.store.versions("hand")}
-        if found == new:
+        live = holder(context)
+        outcomes.append(live)
+        assert live == new if finished else live in {old, new}
+        assert "staging" not in context.store.aliases("hand") or live == old
+        if live == new is not None:
+            assert (folder / "served").read_text() == f"{live} production"
+        tags = {version.version: version.tags.get("modelyard.stage") for version in context.store.versions("hand")}
+        if live == new:
             assert [number for number, stage in tags.items() if stage == "production"] == ([new] if new else [])
 
     steps = kill_everywhere(before if action == "promote" else after, tmp_path, action, check)
     assert steps > 8
     assert outcomes[0] == old
     assert outcomes[-1] == new
-    assert outcomes == sorted(outcomes, key=lambda one: one == new)  # once begun, it is always finished
+    assert outcomes == sorted(outcomes, key=lambda number: number == new)  # once begun, it is always finished
 
 
 def test_the_actions_are_all_killed() -> None:
@@ -139,7 +139,7 @@ def test_a_promotion_that_was_overtaken_is_undone_not_finished(before: Path, tmp
     context = make_yard(folder)
     assert fold(context.ledger.entries("hand")).pending
     context.store.delete_alias("hand", "production")
-    said = reconcile(context, "hand").acted
-    assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in said)
+    lines = reconcile(context, "hand").acted
+    assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in lines)
     never_both(context)
     assert "production" not in context.store.aliases("hand")

@@ -145,7 +145,7 @@ def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path
     hook = Fails(2)
     context = make_yard(tmp_path, model, Says(passed=True), hook)
     outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    assert [str(one) for one in outcome.pending] == [
+    assert [str(event) for event in outcome.pending] == [
         "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
     ]
     assert context.store.aliases("hand") == {"staging": 1}
@@ -279,7 +279,7 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("hand/9", "hand has versions 1 to 2"),
         ("hand@production", "nobody holds"),
@@ -287,9 +287,9 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
         ("hand", "no version"),
     ],
 )
-def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, said: str) -> None:
+def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, message: str) -> None:
     context = make_yard(tmp_path, model, Says(passed=True))
-    with pytest.raises(NotFoundError, match=said):
+    with pytest.raises(NotFoundError, match=message):
         resolve(context.store, parse_ref(text))
 
 
