@@ -4,7 +4,7 @@ A request is answered by whoever is free first; of several that are free, by the
 may go. Where nobody is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
 given to a worker stays with it. All requests take the same time.
 
-It is held against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/test_fleet.py`).
+It is held against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/money/test_fleet.py`).
 """
 
 from __future__ import annotations
