@@ -68,14 +68,14 @@ class Trained(Event):
 
 
 class DataChecked(Event):
-    """What the data checks said of the data set that a version was trained on."""
+    """The verdict of the data checks on the data set that a version was trained on."""
 
     kind: Literal["data_checked"] = "data_checked"
     verdict: DataVerdict
 
     def __str__(self) -> str:
-        outcome = "holds" if self.verdict.holds else "does not hold"
-        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} ({self.verdict.errors} errors)"
+        outcome = "passed" if self.verdict.holds else "failed"
+        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({self.verdict.errors} errors)"
 
 
 class Scanned(Event):

@@ -1,7 +1,7 @@
 """How a model version is named: parsed and formatted here and nowhere else.
 
 hand                 the model                      hand/3               version 3
-hand@production      whoever holds the alias        models:/hand/3       MLflow's own spelling of both
+hand@production        the version with the alias   models:/hand/3       MLflow's own spelling of both
 """
 
 from __future__ import annotations

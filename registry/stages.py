@@ -13,7 +13,7 @@ from registry.errors import InputError
 
 
 class Stage(StrEnum):
-    """Where a version stands."""
+    """The stage of a version."""
 
     NONE = "none"
     STAGING = "staging"

@@ -41,7 +41,7 @@ class _Row:
         return self._leases.run(_TAKE, self)
 
     def check(self) -> None:
-        """Renew it, or raise BusyError where somebody else has it by now."""
+        """Renew it, or raise BusyError where another process has it by now."""
         if not self._leases.run(_RENEW, self):
             raise BusyError(f"lease of '{self.name}'", "was lost while this process stood still", "run the command again")
 
@@ -69,7 +69,7 @@ class SqlLeases:
 
     @contextmanager
     def hold(self, model: str, *, wait: bool = True) -> Generator[_Row]:
-        """Hold the model's lease within the block; one that somebody else has is waited for, or raises BusyError."""
+        """Hold the model's lease within the block; one that another process has is waited for, or raises BusyError."""
         row = _Row(self, model)
         while not row.take():
             if not wait:

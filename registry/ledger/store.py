@@ -42,7 +42,7 @@ class LedgerEntry:
 
     @property
     def flaw(self) -> str | None:
-        """Why this row does not count: touched, unsigned, or signed by nobody we trust."""
+        """Why this row does not count: touched, unsigned, or signed by a key that is not trusted."""
         return self._checked
 
     @cached_property
@@ -97,7 +97,7 @@ class SqlLedger:
     def verify(self) -> int:
         """Walk the chain and check each signature; return how many rows hold.
 
-        Unsigned rows are borne with at the beginning only, where version 0.1.0 wrote them; no gate counts them.
+        Unsigned rows are allowed at the beginning only, where version 0.1.0 wrote them; no gate counts them.
         """
         last: Row | None = None
         signed = False
@@ -150,7 +150,7 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
 
 
 def read_envelope(envelope: dict[str, object], keys: Keyring) -> LedgerEntry:
-    """A row from its envelope. Its `flaw` says whether it is whole and signed by somebody we trust."""
+    """A row from its envelope. Its `flaw` says whether it is whole and signed by a trusted key."""
     try:
         row = Row(**{column: envelope[column] for column in COLUMNS})
         return LedgerEntry(row.seq, datetime.fromisoformat(row.at), parse_event(row.body), row, keys)
@@ -168,7 +168,7 @@ def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
 
 @contextmanager
 def _usable(engine: Engine) -> Generator[None]:
-    """What a full disk, a lost server, or a file that is no database is called here. A lost race is not an error."""
+    """What a full disk, a lost server, or a file that is not a database is called here. A lost race is not an error."""
     try:
         yield
     except DuplicateError:

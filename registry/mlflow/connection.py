@@ -48,7 +48,7 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
 def connect(uri: str) -> str:
     """Check that the server answers, and set what MLflow's client reads from the environment.
 
-    MLflow's own retries go on for minutes; a server that is down is better said at once.
+    MLflow's own retries go on for minutes; a server that is down is better reported at once.
     """
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)

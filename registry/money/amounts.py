@@ -24,7 +24,7 @@ class Money(Record):
     def __add__(self, other: Money) -> Money:
         """Raises InputError for another currency."""
         if other.currency != self.currency:
-            raise InputError(f"{other}", f"is no amount of {self.currency}", "convert it first, at a rate that you name")
+            raise InputError(f"{other}", f"is not an amount of {self.currency}", "convert it first, at a rate that you name")
         return Money(amount=self.amount + other.amount, currency=self.currency)
 
     def __mul__(self, by: Decimal | int) -> Money:
@@ -56,7 +56,7 @@ def parse_rates(texts: Iterable[str], into: str = USD) -> Rates:
     for text in texts:
         code, _, rate = text.partition("=")
         if not _CODE.fullmatch(code) or not re.fullmatch(r"\d+(\.\d+)?", rate) or not Decimal(rate):
-            raise InputError(f"rate '{text[:40]}'", "is no CODE=RATE", f"write for example EUR=1.08: {into} for a euro")
+            raise InputError(f"rate '{text[:40]}'", "is not a CODE=RATE", f"write for example EUR=1.08: {into} for a euro")
         rates[code] = Decimal(rate)
     return Rates(into=into, of=rates)
 
@@ -70,5 +70,14 @@ def total(amounts: Iterable[Money], currency: str = USD) -> Money:
 
 
 def round_usd(amount: Decimal, places: int = 6) -> Decimal:
-    """An amount rounded for a record or a page: half up, at most `places` decimals, no trailing exponent."""
+    """An amount rounded for a record: half up, to `places` decimals, no exponent."""
     return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+def format_usd(amount: Decimal) -> str:
+    """US dollars with cents; less than a dollar with four decimals, or with as many as it takes to be seen."""
+    if amount < 0:
+        return f"-{format_usd(-amount)}"
+    if amount >= 1 or not amount:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(4, -amount.adjusted())}f}"

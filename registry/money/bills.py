@@ -1,4 +1,4 @@
-"""Bills in the books: each time of a thing is billed once, in the months that it lies in, and beats what was measured of it.
+"""Bills as amounts: each moment of a resource is billed once, in its month, and a bill replaces what was measured or quoted.
 
 Of two bills that overlap, the one that was recorded last counts for the time that both are about; the earlier one keeps the
 rest of its time, with that share of its amount.
@@ -20,7 +20,7 @@ from registry.money.spans import IntervalSet, as_utc, cut, seconds, split_amount
 from registry.spending import Billed
 
 _SUFFIXES = ("", "-next", "-canary")
-"""What stands beside an endpoint for a while is the endpoint's."""
+"""A new version or a canary runs beside its endpoint for a while; its cost is the endpoint's."""
 _STORES = ("storage", "volume")
 """How a resource's name begins that holds files and no training."""
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -67,7 +67,7 @@ def resolve_overlaps(bills: Iterable[Billed]) -> list[BillPart]:
 
 
 def billed_endpoint(resource: str, endpoints: Container[str]) -> str | None:
-    """The endpoint that a bill's resource is, or stands beside for a while."""
+    """The endpoint that a bill's resource is, or runs beside for a while."""
     names = (resource.removesuffix(end) for end in _SUFFIXES if resource.endswith(end))
     return next((name for name in names if name in endpoints), None)
 

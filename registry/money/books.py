@@ -36,7 +36,7 @@ class Spend(Record):
 
 
 class Group(Record):
-    """What belongs together. `per_promoted_usd` is all of it over the versions that came to production, where any did."""
+    """One sum. `per_promoted_usd` is all of it over the versions that came to production, where any did."""
 
     key: str
     training_usd: Decimal = _ZERO

@@ -109,7 +109,7 @@ def read_catalogue(path: Path) -> Catalogue:
     except OSError as error:
         raise InputError(path, "cannot be read", "see who may read it") from error
     except ValidationError as error:
-        raise InputError(path, "is no price catalogue", "remove it, then run `modelyard prices --refresh`") from error
+        raise InputError(path, "is not a price catalogue", "remove it, then run `modelyard prices --refresh`") from error
     mine = {(entry.price.key, entry.price.as_of) for entry in kept.prices}
     older = [entry for entry in known.prices if (entry.price.key, entry.price.as_of) not in mine]
     return Catalogue(prices=older + kept.prices, storage=known.storage + kept.storage)

@@ -1,4 +1,4 @@
-"""A forecast, whole, for pages and commands: every place's month of some traffic, what it rests on, and the sentence."""
+"""A whole forecast for pages and commands: every place's month of some traffic, the assumptions, the recommendation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from registry.money.traffic import Traffic
 from registry.records import Record
 
 BROWSER = (
-    "In the visitor's browser it costs nothing, where pictures may be answered on the viewer's device: it needs a TF.js "
+    "Running in the visitor's browser costs nothing, where pictures may be processed on their device; it needs a TF.js "
     "export (`modelyard space`)."
 )
 
 
 class Forecast(Record):
-    """Every place's month, cheapest first; what it rests on; and the sentence, which is about the places that are rented."""
+    """Every place's month, cheapest first; the assumptions; the recommendation, about rented places."""
 
     traffic: Traffic
     service_ms: float
@@ -42,11 +42,9 @@ def compare(
     today: date,
     p95_limit_s: float | None = None,
 ) -> Forecast:
-    """Compare the places. Raises InputError for an answer that takes no time, NotFoundError for a price that is not there."""
+    """Compare the places. Raises InputError for a latency that is not positive, NotFoundError for a missing price."""
     if not 0 < assumptions.service_ms < float("inf"):
-        raise InputError(
-            f"{assumptions.service_ms} ms", "is no time that an answer takes", "give --service-ms a positive number"
-        )
+        raise InputError(f"{assumptions.service_ms} ms", "is not a latency", "give --service-ms a positive number")
     compared = list_places(catalogue, local, assumptions)
     forecasts = forecast(traffic, compared, p95_limit_s=p95_limit_s)
     turns = find_break_evens(traffic, compared, p95_limit_s=p95_limit_s)

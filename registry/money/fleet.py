@@ -1,10 +1,10 @@
-"""Workers that come when they are needed and go when they are idle: a simulation of scale-to-zero.
+"""Workers that start when they are needed and stop when they are idle: a simulation of scale-to-zero.
 
-A request is answered by whoever is free first; of several that are free, by the one that was busy last, so that the others
-may go. Where nobody is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
+A request goes to the worker that is free first; of several free ones, to the one that was busy last, so that the others
+may stop. Where none is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
 given to a worker stays with it. All requests take the same time.
 
-It is held against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/money/test_fleet.py`).
+It is checked against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/money/test_fleet.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from registry.records import Record
 
 
 class Fleet(Record):
-    """What a provider is told about an endpoint's workers, and how long things take. Seconds."""
+    """An endpoint's worker settings at a provider, and how long things take. Seconds."""
 
     min_workers: int = Field(default=0, ge=0)
     max_workers: int = Field(default=1, ge=1)

@@ -1,4 +1,4 @@
-"""What a month of traffic costs at each place, which is cheapest, and when that turns."""
+"""What a month of traffic costs at each place, which is the cheapest, and at how much traffic that changes."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Place(Record):
 
     @property
     def most_per_second(self) -> float:
-        """Requests a second that it can answer at all."""
+        """Requests per second that it can handle at most."""
         return self.fleet.max_workers / self.fleet.service_s
 
 
 class PlaceForecast(Record):
-    """A month at one place. Seconds are waits before an answer is begun; `problem` says why it will not do."""
+    """A month at one place. Seconds are waits until an answer is begun; `problem` says why it does not qualify."""
 
     place: Place
     usd_per_month: Decimal
@@ -69,7 +69,7 @@ class PlaceForecast(Record):
 def forecast_place(
     traffic: Traffic, option: Place, *, p95_limit_s: float | None = None, sample: int = _SAMPLE
 ) -> PlaceForecast:
-    """Simulate a stretch of about `sample` requests at one place, and reckon a month of it.
+    """Simulate a stretch of about `sample` requests at one place, and compute a month from it.
 
     Without a sample, a fleet that neither grows nor shrinks is not simulated: its cost is known, its waits are left out.
     """
@@ -77,7 +77,7 @@ def forecast_place(
     if not option.rented:
         return _place_forecast(traffic, option, (_ZERO, _ZERO))
     if traffic.per_second > _BUSIEST * option.most_per_second:
-        problem = f"answers {option.most_per_second:.3g} requests a second at most, and {traffic.per_second:.3g} come"
+        problem = f"handles at most {option.most_per_second:.3g} requests per second, and {traffic.per_second:.3g} arrive"
         return _place_forecast(traffic, option, always, problem=problem)
     if _is_fixed(option) and not sample:
         return _place_forecast(traffic, option, always)
@@ -97,12 +97,12 @@ def forecast_place(
         wait_p50_s=served.wait_quantile(0.5),
         wait_p95_s=p95,
         busy_hours=sum(spans) / 3600 * float(scale),
-        problem=f"of 20 requests one waits longer than {p95_limit_s:g} s" if late else "",
+        problem=f"p95 wait of {p95:.3g} s is above the limit of {p95_limit_s:g} s" if late else "",
     )
 
 
 def _fixed_storage(option: Place) -> Decimal:
-    """A month's storage for what is never given up."""
+    """A month's storage of what is kept all month."""
     month_s = float(HOURS_PER_MONTH * 3600)
     counts = [(disk, 1 if disk.always else option.fleet.min_workers) for disk in option.disks]
     return sum((storage_cost(disk.gigabytes, month_s, disk.tariff) * count for disk, count in counts), _ZERO)
@@ -113,7 +113,7 @@ def _disk_cost(disk: Disk, spans: list[float]) -> Decimal:
 
 
 def _is_fixed(option: Place) -> bool:
-    """Whether its cost is the same whatever is asked."""
+    """Whether its cost does not depend on traffic."""
     return option.fleet.min_workers == option.fleet.max_workers
 
 
@@ -134,7 +134,7 @@ def _place_forecast(
 
 
 def forecast(traffic: Traffic, places: list[Place], *, p95_limit_s: float | None = None) -> list[PlaceForecast]:
-    """Each place's month: those that will do first, the cheapest before the others. Raises InputError for no places."""
+    """Each place's month: those without a problem first, by cost. Raises InputError for no places."""
     if not places:
         raise InputError("forecast", "has no place to compare", "name at least one")
     forecasts = [forecast_place(traffic, option, p95_limit_s=p95_limit_s) for option in places]
@@ -142,7 +142,7 @@ def forecast(traffic: Traffic, places: list[Place], *, p95_limit_s: float | None
 
 
 class BreakEven(Record):
-    """From so many requests a day on, another place is the cheapest; "" is none that would do."""
+    """From so many requests per day on, another place is the cheapest; "" is none without a problem."""
 
     requests_per_day: float
     before: str
@@ -152,7 +152,7 @@ class BreakEven(Record):
 def find_break_evens(
     traffic: Traffic, places: list[Place], *, most: float = 1e7, p95_limit_s: float | None = None
 ) -> list[BreakEven]:
-    """Where the cheapest rented place changes, from 1 request a day to `most`, with the traffic's shape kept as it is."""
+    """Where the cheapest rented place changes, from 1 request per day to `most`, with the shape of the traffic unchanged."""
     rented = [option for option in places if option.rented]
     steady = [option for option in rented if _is_fixed(option) and p95_limit_s is None]
 
@@ -179,21 +179,21 @@ def find_break_evens(
 
 
 def advice(traffic: Traffic, forecasts: list[PlaceForecast], turns: list[BreakEven]) -> str:
-    """The recommendation in one sentence, with when it flips: of the places that are rented."""
+    """The recommendation in one sentence, with the nearest break-even points: of the places that are rented."""
     asked = traffic.requests_per_day
     rented = [month for month in forecasts if month.place.rented]
     best = next((month for month in rented if not month.problem), None)
     if best is None:
         why = f": {rented[0].problem}" if rented else ""
-        return f"None of these places answers {asked:,.0f} requests a day{why}."
+        return f"No place handles {asked:,.0f} requests per day{why}."
     name = best.place.name
     below = next((turn for turn in reversed(turns) if turn.requests_per_day <= asked and turn.before != name), None)
     above = next((turn for turn in turns if turn.requests_per_day > asked and turn.after != name), None)
-    sentences = [f"{name} is the cheapest at {asked:,.0f} requests a day: ${best.usd_per_month} a month"]
+    sentences = [f"{name} is the cheapest at {asked:,.0f} requests per day: ${best.usd_per_month} per month"]
     if below:
-        what = f"{below.before} is cheaper" if below.before else "none of them will do"
-        sentences.append(f"below about {below.requests_per_day:,.0f} a day, {what}")
+        what = f"{below.before} is cheaper" if below.before else "no place qualifies"
+        sentences.append(f"below about {below.requests_per_day:,.0f} per day, {what}")
     if above:
-        what = f"it is {above.after}" if above.after else "none of them keeps up"
-        sentences.append(f"from about {above.requests_per_day:,.0f} a day on {what}")
+        what = f"{above.after} is cheaper" if above.after else "no place keeps up"
+        sentences.append(f"from about {above.requests_per_day:,.0f} per day on, {what}")
     return f"{'; '.join(sentences)}."

@@ -1,4 +1,4 @@
-"""Time and amounts cut into parts, at the ends of months and days and around what is spoken for: nothing twice or lost."""
+"""Time and amounts cut into parts, at the ends of months and days and around what is covered already: nothing twice or lost."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def split_amount(usd: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 class IntervalSet:
-    """Time that is spoken for."""
+    """A set of moments, kept as intervals that do not touch."""
 
     def __init__(self) -> None:
-        """None is, yet."""
+        """Empty."""
         self._spans: list[Span] = []  # in order, and none touches another
 
     def gaps(self, start: datetime, end: datetime) -> list[Span]:
-        """What is left of a span."""
+        """The parts of a span that are not in the set."""
         gaps, low = list[Span](), start
         first = bisect_right(self._spans, start, key=lambda span: span[1])
         for begin, until in self._spans[first : bisect_left(self._spans, end, key=lambda span: span[0])]:
@@ -71,7 +71,7 @@ class IntervalSet:
         return [*gaps, (low, end)] if low < end else gaps
 
     def add(self, start: datetime, end: datetime) -> None:
-        """Speak for a span."""
+        """Add a span."""
         first = bisect_left(self._spans, start, key=lambda span: span[1])
         last = bisect_right(self._spans, end, key=lambda span: span[0])
         touched = self._spans[first:last]

@@ -19,7 +19,7 @@ from registry.runs.server import RunChanges
 from registry.settings import Settings
 
 Progress = Callable[[int, int], None]
-"""Told (runs read, runs to read); where a server does not say how many, both are what was read."""
+"""Called with (runs read, runs to read); where a server does not say how many, both are what was read."""
 
 FILE = "runs.db"
 OWN = "the home's own"
@@ -38,7 +38,7 @@ CREATE INDEX IF NOT EXISTS newest ON runs (started_ms DESC, run_id);
 
 
 class SyncState(NamedTuple):
-    """Where a copy stands: `version` grows with each change, `at` is when the server last answered, 0 for never."""
+    """How far a copy is: `version` grows with each change, `at` is when the server last answered, 0 for never."""
 
     version: int = 0
     at: float = 0.0
@@ -47,7 +47,7 @@ class SyncState(NamedTuple):
 
 
 class RunSource(Protocol):
-    """Whoever can be asked for runs: `registry.runs.server.RunServer`."""
+    """Where runs come from: `registry.runs.server.RunServer`."""
 
     def changes(self, known: dict[str, str], token: str, *, whole: bool) -> RunChanges | None:
         """What differs from what is known, or None for nothing. Raises UnavailableError."""
@@ -55,7 +55,7 @@ class RunSource(Protocol):
 
 
 def _no_progress(_done: int, _of: int) -> None:
-    """Nobody watches."""
+    """For callers that show no progress."""
 
 
 class RunMirror:
@@ -75,7 +75,7 @@ class RunMirror:
         return cls(settings.home / FILE, redact_login(uri).rstrip("/") if uri else OWN)
 
     def state(self) -> SyncState:
-        """Where it stands, without asking anybody."""
+        """How far it is, without a request."""
         with suppress(sqlite3.Error), self._reading() as db:
             return _state(db).synced
         return SyncState()
@@ -102,9 +102,9 @@ class RunMirror:
                 db.execute("UPDATE state SET value = '' WHERE name = 'token'")
 
     def sync(self, server: RunSource, progress: Progress = _no_progress, *, whole: bool = False) -> SyncState:
-        """Ask the server what changed and take it in. Nobody waits for another process that is at it already.
+        """Ask the server what changed and take it in. Does not wait for another process that is syncing already.
 
-        Raises UnavailableError for a server that does not answer and StorageError for a disk that takes nothing; the copy
+        Raises UnavailableError for a server that does not answer and StorageError for a disk that cannot be written; the copy
         is then as it was.
         """
         with self._writing() as db:
@@ -176,7 +176,7 @@ class _State(NamedTuple):
 
     @property
     def synced(self) -> SyncState:
-        """For whoever asks."""
+        """What callers see."""
         return SyncState(self.version, self.at)
 
 
@@ -186,7 +186,7 @@ def _open_database(file: Path) -> sqlite3.Connection:
     try:
         if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # losing the last change to a power cut costs one more look
+        db.execute("PRAGMA synchronous = NORMAL")  # losing the last change to a power cut costs one more sync
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
             db.executescript(_TABLES)
     except BaseException:

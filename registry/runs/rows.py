@@ -53,7 +53,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_training(self) -> bool:
-        """Whether it is a run of somebody's, and not one that we made about gates or data."""
+        """Whether it trains a model, and is not one that we made about gates or data."""
         return KIND not in self.tags
 
     @property
@@ -80,5 +80,5 @@ def display_tags(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _capped(values: Mapping[str, _T]) -> dict[str, _T]:
-    """In the order of names, and no more than anybody looks through."""
+    """In the order of names, and no more than a page can show."""
     return {key: values[key] for key in sorted(values)[:_MOST_VALUES]}

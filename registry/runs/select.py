@@ -136,7 +136,7 @@ def differing_params(rows: Sequence[RunRow]) -> dict[str, list[str]]:
 
 
 def _number(value: Value) -> float | None:
-    """A value as a number that can be compared; None for text and for what is no number."""
+    """A value as a number that can be compared; None for text and NaN."""
     try:
         number = float(value)
     except ValueError:

@@ -32,7 +32,7 @@ _NEWEST = ["attributes.start_time DESC"]
 
 
 class RunChanges(NamedTuple):
-    """What a server told. `kept` are the runs that are there and that `pages` does not hold; None where nobody can say."""
+    """What changed at a server. `kept` are the runs that are there and not in `pages`; None where that is unknown."""
 
     token: str
     pages: Iterator[Page]
@@ -53,7 +53,7 @@ class RunServer:
     """Reads runs. A user and a password or a token come from the address or from MLflow's own variables."""
 
     def __init__(self, uri: str) -> None:
-        """Nothing is asked yet."""
+        """No request is made yet."""
         self._uri = redact_login(uri).rstrip("/")
         self._http = httpx.Client(base_url=uri, timeout=_TIMEOUT, auth=_auth(uri), headers=_headers(), verify=_verify())
 
@@ -81,7 +81,7 @@ class RunServer:
         return RunChanges(answered.token, self._fetch(fresh, answered.digests), kept, len(fresh))
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, int, float]]:
-        """A metric's (step, milliseconds, value) in order; values that are no numbers are left out."""
+        """A metric's (step, milliseconds, value) in order; values that are not finite are left out."""
         curve, page = list[tuple[int, int, float]](), ""
         while True:
             query = {"run_id": run_id, "metric_key": metric, "max_results": "25000"} | ({"page_token": page} if page else {})
@@ -163,7 +163,7 @@ class RunServer:
 
 
 def _row(names: Mapping[str, str], run: dict[str, Any]) -> RunRow:
-    """A run as MLflow's search tells it."""
+    """A run as MLflow's search returns it."""
     info, data = run["info"], run.get("data", {})
     good, odd = split_metrics({metric["key"]: float(metric.get("value", 0.0)) for metric in data.get("metrics", [])})
     ended = int(info.get("end_time") or 0)

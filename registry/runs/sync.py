@@ -1,4 +1,4 @@
-"""The runs as they are now, or as they were when their server was last heard of."""
+"""The runs as they are now, or as they were when their server last answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPANS = ((86_400, "day"), (3600, "hour"), (60, "minute"))
 
 
 class SyncStatus(NamedTuple):
-    """Where the copy stands. `link` is before a run's path; `missing` says why the server does not answer, if so."""
+    """How far the copy is. `link` is before a run's path; `missing` says why the server does not answer, if so."""
 
     synced: SyncState
     link: str
@@ -25,7 +25,7 @@ class SyncStatus(NamedTuple):
 
 
 def sync_runs(settings: Settings, copy: RunMirror, progress: Progress, *, whole: bool = False) -> SyncStatus:
-    """Bring a copy up to date. A server that does not answer leaves it as it was, and is no error."""
+    """Bring a copy up to date. A server that does not answer leaves it as it was, and is not an error."""
     try:
         address = mlflow_address(settings)
         with RunServer(address) as server:

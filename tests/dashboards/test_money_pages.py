@@ -64,8 +64,8 @@ def test_the_forecast_page_shows_every_assumption_whole(home: Path) -> None:
     assert not shown.exception, shown.exception
     told = words(shown)
     for sentence in (
-        "the visitor's browser", "it runs on the viewer's device", "needs a TF.js export", "3 workers at most",
-        "Every place is taken to answer as fast as the machine where that was measured.",
+        "the visitor's browser", "it runs on the visitor's device", "needs a TF.js export", "at most 3 workers",
+        "Every place is assumed to answer as fast as the machine where this was measured.",
         "(assumed; loading the model took 0.03 s of it here, measured)", "with the bundle's 2.5 MB", "no network volume",
         "https://docs.runpod.io/serverless/pricing, per second times 3600, read by hand",
     ):  # fmt: skip
@@ -90,10 +90,10 @@ def test_the_forecast_page_asks_all_that_the_command_asks(home: Path) -> None:
     shown.run()
     assert not shown.exception, shown.exception
     told = words(shown)
-    assert "9 workers at most" in told
-    assert "a worker starts in 3 s (as told)" in told
+    assert "at most 9 workers" in told
+    assert "a worker starts in 3 s (as given)" in told
     assert "a network volume of 50 GB all month" in told
-    assert any("one waits longer than 1 s" in text for text in shown.dataframe[0].value["will not do"])
+    assert any("s is above the limit of 1 s" in text for text in shown.dataframe[0].value["will not do"])
 
 
 def test_the_forecast_page_uses_a_start_that_was_measured(home: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_broken_price_catalogue_is_one_line_on_the_page(home: Path, broken: st
     shown = page("forecast")
     assert not shown.exception, shown.exception
     assert len(shown.error) == 1
-    assert "is no price catalogue; remove it, then run" in shown.error[0].value.replace("\\", "")
+    assert "is not a price catalogue; remove it, then run" in shown.error[0].value.replace("\\", "")
     assert not shown.dataframe
 
 
@@ -123,7 +123,7 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
         shown = page(name)
         assert not shown.exception, (name, shown.exception)
     shown = page("forecast")
-    assert "this machine is the cheapest at 1,000 requests a day: $0.00 a month" in words(shown)
+    assert "this machine is the cheapest at 1,000 requests per day: $0.00 per month" in words(shown)
     shown.number_input[0].set_value(0).run()
     assert not shown.exception, shown.exception
 

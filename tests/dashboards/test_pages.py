@@ -238,7 +238,7 @@ def test_the_forecast_page_says_where_it_is_cheapest_and_what_that_rests_on(home
     fill(home)
     shown = page("forecast")
     assert not shown.exception
-    assert "is the cheapest at 1,000 requests a day" in words(shown)
+    assert "is the cheapest at 1,000 requests per day" in words(shown)
     table = shown.dataframe[0].value
     assert len(table) == 8
     assert list(table["a month"]) == sorted(table["a month"])

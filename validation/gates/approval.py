@@ -1,4 +1,4 @@
-"""`approval`: a person other than the author has said yes to exactly these bytes, for this stage."""
+"""`approval`: a person other than the author has approved exactly these bytes for this stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from validation.gates.findings import missing_evidence
 class ApprovalGate(Record):
     """How many people, none of them the author, must have approved.
 
-    A name is what somebody says of themselves unless a server with logins checked it; `proven` counts only those.
+    A name is self-declared unless a server with logins checked it; `proven` counts only those.
     """
 
     kind: Literal["approval"] = "approval"
@@ -24,7 +24,11 @@ class ApprovalGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
         if not evidence.author:
-            return [missing_evidence("approval", f"nobody knows who trained {evidence.label}, so nobody can be another person")]
+            return [
+                missing_evidence(
+                    "approval", f"it is not known who trained {evidence.label}, so no approval can be by another person"
+                )
+            ]
         approvers = {approval.actor for approval in evidence.approvals if approval.proven or not self.proven}
         others = sorted(approvers - {evidence.author})
         who = f" ({', '.join(others)})" if others else f": run `modelyard approve {evidence.label} --stage {evidence.stage}`"

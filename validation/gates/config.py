@@ -52,12 +52,12 @@ class OtherGate(BaseModel):
             raise ValueError(f"gate '{self.kind}' of another package cannot be used: {error}") from error
 
     def judge(self, evidence: Evidence) -> list[Finding]:
-        """What the other package says; a gate that breaks, or says nothing, does not let anything pass."""
+        """The other package's findings; a gate that breaks, or returns none, lets nothing pass."""
         try:
             findings = self.gate().judge(evidence)
         except Exception as error:  # noqa: BLE001 anybody's code
             findings = [Finding(gate=self.kind, passed=False, text=f"gate broke: {type(error).__name__}: {error}")]
-        return findings or [Finding(gate=self.kind, passed=False, text="gate said nothing")]
+        return findings or [Finding(gate=self.kind, passed=False, text="the gate returned no finding")]
 
 
 def _kind_of(value: Any) -> str:

@@ -23,7 +23,7 @@ class DataGate(Record):
             return [missing_evidence("data", f"no data report of what {evidence.label} was trained on: train it again")]
         findings = [Figure("data", "failed data checks", verdict.errors).at_most(0)]
         if not verdict.holds and findings[0].passed:
-            findings = [missing_evidence("data", "the data report says that the data set does not hold")]
+            findings = [missing_evidence("data", "the data report says that the data set failed its checks")]
         if self.warnings is not None:
             findings.append(Figure("data", "data warnings", verdict.warnings).at_most(self.warnings))
         return findings

@@ -17,7 +17,7 @@ BUNDLE_FORMATS = (".onnx", ".json", ".bin", ".xml", ".md", ".txt", ".sig")
 
 
 class SafetyGate(Record):
-    """What a scanner said of the registered files and, where `bundle` is asked for, of what will serve.
+    """What a scanner reported of the registered files and, where `bundle` is asked for, of what will serve.
 
     The registered files may hold pickles without dangerous imports: PyTorch's `.pt2` keeps its example input in one, and
     nothing that serves opens it. The bundle may hold none at all.

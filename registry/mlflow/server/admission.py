@@ -50,13 +50,13 @@ class PendingPromotion:
     promotion: Promoted
 
     def finish(self) -> None:
-        """The alias stands: write it down, unless a reconciler was faster."""
+        """The alias moved: write it down, unless a reconciler was faster."""
         with self.context.deciding(self.version.model):
             if self._pending():
                 record_flip(self.context, self.version, self.promotion)
 
     def undo(self) -> None:
-        """MLflow could not move it, and said so to whoever asked: nothing may move it later."""
+        """MLflow could not move it, and answered so: nothing may move it later."""
         with self.context.deciding(self.version.model):
             if self._pending():
                 reason = "MLflow could not move the alias"
@@ -132,7 +132,7 @@ class Admission:
             refuse(f"tags that begin with 'modelyard.' are reserved; call the tag of '{name}' something else")
 
     def create_registered_model(self, tags: Any = None, **_: object) -> None:
-        """Models carry no tag of ours from the first."""
+        """Models carry no tag of ours from the beginning."""
         for tag in tags or ():
             self.set_registered_model_tag("a new model", tag)
 

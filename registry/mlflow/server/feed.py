@@ -1,4 +1,4 @@
-"""What changed among a server's runs, told by the server itself: two routes that our plugin adds to MLflow.
+"""What changed among a server's runs, from the server itself: two routes that our plugin adds to MLflow.
 
 MLflow's own search cannot say which runs were renamed, deleted or given a late metric, short of sending all of them. Here a
 client gets a digest of each run and asks for those whose digest it does not know. Nothing of it writes.

@@ -66,7 +66,7 @@ def check_guards(admission: Admission, app: Flask) -> None:
 
 
 def _check(app: Flask, method: str, path: str, body: dict[str, Any]) -> None:
-    """Call a route's view as Flask would, past whoever asks for a login before it."""
+    """Call a route's view as Flask would, past a login that comes before it."""
     from werkzeug.exceptions import HTTPException
 
     try:

@@ -156,7 +156,7 @@ def test_a_place_that_cannot_keep_up_is_said_and_comes_last() -> None:
     slow, fast = place("slow", "0.01", service_s=1, min_workers=1), place("fast", "9", min_workers=1)
     first, last = forecast(Traffic(requests_per_day=200_000), [slow, fast])
     assert (first.place.name, last.place.name) == ("fast", "slow")
-    assert "answers 1 requests a second at most" in last.problem
+    assert "handles at most 1 requests per second" in last.problem
     with pytest.raises(InputError, match="no place to compare"):
         forecast(Traffic(requests_per_day=1), [])
 
@@ -166,7 +166,7 @@ def test_who_may_not_wait_is_not_advised_to_sleep() -> None:
     assert forecast(traffic, places)[0].place.name == "sleeps"
     forecasts = forecast(traffic, places, p95_limit_s=1)
     assert forecasts[0].place.name == "stays"
-    assert "of 20 requests one waits longer than 1 s" in forecasts[1].problem
+    assert "p95 wait of 60 s is above the limit of 1 s" in forecasts[1].problem
 
 
 def test_the_cheapest_flips_where_both_cost_the_same() -> None:
@@ -178,24 +178,24 @@ def test_the_cheapest_flips_where_both_cost_the_same() -> None:
     share = 1 - 1 / math.exp(rate * 10)  # of one worker's time, by the renewal process with rounding left out
     assert share == pytest.approx(0.5, rel=0.15)
     sentence = advice(Traffic(requests_per_day=10), forecast(Traffic(requests_per_day=10), [sleeps, stays]), [turn])
-    assert sentence.startswith("sleeps is the cheapest at 10 requests a day: $")
-    assert sentence.endswith(f"; from about {turn.requests_per_day:,.0f} a day on it is stays.")
+    assert sentence.startswith("sleeps is the cheapest at 10 requests per day: $")
+    assert sentence.endswith(f"; from about {turn.requests_per_day:,.0f} per day on, stays is cheaper.")
     busy = Traffic(requests_per_day=50_000)
     sentence = advice(busy, forecast(busy, [sleeps, stays]), [turn])
-    assert sentence.startswith("stays is the cheapest at 50,000 requests a day: $1314.00 a month")
-    assert sentence.endswith(f"; below about {turn.requests_per_day:,.0f} a day, sleeps is cheaper.")
+    assert sentence.startswith("stays is the cheapest at 50,000 requests per day: $1314.00 per month")
+    assert sentence.endswith(f"; below about {turn.requests_per_day:,.0f} per day, sleeps is cheaper.")
 
 
 def test_the_sentence_names_the_nearest_flip_on_either_side() -> None:
     turns = [BreakEven(requests_per_day=number, before=before, after=other) for number, before, other in TURNS]
     forecasts = forecast(Traffic(requests_per_day=500), [place("b", min_workers=1)])
     sentence = advice(Traffic(requests_per_day=500), forecasts, turns)
-    assert sentence.endswith("; below about 100 a day, a is cheaper; from about 1,000 a day on it is c.")
+    assert sentence.endswith("; below about 100 per day, a is cheaper; from about 1,000 per day on, c is cheaper.")
     late = forecast(Traffic(requests_per_day=50_000), [place("c", min_workers=1)])
     sentence = advice(Traffic(requests_per_day=50_000), late, turns)
-    assert sentence.endswith("; below about 1,000 a day, b is cheaper; from about 100,000 a day on none of them keeps up.")
+    assert sentence.endswith("; below about 1,000 per day, b is cheaper; from about 100,000 per day on, no place keeps up.")
     sentence = advice(Traffic(requests_per_day=5), forecast(Traffic(requests_per_day=5), [place("a", min_workers=1)]), turns)
-    assert sentence.endswith("; below about 2 a day, none of them will do; from about 100 a day on it is b.")
+    assert sentence.endswith("; below about 2 per day, no place qualifies; from about 100 per day on, b is cheaper.")
 
 
 def test_what_is_not_rented_costs_nothing_keeps_up_and_is_not_what_the_sentence_is_about() -> None:
@@ -206,7 +206,7 @@ def test_what_is_not_rented_costs_nothing_keeps_up_and_is_not_what_the_sentence_
     assert (first.place.name, first.usd_per_month, first.usd_per_thousand, first.problem) == ("browser", 0, 0, "")
     assert advice(busy, [first, second], []).startswith("stays is the cheapest")
     assert find_break_evens(Traffic(requests_per_day=1), [stays, browser], most=1e3) == []
-    assert advice(busy, [first], []) == "None of these places answers 1,000,000 requests a day."
+    assert advice(busy, [first], []) == "No place handles 1,000,000 requests per day."
 
 
 def test_a_price_of_zero_is_a_price() -> None:

@@ -16,7 +16,7 @@ from registry.money.traffic import Traffic
 from registry.settings import Settings
 
 TODAY = date(2026, 11, 24)
-FACTS = Measurements(service_ms=5, service_from="as told")
+FACTS = Measurements(service_ms=5, service_from="as given")
 
 
 def local(usd: str = "0.05") -> Price:
@@ -37,10 +37,10 @@ def rests(result: Forecast, name: str) -> str:
 def test_the_browser_is_a_row_of_its_own_and_the_sentence_is_about_what_is_rented() -> None:
     result = made()
     assert (result.places[0].place.name, result.places[0].usd_per_month) == ("the visitor's browser", 0)
-    assert "it runs on the viewer's device" in rests(result, "the visitor's browser")
+    assert "it runs on the visitor's device" in rests(result, "the visitor's browser")
     assert "needs a TF.js export" in rests(result, "the visitor's browser")
     assert len(result.places) == 8
-    assert result.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
+    assert result.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
     assert "browser" not in result.advice
     assert "needs a TF.js export" in result.browser
 
@@ -48,15 +48,15 @@ def test_the_browser_is_a_row_of_its_own_and_the_sentence_is_about_what_is_rente
 def test_every_assumption_is_told_in_words() -> None:
     result = made(overrides=Overrides(max_workers=7))
     for month in result.places:
-        assert "an hour, 2026-" in month.place.assumed[0]
+        assert "per hour, 2026-" in month.place.assumed[0]
     for name in ("RunPod Serverless", "Hugging Face intel-spr x1, asleep"):
-        assert "7 workers at most" in rests(result, name)
+        assert "at most 7 workers" in rests(result, name)
         assert "(assumed; measure your own)" in rests(result, name)
-    assert "a disk of 5 GB for each worker while it runs, $0.10 a GB and month; no network volume" in rests(
+    assert "a disk of 5 GB for each worker while it runs, $0.10 per GB and month; no network volume" in rests(
         result, "RunPod pod"
     )
-    assert "nothing is reckoned for the repository" in rests(result, "Hugging Face")
-    assert result.assumed[0].startswith("An answer takes 5 ms (as told). Every place is taken to answer as fast as")
+    assert "storage of the repository that holds the bundle is not included" in rests(result, "Hugging Face")
+    assert result.assumed[0].startswith("An answer takes 5 ms (as given). Every place is assumed to answer as fast as")
 
 
 def test_storage_is_in_the_sum_and_said() -> None:
@@ -67,7 +67,9 @@ def test_storage_is_in_the_sum_and_said() -> None:
         more = month.usd_per_month - bare[name].usd_per_month
         assert abs(more - (volume_usd if name.startswith("RunPod") else 0)) <= Decimal("0.01"), name
         assert month.storage_usd <= month.usd_per_month
-    assert "a network volume of 100 GB all month, from $0.07 a GB" in "; ".join(kept["RunPod pod NVIDIA A40"].place.assumed)
+    assert "a network volume of 100 GB all month, from $0.07 per GB and month" in "; ".join(
+        kept["RunPod pod NVIDIA A40"].place.assumed
+    )
     assert bare["RunPod pod NVIDIA A40"].storage_usd == Decimal("0.51")  # five gigabytes for 730 hours, at 720 a month
 
 
@@ -86,8 +88,8 @@ def test_a_start_is_told_or_measured_or_assumed_and_says_which() -> None:
         made(facts=measured), "Hugging Face intel-spr x1, asleep"
     )
     overridden = made(facts=measured, overrides=Overrides(runpod_cold_s=2, hf_cold_s=0))
-    assert "a worker starts in 2 s (as told)" in rests(overridden, "RunPod Serverless")
-    assert "a replica wakes in 0 s (as told)" in rests(overridden, "Hugging Face intel-spr x1, asleep")
+    assert "a worker starts in 2 s (as given)" in rests(overridden, "RunPod Serverless")
+    assert "a replica wakes in 0 s (as given)" in rests(overridden, "Hugging Face intel-spr x1, asleep")
 
 
 def test_an_assumed_start_is_not_shorter_than_loading_the_model_was_here() -> None:
@@ -106,7 +108,7 @@ def test_a_machine_that_costs_nothing_is_compared_like_any_other(requests: float
     mine = next(month for month in result.places if month.place.name == "this machine")
     assert (mine.usd_per_month, mine.usd_per_thousand) == (0, None if not requests else 0)
     if requests:
-        assert result.advice.startswith(f"this machine is the cheapest at {requests:,.0f} requests a day: $0.00 a month")
+        assert result.advice.startswith(f"this machine is the cheapest at {requests:,.0f} requests per day: $0.00 per month")
     assert all(turn.before == "this machine" for turn in result.flips[:1])
 
 
@@ -121,10 +123,10 @@ def test_prices_that_are_all_zero_break_nothing() -> None:
 
 
 def test_a_longest_wait_and_more_workers_change_who_will_do() -> None:
-    assert any("of 20 requests one waits longer than 1 s" in month.problem for month in made(p95_limit_s=1).places)
+    assert any("s is above the limit of 1 s" in month.problem for month in made(p95_limit_s=1).places)
     slow = FACTS.model_copy(update={"service_ms": 1000})
     few, many = (made(250_000, slow, Overrides(max_workers=count)) for count in (2, 20))
-    assert "answers 2 requests a second at most" in next(
+    assert "handles at most 2 requests per second" in next(
         month.problem for month in few.places if "AMPERE_16" in month.place.name
     )
     assert any(not month.problem for month in many.places if month.place.name.startswith("RunPod Serverless"))
@@ -132,7 +134,7 @@ def test_a_longest_wait_and_more_workers_change_who_will_do() -> None:
 
 @pytest.mark.parametrize("service_ms", [0, -1, float("nan"), float("inf")])
 def test_an_answer_that_takes_no_time_is_refused(service_ms: float) -> None:
-    with pytest.raises(InputError, match="is no time that an answer takes"):
+    with pytest.raises(InputError, match="is not a latency"):
         made(facts=Measurements(service_ms=service_ms, service_from="x"))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import InputError, NotFoundError
-from registry.money.amounts import Money, parse_rates, round_usd, total
+from registry.money.amounts import round_usd
 from registry.money.billing import (
     HOURS_PER_MONTH,
     billed_seconds,
@@ -67,11 +67,6 @@ def test_more_time_never_costs_less_and_nothing_is_negative(long: float, other: 
 def test_time_that_is_no_time_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="cannot be billed"):
         cost(seconds, price())
-
-
-def test_amounts_are_rounded_half_up_for_show() -> None:
-    assert str(round_usd(Decimal("0.0000005"))) == "0.000001"
-    assert str(round_usd(Decimal("36.505"), 2)) == "36.51"
 
 
 def test_this_machines_price_is_an_assumption_that_the_user_sets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,10 +233,10 @@ def test_prices_grow_stale() -> None:
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
     for broken in ('{"prices": 3}', "[]", "{", ""):
         (tmp_path / "prices.json").write_text(broken)
-        with pytest.raises(InputError, match="is no price catalogue; remove it"):
+        with pytest.raises(InputError, match="is not a price catalogue; remove it"):
             read_catalogue(tmp_path / "prices.json")
     (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no price catalogue"):
+    with pytest.raises(InputError, match="is not a price catalogue"):
         read_catalogue(tmp_path / "prices.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_catalogue(tmp_path)
@@ -251,29 +246,3 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_every_published_price_has_a_date_and_a_source(row: DatedPrice) -> None:
     assert row.price.as_of.year == 2026
     assert len(row.price.source) > 20
-
-
-# Currencies.
-
-
-def test_amounts_of_two_currencies_do_not_add_up() -> None:
-    dollar, euro = Money(amount=Decimal("0.10")), Money(amount=Decimal("0.20"), currency="EUR")
-    with pytest.raises(InputError, match="is no amount of USD"):
-        dollar + euro
-    rates = parse_rates(["EUR=1.08"])
-    assert total([dollar, euro.convert(rates)]) == Money(amount=Decimal("0.3160"))
-    with pytest.raises(InputError, match=r"is not in USD; name a rate, e\.g\. --rate CHF="):
-        Money(amount=Decimal(1), currency="CHF").convert(rates)
-
-
-@pytest.mark.parametrize("text", ["EUR", "eur=1", "EUR=0", "EUR=-1", "EUR=nan", "EUR=1e3", "=1"])
-def test_a_rate_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no CODE=RATE"):
-        parse_rates([text])
-
-
-@given(st.lists(st.decimals(-(10**9), 10**9, places=6, allow_nan=False), max_size=20))
-def test_sums_are_exact_whatever_their_order(amounts: list[Decimal]) -> None:
-    coins = [Money(amount=amount) for amount in amounts]
-    assert total(coins) == total(reversed(coins))
-    assert total(coins).amount == sum(amounts, Decimal(0))
