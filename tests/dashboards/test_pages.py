@@ -242,7 +242,7 @@ def test_the_forecast_page_says_where_it_is_cheapest_and_what_that_rests_on(home
     table = shown.dataframe[0].value
     assert len(table) == 8
     assert list(table["a month"]) == sorted(table["a month"])
-    assert words(shown).count("an hour") >= 8
+    assert words(shown).count("per hour") >= 8
     assert "An answer takes 1 ms (measured on this machine, hand/2" in words(shown)
     assert any("days old" in one.value for one in shown.warning)
     shown.number_input[0].set_value(0).run()
