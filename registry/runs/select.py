@@ -29,7 +29,7 @@ _ATTRIBUTES: dict[str, Callable[[RunRow], str]] = {
     "user": lambda row: row.tags.get("mlflow.user", ""),
     "run_id": lambda row: row.run_id,
 }
-_PLACES: dict[str, Callable[[RunRow], dict[str, Any]]] = {
+_FIELDS: dict[str, Callable[[RunRow], dict[str, Any]]] = {
     "attributes": lambda row: {name: read(row) for name, read in _ATTRIBUTES.items()},
     "metrics": lambda row: row.metrics,
     "params": lambda row: row.params,
@@ -84,8 +84,8 @@ def filter_runs(rows: Iterable[RunRow], conditions: Sequence[Condition]) -> list
 def value_of(row: RunRow, name: str) -> Value | None:
     """A run's attribute, metric, parameter or tag of that name, looked for in this order; a prefix says which is meant."""
     kind, dot, rest = name.partition(".")
-    if dot and kind in _PLACES:
-        return _PLACES[kind](row).get(rest)
+    if dot and kind in _FIELDS:
+        return _FIELDS[kind](row).get(rest)
     if name in _ATTRIBUTES:
         return _ATTRIBUTES[name](row)
     return next((held[name] for held in (row.metrics, row.params, row.tags) if name in held), None)

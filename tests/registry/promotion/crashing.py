@@ -58,7 +58,7 @@ class Notes:
         self.path.write_text(f"{promotion.version} {promotion.stage}")
 
 
-def make_yard(folder: Path) -> PromotionContext:
+def make_context(folder: Path) -> PromotionContext:
     store = FileStore(folder / "store.json")
     keys = open_keyring(folder / "key.pem", folder / "trusted")
     ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}", keys, folder)
@@ -102,7 +102,7 @@ ACTIONS = {
 
 if __name__ == "__main__":
     where, action, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    mine = make_yard(where)
+    mine = make_context(where)
     die_at(mine, number)
     try:
         ACTIONS[action](mine)

@@ -49,7 +49,7 @@ class Breaks(Fails):
         return self.alive
 
 
-def make_yard(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> PromotionContext:
+def make_context(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> PromotionContext:
     store = MemoryStore()
     store.register("hand", model)
     store.register("hand", model)

@@ -21,7 +21,7 @@ from registry.refs import Ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from crashing import ACTIONS, FileStore, make_yard
+from crashing import ACTIONS, FileStore, make_context
 
 ADA = Actor("ada")
 pytestmark = pytest.mark.journey
@@ -34,7 +34,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("before")
     (folder / "files").mkdir()
     (folder / "files" / "weights").write_text("1")
-    context = make_yard(folder)
+    context = make_context(folder)
     assert isinstance(context.store, FileStore)
     for number in (1, 2):
         context.store.register("hand", folder / "files")
@@ -50,7 +50,7 @@ def after(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """hand/2 is in production, hand/1 was before."""
     folder = tmp_path_factory.mktemp("after") / "home"
     shutil.copytree(before, folder)
-    context = make_yard(folder)
+    context = make_context(folder)
     promote(context, Ref("hand", 2), Stage.PRODUCTION, ADA)
     context.store.save()
     return folder
@@ -64,7 +64,7 @@ def kill_everywhere(start: Path, tmp_path: Path, action: str, check: Callable[[P
         command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), action, str(step)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-        context = make_yard(folder)
+        context = make_context(folder)
         reconcile(context, "hand")
         check(context, folder, done.returncode == 0)
         assert reconcile(context, "hand").acted == []  # settled
@@ -129,14 +129,14 @@ def test_a_promotion_that_was_overtaken_is_undone_not_finished(before: Path, tmp
     """Killed after it was ratified; then somebody gives the alias to a third version."""
     folder = tmp_path / "home"
     shutil.copytree(before, folder)
-    context = make_yard(folder)
+    context = make_context(folder)
     store = context.store
     assert isinstance(store, FileStore)
     store.register("hand", folder / "files")
     store.save()
     command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), "promote", "2"]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    context = make_yard(folder)
+    context = make_context(folder)
     assert fold(context.ledger.entries("hand")).pending
     context.store.delete_alias("hand", "production")
     lines = reconcile(context, "hand").acted

@@ -9,12 +9,12 @@ from registry.refs import Ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from promoting import ADA, Breaks, Fails, Says, kinds, make_yard
+from promoting import ADA, Breaks, Fails, Says, kinds, make_context
 
 
 def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path, model: Path, monkeypatch) -> None:
     hook = Fails(2)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert [str(event) for event in outcome.pending] == [
         "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
@@ -31,7 +31,7 @@ def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path
 
 def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> None:
     later = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
+    context = make_context(tmp_path, model, Says(passed=True), Fails(1), later)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert later.ran == 0
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
@@ -40,7 +40,7 @@ def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> N
 
 def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert reconcile(context, "hand").acted == []
     hook.alive = False
@@ -50,7 +50,7 @@ def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Pa
 
 def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path, model: Path) -> None:
     hook = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     hook.alive, hook.times = False, 100
     assert "attempt 1" in reconcile(context, "hand").acted[0]

@@ -17,12 +17,12 @@ from registry.refs import Ref, parse_ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from promoting import ADA, Fails, Says, kinds, make_yard
+from promoting import ADA, Fails, Says, kinds, make_context
 
 
 def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert outcome.pending == []
     assert context.store.aliases("hand") == {"staging": 1}
@@ -33,7 +33,7 @@ def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, mode
 
 def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=False), hook)
+    context = make_context(tmp_path, model, Says(passed=False), hook)
     with pytest.raises(RefusedError, match="as told"):
         promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert context.store.aliases("hand") == {}
@@ -43,7 +43,7 @@ def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, mode
 
 
 def test_a_stage_without_gates_lets_nobody_in(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     bare = PromotionContext(context.store, context.ledger, context.leases)
     with pytest.raises(RefusedError, match="no gate is set"):
         promote(bare, Ref("hand", 1), Stage.STAGING, ADA)
@@ -53,7 +53,7 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
     from registry.events import Trained, about
 
     gate = Says(passed=True)
-    context = make_yard(tmp_path, model, gate)
+    context = make_context(tmp_path, model, gate)
     version = context.store.versions("hand")[0]
     facts = {"trainer": "t", "run_id": "r", "dataset": "d", "seconds": 1, "hardware": "h", "usd": "1", "price_as_of": "x"}
     context.ledger.append(Trained(**about(version, "other bytes"), **facts))
@@ -62,7 +62,7 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
 
 
 def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     outcome = promote(context, Ref("hand", 2), Stage.STAGING, ADA)
     assert outcome.promotion.previous == 1
@@ -72,14 +72,14 @@ def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path,
 
 
 def test_production_takes_the_version_out_of_staging(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert context.store.aliases("hand") == {"production": 1}
 
 
 def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     with pytest.raises(InputError, match="cannot go from 'none' to 'production'"):
         promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert kinds(context) == []
@@ -88,7 +88,7 @@ def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> 
 def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from registry.errors import UnavailableError
 
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    context = make_context(tmp_path, model, Says(passed=True), Fails(1))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
 
     def away(*_: object) -> Path:
@@ -103,7 +103,7 @@ def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, mo
 
 def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=False), hook)
+    context = make_context(tmp_path, model, Says(passed=False), hook)
     context.store.set_alias("hand", "staging", 2)
     assert "as told" in reconcile(context, "hand").acted[0]
     assert reconcile(context, "hand").acted == []
@@ -114,7 +114,7 @@ def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_pat
 
 def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     context.store.set_alias("hand", "staging", 2)
     assert "brought up to date" in reconcile(context, "hand").acted[0]
     assert reconcile(context, "hand").acted == []
@@ -124,7 +124,7 @@ def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: 
 
 def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(1)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     (model / "weights").write_text("2")
     promotions = [entry.event for entry in context.ledger.entries() if isinstance(entry.event, Promoted)]
@@ -141,7 +141,7 @@ def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, mo
 
 def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path, model: Path) -> None:
     gate = Says(passed=True)
-    context = make_yard(tmp_path, model, gate)
+    context = make_context(tmp_path, model, gate)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     store = context.store
     assert isinstance(store, MemoryStore)
@@ -157,7 +157,7 @@ def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path
 
 
 def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     (model / "weights").unlink()
     model.rmdir()
     with pytest.raises(IntegrityError, match="files are gone"):
@@ -167,7 +167,7 @@ def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -
 
 
 def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     promote(context, Ref("hand", 1), Stage.ARCHIVED, ADA)
     assert context.store.aliases("hand") == {}
@@ -185,7 +185,7 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
     ],
 )
 def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, message: str) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     with pytest.raises(NotFoundError, match=message):
         resolve(context.store, parse_ref(text))
 
@@ -193,7 +193,7 @@ def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path
 def test_every_event_reads_back_from_its_own_json(tmp_path: Path, model: Path) -> None:
     from registry.events import parse_event
 
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    context = make_context(tmp_path, model, Says(passed=True), Fails(1))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     for entry in context.ledger.entries():
         assert parse_event(entry.event.model_dump_json()) == entry.event
