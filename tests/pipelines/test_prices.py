@@ -170,7 +170,7 @@ def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path)
     assert " is the cheapest at 20 requests per day: $" in shown.stdout.splitlines()[0]
     assert "a network volume of 10 GB all month, from $0.07 per GB" in shown.stdout
     assert "(assumed; measure your own)" in shown.stdout
-    assert "Every place is taken to answer as fast as the machine where that was measured." in shown.stdout
+    assert "Every place is assumed to answer as fast as the machine where this was measured." in shown.stdout
     refused = modelyard("forecast", "--requests", "-1", "--home", tmp_path / "home")
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1
