@@ -90,12 +90,12 @@ def _measured(count: int) -> dict[str, float]:
     from streamlit.testing.v1 import AppTest
 
     from dashboards.runs import run_frame
-    from registry.runs.projection import Projection
+    from registry.runs.mirror import RunMirror
     from registry.runs.server import RunServer
 
     with _filled(count) as (uri, home), RunServer(uri) as server:
         os.environ |= {"MODELYARD_HOME": str(home), "MODELYARD_MLFLOW_URI": uri}
-        copy = Projection(home / "runs.db", uri)
+        copy = RunMirror(home / "runs.db", uri)
 
         def first() -> None:
             copy.sync(server)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dashboards.live import EndpointReading
 from registry.events import Deployed, Exported
-from registry.money.forecast import Place, PlaceForecast, outlook
+from registry.money.forecast import Place, PlaceForecast, forecast_place
 from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
@@ -205,7 +205,7 @@ def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
     for step in range(2 * _MOST + 1):
         load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
         for option in places:
-            forecast = outlook(load, option, sample=_SWEEP)
+            forecast = forecast_place(load, option, sample=_SWEEP)
             if option.rented and not forecast.problem:
                 rows.append((load.requests_per_day, option.name, max(float(forecast.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

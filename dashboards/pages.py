@@ -14,9 +14,9 @@ from dashboards.queries import LedgerReader
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.protocols import Entry
-from registry.runs.latest import SyncStatus, ago, sync_runs
-from registry.runs.projection import Progress, Projection
+from registry.runs.mirror import Progress, RunMirror
 from registry.runs.rows import RunRow
+from registry.runs.sync import SyncStatus, format_ago, sync_runs
 from registry.settings import Settings, read_settings
 
 _FRESH_S = 5
@@ -64,9 +64,9 @@ class Runs:
 class _Copy:
     """A copy of a server's runs that asks the server every five seconds at most, however many viewers there are."""
 
-    def __init__(self, copy: Projection) -> None:
+    def __init__(self, copy: RunMirror) -> None:
         self.copy, self._lock, self._synced_at = copy, Lock(), 0.0
-        self._status = SyncStatus(copy.last(), "", "")
+        self._status = SyncStatus(copy.state(), "", "")
         self._version, self._rows = -1, list[RunRow]()
 
     def sync_runs(self, progress: Progress) -> SyncStatus:
@@ -86,13 +86,13 @@ class _Copy:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _copy(server: str) -> _Copy:  # noqa: ARG001 the cache's key
-    return _Copy(Projection.of(settings()))
+    return _Copy(RunMirror.for_home(settings()))
 
 
 def runs() -> Runs:
     """The runs, up to date where the server answers; where it does not, a warning says so, and how old they are."""
     here = settings()
-    copy = _copy(f"{here.home.absolute()} {Projection.of(here).server}")
+    copy = _copy(f"{here.home.absolute()} {RunMirror.for_home(here).server}")
     bar = st.empty()
 
     def progress(done: int, of: int) -> None:
@@ -101,6 +101,6 @@ def runs() -> Runs:
     status = copy.sync_runs(progress)
     bar.empty()
     if status.missing:
-        age = f" Showing the runs as of {ago(time() - status.synced.at)}." if status.synced.at else ""
+        age = f" Showing the runs as of {format_ago(time() - status.synced.at)}." if status.synced.at else ""
         st.warning(f"{escaped(status.missing)}.{age}", icon=":material/cloud_off:")
     return Runs(copy.rows(status.synced.version), status.link)

@@ -15,7 +15,7 @@ from registry.events import Evaluated, Trained
 from registry.protocols import Entry
 from registry.records import Evaluation
 from registry.runs.rows import RunRow
-from registry.runs.select import differing, pareto, smooth, value_of
+from registry.runs.select import differing_params, pareto, smooth, value_of
 
 FIRST = ("test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms")
 MOST_METRICS = 30
@@ -146,7 +146,7 @@ def curve_table(curves: Mapping[str, Sequence[tuple[int, int, float]]], weight: 
 def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
     """One row a parameter that is not the same in all of the runs, one column a run."""
     return pd.DataFrame(
-        [(name, *(cell(value) for value in values)) for name, values in differing(rows).items()],
+        [(name, *(cell(value) for value in values)) for name, values in differing_params(rows).items()],
         columns=["parameter", *(label(row) for row in rows)],
     )
 

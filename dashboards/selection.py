@@ -14,7 +14,7 @@ from dashboards.tables import columns
 from dashboards.words import escaped
 from registry.errors import InputError
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, ordered, parse_conditions, value_of
+from registry.runs.select import filter_runs, parse_conditions, sort_runs, value_of
 
 _SELECTED = "runs"
 _TALLEST = 360
@@ -37,21 +37,21 @@ def show_filters(rows: Sequence[RunRow]) -> list[RunRow]:
         "Filter", key="filter", bind="query-params", placeholder="test_top1 > 0.9 and status = FINISHED"
     )
     every = toggles.toggle("All runs", key="all", bind="query-params", help="Gate and data-check runs too, not only training.")
-    rows = [row for row in rows if every or row.trains]
+    rows = [row for row in rows if every or row.is_training]
     experiments = sorted({row.experiment for row in rows})
     experiment = narrow.selectbox("Experiment", ["all", *experiments], key="experiment", bind="query-params")
     names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:_MOST_PARAMS])]
     by = order.selectbox("Sort by", names, key="sort", bind="query-params")
     ascending = toggles.toggle("Ascending", key="lowest", bind="query-params")
     try:
-        matches = choose(rows, parse_conditions(conditions))
+        matches = filter_runs(rows, parse_conditions(conditions))
     except InputError as error:
         st.warning(escaped(str(error)))
         return []
     matches = [row for row in matches if experiment in {"all", row.experiment}]
     if by == "newest":
         return matches[::-1] if ascending else matches
-    return ordered(matches, by, ascending=ascending)
+    return sort_runs(matches, by, ascending=ascending)
 
 
 def show_runs(rows: Sequence[RunRow], link: str, metrics: Sequence[str]) -> list[RunRow]:

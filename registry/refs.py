@@ -43,11 +43,11 @@ class Ref:
 
 def parse_ref(text: str) -> Ref:
     """Read a reference, or say what one looks like."""
-    found = _REF.fullmatch(text.strip())
-    if not found:
+    match = _REF.fullmatch(text.strip())
+    if not match:
         raise InputError(f"reference '{text}'", _GRAMMAR, "for example hand/3 or hand@production")
-    version = found["version"]
-    return Ref(found["model"], int(version) if version else None, found["alias"])
+    version = match["version"]
+    return Ref(match["model"], int(version) if version else None, match["alias"])
 
 
 def check_model_name(name: str) -> str:

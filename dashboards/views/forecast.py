@@ -32,7 +32,7 @@ version = right.selectbox("Latency of", [*exports, _CUSTOM])
 custom_ms = 50.0 if version in exports else right.number_input("Latency, ms", 0.1, 60_000.0, 50.0)
 p95_limit = right.number_input("p95 latency limit, s", 0.0, 3600.0, None, placeholder="none")
 facts = measured(entries(), exports.get(version), (custom_ms, _CUSTOM))
-usual = Assumptions.of(facts, Overrides())
+usual = Assumptions.combine(facts, Overrides())
 with st.expander("Cold starts, workers, storage"):
     left, right = st.columns(2)
     hint = {name: f"{cold.seconds:g}, {cold.source}" for name, cold in (("rp", usual.runpod_cold), ("hf", usual.hf_cold))}
@@ -42,11 +42,13 @@ with st.expander("Cold starts, workers, storage"):
     volume = right.number_input("RunPod network volume, GB", 0.0, 100_000.0, 0.0)
 
 traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-ground = Assumptions.of(facts, Overrides(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume))
+ground = Assumptions.combine(
+    facts, Overrides(runpod_cold_s=runpod_cold, hf_cold_s=hf_cold, max_workers=workers, volume_gb=volume)
+)
 try:
     prices, local = read_catalogue(settings().price_catalogue), local_price(settings())
     with st.spinner("Simulating a month"):
-        forecast = compare(prices, local, traffic, ground, today=today(), longest_wait_s=p95_limit)
+        forecast = compare(prices, local, traffic, ground, today=today(), p95_limit_s=p95_limit)
         points = break_even(traffic, [option.place for option in forecast.places])
 except ModelyardError as error:
     st.error(escaped(str(error)))

@@ -45,7 +45,7 @@ with gates:
         st.caption("A self-declared name was not verified: the MLflow server has no logins.")
 with evidence:
     known = runs()
-    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.trains}
+    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
     show_table(evidence_table(rows, links), labels=_DIGESTS, links=["MLflow"])
     st.caption("A verdict is bound to the digests of what was measured. `modelyard verify` computes them again.")
 with history:

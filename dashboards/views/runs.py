@@ -26,11 +26,11 @@ from dashboards.selection import select_axes, select_name, show_filters, show_ru
 from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
-from registry.runs.latest import read_curves
+from registry.runs.sync import read_curves
 
 st.title("Runs")
 known = runs()
-if not any(row.trains for row in known.rows):
+if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 

@@ -15,7 +15,7 @@ from pipelines.deployment.targets import Targets, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.errors import NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
-from registry.money.billing import dollars
+from registry.money.amounts import round_usd
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
@@ -179,7 +179,7 @@ class _Deployment:
             target=self.config.kind,
             url=live.url,
             bundle=live.bundle,
-            usd_per_month=dollars(quote.usd_per_idle_month, 2),
+            usd_per_month=round_usd(quote.usd_per_idle_month, 2),
             price_as_of=quote.as_of,
             smoke_images=self.config.smoke_images,
             cold_start_s=None if cold is None else round(cold, 3),

@@ -8,10 +8,10 @@ from time import time
 from typing import Any, NamedTuple
 
 from registry.errors import InputError, NotFoundError
-from registry.runs.latest import ago, sync_runs
-from registry.runs.projection import Projection
+from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, ordered, pareto, parse_conditions, value_of
+from registry.runs.select import filter_runs, pareto, parse_conditions, sort_runs, value_of
+from registry.runs.sync import format_ago, sync_runs
 from registry.settings import Settings
 
 
@@ -31,7 +31,7 @@ def find_runs(
 
     Raises InputError for conditions nobody can read, and for what no run has.
     """
-    conditions, copy = parse_conditions(where), Projection.of(settings)
+    conditions, copy = parse_conditions(where), RunMirror.for_home(settings)
     heard = sync_runs(settings, copy, progress, whole=whole)
     if heard.missing and not heard.synced.at:
         raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
@@ -41,10 +41,10 @@ def find_runs(
         raise InputError(
             f"--sort {by}", "is not a metric or parameter of any run", "name one that `modelyard runs --json` shows"
         )
-    matching = choose(rows, conditions)
+    matching = filter_runs(rows, conditions)
     if by:
-        matching = ordered(matching, by, ascending=sort != by)
-    missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
+        matching = sort_runs(matching, by, ascending=sort != by)
+    missing = f"{heard.missing}; these are the runs of {format_ago(time() - heard.synced.at)}" if heard.missing else ""
     return Found(matching, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
 
 

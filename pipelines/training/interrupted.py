@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from registry.errors import ModelyardError
 from registry.events import Trained
 from registry.files import read_json, write_json
-from registry.money.billing import cost, dollars
+from registry.money.amounts import round_usd
+from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.protocols import Ledger
 from registry.records import Record
@@ -74,7 +75,7 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
         if _lives(note):
             continue
         seconds = max(last - note.began, 0.0)
-        fields = {"seconds": seconds, "usd": dollars(cost(seconds, note.price))}
+        fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
         event = note.event.model_copy(update=fields)
         rows = (row.event for row in ledger.entries(event.model))
         with suppress(ModelyardError):

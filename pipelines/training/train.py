@@ -16,7 +16,8 @@ from pipelines.training.interrupted import tracked_on_disk
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
 from registry.errors import ModelyardError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.money.billing import cost, dollars
+from registry.money.amounts import round_usd
+from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store
@@ -65,7 +66,7 @@ def train(
                 _record_failure(ledger, training, run, time.monotonic() - began, error)
                 raise
         seconds = time.monotonic() - began
-        spent = dollars(cost(seconds, training.price))
+        spent = round_usd(cost(seconds, training.price))
         run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
         run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
         run.figure(curves_figure(history), "plots/curves.png")
@@ -106,7 +107,7 @@ def _failed(training: Training, run_id: str, seconds: float, reason: str) -> Tra
         run_id=run_id,
         seconds=seconds,
         hardware=f"{training.price.provider}: {training.price.hardware}",
-        usd=dollars(cost(seconds, training.price)),
+        usd=round_usd(cost(seconds, training.price)),
         price_as_of=training.price.as_of.isoformat(),
         reason=reason,
         actor=training.actor.name,

@@ -21,7 +21,7 @@ from registry.promotion.state import PromotionState, fold
 from registry.protocols import Gate, Ledger, Store, Versions
 from registry.records import Evidence, Finding, ModelVersion, Proof, Rival
 from registry.refs import Ref
-from registry.stages import Stage, illegal
+from registry.stages import Stage, why_illegal
 
 _TOOLS = ("modelyard", "mlflow", "numpy", "onnx", "onnxruntime", "torch", "ultralytics")
 
@@ -102,7 +102,7 @@ def evaluate_gates_of(store: Store, ledger: Ledger, gates: Sequence[Gate], versi
     findings = judge(gates, evidence)
     if why := store.unready(version):
         findings = [Finding(gate="version", passed=False, text=f"{version.ref} is not whole: {why}"), *findings]
-    if why := illegal(state.stage_of(version.identity), stage):
+    if why := why_illegal(state.stage_of(version.identity), stage):
         findings = [Finding(gate="move", passed=False, text=f"{version.ref} {why}: promote it to staging first"), *findings]
     policy = [described(gate) for gate in gates]
     proof = Proof(

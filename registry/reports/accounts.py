@@ -13,10 +13,11 @@ from decimal import Decimal
 from math import inf
 
 from registry.events import Deployed, Exported, PolicySet, Promoted, Trained
-from registry.money.billing import HOURS_PER_MONTH, dollars
-from registry.money.bills import Books, Part, booked, counted, thing_of
+from registry.money.amounts import round_usd
+from registry.money.billing import HOURS_PER_MONTH
+from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
 from registry.money.books import By, Group, Spend, grouped, spent_in
-from registry.money.places import ColdStart, Measured
+from registry.money.places import ColdStart, Measurements
 from registry.money.spans import IntervalSet, cut, seconds
 from registry.protocols import Entry
 from registry.records import Record
@@ -36,14 +37,14 @@ def spending(entries: Sequence[Entry], now: datetime, by_day: str = "") -> list[
     Rows with a flaw count for nothing.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    parts = counted(one for _, one in sound if isinstance(one, Billed))
+    parts = resolve_overlaps(one for _, one in sound if isinstance(one, Billed))
     spans = _paid_spans(entries, now)
     endpoints = {endpoint_named(deployed): deployed.model for deployed, _, _ in spans}
     runs = [_of_run(at, one) for at, one in sound if isinstance(one, (Trained, TrainingFailed))]
-    spends = booked(parts, Books(endpoints, runs), by_day)
+    spends = book_bills(parts, BillSubjects(endpoints, runs), by_day)
     covered = dict[str, IntervalSet]()
     for part in parts:
-        covered.setdefault(part.bill.resource, IntervalSet()).take(part.start, part.end)
+        covered.setdefault(part.bill.resource, IntervalSet()).add(part.start, part.end)
     for deployed, start, end in spans:
         spends += _quoted(deployed, start, end, covered.get(endpoint_named(deployed), IntervalSet()), by_day)
     return sorted(spends, key=lambda spend: spend.at)
@@ -68,8 +69,8 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
     spans, found = _paid_spans(entries, now), dict[tuple[object, ...], Comparison]()
-    for part in counted(one for _, one in sound if isinstance(one, Billed)):
-        provider, resource = thing_of(part.bill)
+    for part in resolve_overlaps(one for _, one in sound if isinstance(one, Billed)):
+        provider, resource = bill_key(part.bill)
         key = (provider, resource, part.bill.start, part.bill.end)
         before = found.get(key)
         found[key] = Comparison(
@@ -77,7 +78,7 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
             provider=provider,
             start=part.bill.start,
             end=part.bill.end,
-            quoted_usd=(before.quoted_usd if before else _ZERO) + dollars(_quote_of(part, spans)),
+            quoted_usd=(before.quoted_usd if before else _ZERO) + round_usd(_quote_of(part, spans)),
             billed_usd=(before.billed_usd if before else _ZERO) + part.usd,
         )
     return sorted(found.values(), key=lambda one: one.start, reverse=True)
@@ -112,7 +113,7 @@ def budget_status(entries: Sequence[Entry], model: str, at: datetime, limit: Lim
     """
     month = f"{at:%Y-%m}"
     spent = spent_in(spending(entries, at), model, month)
-    return BudgetStatus.of(model, at, spent, limit, overrides(entries).get((model, month)))
+    return BudgetStatus.for_month(model, at, spent, limit, overrides(entries).get((model, month)))
 
 
 def budget_statuses(entries: Sequence[Entry], at: datetime, spent: Iterable[Spend] | None = None) -> dict[str, BudgetStatus]:
@@ -120,7 +121,7 @@ def budget_statuses(entries: Sequence[Entry], at: datetime, spent: Iterable[Spen
     known, said = list(spending(entries, at) if spent is None else spent), overrides(entries)
     month = f"{at:%Y-%m}"
     return {
-        model: BudgetStatus.of(model, at, spent_in(known, model, month), limit, said.get((model, month)))
+        model: BudgetStatus.for_month(model, at, spent_in(known, model, month), limit, said.get((model, month)))
         for model, limit in sorted(limits(entries).items())
     }
 
@@ -135,13 +136,13 @@ def cost_between(entries: Iterable[Entry], event: Deployed, start: datetime, end
     """US dollars of an endpoint for a span of time in which it stood: by bills where there are any, else by its quote."""
     bills = (one.event for one in entries if isinstance(one.event, Billed) and one.flaw is None)
     spent, left = _ZERO, IntervalSet()
-    for part in counted(one for one in bills if one.resource == endpoint_named(event)):
+    for part in resolve_overlaps(one for one in bills if one.resource == endpoint_named(event)):
         low, high = max(start, part.start), min(end, part.end)
         if low < high:
-            left.take(low, high)
+            left.add(low, high)
             spent += part.usd * seconds(high - low) / seconds(part.end - part.start)
-    quoted = sum((seconds(high - low) for low, high in left.free(start, end)), _ZERO)
-    return dollars(spent + event.usd_per_month * quoted / _HOUR / HOURS_PER_MONTH)
+    quoted = sum((seconds(high - low) for low, high in left.gaps(start, end)), _ZERO)
+    return round_usd(spent + event.usd_per_month * quoted / _HOUR / HOURS_PER_MONTH)
 
 
 def cold_starts(entries: Iterable[Entry], model: str = "") -> dict[str, ColdStart]:
@@ -155,13 +156,13 @@ def cold_starts(entries: Iterable[Entry], model: str = "") -> dict[str, ColdStar
     return found
 
 
-def measured(entries: Iterable[Entry], exported: Exported | None, told: tuple[float, str], model: str = "") -> Measured:
+def measured(entries: Iterable[Entry], exported: Exported | None, told: tuple[float, str], model: str = "") -> Measurements:
     """What a forecast may rest on: what was measured of an export, or the milliseconds that are told and by whom."""
     cold = cold_starts(entries, exported.model if exported else model)
     if exported is None or exported.latency is None:
-        return Measured(service_ms=told[0], service_from=told[1], cold=cold)
+        return Measurements(service_ms=told[0], service_from=told[1], cold=cold)
     latency = exported.latency
-    return Measured(
+    return Measurements(
         service_ms=latency.p50_ms,
         service_from=f"measured on this machine, {exported.label}, median of {latency.requests}",
         first_ms=latency.first_ms,
@@ -196,7 +197,7 @@ def _paid_spans(entries: Iterable[Entry], now: datetime) -> list[_PaidSpan]:
     ]
 
 
-def _quote_of(part: Part, spans: Iterable[_PaidSpan]) -> Decimal:
+def _quote_of(part: BillPart, spans: Iterable[_PaidSpan]) -> Decimal:
     """What the time of a bill was quoted at."""
     quoted = _ZERO
     for deployed, start, end in spans:
@@ -213,8 +214,8 @@ def _quoted(event: Deployed, start: datetime, end: datetime, covered: IntervalSe
     for month in cut(start, end):
         spent = stood = _ZERO
         for low, high in cut(*month, by_day):
-            stood += sum((seconds(until - since) for since, until in covered.free(low, high)), _ZERO)
-            upto = dollars(event.usd_per_month * stood / _HOUR / HOURS_PER_MONTH)
+            stood += sum((seconds(until - since) for since, until in covered.gaps(low, high)), _ZERO)
+            upto = round_usd(event.usd_per_month * stood / _HOUR / HOURS_PER_MONTH)
             if upto > spent:
                 found.append(Spend.model_validate(told | {"at": low, "resource": endpoint_named(event), "usd": upto - spent}))
             spent = upto

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, shorten
-from registry.files import told_of_no_room
+from registry.files import disk_full_message
 
 _LOOK_S = 0.2
 _TIE = """
@@ -101,7 +101,7 @@ def _read(report: Path) -> dict[str, Any] | None:
 
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
-    if full := told_of_no_room(noise):
+    if full := disk_full_message(noise):
         return StorageError(name, f"could not write its files ({full.lower()})", "free some space, then run it again")
     if broken:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")

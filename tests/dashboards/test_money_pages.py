@@ -160,7 +160,7 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
 
 def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of_nothing() -> None:
     free = local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(0)})
-    options = places(published(), free, Assumptions.of(Measured(service_ms=5, service_from="x"), Overrides()))
+    options = places(published(), free, Assumptions.combine(Measured(service_ms=5, service_from="x"), Overrides()))
     points = break_even(Traffic(requests_per_day=1), options)
     assert set(points["place"]) == {option.name for option in options if option.rented}
     assert (points["usd"] >= 0.01).all()

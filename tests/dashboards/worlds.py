@@ -14,7 +14,7 @@ from registry.files import write_json
 from registry.opening import ledger_of
 from registry.protocols import Entry
 from registry.records import Evaluation, Finding, Latency, Mistake, ModelVersion, ParityFigures
-from registry.runs.projection import Projection
+from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
 from registry.runs.server import Look
 from registry.settings import Settings
@@ -91,7 +91,7 @@ class _LastSeenServer:
 
 def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:
     """Runs as of a sync so long ago; no server answers now."""
-    copy = Projection.of(Settings(home=home))
+    copy = RunMirror.for_home(Settings(home=home))
     copy.sync(_LastSeenServer(rows))
     if ago_s:
         import sqlite3

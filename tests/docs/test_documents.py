@@ -89,7 +89,8 @@ def test_the_readme_says_the_licence_plainly() -> None:
 
 
 def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
-    from registry.money.billing import cost, dollars
+    from registry.money.amounts import round_usd
+    from registry.money.billing import cost
     from registry.money.catalogue import published
 
     page, known = (ROOT / "docs/costs.md").read_text(), published()
@@ -99,10 +100,10 @@ def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
     }
     for what, (seconds, pool, gpu) in cards.items():
         rented = [("serverless", pool), ("pod", gpu), ("pod community", gpu)]
-        amounts = [dollars(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
+        amounts = [round_usd(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
         (row,) = re.findall(rf"^\| {what} \|.*$", page, re.MULTILINE)
         assert row.split(" | ")[2:] == [f"${amounts[0]}", f"${amounts[1]}", f"${amounts[2]} |"]
-        whole = dollars(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
+        whole = round_usd(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
         assert f"${whole}" in page
 
 

@@ -214,14 +214,14 @@ def test_with_logins_the_actor_is_recorded_and_proven(tmp_path: Path, monkeypatc
 
 def _runs_by(uri: str, file: Path) -> str:
     """How the runs of a server are read with the login that is set."""
-    from registry.runs.projection import Projection
+    from registry.runs.mirror import RunMirror
     from registry.runs.server import RunServer
 
-    copy = Projection(file, uri)
+    copy = RunMirror(file, uri)
     with RunServer(uri) as runs:
         copy.sync(runs)
         assert copy.rows()
-        seen = runs.look({}, "", whole=True)
+        seen = runs.changes({}, "", whole=True)
         return "by what changed" if seen and seen.token else "by searching"
 
 

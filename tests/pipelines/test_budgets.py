@@ -28,8 +28,7 @@ from registry.events import Deployed, Trained, now
 from registry.files import read_json
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
-from registry.money.amounts import parse_rates
-from registry.money.billing import dollars
+from registry.money.amounts import parse_rates, round_usd
 from registry.money.prices import local_price
 from registry.records import Actor
 from registry.settings import Settings
@@ -121,7 +120,10 @@ def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> Non
     summed = json.loads(modelyard("costs", "--by", "model", "--month", f"{now():%Y-%m}", "--home", home, "--json").stdout)
     assert (summed["usd"], summed["groups"][0]["key"], summed["groups"][0]["runs"]) == ("1", "hand", 1)
     refused = modelyard("costs", "--month", "November", "--home", home)
-    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is not a month; write it as 2026-11")
+    assert (refused.returncode, refused.stderr.strip()) == (
+        2,
+        "modelyard: month 'November': is not a month; write it as 2026-11",
+    )
 
 
 # Bills.
@@ -272,6 +274,6 @@ with tracked_on_disk(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(
     os.utime(path, (began + 90, began + 90))
     assert "failed after 90 s" in book_interrupted(tmp_path, book)[0]
     (entry,) = book.entries("hand")
-    assert entry.event.usd == dollars(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
+    assert entry.event.usd == round_usd(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
     assert book_interrupted(tmp_path, book) == []
     assert not path.exists()

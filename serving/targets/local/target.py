@@ -26,7 +26,7 @@ import psutil
 
 from registry.errors import InputError, NotFoundError, UnavailableError, shorten
 from registry.files import read_json, write_json
-from registry.money.billing import monthly
+from registry.money.billing import monthly_cost
 from registry.money.prices import Price
 from serving.bundle.bundle import Bundle, open_bundle
 from serving.canary.tally import SplitOrder, Tally, read_tally
@@ -57,7 +57,7 @@ class LocalTarget:
     def quote(self) -> Quote:
         """The machine, always on."""
         hour = self.price.usd_per_hour if self.price else Decimal(0)
-        month = monthly(self.price) if self.price else Decimal(0)
+        month = monthly_cost(self.price) if self.price else Decimal(0)
         return Quote(
             usd_per_busy_hour=hour,
             usd_per_idle_month=month,

@@ -34,10 +34,10 @@ def test_a_sound_data_set_holds_and_leaves_a_readable_report(dataset: DataSet, t
     assert len(report.passed) >= 10
     assert "<html" in (report.docs / "index.html").read_text().lower()
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
-    told = read_json(tmp_path / "report" / "report.json")
-    assert told["dataset"] == dataset.manifest.digest
-    assert {one["outcome"] for one in told["findings"]} <= {"holds", "warning"}
-    assert sum(told["spread"]["brightness"]["frames"]) == len(dataset.manifest.frames)
+    report_file = read_json(tmp_path / "report" / "report.json")
+    assert report_file["dataset"] == dataset.manifest.digest
+    assert {finding["outcome"] for finding in report_file["findings"]} <= {"holds", "warning"}
+    assert sum(report_file["spread"]["brightness"]["frames"]) == len(dataset.manifest.frames)
 
 
 def test_a_clip_in_two_splits_is_leakage(dataset: DataSet, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ EMPTY = Evidence(model="hand", version=2, created_ms=1, digest="d")
 
 
 def passes(gate: object, **facts: object) -> bool:
-    return all(one.passed for one in gate.judge(EMPTY.model_copy(update=facts)))
+    return all(finding.passed for finding in gate.judge(EMPTY.model_copy(update=facts)))
 
 
 def scored(right: list[int], per_clip: list[int], dataset: str = "data") -> Evaluation:
@@ -64,12 +64,12 @@ def test_the_first_version_has_nobody_to_beat() -> None:
 def test_a_candidate_as_good_as_the_champion_passes_and_one_that_is_worse_does_not() -> None:
     clips, rng = [5] * 60, np.random.default_rng(0)
     base = (rng.random(300) < 0.95).astype(int).tolist()
-    worse = [0 if index % 12 == 0 else one for index, one in enumerate(base)]
+    worse = [0 if index % 12 == 0 else right for index, right in enumerate(base)]
     assert passes(ChampionGate(), evaluation=scored(base, clips), rival=rival(scored(base, clips)))
     assert not passes(ChampionGate(), evaluation=scored(worse, clips), rival=rival(scored(base, clips)))
     assert passes(ChampionGate(), evaluation=scored(base, clips), rival=rival(scored(worse, clips)))
-    said = [finding.text for finding in ChampionGate().judge(EMPTY.model_copy(update={"evaluation": scored(worse, clips), "rival": rival(scored(base, clips))}))]  # fmt: skip
-    assert "95% lower bound" in said[0]
+    texts = [finding.text for finding in ChampionGate().judge(EMPTY.model_copy(update={"evaluation": scored(worse, clips), "rival": rival(scored(base, clips))}))]  # fmt: skip
+    assert "95% lower bound" in texts[0]
     strict = ChampionGate(method="mcnemar")
     assert passes(strict, evaluation=scored(base, clips), rival=rival(scored(base, clips)))
     assert not passes(strict, evaluation=scored(worse, clips), rival=rival(scored(base, clips)))
@@ -81,9 +81,9 @@ def test_a_candidate_as_good_as_the_champion_passes_and_one_that_is_worse_does_n
     ids=["other data", "fewer images", "other clips", "not scored"],
 )
 def test_a_champion_that_was_not_scored_on_these_very_images_is_no_comparison(theirs: Evaluation | None) -> None:
-    found = ChampionGate().judge(EMPTY.model_copy(update={"evaluation": scored([1] * 10, [5, 5]), "rival": rival(theirs)}))
-    assert not found[0].passed
-    assert "run `modelyard evaluate hand/1 --data" in found[0].text
+    findings = ChampionGate().judge(EMPTY.model_copy(update={"evaluation": scored([1] * 10, [5, 5]), "rival": rival(theirs)}))
+    assert not findings[0].passed
+    assert "run `modelyard evaluate hand/1 --data" in findings[0].text
 
 
 def test_mcnemar_is_the_exact_binomial_test_on_the_images_that_differ() -> None:
@@ -103,19 +103,19 @@ def test_the_bootstrap_resamples_clips_and_is_wider_where_a_clip_stands_or_falls
 
 def test_outcomes_keep_a_clips_images_together_whatever_the_order() -> None:
     held = HeldOutSet(["a", "b"], [0, 1, 0, 1], ["k/y", "k/x", "k/y", "k/x"], {"x": "/x", "none": "/z"})
-    found = evaluate(np.asarray([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], np.float32), held, "d", "test")
-    assert found.outcomes == Outcomes(right="0111", per_clip=[2, 2])
-    assert found.slices == {
+    evaluation = evaluate(np.asarray([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], np.float32), held, "d", "test")
+    assert evaluation.outcomes == Outcomes(right="0111", per_clip=[2, 2])
+    assert evaluation.slices == {
         "x": SliceScore(images=2, top1=0.5, pattern="/x"),
         "none": SliceScore(images=0, top1=0.0, pattern="/z"),
     }
-    assert passes(MetricGate(slice="x", at_least=0.5), evaluation=found)
-    assert not passes(MetricGate(slice="x", at_least=0.5, images=3), evaluation=found)
-    assert not passes(MetricGate(slice="none", at_least=0), evaluation=found)
-    assert not passes(MetricGate(slice="unheard of", at_least=0), evaluation=found)
-    assert passes(MetricGate(name="recall", label="a", at_least=1), evaluation=found)
-    assert not passes(MetricGate(name="recall", label="b", at_least=0.6), evaluation=found)
-    assert not passes(MetricGate(name="recall", label="c", at_least=0), evaluation=found)
+    assert passes(MetricGate(slice="x", at_least=0.5), evaluation=evaluation)
+    assert not passes(MetricGate(slice="x", at_least=0.5, images=3), evaluation=evaluation)
+    assert not passes(MetricGate(slice="none", at_least=0), evaluation=evaluation)
+    assert not passes(MetricGate(slice="unheard of", at_least=0), evaluation=evaluation)
+    assert passes(MetricGate(name="recall", label="a", at_least=1), evaluation=evaluation)
+    assert not passes(MetricGate(name="recall", label="b", at_least=0.6), evaluation=evaluation)
+    assert not passes(MetricGate(name="recall", label="c", at_least=0), evaluation=evaluation)
 
 
 def test_the_data_report_must_be_about_the_data_it_was_trained_on_and_hold() -> None:
@@ -239,7 +239,7 @@ def test_a_gate_of_another_package_is_found_by_its_entry_point_and_cannot_pass_b
 
 
 @pytest.mark.parametrize(
-    ("gate", "said"),
+    ("gate", "message"),
     [
         ({"kind": "chanpion"}, "did you mean 'champion'"),
         ({"kind": "metric", "label": "a", "slice": "b"}, "not of both"),
@@ -248,7 +248,7 @@ def test_a_gate_of_another_package_is_found_by_its_entry_point_and_cannot_pass_b
         ({}, "kind: Field required"),
     ],
 )
-def test_a_gate_that_makes_no_sense_is_one_line(gate: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_a_gate_that_makes_no_sense_is_one_line(gate: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         job(gate)
     assert "\n" not in str(caught.value)

@@ -1,13 +1,13 @@
-"""The runs as they are now, or as they were when their server was last heard of."""
+"""The runs as they are now, or as they were when their server last answered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from registry.address import mlflow_address, shown
+from registry.address import mlflow_address, redact_login
 from registry.errors import ModelyardError
-from registry.runs.projection import Progress, Projection, Synced
+from registry.runs.mirror import Progress, RunMirror, SyncState
 from registry.runs.rows import RunRow
 from registry.runs.server import RunServer
 from registry.settings import Settings
@@ -17,21 +17,21 @@ _SPANS = ((86_400, "day"), (3600, "hour"), (60, "minute"))
 
 
 class SyncStatus(NamedTuple):
-    """Where the copy stands. `link` is before a run's path; `missing` says why the server does not answer, if so."""
+    """How far the copy is. `link` is before a run's path; `missing` says why the server does not answer, if so."""
 
-    synced: Synced
+    synced: SyncState
     link: str
     missing: str
 
 
-def sync_runs(settings: Settings, copy: Projection, progress: Progress, *, whole: bool = False) -> SyncStatus:
-    """Bring a copy up to date. A server that does not answer leaves it as it was, and is no error."""
+def sync_runs(settings: Settings, copy: RunMirror, progress: Progress, *, whole: bool = False) -> SyncStatus:
+    """Bring a copy up to date. A server that does not answer leaves it as it was, and is not an error."""
     try:
         address = mlflow_address(settings)
         with RunServer(address) as server:
-            return SyncStatus(copy.sync(server, progress, whole=whole), shown(address).rstrip("/"), "")
+            return SyncStatus(copy.sync(server, progress, whole=whole), redact_login(address).rstrip("/"), "")
     except ModelyardError as error:
-        return SyncStatus(copy.last(), "", str(error))
+        return SyncStatus(copy.state(), "", str(error))
 
 
 def read_curves(
@@ -46,7 +46,7 @@ def read_curves(
         return {label(row): server.curve(row.run_id, metric) for row in held}
 
 
-def ago(seconds: float) -> str:
+def format_ago(seconds: float) -> str:
     """How long ago, in one unit. A clock that was set back makes nothing negative."""
     for span, name in _SPANS:
         if seconds >= span:

@@ -32,12 +32,14 @@ class FileStore(MemoryStore):
         super().__init__()
         self._path = path
         if path.exists():
-            told = json.loads(path.read_text())
-            self._models = {name: [ModelVersion(**one) for one in mine] for name, mine in told["models"].items()}
-            self._aliases = told["aliases"]
+            content = json.loads(path.read_text())
+            self._models = {name: [ModelVersion(**fields) for fields in mine] for name, mine in content["models"].items()}
+            self._aliases = content["aliases"]
 
     def save(self) -> None:
-        models = {name: [asdict(one) | {"tags": dict(one.tags)} for one in mine] for name, mine in self._models.items()}
+        models = {
+            name: [asdict(version) | {"tags": dict(version.tags)} for version in mine] for name, mine in self._models.items()
+        }
         self._path.write_text(json.dumps({"models": models, "aliases": self._aliases}))
 
 
@@ -56,7 +58,7 @@ class Notes:
         self.path.write_text(f"{promotion.version} {promotion.stage}")
 
 
-def make_yard(folder: Path) -> PromotionContext:
+def make_context(folder: Path) -> PromotionContext:
     store = FileStore(folder / "store.json")
     keys = open_keyring(folder / "key.pem", folder / "trusted")
     ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}", keys, folder)
@@ -100,7 +102,7 @@ ACTIONS = {
 
 if __name__ == "__main__":
     where, action, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    mine = make_yard(where)
+    mine = make_context(where)
     die_at(mine, number)
     try:
         ACTIONS[action](mine)

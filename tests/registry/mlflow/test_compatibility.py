@@ -33,7 +33,9 @@ def test_a_guarded_method_is_there_and_takes_what_its_decision_asks_for(store: s
         assert "artifact_path" in given, NEW
         return
     decision = inspect.signature(getattr(Admission, name))
-    asked = {one.name for one in decision.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD} - {"self"}
+    asked = {
+        parameter.name for parameter in decision.parameters.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    } - {"self"}
     assert asked <= given, f"{NEW}: {name} takes {sorted(given)}, not {sorted(asked)}"
 
 
@@ -45,11 +47,11 @@ def test_every_way_to_write_an_artifact_is_known() -> None:
 def test_every_method_that_moves_or_removes_in_the_registry_is_known() -> None:
     verbs = ("set_", "delete_", "rename_", "transition_", "copy_", "create_model", "create_registered")
     harmless = {"delete_webhook", "delete_registered_model_tag", "copy_model_version"}  # copying creates a version
-    found = {name for name, _ in inspect.getmembers(Versions, inspect.isfunction) if name.startswith(verbs)}
-    for name in [name for name in found if "_prompt" in name]:  # each calls the method for models on the same object
+    writers = {name for name, _ in inspect.getmembers(Versions, inspect.isfunction) if name.startswith(verbs)}
+    for name in [name for name in writers if "_prompt" in name]:  # each calls the method for models on the same object
         assert f"self.{name.replace('prompt_version', 'model_version').replace('prompt', 'registered_model')}(" in inspect.getsource(getattr(Versions, name)), NEW  # fmt: skip
-        found.remove(name)
-    assert found - harmless <= set(GUARDED["versions"]), f"{NEW}: {sorted(found - harmless - set(GUARDED['versions']))}"
+        writers.remove(name)
+    assert writers - harmless <= set(GUARDED["versions"]), f"{NEW}: {sorted(writers - harmless - set(GUARDED['versions']))}"
 
 
 def test_the_server_keeps_its_stores_where_they_are_guarded() -> None:

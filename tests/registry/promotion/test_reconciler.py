@@ -170,8 +170,8 @@ def test_a_version_that_is_gone_can_still_be_given_up(context: PromotionContext,
 
 
 def test_a_figure_that_is_not_a_number_fails_whatever_its_gate_says(context: PromotionContext) -> None:
-    found = judge([Says(figure=float("nan")), Says(figure=1.0)], Evidence(model="hand", version=1, created_ms=1, digest="d"))
-    assert [one.passed for one in found] == [False, True]
+    findings = judge([Says(figure=float("nan")), Says(figure=1.0)], Evidence(model="hand", version=1, created_ms=1, digest="d"))
+    assert [finding.passed for finding in findings] == [False, True]
     broken = replace(context, gates={Stage.STAGING: (Says(figure=float("inf")),)})
     with pytest.raises(RefusedError, match="not a finite number"):
         promote(broken, Ref("hand", 1), Stage.STAGING, ADA)

@@ -1,84 +1,28 @@
-"""Promotion: gates, then the alias, then hooks; refused means unchanged, failed means tried again."""
+"""Promotion: gates, then the alias; refused means unchanged, and the reconciler settles what was set in MLflow."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError, RefusedError, StorageError
+from registry.errors import InputError, IntegrityError, NotFoundError, RefusedError
 from registry.events import Flipped, HookDone, HookFailed, Promoted, Refused
-from registry.lease import FileLeases
-from registry.memory import MemoryLedger, MemoryStore
+from registry.memory import MemoryStore
 from registry.promotion.context import PromotionContext
 from registry.promotion.promote import promote
 from registry.promotion.reconcile import reconcile
 from registry.promotion.state import fold
 from registry.promotion.verdict import resolve
-from registry.protocols import Hook
-from registry.records import Actor, Evidence, Finding
 from registry.refs import Ref, parse_ref
 from registry.stages import Stage
 
-ADA = Actor("ada", proven=True)
-
-
-class Says:
-    """A gate that gives the same verdict each time and remembers what it was shown."""
-
-    def __init__(self, *, passed: bool) -> None:
-        self.passed, self.seen = passed, list[Evidence]()
-
-    def judge(self, evidence: Evidence) -> list[Finding]:
-        self.seen.append(evidence)
-        return [Finding(gate="says", passed=self.passed, text="as told")]
-
-
-class Fails:
-    """A hook that fails a number of times, then works."""
-
-    name = "fails"
-
-    def __init__(self, times: int, error: type[ModelyardError] = StorageError) -> None:
-        self.times, self.ran, self.error = times, 0, error
-
-    def run(self, promotion: Promoted) -> None:
-        self.ran += 1
-        if self.ran <= self.times:
-            raise self.error("disk", "is full", "free some space")
-
-
-class Breaks(Fails):
-    """A hook that works, and whose result can be broken."""
-
-    name = "breaks"
-    alive = True
-
-    def healthy(self, promotion: Promoted) -> bool:
-        return self.alive
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "weights").write_text("1")
-    return folder
-
-
-def make_yard(tmp_path: Path, model: Path, gate: Says, *hooks: Hook) -> PromotionContext:
-    store = MemoryStore()
-    store.register("hand", model)
-    store.register("hand", model)
-    gates = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (gate,))
-    return PromotionContext(store, MemoryLedger(), FileLeases(tmp_path / "leases"), gates, {Stage.STAGING: hooks})
-
-
-def kinds(context: PromotionContext) -> list[str]:
-    return [entry.event.kind for entry in context.ledger.entries()]
+sys.path.insert(0, str(Path(__file__).parent))
+from promoting import ADA, Fails, Says, kinds, make_context
 
 
 def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert outcome.pending == []
     assert context.store.aliases("hand") == {"staging": 1}
@@ -89,7 +33,7 @@ def test_a_version_that_passes_gets_the_alias_and_its_hooks(tmp_path: Path, mode
 
 def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=False), hook)
+    context = make_context(tmp_path, model, Says(passed=False), hook)
     with pytest.raises(RefusedError, match="as told"):
         promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert context.store.aliases("hand") == {}
@@ -99,7 +43,7 @@ def test_a_refused_promotion_changes_nothing_but_the_ledger(tmp_path: Path, mode
 
 
 def test_a_stage_without_gates_lets_nobody_in(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     bare = PromotionContext(context.store, context.ledger, context.leases)
     with pytest.raises(RefusedError, match="no gate is set"):
         promote(bare, Ref("hand", 1), Stage.STAGING, ADA)
@@ -109,7 +53,7 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
     from registry.events import Trained, about
 
     gate = Says(passed=True)
-    context = make_yard(tmp_path, model, gate)
+    context = make_context(tmp_path, model, gate)
     version = context.store.versions("hand")[0]
     facts = {"trainer": "t", "run_id": "r", "dataset": "d", "seconds": 1, "hardware": "h", "usd": "1", "price_as_of": "x"}
     context.ledger.append(Trained(**about(version, "other bytes"), **facts))
@@ -118,7 +62,7 @@ def test_gates_see_evidence_about_these_bytes_only(tmp_path: Path, model: Path) 
 
 
 def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     outcome = promote(context, Ref("hand", 2), Stage.STAGING, ADA)
     assert outcome.promotion.previous == 1
@@ -128,70 +72,23 @@ def test_the_version_that_was_there_before_is_named_and_archived(tmp_path: Path,
 
 
 def test_production_takes_the_version_out_of_staging(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert context.store.aliases("hand") == {"production": 1}
 
 
 def test_production_is_not_reached_from_nowhere(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     with pytest.raises(InputError, match="cannot go from 'none' to 'production'"):
         promote(context, Ref("hand", 1), Stage.PRODUCTION, ADA)
     assert kinds(context) == []
 
 
-def test_a_failed_hook_is_recorded_and_the_reconciler_finishes_it(tmp_path: Path, model: Path, monkeypatch) -> None:
-    hook = Fails(2)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
-    outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    assert [str(one) for one in outcome.pending] == [
-        "fails of hand/1 for staging failed (attempt 1): disk: is full; free some space"
-    ]
-    assert context.store.aliases("hand") == {"staging": 1}
-    assert reconcile(context, "hand").acted == []  # its wait is not over
-    monkeypatch.setattr("registry.promotion.due.wait_is_over", lambda *_: True)
-    assert "attempt 2" in reconcile(context, "hand").acted[0]
-    assert "brought up to date" in reconcile(context, "hand").acted[0]
-    assert reconcile(context, "hand").acted == []
-    assert hook.ran == 3
-    assert kinds(context) == ["promoted", "flipped", "hook_done", "hook_failed", "hook_failed", "hook_done"]
-
-
-def test_a_later_hook_waits_for_an_earlier_one(tmp_path: Path, model: Path) -> None:
-    later = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1), later)
-    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    assert later.ran == 0
-    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    assert later.ran == 1
-
-
-def test_what_a_hook_made_is_made_again_when_it_breaks(tmp_path: Path, model: Path) -> None:
-    hook = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    assert reconcile(context, "hand").acted == []
-    hook.alive = False
-    assert "brought up to date" in reconcile(context, "hand").acted[0]
-    assert hook.ran == 2
-
-
-def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path, model: Path) -> None:
-    hook = Breaks(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
-    promote(context, Ref("hand", 1), Stage.STAGING, ADA)
-    hook.alive, hook.times = False, 100
-    assert "attempt 1" in reconcile(context, "hand").acted[0]
-    for _ in range(5):
-        assert reconcile(context, "hand").acted == []
-    assert kinds(context).count("hook_failed") == 1
-
-
 def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from registry.errors import UnavailableError
 
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    context = make_context(tmp_path, model, Says(passed=True), Fails(1))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
 
     def away(*_: object) -> Path:
@@ -206,7 +103,7 @@ def test_an_outage_is_not_mistaken_for_tampering(tmp_path: Path, model: Path, mo
 
 def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=False), hook)
+    context = make_context(tmp_path, model, Says(passed=False), hook)
     context.store.set_alias("hand", "staging", 2)
     assert "as told" in reconcile(context, "hand").acted[0]
     assert reconcile(context, "hand").acted == []
@@ -217,7 +114,7 @@ def test_an_alias_that_the_gates_refuse_is_blocked_once_and_never_served(tmp_pat
 
 def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: Path, model: Path) -> None:
     hook = Fails(0)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     context.store.set_alias("hand", "staging", 2)
     assert "brought up to date" in reconcile(context, "hand").acted[0]
     assert reconcile(context, "hand").acted == []
@@ -227,7 +124,7 @@ def test_an_alias_set_in_mlflow_is_a_request_that_the_gates_may_grant(tmp_path: 
 
 def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, model: Path) -> None:
     hook = Fails(1)
-    context = make_yard(tmp_path, model, Says(passed=True), hook)
+    context = make_context(tmp_path, model, Says(passed=True), hook)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     (model / "weights").write_text("2")
     promotions = [entry.event for entry in context.ledger.entries() if isinstance(entry.event, Promoted)]
@@ -244,7 +141,7 @@ def test_bytes_that_changed_after_ratification_are_not_served(tmp_path: Path, mo
 
 def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path, model: Path) -> None:
     gate = Says(passed=True)
-    context = make_yard(tmp_path, model, gate)
+    context = make_context(tmp_path, model, gate)
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     store = context.store
     assert isinstance(store, MemoryStore)
@@ -260,7 +157,7 @@ def test_a_model_made_again_under_its_old_name_is_not_the_old_one(tmp_path: Path
 
 
 def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     (model / "weights").unlink()
     model.rmdir()
     with pytest.raises(IntegrityError, match="files are gone"):
@@ -270,7 +167,7 @@ def test_missing_files_are_said_and_nothing_moves(tmp_path: Path, model: Path) -
 
 
 def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
+    context = make_context(tmp_path, model, Says(passed=True))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     promote(context, Ref("hand", 1), Stage.ARCHIVED, ADA)
     assert context.store.aliases("hand") == {}
@@ -279,7 +176,7 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("hand/9", "hand has versions 1 to 2"),
         ("hand@production", "nobody holds"),
@@ -287,16 +184,16 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
         ("hand", "no version"),
     ],
 )
-def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, said: str) -> None:
-    context = make_yard(tmp_path, model, Says(passed=True))
-    with pytest.raises(NotFoundError, match=said):
+def test_references_to_what_is_not_there_say_what_is(tmp_path: Path, model: Path, text: str, message: str) -> None:
+    context = make_context(tmp_path, model, Says(passed=True))
+    with pytest.raises(NotFoundError, match=message):
         resolve(context.store, parse_ref(text))
 
 
 def test_every_event_reads_back_from_its_own_json(tmp_path: Path, model: Path) -> None:
     from registry.events import parse_event
 
-    context = make_yard(tmp_path, model, Says(passed=True), Fails(1))
+    context = make_context(tmp_path, model, Says(passed=True), Fails(1))
     promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     for entry in context.ledger.entries():
         assert parse_event(entry.event.model_dump_json()) == entry.event

@@ -21,7 +21,7 @@ from registry.refs import Ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from crashing import ACTIONS, FileStore, make_yard
+from crashing import ACTIONS, FileStore, make_context
 
 ADA = Actor("ada")
 pytestmark = pytest.mark.journey
@@ -34,7 +34,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("before")
     (folder / "files").mkdir()
     (folder / "files" / "weights").write_text("1")
-    context = make_yard(folder)
+    context = make_context(folder)
     assert isinstance(context.store, FileStore)
     for number in (1, 2):
         context.store.register("hand", folder / "files")
@@ -50,7 +50,7 @@ def after(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """hand/2 is in production, hand/1 was before."""
     folder = tmp_path_factory.mktemp("after") / "home"
     shutil.copytree(before, folder)
-    context = make_yard(folder)
+    context = make_context(folder)
     promote(context, Ref("hand", 2), Stage.PRODUCTION, ADA)
     context.store.save()
     return folder
@@ -64,7 +64,7 @@ def kill_everywhere(start: Path, tmp_path: Path, action: str, check: Callable[[P
         command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), action, str(step)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-        context = make_yard(folder)
+        context = make_context(folder)
         reconcile(context, "hand")
         check(context, folder, done.returncode == 0)
         assert reconcile(context, "hand").acted == []  # settled
@@ -104,21 +104,21 @@ def test_killed_at_every_step(before: Path, after: Path, tmp_path: Path, action:
 
     def check(context: PromotionContext, folder: Path, finished: bool) -> None:
         never_both(context)
-        found = holder(context)
-        outcomes.append(found)
-        assert found == new if finished else found in {old, new}
-        assert "staging" not in context.store.aliases("hand") or found == old
-        if found == new is not None:
-            assert (folder / "served").read_text() == f"{found} production"
-        tags = {one.version: one.tags.get("modelyard.stage") for one in context.store.versions("hand")}
-        if found == new:
+        live = holder(context)
+        outcomes.append(live)
+        assert live == new if finished else live in {old, new}
+        assert "staging" not in context.store.aliases("hand") or live == old
+        if live == new is not None:
+            assert (folder / "served").read_text() == f"{live} production"
+        tags = {version.version: version.tags.get("modelyard.stage") for version in context.store.versions("hand")}
+        if live == new:
             assert [number for number, stage in tags.items() if stage == "production"] == ([new] if new else [])
 
     steps = kill_everywhere(before if action == "promote" else after, tmp_path, action, check)
     assert steps > 8
     assert outcomes[0] == old
     assert outcomes[-1] == new
-    assert outcomes == sorted(outcomes, key=lambda one: one == new)  # once begun, it is always finished
+    assert outcomes == sorted(outcomes, key=lambda number: number == new)  # once begun, it is always finished
 
 
 def test_the_actions_are_all_killed() -> None:
@@ -129,17 +129,17 @@ def test_a_promotion_that_was_overtaken_is_undone_not_finished(before: Path, tmp
     """Killed after it was ratified; then somebody gives the alias to a third version."""
     folder = tmp_path / "home"
     shutil.copytree(before, folder)
-    context = make_yard(folder)
+    context = make_context(folder)
     store = context.store
     assert isinstance(store, FileStore)
     store.register("hand", folder / "files")
     store.save()
     command = [sys.executable, str(Path(__file__).parent / "crashing.py"), str(folder), "promote", "2"]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    context = make_yard(folder)
+    context = make_context(folder)
     assert fold(context.ledger.entries("hand")).pending
     context.store.delete_alias("hand", "production")
-    said = reconcile(context, "hand").acted
-    assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in said)
+    lines = reconcile(context, "hand").acted
+    assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in lines)
     never_both(context)
     assert "production" not in context.store.aliases("hand")

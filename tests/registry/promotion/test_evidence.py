@@ -32,9 +32,9 @@ def gathered(*events: Evaluated | Trained):
 
 
 def test_the_test_split_of_its_own_data_counts() -> None:
-    found = gathered(trained(), scored())
-    assert found.metric("top1") == 0.9
-    assert found.train_usd == Decimal("0.5")
+    evidence = gathered(trained(), scored())
+    assert evidence.metric("top1") == 0.9
+    assert evidence.train_usd == Decimal("0.5")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,10 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.errors import InputError, ModelyardError, UnavailableError
-from registry.runs.projection import Projection
-from registry.runs.rows import RunRow
-from registry.runs.select import choose, differing, ordered, pareto, parse_conditions, smooth
+from registry.errors import ModelyardError, UnavailableError
+from registry.runs.mirror import RunMirror
 from registry.runs.server import RunServer
 from registry.settings import Settings
 
@@ -63,13 +60,13 @@ class Doing:
     def __init__(self, store) -> None:
         self.store, self.made = store, list[str]()
 
-    def do(self, what: str, place: int, value: float) -> None:
+    def do(self, what: str, number: int, value: float) -> None:
         from mlflow.entities import Metric, Param, RunStatus, RunTag
 
         if what == "create" or not self.made:
-            self.made.append(make_run(self.store, f"run {place}"))
+            self.made.append(make_run(self.store, f"run {number}"))
             return
-        run = self.made[place % len(self.made)]
+        run = self.made[number % len(self.made)]
         gone = self.store.get_run(run).info.lifecycle_stage == "deleted"
         if what == "delete" and not gone:
             self.store.delete_run(run)
@@ -78,11 +75,11 @@ class Doing:
         elif gone:
             return
         elif what == "rename":
-            self.store.update_run_info(run, RunStatus.FINISHED, 1_700_000_100_000, f"named {place}")
+            self.store.update_run_info(run, RunStatus.FINISHED, 1_700_000_100_000, f"named {number}")
         elif what == "metric":
-            self.store.log_metric(run, Metric(f"m{place % 3}", value, 1_700_000_000_000, 0))
+            self.store.log_metric(run, Metric(f"m{number % 3}", value, 1_700_000_000_000, 0))
         elif what == "param":
-            self.store.log_batch(run, [], [Param(f"p{place}-{value}", str(value))], [])
+            self.store.log_batch(run, [], [Param(f"p{number}-{value}", str(value))], [])
         elif what == "tag":
             self.store.set_tag(run, RunTag("note", f"<b>{value}</b>"))
 
@@ -102,18 +99,18 @@ actions = st.lists(
 def test_the_copy_is_what_a_full_rebuild_would_be_whatever_happened(world, tmp_path_factory, happened) -> None:
     store, client = world
     folder = tmp_path_factory.mktemp("copy")
-    ours, server, doing = Projection(folder / "ours.db", "x"), client(True), Doing(store)
-    for what, place, value in happened:
+    ours, server, doing = RunMirror(folder / "ours.db", "x"), client(True), Doing(store)
+    for what, number, value in happened:
         if what == "sync":
             ours.sync(server)
         else:
-            doing.do(what, place, value)
+            doing.do(what, number, value)
     ours.sync(server)
     again = ours.sync(server)
     assert (again.changed, again.removed) == (0, 0)
-    fresh = Projection(folder / "fresh.db", "x")
+    fresh = RunMirror(folder / "fresh.db", "x")
     fresh.sync(server)
-    stock = Projection(folder / "stock.db", "x")
+    stock = RunMirror(folder / "stock.db", "x")
     stock.sync(client(False))
     assert ours.rows() == fresh.rows() == stock.rows()
     deleted = {run for run in doing.made if store.get_run(run).info.lifecycle_stage == "deleted"}
@@ -133,11 +130,11 @@ def test_on_postgresql_each_change_is_seen_at_once_and_nothing_twice(postgres_ur
     add_feed(app, store, lambda: True)
     server = RunServer("http://localhost")
     server._http = httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://localhost")
-    copy, doing = Projection(tmp_path / "runs.db", "x"), Doing(store)
-    for place, what in enumerate(["create", "create", "metric", "param", "tag", "rename", "delete", "restore", "metric"] * 3):
-        doing.do(what, place, float("nan") if place == 2 else 0.1 + place)
+    copy, doing = RunMirror(tmp_path / "runs.db", "x"), Doing(store)
+    for number, what in enumerate(["create", "create", "metric", "param", "tag", "rename", "delete", "restore", "metric"] * 3):
+        doing.do(what, number, float("nan") if number == 2 else 0.1 + number)
         copy.sync(server)
-        fresh = Projection(tmp_path / f"fresh{place}.db", "x")
+        fresh = RunMirror(tmp_path / f"fresh{number}.db", "x")
         fresh.sync(server)
         assert copy.rows() == fresh.rows()
         token = app.test_client().get(ROUTE).get_json()["token"]
@@ -149,7 +146,7 @@ def test_an_experiment_that_is_deleted_takes_its_runs_along_and_brings_them_back
     store, client = world
     experiment = store.create_experiment("passing", None, [])
     run = make_run(store, experiment=experiment)
-    copy, server = Projection(tmp_path / "runs.db", "x"), client(True)
+    copy, server = RunMirror(tmp_path / "runs.db", "x"), client(True)
     copy.sync(server)
     assert run in {row.run_id for row in copy.rows()}
     store.delete_experiment(experiment)
@@ -164,7 +161,7 @@ def test_an_experiment_that_is_deleted_takes_its_runs_along_and_brings_them_back
 def test_a_stock_server_is_asked_for_all_from_time_to_time(world, tmp_path: Path) -> None:
     store, client = world
     run, old = make_run(store), make_run(store)
-    copy, server = Projection(tmp_path / "runs.db", "x"), client(False)
+    copy, server = RunMirror(tmp_path / "runs.db", "x"), client(False)
     copy.sync(server)
     store.delete_run(old)
     copy.sync(server)
@@ -178,10 +175,10 @@ def test_a_stock_server_is_asked_for_all_from_time_to_time(world, tmp_path: Path
 def test_nothing_is_asked_twice_and_progress_is_told(world, tmp_path: Path) -> None:
     store, client = world
     make_run(store)
-    copy, server, told = Projection(tmp_path / "runs.db", "x"), client(True), list[tuple[int, int]]()
-    first = copy.sync(server, lambda done, of: told.append((done, of)))
-    assert told[-1] == (first.changed, first.changed)
-    assert copy.sync(server, lambda *_: pytest.fail("nothing changed")).version == first.version == copy.last().version
+    copy, server, progress = RunMirror(tmp_path / "runs.db", "x"), client(True), list[tuple[int, int]]()
+    first = copy.sync(server, lambda done, of: progress.append((done, of)))
+    assert progress[-1] == (first.changed, first.changed)
+    assert copy.sync(server, lambda *_: pytest.fail("nothing changed")).version == first.version == copy.state().version
 
 
 def test_a_copy_that_is_broken_or_of_another_server_is_made_anew(world, tmp_path: Path) -> None:
@@ -189,19 +186,19 @@ def test_a_copy_that_is_broken_or_of_another_server_is_made_anew(world, tmp_path
     make_run(store)
     file = tmp_path / "runs.db"
     file.write_text("no database at all" * 500)
-    copy = Projection(file, "x")
+    copy = RunMirror(file, "x")
     copy.sync(client(True))
     held = copy.rows()
     assert held
-    assert Projection(file, "another").rows() == []
-    Projection(file, "another").sync(client(True))
-    assert Projection(file, "another").rows() == held
+    assert RunMirror(file, "another").rows() == []
+    RunMirror(file, "another").sync(client(True))
+    assert RunMirror(file, "another").rows() == held
 
 
 def test_while_another_process_writes_nobody_waits(world, tmp_path: Path) -> None:
     store, client = world
     make_run(store)
-    copy = Projection(tmp_path / "runs.db", "x")
+    copy = RunMirror(tmp_path / "runs.db", "x")
     before = copy.sync(client(True))
     make_run(store)
     with sqlite3.connect(tmp_path / "runs.db", isolation_level=None) as other:
@@ -211,11 +208,11 @@ def test_while_another_process_writes_nobody_waits(world, tmp_path: Path) -> Non
 
 
 def test_the_home_s_own_server_is_one_server_at_any_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Projection.of(Settings(home=tmp_path)).server == "the home's own"
+    assert RunMirror.for_home(Settings(home=tmp_path)).server == "the home's own"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:s3cret@elsewhere")
-    assert Projection.of(Settings(home=tmp_path)).server == "http://elsewhere"
+    assert RunMirror.for_home(Settings(home=tmp_path)).server == "http://elsewhere"
     (tmp_path / "up.json").write_text("{}")
-    assert Projection.of(Settings(home=tmp_path)).server == "the home's own"
+    assert RunMirror.for_home(Settings(home=tmp_path)).server == "the home's own"
 
 
 def test_the_feed_refuses_whoever_may_not_and_what_it_cannot_read(world) -> None:
@@ -238,51 +235,18 @@ def test_the_feed_refuses_whoever_may_not_and_what_it_cannot_read(world) -> None
 def test_a_server_that_is_away_or_no_mlflow_is_one_line(tmp_path: Path) -> None:
     server = RunServer("http://ada:s3cret@127.0.0.1:1")
     with server, pytest.raises(UnavailableError, match="start it with `modelyard up`") as caught:
-        Projection(tmp_path / "a.db", "x").sync(server)
+        RunMirror(tmp_path / "a.db", "x").sync(server)
     assert "s3cret" not in str(caught.value)
     odd = RunServer("http://localhost")
     odd._http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, text="<html>")), base_url="http://x")
     with pytest.raises(ModelyardError, match="does not answer as MLflow does"):
-        Projection(tmp_path / "b.db", "x").sync(odd)
-
-
-def a_run(name: str = "torch 1", **told) -> RunRow:
-    held = {"run_id": name, "experiment_id": "1", "experiment": "hand", "status": "FINISHED", "started_ms": 0, "ended_ms": None}
-    return RunRow(**(held | {"metrics": {}, "params": {}, "tags": {"mlflow.user": "ada"}, "name": name} | told))
-
-
-def test_conditions_choose_among_runs() -> None:
-    rows = [
-        a_run("good", metrics={"top1": 0.95}, params={"lr": "0.1"}),
-        a_run("bad", metrics={"top1": 0.5}, params={"lr": "0.10"}, status="FAILED"),
-        a_run("it's and odd"),
-    ]
-
-    def names(text: str) -> list[str]:
-        return [row.name for row in choose(rows, parse_conditions(text))]
-
-    assert names("") == ["good", "bad", "it's and odd"]
-    assert names("top1 > 0.9") == names("metrics.top1>=0.95") == names("status = FINISHED and top1 <= 1") == ["good"]
-    assert names("lr = 0.1") == ["good", "bad"]
-    assert names("top1 != 0.5") == ["good", "it's and odd"]
-    assert names("name ~ 'and odd'") == names('name = "it\'s and odd"') == ["it's and odd"]
-    assert names("user = ada AND experiment = hand and status != FAILED") == ["good", "it's and odd"]
-    assert names("missing > 3") == []
-
-
-def test_runs_are_put_in_order_and_what_lacks_the_value_comes_last_either_way() -> None:
-    rows = [
-        a_run("none"),
-        *(a_run(name, params={"p": value}) for name, value in (("a", "10"), ("b", "9"), ("c", "x"), ("d", "nan"))),
-    ]
-    assert [row.name for row in ordered(rows, "p")] == ["a", "b", "c", "d", "none"]
-    assert [row.name for row in ordered(rows, "p", ascending=True)] == ["b", "a", "d", "c", "none"]
+        RunMirror(tmp_path / "b.db", "x").sync(odd)
 
 
 def test_a_row_that_was_damaged_is_read_again_from_the_server(world, tmp_path: Path) -> None:
     store, client = world
     run = make_run(store)
-    copy = Projection(tmp_path / "runs.db", "x")
+    copy = RunMirror(tmp_path / "runs.db", "x")
     copy.sync(client(True))
     held = copy.rows()
     with sqlite3.connect(tmp_path / "runs.db") as db:
@@ -290,32 +254,3 @@ def test_a_row_that_was_damaged_is_read_again_from_the_server(world, tmp_path: P
     assert run not in {row.run_id for row in copy.rows()}
     assert copy.sync(client(True)).changed == 1
     assert copy.rows() == held
-
-
-@pytest.mark.parametrize("text", ["top1", "top1 >", "> 3", "top1 > high", "a = 1 and", "a b = 3"])
-def test_a_condition_that_cannot_be_read_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(InputError, match=r"test_top1 > 0\.9"):
-        parse_conditions(text)
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.one_of(st.integers(0, 6), st.just(float("nan"))))))
-def test_nobody_beats_a_run_of_the_front_and_somebody_beats_every_other(points) -> None:
-    front = pareto(points)
-    for place, (cost, quality) in enumerate(points):
-        beaten = math.isnan(quality) or any(
-            c <= cost and q >= quality and (c < cost or q > quality) for c, q in points if not math.isnan(q)
-        )
-        assert front[place] is not beaten
-
-
-def test_smoothing_keeps_a_constant_and_starts_where_the_curve_does() -> None:
-    assert smooth([3.0] * 5, 0.9) == pytest.approx([3.0] * 5)
-    assert smooth([1.0, 2.0, 4.0], 0) == [1.0, 2.0, 4.0]
-    assert smooth([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.5 * 1 * 0.5 + 0.5 * 3) / 0.75])
-    with pytest.raises(InputError):
-        smooth([1.0], 1.0)
-
-
-def test_only_parameters_that_differ_are_shown() -> None:
-    rows = [a_run(params={"lr": "1", "same": "x"}), a_run(params={"lr": "2", "same": "x", "only": "y"})]
-    assert differing(rows) == {"lr": ["1", "2"], "only": ["", "y"]}

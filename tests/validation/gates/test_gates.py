@@ -123,14 +123,14 @@ def test_a_detector_is_judged_by_its_map_and_mean_difference() -> None:
     good = parity(max_abs_diff=0.2, mean_abs_diff=4e-4, map_difference=0.001)
     assert all(finding.passed for finding in ParityGate().judge(evidence(parity=[good])))
     worse = good.model_copy(update={"map_difference": 0.05})
-    (finding,) = [one for one in ParityGate().judge(evidence(parity=[worse])) if not one.passed]
+    (finding,) = [finding for finding in ParityGate().judge(evidence(parity=[worse])) if not finding.passed]
     assert finding.text == "onnx mAP difference 0.05 is above 0.01"
 
 
 def test_limits_that_the_job_has_made_stricter_bind_what_was_exported_before() -> None:
     wide = parity(variant="onnx-int8", max_abs_diff=0.2, limits=Limits(top1_agreement=0.97, max_abs_diff=0.3))
     gate = ParityGate(limits={"onnx-int8": Limits(max_abs_diff=0.1)})
-    assert [one.text for one in gate.judge(evidence(parity=[parity(), wide])) if not one.passed] == [
+    assert [finding.text for finding in gate.judge(evidence(parity=[parity(), wide])) if not finding.passed] == [
         "onnx-int8 largest difference 0.2 is above 0.1"
     ]
 
