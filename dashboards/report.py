@@ -43,7 +43,8 @@ def as_html(summary: Overview) -> str:
         for item in summary.alerts
     )
     changed = _table(("Time", "Version", "Event", "By"), _changes(summary))
-    spent = f"{format_usd(summary.spent_usd)} spent this month, {format_usd(summary.expected_usd)} expected by the end of the month."
+    spent = f"{format_usd(summary.spent_usd)} spent this month, "
+    spent += f"{format_usd(summary.expected_usd)} expected by the end of the month."
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {summary.at:%Y-%m-%d}</title>'
         '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '

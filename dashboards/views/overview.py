@@ -50,7 +50,7 @@ for served in summary.served:
             )
         else:
             text.text(
-                f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget is set."
+                f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
             )
 
 st.subheader("Needs attention", anchor=False)
