@@ -49,21 +49,21 @@ def handler_of(loading: Loading) -> Any:
 
     def handler(job: dict[str, Any]) -> dict[str, Any]:
         try:
-            given = job.get("input")
-            if not isinstance(given, dict) or ("image" in given) == ("images" in given):
+            payload = job.get("input")
+            if not isinstance(payload, dict) or ("image" in payload) == ("images" in payload):
                 raise InputError("input", "must hold 'image' or 'images'", "send {'image': '<base64 of an image file>'}")  # noqa: TRY301
-            texts = given["images"] if "images" in given else [given["image"]]
+            texts = payload["images"] if "images" in payload else [payload["image"]]
             if not isinstance(texts, list) or not texts:
                 raise InputError("images", "is not a list of images", "send base64 texts")  # noqa: TRY301
             if sum(len(text) for text in texts if isinstance(text, str)) > _MOST_BYTES:
                 raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")  # noqa: TRY301
             predictor = loading.get()
-            found = [predictor.predict(image_of(text)) for text in texts]
+            predictions = [predictor.predict(image_of(text)) for text in texts]
         except ModelyardError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 a trace would show a stranger our files
             return {"error": f"prediction failed ({type(error).__name__})"}
-        return {"predictions": found} if "images" in given else found[0]
+        return {"predictions": predictions} if "images" in payload else predictions[0]
 
     return handler
 

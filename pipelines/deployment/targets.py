@@ -105,17 +105,17 @@ def bare_target(kind: str, settings: Settings, owner: str = "") -> Target:
 
 
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
-    from serving.targets.bundle_stores import StaticPlace
-    from serving.targets.huggingface.hub import HubPlace
+    from serving.targets.bundle_stores import StaticBundleStore
+    from serving.targets.huggingface.hub import HubBundleStore
     from serving.targets.runpod.client import RunPodClient
     from serving.targets.runpod.target import RunPodTarget
 
     if settings.runpod_api_key is None:
         raise InputError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
     if config.bundles.startswith("hf:"):
-        place = HubPlace(hub_of(settings), config.bundles.removeprefix("hf:"), private=config.bundle_secret is not None)
+        place = HubBundleStore(hub_of(settings), config.bundles.removeprefix("hf:"), private=config.bundle_secret is not None)
     else:
-        place = StaticPlace(config.bundles)
+        place = StaticBundleStore(config.bundles)
     return RunPodTarget(RunPodClient(settings.runpod_api_key, settings.runpod_url), config, place)
 
 

@@ -49,12 +49,12 @@ class Bundle:
 
     def variant(self, name: str) -> Path:
         """A variant's file or folder. Raises NotFoundError naming those that are there."""
-        found = self.variants
-        if name not in found:
+        variants = self.variants
+        if name not in variants:
             raise NotFoundError(
-                f"variant '{name}'", f"is not in this bundle, which has {', '.join(found)}", "choose one of them"
+                f"variant '{name}'", f"is not in this bundle, which has {', '.join(variants)}", "choose one of them"
             )
-        return found[name]
+        return variants[name]
 
     @property
     def megabytes(self) -> float:

@@ -21,11 +21,11 @@ def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[s
     Where a `digest` is given, the bundle also has to be the one of that digest.
     """
     files = check_named(folder, digest)
-    found = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
-    for name, data in found.items():
+    contents = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
+    for name, data in contents.items():
         if files.get(name) != sha256_bytes(data):
             raise changed(folder / name)
-    return found
+    return contents
 
 
 def check_named(folder: Path, digest: str = "") -> dict[str, str]:
@@ -36,8 +36,8 @@ def check_named(folder: Path, digest: str = "") -> dict[str, str]:
         raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
-    if digest and (found := digest_of(files)) != digest:
-        raise IntegrityError(folder, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
+    if digest and (actual := digest_of(files)) != digest:
+        raise IntegrityError(folder, f"holds bundle {actual[:12]} and not {digest[:12]}", "publish the bundle again")
     return files
 
 

@@ -34,10 +34,10 @@ class _Careful(HTTPRedirectHandler):
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """The next request."""
-        found = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if found is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            found.remove_header("Authorization")
-        return found
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            request.remove_header("Authorization")
+        return request
 
 
 def pull(address: str, digest: str, into: Path, token: str = "") -> Path:
@@ -53,19 +53,19 @@ def pull(address: str, digest: str, into: Path, token: str = "") -> Path:
     raw = _get(f"{address.rstrip('/')}/{INDEX}", token)
     try:
         files: dict[str, str] = dict(json.loads(raw)["files"])
-        found = digest_of(files)
+        actual = digest_of(files)
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(address, "does not hold a bundle's index", "publish the bundle again") from error
-    if found != digest:
-        raise IntegrityError(address, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
+    if actual != digest:
+        raise IntegrityError(address, f"holds bundle {actual[:12]} and not {digest[:12]}", "publish the bundle again")
     partial = into.with_name(f".{into.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)  # a container's process always has the same number
     partial.mkdir(parents=True)
-    wanted = sorted(name for name in files if name in NEEDED)
+    names = sorted(name for name in files if name in NEEDED)
     try:
         with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(lambda name: _get(f"{address.rstrip('/')}/{quote(name)}", token), wanted))
-        for name, data in zip(wanted, parts, strict=True):
+            parts = list(pool.map(lambda name: _get(f"{address.rstrip('/')}/{quote(name)}", token), names))
+        for name, data in zip(names, parts, strict=True):
             if sha256_bytes(data) != files[name]:
                 raise IntegrityError(f"{address}/{name}", "is not the file that the bundle was sealed with", "publish it again")
             (partial / PurePosixPath(name)).write_bytes(data)

@@ -86,12 +86,12 @@ class Preprocess:
             raise _odd("decoding at reduced scale for boxes")
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
+    def of(cls, fields: Mapping[str, Any]) -> Self:
         """The preprocessing that plain data describes."""
         try:
-            return cls(**told)
+            return cls(**fields)
         except TypeError as error:
-            raise _odd(f"fields {', '.join(told)}") from error
+            raise _odd(f"fields {', '.join(fields)}") from error
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
         """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are no image."""
@@ -133,9 +133,9 @@ def letterbox(pixels: Pixels, size: int) -> Pixels:
     inner = max(round(width * ratio), 1), max(round(height * ratio), 1)
     resized = cv2.resize(pixels, inner, interpolation=cv2.INTER_LINEAR)
     left, top = (round((size - side) / 2 - 0.1) for side in inner)
-    found = np.full((size, size, 3), 114, np.uint8)
-    found[top : top + inner[1], left : left + inner[0]] = resized
-    return found
+    canvas = np.full((size, size, 3), 114, np.uint8)
+    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    return canvas
 
 
 def from_letterbox(boxes: Tensor, size: int, width: int, height: int) -> Tensor:
@@ -158,13 +158,13 @@ def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Ima
     With `shortest` a JPEG may come smaller, by a power of two, as long as no side falls below so many pixels.
     """
     try:
-        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name, shortest)):
-            return found  # without asking Pillow, which takes longer to start than to decode
+        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (picture := _turbo(data, name, shortest)):
+            return picture  # without asking Pillow, which takes longer to start than to decode
         with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
             check_pixels(opened.width, opened.height, name)
-            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name, shortest)):
+            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (picture := _turbo(data, name, shortest)):
                 turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
-                return found if turn is None else found.transpose(turn)
+                return picture if turn is None else picture.transpose(turn)
             ImageOps.exif_transpose(opened, in_place=True)
             return rgb(opened)
     except Image.DecompressionBombError as error:  # Pillow's own bound, which is wider than ours and comes before it
@@ -194,8 +194,8 @@ def _too_many(name: str) -> InputError:
 def _turbo(data: bytes, name: str, shortest: int | None) -> Image.Image | None:
     """A sound JPEG's picture, to the bit what Pillow makes of it and in a third of the time; None for any other."""
     try:
-        told_height, told_width, kind, _ = simplejpeg.decode_jpeg_header(data)
-        height, width = int(told_height), int(told_width)
+        header_height, header_width, kind, _ = simplejpeg.decode_jpeg_header(data)
+        height, width = int(header_height), int(header_width)
         check_pixels(width, height, name)
         if kind not in {"YCbCr", "Gray", "RGB"}:
             return None
@@ -214,5 +214,5 @@ def read_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Iterator[Pixel
 
 def stack_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Pixels:
     """Image files → uint8 `[N, size, size, 3]`."""
-    found = list(read_pixels(preprocess, files))
-    return np.stack(found) if found else np.zeros((0, preprocess.size, preprocess.size, 3), np.uint8)
+    rows = list(read_pixels(preprocess, files))
+    return np.stack(rows) if rows else np.zeros((0, preprocess.size, preprocess.size, 3), np.uint8)

@@ -17,10 +17,10 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A frozen record that refuses what it does not know and reads back from its own JSON."""
 
     @classmethod
-    def of(cls, told: Any) -> Self:
+    def of(cls, fields: Any) -> Self:
         """The record that plain data describes. Raises InputError naming the field that does not fit."""
         try:
-            return msgspec.convert(told, cls)
+            return msgspec.convert(fields, cls)
         except msgspec.ValidationError as error:
             raise InputError(cls.__name__, shorten(error, 200), "mend it") from error
 

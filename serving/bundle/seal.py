@@ -53,8 +53,8 @@ def check_sealed(folder: Path, *, pulled: bool = False) -> BundleIndex:
     Where the bundle was `pulled` out of a repository, only what serving reads has to be there, and other files may be.
     """
     index = read_index(folder)
-    found = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
-    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | found.keys()):
-        if index.files.get(name) != found.get(name):
+    actual = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
+    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | actual.keys()):
+        if index.files.get(name) != actual.get(name):
             raise changed(folder / name)
     return index

@@ -23,9 +23,9 @@ class Signature(Struct, frozen=True):
 
 def sign_bundle(folder: Path, keyring: Keyring) -> None:
     """Put a signature beside a sealed bundle's index, where there is a key to sign with."""
-    key, said = keyring.sign(_digest(folder))
+    key, signature = keyring.sign(_digest(folder))
     if key:
-        Signature(key, said).write(folder / SIGNATURE)
+        Signature(key, signature).write(folder / SIGNATURE)
 
 
 def check_signature(folder: Path, keys: Path) -> None:
@@ -34,10 +34,10 @@ def check_signature(folder: Path, keys: Path) -> None:
     if not keyring.trusted:
         raise NotFoundError(keys, "holds no public key", "put the *.pub of whoever exports into it")
     try:
-        told = read_frozen(folder / SIGNATURE, Signature)
+        signature = read_frozen(folder / SIGNATURE, Signature)
     except NotFoundError as error:
         raise IntegrityError(folder, "is not signed, and a key is asked for", "export it again, or leave --keys out") from error
-    if flaw := keyring.flaw(_digest(folder), told.key, told.signature):
+    if flaw := keyring.flaw(_digest(folder), signature.key, signature.signature):
         raise IntegrityError(folder / SIGNATURE, flaw, "add the key of who exported it to the trusted ones, or export again")
 
 

@@ -12,7 +12,7 @@ from registry.errors import ModelyardError
 from serving.bundle.records import Struct, read_frozen
 
 _FIRST_S, _STEPS, _BUCKETS = 1e-3, 4, 68
-Name = Literal["stable", "canary"]
+SideName = Literal["stable", "canary"]
 
 
 class Side(Struct, frozen=True):
@@ -23,16 +23,16 @@ class Side(Struct, frozen=True):
     buckets: tuple[int, ...] = (0,) * _BUCKETS
 
     @staticmethod
-    def edge(place: int) -> float:
+    def edge(bucket: int) -> float:
         """The longest duration, in seconds, that falls into a bucket."""
-        return _FIRST_S * 2.0 ** (place / _STEPS)
+        return _FIRST_S * 2.0 ** (bucket / _STEPS)
 
-    def and_one(self, seconds: float, *, failed: bool) -> Side:
+    def with_request(self, seconds: float, *, failed: bool) -> Side:
         """With one more request; only answers count towards durations."""
         if failed:
             return self.changed(requests=self.requests + 1, failed=self.failed + 1)
-        place = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
-        buckets = (*self.buckets[:place], self.buckets[place] + 1, *self.buckets[place + 1 :])
+        bucket = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
+        buckets = (*self.buckets[:bucket], self.buckets[bucket] + 1, *self.buckets[bucket + 1 :])
         return self.changed(requests=self.requests + 1, buckets=buckets)
 
 
@@ -55,7 +55,7 @@ class SplitOrder(Struct, frozen=True):
     tally: str
 
 
-class Counting:
+class TrafficCounter:
     """A tally that grows, and who is next. Threads may share it."""
 
     def __init__(self, bundle: str, share: float, path: Path) -> None:
@@ -79,10 +79,10 @@ class Counting:
             self._owed -= 1.0
             return True
 
-    def note(self, side: Name, seconds: float, *, failed: bool) -> None:
+    def note(self, side: SideName, seconds: float, *, failed: bool) -> None:
         """Count a request of one side."""
         with self._lock:
-            fresh: dict[str, Any] = {side: getattr(self._tally, side).and_one(seconds, failed=failed)}
+            fresh: dict[str, Any] = {side: getattr(self._tally, side).with_request(seconds, failed=failed)}
             self._tally = self._tally.changed(**fresh)
 
     def compare(self, *, same: bool) -> None:
@@ -92,10 +92,10 @@ class Counting:
 
     def save(self, every: float = 0.0) -> None:
         """Write the tally where it grew and the last time is `every` seconds ago."""
-        told, now = self._tally, time.monotonic()
-        if told is not self._written and now - self._at >= every:
-            told.write(self._path)
-            self._written, self._at = told, now
+        tally, now = self._tally, time.monotonic()
+        if tally is not self._written and now - self._at >= every:
+            tally.write(self._path)
+            self._written, self._at = tally, now
 
 
 def read_tally(path: Path) -> Tally | None:

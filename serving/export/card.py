@@ -89,8 +89,8 @@ def missing_from(card: str) -> list[str]:
 
 def section_of(card: str, title: str) -> str:
     """The text below a card's heading; empty where there is no such heading."""
-    _, found, rest = card.partition(f"\n## {title}\n\n")
-    return rest.partition("\n\n## ")[0].rstrip("\n") if found else ""
+    _, heading, rest = card.partition(f"\n## {title}\n\n")
+    return rest.partition("\n\n## ")[0].rstrip("\n") if heading else ""
 
 
 def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
@@ -113,13 +113,13 @@ def _exports(parity: Sequence[ParityFigures]) -> list[str]:
     """Each variant held to the trained model; differences to one digit, since a last digit may change from run to run."""
     if not parity:
         return ["None was measured."]
-    detects = any(one.map_difference is not None for one in parity)
+    detects = any(figures.map_difference is not None for figures in parity)
     third = "mAP difference" if detects else "largest difference"
     lines = [f"| variant | images | agreement | {third} | in the bundle |", "|---|---|---|---|---|"]
-    for one in parity:
-        difference = (one.map_difference or 0.0) if detects else one.max_abs_diff
-        shown = [f"{one.top1_agreement:.3f}", f"{difference:.0e}"] if one.made else ["", ""]
-        lines.append(f"| {one.variant} | {one.images} | {' | '.join(shown)} | {'yes' if one.kept else 'no'} |")
+    for figures in parity:
+        difference = (figures.map_difference or 0.0) if detects else figures.max_abs_diff
+        shown = [f"{figures.top1_agreement:.3f}", f"{difference:.0e}"] if figures.made else ["", ""]
+        lines.append(f"| {figures.variant} | {figures.images} | {' | '.join(shown)} | {'yes' if figures.kept else 'no'} |")
     return lines
 
 
@@ -132,9 +132,9 @@ def _limits(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return lines
     if evaluation.classes:
-        weakest = min(evaluation.classes, key=lambda one: (one.f1, one.label))
+        weakest = min(evaluation.classes, key=lambda scores: (scores.f1, scores.label))
         lines.append(f"Its weakest class is {weakest.label}, with an F1 of {weakest.f1:.3f} on {weakest.support} images.")
-    parts = sorted(evaluation.slices.items(), key=lambda one: (one[1].top1, one[0]))
+    parts = sorted(evaluation.slices.items(), key=lambda item: (item[1].top1, item[0]))
     if not parts:
         return [*lines, "How light, background or camera change its answers was not measured: the job names no slices."]
     return lines + [f"In the part '{name}' its top-1 is {part.top1:.3f}, on {part.images} images." for name, part in parts]

@@ -46,6 +46,6 @@ def _unfit(node: NodeProto) -> str:
     if node.domain not in {"", "ai.onnx"}:
         return f"{node.domain}.{node.op_type}"
     if node.op_type == "Resize":
-        modes = {one.s.decode() for one in node.attribute if one.name == "mode"}
+        modes = {attribute.s.decode() for attribute in node.attribute if attribute.name == "mode"}
         return "cubic Resize" if "cubic" in modes else ""
     return node.op_type if node.op_type in NO_CONVERTER | NOT_RUNNING else ""

@@ -41,19 +41,19 @@ class Exporter(Protocol):
 
 def installed() -> list[str]:
     """The kinds that installed packages offer."""
-    return sorted({one.name for one in entry_points(group=GROUP)})
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
 def load_exporter(kind: str) -> Exporter:
     """An exporter by its kind. Raises InputError naming those that are installed."""
-    found = entry_points(group=GROUP, name=kind)
-    if not found:
+    entries = entry_points(group=GROUP, name=kind)
+    if not entries:
         names = ", ".join(installed()) or "none"
         raise InputError(
             f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or mend `export:`"
         )
     try:
-        return cast("Exporter", next(iter(found)).load()())
+        return cast("Exporter", next(iter(entries)).load()())
     except ImportError as error:
         extra = f"pip install 'modelyard[{kind}]', or its own package"
         raise InputError(f"exporter '{kind}'", f"cannot be used: {error.name} is not installed", extra) from error
@@ -71,10 +71,10 @@ def main(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    told = json.loads(Path(sys.argv[1]).read_text())
+    job = json.loads(Path(sys.argv[1]).read_text())
     try:
-        main(told)
+        main(job)
         answer: dict[str, object] = {}
     except ModelyardError as error:
         answer = {"problem": [error.subject, error.expectation, error.remedy]}
-    Path(told["report"]).write_text(json.dumps(answer))
+    Path(job["report"]).write_text(json.dumps(answer))

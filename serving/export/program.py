@@ -74,9 +74,9 @@ def cause_of(error: BaseException) -> str:
     return shorten(f"{type(error).__name__}: {lines[0] if lines else 'no words'}", 200)
 
 
-def _unsafe(told: Any) -> str | None:
+def _unsafe(document: Any) -> str | None:
     """The first pickled tensor or strange expression of a symbolic size in an archive's JSON."""
-    for key, value in _pairs(told):
+    for key, value in _pairs(document):
         if key == "use_pickle" and value:
             return "a pickle"
         if key == "expr_str" and not _is_size(str(value)):
@@ -92,8 +92,8 @@ def _is_size(text: str) -> bool:
     return all(_NAME.fullmatch(name) for name in re.findall(r"[A-Za-z_]\w*", rest))
 
 
-def _pairs(told: Any) -> Iterator[tuple[str, Any]]:
-    inner = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+def _pairs(document: Any) -> Iterator[tuple[str, Any]]:
+    inner = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     for key, value in inner:
         yield str(key), value
         yield from _pairs(value)

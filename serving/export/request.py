@@ -41,8 +41,8 @@ class ExportRequest:
 
     def of(self, *runtimes: str) -> list[VariantSpec]:
         """The variants of some runtimes, the main one first."""
-        found = [one for one in self.wanted if one.variant.runtime in runtimes]
-        return sorted(found, key=lambda one: (one.variant.name != MAIN.name, one.variant.name))
+        specs = [spec for spec in self.wanted if spec.variant.runtime in runtimes]
+        return sorted(specs, key=lambda spec: (spec.variant.name != MAIN.name, spec.variant.name))
 
     @property
     def most(self) -> int | None:

@@ -65,7 +65,7 @@ class Ties:
     waits: bool = False
 
 
-def run_child(
+def run_subprocess(
     command: Sequence[str | Path], job: dict[str, Any], name: str, *, bounds: Bounds | None = None, ties: Ties | None = None
 ) -> dict[str, Any]:
     """Run `command JOB.json`; the child writes its answer to `job["report"]`, which is added here.
@@ -76,19 +76,19 @@ def run_child(
     bounds, becomes a ToolError.
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        place = Path(scratch)
-        report, ticket, noise = place / "report.json", place / "job.json", place / "noise.log"
-        ticket.write_text(json.dumps(job | {"report": str(report), "work": str(place / "work")}))
-        (place / "work").mkdir()
+        folder = Path(scratch)
+        report, ticket, noise = folder / "report.json", folder / "job.json", folder / "noise.log"
+        ticket.write_text(json.dumps(job | {"report": str(report), "work": str(folder / "work")}))
+        (folder / "work").mkdir()
         with noise.open("wb") as log:
-            child = _Child([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
+            child = _Subprocess([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
             code = child.wait(bounds or Bounds())
-        told = _read(report)
-        if told and "problem" in told:
-            raise InputError(*told["problem"])
-        if code or told is None:
+        answer = _read(report)
+        if answer and "problem" in answer:
+            raise InputError(*answer["problem"])
+        if code or answer is None:
             raise _failure(name, code, child.broken, noise.read_text(errors="replace"))
-        return told
+        return answer
 
 
 def _read(report: Path) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ def _telling(noise: str) -> str:
     return (ends or named or words or ["no words"])[-1]
 
 
-class _Child:
+class _Subprocess:
     """One process with its pipes and its watcher."""
 
     def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
@@ -185,9 +185,9 @@ def _used(pid: int) -> int:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return 0
-    for one in family:
+    for process in family:
         try:
-            used += one.memory_info().rss
+            used += process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return used

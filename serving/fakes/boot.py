@@ -15,9 +15,9 @@ from serving.bundle.seal import check_sealed
 from serving.inference.predictor import Predictor
 
 
-def mounting(place: Path) -> Callable[[bytes], dict[str, Any]]:
+def mounting(folder: Path) -> Callable[[bytes], dict[str, Any]]:
     """What a worker runs whose bundle was put into a folder before it started."""
-    predictor = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+    predictor = Predictor(Bundle(folder, check_sealed(folder, pulled=True)), threads=1)
     return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 
 
@@ -30,8 +30,8 @@ def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[s
         if not digest or not address:
             raise InputError("MODELYARD_BUNDLE_URL", "is not set", "set it and MODELYARD_BUNDLE")
         if digest not in loaded:
-            place = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
-            loaded[digest] = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+            bundle_dir = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
+            loaded[digest] = Predictor(Bundle(bundle_dir, check_sealed(bundle_dir, pulled=True)), threads=1)
         predictor = loaded[digest]
         return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
+from serving.fakes.http import listening
 from serving.fakes.huggingface.app import huggingface_double
 from serving.fakes.runpod.app import runpod_double
 from serving.fakes.runpod.state import Program
-from serving.fakes.wire import listening
 
 _SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_\w+ \}\}$")
 

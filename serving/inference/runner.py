@@ -82,7 +82,7 @@ class Runner:
 
         Raises InputError for bytes that are no image. Images of one size are answered together.
         """
-        opened = (self.open(data, f"{name} {place}") for place, data in enumerate(images, 1))
+        opened = (self.open(data, f"{name} {number}") for number, data in enumerate(images, 1))
         return np.stack(self.run([self.prepare(picture) for picture in opened]))
 
     def open(self, data: bytes, name: str = "image") -> Image.Image:
@@ -104,17 +104,17 @@ class Runner:
     def run(self, prepared: Sequence[Prepared]) -> list[Array]:
         """Prepared pictures → a row of probabilities, or detections, each."""
         batches: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for place, (pixels, _) in enumerate(prepared):
-            batches[pixels.shape].append(place)
-        found: list[Array] = [np.empty(0, np.float32)] * len(prepared)
-        for places in batches.values():
-            rows = self._run(np.stack([prepared[place].pixels for place in places]))
-            for place, row in zip(places, rows, strict=True):
-                found[place] = row
+        for index, (pixels, _) in enumerate(prepared):
+            batches[pixels.shape].append(index)
+        answers: list[Array] = [np.empty(0, np.float32)] * len(prepared)
+        for indices in batches.values():
+            rows = self._run(np.stack([prepared[index].pixels for index in indices]))
+            for index, row in zip(indices, rows, strict=True):
+                answers[index] = row
                 if self.detects and not self.takes_images:
                     real = row[:, 4] > 0
-                    found[place][real, :4] = from_letterbox(row[real, :4], self._preprocess.size, *prepared[place].size)
-        return found
+                    answers[index][real, :4] = from_letterbox(row[real, :4], self._preprocess.size, *prepared[index].size)
+        return answers
 
     def _run(self, pixels: NDArray[np.uint8]) -> Array:
         """uint8 `[N, height, width, 3]` → what the network says."""
@@ -124,12 +124,12 @@ class Runner:
         elif not self._bytes:
             given = self._preprocess.tensor(pixels)
         try:
-            found = np.asarray(self._session.run([self._output], {self._input: given})[0], np.float32)
+            output = np.asarray(self._session.run([self._output], {self._input: given})[0], np.float32)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise IntegrityError(
                 self._model, f"ONNX Runtime cannot run it ({shorten(error, 120)})", "export it again"
             ) from error
-        return _softmax(found) if self._output == "logits" else found
+        return _softmax(output) if self._output == "logits" else output
 
 
 def _softmax(logits: Array) -> Array:

@@ -29,12 +29,12 @@ class StandalonePredictor:
         So it does for another bundle than that of the `digest`, and for one that no key of the folder `keys` signed, where
         these are given.
         """
-        found = read_checked(folder, _PARTS, digest)
+        contents = read_checked(folder, _PARTS, digest)
         if keys is not None:
             _check_signed(folder, keys)
-        self.labels: list[str] = json.loads(found["labels.json"])
-        preprocess = Preprocess.of(json.loads(found["preprocess.json"]))
-        self._runner = Runner(found["model.onnx"], preprocess, threads, device, fitted=True)
+        self.labels: list[str] = json.loads(contents["labels.json"])
+        preprocess = Preprocess.of(json.loads(contents["preprocess.json"]))
+        self._runner = Runner(contents["model.onnx"], preprocess, threads, device, fitted=True)
         self._runner.rows([Image.new("RGB", (64, 64), (114, 114, 114))])  # the first answer is slower: let it not be a user's
 
     def predict(self, image: bytes | Image.Image) -> dict[str, Any]:
@@ -54,8 +54,8 @@ class StandalonePredictor:
         else:
             every = dict(zip(self.labels, map(float, row), strict=True))
         best = max(every, key=every.__getitem__)
-        told = {"label": best, "probability": every[best], "probabilities": every}
-        return told | ({"boxes": boxes} if self._runner.detects else {})
+        prediction = {"label": best, "probability": every[best], "probabilities": every}
+        return prediction | ({"boxes": boxes} if self._runner.detects else {})
 
 
 def _check_signed(folder: Path, keys: Path) -> None:
@@ -98,14 +98,14 @@ def picture_of(given: object) -> bytes | Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels, np.uint8))
 
 
-def several(given: Any) -> bool:
+def is_batch(given: Any) -> bool:
     """Whether these are pictures, and not one of them, which may be nested lists of numbers itself."""
-    deep, one = 0, given
-    while isinstance(one, list | tuple) and one:
-        deep, one = deep + 1, one[0]
-    if not hasattr(one, "__float__"):
+    deep, item = 0, given
+    while isinstance(item, list | tuple) and item:
+        deep, item = deep + 1, item[0]
+    if not hasattr(item, "__float__"):
         return deep > 0
-    return deep + getattr(one, "ndim", 0) > _RANK
+    return deep + getattr(item, "ndim", 0) > _RANK
 
 
 def _no_picture() -> InputError:

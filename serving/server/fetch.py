@@ -35,8 +35,8 @@ Connect = Callable[[str, str], Awaitable[tuple[asyncio.StreamReader, asyncio.Str
 
 async def resolve(host: str) -> list[str]:
     """The addresses of a host."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM)
-    return [str(one[4][0]) for one in found]
+    infos = await asyncio.get_running_loop().getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in infos]
 
 
 async def connect(address: str, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -77,14 +77,14 @@ class Fetcher:
         """The bytes at an address. Raises InputError for one that may not be asked, UnavailableError for a failure."""
         host, target = _asked(url)
         try:
-            found = await self.resolve(host)
+            addresses = await self.resolve(host)
         except (OSError, UnicodeError) as error:
             raise InputError("image", f"is at {shorten(host, 60)}, which has no address", "mend the address") from error
-        if not found or not all(self.allowed(one) for one in found):
+        if not addresses or not all(self.allowed(address) for address in addresses):
             raise InputError("image", f"is at {shorten(host, 60)}, which is no public host", "send the image itself")
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._download(host, target, found[0])
+                return await self._download(host, target, addresses[0])
         except (OSError, EOFError, httptools.HttpParserError) as error:
             why = f"did not give the picture ({type(error).__name__})"
             raise UnavailableError(shorten(host, 60), why, "send the image itself") from error
@@ -110,16 +110,16 @@ class Fetcher:
 def _asked(url: str) -> tuple[str, str]:
     """An address's host, and what is asked for there. Raises InputError for one that is not asked."""
     try:
-        asked = urlsplit(url)
-        host = (asked.hostname or "").encode("idna").decode() if ":" not in (asked.hostname or "") else str(asked.hostname)
-        other = asked.scheme != "https" or asked.username is not None or (asked.port or _HTTPS) != _HTTPS
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode() if ":" not in (parts.hostname or "") else str(parts.hostname)
+        other = parts.scheme != "https" or parts.username is not None or (parts.port or _HTTPS) != _HTTPS
     except ValueError as error:
         raise InputError("image", "is not an address", "send https://HOST/PATH") from error
     if other:
         raise InputError("image", "is an address that is not asked", "only https on port 443, without a user, is")
     if not _HOST.fullmatch(host):
         raise InputError("image", "is not an address", "send https://HOST/PATH")
-    target = (asked.path or "/") + (f"?{asked.query}" if asked.query else "")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return host, quote(target, safe="%/:=&?~#+!$,;'@()*[]")
 
 

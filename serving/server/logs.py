@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, words, and what was given as `extra={"told": {…}}`."""
+    """Time, level, words, and what was given as `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """A record as a line."""
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0]:
-            told["error"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:400]
-        return json.dumps(told, ensure_ascii=False)
+            fields["error"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:400]
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def set_up_logs(level: str) -> None:

@@ -95,7 +95,7 @@ class Guard:
             self._check_size(call.received)
             return message
 
-        async def noted(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
                 took = f"total;dur={(time.perf_counter() - call.began) * 1e3:.2f}"
@@ -105,18 +105,18 @@ class Guard:
 
         try:
             self._admit(scope["path"], headers)
-            await self._app(scope, bounded, noted)
+            await self._app(scope, bounded, record_status)
         except PermissionError as error:
-            await _refuse(noted, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
+            await _refuse(record_status, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
         except ModelyardError as error:
-            await _refuse(noted, call, *_judge(error))
+            await _refuse(record_status, call, *_status_of(error))
         except ClientDisconnect:
             call.status = call.status or _GONE
         except Exception:
-            log.exception("a request failed", extra={"told": {"id": call.id, "path": scope["path"]}})
-            await _refuse(noted, call, 500, f"the server failed; its log tells why, under {call.id}", [])
+            log.exception("a request failed", extra={"fields": {"id": call.id, "path": scope["path"]}})
+            await _refuse(record_status, call, 500, f"the server failed; its log tells why, under {call.id}", [])
         finally:
-            self._note(call)
+            self._record(call)
 
     def _admit(self, path: str, headers: dict[bytes, bytes]) -> None:
         """The key, and a length that is said beforehand."""
@@ -125,21 +125,21 @@ class Guard:
             shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
             if not hmac.compare_digest(shown, self._key):
                 raise PermissionError("API key: is missing or wrong; send Authorization: Bearer KEY")
-        said = headers.get(b"content-length", b"")
-        if said.isdigit():
-            self._check_size(int(said))
+        length = headers.get(b"content-length", b"")
+        if length.isdigit():
+            self._check_size(int(length))
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_bytes:
             raise _TooLargeError("body", f"is larger than {self._limits.max_bytes:,} bytes", "send a smaller one")
 
-    def _note(self, call: _Call) -> None:
+    def _record(self, call: _Call) -> None:
         seconds, path = time.perf_counter() - call.began, call.scope["path"]
         if self._metrics is not None:
-            self._metrics.request(_protocol(path), call.status, seconds)
+            self._metrics.count_request(_protocol(path), call.status, seconds)
         if log.isEnabledFor(logging.INFO):
-            told = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
-            log.info("request", extra={"told": told | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
+            fields = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
+            log.info("request", extra={"fields": fields | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
 
 
 def _protocol(path: str) -> str:
@@ -149,7 +149,7 @@ def _protocol(path: str) -> str:
     return known.get(first, "other")
 
 
-def _judge(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
+def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     return status, str(error), [(b"retry-after", b"1")] if status in {429, 503} else []
 
@@ -159,6 +159,6 @@ async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[
     if call.status:
         return
     body = msgspec.json.encode({"error": why, "request_id": call.id})
-    told = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    answer_headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": answer_headers})
     await send({"type": "http.response.body", "body": body})

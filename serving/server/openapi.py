@@ -36,17 +36,17 @@ _REFUSALS = {
 def document() -> dict[str, Any]:
     """The document, as plain data."""
     schemes = {"key": {"type": "http", "scheme": "bearer", "description": "where the server has a key; or X-API-Key: KEY"}}
-    asking = {path: {"post": told} for path, told in _asking().items()}
+    posts = {path: {"post": operation} for path, operation in _post_paths().items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelyard endpoint", "version": "1", "description": "One bundle behind four protocols."},
-        "paths": asking | {path: {"get": told} for path, told in _telling()},
-        "components": {"schemas": _parts(), "securitySchemes": schemes},
+        "paths": posts | {path: {"get": operation} for path, operation in _get_paths()},
+        "components": {"schemas": _schemas(), "securitySchemes": schemes},
         "security": [{}, {"key": []}],
     }
 
 
-def _asking() -> dict[str, dict[str, Any]]:
+def _post_paths() -> dict[str, dict[str, Any]]:
     """The ways to ask about pictures."""
     picture = {"type": "string", "format": "binary"}
     answer = {"oneOf": [_ref("PlainAnswer"), _object({"predictions": _list("Prediction"), **_NAMED})]}
@@ -64,7 +64,7 @@ def _asking() -> dict[str, dict[str, Any]]:
     }
 
 
-def _telling() -> Iterator[tuple[str, dict[str, Any]]]:
+def _get_paths() -> Iterator[tuple[str, dict[str, Any]]]:
     """What the server says of itself."""
     health, ready = _object({"status": {"type": "string"}, **_NAMED}), _object({"ready": {"type": "boolean"}})
     yield "/", _get("What this is", _object(_NAMED), open_to_all=True)
@@ -84,7 +84,7 @@ def _telling() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}/ready", model_ready | given
 
 
-def _parts() -> dict[str, Any]:
+def _schemas() -> dict[str, Any]:
     """The bodies. What is read has its schema from the records that read it."""
     _, read = msgspec.json.schema_components([Prediction, PlainRequest, Invocation, InferRequest], ref_template=_REF)
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
@@ -94,8 +94,8 @@ def _parts() -> dict[str, Any]:
     tensors = {"type": "array", "items": _object(tensor)}
     answered = {"model_name": text, "model_version": text, "id": text, "outputs": filled}
     about = {"name": text, "versions": texts, "platform": text, "inputs": tensors, "outputs": tensors}
-    one = read["Prediction"]
-    plain = _object(one["properties"] | _NAMED, (*one["required"], *_NAMED))
+    prediction = read["Prediction"]
+    plain = _object(prediction["properties"] | _NAMED, (*prediction["required"], *_NAMED))
     return read | {
         "PlainAnswer": plain | {"additionalProperties": False},
         "Problem": _object({"error": text, "request_id": text}, ("error",)),
@@ -142,15 +142,18 @@ def _get(summary: str, answer: dict[str, Any], *, open_to_all: bool = False) -> 
     problems = {} if open_to_all else _problems(401)
     gone, not_ready = {"description": "no such model is served here"}, {"description": "not ready", "content": _json(answer)}
     others = {"404": gone, "503": not_ready}
-    told = {"summary": summary, "responses": {"200": {"description": summary, "content": _json(answer)}} | problems | others}
-    return told | ({"security": []} if open_to_all else {})
+    operation = {
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": _json(answer)}} | problems | others,
+    }
+    return operation | ({"security": []} if open_to_all else {})
 
 
 def _ping() -> dict[str, Any]:
-    said = {"200": {"description": "it can answer"}, "204": {"description": "it is getting ready"}}
-    return {"summary": "MLflow's and RunPod's health check", "responses": said, "security": []}
+    responses = {"200": {"description": "it can answer"}, "204": {"description": "it is getting ready"}}
+    return {"summary": "MLflow's and RunPod's health check", "responses": responses, "security": []}
 
 
 def _text(summary: str) -> dict[str, Any]:
-    said = {"200": {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    return {"summary": summary, "responses": said | _problems(401)}
+    responses = {"200": {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    return {"summary": summary, "responses": responses | _problems(401)}

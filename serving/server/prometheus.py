@@ -9,7 +9,7 @@ from time import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from serving.server.protocols.served import Served
-from serving.workers.pool import Timings, WorkerEngine
+from serving.workers.pool import Timings, WorkerPool
 
 _SPANS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32)
@@ -56,8 +56,8 @@ class Figures:
         self._restarts.inc(timings.restarts)
         timings.batches, timings.restarts = [], 0
 
-    def render(self, engine: WorkerEngine) -> bytes:
+    def render(self, pool: WorkerPool) -> bytes:
         """The page."""
-        self._waiting.set(engine.waiting)
-        self._workers.set(engine.alive)
+        self._waiting.set(pool.waiting)
+        self._workers.set(pool.alive)
         return generate_latest(self._registry)

@@ -14,7 +14,7 @@ from serving.bundle.checked import INDEX
 _TIMEOUT_S = 30.0
 
 
-class Place(Protocol):
+class BundleStore(Protocol):
     """A store that workers can read."""
 
     def put(self, bundle: Bundle) -> str:
@@ -23,7 +23,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class StaticPlace:
+class StaticBundleStore:
     """Any web server or bucket: the user uploads, we look that it is there. `base`/DIGEST/ holds one bundle."""
 
     base: str
@@ -32,9 +32,9 @@ class StaticPlace:
         """The bundle's address. Raises InputError, saying what to upload, where it is not there."""
         address = f"{self.base.rstrip('/')}/{bundle.index.digest}"
         try:
-            found = httpx.get(f"{address}/{INDEX}", timeout=_TIMEOUT_S, follow_redirects=True)
+            answer = httpx.get(f"{address}/{INDEX}", timeout=_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
             raise UnavailableError(address, f"cannot be asked ({type(error).__name__})", "see the job's `bundles`") from error
-        if not found.is_success or found.content != (bundle.folder / INDEX).read_bytes():
+        if not answer.is_success or answer.content != (bundle.folder / INDEX).read_bytes():
             raise InputError(address, "does not hold the bundle", f"upload the files of {bundle.folder} there")
         return address

@@ -24,8 +24,8 @@ def undone(undo: Callable[[], object], provider: str) -> Iterator[None]:
         try:
             undo()
         except ModelyardError as again:
-            told = f"{error.expectation}; and it could not be put back ({again.expectation})"
-            raise UnavailableError(error.subject, told, f"deploy again when {provider} answers") from error
+            both = f"{error.expectation}; and it could not be put back ({again.expectation})"
+            raise UnavailableError(error.subject, both, f"deploy again when {provider} answers") from error
         raise
     except BaseException:
         with contextlib.suppress(ModelyardError):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
+class Clock:
     """A clock and a way to wait."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
 
-    def until(self, seconds: float, pause: float = 1.0, longest: float = 15.0) -> Iterator[float]:
+    def poll(self, seconds: float, pause: float = 1.0, longest: float = 15.0) -> Iterator[float]:
         """Yields seconds waited so far, at growing intervals, and once more at the deadline; the caller leaves when content."""
         began = self.now()
         while (waited := self.now() - began) < seconds:

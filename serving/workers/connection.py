@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from registry.errors import UnavailableError
 from serving.workers.messages import PREFIX, lengths, read_hello
-from serving.workers.spawn import Spawned
+from serving.workers.spawn import WorkerProcess
 
 _START_S = 120.0
 
@@ -34,10 +34,10 @@ class _Reader(asyncio.StreamReader):
         self._ended()
 
 
-class Line:
+class WorkerConnection:
     """A worker that was started, and both directions of its wire."""
 
-    def __init__(self, spawned: Spawned) -> None:
+    def __init__(self, spawned: WorkerProcess) -> None:
         """Use `connect`."""
         self._spawned, self._over = spawned, False
         self._reader = _Reader(self._end)
@@ -48,7 +48,7 @@ class Line:
         """Take the wire over into the running loop."""
         loop = asyncio.get_running_loop()
         protocol = asyncio.StreamReaderProtocol(self._reader)
-        transport, _ = await loop.create_connection(lambda: protocol, sock=self._spawned.wire)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=self._spawned.socket)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def greeting(self) -> tuple[tuple[int, ...], str]:
@@ -81,7 +81,7 @@ class Line:
         if self._over:
             return True
         try:
-            return self._spawned.wire.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._spawned.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except BlockingIOError:
             return False
         except OSError:
@@ -100,7 +100,7 @@ class Line:
             with contextlib.suppress(OSError):
                 await self._writer.wait_closed()
         with contextlib.suppress(OSError):
-            self._spawned.wire.close()
+            self._spawned.socket.close()
         for _ in range(100):
             if self._spawned.ended():
                 return

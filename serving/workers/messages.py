@@ -40,7 +40,7 @@ class Done(NamedTuple):
     predict_s: float
 
 
-def pack_order(bundle: str, threads: int, device: str) -> bytes:
+def pack_load(bundle: str, threads: int, device: str) -> bytes:
     """What a worker is told first: what to load."""
     return _pack({"bundle": bundle, "threads": threads, "device": device})
 
@@ -52,8 +52,8 @@ def pack_hello(hello: Hello) -> bytes:
 
 def read_hello(head: bytes) -> Hello:
     """A worker's first word, read."""
-    told = json.loads(head)
-    return Hello(told["provider"], tuple(told["row"]), told["error"])
+    fields = json.loads(head)
+    return Hello(fields["provider"], tuple(fields["row"]), fields["error"])
 
 
 def pack_items(items: list[Item]) -> bytes:
@@ -63,11 +63,11 @@ def pack_items(items: list[Item]) -> bytes:
 
 def read_items(head: bytes, data: bytes) -> list[Item]:
     """Pictures, out of a message."""
-    found, at = list[Item](), 0
+    items, at = list[Item](), 0
     for size, shape in json.loads(head):
-        found.append(Item(data[at : at + size], tuple(shape) if shape else None))
+        items.append(Item(data[at : at + size], tuple(shape) if shape else None))
         at += size
-    return found
+    return items
 
 
 def pack_done(done: Done) -> bytes:
@@ -78,16 +78,16 @@ def pack_done(done: Done) -> bytes:
 
 def read_done(head: bytes, data: bytes) -> Done:
     """Answers, out of a message."""
-    told, rows, at = json.loads(head), list[bytes](), 0
-    for size in told["sizes"]:
+    fields, rows, at = json.loads(head), list[bytes](), 0
+    for size in fields["sizes"]:
         rows.append(data[at : at + size])
         at += size
-    return Done(rows, {int(place): why for place, why in told["errors"].items()}, *told["seconds"])
+    return Done(rows, {int(index): why for index, why in fields["errors"].items()}, *fields["seconds"])
 
 
 def _pack(head: Any, data: bytes = b"") -> bytes:
-    told = json.dumps(head).encode()
-    return _LENGTHS.pack(len(told), len(data)) + told + data
+    encoded = json.dumps(head).encode()
+    return _LENGTHS.pack(len(encoded), len(data)) + encoded + data
 
 
 def lengths(prefix: bytes) -> tuple[int, int]:
@@ -96,21 +96,21 @@ def lengths(prefix: bytes) -> tuple[int, int]:
     return head, data
 
 
-def receive(wire: socket.socket) -> tuple[bytes, bytes] | None:
+def receive(connection: socket.socket) -> tuple[bytes, bytes] | None:
     """The next message's head and bytes, or None when the other side is gone."""
-    if (prefix := _exactly(wire, PREFIX)) is None:
+    if (prefix := _exactly(connection, PREFIX)) is None:
         return None
     head, data = lengths(prefix)
-    found = _exactly(wire, head + data)
-    return None if found is None else (found[:head], found[head:])
+    body = _exactly(connection, head + data)
+    return None if body is None else (body[:head], body[head:])
 
 
-def _exactly(wire: socket.socket, count: int) -> bytes | None:
-    found = bytearray(count)
-    view, at = memoryview(found), 0
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    buffer = bytearray(count)
+    view, at = memoryview(buffer), 0
     while at < count:
-        got = wire.recv_into(view[at:])
+        got = connection.recv_into(view[at:])
         if not got:
             return None
         at += got
-    return bytes(found)
+    return bytes(buffer)

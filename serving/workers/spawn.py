@@ -13,12 +13,12 @@ _WORKER = "import gc; gc.disable(); from serving.workers.worker import main; rai
 """`-m` would import `runpy` first, and collecting garbage while importing finds none."""
 
 
-class Spawned:
+class WorkerProcess:
     """A worker process and our end of its wire."""
 
-    def __init__(self, pid: int, wire: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket.socket) -> None:
         """Use `spawn`."""
-        self.pid, self.wire, self._ended = pid, wire, False
+        self.pid, self.socket, self._ended = pid, connection, False
 
     def ended(self) -> bool:
         """Whether the process is gone; a child that ended is buried here."""
@@ -34,7 +34,7 @@ class Spawned:
             self._ended = True
 
 
-def spawn() -> Spawned:
+def spawn() -> WorkerProcess:
     """Start a worker, which imports what it needs and waits to be told what to load."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -42,4 +42,4 @@ def spawn() -> Spawned:
         os.set_inheritable(number, True)
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         command = [sys.executable, "-P", "-c", _WORKER.format(number)]
-        return Spawned(os.posix_spawn(sys.executable, command, os.environ, file_actions=actions), ours)
+        return WorkerProcess(os.posix_spawn(sys.executable, command, os.environ, file_actions=actions), ours)

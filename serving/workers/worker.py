@@ -33,29 +33,29 @@ MOST_KEPT = 100_000_000
 def main(fd: int) -> int:
     """Load what the first message says, say hello, and answer until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
-    with socket.socket(fileno=fd) as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        if (told := receive(wire)) is None:
+    with socket.socket(fileno=fd) as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if (message := receive(connection)) is None:
             return 0
         try:
-            runner = load(json.loads(told[0]))
+            runner = load(json.loads(message[0]))
         except ModelyardError as error:
-            wire.sendall(pack_hello(Hello(error=str(error))))
+            connection.sendall(pack_hello(Hello(error=str(error))))
             return error.exit_code
         grey = Image.new("RGB", (64, 64), (114, 114, 114))
         row = runner.rows([grey])[0].shape  # the first answer is slower than all that follow: let it not be a user's
-        wire.sendall(pack_hello(Hello(runner.provider, row)))
+        connection.sendall(pack_hello(Hello(runner.provider, row)))
         gc.enable()
         gc.freeze()
-        while (told := receive(wire)) is not None:
-            wire.sendall(pack_done(answer(runner, read_items(*told))))
+        while (message := receive(connection)) is not None:
+            connection.sendall(pack_done(answer(runner, read_items(*message))))
     return 0
 
 
-def load(order: dict[str, Any]) -> Runner:
+def load(settings: dict[str, Any]) -> Runner:
     """The model of a bundle, made of the very bytes whose digests were compared."""
-    found = read_checked(Path(order["bundle"]), (MODEL, PREPROCESS))
-    preprocess = Preprocess.of(json.loads(found[PREPROCESS]))
-    return Runner(found[MODEL], preprocess, order["threads"], order["device"], fitted=True)
+    contents = read_checked(Path(settings["bundle"]), (MODEL, PREPROCESS))
+    preprocess = Preprocess.of(json.loads(contents[PREPROCESS]))
+    return Runner(contents[MODEL], preprocess, settings["threads"], settings["device"], fitted=True)
 
 
 def answer(runner: Runner, items: list[Item]) -> Done:
@@ -67,11 +67,11 @@ def answer(runner: Runner, items: list[Item]) -> Done:
     began, predicted = time.perf_counter(), 0.0
     rows, errors = [b""] * len(items), dict[int, str]()
     waiting, kept = dict[int, Prepared](), 0
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         try:
-            waiting[place] = prepared = runner.prepare(_picture(runner, item))
+            waiting[index] = prepared = runner.prepare(_picture(runner, item))
         except InputError as error:
-            errors[place] = str(error)
+            errors[index] = str(error)
             continue
         kept += prepared.pixels.size
         if kept > MOST_KEPT:
@@ -84,8 +84,8 @@ def answer(runner: Runner, items: list[Item]) -> Done:
 def _predict(runner: Runner, waiting: dict[int, Prepared], rows: list[bytes]) -> float:
     """Put the rows of these pictures into their places; the seconds that it took."""
     began = time.perf_counter()
-    for place, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
-        rows[place] = row.astype("<f4").tobytes()
+    for index, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
+        rows[index] = row.astype("<f4").tobytes()
     return time.perf_counter() - began
 
 

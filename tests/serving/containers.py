@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from serving.fakes.wire import listening
+from serving.fakes.http import listening
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,9 @@ import pytest
 from registry.errors import InputError, UnavailableError
 from serving.canary.labels import labels_of
 from serving.canary.rules import CanaryRules, judge
-from serving.canary.tally import Counting, Side, Tally, read_tally
+from serving.canary.tally import Side, Tally, TrafficCounter, read_tally
 from serving.server.middleware import Guard, Limits
-from serving.targets.canary_proxy import CanaryProxy, Way
+from serving.targets.canary_proxy import CanaryProxy, ProxiedEndpoint
 from serving.targets.contract import LiveEndpoint
 
 RULES = CanaryRules(share=0.5, requests=100, hours_at_most=2)
@@ -25,7 +25,7 @@ RULES = CanaryRules(share=0.5, requests=100, hours_at_most=2)
 def side(requests: int, failed: int = 0, seconds: float = 0.01) -> Side:
     found = Side()
     for place in range(requests):
-        found = found.and_one(seconds, failed=place < failed)
+        found = found.with_request(seconds, failed=place < failed)
     return found
 
 
@@ -66,7 +66,7 @@ def test_a_quiet_stage_may_promote_where_that_was_agreed() -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5])
 def test_exactly_the_share_goes_to_the_canary(share: float, tmp_path: Path) -> None:
-    counting = Counting("b", share, tmp_path / "tally.json")
+    counting = TrafficCounter("b", share, tmp_path / "tally.json")
     went = [counting.next_is_canary() for _ in range(1000)]
     assert abs(sum(went) - 1000 * share) <= 1
     assert sum(went[:500]) == pytest.approx(sum(went) / 2, abs=1)
@@ -74,13 +74,13 @@ def test_exactly_the_share_goes_to_the_canary(share: float, tmp_path: Path) -> N
 
 def test_a_tally_goes_on_after_a_restart_and_begins_again_with_another_bundle(tmp_path: Path) -> None:
     path = tmp_path / "tally.json"
-    first = Counting("b", 0.5, path)
+    first = TrafficCounter("b", 0.5, path)
     first.note("canary", 0.01, failed=False)
     first.compare(same=False)
     first.save()
-    again = Counting("b", 0.5, path)
+    again = TrafficCounter("b", 0.5, path)
     assert again.tally == first.tally == read_tally(path)
-    assert Counting("c", 0.5, path).tally == Tally("c")
+    assert TrafficCounter("c", 0.5, path).tally == Tally("c")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,9 @@ def asked(front: CanaryProxy, times: int, body: bytes = b"x", key: str = "") -> 
 def proxy_of(
     tmp_path: Path, stable: Callable[[bytes], dict[str, float]], canary: Callable[[bytes], dict[str, float]]
 ) -> CanaryProxy:
-    return CanaryProxy(Way(live(1), stable), Way(live(2), canary), Counting("b2", 0.5, tmp_path / "tally.json"))
+    return CanaryProxy(
+        ProxiedEndpoint(live(1), stable), ProxiedEndpoint(live(2), canary), TrafficCounter("b2", 0.5, tmp_path / "tally.json")
+    )
 
 
 def test_a_front_shares_the_traffic_of_a_pair_and_compares(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from registry.errors import InputError, IntegrityError, NotFoundError, Unavailab
 from serving import container
 from serving.bundle.download import pull
 from serving.container import bundle_dir
-from serving.fakes.wire import listening
+from serving.fakes.http import listening
 from serving.runpod_worker import Loading, handler_of
 from serving.server.options import arguments
 from serving.targets.huggingface.handler import EndpointHandler

@@ -16,8 +16,8 @@ import pytest
 
 from registry.errors import InputError, UnavailableError
 from serving.workers.messages import Item
-from serving.workers.pool import Bounds, OverloadedError, WorkerEngine
-from serving.workers.spawn import Spawned
+from serving.workers.pool import Bounds, OverloadedError, WorkerPool
+from serving.workers.spawn import WorkerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 _FRAGILE = """
@@ -36,20 +36,20 @@ wire.close()
 """
 
 
-def fragile() -> Spawned:
+def fragile() -> WorkerProcess:
     """A worker that answers with the size of the batch, and ends at the sight of poison."""
     ours, theirs = socket.socketpair()
     with theirs:
         os.set_inheritable(theirs.fileno(), True)
         command = [sys.executable, "-c", _FRAGILE, str(theirs.fileno())]
-        return Spawned(os.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}), ours)
+        return WorkerProcess(os.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}), ours)
 
 
-def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], Spawned] = fragile):
+def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], WorkerProcess] = fragile):
     """What `use` makes of a started engine with such workers."""
 
     async def run():
-        engine = WorkerEngine(Path(), bounds)
+        engine = WorkerPool(Path(), bounds)
         await engine.start()
         try:
             return await use(engine)
@@ -57,7 +57,7 @@ def with_engine(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, 
             await engine.stop()
 
     monkeypatch.setattr("serving.workers.pool.spawn", spawn)
-    monkeypatch.setattr("serving.workers.pool.pack_order", lambda *_: b"")
+    monkeypatch.setattr("serving.workers.pool.pack_load", lambda *_: b"")
     monkeypatch.setattr("serving.workers.pool._PAUSE_S", 0.05)
     return asyncio.run(run())
 
@@ -73,9 +73,9 @@ class Counted:
     """Starts fragile workers and remembers them; `failing` says for how many of the next ones there is no room."""
 
     def __init__(self) -> None:
-        self.all, self.failing = list[Spawned](), 0
+        self.all, self.failing = list[WorkerProcess](), 0
 
-    def __call__(self) -> Spawned:
+    def __call__(self) -> WorkerProcess:
         if self.failing:
             self.failing -= 1
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -90,7 +90,7 @@ class Counted:
 
 
 def test_a_batch_takes_what_waits_and_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(engine: WorkerEngine) -> list[int]:
+    async def use(engine: WorkerPool) -> list[int]:
         rows = await engine.answer([Item(b"fine")] * 10)
         return [row[0] for row in rows]
 
@@ -99,7 +99,7 @@ def test_a_batch_takes_what_waits_and_no_more_than_it_may(monkeypatch: pytest.Mo
 
 
 def test_a_batch_waits_for_others_as_long_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(engine: WorkerEngine) -> list[int]:
+    async def use(engine: WorkerPool) -> list[int]:
         first = asyncio.create_task(engine.answer([Item(b"early")]))
         await asyncio.sleep(0.05)
         second = await engine.answer([Item(b"late")])
@@ -110,7 +110,7 @@ def test_a_batch_waits_for_others_as_long_as_it_may(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_picture_that_breaks_two_workers_is_refused_and_its_neighbours_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(engine: WorkerEngine) -> tuple[object, ...]:
+    async def use(engine: WorkerPool) -> tuple[object, ...]:
         asked = (engine.answer([Item(data)]) for data in (b"fine", b"poison", b"fine"))
         found = await asyncio.gather(*asked, return_exceptions=True)
         return (*found, engine.timings.restarts)
@@ -126,7 +126,7 @@ def test_a_picture_that_breaks_two_workers_is_refused_and_its_neighbours_are_ans
 def test_a_picture_is_not_blamed_for_workers_that_ended_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     started = Counted()
 
-    async def use(engine: WorkerEngine) -> list[bytes]:
+    async def use(engine: WorkerPool) -> list[bytes]:
         await seen(lambda: engine.alive == 2)
         started.kill()
         time.sleep(0.1)  # noqa: ASYNC251 the loop is not told before the picture is there
@@ -139,7 +139,7 @@ def test_a_picture_is_not_blamed_for_workers_that_ended_before_it_came(monkeypat
 def test_workers_that_end_while_idle_are_missed_at_once_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     started = Counted()
 
-    async def use(engine: WorkerEngine) -> None:
+    async def use(engine: WorkerPool) -> None:
         await seen(lambda: engine.alive == 2)
         started.kill()
         await seen(lambda: not engine.ready, 1)
@@ -153,7 +153,7 @@ def test_workers_that_end_while_idle_are_missed_at_once_and_replaced(monkeypatch
 def test_a_worker_that_ends_while_its_batch_waits_for_more_loses_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     started = Counted()
 
-    async def use(engine: WorkerEngine) -> list[bytes]:
+    async def use(engine: WorkerPool) -> list[bytes]:
         asked = asyncio.create_task(engine.answer([Item(b"fine")]))
         await asyncio.sleep(0.1)
         started.kill()
@@ -166,7 +166,7 @@ def test_a_worker_that_ends_while_its_batch_waits_for_more_loses_no_picture(monk
 def test_a_machine_without_room_for_a_worker_gets_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
     started = Counted()
 
-    async def use(engine: WorkerEngine) -> list[bytes]:
+    async def use(engine: WorkerPool) -> list[bytes]:
         started.failing = 3
         started.kill()
         return await engine.answer([Item(b"fine")])
@@ -182,7 +182,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_picture_counts_as_one_that_brok
     monkeypatch.setattr("serving.workers.pool._HUNG_S", 0.5)
     monkeypatch.setattr("serving.workers.pool._HUNG_PART", 100)
 
-    async def use(engine: WorkerEngine) -> tuple[object, ...]:
+    async def use(engine: WorkerPool) -> tuple[object, ...]:
         asked = (engine.answer([Item(data)]) for data in (b"fine", b"endless", b"fine"))
         found = await asyncio.gather(*asked, return_exceptions=True)
         return (*found, engine.timings.restarts)
@@ -196,7 +196,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_picture_counts_as_one_that_brok
 
 
 def test_a_caller_who_waited_too_long_is_told_and_not_answered_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(engine: WorkerEngine) -> None:
+    async def use(engine: WorkerPool) -> None:
         for task in engine._tasks:
             task.cancel()
         with pytest.raises(OverloadedError, match=r"no answer in 0\.2 s"):
@@ -208,7 +208,7 @@ def test_a_caller_who_waited_too_long_is_told_and_not_answered_in_vain(monkeypat
 
 
 def test_stopping_tells_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(engine: WorkerEngine) -> None:
+    async def use(engine: WorkerPool) -> None:
         for task in engine._tasks:
             task.cancel()
         waiting = asyncio.create_task(engine.answer([Item(b"fine")]))
@@ -229,6 +229,6 @@ def test_figures_that_nobody_reads_do_not_pile_up() -> None:
     metrics = Metrics(Served("colours", 1, "0" * 64, ["red"], (3,)), timings)
     for _ in range(2500):
         timings.batches.append((1, 0.001, 0.001))
-        metrics.request("plain", 200, 0.002)
+        metrics.count_request("plain", 200, 0.002)
     assert len(timings.batches) == 500
     assert len(metrics._requests) == 500

@@ -19,7 +19,7 @@ from serving.bundle.variants import variant_spec
 from serving.export.build import check_request
 from serving.export.card import Facts, missing_from, section_of, write_card
 from serving.export.onnx import for_tfjs, settle
-from serving.export.onnx_child import _derive
+from serving.export.onnx_job import _derive
 from serving.export.operators import NO_CONVERTER, NOT_RUNNING
 from serving.export.parity import failed
 from serving.export.reference import Reference

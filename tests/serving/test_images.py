@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from serving.fakes.wire import listening
+from serving.fakes.http import listening
 
 sys.path.insert(0, str(Path(__file__).parent))
 from containers import answered, free_port, names_in, shelved, signed

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pipelines.deployment.canary.settle import CANARY, active_canary, pair_tally
 from pipelines.deployment.targets import target_of
 from registry.errors import InputError, NotFoundError
-from serving.canary.tally import Counting
+from serving.canary.tally import TrafficCounter
 from serving.server.middleware import Limits
-from serving.targets.canary_proxy import CanaryProxy, Way
+from serving.targets.canary_proxy import CanaryProxy, ProxiedEndpoint
 from serving.targets.contract import Splits
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def proxy_of(workshop: Workshop, model: str, stage: Stage) -> tuple[CanaryProxy,
     if isinstance(target, Splits):
         raise InputError(f"{model}@{stage}", f"its endpoint at {found.started.target} shares the traffic itself", "ask it")
     stable, canary = _way(target, found.name), _way(target, found.name + CANARY)
-    counting = Counting(canary.live.bundle, found.rules.share, pair_tally(workshop, found.name))
+    counting = TrafficCounter(canary.live.bundle, found.rules.share, pair_tally(workshop, found.name))
     key = workshop.settings.endpoint_headers.get("Authorization", "").removeprefix("Bearer ")
     return CanaryProxy(stable, canary, counting), Limits(api_key=key)
 
 
-def _way(target: Target, name: str) -> Way:
+def _way(target: Target, name: str) -> ProxiedEndpoint:
     live = target.find(name)
     if live is None:
         raise NotFoundError(f"endpoint {name}", "is not there", "run `modelyard reconcile`")
-    return Way(live, target.ask(live))
+    return ProxiedEndpoint(live, target.ask(live))

@@ -12,13 +12,13 @@ from starlette.routing import Route
 
 from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
+from serving.fakes.http import Cut, problem
 from serving.fakes.runpod.account import Account
 from serving.fakes.runpod.check import Checker
 from serving.fakes.runpod.common import Handler
 from serving.fakes.runpod.control import ControlPlane
 from serving.fakes.runpod.gateway import Gateway
 from serving.fakes.runpod.state import Boot, Cloud
-from serving.fakes.wire import Cut, problem
 
 _ANY = frozenset({"429", "500", "503", "dropped"})
 _CHANGES = _ANY | {"402", "403", "lost"}

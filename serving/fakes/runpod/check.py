@@ -72,8 +72,8 @@ class Checker:
 
             root = {"$ref": f"#/components/schemas/{schema}", "components": self._document["components"]}
             self._validators[schema] = Draft202012Validator(root)
-        found = self._validators[schema].iter_errors(value)
-        return [f"{'/'.join(map(str, one.absolute_path)) or 'body'}: {one.message[:200]}" for one in found]
+        errors = self._validators[schema].iter_errors(value)
+        return [f"{'/'.join(map(str, error.absolute_path)) or 'body'}: {error.message[:200]}" for error in errors]
 
 
 def _by_hand(schema: str, body: dict[str, Any]) -> Iterator[str]:

@@ -37,23 +37,23 @@ class Endpoints:
         except NotFoundError:
             return None
 
-    def create(self, name: str, **told: Any) -> InferenceEndpoint:
+    def create(self, name: str, **fields: Any) -> InferenceEndpoint:
         """Make it, or find that a request whose answer was lost made it: names are unique."""
         try:
-            return self.hub.call(lambda: self._library.create_inference_endpoint(name, namespace=self.namespace, **told))
+            return self.hub.call(lambda: self._library.create_inference_endpoint(name, namespace=self.namespace, **fields))
         except BusyError:
-            if found := self.get(name):
-                return found
+            if endpoint := self.get(name):
+                return endpoint
             raise
 
-    def update(self, name: str, told: Mapping[str, Any]) -> InferenceEndpoint:
+    def update(self, name: str, changes: Mapping[str, Any]) -> InferenceEndpoint:
         """Change what is named. By the library's own connection: its call leaves out what is to be None."""
         from huggingface_hub import InferenceEndpoint, get_session
         from huggingface_hub.utils import hf_raise_for_status
 
         def put() -> InferenceEndpoint:
             self._library  # noqa: B018 its connection is set up there
-            answer = get_session().put(f"{self.api}/endpoint/{self.namespace}/{name}", headers=self.headers, json=told)
+            answer = get_session().put(f"{self.api}/endpoint/{self.namespace}/{name}", headers=self.headers, json=changes)
             hf_raise_for_status(answer)
             return InferenceEndpoint.from_raw(answer.json(), namespace=self.namespace)
 
@@ -78,10 +78,10 @@ class Endpoints:
         """What its container said."""
         address = f"{self.api}/endpoint/{self.namespace}/{name}/logs"
         try:
-            found = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
+            answer = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
         except httpx.HTTPError as error:
             raise UnavailableError("Hugging Face", f"gives no logs ({type(error).__name__})", "try again later") from error
-        return found.text.splitlines() if found.is_success else []
+        return answer.text.splitlines() if answer.is_success else []
 
     @property
     def headers(self) -> dict[str, str]:
@@ -91,8 +91,8 @@ class Endpoints:
     @property
     def _library(self) -> HfApi:
         """The library takes the address of its endpoints from a constant."""
-        found = self.hub.api
+        api = self.hub.api
         from huggingface_hub import constants
 
         constants.INFERENCE_ENDPOINTS_ENDPOINT = self.api
-        return found
+        return api

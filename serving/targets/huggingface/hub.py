@@ -105,14 +105,14 @@ class Hub:
         address = f"{self.url}/{prefix}{repository}/resolve/{revision}/{name}"
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         try:
-            found = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+            answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
             raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "try again later") from error
-        if found.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(address, "is not at the Hub", "publish it")
-        if not found.is_success:
-            raise UnavailableError(address, f"answered with {found.status_code}", "try again later")
-        return found.content
+        if not answer.is_success:
+            raise UnavailableError(address, f"answered with {answer.status_code}", "try again later")
+        return answer.content
 
     def call(self, ask: Callable[[], T], *, repeats: bool = True) -> T:
         """Ask the library; what passes is waited for where asking again is safe, and errors become ours."""
@@ -127,8 +127,8 @@ class Hub:
                 passing = code in {408, 429} or code >= httpx.codes.INTERNAL_SERVER_ERROR
                 if not passing or tried == _TRIES or (not repeats and code != httpx.codes.TOO_MANY_REQUESTS):
                     raise self._problem(error, code) from error
-                told = error.response.headers.get("Retry-After", "")
-                pause = float(told) if told.isdigit() else 2.0**tried
+                retry_after = error.response.headers.get("Retry-After", "")
+                pause = float(retry_after) if retry_after.isdigit() else 2.0**tried
                 if pause > _LONGEST_WAIT_S:
                     raise UnavailableError(
                         "Hugging Face", f"asks to be left alone for {pause:.0f} s", "try again then"
@@ -182,7 +182,7 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class HubPlace:
+class HubBundleStore:
     """A model repository as the place that workers fetch bundles from."""
 
     hub: Hub

@@ -29,7 +29,7 @@ USD_PER_HOUR = {
 """By vendor, of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
 
 
-def quote(config: HuggingFaceDeploy) -> Quote:
+def endpoint_quote(config: HuggingFaceDeploy) -> Quote:
     """What an endpoint costs."""
     table = USD_PER_HOUR.get(config.vendor, {})
     if config.instance not in table:

@@ -138,10 +138,10 @@ class LocalTarget:
     def answers(self, live: LiveEndpoint) -> bool:
         """Whether the endpoint's health says that it serves that bundle."""
         try:
-            said = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
+            health = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
         except (httpx.HTTPError, ValueError):
             return False
-        return said.get("bundle") == live.bundle
+        return health.get("bundle") == live.bundle
 
     def delete(self, name: str) -> None:
         """End the process and forget the name."""
@@ -154,14 +154,14 @@ class LocalTarget:
 
     def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
         """Let the endpoint of that name pass a share of its requests on to another one; None: no more."""
-        order = self._order(name)
+        path = self._order(name)
         if canary is None:
-            order.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             self._tally(name).unlink(missing_ok=True)
             return
-        told = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
-        order.parent.mkdir(parents=True, exist_ok=True)
-        told.write(order)
+        rule = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rule.write(path)
 
     def tally(self, name: str) -> Tally | None:
         """What was counted since the traffic is shared."""

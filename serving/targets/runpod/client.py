@@ -58,8 +58,8 @@ class RunPodClient:
     ) -> None:
         """`sleep` waits between tries."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
-        self._wire = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, verify=tls())
-        weakref.finalize(self, self._wire.close)
+        self._http = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, verify=tls())
+        weakref.finalize(self, self._http.close)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -112,15 +112,15 @@ class RunPodClient:
 
     def billed(self, number: str, since: datetime) -> list[Billed]:
         """What an endpoint cost since then, by day."""
-        asked = {"serverlessId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "day"}
-        return self._many(Billed, "/billing/serverless", "records", asked)
+        params = {"serverlessId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "day"}
+        return self._many(Billed, "/billing/serverless", "records", params)
 
     def _one(self, shape: type[S], method: str, path: str, body: Shape | None = None) -> S:
         return _read(shape, self._send(method, path, body=body), path)
 
-    def _many(self, shape: type[S], path: str, wrapped: str, asked: Mapping[str, Any] | None = None) -> list[S]:
-        told = self._send("GET", path, asked=asked)
-        rows = told.get(wrapped) if isinstance(told, dict) else None
+    def _many(self, shape: type[S], path: str, wrapped: str, params: Mapping[str, Any] | None = None) -> list[S]:
+        answer = self._send("GET", path, params=params)
+        rows = answer.get(wrapped) if isinstance(answer, dict) else None
         if not isinstance(rows, list):
             raise UnavailableError("RunPod", f"{path} answered without '{wrapped}'", "try again later")
         return [_read(shape, row, path) for row in rows]
@@ -131,16 +131,16 @@ class RunPodClient:
         except NotFoundError:
             return
 
-    def _send(self, method: str, path: str, *, body: Shape | None = None, asked: Mapping[str, Any] | None = None) -> Any:
+    def _send(self, method: str, path: str, *, body: Shape | None = None, params: Mapping[str, Any] | None = None) -> Any:
         """The answer's JSON, after as many tries as are safe."""
-        answer = self._tried(method, path, body, asked)
+        answer = self._tried(method, path, body, params)
         for tried in range(1, _TRIES):
             if isinstance(answer, httpx.Response) and not _passing(answer):
                 break
             if (pause := _pause(answer, tried)) > _LONGEST_WAIT_S:
                 raise UnavailableError("RunPod", f"asks to be left alone for {pause:.0f} s", "try again then")
             self._sleep(pause)
-            answer = self._tried(method, path, body, asked)
+            answer = self._tried(method, path, body, params)
         if isinstance(answer, httpx.Response) and answer.is_success:
             return answer.json() if answer.content else None
         if isinstance(answer, httpx.Response):
@@ -148,10 +148,12 @@ class RunPodClient:
         why = type(answer).__name__
         raise UnavailableError("RunPod", f"does not answer at {self._base} ({why})", "try again later") from answer
 
-    def _tried(self, method: str, path: str, body: Shape | None, asked: Mapping[str, Any] | None) -> httpx.Response | Exception:
+    def _tried(
+        self, method: str, path: str, body: Shape | None, params: Mapping[str, Any] | None
+    ) -> httpx.Response | Exception:
         """One try. Raises LostReplyError where a POST may have been carried out, and nobody said so."""
         try:
-            answer = self._wire.request(method, path, json=body.wire() if body else None, params=asked)
+            answer = self._http.request(method, path, json=body.as_dict() if body else None, params=params)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return error  # it never left
         except httpx.HTTPError as error:
@@ -165,8 +167,8 @@ class RunPodClient:
     def _problem(self, answer: httpx.Response, method: str, path: str) -> ModelyardError:
         """An answer that says no, in one line."""
         try:
-            told = answer.json()
-            detail = "; ".join([str(told.get("detail") or told.get("title")), *map(str, told.get("errors") or [])])
+            body = answer.json()
+            detail = "; ".join([str(body.get("detail") or body.get("title")), *map(str, body.get("errors") or [])])
         except (ValueError, AttributeError):
             detail = answer.text
         detail = detail.replace(self._key.get_secret_value(), "***")
@@ -186,10 +188,10 @@ class RunPodClient:
             kind, remedy = UnavailableError, "try again later"
         return kind("RunPod", f"{what} was answered with {code}: {detail}", remedy)
 
-    def _events(self, path: str, asked: Mapping[str, Any]) -> Iterator[str]:
+    def _events(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
         """The lines that a stream holds now; it stays open, so silence ends it."""
         try:
-            with self._wire.stream("GET", path, params=asked, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
+            with self._http.stream("GET", path, params=params, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise self._problem(answer, "GET", path)
@@ -224,15 +226,15 @@ def _passing(answer: httpx.Response) -> bool:
 
 def _pause(answer: httpx.Response | Exception, tried: int) -> float:
     """Seconds until the next try: as the provider says, or longer each time, never in step with others."""
-    told = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
-    if told.isdigit():
-        return float(told)
+    retry_after = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
+    if retry_after.isdigit():
+        return float(retry_after)
     return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 it keeps no secret
 
 
-def _read(shape: type[S], told: Any, path: str) -> S:
+def _read(shape: type[S], data: Any, path: str) -> S:
     try:
-        return shape.model_validate(told)
+        return shape.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -1,4 +1,4 @@
-"""Asking an endpoint on RunPod as a client does: through its load balancer, or through its queue."""
+"""EndpointClient an endpoint on RunPod as a client does: through its load balancer, or through its queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 from registry.errors import InputError, UnavailableError, shorten
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
-from serving.targets.waiting import Patience, tls
+from serving.targets.waiting import Clock, tls
 
 _TIMEOUT_S = 60.0
 _WAITING = {204, 400, 408, 425, 429, 500, 502, 503, 504, 524}
@@ -21,34 +21,34 @@ _HELD = {"IN_QUEUE", "IN_PROGRESS"}
 
 
 @dataclass(frozen=True)
-class Asking:
+class EndpointClient:
     """One endpoint."""
 
     client: RunPodClient
     endpoint: Endpoint
-    patience: Patience
+    clock: Clock
     seconds: float
 
     def wait(self) -> None:
         """Wake it, and wait until a worker is ready. Raises UnavailableError with what the workers say."""
-        said = "nothing"
+        status = "nothing"
         for waited in self._often():
             try:
                 answer = self._send("GET", self._urls.health)
-                said = f"{answer.status_code}"
+                status = f"{answer.status_code}"
                 if answer.status_code == httpx.codes.OK and (self._urls.base is None or self._ready()):
                     return
             except httpx.HTTPError as error:
-                said = type(error).__name__
+                status = type(error).__name__
             if waited > 0 and (broken := self._broken()):
                 raise self._failed(broken)
-        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({said})")
+        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({status})")
 
     def ask(self, image: bytes) -> dict[str, float]:
         """An image file's bytes → each class's probability."""
-        told = self._queued(image) if self._urls.base is None else self._direct(image)
+        answer = self._queued(image) if self._urls.base is None else self._direct(image)
         try:
-            return {str(label): float(value) for label, value in told["probabilities"].items()}
+            return {str(label): float(value) for label, value in answer["probabilities"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UnavailableError(
                 f"endpoint {self.endpoint.name}", "answered without probabilities", "see its logs"
@@ -104,12 +104,12 @@ class Asking:
                 )
         raise self._failed(f"did not work through its queue in {self.seconds:.0f} s")
 
-    def _send(self, method: str, address: str, **told: Any) -> httpx.Response:
-        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **told)
+    def _send(self, method: str, address: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **options)
 
     def _often(self) -> Iterator[float]:
         """A worker that was woken idles away again: it has to be seen before that."""
-        return self.patience.until(self.seconds, pause=0.5, longest=2.0)
+        return self.clock.poll(self.seconds, pause=0.5, longest=2.0)
 
     def _ready(self) -> bool:
         return any(worker.status in {"RUNNING", "IDLE"} for worker in self.client.workers(self.endpoint.id).workers)

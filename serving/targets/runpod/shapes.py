@@ -18,7 +18,7 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
-    def wire(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As JSON for a request: nothing that was not said."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 

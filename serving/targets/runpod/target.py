@@ -15,16 +15,24 @@ from decimal import Decimal
 
 from registry.errors import NotFoundError, RefusedError, UnavailableError
 from serving.bundle.bundle import Bundle
-from serving.targets.bundle_stores import Place
+from serving.targets.bundle_stores import BundleStore
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
 from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
 from serving.targets.runpod.config import RunPodDeploy
-from serving.targets.runpod.quote import monthly_quote
-from serving.targets.runpod.release import Release, as_it_was, by_name, changes, check_may_become, created, holds
-from serving.targets.runpod.requests import Asking
+from serving.targets.runpod.quote import endpoint_quote
+from serving.targets.runpod.release import Release
+from serving.targets.runpod.release_spec import (
+    check_can_update,
+    current_spec,
+    endpoint_spec,
+    id_by_name,
+    matches_spec,
+    new_endpoint,
+)
+from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
 from serving.targets.undo import CANARY, NEXT, check_name, not_ours, undone
-from serving.targets.waiting import Patience, Stopwatch
+from serving.targets.waiting import Clock, Stopwatch
 
 PREFIX = "modelyard-"
 _LOOKS = 4
@@ -37,18 +45,18 @@ class RunPodTarget:
 
     client: RunPodClient
     config: RunPodDeploy
-    place: Place
-    patience: Patience = field(default_factory=Patience)
+    store: BundleStore
+    clock: Clock = field(default_factory=Clock)
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
         """By the catalogue as it is now."""
-        return monthly_quote(self.client, self.config, self.today())
+        return endpoint_quote(self.client, self.config, self.today())
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Make the endpoint, or bring it to the bundle."""
-        return self._bring(name, Release.of(bundle, self.place.put(bundle)), smoke)
+        return self._bring(name, Release.of(bundle, self.store.put(bundle)), smoke)
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Return to the bundle that was served before."""
@@ -60,58 +68,62 @@ class RunPodTarget:
 
     def find(self, name: str) -> LiveEndpoint | None:
         """What RunPod has under that name."""
-        found = self._named(PREFIX + name)
-        return self._live(found[0]) if found else None
+        endpoints = self._named(PREFIX + name)
+        return self._live(endpoints[0]) if endpoints else None
 
     def list(self) -> list[LiveEndpoint]:
         """Ours, by name; those that are being tried out are not endpoints yet."""
-        ours = [one for one in self.client.endpoints() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
-        lives = [live for one in ours if (live := self._live(one))]
+        ours = [
+            endpoint
+            for endpoint in self.client.endpoints()
+            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT)
+        ]
+        lives = [live for endpoint in ours if (live := self._live(endpoint))]
         return sorted(lives, key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
         """By its workers, and by what RunPod itself scaled it down to."""
-        found = self._named(PREFIX + name)
-        if not found:
+        endpoints = self._named(PREFIX + name)
+        if not endpoints:
             return Status(state="gone", detail="no endpoint of that name")
-        one = found[0]
-        if one.workers.max == 0:
+        endpoint = endpoints[0]
+        if endpoint.workers.max == 0:
             return Status(
                 state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
             )
-        workers = self.client.workers(one.id).workers
+        workers = self.client.workers(endpoint.id).workers
         if not workers:
             return Status(state="asleep", detail="no worker; the next request starts one")
         counts = {state: sum(worker.status == state for worker in workers) for state in sorted({w.status for w in workers})}
-        told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
+        detail = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
         stale = sum(worker.is_stale for worker in workers)
-        told += f", {stale} of an older release" if stale else ""
+        detail += f", {stale} of an older release" if stale else ""
         if any(worker.status in _READY for worker in workers):
-            return Status(state="live", detail=told)
-        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=told)
+            return Status(state="live", detail=detail)
+        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=detail)
 
     def answers(self, live: LiveEndpoint) -> bool:
         """Whether that endpoint still serves that bundle and has, or may start, as many workers as it was given."""
         try:
-            one = self.client.endpoint(live.handle)
+            endpoint = self.client.endpoint(live.handle)
         except (NotFoundError, UnavailableError):
             return False
-        release = Release.read(one.env)
-        full = one.workers.max >= self.config.max_workers
+        release = Release.read(endpoint.env)
+        full = endpoint.workers.max >= self.config.max_workers
         return full and release is not None and release.bundle == live.bundle and self.status(live.name).state != "broken"
 
     def ask(self, live: LiveEndpoint) -> Ask:
         """Through the load balancer, or through the queue."""
-        return self._asking(self.client.endpoint(live.handle)).ask
+        return self._client_of(self.client.endpoint(live.handle)).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
         """Of every worker that is there."""
-        found = self._named(PREFIX + name)
-        if not found:
+        endpoints = self._named(PREFIX + name)
+        if not endpoints:
             raise NotFoundError(f"endpoint {name}", "is not at RunPod", "deploy it first")
-        one = found[0]
-        workers = self.client.workers(one.id).workers
-        return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(one.id, worker.id, lines)]
+        endpoint = endpoints[0]
+        workers = self.client.workers(endpoint.id).workers
+        return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(endpoint.id, worker.id, lines)]
 
     def delete(self, name: str) -> None:
         """Everything of that name that is ours, also what was tried out."""
@@ -132,23 +144,23 @@ class RunPodTarget:
         if standing is None:
             return self._first(name, release, smoke)
         before = Release.before(standing.env) if old == release else old
-        wanted = self._wanted(release, before)
-        if old == release and holds(standing, wanted):
+        spec = self._spec(release, before)
+        if old == release and matches_spec(standing, spec):
             self._prove(standing, smoke)  # one that was made by a command which was cut off was never proven
             return self._kept(standing)
-        check_may_become(standing, self.config)
+        check_can_update(standing, self.config)
         with self._tried(name, release) as trial:
             smoke(trial)
-        back = as_it_was(standing)
+        back = current_spec(standing)
         with undone(lambda: self.client.update_endpoint(standing.id, back), "RunPod"):
-            updated = self._update(standing, wanted)
+            updated = self._update(standing, spec)
             self._prove(updated, smoke)
         return self._kept(updated)
 
     def _first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
         """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
-        wanted, began = self._wanted(release, None), self.patience.now()
-        fresh = self._create(name, wanted)
+        spec, began = self._spec(release, None), self.clock.now()
+        fresh = self._create(name, spec)
         with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
             self._prove(fresh, smoke, began)
         stays = self._only(name) or fresh
@@ -157,35 +169,35 @@ class RunPodTarget:
                 self._prove(stays, smoke)
         return self._kept(stays)
 
-    def _prove(self, one: Endpoint, smoke: Smoke, began: float | None = None) -> None:
+    def _prove(self, endpoint: Endpoint, smoke: Smoke, began: float | None = None) -> None:
         """Wake it, and see that it answers as it must. `began` is when a new one was asked for."""
-        self._asking(one).wait()
-        smoke(self._asking(one).ask if began is None else self._first_answer(one, began))
+        self._client_of(endpoint).wait()
+        smoke(self._client_of(endpoint).ask if began is None else self._first_answer(endpoint, began))
 
-    def _first_answer(self, one: Endpoint, began: float) -> Ask:
+    def _first_answer(self, endpoint: Endpoint, began: float) -> Ask:
         """Asks a new endpoint, and notes how long its first answer took from `began` on: a queue's health wakes nobody."""
-        ask, waited = self._asking(one).ask, list[float]()
+        ask, waited = self._client_of(endpoint).ask, list[float]()
 
         def first(image: bytes) -> dict[str, float]:
-            found = ask(image)
-            waited.append(self.patience.now() - began)
+            probabilities = ask(image)
+            waited.append(self.clock.now() - began)
             self.ready.seconds = waited[0]
-            return found
+            return probabilities
 
         return first
 
-    def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
+    def _spec(self, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
-        registry_id = by_name(registry, self.client.registries(), "registry") if registry else None
-        template_id = by_name(template, self.client.templates(), "template") if template else None
-        return changes(self.config, release.env(self.config, before), registry_id, template_id)
+        registry_id = id_by_name(registry, self.client.registries(), "registry") if registry else None
+        template_id = id_by_name(template, self.client.templates(), "template") if template else None
+        return endpoint_spec(self.config, release.env(self.config, before), registry_id, template_id)
 
-    def _create(self, name: str, wanted: EndpointChanges) -> Endpoint:
+    def _create(self, name: str, spec: EndpointChanges) -> Endpoint:
         """Make it once. A lost answer is looked for; without capacity for any of the pools each is tried by itself."""
         refused: UnmetError | None = None
         for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
-            gpu = wanted.gpu.model_copy(update={"pools": list(pools)}) if wanted.gpu else None
-            new = created(PREFIX + name, self.config, wanted.model_copy(update={"gpu": gpu}))
+            gpu = spec.gpu.model_copy(update={"pools": list(pools)}) if spec.gpu else None
+            new = new_endpoint(PREFIX + name, self.config, spec.model_copy(update={"gpu": gpu}))
             try:
                 return self._once(name, lambda new=new: self.client.create_endpoint(new))
             except UnmetError as error:
@@ -198,8 +210,8 @@ class RunPodTarget:
             try:
                 return create()
             except LostReplyError:
-                if found := self._look(name):
-                    return found
+                if endpoint := self._look(name):
+                    return endpoint
                 if tried == _LOOKS - 1:
                     raise
         raise AssertionError
@@ -207,22 +219,24 @@ class RunPodTarget:
     def _look(self, name: str) -> Endpoint | None:
         """Whether it was made after all; it may take a moment to show."""
         for waited in range(1, _LOOKS):
-            if found := self._only(name):
-                return found
-            self.patience.sleep(2.0**waited)
+            if endpoint := self._only(name):
+                return endpoint
+            self.clock.sleep(2.0**waited)
         return self._only(name)
 
-    def _update(self, one: Endpoint, wanted: EndpointChanges) -> Endpoint:
+    def _update(self, endpoint: Endpoint, spec: EndpointChanges) -> Endpoint:
         """Roll out, and wait until no worker runs an older release."""
-        updated = self.client.update_endpoint(one.id, wanted)
+        updated = self.client.update_endpoint(endpoint.id, spec)
         workers: list[Worker] = []
-        for _ in self.patience.until(self.config.start_seconds):
-            workers = self.client.workers(one.id).workers
+        for _ in self.clock.poll(self.config.start_seconds):
+            workers = self.client.workers(endpoint.id).workers
             if not any(worker.is_stale for worker in workers):
                 return updated
         stale = sum(worker.is_stale for worker in workers)
         raise UnavailableError(
-            f"endpoint {one.name}", f"{stale} of {len(workers)} workers still run the older release", "see RunPod's console"
+            f"endpoint {endpoint.name}",
+            f"{stale} of {len(workers)} workers still run the older release",
+            "see RunPod's console",
         )
 
     @contextmanager
@@ -230,9 +244,9 @@ class RunPodTarget:
         """An endpoint beside the one that serves, gone afterwards whatever happens."""
         few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
         try:
-            wanted, began = self._wanted(release, None).model_copy(update={"workers": few}), self.patience.now()
-            trial = self._create(name + NEXT, wanted)
-            self._asking(trial).wait()
+            spec, began = self._spec(release, None).model_copy(update={"workers": few}), self.clock.now()
+            trial = self._create(name + NEXT, spec)
+            self._client_of(trial).wait()
             yield self._first_answer(trial, began)
         finally:
             self._clear(name + NEXT)
@@ -249,51 +263,56 @@ class RunPodTarget:
             )
         names = {PREFIX + name, PREFIX + name + NEXT, PREFIX + name + CANARY}
         began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        bills = [row for one in self.client.endpoints() if one.name in names for row in self.client.billed(one.id, began)]
+        bills = [
+            row
+            for endpoint in self.client.endpoints()
+            if endpoint.name in names
+            for row in self.client.billed(endpoint.id, began)
+        ]
         spent = sum((row.total_amount for row in bills), Decimal(0))
         if spent > Decimal(str(cap)):
             raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
 
     def _only(self, name: str) -> Endpoint | None:
         """The endpoint of that name; of several of ours, which lost answers leave, the oldest stays."""
-        found = self._named(PREFIX + name)
-        if any(Release.read(one.env) is None for one in found):
+        endpoints = self._named(PREFIX + name)
+        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
             raise not_ours(PREFIX + name, "RunPod")
-        for one in found[1:]:
-            self.client.delete_endpoint(one.id)
-        return found[0] if found else None
+        for endpoint in endpoints[1:]:
+            self.client.delete_endpoint(endpoint.id)
+        return endpoints[0] if endpoints else None
 
     def _named(self, full: str) -> list[Endpoint]:
-        found = [one for one in self.client.endpoints() if one.name == full]
-        return sorted(found, key=lambda one: (one.created_at, one.id))
+        endpoints = [endpoint for endpoint in self.client.endpoints() if endpoint.name == full]
+        return sorted(endpoints, key=lambda endpoint: (endpoint.created_at, endpoint.id))
 
     def _clear(self, name: str) -> None:
-        found = self._named(PREFIX + name)
-        if any(Release.read(one.env) is None for one in found):
+        endpoints = self._named(PREFIX + name)
+        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
             raise not_ours(PREFIX + name, "RunPod")
-        for one in found:
-            self.client.delete_endpoint(one.id)
+        for endpoint in endpoints:
+            self.client.delete_endpoint(endpoint.id)
 
-    def _kept(self, one: Endpoint) -> LiveEndpoint:
-        live = self._live(one)
+    def _kept(self, endpoint: Endpoint) -> LiveEndpoint:
+        live = self._live(endpoint)
         if live is None:
-            raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
+            raise UnavailableError(f"endpoint {endpoint.name}", "was answered without our settings", "deploy it again")
         return live
 
-    def _live(self, one: Endpoint) -> LiveEndpoint | None:
-        release = Release.read(one.env)
-        if release is None or one.request_urls is None:
+    def _live(self, endpoint: Endpoint) -> LiveEndpoint | None:
+        release = Release.read(endpoint.env)
+        if release is None or endpoint.request_urls is None:
             return None
-        urls = one.request_urls
+        urls = endpoint.request_urls
         return LiveEndpoint(
-            name=one.name.removeprefix(PREFIX),
+            name=endpoint.name.removeprefix(PREFIX),
             model=release.model,
             version=release.version,
             bundle=release.bundle,
             url=urls.base or urls.run_sync or urls.health,
-            handle=one.id,
+            handle=endpoint.id,
             source=release.url,
         )
 
-    def _asking(self, one: Endpoint) -> Asking:
-        return Asking(self.client, one, self.patience, self.config.start_seconds)
+    def _client_of(self, endpoint: Endpoint) -> EndpointClient:
+        return EndpointClient(self.client, endpoint, self.clock, self.config.start_seconds)
