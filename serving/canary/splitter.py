@@ -44,7 +44,7 @@ class _ActiveCanary:
         import httpx  # what is not on costs a start nothing
 
         self.order = order
-        self.counting = TrafficCounter(order.bundle, order.share, Path(order.tally))
+        self.counter = TrafficCounter(order.bundle, order.share, Path(order.tally))
         self.client = httpx.AsyncClient(base_url=order.url, timeout=_ASK_S, trust_env=False)
 
 
@@ -78,14 +78,14 @@ class Splitter:
         if order != (self._active.order if self._active else None):
             await self._switch_to(order)
         if self._active:
-            await asyncio.to_thread(self._active.counting.save)
+            await asyncio.to_thread(self._active.counter.save)
 
     async def _switch_to(self, order: SplitOrder | None) -> None:
         before, self._active = self._active, None
         if before:
             with contextlib.suppress(ModelyardError, OSError):
                 if self._path.exists():
-                    before.counting.save()
+                    before.counter.save()
             await before.client.aclose()
         if order:
             self._active = await asyncio.to_thread(_ActiveCanary, order)
@@ -100,7 +100,7 @@ class Splitter:
         body = await _read(receive)
         if body is None:
             return
-        if active.counting.next_is_canary():
+        if active.counter.next_is_canary():
             await self._ask_canary(active, scope, body, send)
         else:
             await self._ask_stable(active, scope, body, send)
@@ -114,7 +114,7 @@ class Splitter:
             failed = isinstance(error, (OverloadedError, UnavailableError))
             raise
         finally:
-            active.counting.note("stable", time.perf_counter() - began, failed=failed)
+            active.counter.note("stable", time.perf_counter() - began, failed=failed)
 
     async def _ask_canary(self, active: _ActiveCanary, scope: Scope, body: bytes, send: Send) -> None:
         import httpx
@@ -129,7 +129,7 @@ class Splitter:
         if answer is None or status != _OK:
             await self._fall_back(active, scope, body, send, (status, seconds))
             return
-        active.counting.note("canary", seconds, failed=False)
+        active.counter.note("canary", seconds, failed=False)
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items() if name not in _OWN]
         headers.append((b"content-length", str(len(answer.content)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -150,7 +150,7 @@ class Splitter:
             at_fault = not server and _BAD_REQUEST <= status < _SERVER_ERROR
             raise
         finally:
-            active.counting.note("canary", seconds, failed=not at_fault)
+            active.counter.note("canary", seconds, failed=not at_fault)
 
     async def _shadow(self, active: _ActiveCanary, scope: Scope, body: bytes, canary_labels: list[str]) -> None:
         """What this version would have said."""
@@ -162,7 +162,7 @@ class Splitter:
         with contextlib.suppress(ModelyardError):  # no room now: nothing to compare with
             await self._app(dict(scope), _replay(body), keep)
             if (stable_labels := labels_of(b"".join(parts))) is not None:
-                active.counting.compare(same=stable_labels == canary_labels)
+                active.counter.compare(same=stable_labels == canary_labels)
 
 
 async def _nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:

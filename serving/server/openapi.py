@@ -1,6 +1,6 @@
 """The OpenAPI document of the HTTP app: written out, served at /openapi.json, and kept in docs/openapi.json.
 
-It is the app's contract and not a by-product of its code; `tests/serving/test_openapi.py` holds the app to it.
+It is the app's contract and not a by-product of its code; `tests/serving/server/test_openapi.py` holds the app to it.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class CanaryProxy:
 
     stable: ProxiedEndpoint
     canary: ProxiedEndpoint
-    counting: TrafficCounter
+    counter: TrafficCounter
     _shadows: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def health(self, _: Request) -> Response:
@@ -55,7 +55,7 @@ class CanaryProxy:
     async def predict(self, request: Request) -> Response:
         """One picture."""
         picture = await _picture_of(request)
-        if not self.counting.next_is_canary():
+        if not self.counter.next_is_canary():
             return as_json(_words(self.stable, await self._asked("stable", self.stable, picture)))
         try:
             probabilities = await self._asked("canary", self.canary, picture)
@@ -80,12 +80,12 @@ class CanaryProxy:
             failed = False
             return probabilities
         finally:
-            self.counting.note(side, time.perf_counter() - began, failed=failed)
+            self.counter.note(side, time.perf_counter() - began, failed=failed)
 
     async def _compare(self, picture: bytes, canary_answer: dict[str, float]) -> None:
         with contextlib.suppress(ModelyardError):
             stable_answer = await asyncio.to_thread(self.stable.ask, picture)
-            self.counting.compare(same=_best(stable_answer) == _best(canary_answer))
+            self.counter.compare(same=_best(stable_answer) == _best(canary_answer))
 
     async def drain(self) -> None:
         """Wait for what is compared."""
@@ -96,9 +96,9 @@ class CanaryProxy:
         try:
             while True:
                 await asyncio.sleep(_SAVE_S)
-                await asyncio.to_thread(self.counting.save)
+                await asyncio.to_thread(self.counter.save)
         finally:
-            self.counting.save()
+            self.counter.save()
 
 
 def serve_proxy(proxy: CanaryProxy, listening: socket.socket, limits: Limits) -> None:

@@ -46,7 +46,7 @@ def test_a_child_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> Non
         run_subprocess(script(tmp_path, text), {}, "converter", bounds=Bounds(seconds=1.5))
     assert time.monotonic() - began < 20
     time.sleep(0.2)
-    assert not [one for one in psutil.process_iter(["cmdline"]) if "97531" in (one.info["cmdline"] or [])]
+    assert not [process for process in psutil.process_iter(["cmdline"]) if "97531" in (process.info["cmdline"] or [])]
 
 
 def test_a_child_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
@@ -121,20 +121,22 @@ def test_the_line_that_says_what_went_wrong_is_preferred_to_noise_after_it(tmp_p
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     command = script(tmp_path, "import time; time.sleep(86420)")
     parent = f"from serving.export.subprocess_job import run_subprocess\nrun_child({[str(word) for word in command]!r}, {{}}, 'converter')"
-    process = subprocess.Popen([sys.executable, "-c", parent], cwd=Path(__file__).parents[2])
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 20
-    while not (found := _running(tmp_path)):
+    while not (children := _running(tmp_path)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _, left = psutil.wait_procs(found, timeout=5)
-    for one in left:
-        one.kill()
+    _, left = psutil.wait_procs(children, timeout=5)
+    for child in left:
+        child.kill()
     assert not left
 
 
 def _running(folder: Path) -> list[psutil.Process]:
     """The processes that run this test's child, as itself."""
-    found = [one for one in psutil.process_iter(["cmdline"]) if str(folder / "child.py") in (one.info["cmdline"] or [])]
-    return [one for one in found if "-I" not in one.info["cmdline"]]
+    processes = [
+        process for process in psutil.process_iter(["cmdline"]) if str(folder / "child.py") in (process.info["cmdline"] or [])
+    ]
+    return [process for process in processes if "-I" not in process.info["cmdline"]]
