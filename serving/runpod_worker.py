@@ -1,8 +1,8 @@
-"""What starts in the RunPod queue worker's container: the official SDK's loop around the predictor.
+"""The entry point of the RunPod queue worker's container: the official SDK's loop around the predictor.
 
     python -m serving.runpod_worker [--test_input '{"input": {"image": "…"}}' | --rp_serve_api]
 
-Importing the SDK takes longer than fetching and loading the model: both happen side by side.
+Importing the SDK takes longer than downloading and loading the model, so both happen at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_BYTES = 20_000_000
 
 
 class Loading:
-    """The predictor, on its way."""
+    """Loads the predictor in the background."""
 
     def __init__(self) -> None:
         """Start loading."""
@@ -30,7 +30,7 @@ class Loading:
         self._thread.start()
 
     def get(self) -> StandalonePredictor:
-        """Wait for it. Raises what kept it from loading."""
+        """Wait for the predictor. Raises the error that prevented loading."""
         self._thread.join()
         if self._predictor is None:
             raise self._failed or RuntimeError("nothing was loaded")
@@ -69,7 +69,7 @@ def handler_of(loading: Loading) -> Any:
 
 
 def main() -> int:
-    """Load and import side by side, then take jobs; a bundle that cannot be served ends the worker at once."""
+    """Load and import at once, then take jobs; a bundle that cannot be served ends the worker."""
     loading = Loading()
     import runpod
 

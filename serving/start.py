@@ -2,8 +2,8 @@
 
 python -m serving.start --bundle DIR [--host 127.0.0.1] [--port 0] …
 
-The first worker is started, and the address taken, before this process imports its own half: both halves load side by
-side, and who comes early waits. Secrets come from the environment: MODELYARD_API_KEY.
+The first worker is started, and the address taken, before this process imports its own half: both halves load at
+once, and early requests wait. Secrets come from the environment: MODELYARD_API_KEY.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from serving.workers.spawn import spawn
 
 
 def main() -> int:
-    """Check the bundle, load it, serve it until told to stop."""
+    """Check the bundle, load it, and serve it until stopped."""
     first = spawn()
     from registry.errors import ModelyardError  # the imports that the worker need not wait for
     from serving.server.options import arguments, cores, listen

@@ -1,4 +1,4 @@
-"""What an answer of the server says, whichever of the protocols it is in."""
+"""The labels in an answer of the server, whichever protocol it is in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 def labels_of(body: bytes) -> list[str] | None:
-    """One label for each picture; None where the body is no answer of ours."""
+    """One label for each picture; None if the body is not one of our answers."""
     try:
         answer = msgspec.json.decode(body)
         if "label" in answer:
@@ -21,7 +21,7 @@ def labels_of(body: bytes) -> list[str] | None:
 
 
 def _of_tensors(outputs: list[dict[str, Any]]) -> list[str] | None:
-    """Of the Open Inference Protocol: the labels where they were asked for, else the places of the highest numbers."""
+    """Of the Open Inference Protocol: the labels if the answer has them, else the index of the highest probability."""
     named = {output["name"]: output for output in outputs}
     if "label" in named:
         return [str(label) for label in named["label"]["data"]]

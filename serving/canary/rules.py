@@ -1,4 +1,4 @@
-"""What a canary has to show, in a job file, and the verdict on what it showed."""
+"""A canary's rules in the job file, and the verdict by them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The split inside the server of the version that serves: its address stays, and a share of what is asked goes on.
+"""Traffic splitting inside the stable version's server: its address stays, and a share of the requests goes to the canary.
 
-Who asks never meets a canary's failure: whatever it does not answer with 200 is answered here. What it answered is asked
-here, too, once more and behind the scenes, and the labels compared. A canary is on while its order lies in a file.
+A client never sees a canary's failure: what it does not answer with 200 is answered here. What it did answer is also
+predicted here, in the background, and the labels are compared. A canary is active while its order file exists.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _BAD_REQUEST, _SERVER_ERROR = 400, 500
 
 
 class _ActiveCanary:
-    """A canary that is on."""
+    """An active canary."""
 
     def __init__(self, order: SplitOrder) -> None:
-        """Ready to ask it."""
-        import httpx  # what is not on costs a start nothing
+        """Open a client for it."""
+        import httpx  # a server without a canary does not pay for this import
 
         self.order = order
         self.counter = TrafficCounter(order.bundle, order.share, Path(order.tally))
@@ -52,19 +52,19 @@ class Splitter:
     """An ASGI app around the server's own."""
 
     def __init__(self, order: Path) -> None:
-        """Nothing is split before `watch` finds an order in the file."""
+        """Nothing is split until `watch` reads an order."""
         self._path = order
-        self._app: ASGIApp = _nobody
+        self._app: ASGIApp = _not_wrapped
         self._active: _ActiveCanary | None = None
         self._shadows = set[asyncio.Task[None]]()
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Stand in front of an app."""
+        """Wrap an app."""
         self._app = app
         return self
 
     async def watch(self) -> None:
-        """Follow the file, and save what was counted, until cancelled."""
+        """Follow the order file and save the counts, until cancelled."""
         try:
             while True:
                 with contextlib.suppress(ModelyardError, OSError):  # a file that cannot be read now may be so later
@@ -92,7 +92,7 @@ class Splitter:
             log.info("canary", extra={"fields": {"bundle": order.bundle, "share": order.share}})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, here or there."""
+        """Answer with this version, or with the canary."""
         active = self._active
         if active is None or scope["type"] != "http" or scope["method"] != "POST" or not _may_split(scope["path"]):
             await self._app(scope, receive, send)
@@ -140,7 +140,7 @@ class Splitter:
             shadow.add_done_callback(self._shadows.discard)
 
     async def _fall_back(self, active: _ActiveCanary, scope: Scope, body: bytes, send: Send, canary: tuple[int, float]) -> None:
-        """The canary gave no answer: this version does. Where it refuses, too, the request was at fault."""
+        """The canary did not answer, so this version does. If this version refuses as well, the request was at fault."""
         status, seconds = canary
         at_fault = False
         try:
@@ -153,7 +153,7 @@ class Splitter:
             active.counter.note("canary", seconds, failed=not at_fault)
 
     async def _shadow(self, active: _ActiveCanary, scope: Scope, body: bytes, canary_labels: list[str]) -> None:
-        """What this version would have said."""
+        """Predict with this version, too, and compare the labels."""
         parts = list[bytes]()
 
         async def keep(message: Message) -> None:
@@ -165,17 +165,17 @@ class Splitter:
                 active.counter.compare(same=stable_labels == canary_labels)
 
 
-async def _nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Nothing to stand in front of yet."""
+async def _not_wrapped(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Before `around` was called."""
 
 
 def _may_split(path: str) -> bool:
-    """Whether a request may be answered by any version: one that names a version may not."""
+    """Whether any version may answer this request: not if it names a version."""
     return path in _PATHS or (path.startswith("/v2/models/") and path.endswith("/infer") and "/versions/" not in path)
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None where who asked is gone."""
+    """The whole body; None if the client has disconnected."""
     parts = list[bytes]()
     while True:
         message = await receive()
@@ -187,7 +187,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes) -> Receive:
-    """A body that was read, to be read once more."""
+    """Makes a body that was read readable again."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -204,7 +204,7 @@ def _request(client: httpx.AsyncClient, scope: Scope, body: bytes) -> httpx.Requ
 
 
 def _took(answer: httpx.Response | None, seconds: float) -> float:
-    """How long the canary worked: as it says itself, since the way there is not its work."""
+    """How long the canary took by its own Server-Timing, which leaves the network out."""
     timing = answer.headers.get("server-timing", "") if answer else ""
     with contextlib.suppress(ValueError):
         return float(timing.removeprefix("total;dur=")) / 1e3

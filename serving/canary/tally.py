@@ -1,4 +1,4 @@
-"""What was counted of a canary and of the version that serves; a file of it outlives the process that counts."""
+"""Counts of a canary and of the stable version, kept in a file that outlives the counting process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SideName = Literal["stable", "canary"]
 
 
 class Side(Struct, frozen=True):
-    """One version's requests. `buckets` counts its answers by duration: from 1 ms on, four buckets to a doubling."""
+    """One version's requests. `buckets` is a histogram of durations: from 1 ms on, four buckets per doubling."""
 
     requests: int = 0
     failed: int = 0
@@ -28,7 +28,7 @@ class Side(Struct, frozen=True):
         return _FIRST_S * 2.0 ** (bucket / _STEPS)
 
     def with_request(self, seconds: float, *, failed: bool) -> Side:
-        """With one more request; only answers count towards durations."""
+        """With one more request; failures do not count towards durations."""
         if failed:
             return self.changed(requests=self.requests + 1, failed=self.failed + 1)
         bucket = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
@@ -37,7 +37,7 @@ class Side(Struct, frozen=True):
 
 
 class Tally(Struct, frozen=True):
-    """Both sides. `bundle` is the canary's digest; `compared` answers were asked for from both versions."""
+    """Both sides. `bundle` is the canary's digest; `compared` requests were answered by both versions."""
 
     bundle: str
     stable: Side = Side()
@@ -47,7 +47,7 @@ class Tally(Struct, frozen=True):
 
 
 class SplitOrder(Struct, frozen=True):
-    """A canary that is on: where it answers, the share of the requests that it gets, and where to count."""
+    """An active canary: its URL, its share of the requests, and the file to count in."""
 
     url: str
     bundle: str
@@ -56,10 +56,10 @@ class SplitOrder(Struct, frozen=True):
 
 
 class TrafficCounter:
-    """A tally that grows, and who is next. Threads may share it."""
+    """Counts requests and decides which version gets the next. Safe to share between threads."""
 
     def __init__(self, bundle: str, share: float, path: Path) -> None:
-        """Go on with the file's tally where it is of the same bundle."""
+        """Continue the file's tally if it is about the same bundle."""
         self._share, self._path, self._owed = share, path, 0.0
         self._lock, self._written, self._at = threading.Lock(), Tally(""), 0.0
         before = read_tally(path)
@@ -80,7 +80,7 @@ class TrafficCounter:
             return True
 
     def note(self, side: SideName, seconds: float, *, failed: bool) -> None:
-        """Count a request of one side."""
+        """Count a request to one side."""
         with self._lock:
             fresh: dict[str, Any] = {side: getattr(self._tally, side).with_request(seconds, failed=failed)}
             self._tally = self._tally.changed(**fresh)
@@ -91,7 +91,7 @@ class TrafficCounter:
             self._tally = self._tally.changed(compared=self._tally.compared + 1, disagreed=self._tally.disagreed + (not same))
 
     def save(self, every: float = 0.0) -> None:
-        """Write the tally where it grew and the last time is `every` seconds ago."""
+        """Write the tally if it changed and the last write was at least `every` seconds ago."""
         tally, now = self._tally, time.monotonic()
         if tally is not self._written and now - self._at >= every:
             tally.write(self._path)

@@ -26,9 +26,9 @@ _TOOLS = ("modelyard", "onnx", "onnxruntime", "onnxscript", "torch", "pillow", "
 
 
 def build_bundle(request: ExportRequest, folder: Path, tools: Tools, say: Say) -> Built:
-    """Write the bundle to `folder` (replacing an older one when it is whole), then time it where it lies.
+    """Write the bundle to `folder` (replacing an older one once complete), then measure its latency there.
 
-    A variant that is not within its limits is measured and left out; the figures say so.
+    A variant that exceeds its limits is measured and left out; its figures say so.
     """
     check_request(request)
     with building(folder) as work, tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
@@ -51,19 +51,19 @@ def build_bundle(request: ExportRequest, folder: Path, tools: Tools, say: Say) -
 
 
 def check_request(request: ExportRequest) -> None:
-    """Find what cannot work before any converter is started."""
+    """Reject what cannot work before any converter starts."""
     info = request.reference.info
     others = request.of("other")
     if info.task == "detect" and (unfit := [*request.of("transformersjs"), *others]):
-        raise InputError(unfit[0].variant.name, "is made of classifiers only", "leave it out of `export:` for a detector")
-    starved = [spec.variant.name for spec in request.wanted if spec.variant.precision == "int8" and spec.required]
-    if starved and not request.calibration:
+        raise InputError(unfit[0].variant.name, "is available for classifiers only", "leave it out of `export:` for a detector")
+    uncalibrated = [spec.variant.name for spec in request.wanted if spec.variant.precision == "int8" and spec.required]
+    if uncalibrated and not request.calibration:
         remedy = "give the data set a train split, or say `required: false`"
-        raise InputError(starved[0], "there are no training images to calibrate it with", remedy)
+        raise InputError(uncalibrated[0], "there are no training images to calibrate it with", remedy)
 
 
 def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures]:
-    """Every wanted variant's figures, held to its limits."""
+    """Every requested variant's figures, judged by its limits."""
     parity: list[ParityFigures] = []
     for spec in request.of("onnx", "tfjs", "transformersjs", "other"):
         name = spec.variant.name
@@ -77,7 +77,7 @@ def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures
 
 
 def _remove(work: Path, name: str) -> None:
-    """Take a variant out of a bundle that is being made."""
+    """Remove a variant from a bundle that is being built."""
     path = work / (KNOWN[name].path if name in KNOWN else name)
     if path.is_dir():
         shutil.rmtree(path)

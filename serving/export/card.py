@@ -1,4 +1,4 @@
-"""The model card: what a person should know before using the model."""
+"""The model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.bundle.modelinfo import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a version when its card is written. `data` describes its data set, as Markdown."""
+    """A version's facts for its card. `data` describes its data set, as Markdown."""
 
     label: str
     digest: str
@@ -22,7 +22,7 @@ class Facts:
 
 
 def licence_of(info: ModelInfo) -> str:
-    """Under what a model may be used, as far as its trainer decides that."""
+    """The licence of a model, as far as its trainer decides it."""
     return "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "not stated"
 
 
@@ -81,21 +81,21 @@ _LIMITS = {"limits": "## Limits\n\nIt"}
 
 
 def missing_from(card: str) -> list[str]:
-    """What a card does not say and must. Of a detector, which is trained elsewhere and not evaluated here, that is less."""
+    """The required parts that a card lacks. A detector's card needs fewer: it is trained elsewhere and not evaluated here."""
     detects = "\nAn object detector (" in card
     sections = _HEADS | (_DETECTOR_SECTIONS if detects else _CLASSIFIER_SECTIONS) | _LIMITS
     return [name for name, start in sections.items() if f"\n{start}" not in card]
 
 
 def section_of(card: str, title: str) -> str:
-    """The text below a card's heading; empty where there is no such heading."""
+    """The text below a card's heading; empty if there is no such heading."""
     _, heading, rest = card.partition(f"\n## {title}\n\n")
     return rest.partition("\n\n## ")[0].rstrip("\n") if heading else ""
 
 
 def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
     if info.task == "detect":
-        return ["Not evaluated: detectors are not scored here. How near its exports are to it stands below."]
+        return ["Not evaluated: detectors are not scored here. How close its exports are is shown below."]
     if evaluation is None:
         return ["Not evaluated."]
     low, high = evaluation.interval
@@ -110,7 +110,7 @@ def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
 
 
 def _exports(parity: Sequence[ParityFigures]) -> list[str]:
-    """Each variant held to the trained model; differences to one digit, since a last digit may change from run to run."""
+    """Each variant compared with the trained model; differences to one digit, since later digits vary from run to run."""
     if not parity:
         return ["None was measured."]
     detects = any(figures.map_difference is not None for figures in parity)
@@ -124,7 +124,7 @@ def _exports(parity: Sequence[ParityFigures]) -> list[str]:
 
 
 def _limits(evaluation: Evaluation | None) -> list[str]:
-    """What a classifier is known not to do, and what nobody measured."""
+    """A classifier's known limits, and what was not measured."""
     lines = [
         "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
         "that shows none of them.",

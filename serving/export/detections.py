@@ -1,4 +1,4 @@
-"""Parity of detectors: are the trained model's boxes found again, with the same class and score, and is mAP the same?"""
+"""Parity of detectors: does the export find the trained model's boxes, with the same class and score, and the same mAP?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registry.records import ParityFigures
 from serving.export.reference import Answers
 
 _SAME_BOX = 0.9
-"""Boxes that overlap this much are taken for the same box."""
+"""Boxes that overlap this much count as the same box."""
 
 _IOUS = np.arange(0.5, 1.0, 0.05)
 _RECALLS = np.linspace(0, 1, 101)
@@ -18,16 +18,15 @@ _RECALLS = np.linspace(0, 1, 101)
 
 _FLAT = 1e-3
 _JUST = 0.05
-"""A box that is hardly sure enough to be one may be missing on the other side."""
+"""A box whose score is barely above the threshold may be missing on the other side."""
 
 
 def compare_detections(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
     """Figures over `[N, most, 6]` detections of the same images, none of a lower score than `least`.
 
-    Each image's boxes are paired one to one, best first. A box without a partner differs by as much as it is surer than
-    `least`, since the other side may have seen it and not been sure enough; within `_JUST` it does not count against
-    agreement. `map_difference` is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken
-    for the truth.
+    Each image's boxes are paired one to one, best first. A box without a partner differs by its score's excess over `least`,
+    since the other side may have scored it just below; within `_JUST` it does not count against agreement. `map_difference`
+    is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken for the truth.
     """
     trained, exported = _with_area(trained), _with_area(exported)
     if not (trained[..., 4] > 0).any():

@@ -1,4 +1,4 @@
-"""The parts that are put before and after a network, as ONNX graphs in ONNX's own text form.
+"""Preprocessing and postprocessing around a network, as ONNX graphs in ONNX's text format.
 
 Before: an image of any size, uint8 `[batch, height, width, 3]`, becomes the network's tensor as training made it. For a
 classifier that is Pillow's resize: ONNX Runtime's antialiased Resize uses the same fixed-point weights, and with

@@ -1,4 +1,4 @@
-"""Measuring a bundle again, one variant after the other, so that the milliseconds mean something too."""
+"""Measuring a bundle again, one variant after the other, so that the latencies are valid, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.export.subprocess_job import Ties
 
 
 def measure_bundle(request: ExportRequest, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
-    """The answers of the trained model and of every wanted variant of a sealed bundle, which is left as it is."""
+    """The answers of the trained model and of every requested variant of a sealed bundle, which stays unchanged."""
     say(f"the trained model on {len(request.images)} images")
     measured = Measured(trained=request.reference.probabilities(request.images))
     for spec in request.of("onnx", "transformersjs"):

@@ -1,4 +1,4 @@
-"""ONNX: a registered program's network, and every variant made of it, with nothing of the machine that made them."""
+"""ONNX: a registered program's network, and every variant made of it, without traces of the machine that made them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def settle(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
 
 
 def forget(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what the converters noted of this machine and of themselves; the graph stays."""
+    """Remove the metadata that converters wrote about this machine and themselves; the graph stays."""
     graph = model.graph
     del model.metadata_props[:], graph.value_info[:], graph.metadata_props[:]
     model.producer_name, model.producer_version, model.doc_string, graph.doc_string = "modelyard", "", "", ""
@@ -87,7 +87,7 @@ def forget(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]) -> None:
-    """Write a finished model with its provenance, after the checker and shape inference went through it."""
+    """Write a finished model with its provenance, after ONNX's checker and shape inference."""
     forget(model)
     _state_opsets(model)
     for key, value in provenance.items():
@@ -160,7 +160,7 @@ def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
 
 
 def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:
-    """Refuse a network that does not have one output for each class."""
+    """Reject a network without one output per class."""
     extra = 0 if info.task == "classify" else 4
     dims = model.graph.output[0].type.tensor_type.shape.dim
     outputs = dims[1].dim_value - extra if len(dims) > 1 else 0
@@ -171,7 +171,7 @@ def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Rename a value wherever it stands."""
+    """Rename a value everywhere."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]

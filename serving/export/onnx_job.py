@@ -1,4 +1,4 @@
-"""In a process of its own: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_job JOB`.
+"""A subprocess job: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_job JOB`.
 
 Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` where that is given, read otherwise),
 `tfjs` (where to put the network for TF.js, or nothing), `variants` (name and path each), `provenance`, `calibration` and
@@ -26,7 +26,7 @@ from serving.export.quantize import to_float16, to_int8
 
 
 def main(job: dict[str, Any]) -> None:
-    """Make what the job asks for, in the order in which others wait for it."""
+    """Do the job in the order in which others wait for its parts."""
     info, path = ModelInfo.of(job["info"]), Path(job["core"])
     if job.get("program"):
         core = export_core(Path(job["program"]), info)

@@ -14,7 +14,7 @@ from serving.export.detections import compare_detections
 from serving.export.reference import Answers
 
 _CONTROL = 0.9
-"""A measurement that wrong images pass as well could not notice a broken export."""
+"""A measurement that wrong images also pass could not detect a broken export."""
 
 
 def compare(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
@@ -89,7 +89,7 @@ def failed(wanted: VariantSpec, images: int, why: str) -> ParityFigures:
 
 
 def pack(rows: Sequence[Sequence[Sequence[float]]] | Sequence[Sequence[float]], most: int | None) -> Answers:
-    """What a runtime's JSON says: probabilities, or for each image its detections, filled up to `most` rows of zeros."""
+    """Answers from a runtime's JSON: probabilities, or for each image its detections, filled up to `most` rows of zeros."""
     if most is None:
         return np.asarray(rows, np.float32)
     answers = np.zeros((len(rows), most, 6), np.float32)

@@ -1,4 +1,4 @@
-"""The children of one export: each converter and each runtime in a process of its own, side by side where that helps.
+"""The export pipeline: each converter and each runtime in a process of its own, in parallel where that helps.
 
 The TensorFlow world imports its libraries while torch writes the network; the ONNX variants are derived and measured while
 TensorFlow converts; Node decodes the images meanwhile, and runs each TF.js variant while the next one is being written.
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 class ExportPipeline:
-    """The children of one export, and what passes between them."""
+    """The subprocesses of one export, and the events between them."""
 
     def __init__(self, request: ExportRequest, work: Path, scratch: Path, tools: Tools, say: Say) -> None:
         self.request, self.work, self.scratch, self.tools, self.say = request, work, scratch, tools, say
@@ -45,7 +45,7 @@ class ExportPipeline:
         self.measured = Measured(trained=np.zeros((0, 0), np.float32))
 
     def run(self) -> Measured:
-        """Make and measure everything; the first failure that matters ends the rest."""
+        """Export and measure everything; the first required failure ends the rest."""
         with ThreadPoolExecutor(8, thread_name_prefix="export") as pool:
             tasks: dict[Future[None], list[VariantSpec]] = {pool.submit(self._onnx): self.request.of("onnx", "transformersjs")}
             if self.tfjs or self.info.framework == "keras":
@@ -62,7 +62,7 @@ class ExportPipeline:
         return self.measured
 
     def _collect(self, tasks: dict[Future[None], list[VariantSpec]]) -> None:
-        """Wait; a failure whose variants are all optional is noted, any other is raised."""
+        """Wait; record a failure whose variants are all optional, raise any other."""
         open_tasks = set(tasks)
         while open_tasks:
             done, open_tasks = wait(open_tasks, return_when="FIRST_COMPLETED")
@@ -80,7 +80,7 @@ class ExportPipeline:
         return self.tensorflow if self.info.framework == "keras" and not self.has_answers.is_set() else None
 
     def _release(self) -> None:
-        """Let everything that still waits end."""
+        """Release every task that still waits."""
         self.stop.set()
         for event in (self.has_core, self.has_answers):
             event.set()
@@ -106,7 +106,7 @@ class ExportPipeline:
         }
         self.say("ONNX: exporting the trained program" if torch else "ONNX: from Keras")
         command = [sys.executable, "-P", "-m", "serving.export.onnx_job"]
-        run_subprocess(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._heard, stop=self.stop))
+        run_subprocess(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._on_line, stop=self.stop))
         self._check_required(wanted)
         for spec in wanted:
             if spec.variant.name not in self.measured.failed:
@@ -125,7 +125,7 @@ class ExportPipeline:
             self.measured.failed[name] = str(error)
 
     def _check_required(self, wanted: list[VariantSpec]) -> None:
-        """Raise for the first variant that a child could not make and the job cannot do without."""
+        """Raise for the first required variant that failed."""
         for spec in wanted:
             if spec.required and (why := self.measured.failed.get(spec.variant.name)):
                 raise InputError(spec.variant.name, why, "change the network, or leave it out of `export:`")
@@ -141,20 +141,20 @@ class ExportPipeline:
         else:
             job = keras_job(self.request.reference, self.request.images, self.trained, self.scratch) | job
             job["onnx_out"] = str(self.core)
-        ties = Ties(self._heard, self.tf_feed, self.stop, waits=self.info.framework == "torch")
+        ties = Ties(self._on_line, self.tf_feed, self.stop, waits=self.info.framework == "torch")
         command = [self.tools.tf_python, "-I", TF_CONVERT]
         try:
             run_subprocess(command, job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties)
         finally:
             self.node_feed.put(None)
-            if not self.stop.is_set():  # what it had said of a variant says more than how it ended
+            if not self.stop.is_set():  # a variant's own error says more than the exit code
                 self._check_required(self.request.of("tfjs"))
 
     def _node(self) -> None:
         """TF.js answers as its variants are written."""
         try:
             tfjs_answers(self.request, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop, waits=True))
-        finally:  # where it broke off, what it had answered before stands, and nothing of it may stay in the bundle
+        finally:  # answers from before a crash are valid, and must be removed from the bundle
             for name, folder in self.tfjs.items():
                 if answered := read_tfjs(folder, self.request.most):
                     self.measured.answers[name], self.measured.ms[name] = answered
@@ -168,8 +168,8 @@ class ExportPipeline:
             self.request, self.tools, spec.variant.name, places, self.scratch, Ties(stop=self.stop)
         )
 
-    def _heard(self, line: str) -> None:
-        """What a child says has been done."""
+    def _on_line(self, line: str) -> None:
+        """Handle a progress line of a subprocess."""
         what, _, name = line.partition(" ")
         if what == "core":
             self.has_core.set()
@@ -188,14 +188,14 @@ class ExportPipeline:
                 self.node_feed.put(str(self.tfjs[f"tfjs-{name}"]))
 
     def _wait(self, event: Event) -> None:
-        """Wait for what another child makes; raise where that one failed."""
+        """Wait for another subprocess's output; raise if that one failed."""
         event.wait()
         if self.stop.is_set():
             raise ModelyardError("export", "was stopped, because something beside it failed", "see the other line")
 
 
 def _provenance(request: ExportRequest) -> dict[str, str]:
-    """What each ONNX file says of itself. It names bytes and not a version, so the same bytes give the same file."""
+    """The metadata of each ONNX file. It names digests and not a version, so the same bytes give the same file."""
     info = request.reference.info
     return {
         "modelyard.model_sha256": request.facts.digest,

@@ -1,8 +1,8 @@
-"""Exporters of other packages: found by entry point, run in a process of their own.
+"""Exporters of other packages: loaded by entry point, run in a process of their own.
 
-An entry point of the group `modelyard.exporters` names a kind and a class without arguments that keeps `Exporter`.
+An entry point of the group `modelyard.exporters` names a kind and a class without arguments that implements `Exporter`.
 
-python -P -m serving.export.plugins JOB.json      what the process of its own runs
+python -P -m serving.export.plugins JOB.json      what the subprocess runs
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ GROUP = "modelyard.exporters"
 
 
 class Exporter(Protocol):
-    """Makes one more variant of a classifier, and runs it, so that it can be held to the trained model.
+    """Makes another variant of a classifier, and runs it, so that it can be compared with the trained model.
 
-    Both methods run in one process under the converters' bounds. What they raise ends that variant, and the whole
-    export where the variant is required.
+    Both methods run in one process under the converters' limits. An exception fails that variant, and the whole
+    export if the variant is required.
     """
 
     def export(self, core: Path, folder: Path, info: ModelInfo) -> None:
@@ -40,7 +40,7 @@ class Exporter(Protocol):
 
 
 def installed() -> list[str]:
-    """The kinds that installed packages offer."""
+    """The kinds of the installed exporters."""
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
@@ -50,7 +50,7 @@ def load_exporter(kind: str) -> Exporter:
     if not entries:
         names = ", ".join(installed()) or "none"
         raise InputError(
-            f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or mend `export:`"
+            f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or fix `export:`"
         )
     try:
         return cast("Exporter", next(iter(entries)).load()())

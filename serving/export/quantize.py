@@ -1,4 +1,4 @@
-"""Smaller networks: half precision, and 8-bit integers calibrated on training images. ONNX Runtime's own tools."""
+"""Smaller networks: half precision, and 8-bit integers calibrated on training images. With ONNX Runtime's own tools."""
 
 from __future__ import annotations
 

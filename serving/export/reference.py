@@ -67,13 +67,13 @@ def class_scores(answers: Answers, classes: int) -> Answers:
 
 
 def read_answers(path: Path) -> Answers:
-    """What `torch_answers` or the TensorFlow world wrote."""
+    """The answers that `torch_answers` or the TensorFlow job wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return np.asarray(arrays["probabilities"], np.float32)
 
 
 def keras_job(reference: Reference, images: Sequence[Path], answers: Path, scratch: Path) -> dict[str, object]:
-    """What the TensorFlow world is told to answer for images."""
+    """The TensorFlow job for a Keras model's answers."""
     pixels = scratch / "pixels.npy"
     np.save(pixels, stack_pixels(reference.info.preprocess, images))
     return {"keras": str(reference.program), "variants": [], "pixels": str(pixels), "answers": str(answers)}

@@ -25,7 +25,7 @@ _TFJS_RUN = Path(__file__).with_name("tfjs_run.mjs")
 
 
 def ask_onnx(measured: Measured, name: str, model: Path, request: ExportRequest, stop: Event | None = None) -> None:
-    """Note a variant's answers; of the one that serves also those of the code that serves, which resizes before the graph."""
+    """Record a variant's answers; for the served variant also those of the serving code, which resizes before the graph."""
     info = request.reference.info
     measured.answers[name], measured.ms[name] = onnx_answers(model, info, request.images, stop)
     if name == MAIN.name and info.task == "classify":
@@ -35,7 +35,7 @@ def ask_onnx(measured: Measured, name: str, model: Path, request: ExportRequest,
 def onnx_answers(
     model: Path, info: ModelInfo, images: Sequence[Path], stop: Event | None = None, *, fitted: bool = False
 ) -> tuple[Answers, float]:
-    """Answers, and the median of milliseconds an image took; breaks off when told to stop."""
+    """Answers, and the median milliseconds per image; ends early when `stop` is set."""
     runner, spans, rows = Runner(model, info.preprocess, fitted=fitted), list[float](), list[Answers]()
     for image in images:
         if stop and stop.is_set():
@@ -62,7 +62,7 @@ def tfjs_answers(request: ExportRequest, tools: Tools, folders: dict[str, Path],
 
 
 def read_tfjs(folder: Path, most: int | None) -> tuple[Answers, float] | None:
-    """What Node left beside a model's folder, if it did; it is taken away, since it is no part of a bundle."""
+    """The answers that Node wrote beside a model's folder, if any; the file is removed, since it is not part of a bundle."""
     left = folder.with_name(f"{folder.name}.answers.json")
     if not left.exists():
         return None
@@ -94,7 +94,7 @@ def other_answers(
     probabilities, shape = read_answers(answers), (len(request.images), len(request.reference.info.labels))
     if probabilities.shape != shape:
         raise InputError(
-            f"exporter '{kind}'", f"answered {probabilities.shape} where {shape} was asked for", "mend the exporter"
+            f"exporter '{kind}'", f"answered {probabilities.shape} where {shape} was asked for", "fix the exporter"
         )
     return probabilities
 

@@ -1,4 +1,4 @@
-"""What Transformers.js looks for beside an ONNX file: a config with the class names, and a preprocessor's settings.
+"""The files that Transformers.js expects beside an ONNX file: a config with the class names, and preprocessor settings.
 
 The ONNX files resize by themselves, so the preprocessor is told to do nothing: its own resize is the browser's, and
 differs. `ResNetForImageClassification` stands for any network that takes `pixel_values` and gives `logits`.

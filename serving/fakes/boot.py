@@ -1,4 +1,4 @@
-"""What a double's worker runs: the real predictor around the bundle that its environment names, fetched as a real one would."""
+"""What a double's worker runs: the real predictor with the bundle named in its environment, downloaded as a real worker would."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from serving.inference.predictor import Predictor
 
 
 def mounting(folder: Path) -> Callable[[bytes], dict[str, Any]]:
-    """What a worker runs whose bundle was put into a folder before it started."""
+    """A worker's program whose bundle is mounted in a folder."""
     predictor = Predictor(Bundle(folder, check_sealed(folder, pulled=True)), threads=1)
     return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 
 
 def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[str, Any]]]:
-    """Starts workers that keep what they fetched below `folder`; a bundle is loaded once."""
+    """Starts workers that download bundles below `folder`; each bundle is loaded once."""
     loaded: dict[str, Predictor] = {}
 
     def boot(env: dict[str, str]) -> Callable[[bytes], dict[str, Any]]:

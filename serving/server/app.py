@@ -1,4 +1,4 @@
-"""The HTTP app around one pool: four protocols, one way of refusing.
+"""The HTTP app around one worker pool: four protocols, one error format.
 
 GET  /                              what this is
 GET  /health, /ping                 200 while it can answer; 503, or 204 for /ping, while it cannot
@@ -55,16 +55,16 @@ class Endpoint:
         self.metrics = Metrics(self.served, self.pool.timings)
 
     async def home(self, _: Request) -> Response:
-        """What this is, for somebody who opens the address."""
+        """What this server is, and its addresses."""
         paths = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
         return as_json({"service": "modelyard", **self.served.named(), "post": paths, "openapi": "/openapi.json"})
 
     async def health(self, _: Request) -> Response:
-        """Whether it can answer, and for what."""
+        """Whether it is ready, and which bundle it serves."""
         return as_json({"status": "ok" if self._ready else "not ready", **self.served.named()}, 200 if self._ready else 503)
 
     async def ping(self, _: Request) -> Response:
-        """MLflow's and RunPod's question: 204 while it gets ready."""
+        """MLflow's and RunPod's health check: 204 while it starts."""
         return Response(b"\n", media_type="application/json") if self.pool.ready else Response(status_code=204)
 
     async def predict(self, request: Request) -> Response:
@@ -87,7 +87,7 @@ class Endpoint:
         return as_json(mlflow.respond(self.served, await self._answer(list(texts))))
 
     async def infer(self, request: Request) -> Response:
-        """The Open Inference Protocol's question."""
+        """An inference by the Open Inference Protocol."""
         if (refused := self._unknown(request)) is not None:
             return refused
         self.pool.check_room(1)
@@ -100,20 +100,20 @@ class Endpoint:
         return Response(head + behind, headers=length, media_type="application/octet-stream")
 
     async def model(self, request: Request) -> Response:
-        """What the model takes and gives."""
+        """The model's inputs and outputs."""
         return self._unknown(request) or as_json(oip.metadata(self.served))
 
     async def model_ready(self, request: Request) -> Response:
-        """Whether the model can answer."""
+        """Whether the model is ready."""
         state = {"name": self.served.model, "ready": self._ready}
         return self._unknown(request) or as_json(state, 200 if self._ready else 503)
 
     async def server(self, _: Request) -> Response:
-        """What speaks the Open Inference Protocol here."""
+        """The server's name and extensions."""
         return as_json({"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]})
 
     async def live(self, _: Request) -> Response:
-        """Whether the process answers at all."""
+        """Whether the process is alive."""
         return as_json({"live": True})
 
     async def ready(self, _: Request) -> Response:
@@ -121,15 +121,15 @@ class Endpoint:
         return as_json({"ready": self._ready}, 200 if self._ready else 503)
 
     async def version(self, _: Request) -> Response:
-        """MLflow's clients ask for it."""
+        """The served version, for MLflow's clients."""
         return Response(str(self.served.version), media_type="text/plain")
 
     async def figures(self, _: Request) -> Response:
-        """For Prometheus."""
+        """Metrics for Prometheus."""
         return Response(self.metrics.render(self.pool), media_type=CONTENT_TYPE)
 
     async def openapi(self, _: Request) -> Response:
-        """What is spoken here."""
+        """The OpenAPI document."""
         from serving.server.openapi import document
 
         return as_json(document())
@@ -161,7 +161,7 @@ class Endpoint:
 
 
 async def file_of(request: Request) -> bytes:
-    """The one file of a form."""
+    """The file in a form."""
     try:
         async with request.form(max_files=1, max_fields=16) as form:
             for value in form.values():
@@ -173,9 +173,9 @@ async def file_of(request: Request) -> bytes:
 
 
 def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Guard:
-    """The app. Its pool has to be started already: a server that listens can answer.
+    """The app. Its worker pool must have started: a server that listens can answer.
 
-    `around` is put between the guard and what answers.
+    `around` wraps the router, inside the guard.
     """
     get: dict[str, Handler] = {
         "/": endpoint.home,
@@ -201,11 +201,11 @@ def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda 
 
     routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
     routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
-    return Guard(around(Router(routes, default=_nothing)), endpoint.limits, endpoint.metrics)
+    return Guard(around(Router(routes, default=_not_found)), endpoint.limits, endpoint.metrics)
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """An address that leads nowhere."""
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """404 for an unknown path."""
     await as_json({"error": f"{shorten(scope['path'], 80)}: is not an address of this server; see /openapi.json"}, 404)(
         scope, receive, send
     )

@@ -1,4 +1,4 @@
-"""Listening: uvicorn around the app, with patience for slow heads that ends, and a stop that answers what was asked."""
+"""Listening: uvicorn around the app, with a time limit for request heads and a graceful stop."""
 
 from __future__ import annotations
 
@@ -29,44 +29,44 @@ from serving.workers.spawn import WorkerProcess
 _DRAIN_S = 30
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request's head does not arrive in time: uvicorn itself would wait for ever."""
+class HeadTimeoutProtocol(HttpToolsProtocol):
+    """Closes a connection whose request head does not arrive in time: uvicorn alone would wait forever."""
 
     head_seconds = 20.0
-    patience: asyncio.TimerHandle | None = None
+    head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody is there."""
+        """A client connected."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def on_message_begin(self) -> None:
         """Another request on the same connection."""
         super().on_message_begin()
-        if self.patience is None:
-            self._wait()
+        if self.head_timer is None:
+            self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._calm()
+        """The head is complete."""
+        self._cancel_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
-        self._calm()
+        """The client is gone."""
+        self._cancel_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self.patience = self.loop.call_later(self.head_seconds, self.transport.close)
+    def _start_timer(self) -> None:
+        self.head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
-    def _calm(self) -> None:
-        if self.patience is not None:
-            self.patience.cancel()
-            self.patience = None
+    def _cancel_timer(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
 
 
 def serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> int:
-    """Serve until told to stop; a bundle that is not what was sealed is one line and exit code 2."""
+    """Serve until stopped; a bundle that does not match its seal is one line and exit code 2."""
     set_up_logs(options.log_level)
     try:
         uvloop_run(_serve(options, first, listening))
@@ -83,14 +83,14 @@ def serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.s
 
 
 def uvloop_run(main: Any) -> None:
-    """On uvloop, which the throughput comes from."""
+    """Run on uvloop, for its throughput."""
     import uvloop
 
     uvloop.run(main)
 
 
 def _check(options: argparse.Namespace) -> BundleIndex:
-    """The bundle's index, when each of its files and, where that is asked for, its signature is right."""
+    """The bundle's index, after checking its files and, with --keys, its signature."""
     index = check_sealed(options.bundle, pulled=options.pulled)
     if options.keys:
         from serving.bundle.signature import check_signature
@@ -112,7 +112,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         splitter = Splitter(options.canary) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=type("Protocol", (PatientProtocol,), {"head_seconds": options.patience}),
+            http=type("Protocol", (HeadTimeoutProtocol,), {"head_seconds": options.patience}),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -125,7 +125,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         where = {"url": f"http://{host}:{port}", **served.named(), "provider": pool.provider, "workers": options.workers}
         line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
         print(msgspec.json.encode(where).decode() if options.json else line, flush=True)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own, and raises the signal again at its end
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn installs its own, and raises it again at its end
         watching = [asyncio.create_task(splitter.watch())] if splitter else []
         try:
             await uvicorn.Server(config).serve([listening])

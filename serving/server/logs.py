@@ -1,4 +1,4 @@
-"""One JSON object a line, to the standard error: what a machine that collects logs reads."""
+"""Logs as JSON lines on standard error, for log collectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, words, and what was given as `extra={"fields": {…}}`."""
+    """Time, level, message, and the fields of `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """A record as a line."""
@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logs(level: str) -> None:
-    """Send every log of this process there."""
+    """Send all logs of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,6 +1,6 @@
-"""What Prometheus reads at /metrics.
+"""The metrics that Prometheus reads at /metrics.
 
-The client library is imported when somebody reads, or when enough was counted: a cold start does not wait for it.
+The client library is imported on the first scrape, or once enough was counted: a cold start does not wait for it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _KEPT = 1000
 
 
 class Metrics:
-    """The figures of one server: what happened since the last reading, and what the library made of the rest."""
+    """The metrics of one server: recent events, and those already handed to the library."""
 
     def __init__(self, served: Served, timings: Timings) -> None:
-        """Start counting; `timings` is what the pool notes, and is emptied here."""
+        """Start counting; `timings` is what the worker pool records, and is emptied here."""
         self._served, self._timings = served, timings
         self._requests, self._labels = list[tuple[str, int, float]](), list[str]()
         self._figures: Figures | None = None
@@ -43,7 +43,7 @@ class Metrics:
         return self._fold().render(pool)
 
     def _fold(self) -> Figures:
-        """Hand over what was noted."""
+        """Hand recent events to the library."""
         if self._figures is None:
             from serving.server.prometheus import Figures
 

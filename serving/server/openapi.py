@@ -1,6 +1,6 @@
-"""The OpenAPI document of the HTTP app: written out, served at /openapi.json, and kept in docs/openapi.json.
+"""The OpenAPI document of the HTTP app: written by hand, served at /openapi.json, and kept in docs/openapi.json.
 
-It is the app's contract and not a by-product of its code; `tests/serving/server/test_openapi.py` holds the app to it.
+It is the app's contract and not generated from its code; `tests/serving/server/test_openapi.py` tests the app against it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def document() -> dict[str, Any]:
 
 
 def _post_paths() -> dict[str, dict[str, Any]]:
-    """The ways to ask about pictures."""
+    """The POST paths: inference."""
     picture = {"type": "string", "format": "binary"}
     answer = {"oneOf": [_ref("PlainAnswer"), _object({"predictions": _list("Prediction"), **_NAMED})]}
     form = {"type": "object", "properties": {"file": picture}, "required": ["file"]}
@@ -65,7 +65,7 @@ def _post_paths() -> dict[str, dict[str, Any]]:
 
 
 def _get_paths() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the server says of itself."""
+    """The GET paths: health, metadata, metrics."""
     health, ready = _object({"status": {"type": "string"}, **_NAMED}), _object({"ready": {"type": "boolean"}})
     yield "/", _get("What this is", _object(_NAMED), open_to_all=True)
     yield "/health", _get("Whether it can answer, and for what", health, open_to_all=True)
@@ -85,7 +85,7 @@ def _get_paths() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _schemas() -> dict[str, Any]:
-    """The bodies. What is read has its schema from the records that read it."""
+    """The schemas. Those of requests come from the records that parse them."""
     _, read = msgspec.json.schema_components([Prediction, PlainRequest, Invocation, InferRequest], ref_template=_REF)
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
     kinds = {"type": "string", "enum": ["BYTES", "UINT8", "FP32"]}

@@ -1,4 +1,4 @@
-"""The figures themselves, in Prometheus' own library."""
+"""The metrics in Prometheus' own client library."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class Figures:
-    """The figures of one server."""
+    """The metrics of one server."""
 
     def __init__(self, served: Served) -> None:
-        """In a registry of its own: two servers in a process do not share figures."""
+        """In a registry of its own: two servers in a process do not share metrics."""
         self._registry = given = CollectorRegistry()
         labels = ["protocol", "status"]
         self._requests = Counter("modelyard_requests_total", "Requests, by protocol and HTTP status", labels, registry=given)
@@ -43,7 +43,7 @@ class Figures:
         Info("modelyard_bundle", "What is served", registry=given).info(about)
 
     def add(self, requests: Sequence[tuple[str, int, float]], labels: Sequence[str], timings: Timings) -> None:
-        """Count requests (protocol, status, seconds), answers by label, and batches, which are taken out of `timings`."""
+        """Count requests (protocol, status, seconds), answers by label, and batches, which are removed from `timings`."""
         for protocol, status, seconds in requests:
             self._requests.labels(protocol, str(status)).inc()
             self._seconds.labels(protocol).observe(seconds)

@@ -1,6 +1,6 @@
-"""A front for a pair of endpoints whose provider does not share traffic itself: POST /predict goes to one or the other.
+"""A canary proxy before two endpoints whose provider cannot split traffic: POST /predict goes to one or the other.
 
-Who asks never meets the canary's failure: what it does not answer, the version that serves is asked.
+A client never sees the canary's failure: what it does not answer, the stable version answers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHADOWS = 8
 
 @dataclass(frozen=True)
 class ProxiedEndpoint:
-    """An endpoint and how it is asked."""
+    """An endpoint and how to ask it."""
 
     live: LiveEndpoint
     ask: Ask
@@ -41,7 +41,7 @@ class ProxiedEndpoint:
 
 @dataclass
 class CanaryProxy:
-    """Both ways, and the count."""
+    """Both endpoints, and the counter."""
 
     stable: ProxiedEndpoint
     canary: ProxiedEndpoint
@@ -49,27 +49,27 @@ class CanaryProxy:
     _shadows: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def health(self, _: Request) -> Response:
-        """What is behind it."""
+        """The versions behind it."""
         return as_json({"status": "ok", "stable": self.stable.live.version, "canary": self.canary.live.version})
 
     async def predict(self, request: Request) -> Response:
         """One picture."""
         picture = await _picture_of(request)
         if not self.counter.next_is_canary():
-            return as_json(_words(self.stable, await self._asked("stable", self.stable, picture)))
+            return as_json(_answer(self.stable, await self._measured("stable", self.stable, picture)))
         try:
-            probabilities = await self._asked("canary", self.canary, picture)
+            probabilities = await self._measured("canary", self.canary, picture)
         except InputError:
             raise
         except ModelyardError:
-            return as_json(_words(self.stable, await asyncio.to_thread(self.stable.ask, picture)))
+            return as_json(_answer(self.stable, await asyncio.to_thread(self.stable.ask, picture)))
         if len(self._shadows) < _SHADOWS:
             shadow = asyncio.create_task(self._compare(picture, probabilities))
             self._shadows.add(shadow)
             shadow.add_done_callback(self._shadows.discard)
-        return as_json(_words(self.canary, probabilities))
+        return as_json(_answer(self.canary, probabilities))
 
-    async def _asked(self, side: Any, endpoint: ProxiedEndpoint, picture: bytes) -> dict[str, float]:
+    async def _measured(self, side: Any, endpoint: ProxiedEndpoint, picture: bytes) -> dict[str, float]:
         began, failed = time.perf_counter(), True
         try:
             probabilities = await asyncio.to_thread(endpoint.ask, picture)
@@ -88,11 +88,11 @@ class CanaryProxy:
             self.counter.compare(same=_best(stable_answer) == _best(canary_answer))
 
     async def drain(self) -> None:
-        """Wait for what is compared."""
+        """Wait for running comparisons."""
         await asyncio.gather(*self._shadows)
 
     async def save(self) -> None:
-        """Write what was counted, until cancelled."""
+        """Save the counts, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(_SAVE_S)
@@ -102,7 +102,7 @@ class CanaryProxy:
 
 
 def serve_proxy(proxy: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     routes = [Route("/predict", proxy.predict, methods=["POST"]), Route("/health", proxy.health, methods=["GET"])]
     app = Guard(Router(routes), limits)
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
@@ -129,7 +129,7 @@ async def _picture_of(request: Request) -> bytes:
         return body
     texts, is_list = plain.texts_of(body)
     if is_list:
-        raise InputError("images", "are asked for one by one here", 'send {"image": "<base64>"}')
+        raise InputError("images", "are not accepted by the canary proxy", 'send {"image": "<base64>"}')
     return await image_bytes(texts[0], None, "image")
 
 
@@ -137,7 +137,7 @@ def _best(probabilities: dict[str, float]) -> str:
     return max(probabilities, key=probabilities.__getitem__)
 
 
-def _words(endpoint: ProxiedEndpoint, probabilities: dict[str, float]) -> dict[str, Any]:
+def _answer(endpoint: ProxiedEndpoint, probabilities: dict[str, float]) -> dict[str, Any]:
     best, live = _best(probabilities), endpoint.live
     named = {"model": live.model, "version": live.version, "bundle": live.bundle}
     return {"label": best, "probability": probabilities[best], "probabilities": probabilities, **named}

@@ -1,8 +1,8 @@
-"""What the HTTP process and its workers say to each other: JSON heads with raw bytes behind them, over a socket pair.
+"""The messages between the HTTP process and its workers: JSON heads with raw bytes behind them, over a socket pair.
 
     length of the head, length of the bytes, head, bytes
 
-Nothing is imported here that numpy does not bring anyway: a worker that starts is somebody who waits.
+Imports nothing that numpy does not import anyway: a user waits for a cold start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Item(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """A worker's first word: what it runs on and the shape of a row of its answers; or why it cannot."""
+    """A worker's first message: its provider and the shape of an output row, or why it cannot start."""
 
     provider: str = ""
     row: tuple[int, ...] = ()
@@ -32,7 +32,7 @@ class Hello(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Answers in order, as float32 bytes; why a picture could not be read, by its place; and seconds spent."""
+    """Rows in order, as float32 bytes; errors by picture index; and seconds spent."""
 
     rows: list[bytes]
     errors: dict[int, str]
@@ -41,28 +41,28 @@ class Done(NamedTuple):
 
 
 def pack_load(bundle: str, threads: int, device: str) -> bytes:
-    """What a worker is told first: what to load."""
+    """The first message to a worker: what to load."""
     return _pack({"bundle": bundle, "threads": threads, "device": device})
 
 
 def pack_hello(hello: Hello) -> bytes:
-    """A worker's first word."""
+    """A worker's first message."""
     return _pack(hello._asdict())
 
 
 def read_hello(head: bytes) -> Hello:
-    """A worker's first word, read."""
+    """Read a worker's first message."""
     fields = json.loads(head)
     return Hello(fields["provider"], tuple(fields["row"]), fields["error"])
 
 
 def pack_items(items: list[Item]) -> bytes:
-    """Pictures, as one message."""
+    """Pack pictures as one message."""
     return _pack([(len(item.data), item.shape) for item in items], b"".join(item.data for item in items))
 
 
 def read_items(head: bytes, data: bytes) -> list[Item]:
-    """Pictures, out of a message."""
+    """Read pictures from a message."""
     items, at = list[Item](), 0
     for size, shape in json.loads(head):
         items.append(Item(data[at : at + size], tuple(shape) if shape else None))
@@ -71,13 +71,13 @@ def read_items(head: bytes, data: bytes) -> list[Item]:
 
 
 def pack_done(done: Done) -> bytes:
-    """Answers, as one message."""
+    """Pack answers as one message."""
     head = {"sizes": [len(row) for row in done.rows], "errors": done.errors, "seconds": (done.decode_s, done.predict_s)}
     return _pack(head, b"".join(done.rows))
 
 
 def read_done(head: bytes, data: bytes) -> Done:
-    """Answers, out of a message."""
+    """Read answers from a message."""
     fields, rows, at = json.loads(head), list[bytes](), 0
     for size in fields["sizes"]:
         rows.append(data[at : at + size])
@@ -91,13 +91,13 @@ def _pack(head: Any, data: bytes = b"") -> bytes:
 
 
 def lengths(prefix: bytes) -> tuple[int, int]:
-    """How long a message's head is, and how long its bytes."""
+    """The lengths of a message's head and of its bytes."""
     head, data = _LENGTHS.unpack(prefix)
     return head, data
 
 
 def receive(connection: socket.socket) -> tuple[bytes, bytes] | None:
-    """The next message's head and bytes, or None when the other side is gone."""
+    """The next message's head and bytes, or None when the other side has closed."""
     if (prefix := _exactly(connection, PREFIX)) is None:
         return None
     head, data = lengths(prefix)

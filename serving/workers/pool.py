@@ -1,4 +1,4 @@
-"""The queue between HTTP and the workers: dynamic batches, bounds, and a new worker for one that broke."""
+"""The queue between HTTP and the workers: dynamic batches, limits, and a new worker for each that ends."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ log = logging.getLogger("modelyard.serving")
 _PAUSE_S = 0.5
 _TRIES = 2
 _HUNG_S, _HUNG_PART = 5.0, 3
-"""A worker hangs that takes longer for a batch than so many seconds, and than this part of what a caller waits."""
+"""A worker that takes longer than both this many seconds and this fraction of a caller's timeout is hanging."""
 
 
 class _GoneError(Exception):
-    """A worker ended while it had nothing to do: nobody's picture is at fault."""
+    """A worker ended while idle: no picture is at fault."""
 
 
 class OverloadedError(ModelyardError):
-    """More is asked than can be answered soon."""
+    """More requests than can be answered soon."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How many workers, how large a batch may grow and wait, and how much may wait in connection."""
+    """Limits: workers, batch size and wait, queue length, timeout."""
 
     workers: int = 1
     threads: int = 1
@@ -45,7 +45,7 @@ class Bounds:
 
 @dataclass
 class _QueuedPicture:
-    """A picture that somebody waits for."""
+    """A picture whose caller waits for the answer."""
 
     item: Item
     answer: asyncio.Future[bytes]
@@ -54,7 +54,7 @@ class _QueuedPicture:
 
 @dataclass
 class Timings:
-    """What the last batches took, for metrics; the app reads and empties it."""
+    """Durations of the last batches, for metrics; the app reads and empties it."""
 
     batches: list[tuple[int, float, float]] = field(default_factory=list[tuple[int, float, float]])
     restarts: int = 0
@@ -64,7 +64,7 @@ class WorkerPool:
     """Worker processes behind one queue."""
 
     def __init__(self, folder: Path, bounds: Bounds, first: WorkerProcess | None = None) -> None:
-        """`first` is a worker that was started and told what to load while this process still imported its own parts."""
+        """`first` is a worker that was started while this process was still importing its own modules."""
         self.row: tuple[int, ...] = ()
         self.provider = ""
         self.timings = Timings()
@@ -81,7 +81,7 @@ class WorkerPool:
 
     @property
     def waiting(self) -> int:
-        """How many pictures wait in connection."""
+        """How many pictures are queued."""
         return self._queue.qsize()
 
     @property
@@ -90,14 +90,14 @@ class WorkerPool:
         return self._alive
 
     async def start(self) -> None:
-        """Wait for the first worker; the others start behind it. Raises what kept the first one from starting."""
+        """Wait for the first worker; the others start in the background. Raises the error that kept the first from starting."""
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks.append(asyncio.create_task(self._keep(self._first, began)))
         await began
         self._tasks += [asyncio.create_task(self._keep(None, None)) for _ in range(1, self._bounds.workers)]
 
     async def stop(self) -> None:
-        """End the workers; what waits is told."""
+        """End the workers, and fail whatever is queued."""
         self._closing = True
         for task in self._tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class WorkerPool:
             self._fail(self._queue.get_nowait())
 
     def check_room(self, pictures: int) -> None:
-        """Raise OverloadedError when so many more would wait too long."""
+        """Raise OverloadedError if the queue has no room for this many pictures."""
         if self._queue.qsize() + pictures > self._bounds.queue:
             raise OverloadedError("server", f"{self._queue.qsize()} pictures wait already", "try again in a second")
 
@@ -134,7 +134,7 @@ class WorkerPool:
         except OSError as error:
             why = f"cannot be started ({error.strerror or error})"
             raise UnavailableError("worker", why, "give the machine room for another process") from error
-        with contextlib.suppress(OSError):  # one that ended at once is noticed when it does not greet
+        with contextlib.suppress(OSError):  # one that ended at once is noticed when no hello comes
             worker.socket.sendall(pack_load(str(self._folder), self._bounds.threads, self._bounds.device))
         return worker
 
@@ -143,8 +143,8 @@ class WorkerPool:
         while not self._closing:
             try:
                 await self._run(WorkerConnection(spawned or self._spawn()), began)
-            except Exception as error:  # noqa: BLE001 whatever it was, a worker is needed
-                if began and (began.cancelled() or not began.done()):  # cancelled: another flaw was found first
+            except Exception as error:  # noqa: BLE001 whatever the error was, a worker is needed
+                if began and (began.cancelled() or not began.done()):  # cancelled: another error came first
                     if not began.done():
                         began.set_exception(error)
                     return
@@ -170,7 +170,7 @@ class WorkerPool:
             await connection.close()
 
     async def _idle(self, connection: WorkerConnection) -> list[_QueuedPicture]:
-        """The next batch. Raises _GoneError as soon as the worker that waits for it is gone."""
+        """The next batch. Raises _GoneError as soon as the waiting worker has ended."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as timeout:
@@ -182,7 +182,7 @@ class WorkerPool:
             connection.when_gone(None)
 
     async def _feed(self, connection: WorkerConnection, batch: list[_QueuedPicture]) -> None:
-        """Have one batch answered. What the worker breaks on, or hangs on, is asked again."""
+        """Run one batch. Pictures on which the worker ends or hangs are tried again."""
         if connection.gone:
             self._put_back(batch)
             raise _GoneError
@@ -206,7 +206,7 @@ class WorkerPool:
                 picture.answer.set_result(done.rows[index])
 
     async def _batch(self) -> list[_QueuedPicture]:
-        """The next pictures: this worker's share of what waits, after the first one waited as long as it may."""
+        """The next pictures: this worker's share of the queue, once the first has waited for max_wait_ms."""
         batch = [await self._next()]
         if batch[0].tries:
             return batch
@@ -236,11 +236,11 @@ class WorkerPool:
     async def _next(self) -> _QueuedPicture:
         while True:
             picture = await self._queue.get()
-            if not picture.answer.done():  # somebody who waited too long is gone
+            if not picture.answer.done():  # skip callers that timed out
                 return picture
 
     def _retry(self, picture: _QueuedPicture) -> None:
-        """Ask again what a worker broke on, by itself; what breaks two is refused."""
+        """Try a picture again, alone; one that ends two workers is refused."""
         picture.tries += 1
         if picture.tries >= _TRIES:
             if not picture.answer.done():
@@ -250,23 +250,23 @@ class WorkerPool:
 
     def _fail(self, picture: _QueuedPicture) -> None:
         if not picture.answer.done():
-            picture.answer.set_exception(UnavailableError("server", "is stopping", "ask another one"))
+            picture.answer.set_exception(UnavailableError("server", "is stopping", "ask another server"))
 
 
 def _log_end(error: Exception) -> None:
-    """Why a worker ended, in the log."""
+    """Log why a worker ended."""
     if isinstance(error, ModelyardError):
         log.error("worker did not start: %s", error)
     elif isinstance(error, _GoneError):
-        log.warning("a worker ended while it had nothing to do; another one starts")
+        log.warning("a worker ended while idle; starting another")
     elif isinstance(error, TimeoutError):
-        log.error("a worker did not answer; it was ended, and another one starts")
+        log.error("a worker did not answer and was killed; starting another")
     else:
-        log.error("a worker ended while it was needed; another one starts", exc_info=error)
+        log.error("a worker ended while it was busy; starting another", exc_info=error)
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """An error's three parts, out of its connection."""
+    """An error's subject, expectation and remedy, from its line."""
     subject, _, rest = text.partition(": ")
     expectation, _, remedy = rest.rpartition("; ")
     return shorten(subject), expectation, remedy

@@ -93,7 +93,7 @@ def test_the_http_worker_fetches_checks_and_answers(serve: Image, make_bundle, p
             assert client.get("/health").json()["bundle"] == digest
             assert b"modelyard_requests_total" in client.get("/metrics").content
             inward = client.post("/predict", json={"image": "https://localhost/a.jpg"})
-            assert (inward.status_code, "no public host" in inward.json()["error"]) == (422, True)
+            assert (inward.status_code, "not a public host" in inward.json()["error"]) == (422, True)
 
 
 def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, picture, tmp_path: Path) -> None:

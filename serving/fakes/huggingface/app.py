@@ -27,7 +27,7 @@ _ANY = frozenset({"429", "500", "503", "dropped"})
 _CHANGES = _ANY | {"402", "403", "lost"}
 _KINDS = {"GET": _ANY, "DELETE": _CHANGES, "POST": _CHANGES | {"stuck", "unhealthy"}, "PUT": _CHANGES | {"unhealthy"}}
 KINDS = frozenset().union(*_KINDS.values())
-"""What can go wrong."""
+"""Every kind of fault."""
 
 _COMPUTE = {"accelerator", "instanceSize", "instanceType", "scaling"}
 _SCALING = {"minReplica", "maxReplica", "scaleToZeroTimeout", "measure"}
@@ -248,7 +248,7 @@ class HuggingFaceDouble:
             return _no(503, "the endpoint is not ready")
         try:
             prediction = program(data)
-        except Exception as error:  # noqa: BLE001 whatever a handler dies of
+        except Exception as error:  # noqa: BLE001 whatever a handler raises
             return _no(400, str(error))
         return JSONResponse(
             prediction if _custom(endpoint) else [{"label": k, "score": v} for k, v in prediction["probabilities"].items()]
@@ -262,7 +262,7 @@ class HuggingFaceDouble:
 
 
 def _wrong(body: dict[str, Any], *, new: bool) -> Any:
-    """What of a request Hugging Face would not take."""
+    """Why Hugging Face would reject a request."""
     yield from (f"unknown field {name}" for name in body.keys() - _TOP)
     compute, model = body.get("compute") or {}, body.get("model") or {}
     yield from (f"unknown field compute.{name}" for name in compute.keys() - _COMPUTE)
@@ -286,7 +286,7 @@ def _large(path: str) -> bool:
 
 
 def _git_oid(data: bytes) -> str:
-    """What git calls a file's bytes."""
+    """Git's object id of a file."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324 git's own
 
 

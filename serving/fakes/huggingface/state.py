@@ -1,4 +1,4 @@
-"""What the double remembers: repositories with their commits, and endpoints around them."""
+"""The double's state: repositories with their commits, and endpoints of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.fakes.clock import VirtualClock, stamp
 from serving.fakes.runpod.state import Program
 
 USD_PER_HOUR = 0.033
-"""For one replica: a figure to reckon with."""
+"""For one replica: an example price."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Repository:
 
 @dataclass
 class Span:
-    """Replicas that ran, and were paid by the minute."""
+    """Replicas that ran, billed by the minute."""
 
     replicas: int
     began: float
@@ -91,7 +91,7 @@ class Account:
     deleted: list[Endpoint] = field(default_factory=list[Endpoint])
 
     def keep(self, data: bytes) -> str:
-        """Remember bytes; their oid."""
+        """Store bytes; returns their oid."""
         oid = hashlib.sha256(data).hexdigest()
         self.blobs[oid] = data
         return oid
@@ -115,7 +115,7 @@ class Account:
         return endpoint
 
     def change(self, endpoint: Endpoint, changes: dict[str, Any], fault: str | None) -> None:
-        """A rolling update: what serves goes on until the new one is ready, or for ever where that fails."""
+        """A rolling update: the old revision serves until the new one is ready, or stays if that fails."""
         now = self.clock.now()
         self.settle(endpoint)
         for part in ("compute", "model"):
@@ -127,14 +127,14 @@ class Account:
             endpoint.spans.append(Span(1, now))
 
     def delete(self, name: str) -> None:
-        """It ends, and is paid until now."""
+        """End it, and bill it until now."""
         endpoint = self.endpoints.pop(name)
         self.settle(endpoint)
         self._stop(endpoint, self.clock.now())
         self.deleted.append(endpoint)
 
     def settle(self, endpoint: Endpoint) -> None:
-        """Bring an endpoint up to now."""
+        """Advance an endpoint to the current time."""
         now = self.clock.now()
         if endpoint.next_program and now >= endpoint.ready:
             endpoint.program, endpoint.next_program = endpoint.next_program, None
@@ -145,7 +145,7 @@ class Account:
             self._stop(endpoint, end)
 
     def state(self, endpoint: Endpoint) -> str:
-        """In Hugging Face's words."""
+        """Its state in Hugging Face's words."""
         self.settle(endpoint)
         if endpoint.failed:
             return "updateFailed" if endpoint.program else "failed"
@@ -156,7 +156,7 @@ class Account:
         return "running"
 
     def take(self, endpoint: Endpoint) -> Program | None:
-        """What answers now; an endpoint that sleeps is woken and answers later."""
+        """The program that answers now; a sleeping endpoint is woken and answers later."""
         state, now = self.state(endpoint), self.clock.now()
         endpoint.used = now
         if state == "scaledToZero":
@@ -166,7 +166,7 @@ class Account:
         return endpoint.program if state in {"running", "updating", "updateFailed"} else None
 
     def spent(self) -> float:
-        """US dollars, for all that ever was."""
+        """US dollars spent on all endpoints."""
         for endpoint in self.endpoints.values():
             self.settle(endpoint)
         every = [*self.endpoints.values(), *self.deleted]
@@ -194,7 +194,7 @@ class Account:
             return None
         try:
             return self.mount(self._laid_out(commit))
-        except Exception as error:  # noqa: BLE001 whatever a container dies of
+        except Exception as error:  # noqa: BLE001 whatever a container raises
             endpoint.failed = f"container exited: {error}"
             return None
 

@@ -1,4 +1,4 @@
-"""What an account has beside endpoints: templates, registries, the catalogue, the bill."""
+"""An account without its endpoints: templates, registries, the catalogue, the bill."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Account:
         start = datetime.fromisoformat(query_params["startTime"]).timestamp() if "startTime" in query_params else now - 30 * DAY
         until = datetime.fromisoformat(query_params["endTime"]).timestamp() if "endTime" in query_params else now
         wanted, rows = query_params.get("serverlessId"), list[dict[str, Any]]()
-        self.cloud.spent()  # brings everything up to now
+        self.cloud.spent()  # advances everything to the current time
         for endpoint in [*self.cloud.endpoints.values(), *self.cloud.deleted]:
             if wanted in {None, endpoint.id} and (usd := endpoint.billed(now, start, until)):
                 amounts = {"totalAmount": usd, "gpuAmount": usd, "cpuAmount": 0.0, "diskAmount": 0.0, "feeAmount": 0.0}

@@ -1,4 +1,4 @@
-"""What the addresses have in common."""
+"""Shared by all handlers."""
 
 from __future__ import annotations
 

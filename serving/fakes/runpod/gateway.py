@@ -32,7 +32,7 @@ class Gateway:
         )
 
     async def counts(self, request: Request) -> Response:
-        """A queue's health: it counts, and wakes nobody."""
+        """A queue's health: counts only, wakes no worker."""
         endpoint = self._of(request)
         if endpoint is None:
             return unknown()
@@ -49,7 +49,7 @@ class Gateway:
         return JSONResponse(worker.program(data))
 
     async def run(self, request: Request) -> Response:
-        """A queue takes every job; it is done when a worker is there."""
+        """A queue accepts every job; it runs once a worker is ready."""
         endpoint, body = self._of(request), await json_of(request)
         if endpoint is None:
             return unknown()
@@ -60,20 +60,20 @@ class Gateway:
         return JSONResponse(self._worked(endpoint, number))
 
     async def job(self, request: Request) -> Response:
-        """How a job is now."""
+        """A job's status."""
         endpoint = self._of(request)
         if endpoint is None or request.path_params["job"] not in endpoint.jobs:
             return unknown()
         return JSONResponse(self._worked(endpoint, request.path_params["job"]))
 
     def _worked(self, endpoint: Endpoint, number: str) -> dict[str, Any]:
-        """Let a worker do the job, if there is one; what the job looks like then."""
+        """Let a worker do the job, if one is ready; returns the job's status."""
         job = endpoint.jobs[number]
         if job["status"] == "IN_QUEUE" and (worker := self.cloud.take(endpoint)) and worker.program:
             try:
                 output = worker.program(base64.b64decode(job["input"]["image"]))
                 job |= {"status": "COMPLETED", "output": output, "delayTime": 1, "executionTime": 1}
-            except Exception as error:  # noqa: BLE001 whatever a handler dies of
+            except Exception as error:  # noqa: BLE001 whatever a handler raises
                 job |= {"status": "FAILED", "error": str(error)}
         return {name: value for name, value in job.items() if name != "input"}
 

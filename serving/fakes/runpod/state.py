@@ -1,6 +1,6 @@
-"""What the double remembers, and what time does to it: workers boot, idle away, go stale; seconds are billed.
+"""The double's state over time: workers boot, idle away, go stale; seconds are billed.
 
-Nothing runs in the background: `settle` brings an endpoint up to now whenever somebody looks.
+Nothing runs in the background: `settle` advances an endpoint to the current time on each access.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GPUS = {
     "AMPERE_48": ("NVIDIA A40", 48, 1.22),
     "ADA_80_PRO": ("NVIDIA H100 80GB HBM3", 80, 4.18),
 }
-"""Pool → a GPU of it, its memory in GB, US dollars an hour on Serverless: figures to reckon with, no price list."""
+"""Pool → a GPU of it, its memory in GB, US dollars an hour on Serverless: example prices."""
 CPU_USD = 0.03
 """An hour of one vCPU."""
 
@@ -53,7 +53,7 @@ class Worker:
     log: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
 
     def status(self, now: float) -> str:
-        """In RunPod's words."""
+        """Its status in RunPod's words."""
         if self.unhealthy:
             return "UNHEALTHY"
         if self.throttled:
@@ -63,7 +63,7 @@ class Worker:
 
 @dataclass
 class Endpoint:
-    """One endpoint: what was asked for, and what came of it."""
+    """One endpoint: its settings, and its state."""
 
     id: str
     spec: dict[str, Any]
@@ -80,12 +80,12 @@ class Endpoint:
 
     @property
     def active(self) -> list[Worker]:
-        """Workers that run, or try to."""
+        """Workers that run or start."""
         return [worker for worker in self.workers if worker.ended is None]
 
     @property
     def usd_per_second(self) -> float:
-        """What one worker costs."""
+        """The cost of one worker."""
         if cpus := self.spec.get("cpu"):
             return max(cpu["vcpuCount"] for cpu in cpus) * CPU_USD / 3600
         gpu = self.spec["gpu"]
@@ -113,7 +113,7 @@ class Cloud:
     serial: int = 0
 
     def number(self, kind: str) -> str:
-        """An id that nobody else has."""
+        """A new id."""
         self.serial += 1
         return f"{kind}{self.serial:09d}"
 
@@ -127,7 +127,7 @@ class Cloud:
         return endpoint
 
     def change(self, endpoint: Endpoint, changes: dict[str, Any]) -> None:
-        """Change what is named; what a container sees makes another version."""
+        """Change the given fields; a change that containers see makes a new version."""
         now, diff = self.clock.now(), list[dict[str, Any]]()
         for name, value in changes.items():
             old = endpoint.spec.get(name)
@@ -149,7 +149,7 @@ class Cloud:
         self.deleted.append(self.endpoints.pop(endpoint.id))
 
     def settle(self, endpoint: Endpoint) -> None:
-        """Bring an endpoint up to now."""
+        """Advance an endpoint to the current time."""
         now, workers = self.clock.now(), endpoint.spec["workers"]
         quiet_days = (now - endpoint.asked) / DAY
         if quiet_days >= _STOPPED_DAYS:
@@ -185,13 +185,13 @@ class Cloud:
         try:
             worker.program = self.boot(endpoint.spec.get("env") or {})
             worker.log.append((now, "worker started"))
-        except Exception as error:  # noqa: BLE001 whatever a container dies of
+        except Exception as error:  # noqa: BLE001 whatever a container raises
             worker.unhealthy = True
             worker.log.append((now, f"worker exited: {error}"))
         return worker
 
     def take(self, endpoint: Endpoint) -> Worker | None:
-        """A worker that can answer now; where there is none, one is started if it may be."""
+        """A worker that can answer now; otherwise one is started, if allowed."""
         endpoint.asked = self.clock.now()
         self.settle(endpoint)
         for worker in endpoint.active:
@@ -203,7 +203,7 @@ class Cloud:
         return None
 
     def spent(self) -> float:
-        """US dollars, for all that ever was."""
+        """US dollars spent on all endpoints."""
         for endpoint in self.endpoints.values():
             self.settle(endpoint)
         now = self.clock.now()

@@ -32,7 +32,7 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def texts_of(body: bytes, content_type: str) -> list[str]:
-    """The pictures that are asked about."""
+    """The pictures of a request."""
     if content_type.partition(";")[0].strip().lower() not in {"application/json", ""}:
         raise UnsupportedError(f"content type '{content_type[:60]}'", "is not read here", "send application/json")
     invocation = read_json(body, Invocation)
@@ -73,5 +73,5 @@ def _text(element: Any) -> str:
 
 
 def respond(served: Served, rows: list[bytes]) -> dict[str, Any]:
-    """A prediction each, as MLflow wraps them."""
+    """Predictions in MLflow's response format."""
     return {"predictions": [prediction.plain() for prediction in served.read(rows)]}

@@ -36,14 +36,14 @@ class Tensor(msgspec.Struct):
 
 
 class RequestedOutput(msgspec.Struct):
-    """One output that is asked for."""
+    """A requested output."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(msgspec.Struct):
-    """A request for an inference."""
+    """An inference request."""
 
     inputs: list[Tensor]
     id: str | None = None
@@ -53,9 +53,9 @@ class InferRequest(msgspec.Struct):
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request, read: pictures as files' bytes or as texts still to be read, and what is to be answered.
+    """A parsed request: pictures as file bytes or as text still to be decoded, and the requested outputs.
 
-    `outputs` are names, and whether each is wanted as bytes behind the JSON.
+    `outputs` are names, and whether each is sent as bytes behind the JSON.
     """
 
     items: list[Item | str]
@@ -66,7 +66,7 @@ class ParsedRequest:
 def read_request(served: Served, body: bytes, json_length: str | None) -> ParsedRequest:
     """The request's pictures. `json_length` is the header Inference-Header-Content-Length. Raises InputError."""
     if json_length is not None and not (_LENGTH.fullmatch(json_length) and int(json_length) <= len(body)):
-        raise InputError("Inference-Header-Content-Length", "is not the length of the JSON part", "mend the header")
+        raise InputError("Inference-Header-Content-Length", "is not the length of the JSON part", "fix the header")
     cut = int(json_length) if json_length is not None else len(body)
     request = read_json(body[:cut], InferRequest)
     if len(request.inputs) != 1:
@@ -82,20 +82,20 @@ def read_request(served: Served, body: bytes, json_length: str | None) -> Parsed
 def _flag(parameters: dict[str, Any], name: str, *, usual: bool) -> bool:
     value = parameters.get(name, usual)
     if not isinstance(value, bool):
-        raise InputError(name, "is neither true nor false", "mend the parameter")
+        raise InputError(name, "is neither true nor false", "fix the parameter")
     return value
 
 
 def _items(tensor: Tensor, binary: bytes) -> list[Item | str]:
     size = tensor.parameters.get("binary_data_size")
     if size is not None and (not isinstance(size, int) or size != len(binary)):
-        raise InputError(tensor.name, "has another binary_data_size than what was sent", "mend the parameter")
+        raise InputError(tensor.name, "has another binary_data_size than what was sent", "fix the parameter")
     if any(side < 0 for side in tensor.shape):
-        raise InputError(tensor.name, "has a negative side in its shape", "mend the shape")
+        raise InputError(tensor.name, "has a negative side in its shape", "fix the shape")
     if tensor.datatype == "BYTES" and len(tensor.shape) == 1:
         items = _counted(binary) if size is not None else _flat(tensor.data)
         if len(items) != tensor.shape[0] or not all(isinstance(item, str | Item) for item in items):
-            raise InputError(tensor.name, f"does not hold {tensor.shape[0]} pictures", "mend its shape or data")
+            raise InputError(tensor.name, f"does not hold {tensor.shape[0]} pictures", "fix its shape or data")
         return items
     if tensor.datatype == "UINT8" and len(tensor.shape) == _RANK and tensor.shape[-1] == _CHANNELS:
         return _pixels(tensor, binary if size is not None else None)
@@ -123,9 +123,9 @@ def _pixels(tensor: Tensor, binary: bytes | None) -> list[Item | str]:
         try:
             binary = bytes(_flat(tensor.data))
         except (TypeError, ValueError) as error:
-            raise InputError(tensor.name, "holds something other than numbers of 0 to 255", "mend its data") from error
+            raise InputError(tensor.name, "holds something other than numbers of 0 to 255", "fix its data") from error
     if len(binary) != math.prod(tensor.shape) or not binary:
-        raise InputError(tensor.name, f"does not hold the {math.prod(tensor.shape)} numbers of its shape", "mend its shape")
+        raise InputError(tensor.name, f"does not hold the {math.prod(tensor.shape)} numbers of its shape", "fix its shape")
     size = height * width * _CHANNELS
     return [Item(binary[index * size : (index + 1) * size], (height, width)) for index in range(count)]
 
@@ -148,7 +148,7 @@ def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
 
 
 def respond(served: Served, parsed: ParsedRequest, rows: list[bytes]) -> tuple[dict[str, Any], bytes]:
-    """The tensors that were asked for, and the bytes of those that go behind the JSON, in order."""
+    """The requested tensors, and the bytes of those that go behind the JSON, in order."""
     outputs, behind = list[dict[str, Any]](), bytearray()
     for name, binary in parsed.outputs:
         kind, shape = _outputs(served)[name]
@@ -166,13 +166,13 @@ def respond(served: Served, parsed: ParsedRequest, rows: list[bytes]) -> tuple[d
 
 
 def _element(text: str) -> bytes:
-    """One of a BYTES tensor."""
+    """An element of a BYTES tensor."""
     data = text.encode()
     return struct.pack("<I", len(data)) + data
 
 
 def metadata(served: Served) -> dict[str, Any]:
-    """What the model takes and gives."""
+    """The model's inputs and outputs."""
     return {
         "name": served.model,
         "versions": [str(served.version)],

@@ -10,7 +10,7 @@ from registry.errors import InputError, shorten
 from serving.server.protocols.served import Served, UnsupportedError
 
 _RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
-"""The last one is what `curl --data-binary` says of everything."""
+"""The last one is what `curl --data-binary` sends by default."""
 
 
 class PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ def kind_of(content_type: str) -> str:
 
 
 def texts_of(body: bytes) -> tuple[list[str], bool]:
-    """The pictures of a JSON body, and whether it asked for a list."""
+    """The pictures of a JSON body, and whether it sent a list."""
     request = read_json(body, PlainRequest)
     if (request.image is None) == (request.images is None):
         raise InputError("request", "has to hold either `image` or `images`", 'send {"image": "<base64>"}')

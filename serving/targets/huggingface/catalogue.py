@@ -1,4 +1,4 @@
-"""Hugging Face's hardware as dated prices: Inference Endpoints, and Jobs. Both are billed by the minute."""
+"""Hugging Face's hardware catalogue as dated prices: Inference Endpoints and Jobs, both billed by the minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 def catalogue_prices(endpoints: Endpoints, today: date) -> list[Price]:
-    """Everything that has a price now; of one instance in several regions, the dearest."""
+    """Current prices; of one instance in several regions, the highest."""
     hours = dict[tuple[str, str], Decimal]()
     for instance in endpoints.hardware():
         key = ("endpoint", f"{instance.instance_type} {instance.instance_size}")

@@ -1,4 +1,4 @@
-"""How an endpoint at Hugging Face is wanted, in a job file."""
+"""An endpoint at Hugging Face, in a job file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing on the Hugging Face Hub: a repository becomes exactly these files by one commit, or stays as it was."""
+"""Publishing on the Hugging Face Hub: one commit makes a repository hold exactly these files, or nothing changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL = "https://huggingface.co"
 _TRIES = 5
 _TIMEOUT_S = 30.0
 _LIBRARY_S = 120.0
-"""The library itself waits for ever for an answer."""
+"""The library itself has no timeout."""
 _LONGEST_WAIT_S = 600.0
 T = TypeVar("T")
 Files = Mapping[str, bytes | Path]
@@ -32,7 +32,7 @@ Files = Mapping[str, bytes | Path]
 
 
 @functools.cache
-def _be_patient_but_not_for_ever() -> None:
+def _set_timeout() -> None:
     """Give the library's connections a time limit, once."""
     import httpx2
     from huggingface_hub import set_client_factory
@@ -48,7 +48,7 @@ def _be_patient_but_not_for_ever() -> None:
 
 @dataclass(frozen=True)
 class Hub:
-    """One account at the Hub."""
+    """An account at the Hub."""
 
     token: SecretStr
     url: str = URL
@@ -66,9 +66,9 @@ class Hub:
         from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
-        _be_patient_but_not_for_ever()
+        _set_timeout()
         disable_progress_bars()
-        logging.set_verbosity_error()  # that nothing changed is no warning here
+        logging.set_verbosity_error()  # an unchanged commit is not worth a warning
         if self.url != URL:  # the Hub alone has that storage
             constants.HF_HUB_DISABLE_XET = True
         return HfApi(endpoint=self.url, token=self.token.get_secret_value())
@@ -76,9 +76,9 @@ class Hub:
     def publish(
         self, repository: str, files: Files, message: str, *, private: bool = True, kind: Literal["model", "space"] = "model"
     ) -> str:
-        """The commit at which the repository holds these files and no others; a new one only where something differs.
+        """Publish these files and no others; returns the commit, a new one only if something differs.
 
-        Raises BusyError where somebody else published meanwhile: nothing of it is mixed.
+        Raises BusyError if somebody else published meanwhile: commits are never mixed.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -93,7 +93,7 @@ class Hub:
 
         try:
             return self.call(commit, repeats=False)
-        except UnavailableError:  # it may have been carried out: what the Hub holds now says so
+        except UnavailableError:  # it may have been applied: look at the Hub
             now, _ = self._head(repository, kind)
             if now != head and self._same(repository, now, files, kind):
                 return now
@@ -115,7 +115,7 @@ class Hub:
         return answer.content
 
     def call(self, ask: Callable[[], T], *, repeats: bool = True) -> T:
-        """Ask the library; what passes is waited for where asking again is safe, and errors become ours."""
+        """Call the library; retry transient errors where that is safe, and convert errors to ours."""
         import httpx2
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -130,9 +130,7 @@ class Hub:
                 retry_after = error.response.headers.get("Retry-After", "")
                 pause = float(retry_after) if retry_after.isdigit() else 2.0**tried
                 if pause > _LONGEST_WAIT_S:
-                    raise UnavailableError(
-                        "Hugging Face", f"asks to be left alone for {pause:.0f} s", "try again then"
-                    ) from error
+                    raise UnavailableError("Hugging Face", f"asks to wait {pause:.0f} s", "try again then") from error
                 self.sleep(pause)
             except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: one of many uploads failed
                 cause = error.__cause__
@@ -146,7 +144,7 @@ class Hub:
         raise AssertionError
 
     def _make(self, repository: str, kind: str, *, private: bool) -> None:
-        """Make the repository where it is not there."""
+        """Create the repository if it does not exist."""
         from huggingface_hub.errors import HfUriError
 
         sdk = "static" if kind == "space" else None
@@ -171,7 +169,7 @@ class Hub:
             401: (InputError, "set HF_TOKEN to a token that is valid and may write"),
             402: (RefusedError, "add a way to pay to the account"),
             403: (InputError, "use a token that may write there"),
-            404: (NotFoundError, "see that the repository's owner is right"),
+            404: (NotFoundError, "check the repository's owner"),
             409: (BusyError, "somebody else changed it just now: try again"),
             412: (BusyError, "somebody else published just now: try again"),
         }
@@ -183,14 +181,14 @@ class Hub:
 
 @dataclass(frozen=True)
 class HubBundleStore:
-    """A model repository as the place that workers fetch bundles from."""
+    """A model repository that workers download bundles from."""
 
     hub: Hub
     repository: str
     private: bool = False
 
     def put(self, bundle: Bundle) -> str:
-        """The address of the commit that holds the bundle."""
+        """The URL of the commit that holds the bundle."""
         index = bundle.index
         sha = self.hub.publish(self.repository, bundle_files(bundle), f"{index.model}/{index.version}", private=self.private)
         return f"{self.hub.url}/{self.repository}/resolve/{sha}"

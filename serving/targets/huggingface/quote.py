@@ -1,4 +1,4 @@
-"""What an hour of Hugging Face's hardware costs, without asking: what it lists for the account, `listed.py` reads."""
+"""What an endpoint at Hugging Face costs, by a price list in this file; `catalogue.py` reads the account's live prices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ USD_PER_HOUR = {
 
 
 def endpoint_quote(config: HuggingFaceDeploy) -> Quote:
-    """What an endpoint costs."""
+    """The cost of an endpoint."""
     table = USD_PER_HOUR.get(config.vendor, {})
     if config.instance not in table:
         known = ", ".join(table) or "none"

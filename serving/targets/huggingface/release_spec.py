@@ -1,4 +1,4 @@
-"""How an endpoint is wanted, as it is told to Hugging Face; how it is now, told the same way."""
+"""The settings that an endpoint at Hugging Face should have, and those that it has, in the same form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Spec = dict[str, Any]
 
 
 def endpoint_spec(config: HuggingFaceDeploy, name: str, release: Release, before: str | None) -> Spec:
-    """What an update sends: all of it, because what is left out stays as it was."""
+    """The body of an update: every setting, because omitted ones stay as they are."""
     scaling = {"minReplica": config.min_replicas, "maxReplica": config.max_replicas}
     return {
         "compute": {
@@ -32,14 +32,14 @@ def endpoint_spec(config: HuggingFaceDeploy, name: str, release: Release, before
 
 
 def image_of(config: HuggingFaceDeploy) -> Spec | None:
-    """Our HTTP server, where that is wanted: it finds the repository at /repository."""
+    """Our HTTP server, if configured: it finds the repository at /repository."""
     if config.image is None:
         return None
     return {"custom": {"url": config.image, "port": _PORT, "healthRoute": "/health"}}
 
 
 def current_spec(raw: Spec) -> Spec:
-    """What brings an endpoint back to how it is now."""
+    """The settings that restore an endpoint's current state."""
     compute, model = raw["compute"], raw["model"]
     scaling = {name: compute["scaling"].get(name) for name in ("minReplica", "maxReplica", "scaleToZeroTimeout")}
     kept = {name: compute[name] for name in ("accelerator", "instanceType", "instanceSize") if name in compute}
@@ -48,7 +48,7 @@ def current_spec(raw: Spec) -> Spec:
 
 
 def matches_spec(raw: Spec, spec: Spec) -> bool:
-    """Whether an endpoint already is as it is wanted."""
+    """Whether an endpoint already has these settings."""
     now = current_spec(raw)
     image, new = now["model"].pop("image", {}), spec["model"]["image"]
     same_image = (image.get("custom") or {}).get("url") == (new.get("custom") or {}).get("url")
@@ -57,16 +57,16 @@ def matches_spec(raw: Spec, spec: Spec) -> bool:
 
 
 def is_custom(raw: Spec) -> bool:
-    """Whether our HTTP server runs there, and not our handler."""
+    """Whether the endpoint runs our HTTP server instead of our handler."""
     return "custom" in (raw["model"].get("image") or {})
 
 
 def check_can_update(raw: Spec, config: HuggingFaceDeploy, name: str) -> None:
-    """Raise InputError where Hugging Face cannot change an endpoint so, RefusedError where somebody paused it."""
+    """Raise InputError if Hugging Face cannot apply this change, RefusedError if the endpoint is paused."""
     provider = raw.get("provider") or {}
     for what, value in (("vendor", config.vendor), ("region", config.region)):
         if provider.get(what) not in {None, value}:
             remedy = "delete it first (archive the version), or leave it there"
             raise InputError(f"endpoint {name}", f"is at {provider[what]} and cannot move to {value}", remedy)
     if (raw.get("status") or {}).get("state") == "paused":
-        raise RefusedError(f"endpoint {name}", "was paused by somebody", "resume it in Hugging Face's console, or delete it")
+        raise RefusedError(f"endpoint {name}", "is paused", "resume it in Hugging Face's console, or delete it")

@@ -23,7 +23,7 @@ _FROM_TF = (
     "tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm",
 )
 _VARIANTS = ("tfjs-float16", "tfjs-float32", "tfjs-uint8")
-"""The first that a bundle has is shown: half the bytes, and answers that differ in the fourth place."""
+"""In order of preference: float16 has half the bytes, and answers that differ in the fourth digit."""
 
 _CARD = """---
 title: {title}

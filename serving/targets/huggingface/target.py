@@ -1,7 +1,7 @@
 """The Hugging Face target: a bundle becomes a commit of a model repository, and an endpoint serves that very commit.
 
-What is there is read from Hugging Face each time. A new bundle is tried out on an endpoint beside the one that serves,
-`NAME-next`, then rolled out, and rolled back where it does not answer.
+The state is read from Hugging Face each time. A new bundle is tried on a second endpoint, `NAME-next`, then rolled out,
+and rolled back if it does not answer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STATES |= {"updating": "starting", "updateFailed": "broken", "failed": "broken"
 
 @dataclass
 class HuggingFaceTarget:
-    """Endpoints of one namespace whose names begin with ours. `page` makes what a Space shows."""
+    """Endpoints of one namespace whose names have our prefix. `page` builds the files of a Space."""
 
     endpoints: Endpoints
     config: HuggingFaceDeploy
@@ -51,40 +51,40 @@ class HuggingFaceTarget:
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
-        """By prices that were read by hand."""
+        """By the price list in `quote.py`."""
         return endpoint_quote(self.config)
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Publish the bundle, then make the endpoint, or bring it there."""
-        self._afford()
+        """Publish the bundle, then create or update the endpoint."""
+        self._check_budget()
         index = bundle.index
         files, message, hub = (
             repository_files(bundle, gpu=self.config.accelerator == "gpu"),
             f"{index.model}/{index.version}",
             self.endpoints.hub,
         )
-        page = self.page(bundle) if self.page and self.config.space else None  # refused, where it is, before anything is made
+        page = self.page(bundle) if self.page and self.config.space else None  # fails, if it must, before anything is created
         revision = hub.publish(self.config.repository, files, message, private=self.config.private)
-        live = self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
+        live = self._roll_out(name, Release(index.model, index.version, index.digest, revision), smoke)
         if page and self.config.space:
             hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
         return live
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Return to the commit that was served before."""
+        """Return to the commit before."""
         standing = self.endpoints.get(slug_of(name))
         before = env_of(standing).get("MODELYARD_BEFORE") if standing else None
         if not before:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._bring(name, Release(**json.loads(before)), smoke)
+        return self._roll_out(name, Release(**json.loads(before)), smoke)
 
     def find(self, name: str) -> LiveEndpoint | None:
-        """What Hugging Face has under that name."""
+        """The endpoint at Hugging Face with that name."""
         endpoint = self.endpoints.get(slug_of(name))
         return self._live(endpoint) if endpoint else None
 
     def list(self) -> list[LiveEndpoint]:
-        """Ours, by name; those that are being tried out are not endpoints yet."""
+        """Our endpoints, by name; trials are not endpoints yet."""
         ours = [
             endpoint
             for endpoint in self.endpoints.all()
@@ -93,7 +93,7 @@ class HuggingFaceTarget:
         return sorted((live for endpoint in ours if (live := self._live(endpoint))), key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
-        """In one word, and in Hugging Face's."""
+        """Its state, with Hugging Face's own word."""
         endpoint = self.endpoints.get(slug_of(name))
         if endpoint is None:
             return Status(state="gone", detail="no endpoint of that name")
@@ -102,7 +102,7 @@ class HuggingFaceTarget:
         return Status(state=_STATES.get(str(endpoint.status), "starting"), detail=detail)
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether that endpoint still serves that bundle, or would as soon as it is asked."""
+        """Whether that endpoint serves that bundle, or would after waking."""
         try:
             endpoint = self.endpoints.get(live.handle)
         except UnavailableError:
@@ -112,34 +112,34 @@ class HuggingFaceTarget:
         return env_of(endpoint).get("MODELYARD_BUNDLE") == live.bundle
 
     def ask(self, live: LiveEndpoint) -> Ask:
-        """As a client would; while it sleeps the proxy is asked to hold the request."""
+        """As a client would; while it sleeps, the proxy holds the request."""
         endpoint = self.endpoints.get(live.handle)
         if endpoint is None:
             raise NotFoundError(f"endpoint {live.name}", "is not at Hugging Face", "deploy it first")
         return self._client_of(endpoint, live.name).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """What its container said."""
+        """Its container's log."""
         if self.endpoints.get(slug_of(name)) is None:
             raise NotFoundError(f"endpoint {name}", "is not at Hugging Face", "deploy it first")
         return self.endpoints.logs(slug_of(name))[-lines:]
 
     def delete(self, name: str) -> None:
-        """The endpoint, and what was tried out; the repository stays, because others may use it."""
+        """The endpoint and its trial; the repository stays, because others may use it."""
         check_name(name)
         for slug in (slug_of(name), slug_of(name) + NEXT):
             self._clear(slug)
 
     def _clear(self, slug: str) -> None:
-        """Delete an endpoint that is ours."""
+        """Delete an endpoint, if it is ours."""
         endpoint = self.endpoints.get(slug)
         if endpoint and self._release(endpoint) is None:
             raise not_ours(slug, "Hugging Face")
         if endpoint:
             self.endpoints.delete(slug)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
-        """Bring the endpoint of that name to a release, or leave it as it was."""
+    def _roll_out(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was."""
         check_name(name)
         slug = slug_of(name)
         standing = self.endpoints.get(slug)
@@ -150,17 +150,17 @@ class HuggingFaceTarget:
         if standing is None or old is None:
             with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
                 began = self.clock.now()
-                return self._proven(name, self._create(slug, name, release), smoke, began)
+                return self._tested(name, self._create(slug, name, release), smoke, began)
         check_can_update(standing.raw, self.config, slug)
         before = env_of(standing).get("MODELYARD_BEFORE") if old == release else json.dumps(asdict(old))
         spec = endpoint_spec(self.config, name, release, before)
         if old == release and matches_spec(standing.raw, spec) and str(standing.status) != "updateFailed":
-            return self._proven(name, standing, smoke)  # one made by a command that was cut off was never proven
-        with self._tried(name, release) as trial:
+            return self._tested(name, standing, smoke)  # an interrupted command may have left it untested
+        with self._trial(name, release) as trial:
             smoke(trial)
         back = current_spec(standing.raw)
         with undone(lambda: self.endpoints.update(slug, back), "Hugging Face"):
-            return self._proven(name, self.endpoints.update(slug, spec), smoke)
+            return self._tested(name, self.endpoints.update(slug, spec), smoke)
 
     def _create(self, slug: str, name: str, release: Release, *, trial: bool = False) -> InferenceEndpoint:
         config = self.config
@@ -183,13 +183,13 @@ class HuggingFaceTarget:
             env=release.env(name, None, gpu=config.accelerator == "gpu"),
         )
 
-    def _proven(self, name: str, endpoint: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
-        """Wait until it runs, and see that it answers as it must. `began` is when a new one was asked for."""
+    def _tested(self, name: str, endpoint: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
+        """Wait until it runs, and smoke-test it. `began` is when a new one was requested."""
         running = self._wait(endpoint.name)
         if began is not None:
             self.ready.seconds = self.clock.now() - began
         smoke(self._client_of(running, name).ask)
-        return self._kept(running)
+        return self._live_or_fail(running)
 
     def _wait(self, slug: str) -> InferenceEndpoint:
         state = "nothing"
@@ -200,7 +200,7 @@ class HuggingFaceTarget:
                 return endpoint
             if state in {"failed", "updateFailed", "gone"}:
                 words = self.endpoints.logs(slug)
-                why = shorten(words[-1], 160) if words else "it says nothing"
+                why = shorten(words[-1], 160) if words else "its log is empty"
                 raise UnavailableError(f"endpoint {slug}", f"is '{state}': {why}", "see `modelyard endpoint logs`")
         raise UnavailableError(
             f"endpoint {slug}", f"was still '{state}' after {self.config.start_seconds:.0f} s", "see Hugging Face's console"
@@ -210,8 +210,8 @@ class HuggingFaceTarget:
         return EndpointClient(endpoint, name, self.endpoints.headers, self.clock, self.config.start_seconds)
 
     @contextmanager
-    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
-        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+    def _trial(self, name: str, release: Release) -> Iterator[Ask]:
+        """A second endpoint for a smoke test, always deleted afterwards."""
         slug = slug_of(name) + NEXT
         try:
             began = self.clock.now()
@@ -222,17 +222,17 @@ class HuggingFaceTarget:
         finally:
             self.endpoints.delete(slug)
 
-    def _afford(self) -> None:
+    def _check_budget(self) -> None:
         cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month
         if cap is not None and idle > Decimal(str(cap)):
             raise RefusedError(
                 "endpoint", f"${idle:.2f} a month for replicas that never stop is over the ${cap:.2f} cap", "lower it"
             )
 
-    def _kept(self, endpoint: InferenceEndpoint) -> LiveEndpoint:
+    def _live_or_fail(self, endpoint: InferenceEndpoint) -> LiveEndpoint:
         live = self._live(endpoint)
         if live is None:
-            raise UnavailableError(f"endpoint {endpoint.name}", "was answered without our settings", "deploy it again")
+            raise UnavailableError(f"endpoint {endpoint.name}", "came back without our settings", "deploy it again")
         return live
 
     def _live(self, endpoint: InferenceEndpoint) -> LiveEndpoint | None:

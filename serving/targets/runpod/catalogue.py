@@ -1,4 +1,4 @@
-"""RunPod's catalogue as dated prices: pods by GPU, Serverless by pool and by vCPU. All are billed by the second."""
+"""RunPod's catalogue as dated prices: pods by GPU, Serverless by pool and by vCPU. All billed by the second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SOURCE = "RunPod's catalogue, REST v2"
 
 
 def catalogue_prices(client: RunPodClient, today: date) -> list[Price]:
-    """Everything that has a price now. A pool costs what its dearest GPU costs: nobody knows which one a worker gets."""
+    """Current prices. A pool costs what its dearest GPU costs, since a worker may get any of them."""
     prices, pools = dict[tuple[str, str], Decimal](), dict[str, Decimal]()
     for gpu in client.gpus():
         for product, usd in (("pod", gpu.price.secure), ("pod community", gpu.price.community)):

@@ -12,7 +12,7 @@ from serving.targets.runpod.config import RunPodDeploy
 
 
 def endpoint_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
-    """The dearest of the pools that are allowed: nobody knows which one has room. Billed from a worker's start to its end."""
+    """The cost of the dearest allowed pool, since any may have capacity. Billed from a worker's start to its end."""
     if config.pools:
         pools = {gpu.pool: gpu.price.serverless for gpu in client.gpus() if gpu.pool and gpu.price.serverless is not None}
         kind, per_unit, count = "pool", pools, config.gpus

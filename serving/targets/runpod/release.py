@@ -1,4 +1,4 @@
-"""What an endpoint serves, written into its workers' environment: the provider's own record is the only one kept."""
+"""What an endpoint serves, written into its workers' environment: the provider's record is the only one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PORT = 8000
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle, and where workers fetch it."""
+    """A bundle, and the URL that workers download it from."""
 
     model: str
     version: int
@@ -24,12 +24,12 @@ class Release:
 
     @classmethod
     def of(cls, bundle: Bundle, url: str) -> Self:
-        """A bundle's."""
+        """The release of a bundle."""
         return cls(bundle.index.model, bundle.index.version, bundle.index.digest, url)
 
     @classmethod
     def read(cls, env: dict[str, str] | None) -> Self | None:
-        """The one in a worker's environment, if it is one of ours."""
+        """The release in a worker's environment, if it is one of ours."""
         fields = env or {}
         try:
             version = int(fields["MODELYARD_VERSION"])
@@ -39,7 +39,7 @@ class Release:
 
     @classmethod
     def before(cls, env: dict[str, str] | None) -> Self | None:
-        """The one that was served before it."""
+        """The release before it."""
         try:
             return cls(**json.loads((env or {})["MODELYARD_BEFORE"]))
         except (KeyError, ValueError, TypeError):

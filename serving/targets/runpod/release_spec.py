@@ -26,7 +26,7 @@ _IN_FLIGHT = 8
 
 
 def endpoint_spec(config: RunPodDeploy, env: dict[str, str], registry: str | None, template: str | None) -> EndpointChanges:
-    """All that an endpoint is told, whether it is new or not. `flashboot` and `timeout` have treacherous defaults."""
+    """Every setting, for new and existing endpoints alike: RunPod's defaults of `flashboot` and `timeout` do not suit us."""
     queue = config.mode == "queue"
     return EndpointChanges(
         image=config.image,
@@ -46,13 +46,13 @@ def endpoint_spec(config: RunPodDeploy, env: dict[str, str], registry: str | Non
 
 
 def new_endpoint(name: str, config: RunPodDeploy, spec: EndpointChanges) -> NewEndpoint:
-    """The same, for one that is to be made."""
+    """The same, for an endpoint to create."""
     kind = "QUEUE" if config.mode == "queue" else "LOAD_BALANCER"
     return NewEndpoint(name=name, type=kind, **{field: getattr(spec, field) for field in EndpointChanges.model_fields})
 
 
 def matches_spec(endpoint: Endpoint, spec: EndpointChanges) -> bool:
-    """Whether an endpoint already is as it is wanted. A template's own variables may stand beside ours."""
+    """Whether an endpoint already has these settings. A template's own variables may come with ours."""
     is_now, fields = current_spec(endpoint).as_dict(), spec.as_dict()
     template, env = fields.pop("templateId", None), fields.pop("env", {})
     theirs = is_now.get("env", {})
@@ -61,7 +61,7 @@ def matches_spec(endpoint: Endpoint, spec: EndpointChanges) -> bool:
 
 
 def check_can_update(endpoint: Endpoint, config: RunPodDeploy) -> None:
-    """Raise InputError where RunPod cannot change an endpoint so: its type and its kind of machine stay."""
+    """Raise InputError if RunPod cannot apply this change: type and kind of machine are fixed."""
     kind = "QUEUE" if config.mode == "queue" else "LOAD_BALANCER"
     family = "GPU" if endpoint.gpu else "CPU"
     remedy = "delete it first (archive the version), or deploy under another name"
@@ -72,14 +72,14 @@ def check_can_update(endpoint: Endpoint, config: RunPodDeploy) -> None:
 
 
 def current_spec(endpoint: Endpoint) -> EndpointChanges:
-    """What brings an endpoint back to how it is now."""
+    """The settings that restore an endpoint's current state."""
     return EndpointChanges.model_validate(endpoint.model_dump())
 
 
 def id_by_name(name: str, known: Sequence[Registry | Template], kind: str) -> str:
-    """The id of what RunPod keeps under a name. Raises InputError naming those that are there."""
+    """The id of an object at RunPod by its name. Raises InputError listing the names that exist."""
     for item in known:
         if item.name == name:
             return item.id
     there = ", ".join(item.name for item in known) or "none"
-    raise InputError(f"{kind} '{name}'", f"is not at RunPod (there: {shorten(there, 120)})", "make it there, or mend the job")
+    raise InputError(f"{kind} '{name}'", f"is not at RunPod (there: {shorten(there, 120)})", "create it there, or fix the job")

@@ -1,8 +1,8 @@
-"""The RunPod target. What is there is read from RunPod each time: there is no second record that could be wrong.
+"""The RunPod target. The state is read from RunPod each time: there is no second record that could be wrong.
 
-An endpoint has one name for ever and keeps its address. A new bundle is tried out on an endpoint beside it, `NAME-next`,
-then rolled out, and rolled back where it does not answer. RunPod lets two endpoints have one name and forgets a request
-whose answer was lost: so each name is looked for before it is made and after, and of two the older one stays.
+An endpoint keeps its name and its address. A new bundle is tried on a second endpoint, `NAME-next`, then rolled out, and
+rolled back if it does not answer. RunPod allows two endpoints of one name, and a create request whose answer was lost
+cannot be looked up: so each name is searched before and after it is created, and of two endpoints the older one stays.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from serving.targets.undo import CANARY, NEXT, check_name, not_ours, undone
 from serving.targets.waiting import Clock, Stopwatch
 
 PREFIX = "modelyard-"
-_LOOKS = 4
+_SEARCHES = 4
 _READY = {"RUNNING", "IDLE"}
 
 
 @dataclass
 class RunPodTarget:
-    """Endpoints of one account whose names begin with ours."""
+    """Endpoints of one account whose names have our prefix."""
 
     client: RunPodClient
     config: RunPodDeploy
@@ -51,28 +51,28 @@ class RunPodTarget:
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
-        """By the catalogue as it is now."""
+        """By the current catalogue."""
         return endpoint_quote(self.client, self.config, self.today())
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Make the endpoint, or bring it to the bundle."""
-        return self._bring(name, Release.of(bundle, self.store.put(bundle)), smoke)
+        """Create the endpoint, or update it to the bundle."""
+        return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke)
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Return to the bundle that was served before."""
+        """Return to the bundle before."""
         standing = self._only(name)
         before = Release.before(standing.env) if standing else None
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._bring(name, before, smoke, paid=False)
+        return self._roll_out(name, before, smoke, paid=False)
 
     def find(self, name: str) -> LiveEndpoint | None:
-        """What RunPod has under that name."""
+        """The endpoint on RunPod with that name."""
         endpoints = self._named(PREFIX + name)
         return self._live(endpoints[0]) if endpoints else None
 
     def list(self) -> list[LiveEndpoint]:
-        """Ours, by name; those that are being tried out are not endpoints yet."""
+        """Our endpoints, by name; trials are not endpoints yet."""
         ours = [
             endpoint
             for endpoint in self.client.endpoints()
@@ -82,7 +82,7 @@ class RunPodTarget:
         return sorted(lives, key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
-        """By its workers, and by what RunPod itself scaled it down to."""
+        """By its workers, and by the number of workers that RunPod allows."""
         endpoints = self._named(PREFIX + name)
         if not endpoints:
             return Status(state="gone", detail="no endpoint of that name")
@@ -103,7 +103,7 @@ class RunPodTarget:
         return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=detail)
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether that endpoint still serves that bundle and has, or may start, as many workers as it was given."""
+        """Whether that endpoint serves that bundle and may start as many workers as configured."""
         try:
             endpoint = self.client.endpoint(live.handle)
         except (NotFoundError, UnavailableError):
@@ -117,7 +117,7 @@ class RunPodTarget:
         return self._client_of(self.client.endpoint(live.handle)).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """Of every worker that is there."""
+        """The log of every worker."""
         endpoints = self._named(PREFIX + name)
         if not endpoints:
             raise NotFoundError(f"endpoint {name}", "is not at RunPod", "deploy it first")
@@ -126,56 +126,56 @@ class RunPodTarget:
         return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(endpoint.id, worker.id, lines)]
 
     def delete(self, name: str) -> None:
-        """Everything of that name that is ours, also what was tried out."""
+        """Our endpoints of that name, with trials."""
         check_name(name)
         self._clear(name)
         self._clear(name + NEXT)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
-        """Bring the endpoint of that name to a release, or leave it as it was. `paid`: the cap on spending counts."""
+    def _roll_out(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was. `paid`: the spending cap applies."""
         check_name(name)
         standing = self._only(name)
         old = Release.read(standing.env) if standing else None
         if standing and old is None:
             raise not_ours(standing.name, "RunPod")
         if paid:
-            self._afford(name)
+            self._check_budget(name)
         self._clear(name + NEXT)
         if standing is None:
-            return self._first(name, release, smoke)
+            return self._create_first(name, release, smoke)
         before = Release.before(standing.env) if old == release else old
         spec = self._spec(release, before)
         if old == release and matches_spec(standing, spec):
-            self._prove(standing, smoke)  # one that was made by a command which was cut off was never proven
-            return self._kept(standing)
+            self._test(standing, smoke)  # an interrupted command may have left it untested
+            return self._live_or_fail(standing)
         check_can_update(standing, self.config)
-        with self._tried(name, release) as trial:
+        with self._trial(name, release) as trial:
             smoke(trial)
         back = current_spec(standing)
         with undone(lambda: self.client.update_endpoint(standing.id, back), "RunPod"):
             updated = self._update(standing, spec)
-            self._prove(updated, smoke)
-        return self._kept(updated)
+            self._test(updated, smoke)
+        return self._live_or_fail(updated)
 
-    def _first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
-        """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
+    def _create_first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
+        """Create the first endpoint of that name; a duplicate from a lost answer is deleted, the remaining one tested."""
         spec, began = self._spec(release, None), self.clock.now()
         fresh = self._create(name, spec)
         with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
-            self._prove(fresh, smoke, began)
+            self._test(fresh, smoke, began)
         stays = self._only(name) or fresh
         if stays.id != fresh.id:
             with undone(lambda: self.client.delete_endpoint(stays.id), "RunPod"):
-                self._prove(stays, smoke)
-        return self._kept(stays)
+                self._test(stays, smoke)
+        return self._live_or_fail(stays)
 
-    def _prove(self, endpoint: Endpoint, smoke: Smoke, began: float | None = None) -> None:
-        """Wake it, and see that it answers as it must. `began` is when a new one was asked for."""
+    def _test(self, endpoint: Endpoint, smoke: Smoke, began: float | None = None) -> None:
+        """Wake it, and smoke-test it. `began` is when a new one was requested."""
         self._client_of(endpoint).wait()
         smoke(self._client_of(endpoint).ask if began is None else self._first_answer(endpoint, began))
 
     def _first_answer(self, endpoint: Endpoint, began: float) -> Ask:
-        """Asks a new endpoint, and notes how long its first answer took from `began` on: a queue's health wakes nobody."""
+        """Ask a new endpoint, and record the time from `began` to its first answer: a queue's health check wakes no worker."""
         ask, waited = self._client_of(endpoint).ask, list[float]()
 
         def first(image: bytes) -> dict[str, float]:
@@ -193,7 +193,7 @@ class RunPodTarget:
         return endpoint_spec(self.config, release.env(self.config, before), registry_id, template_id)
 
     def _create(self, name: str, spec: EndpointChanges) -> Endpoint:
-        """Make it once. A lost answer is looked for; without capacity for any of the pools each is tried by itself."""
+        """Create it exactly once. After a lost answer it is searched for; without capacity each pool is tried alone."""
         refused: UnmetError | None = None
         for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
             gpu = spec.gpu.model_copy(update={"pools": list(pools)}) if spec.gpu else None
@@ -206,19 +206,19 @@ class RunPodTarget:
         raise refused
 
     def _once(self, name: str, create: Callable[[], Endpoint]) -> Endpoint:
-        for tried in range(_LOOKS):
+        for tried in range(_SEARCHES):
             try:
                 return create()
             except LostReplyError:
-                if endpoint := self._look(name):
+                if endpoint := self._search(name):
                     return endpoint
-                if tried == _LOOKS - 1:
+                if tried == _SEARCHES - 1:
                     raise
         raise AssertionError
 
-    def _look(self, name: str) -> Endpoint | None:
-        """Whether it was made after all; it may take a moment to show."""
-        for waited in range(1, _LOOKS):
+    def _search(self, name: str) -> Endpoint | None:
+        """The endpoint, if it was created after all; it may take a moment to be listed."""
+        for waited in range(1, _SEARCHES):
             if endpoint := self._only(name):
                 return endpoint
             self.clock.sleep(2.0**waited)
@@ -240,8 +240,8 @@ class RunPodTarget:
         )
 
     @contextmanager
-    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
-        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+    def _trial(self, name: str, release: Release) -> Iterator[Ask]:
+        """A second endpoint for a smoke test, always deleted afterwards."""
         few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
         try:
             spec, began = self._spec(release, None).model_copy(update={"workers": few}), self.clock.now()
@@ -251,8 +251,8 @@ class RunPodTarget:
         finally:
             self._clear(name + NEXT)
 
-    def _afford(self, name: str) -> None:
-        """Raise RefusedError where a month of it, or this month so far with what stands beside it, costs too much."""
+    def _check_budget(self, name: str) -> None:
+        """Raise RefusedError if an idle month, or this month so far with its trial and canary, exceeds the cap."""
         cap = self.config.max_usd_per_month
         if cap is None:
             return
@@ -274,7 +274,7 @@ class RunPodTarget:
             raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
 
     def _only(self, name: str) -> Endpoint | None:
-        """The endpoint of that name; of several of ours, which lost answers leave, the oldest stays."""
+        """The endpoint of that name; of duplicates, which lost answers leave, the oldest stays."""
         endpoints = self._named(PREFIX + name)
         if any(Release.read(endpoint.env) is None for endpoint in endpoints):
             raise not_ours(PREFIX + name, "RunPod")
@@ -293,10 +293,10 @@ class RunPodTarget:
         for endpoint in endpoints:
             self.client.delete_endpoint(endpoint.id)
 
-    def _kept(self, endpoint: Endpoint) -> LiveEndpoint:
+    def _live_or_fail(self, endpoint: Endpoint) -> LiveEndpoint:
         live = self._live(endpoint)
         if live is None:
-            raise UnavailableError(f"endpoint {endpoint.name}", "was answered without our settings", "deploy it again")
+            raise UnavailableError(f"endpoint {endpoint.name}", "came back without our settings", "deploy it again")
         return live
 
     def _live(self, endpoint: Endpoint) -> LiveEndpoint | None:

@@ -33,7 +33,7 @@ def test_what_is_pulled_is_what_was_asked_for(make_bundle, tmp_path: Path) -> No
             pull(url, digest, tmp_path / "c")
         with pytest.raises(UnavailableError, match="404"):
             pull(f"{url}/nowhere", digest, tmp_path / "d")
-        with pytest.raises(InputError, match="no http address"):
+        with pytest.raises(InputError, match="is not an http"):
             pull("file:///etc", digest, tmp_path / "e")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "one", "shelf"]
 
