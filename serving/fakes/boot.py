@@ -1,4 +1,4 @@
-"""What a double's worker runs: the real predictor with the bundle named in its environment, downloaded as a real worker would."""
+"""A double's worker: the real predictor with the bundle named in its environment, downloaded as a real worker would do it."""
 
 from __future__ import annotations
 

@@ -19,16 +19,16 @@ _REF = "#/components/schemas/{name}"
 _NAMED = {
     "model": {"type": "string"},
     "version": {"type": "integer", "description": "the registered version"},
-    "bundle": {"type": "string", "description": "SHA-256 that stands for the bundle's files"},
+    "bundle": {"type": "string", "description": "SHA-256 of the bundle's files"},
 }
 _REFUSALS = {
-    400: "what came is not HTTP that can be read",
+    400: "the request is not valid HTTP",
     401: "the API key is missing or wrong",
     408: "the body took too long to arrive",
     413: "the body is too large",
-    415: "the body's content type is not read here",
-    422: "what came is no picture, or no request of this protocol",
-    429: "more waits than can be answered soon; Retry-After says when to ask again",
+    415: "the content type is not accepted",
+    422: "not a picture, or not a valid request of this protocol",
+    429: "the queue is full; Retry-After says when to try again",
     503: "the server cannot answer now",
 }
 
@@ -52,13 +52,13 @@ def _post_paths() -> dict[str, dict[str, Any]]:
     answer = {"oneOf": [_ref("PlainAnswer"), _object({"predictions": _list("Prediction"), **_NAMED})]}
     form = {"type": "object", "properties": {"file": picture}, "required": ["file"]}
     bodies = {"image/*": picture, "application/octet-stream": picture, "multipart/form-data": form}
-    infer = _post("Ask by the Open Inference Protocol", {"application/json": _ref("InferRequest")}, _ref("InferResponse"))
+    infer = _post("Predict, by the Open Inference Protocol", {"application/json": _ref("InferRequest")}, _ref("InferResponse"))
     infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": picture}  # outputs as binary tensor data
     predictions = _object({"predictions": _list("Prediction")})
     plain = bodies | {"application/json": _ref("PlainRequest")}
     return {
-        "/predict": _post("Ask about one picture, or a list of them in JSON", plain, answer),
-        "/invocations": _post("Ask as MLflow's clients do", {"application/json": _ref("Invocation")}, predictions),
+        "/predict": _post("Predict one picture, or a list of them in JSON", plain, answer),
+        "/invocations": _post("Predict, by MLflow's scoring protocol", {"application/json": _ref("Invocation")}, predictions),
         "/v2/models/{model}/infer": infer | {"parameters": [_path("model")]},
         "/v2/models/{model}/versions/{version}/infer": infer | {"parameters": [_path("model"), _path("version")]},
     }
@@ -67,17 +67,17 @@ def _post_paths() -> dict[str, dict[str, Any]]:
 def _get_paths() -> Iterator[tuple[str, dict[str, Any]]]:
     """The GET paths: health, metadata, metrics."""
     health, ready = _object({"status": {"type": "string"}, **_NAMED}), _object({"ready": {"type": "boolean"}})
-    yield "/", _get("What this is", _object(_NAMED), open_to_all=True)
-    yield "/health", _get("Whether it can answer, and for what", health, open_to_all=True)
+    yield "/", _get("What this server is", _object(_NAMED), open_to_all=True)
+    yield "/health", _get("Readiness, and the served bundle", health, open_to_all=True)
     yield "/ping", _ping()
     yield "/version", _text("The version that is served")
-    yield "/metrics", _text("Figures for Prometheus")
+    yield "/metrics", _text("Metrics for Prometheus")
     yield "/openapi.json", _get("This document", {"type": "object"})
-    yield "/v2", _get("What speaks the Open Inference Protocol here", {"type": "object"})
-    yield "/v2/health/live", _get("Whether the process answers", _object({"live": {"type": "boolean"}}), open_to_all=True)
-    yield "/v2/health/ready", _get("Whether it can answer", ready, open_to_all=True)
-    about = _get("What the model takes and gives", _ref("ModelMetadata"))
-    model_ready = _get("Whether the model can answer", _object({"name": {"type": "string"}, "ready": {"type": "boolean"}}))
+    yield "/v2", _get("The server's name and extensions", {"type": "object"})
+    yield "/v2/health/live", _get("Liveness", _object({"live": {"type": "boolean"}}), open_to_all=True)
+    yield "/v2/health/ready", _get("Readiness", ready, open_to_all=True)
+    about = _get("The model's inputs and outputs", _ref("ModelMetadata"))
+    model_ready = _get("The model's readiness", _object({"name": {"type": "string"}, "ready": {"type": "boolean"}}))
     for path, names in (("/v2/models/{model}", ("model",)), ("/v2/models/{model}/versions/{version}", ("model", "version"))):
         given = {"parameters": [_path(name) for name in names]}
         yield path, about | given

@@ -198,7 +198,7 @@ def test_decoding_at_reduced_scale_is_near_the_full_one_and_not_the_same() -> No
     data = jpeg(scene(640, 480))
     apart = np.abs(full.pixels(data).astype(int) - reduced.pixels(data))
     assert 0 < apart.max() <= 6
-    with pytest.raises(InputError, match="is not known here"):
+    with pytest.raises(InputError, match="is not supported here"):
         Preprocess(size=64, resize="longest side, bilinear", crop="none, padded with grey 114", decode="reduced")
 
 
