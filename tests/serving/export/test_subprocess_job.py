@@ -120,7 +120,7 @@ def test_the_line_that_says_what_went_wrong_is_preferred_to_noise_after_it(tmp_p
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux' kernel ends a child with its parent")
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     command = script(tmp_path, "import time; time.sleep(86420)")
-    parent = f"from serving.export.subprocess_job import run_subprocess\nrun_child({[str(word) for word in command]!r}, {{}}, 'converter')"
+    parent = f"from serving.export.subprocess_job import run_subprocess\nrun_subprocess({[str(word) for word in command]!r}, {{}}, 'converter')"
     process = subprocess.Popen([sys.executable, "-c", parent], cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 20
     while not (children := _running(tmp_path)):
