@@ -19,6 +19,7 @@ from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
 from serving.fakes.http import Cut
 from serving.fakes.huggingface import hardware
+from serving.fakes.huggingface.check import problems
 from serving.fakes.huggingface.state import Account, Commit, Endpoint, Repository
 from serving.fakes.runpod.state import Program
 
@@ -28,12 +29,6 @@ _CHANGES = _ANY | {"402", "403", "lost"}
 _KINDS = {"GET": _ANY, "DELETE": _CHANGES, "POST": _CHANGES | {"stuck", "unhealthy"}, "PUT": _CHANGES | {"unhealthy"}}
 KINDS = frozenset().union(*_KINDS.values())
 """Every kind of fault."""
-
-_COMPUTE = {"accelerator", "instanceSize", "instanceType", "scaling"}
-_SCALING = {"minReplica", "maxReplica", "scaleToZeroTimeout", "measure"}
-_MODEL = {"framework", "repository", "revision", "task", "image", "env", "secrets", "command", "args"}
-_CUSTOM = {"url", "port", "healthRoute", "credentials"}
-_TOP = {"compute", "model", "name", "provider", "type", "tags", "route", "cacheHttpResponses", "privateService"}
 
 
 @dataclass
@@ -201,8 +196,8 @@ class HuggingFaceDouble:
     async def deploy(self, request: Request) -> Response:
         """POST /endpoint/OWNER."""
         body = json.loads(await request.body())
-        if wrong := list(_wrong(body, new=True)):
-            return _no(400, "; ".join(wrong))
+        if errors := list(problems(body, new=True)):
+            return _no(400, "; ".join(errors))
         if body["name"] in self.account.endpoints:
             return _no(409, "an endpoint of that name exists")
         return JSONResponse(self.account.shown(self.account.deploy(body, request.state.fault)), 202)
@@ -217,8 +212,8 @@ class HuggingFaceDouble:
         endpoint, body = self.account.endpoints.get(request.path_params["name"]), json.loads(await request.body())
         if endpoint is None:
             return _no(404, "no such endpoint")
-        if wrong := list(_wrong(body, new=False)):
-            return _no(400, "; ".join(wrong))
+        if errors := list(problems(body, new=False)):
+            return _no(400, "; ".join(errors))
         self.account.change(endpoint, body, request.state.fault)
         return JSONResponse(self.account.shown(endpoint))
 
@@ -259,22 +254,6 @@ class HuggingFaceDouble:
         id_ = f"{request.path_params['owner']}/{request.path_params['name']}"
         repository = self.account.repositories.get((kind, id_))
         return repository, repository.at(request.path_params.get("revision", "main")) if repository else None
-
-
-def _wrong(body: dict[str, Any], *, new: bool) -> Any:
-    """Why Hugging Face would reject a request."""
-    yield from (f"unknown field {name}" for name in body.keys() - _TOP)
-    compute, model = body.get("compute") or {}, body.get("model") or {}
-    yield from (f"unknown field compute.{name}" for name in compute.keys() - _COMPUTE)
-    yield from (f"unknown field compute.scaling.{name}" for name in (compute.get("scaling") or {}).keys() - _SCALING)
-    yield from (f"unknown field model.{name}" for name in model.keys() - _MODEL)
-    custom = (model.get("image") or {}).get("custom") or {}
-    yield from (f"unknown field model.image.custom.{name}" for name in custom.keys() - _CUSTOM)
-    if new:
-        yield from (f"missing field {name}" for name in ("compute", "model", "name", "provider", "type") if name not in body)
-        name = str(body.get("name", ""))
-        if not 0 < len(name) <= 32 or not name.replace("-", "").isalnum() or name != name.lower():  # noqa: PLR2004
-            yield f"invalid name '{name}'"
 
 
 def _custom(endpoint: Endpoint) -> bool:

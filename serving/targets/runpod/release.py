@@ -9,6 +9,9 @@ from typing import Self
 from serving.bundle.bundle import Bundle
 from serving.targets.runpod.config import RunPodDeploy
 
+PREFIX = "modelyard-"
+"""Of the names of our endpoints at RunPod."""
+
 PORT = 8000
 """Where our HTTP server listens in a worker's container."""
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 
-from registry.errors import NotFoundError, RefusedError, UnavailableError
+from registry.errors import NotFoundError, UnavailableError
 from serving.bundle.bundle import Bundle
 from serving.targets.bundle_stores import BundleStore
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
+from serving.targets.runpod.budget import check_budget
 from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.quote import endpoint_quote
-from serving.targets.runpod.release import Release
+from serving.targets.runpod.release import PREFIX, Release
 from serving.targets.runpod.release_spec import (
     check_can_update,
     current_spec,
@@ -31,10 +31,9 @@ from serving.targets.runpod.release_spec import (
 )
 from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undo import CANARY, NEXT, check_name, not_ours, undone
+from serving.targets.undo import NEXT, check_name, not_ours, undone
 from serving.targets.waiting import Clock, Stopwatch
 
-PREFIX = "modelyard-"
 _SEARCHES = 4
 _READY = {"RUNNING", "IDLE"}
 
@@ -139,7 +138,7 @@ class RunPodTarget:
         if standing and old is None:
             raise not_ours(standing.name, "RunPod")
         if paid:
-            self._check_budget(name)
+            check_budget(self.client, self.config, name, self.today())
         self._clear(name + NEXT)
         if standing is None:
             return self._create_first(name, release, smoke)
@@ -250,28 +249,6 @@ class RunPodTarget:
             yield self._first_answer(trial, began)
         finally:
             self._clear(name + NEXT)
-
-    def _check_budget(self, name: str) -> None:
-        """Raise RefusedError if an idle month, or this month so far with its trial and canary, exceeds the cap."""
-        cap = self.config.max_usd_per_month
-        if cap is None:
-            return
-        idle = self.quote().usd_per_idle_month
-        if idle > Decimal(str(cap)):
-            raise RefusedError(
-                "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
-            )
-        names = {PREFIX + name, PREFIX + name + NEXT, PREFIX + name + CANARY}
-        began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        bills = [
-            row
-            for endpoint in self.client.endpoints()
-            if endpoint.name in names
-            for row in self.client.billed(endpoint.id, began)
-        ]
-        spent = sum((row.total_amount for row in bills), Decimal(0))
-        if spent > Decimal(str(cap)):
-            raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
 
     def _only(self, name: str) -> Endpoint | None:
         """The endpoint of that name; of duplicates, which lost answers leave, the oldest stays."""
