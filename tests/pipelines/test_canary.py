@@ -224,7 +224,7 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
         made = make_world(make_bundle, picture, tmp_path, config)
         target = runpod.target(pools=())
         made.shop.cloud.append(target)
-        for room in ("canary", "front", "retiring", "deploy"):
+        for room in ("deployment.canary.settle", "deployment.canary.proxy", "deployment.retire", "deployment.deploy"):
             monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
         made.promote(1)
         made.promote(2)
@@ -250,7 +250,7 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         made = make_world(make_bundle, picture, tmp_path, config)
         target = runpod.target(pools=())
         made.shop.cloud.append(target)
-        for room in ("canary", "retiring", "deploy"):
+        for room in ("deployment.canary.settle", "deployment.retire", "deployment.deploy"):
             monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
         made.promote(1)
         assert [live.name for live in target.list()] == ["colours-production"]
@@ -266,7 +266,7 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert any("no answer" in line for line in made.once())
         monkeypatch.undo()
-        for room in ("canary", "retiring", "deploy"):
+        for room in ("deployment.canary.settle", "deployment.retire", "deployment.deploy"):
             monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert made.once() == ["colours-production deleted: nobody holds its stage"]
