@@ -10,11 +10,32 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
+import PIL.Image
 import pytest
 
+hypothesis.settings.register_profile("modelyard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("modelyard")  # else an example that takes 0.2 s on a busy machine is a failure
+OPEN_PICTURE = PIL.Image.open
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+ALONE_S = 2400
+"""After which a test that trains is taken to hang: many times what it takes, for a machine that is slow or busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains takes minutes, by a fixture that several tests share."""
+    for item in items:
+        if item.get_closest_marker("alone") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(ALONE_S))
+
+
+@pytest.fixture(autouse=True)
+def _pillow_as_it_was() -> Iterator[None]:
+    """Ultralytics replaces Pillow's `open` when it is imported, and installs packages for files that no codec knows."""
+    yield
+    PIL.Image.open = OPEN_PICTURE
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -153,7 +174,7 @@ def postgres_url() -> Iterator[str]:
 def modelyard(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command in a folder of its own, as a user's shell would."""
 
-    def run(*arguments: str | Path, timeout: float = 300, **options) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, timeout: float | None = None, **options) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pipelines.cli.main", *map(str, arguments)]
         where = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": timeout, "check": False}
         return subprocess.run(command, **(where | options))

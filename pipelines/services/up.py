@@ -24,6 +24,7 @@ from registry.address import UP
 from registry.errors import InputError, UnavailableError, shorten
 from registry.files import read_json, write_json
 from registry.settings import ROOT, Settings
+from serving.targets.waiting import tls
 
 _HOST = "127.0.0.1"
 _START_S = 120.0
@@ -257,7 +258,7 @@ def wait_for(keeper: ServiceGroup, say: Callable[[str], None]) -> None:
 
 def _healthy(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2).is_success
+        return httpx.get(url, timeout=2, verify=tls()).is_success
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 
@@ -21,6 +22,11 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Advance the clock."""
         self._start += seconds
+
+
+def begun(seconds: float, unit: int = 1) -> int:
+    """How many units of time a span has begun: what is billed."""
+    return math.ceil(round(seconds, 3) / unit)  # differences of seconds since 1970 are off by some 1e-7
 
 
 def stamp(moment: float) -> str:

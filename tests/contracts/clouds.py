@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from registry.errors import IntegrityError
 from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
 from serving.fakes.http import listening
@@ -29,6 +33,18 @@ from serving.targets.waiting import Clock
 
 SPEC = Path(__file__).resolve().parents[3] / "shared/specs/runpod-v2.openapi.json"
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
+START = datetime(2026, 11, 2, tzinfo=UTC)
+"""When each test begins: with weeks until the month ends, whatever day it is here."""
+NO_HURRY_S = 500.0
+"""On loopback an answer that takes long means a busy machine, and never a lost answer."""
+
+
+def passes(_) -> None:
+    """A smoke test."""
+
+
+def fails(_) -> None:
+    raise IntegrityError("endpoint", "answers wrongly", "export again")
 
 
 @dataclass
@@ -58,24 +74,33 @@ class RunPodWorld:
     shelf: Shelf
 
     def client(self, key: str = "rpa_double") -> RunPodClient:
-        return RunPodClient(SecretStr(key), self.url, sleep=self.clock.advance)
+        return RunPodClient(SecretStr(key), self.url, sleep=self.clock.advance, timeout_s=NO_HURRY_S)
 
     def target(self, **config) -> RunPodTarget:
         usual = {"image": IMAGE, "bundles": "https://bundles.invalid", "pools": ("AMPERE_16", "AMPERE_24")}
-        told = RunPodDeploy(**(usual | config))
-        return RunPodTarget(self.client(), told, self.shelf, Clock(self.clock.now, self.clock.advance))
+        patience = Clock(self.clock.now, self.clock.advance)
+        return RunPodTarget(self.client(), RunPodDeploy(**(usual | config)), self.shelf, patience, self.today)
+
+    def today(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    def names(self) -> list[str]:
+        return sorted(endpoint.spec["name"] for endpoint in self.double.cloud.endpoints.values())
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there: tried out and left, or doubled."""
-        names = [one.spec["name"] for one in self.double.cloud.endpoints.values()]
+        names = self.names()
         return [name for name in names if name.endswith("-next") or names.count(name) > 1]
 
 
 @contextmanager
 def runpod_world(folder: Path) -> Iterator[RunPodWorld]:
-    clock = VirtualClock()
+    """The client's pauses are drawn from a seed: they move the clock, and so what each worker is billed."""
+    clock, pauses = VirtualClock(start=START.timestamp()), random.Random(0)  # noqa: S311 it keeps no secret
     double = runpod_double(booting(folder / "workers"), clock, spec=SPEC if SPEC.exists() else None)
-    with shelf(folder / "shelf") as kept, listening(double.app) as url:
+    seeded = patch("serving.targets.runpod.client.random", pauses)
+    patient = patch("serving.targets.runpod.requests._TIMEOUT_S", NO_HURRY_S)
+    with seeded, patient, shelf(folder / "shelf") as kept, listening(double.app) as url:
         double.control.url = url
         yield RunPodWorld(double, url, clock, kept)
 
@@ -91,8 +116,8 @@ class HuggingFaceWorld:
 
     def target(self, **config) -> HuggingFaceTarget:
         endpoints = Endpoints(self.hub(), "me", f"{self.url}/ie-api")
-        told = HuggingFaceDeploy(**({"repository": "me/hand"} | config))
-        return HuggingFaceTarget(endpoints, told, Clock(self.clock.now, self.clock.advance))
+        usual = {"repository": "me/hand"}
+        return HuggingFaceTarget(endpoints, HuggingFaceDeploy(**(usual | config)), Clock(self.clock.now, self.clock.advance))
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there."""
@@ -101,8 +126,11 @@ class HuggingFaceWorld:
 
 @contextmanager
 def huggingface_world(folder: Path) -> Iterator[HuggingFaceWorld]:
-    clock = VirtualClock()
+    clock = VirtualClock(start=START.timestamp())
     double = huggingface_double(mounting, folder / "repositories", clock)
-    with listening(double.app) as url:
+    limits = ("hub._TIMEOUT_S", "endpoints._TIMEOUT_S", "target._ASK_S")
+    with ExitStack() as patches, listening(double.app) as url:
+        for limit in limits:
+            patches.enter_context(patch(f"serving.targets.huggingface.{limit}", NO_HURRY_S))
         double.account.url = url
         yield HuggingFaceWorld(double, url, clock)

@@ -72,7 +72,7 @@ class Server:
     def ask(self, tail: str, method: str = "POST", prefix: str = "ajax-api", **body: object) -> requests.Response:
         """A raw call, as a browser or a script would make it."""
         auth = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) if "MLFLOW_TRACKING_USERNAME" in os.environ else None  # fmt: skip
-        return requests.request(method, f"{self.uri}/{prefix}/2.0/mlflow/{tail}", json=body, timeout=60, auth=auth)
+        return requests.request(method, f"{self.uri}/{prefix}/2.0/mlflow/{tail}", json=body, timeout=500, auth=auth)
 
     def alias(self, model: str, alias: str, version: int, **options: str) -> requests.Response:
         return self.ask("registered-models/alias", name=model, alias=alias, version=str(version), **options)

@@ -22,15 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from servers import ADA, Server, serving
 
 pytestmark = pytest.mark.journey
+NEVER_MS = 500_000
+"""After which a page is taken to hang."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Four workers, under a static prefix."""
+    """Two workers, under a static prefix."""
     home = tmp_path_factory.mktemp("admission") / "home"
     home.mkdir()
-    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "4", "--static-prefix", "/yard") as found:
+    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "2", "--static-prefix", "/yard") as found:
         yield found
 
 
@@ -205,7 +207,7 @@ def test_with_logins_the_actor_is_recorded_and_proven(tmp_path: Path, monkeypatc
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "password-of-1234")
         assert server.alias(name, "staging", 1).status_code == 200
-        promotion = fold(server.ledger().entries(name)).live[Stage.STAGING].promotion
+        promotion = fold(server.ledger().entries(name)).holders[Stage.STAGING].promotion
         assert (promotion.actor, promotion.proven) == ("admin", True)
         refused = [row.event for row in server.ledger().entries(name) if row.event.kind == "refused"]
         assert (refused[0].actor, refused[0].proven) == ("admin", True)
@@ -247,11 +249,12 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page.set_default_timeout(NEVER_MS)
         page.goto(f"{server.uri}/#/models/{name}")
-        page.get_by_role("link", name="Version 1", exact=True).wait_for(timeout=60_000)
+        page.get_by_role("link", name="Version 1", exact=True).wait_for()
         save_alias(page, 1)
         said = page.get_by_role("dialog").get_by_role("alert")
-        said.wait_for(timeout=30_000)
+        said.wait_for()
         assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in said.inner_text()
         page.screenshot(path=tmp_path / "refused.png")
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
@@ -259,13 +262,13 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         server.prove(name, 2, 0.99)
         promote(server.context(name), Ref(name, 2), Stage.STAGING, ADA)
         page.reload()
-        page.get_by_text("@ staging").first.wait_for(timeout=60_000)
+        page.get_by_text("@ staging").first.wait_for()
         save_alias(page, 2)
-        page.get_by_role("dialog").wait_for(state="detached", timeout=30_000)
+        page.get_by_role("dialog").wait_for(state="detached")
         page.reload()
-        page.get_by_role("link", name="Version 2", exact=True).wait_for(timeout=60_000)
+        page.get_by_role("link", name="Version 2", exact=True).wait_for()
         page.screenshot(path=tmp_path / "accepted.png")
-        page.get_by_text("@ production").first.wait_for(timeout=10_000)
+        page.get_by_text("@ production").first.wait_for()
         browser.close()
     assert server.holders(name)["production"] == 2
     assert json.dumps([row.event.kind for row in server.ledger().entries(name)][-2:]) == '["promoted", "flipped"]'

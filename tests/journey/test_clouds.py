@@ -33,9 +33,7 @@ class Place:
     environment: dict[str, str]
 
     def run(self, *command: str, code: int = 0) -> str:
-        done = subprocess.run(
-            command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True, timeout=200
-        )
+        done = subprocess.run(command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True)
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout if code == 0 else done.stderr
 
@@ -65,7 +63,7 @@ def place(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield Place(home, image, told | {"MLFLOW_TRACKING_URI": addresses["mlflow"]})
     finally:
         doubles.send_signal(signal.SIGINT)
-        doubles.wait(30)
+        doubles.wait()
         doubles.stdout.close()
 
 

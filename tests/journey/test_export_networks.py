@@ -29,7 +29,7 @@ from serving.export.reference import Reference
 from serving.export.request import Built, ExportRequest, Tools
 from serving.export.subprocess_job import Bounds, Ties, run_subprocess
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = pytest.mark.journey
 ROOT = Path(__file__).parents[2]
 
 
@@ -221,6 +221,7 @@ def test_a_program_of_another_version_is_refused(images: list[Path], tmp_path: P
         build(folder, about(), images, "onnx")
 
 
+@pytest.mark.alone
 def test_a_detector_is_registered_and_exported_with_its_boxes(
     tmp_path: Path, up, modelyard: Callable, images: list[Path]
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.fakes.clock import VirtualClock, stamp
+from serving.fakes.clock import VirtualClock, begun, stamp
 from serving.fakes.runpod.state import Program
 
 USD_PER_HOUR = 0.033
@@ -54,7 +54,7 @@ class Span:
 
     def usd(self, now: float) -> float:
         """Its cost."""
-        return math.ceil(((self.ended or now) - self.began) / 60) * self.replicas * USD_PER_HOUR / 60
+        return begun((self.ended or now) - self.began, 60) * self.replicas * USD_PER_HOUR / 60
 
 
 @dataclass

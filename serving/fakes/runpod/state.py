@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.fakes.clock import VirtualClock, stamp
+from serving.fakes.clock import VirtualClock, begun, stamp
 
 Program = Callable[[bytes], dict[str, Any]]
 """What a worker runs: an image file's bytes → what our server would answer."""
@@ -96,7 +96,7 @@ class Endpoint:
         spans = [
             min(worker.ended or now, until) - max(worker.started, since) for worker in self.workers if not worker.throttled
         ]
-        return sum(math.ceil(span) for span in spans if span > 0) * self.usd_per_second
+        return sum(begun(span) for span in spans if span > 0) * self.usd_per_second
 
 
 @dataclass

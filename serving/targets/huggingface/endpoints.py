@@ -10,6 +10,7 @@ import httpx
 
 from registry.errors import BusyError, NotFoundError, UnavailableError
 from serving.targets.huggingface.hub import Hub
+from serving.targets.waiting import tls
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, InferenceEndpoint, InferenceEndpointHardware, JobHardwareInfo
@@ -78,7 +79,7 @@ class Endpoints:
         """Its container's log."""
         address = f"{self.api}/endpoint/{self.namespace}/{name}/logs"
         try:
-            answer = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
+            answer = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S, verify=tls())
         except httpx.HTTPError as error:
             raise UnavailableError("Hugging Face", f"gives no logs ({type(error).__name__})", "try again later") from error
         return answer.text.splitlines() if answer.is_success else []

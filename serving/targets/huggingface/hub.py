@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX, SIGNATURE
+from serving.targets.waiting import tls
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -107,7 +108,7 @@ class Hub:
         address = f"{self.url}/{prefix}{repository}/resolve/{revision}/{name}"
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         try:
-            answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+            answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True, verify=tls())
         except httpx.HTTPError as error:
             raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "try again later") from error
         if answer.status_code == httpx.codes.NOT_FOUND:

@@ -31,7 +31,7 @@ from registry.money.prices import Price
 from serving.bundle.bundle import Bundle, open_bundle
 from serving.canary.tally import SplitOrder, Tally, read_tally
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
-from serving.targets.waiting import Stopwatch
+from serving.targets.waiting import Stopwatch, tls
 
 _START_S = 60.0
 _STOP_S = 10.0
@@ -114,7 +114,9 @@ class LocalTarget:
 
         def ask(image: bytes) -> dict[str, float]:
             try:
-                answer = httpx.post(f"{live.url}/predict", content=image, timeout=_ASK_S, headers=dict(self.headers))
+                answer = httpx.post(
+                    f"{live.url}/predict", content=image, timeout=_ASK_S, headers=dict(self.headers), verify=tls()
+                )
                 return dict(answer.raise_for_status().json()["probabilities"])
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 why = shorten(error, 120)
@@ -138,7 +140,7 @@ class LocalTarget:
     def answers(self, live: LiveEndpoint) -> bool:
         """Whether the endpoint's health check names that bundle."""
         try:
-            health = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
+            health = httpx.get(f"{live.url}/health", timeout=_HEALTH_S, verify=tls()).json()
         except (httpx.HTTPError, ValueError):
             return False
         return health.get("bundle") == live.bundle
