@@ -12,10 +12,9 @@ from registry.errors import InputError, ModelyardError, NotFoundError, RefusedEr
 from registry.events import Approved, Trained, about
 from registry.promotion.context import Outcome, PromotionContext
 from registry.promotion.due import View
-from registry.promotion.promote import evaluate_gates
 from registry.promotion.promote import promote as promote_version
 from registry.promotion.promote import rollback as roll_back
-from registry.promotion.verdict import Verdict, digest_version, resolve
+from registry.promotion.verdict import Verdict, digest_version, evaluate_gates, resolve
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from registry.events import (
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
-from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip, recover
+from registry.promotion.promote import ratify, ratify_again, record_flip, recover
 from registry.promotion.state import TIDY, Holder, done, fold
-from registry.promotion.verdict import digest_version
+from registry.promotion.verdict import digest_version, evaluate_gates
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
 from registry.stages import ALIASES, Stage

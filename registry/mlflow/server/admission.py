@@ -23,10 +23,10 @@ from registry.events import Promoted, Undone
 from registry.mlflow.server.store import InsideStore, Location
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View, variant
-from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip
+from registry.promotion.promote import ratify, ratify_again, record_flip
 from registry.promotion.state import fold
 from registry.promotion.tags import reserved, tags_of
-from registry.promotion.verdict import resolve
+from registry.promotion.verdict import evaluate_gates, resolve
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
