@@ -20,11 +20,11 @@ def mlflow_address(settings: Settings) -> str:
         return settings.mlflow_uri
     with contextlib.suppress(FileNotFoundError, KeyError, ValueError):
         return str(read_json(settings.home / UP)["mlflow"])
-    if told := os.environ.get("MLFLOW_TRACKING_URI"):
-        return told
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
     raise UnavailableError(f"MLflow server of {settings.home}", "is not running", "start it with `modelyard up`")
 
 
-def shown(uri: str) -> str:
+def redact_login(uri: str) -> str:
     """An address without the user and password in it, for messages, pages and records."""
     return re.sub(r"//[^/@]*@", "//", uri)

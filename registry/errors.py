@@ -1,13 +1,13 @@
 """Every error a user can meet, in one tree.
 
-    ModelyardError            one line: subject, what was expected, how to mend it
+    ModelyardError            one line: subject, what was expected, how to fix it
     ├── InputError            what the user gave cannot be used
     │   └── NotFoundError     a reference, model, version or file that does not exist
     ├── UnavailableError      a server or tool that the command needs does not answer
     ├── StorageError          bytes could not be written; nothing half written was left
     ├── IntegrityError        bytes are not the ones that were recorded
-    ├── BusyError             somebody else acts on the same model now
-    └── RefusedError          a gate said no (exit code 1: the question was fine, the answer is no)
+    ├── BusyError             another process works on the same model now
+    └── RefusedError          a gate refused (exit code 1: the question was fine, the answer is no)
 
 Foreign exceptions are turned into one of these at the border where they arise, with `from`. They
 become text in one place only, the command line's `main`.
@@ -58,10 +58,10 @@ class IntegrityError(ModelyardError):
 
 
 class BusyError(ModelyardError):
-    """Somebody else acts on the same model now."""
+    """Another process works on the same model now."""
 
 
 class RefusedError(ModelyardError):
-    """A gate said no."""
+    """A gate refused."""
 
     exit_code = 1

@@ -68,7 +68,7 @@ class Refused(Event):
 
 
 class Promoted(Event):
-    """A promotion that every gate let pass: from here on the alias may stand on this version.
+    """A promotion that every gate let pass: from here on the alias may point at this version.
 
     `again` is set where an earlier promotion of the same bytes is returned to; it is that one's row.
     """
@@ -89,7 +89,7 @@ class Promoted(Event):
 
 
 class Flipped(Event):
-    """The alias of a stage was seen on, or put on, a version that was ratified for it: this is what serves."""
+    """The alias of a stage was seen on, or set to, a version that was ratified for it: this is what serves."""
 
     kind: Literal["flipped"] = "flipped"
     stage: Stage
@@ -99,11 +99,11 @@ class Flipped(Event):
 
     def __str__(self) -> str:
         who = named(self.actor, proven=self.proven)
-        return f"alias '{self.stage}' moved from {self.previous or 'nobody'} to {self.version} by {who}"
+        return f"alias '{self.stage}' moved from {self.previous or 'none'} to {self.version} by {who}"
 
 
 class Undone(Event):
-    """A promotion that was ratified and then given up, before the alias moved."""
+    """A promotion that was ratified and then undone, before the alias moved."""
 
     kind: Literal["undone"] = "undone"
     stage: Stage
@@ -114,7 +114,7 @@ class Undone(Event):
 
 
 class Released(Event):
-    """An alias was removed in MLflow, while its version stayed: nobody holds the stage."""
+    """An alias was removed in MLflow, while its version stayed: no version holds the stage."""
 
     kind: Literal["released"] = "released"
     stage: Stage
@@ -125,7 +125,7 @@ class Released(Event):
 
 
 class Lost(Event):
-    """A version that holds a stage is gone from MLflow, and nobody decided that here."""
+    """A version that holds a stage is gone from MLflow, without a decision here."""
 
     kind: Literal["lost"] = "lost"
     stage: Stage
@@ -158,7 +158,7 @@ class Archived(Event):
 
 
 class HookDone(Event):
-    """A hook of a promotion came to its end."""
+    """A hook of a promotion finished."""
 
     kind: Literal["hook_done"] = "hook_done"
     hook: str
@@ -232,7 +232,7 @@ class CanaryEnded(Event):
 
 
 class Blocked(Event):
-    """An alias stands on a version that no promotion ratified: it is not deployed."""
+    """An alias points at a version that no promotion ratified: it is not deployed."""
 
     kind: Literal["blocked"] = "blocked"
     stage: Stage

@@ -17,7 +17,7 @@ from registry.errors import StorageError
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
-def told_of_no_room(text: str) -> str | None:
+def disk_full_message(text: str) -> str | None:
     """The words for a full disk that another program's message holds, if it does."""
     return next((words for code in sorted(_NO_ROOM) if (words := os.strerror(code)) in text), None)
 

@@ -27,16 +27,16 @@ class FileLeases:
 
     @contextmanager
     def hold(self, model: str, *, wait: bool = True) -> Generator[Lease]:
-        """Hold the model's lock within the block; a lock that somebody else has is waited for, or raises BusyError."""
+        """Hold the model's lock within the block; a lock that another process has is waited for, or raises BusyError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{sha256_bytes(model.encode())[:16]}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise busy(model) from error
+                raise busy_error(model) from error
             yield Lease()
 
 
-def busy(model: str) -> BusyError:
-    """What it is called that somebody else holds a model's lease."""
+def busy_error(model: str) -> BusyError:
+    """The error for a lease that another process holds."""
     return BusyError(f"model '{model}'", "another promotion or reconciler works on it now", "try again when it has finished")

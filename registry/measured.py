@@ -68,14 +68,14 @@ class Trained(Event):
 
 
 class DataChecked(Event):
-    """What the data checks said of the data set that a version was trained on."""
+    """The verdict of the data checks on the data set that a version was trained on."""
 
     kind: Literal["data_checked"] = "data_checked"
     verdict: DataVerdict
 
     def __str__(self) -> str:
-        said = "holds" if self.verdict.holds else "does not hold"
-        return f"data set {self.verdict.dataset[:12]} of {self.label} {said} ({self.verdict.errors} errors)"
+        outcome = "passed" if self.verdict.holds else "failed"
+        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({self.verdict.errors} errors)"
 
 
 class Scanned(Event):
@@ -86,8 +86,8 @@ class Scanned(Event):
     scan: Scan
 
     def __str__(self) -> str:
-        found = f"{len(self.scan.dangerous)} dangerous, {len(self.scan.pickles)} with pickles"
-        return f"{self.what} of {self.label} scanned: {self.scan.files} files, {found}"
+        flagged = f"{len(self.scan.dangerous)} dangerous, {len(self.scan.pickles)} with pickles"
+        return f"{self.what} of {self.label} scanned: {self.scan.files} files, {flagged}"
 
 
 class Evaluated(Event):

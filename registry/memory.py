@@ -57,7 +57,7 @@ class MemoryStore:
     def snapshot(self) -> dict[str, Snapshot]:
         """Every model's aliases."""
         return {
-            model: Snapshot(dict(self._aliases.get(model, {})), {one.version: one.created_ms for one in mine})
+            model: Snapshot(dict(self._aliases.get(model, {})), {version.version: version.created_ms for version in mine})
             for model, mine in self._models.items()
         }
 

@@ -88,7 +88,7 @@ class Entry(Protocol):
 
     @property
     def flaw(self) -> str | None:
-        """Why the row does not count (touched, unsigned, signed by nobody we trust), or None where it does."""
+        """Why the row does not count (touched, unsigned, signed by a key that is not trusted), or None where it does."""
         ...
 
 
@@ -139,12 +139,12 @@ class Checkable(Protocol):
     """A hook whose result can break later, such as an endpoint that can die."""
 
     def healthy(self, promotion: Promoted) -> bool:
-        """Whether what the hook made still stands; must not take longer than a health check."""
+        """Whether what the hook made still works; must not take longer than a health check."""
         ...
 
 
 class Lease(Protocol):
-    """A lease that somebody holds."""
+    """A lease that is held."""
 
     def check(self) -> None:
         """Raise BusyError where it was lost meanwhile. Called right before anything that cannot be taken back."""
@@ -157,7 +157,7 @@ class Leases(Protocol):
     def hold(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
         """Hold the model's lease within the block.
 
-        A lease that somebody else has is waited for, or raises BusyError. A dead holder's lease is free at once, or
+        A lease that another process has is waited for, or raises BusyError. A dead holder's lease is free at once, or
         after the lease time where holders may be on other machines.
         """
         ...

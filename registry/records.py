@@ -46,7 +46,7 @@ class ModelVersion:
 
 
 class Actor(NamedTuple):
-    """Who acts. `proven`: a server checked the name; otherwise it is what somebody says of themselves."""
+    """Who acts. `proven`: a server checked the name; otherwise it is self-declared."""
 
     name: str
     proven: bool = False
@@ -61,7 +61,7 @@ class Snapshot:
 
 
 class Finding(Record):
-    """What one gate saw: the figure, the limit it was held to, and a sentence."""
+    """What one gate measured: the figure, its limit, and a sentence."""
 
     gate: str
     passed: bool
@@ -89,7 +89,7 @@ class SliceScore(Record):
 
 
 class Outcomes(Record):
-    """Which held-out images were answered rightly: what two versions are compared by, image by image.
+    """Which held-out images were answered correctly: what two versions are compared by, image by image.
 
     `right` has one character an image, "1" or "0", in the manifest's order with the images of a clip together;
     `per_clip` says how many images each clip has, in that order.
@@ -171,7 +171,7 @@ class Latency(Record):
 
 
 class DataVerdict(Record):
-    """What the data checks said of a data set."""
+    """The verdict of the data checks on a data set."""
 
     dataset: str
     holds: bool

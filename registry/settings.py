@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     notify_webhook: SecretStr | None = Field(default=None, description="where notices are posted, signed")
     notify_secret: SecretStr | None = Field(default=None, description="what notices to the webhook are signed with")
-    notify_slack: SecretStr | None = Field(default=None, description="an incoming webhook of Slack, or of whoever speaks so")
+    notify_slack: SecretStr | None = Field(
+        default=None, description="an incoming webhook of Slack, or of a service that accepts the same"
+    )
     notify_smtp: SecretStr | None = Field(default=None, description="smtp://USER:PASSWORD@HOST:587, or smtps://…")
     notify_mail_from: str = Field(default="", description="the sender of notices by e-mail")
     notify_mail_to: str = Field(default="", description="who gets notices by e-mail, separated by commas")
@@ -89,6 +91,11 @@ class Settings(BaseSettings):
         return self.home / "bundles"
 
     @property
+    def datasets(self) -> Path:
+        """Where data sets are kept."""
+        return self.home / "datasets"
+
+    @property
     def price_catalogue(self) -> Path:
         """Where fetched prices are kept, old ones too."""
         return self.home / "prices.json"
@@ -111,4 +118,4 @@ def read_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = f"MODELYARD_{'_'.join(str(part) for part in first['loc']).upper()}"
-        raise InputError(name, first["msg"], "mend or unset it") from None
+        raise InputError(name, first["msg"], "fix or unset it") from None

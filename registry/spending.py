@@ -94,19 +94,21 @@ class BudgetStatus(Record):
     def __str__(self) -> str:
         if self.limit_usd is None:
             return f"{self.model} spent ${self.spent_usd:.2f} in {self.month}; it has no budget"
-        told = f"{self.model} spent ${self.spent_usd:.2f} of ${self.limit_usd:.2f} in {self.month}"
-        return f"{told} ({self.overridden})" if self.overridden else told
+        sentence = f"{self.model} spent ${self.spent_usd:.2f} of ${self.limit_usd:.2f} in {self.month}"
+        return f"{sentence} ({self.overridden})" if self.overridden else sentence
 
     @classmethod
-    def of(cls, model: str, at: datetime, spent: Decimal, limit: Limit | None, override: BudgetOverridden | None) -> Self:
+    def for_month(
+        cls, model: str, at: datetime, spent: Decimal, limit: Limit | None, override: BudgetOverridden | None
+    ) -> Self:
         """The month of a moment. An override counts from the moment at which all is spent."""
-        told = {"model": model, "month": f"{at:%Y-%m}", "spent_usd": spent}
+        fields = {"model": model, "month": f"{at:%Y-%m}", "spent_usd": spent}
         if limit is None:
-            return cls.model_validate(told | {"limit_usd": None, "state": "none"})
-        told["limit_usd"] = limit.usd_per_month
+            return cls.model_validate(fields | {"limit_usd": None, "state": "none"})
+        fields["limit_usd"] = limit.usd_per_month
         if spent < limit.usd_per_month:
             near = spent >= limit.usd_per_month * Decimal(str(limit.warn_at))
-            return cls.model_validate(told | {"state": "warn" if near else "ok"})
+            return cls.model_validate(fields | {"state": "warn" if near else "ok"})
         if override is None:
-            return cls.model_validate(told | {"state": "over"})
-        return cls.model_validate(told | {"state": "overridden", "overridden": f"overridden by {override.actor}"})
+            return cls.model_validate(fields | {"state": "over"})
+        return cls.model_validate(fields | {"state": "overridden", "overridden": f"overridden by {override.actor}"})

@@ -13,7 +13,7 @@ from registry.errors import InputError
 
 
 class Stage(StrEnum):
-    """Where a version stands."""
+    """The stage of a version."""
 
     NONE = "none"
     STAGING = "staging"
@@ -43,7 +43,7 @@ def parse_stage(text: str) -> Stage:
         raise InputError(f"stage '{text}'", f"expected one of {', '.join(names)}", remedy) from error
 
 
-def illegal(current: Stage, wanted: Stage) -> str | None:
+def why_illegal(current: Stage, wanted: Stage) -> str | None:
     """Why a move is not in `LEGAL_MOVES`, or None where it is."""
     if wanted in LEGAL_MOVES[current]:
         return None
@@ -53,5 +53,5 @@ def illegal(current: Stage, wanted: Stage) -> str | None:
 
 def check_move(label: str, current: Stage, wanted: Stage) -> None:
     """Refuse a move that is not legal."""
-    if why := illegal(current, wanted):
+    if why := why_illegal(current, wanted):
         raise InputError(label, why, f"promote it to '{Stage.STAGING}' first")

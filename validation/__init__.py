@@ -1,1 +1,1 @@
-"""Judgement, pure: data checks and gates. It returns findings and writes nothing but its report."""
+"""Data checks and gates: pure judgement. It returns findings and writes nothing but its report."""

@@ -23,11 +23,11 @@ def scan_folder(folder: Path) -> Scan:
     logging.getLogger("picklescan").setLevel(logging.CRITICAL)
     files = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     names = {path: path.relative_to(folder).as_posix() for path in files}
-    found = {path: _scan(path) for path in files}
-    pickles = [path for path, result in found.items() if result.globals and not _only_text(path, result)]
+    results = {path: _scan(path) for path in files}
+    pickles = [path for path, result in results.items() if result.globals and not _is_prose(path, result)]
     dangerous = [
         path
-        for path, result in found.items()
+        for path, result in results.items()
         if result.issues_count or path.is_symlink() or (path in pickles and result.scan_err)
     ]
     return Scan(
@@ -39,7 +39,7 @@ def scan_folder(folder: Path) -> Scan:
     )
 
 
-def _only_text(path: Path, result: ScanResult) -> bool:
+def _is_prose(path: Path, result: ScanResult) -> bool:
     """Whether the scanner took prose for opcodes: `channels:` starts like protocol 0's GLOBAL, and breaks off soon after.
 
     Protocol 0 is text as well, and what a broken one names before it breaks would run: `issues_count` still tells.
@@ -58,9 +58,9 @@ def _scan(path: Path) -> ScanResult:
     if path.is_symlink() or not path.is_file():
         return ScanResult([])
     try:
-        found = scan_file_path(str(path))
-        found.issues_count += _issues_inside(path)
-        return found  # noqa: TRY300
+        result = scan_file_path(str(path))
+        result.issues_count += _issues_inside(path)
+        return result  # noqa: TRY300
     except Exception as error:  # noqa: BLE001 - the file chooses which parser breaks, and how
         logger.warning("%s could not read %s: %s", SCANNER, path.name, error)
         return ScanResult([], issues_count=1)

@@ -8,10 +8,10 @@ from time import time
 from typing import Any, NamedTuple
 
 from registry.errors import InputError, NotFoundError
-from registry.runs.latest import ago, sync_runs
-from registry.runs.projection import Projection
+from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
-from registry.runs.select import choose, ordered, pareto, parse_conditions, value_of
+from registry.runs.select import filter_runs, pareto, parse_conditions, sort_runs, value_of
+from registry.runs.sync import format_ago, sync_runs
 from registry.settings import Settings
 
 
@@ -31,19 +31,21 @@ def find_runs(
 
     Raises InputError for conditions nobody can read, and for what no run has.
     """
-    conditions, copy = parse_conditions(where), Projection.of(settings)
+    conditions, copy = parse_conditions(where), RunMirror.for_home(settings)
     heard = sync_runs(settings, copy, progress, whole=whole)
     if heard.missing and not heard.synced.at:
         raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
     rows = copy.rows()
     by = (sort or "").removeprefix("-")
     if by and rows and all(value_of(row, by) is None for row in rows):
-        raise InputError(f"--sort {by}", "is no figure or parameter of any run", "name one that `modelyard runs --json` shows")
-    found = choose(rows, conditions)
+        raise InputError(
+            f"--sort {by}", "is not a metric or parameter of any run", "name one that `modelyard runs --json` shows"
+        )
+    matching = filter_runs(rows, conditions)
     if by:
-        found = ordered(found, by, ascending=sort != by)
-    missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
-    return Found(found, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
+        matching = sort_runs(matching, by, ascending=sort != by)
+    missing = f"{heard.missing}; these are the runs of {format_ago(time() - heard.synced.at)}" if heard.missing else ""
+    return Found(matching, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
 
 
 def pareto_runs(rows: Sequence[RunRow], axes: str) -> list[RunRow]:
@@ -58,7 +60,7 @@ def pareto_runs(rows: Sequence[RunRow], axes: str) -> list[RunRow]:
 
 def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
     """For machines everything, for people a table with these figures."""
-    told = [
+    documents = [
         {
             "run_id": row.run_id,
             "name": row.name,
@@ -77,7 +79,7 @@ def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tupl
         + ["" if (value := value_of(row, name)) is None else _short(value) for name in metrics]
         for row in rows
     ]
-    return told, lines
+    return documents, lines
 
 
 def _short(value: float | str) -> str:

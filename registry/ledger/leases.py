@@ -16,17 +16,17 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from registry.errors import BusyError, StorageError
-from registry.lease import busy
+from registry.lease import busy_error
 
 LEASE_S = 15.0
 _POLL_S = 0.2
-_TAKE = text(
+_ACQUIRE = text(
     "insert into modelyard_leases (name, holder, expires) values (:name, :holder, :expires) "
     "on conflict (name) do update set holder = excluded.holder, expires = excluded.expires "
     "where modelyard_leases.expires < :now"
 )
 _RENEW = text("update modelyard_leases set expires = :expires where name = :name and holder = :holder")
-_FREE = text("delete from modelyard_leases where name = :name and holder = :holder")
+_RELEASE = text("delete from modelyard_leases where name = :name and holder = :holder")
 
 
 class _Row:
@@ -36,17 +36,17 @@ class _Row:
         self.name, self.holder = name, uuid4().hex
         self._leases, self._ended = leases, threading.Event()
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Try to get it."""
-        return self._leases.run(_TAKE, self)
+        return self._leases.run(_ACQUIRE, self)
 
     def check(self) -> None:
-        """Renew it, or raise BusyError where somebody else has it by now."""
+        """Renew it, or raise BusyError where another process has it by now."""
         if not self._leases.run(_RENEW, self):
             raise BusyError(f"lease of '{self.name}'", "was lost while this process stood still", "run the command again")
 
-    def keep(self) -> None:
-        """Renew it until `free`; a database that is away for a moment is asked again."""
+    def keep_alive(self) -> None:
+        """Renew it until `release`; a database that is away for a moment is asked again."""
         while not self._ended.wait(self._leases.seconds / 3):
             try:
                 if not self._leases.run(_RENEW, self):
@@ -54,10 +54,10 @@ class _Row:
             except StorageError:
                 continue
 
-    def free(self) -> None:
+    def release(self) -> None:
         """Give it up."""
         self._ended.set()
-        self._leases.run(_FREE, self)
+        self._leases.run(_RELEASE, self)
 
 
 class SqlLeases:
@@ -69,17 +69,17 @@ class SqlLeases:
 
     @contextmanager
     def hold(self, model: str, *, wait: bool = True) -> Generator[_Row]:
-        """Hold the model's lease within the block; one that somebody else has is waited for, or raises BusyError."""
+        """Hold the model's lease within the block; one that another process has is waited for, or raises BusyError."""
         row = _Row(self, model)
-        while not row.take():
+        while not row.acquire():
             if not wait:
-                raise busy(model)
+                raise busy_error(model)
             time.sleep(_POLL_S)
-        threading.Thread(target=row.keep, daemon=True, name=f"lease {model}").start()
+        threading.Thread(target=row.keep_alive, daemon=True, name=f"lease {model}").start()
         try:
             yield row
         finally:
-            row.free()
+            row.release()
 
     def run(self, statement: object, row: _Row) -> bool:
         """Whether a statement changed the lease's row."""
@@ -92,6 +92,6 @@ class SqlLeases:
         with self._engine.begin() as connection:
             clock = "extract(epoch from clock_timestamp())" if self._engine.dialect.name == "postgresql" else None
             now = float(connection.execute(text(f"select {clock}")).scalar_one()) if clock else time.time()
-            told = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
-            wanted = {name: told[name] for name in statement.compile().params}  # type: ignore[attr-defined]
+            values = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
+            wanted = {name: values[name] for name in statement.compile().params}  # type: ignore[attr-defined]
             return connection.execute(statement, wanted).rowcount == 1  # type: ignore[arg-type,call-overload]

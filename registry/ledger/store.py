@@ -42,7 +42,7 @@ class LedgerEntry:
 
     @property
     def flaw(self) -> str | None:
-        """Why this row does not count: touched, unsigned, or signed by nobody we trust."""
+        """Why this row does not count: touched, unsigned, or signed by a key that is not trusted."""
         return self._checked
 
     @cached_property
@@ -97,7 +97,7 @@ class SqlLedger:
     def verify(self) -> int:
         """Walk the chain and check each signature; return how many rows hold.
 
-        Unsigned rows are borne with at the beginning only, where version 0.1.0 wrote them; no gate counts them.
+        Unsigned rows are allowed at the beginning only, where version 0.1.0 wrote them; no gate counts them.
         """
         last: Row | None = None
         signed = False
@@ -144,15 +144,15 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
         event.listen(engine, "connect", _durable)
     with _usable(engine):
         migrate(engine)
-    place = engine.url.set(password=None).render_as_string()
-    note = Witness(witness / f"ledger-{sha256_bytes(place.encode())[:12]}.json") if witness else None
+    address = engine.url.set(password=None).render_as_string()
+    note = Witness(witness / f"ledger-{sha256_bytes(address.encode())[:12]}.json") if witness else None
     return SqlLedger(engine, keys or Keyring(), note)
 
 
-def read_envelope(told: dict[str, object], keys: Keyring) -> LedgerEntry:
-    """A row from its envelope. Its `flaw` says whether it is whole and signed by somebody we trust."""
+def read_envelope(envelope: dict[str, object], keys: Keyring) -> LedgerEntry:
+    """A row from its envelope. Its `flaw` says whether it is whole and signed by a trusted key."""
     try:
-        row = Row(**{column: told[column] for column in COLUMNS})
+        row = Row(**{column: envelope[column] for column in COLUMNS})
         return LedgerEntry(row.seq, datetime.fromisoformat(row.at), parse_event(row.body), row, keys)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("evidence file", "is not a row of a ledger", "give evidence.json of a gate-evaluation run") from error
@@ -168,14 +168,14 @@ def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
 
 @contextmanager
 def _usable(engine: Engine) -> Generator[None]:
-    """What a full disk, a lost server, or a file that is no database is called here. A lost race is not an error."""
+    """What a full disk, a lost server, or a file that is not a database is called here. A lost race is not an error."""
     try:
         yield
     except DuplicateError:
         raise
     except DatabaseError as error:
-        place = engine.url.render_as_string(hide_password=True)
-        raise StorageError(place, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
+        address = engine.url.render_as_string(hide_password=True)
+        raise StorageError(address, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
 
 
 def _row(event: AnyEvent, last: Row | None, keys: Keyring) -> Row:

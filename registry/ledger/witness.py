@@ -24,7 +24,8 @@ class Witness:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            first = min(one for one in (self.signed_from(), seq if signed else None) if one) if signed else self.signed_from()
+            known = self.signed_from()
+            first = min(known or seq, seq) if signed else known
             if seq > self.last()[0]:
                 write_json(self.path, {"seq": seq, "hash": row_hash, "signed_from": first})
 
@@ -32,8 +33,8 @@ class Witness:
         """The row that is remembered; (0, "") where there is none."""
         if not self.path.exists():
             return 0, ""
-        told = read_json(self.path)
-        return int(told["seq"]), str(told["hash"])
+        note = read_json(self.path)
+        return int(note["seq"]), str(note["hash"])
 
     def signed_from(self) -> int | None:
         """The first row that was signed here: none after it may be unsigned."""

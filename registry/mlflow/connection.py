@@ -11,10 +11,10 @@ import httpx
 import requests
 from mlflow.exceptions import MlflowException
 
-from registry.address import shown
+from registry.address import redact_login
 from registry.errors import ModelyardError, NotFoundError, UnavailableError, shorten
 
-_PATIENCE_S = 5.0
+_TIMEOUT_S = 5.0
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def mapping_errors(uri: str, subject: object) -> Generator[None]:
 def unreachable(uri: str, error: Exception) -> UnavailableError:
     """A server that stopped answering."""
     return UnavailableError(
-        f"MLflow server {shown(uri)}", f"stopped answering ({type(error).__name__})", "start it with `modelyard up`"
+        f"MLflow server {redact_login(uri)}", f"stopped answering ({type(error).__name__})", "start it with `modelyard up`"
     )
 
 
@@ -41,21 +41,21 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
         return NotFoundError(subject, "is not registered", "see `modelyard status` for what is")
     if "API request to" in error.message and "failed with" in error.message and "exceeded" in error.message:
         return unreachable(uri, error)
-    said = shorten(error.message.replace(uri, shown(uri)), 200)
-    return ModelyardError(subject, f"MLflow answered: {said}", "see logs/mlflow.log in the home, or the server's own log")
+    message = shorten(error.message.replace(uri, redact_login(uri)), 200)
+    return ModelyardError(subject, f"MLflow answered: {message}", "see logs/mlflow.log in the home, or the server's own log")
 
 
 def connect(uri: str) -> str:
     """Check that the server answers, and set what MLflow's client reads from the environment.
 
-    MLflow's own retries go on for minutes; a server that is down is better said at once.
+    MLflow's own retries go on for minutes; a server that is down is better reported at once.
     """
     try:
-        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE_S)
+        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
         answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnavailableError(
-            f"MLflow server {shown(uri)}", f"does not answer ({type(error).__name__})", "start it with `modelyard up`"
+            f"MLflow server {redact_login(uri)}", f"does not answer ({type(error).__name__})", "start it with `modelyard up`"
         ) from None
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")

@@ -32,7 +32,7 @@ def package_torch(module: nn.Module, folder: Path, size: int, outputs: Sequence[
     float32 = np.dtype("float32")
     named = len(outputs) > 1
     shapes: list[ColSpec | TensorSpec] = [
-        TensorSpec(float32, one, f"output_{place}" if named else None) for place, one in enumerate(outputs)
+        TensorSpec(float32, shape, f"output_{index}" if named else None) for index, shape in enumerate(outputs)
     ]
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it looks for pip, which uv's environments lack
     try:

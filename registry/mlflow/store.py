@@ -17,7 +17,7 @@ from mlflow.store.entities import PagedList
 from requests.exceptions import ConnectionError as NoConnectionError
 
 from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
-from registry.files import storing, told_of_no_room
+from registry.files import disk_full_message, storing
 from registry.mlflow.connection import connect, mapping_errors, unreachable
 from registry.promotion.tags import STAGE_TAG
 from registry.records import ModelVersion, Snapshot
@@ -52,15 +52,15 @@ class MlflowStore:
         """A model's versions, oldest first."""
         quoted = model.replace("'", "")
         self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
-        found = self._ask(
+        versions = self._ask(
             f"model '{model}'", lambda: self._client.search_model_versions(f"name='{quoted}'", max_results=10_000)
         )
-        return sorted((plain(one) for one in found), key=lambda version: version.version)
+        return sorted((to_model_version(version) for version in versions), key=lambda version: version.version)
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. `search_model_versions` would answer with none on SQL stores."""
-        found = self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
-        return {alias: int(version) for alias, version in found.aliases.items()}
+        registered = self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
+        return {alias: int(version) for alias, version in registered.aliases.items()}
 
     def unready(self, version: ModelVersion) -> str | None:
         """Why a version is not whole."""
@@ -74,15 +74,16 @@ class MlflowStore:
         """
         search = partial(self._client.search_model_versions, f"tag.`{STAGE_TAG}` != '{Stage.ARCHIVED}'")
         with ThreadPoolExecutor(1) as beside:  # while the server looks for one, we read the other
-            versions = beside.submit(lambda: list(self._pages("versions", search, 10_000)))
-            held = {one.name: dict(one.aliases) for one in self._pages("models", self._client.search_registered_models, 1000)}
-            found = versions.result()
+            future = beside.submit(lambda: list(self._pages("versions", search, 10_000)))
+            models = self._pages("models", self._client.search_registered_models, 1000)
+            aliases_of = {model.name: dict(model.aliases) for model in models}
+            tagged = future.result()
         created: dict[str, dict[int, int]] = defaultdict(dict)
-        for one in found:
-            created[one.name][int(one.version)] = int(one.creation_timestamp)
+        for version in tagged:
+            created[version.name][int(version.version)] = int(version.creation_timestamp)
         return {
             name: Snapshot({alias: int(version) for alias, version in aliases.items()}, created[name])
-            for name, aliases in held.items()
+            for name, aliases in aliases_of.items()
         }
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
@@ -107,7 +108,7 @@ class MlflowStore:
         except NoConnectionError as error:
             raise unreachable(self.uri, error) from error
         except (NotFoundError, MlflowException, OSError) as error:
-            if full := told_of_no_room(str(error)):
+            if full := disk_full_message(str(error)):
                 raise StorageError(
                     into, f"could not be written ({full.lower()})", "free some space, then run it again"
                 ) from error
@@ -131,16 +132,16 @@ class MlflowStore:
             return call()
 
 
-def plain(found: MlflowVersion) -> ModelVersion:
+def to_model_version(version: MlflowVersion) -> ModelVersion:
     """MLflow's record of a version as ours."""
     return ModelVersion(
-        model=found.name,
-        version=int(found.version),
-        created_ms=int(found.creation_timestamp),
-        source=found.source or "",
-        run_id=found.run_id or "",
-        tags=dict(found.tags),
-        status=str(found.status or "READY"),
+        model=version.name,
+        version=int(version.version),
+        created_ms=int(version.creation_timestamp),
+        source=version.source or "",
+        run_id=version.run_id or "",
+        tags=dict(version.tags),
+        status=str(version.status or "READY"),
     )
 
 

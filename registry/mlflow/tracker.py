@@ -53,9 +53,9 @@ class RunLog:
         """Log a Matplotlib figure as a picture."""
         self._client.log_figure(self.run_id, figure, name)
 
-    def folder(self, folder: Path, place: str) -> None:
-        """Log a folder's files as artifacts below `place`."""
-        self._client.log_artifacts(self.run_id, str(folder), place)
+    def folder(self, folder: Path, artifact_path: str) -> None:
+        """Log a folder's files as artifacts below `artifact_path`."""
+        self._client.log_artifacts(self.run_id, str(folder), artifact_path)
 
     def json(self, value: dict[str, Any] | list[Any], name: str) -> None:
         """Log a value as a JSON artifact."""
@@ -65,9 +65,9 @@ class RunLog:
         """Log a text as an artifact."""
         self._client.log_text(self.run_id, text, name)
 
-    def dataset(self, name: str, digest: str, place: str, context: str) -> None:
+    def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        mlflow.log_input(_dataset(name, digest, place), context=context, tags={"modelyard.sha256": digest})
+        mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
 
     def model(self, prepared: Path, name: str, registered: str) -> int:
         """Log a prepared model folder, register it, and return its version."""
@@ -83,9 +83,9 @@ class RunLog:
         return int(info.registered_model_version or 0)
 
 
-def _dataset(name: str, digest: str, place: str) -> MetaDataset:
-    source = CodeDatasetSource(tags={"mlflow.source.name": place})
-    return MetaDataset(source, name=name, digest=digest[:_DIGEST_CHARACTERS])
+def _dataset(name: str, digest: str, source: str) -> MetaDataset:
+    code = CodeDatasetSource(tags={"mlflow.source.name": source})
+    return MetaDataset(code, name=name, digest=digest[:_DIGEST_CHARACTERS])
 
 
 class Tracker:
@@ -104,8 +104,8 @@ class Tracker:
         """A run of the experiment that carries these tags."""
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         with mapping_errors(self._uri, "runs"):
-            found = self._client.search_runs([self._experiment], wanted, max_results=1)
-        return found[0].info.run_id if found else None
+            runs = self._client.search_runs([self._experiment], wanted, max_results=1)
+        return runs[0].info.run_id if runs else None
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:

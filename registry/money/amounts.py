@@ -24,13 +24,13 @@ class Money(Record):
     def __add__(self, other: Money) -> Money:
         """Raises InputError for another currency."""
         if other.currency != self.currency:
-            raise InputError(f"{other}", f"is no amount of {self.currency}", "convert it first, at a rate that you name")
+            raise InputError(f"{other}", f"is not an amount of {self.currency}", "convert it first, at a rate that you name")
         return Money(amount=self.amount + other.amount, currency=self.currency)
 
     def __mul__(self, by: Decimal | int) -> Money:
         return Money(amount=self.amount * by, currency=self.currency)
 
-    def converted(self, rates: Rates) -> Money:
+    def convert(self, rates: Rates) -> Money:
         """The same in the currency of `rates`. Raises InputError where there is no rate."""
         if self.currency == rates.into:
             return self
@@ -40,7 +40,7 @@ class Money(Record):
         return Money(amount=self.amount * rate, currency=rates.into)
 
     def __str__(self) -> str:
-        return f"{dollars(self.amount, 2)} {self.currency}"
+        return f"{round_usd(self.amount, 2)} {self.currency}"
 
 
 class Rates(Record):
@@ -52,23 +52,32 @@ class Rates(Record):
 
 def parse_rates(texts: Iterable[str], into: str = USD) -> Rates:
     """`EUR=1.08` → a rate. Raises InputError."""
-    found = dict[str, Decimal]()
+    rates = dict[str, Decimal]()
     for text in texts:
         code, _, rate = text.partition("=")
         if not _CODE.fullmatch(code) or not re.fullmatch(r"\d+(\.\d+)?", rate) or not Decimal(rate):
-            raise InputError(f"rate '{text[:40]}'", "is no CODE=RATE", f"write for example EUR=1.08: {into} for a euro")
-        found[code] = Decimal(rate)
-    return Rates(into=into, of=found)
+            raise InputError(f"rate '{text[:40]}'", "is not a CODE=RATE", f"write for example EUR=1.08: {into} for a euro")
+        rates[code] = Decimal(rate)
+    return Rates(into=into, of=rates)
 
 
 def total(amounts: Iterable[Money], currency: str = USD) -> Money:
     """Their sum; nothing sums up to zero."""
-    found = Money(amount=Decimal(0), currency=currency)
-    for one in amounts:
-        found = found + one
-    return found
+    result = Money(amount=Decimal(0), currency=currency)
+    for amount in amounts:
+        result = result + amount
+    return result
 
 
-def dollars(amount: Decimal, places: int = 6) -> Decimal:
-    """An amount rounded for a record or a page: half up, at most `places` decimals, no trailing exponent."""
+def round_usd(amount: Decimal, places: int = 6) -> Decimal:
+    """An amount rounded for a record: half up, to `places` decimals, no exponent."""
     return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+def format_usd(amount: Decimal) -> str:
+    """US dollars with cents; less than a dollar with four decimals, or with as many as it takes to be seen."""
+    if amount < 0:
+        return f"-{format_usd(-amount)}"
+    if amount >= 1 or not amount:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(4, -amount.adjusted())}f}"

@@ -11,20 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 
-from registry.money.amounts import dollars
-from registry.money.prices import Price, Storage
-
-__all__ = [
-    "HOURS_PER_MONTH",
-    "billed_seconds",
-    "cost",
-    "dollars",
-    "monthly",
-    "owed",
-    "owed_for_storage",
-    "storage",
-    "whole_units",
-]
+from registry.money.prices import Price, StoragePrice
 
 HOURS_PER_MONTH = Decimal(730)
 """365 days of 24 hours, over 12: what both RunPod and Hugging Face count a month as."""
@@ -40,7 +27,7 @@ def billed_seconds(seconds: float, price: Price) -> int:
     return max(units * price.billed_seconds, price.least_seconds if seconds > 0 else 0)
 
 
-def owed(seconds: float, price: Price) -> Fraction:
+def exact_cost(seconds: float, price: Price) -> Fraction:
     """US dollars for a span of time, with nothing rounded: spans of whole units add up exactly.
 
     Raises ValueError for a span that is negative or not finite.
@@ -51,15 +38,15 @@ def owed(seconds: float, price: Price) -> Fraction:
 
 def cost(seconds: float, price: Price) -> Decimal:
     """The same as a decimal of 28 digits. Raises ValueError for a span that is negative or not finite."""
-    return _decimal(owed(seconds, price))
+    return _decimal(exact_cost(seconds, price))
 
 
-def monthly(price: Price) -> Decimal:
+def monthly_cost(price: Price) -> Decimal:
     """US dollars for a month of 730 hours, always on."""
     return price.usd_per_hour * HOURS_PER_MONTH
 
 
-def owed_for_storage(gigabytes: float, seconds: float, tariff: Storage) -> Fraction:
+def exact_storage_cost(gigabytes: float, seconds: float, tariff: StoragePrice) -> Fraction:
     """US dollars for keeping so much for so long, by tier, with nothing rounded but time, up to the unit that is billed.
 
     Each price holds from its tier's gigabytes on. Raises ValueError for what is negative or not finite.
@@ -76,12 +63,12 @@ def owed_for_storage(gigabytes: float, seconds: float, tariff: Storage) -> Fract
     return Fraction(each) * units * tariff.billed_seconds / (_HOUR_S * tariff.hours_per_month)
 
 
-def storage(gigabytes: float, seconds: float, tariff: Storage) -> Decimal:
+def storage_cost(gigabytes: float, seconds: float, tariff: StoragePrice) -> Decimal:
     """The same as a decimal of 28 digits."""
-    return _decimal(owed_for_storage(gigabytes, seconds, tariff))
+    return _decimal(exact_storage_cost(gigabytes, seconds, tariff))
 
 
-def whole_units(spans: Iterable[float], unit: int) -> int:
+def total_billed_seconds(spans: Iterable[float], unit: int) -> int:
     """The seconds that are billed for several spans, each of them rounded up to the unit."""
     return sum(math.ceil(Decimal(str(span)) / unit) for span in spans) * unit
 

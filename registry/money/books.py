@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from registry.money.amounts import dollars
+from registry.money.amounts import round_usd
 from registry.records import Record
 
 By = Literal["run", "experiment", "model", "person", "provider", "month", "endpoint"]
@@ -36,7 +36,7 @@ class Spend(Record):
 
 
 class Group(Record):
-    """What belongs together. `per_promoted_usd` is all of it over the versions that came to production, where any did."""
+    """One sum. `per_promoted_usd` is all of it over the versions that came to production, where any did."""
 
     key: str
     training_usd: Decimal = _ZERO
@@ -63,36 +63,36 @@ def grouped(
     model's, whose experiment of ours bears the model's name.
     """
     sums = defaultdict[str, list[Spend]](list)
-    for one in spent:
-        sums[_key(one, by, experiments or {})].append(one)
-    found = [_sum(key, rows, promoted(key) if promoted and by == "model" else 0) for key, rows in sums.items()]
-    return sorted(found, key=lambda one: (-one.usd, one.key))
+    for spend in spent:
+        sums[_key(spend, by, experiments or {})].append(spend)
+    groups = [_sum(key, rows, promoted(key) if promoted and by == "model" else 0) for key, rows in sums.items()]
+    return sorted(groups, key=lambda group: (-group.usd, group.key))
 
 
 def spent_in(spent: Iterable[Spend], model: str, month: str) -> Decimal:
     """US dollars of a model's month."""
-    return sum((one.usd for one in spent if (one.model, one.month) == (model, month)), _ZERO)
+    return sum((spend.usd for spend in spent if (spend.model, spend.month) == (model, month)), _ZERO)
 
 
-def _key(one: Spend, by: By, experiments: Mapping[str, str]) -> str:
-    kind = "training" if one.what in TRAINING else one.what
+def _key(spend: Spend, by: By, experiments: Mapping[str, str]) -> str:
+    kind = "training" if spend.what in TRAINING else spend.what
     if by == "endpoint":
-        return one.resource if kind == "serving" else f"({kind})"
+        return spend.resource if kind == "serving" else f"({kind})"
     if by == "run":
-        return one.resource if kind == "training" else f"({kind})"
+        return spend.resource if kind == "training" else f"({kind})"
     if by == "experiment":
-        return (experiments.get(one.resource) if kind == "training" else None) or one.model or "(none)"
+        return (experiments.get(spend.resource) if kind == "training" else None) or spend.model or "(none)"
     if by == "person":
-        return one.person or "(nobody)"
-    return str(getattr(one, by)) or "(none)"
+        return spend.person or "(nobody)"
+    return str(getattr(spend, by)) or "(none)"
 
 
 def _sum(key: str, rows: list[Spend], promoted: int) -> Group:
     def of(*kinds: str, basis: str = "") -> Decimal:
-        return sum((one.usd for one in rows if (not kinds or one.what in kinds) and basis in {"", one.basis}), _ZERO)
+        return sum((spend.usd for spend in rows if (not kinds or spend.what in kinds) and basis in {"", spend.basis}), _ZERO)
 
     def runs(*kinds: str) -> int:
-        return len({(one.model, one.resource) for one in rows if one.what in kinds})
+        return len({(spend.model, spend.resource) for spend in rows if spend.what in kinds})
 
     total = of()
     return Group(
@@ -106,5 +106,5 @@ def _sum(key: str, rows: list[Spend], promoted: int) -> Group:
         runs=runs(*TRAINING),
         failed=runs("failed training"),
         promoted=promoted,
-        per_promoted_usd=dollars(total / promoted) if promoted else None,
+        per_promoted_usd=round_usd(total / promoted) if promoted else None,
     )

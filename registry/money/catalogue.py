@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from registry.errors import InputError, NotFoundError
 from registry.files import write_json
-from registry.money.prices import Price, Storage
+from registry.money.prices import Price, StoragePrice
 from registry.records import Record
 
 STALE_DAYS = 60
@@ -21,7 +21,7 @@ STALE_DAYS = 60
 _PUBLISHED = Path(__file__).parent / "published.json"
 
 
-class Listed(Record):
+class DatedPrice(Record):
     """A price, and when a refresh last found it unchanged."""
 
     price: Price
@@ -39,48 +39,48 @@ class Listed(Record):
 class Catalogue(Record):
     """Every price that is known, old ones too."""
 
-    prices: list[Listed] = Field(default=[])
-    storage: list[Storage] = Field(default=[])
+    prices: list[DatedPrice] = Field(default=[])
+    storage: list[StoragePrice] = Field(default=[])
 
-    def current(self) -> list[Listed]:
+    def current(self) -> list[DatedPrice]:
         """The newest price of each thing."""
-        newest = dict[tuple[str, str, str], Listed]()
-        for one in self.prices:
-            if one.price.key not in newest or one.price.as_of >= newest[one.price.key].price.as_of:
-                newest[one.price.key] = one
+        newest = dict[tuple[str, str, str], DatedPrice]()
+        for entry in self.prices:
+            if entry.price.key not in newest or entry.price.as_of >= newest[entry.price.key].price.as_of:
+                newest[entry.price.key] = entry
         return [newest[key] for key in sorted(newest)]
 
-    def find(self, provider: str, product: str, hardware: str, on: date | None = None) -> Listed:
+    def find(self, provider: str, product: str, hardware: str, on: date | None = None) -> DatedPrice:
         """The price that held on a day, or holds now. Before the first known one, the first.
 
         Raises NotFoundError, naming what there is.
         """
-        found = [one for one in self.prices if one.price.key == (provider, product, hardware)]
-        if not found:
-            known = sorted(one.price.hardware for one in self.current() if one.price.key[:2] == (provider, product))
+        entries = [entry for entry in self.prices if entry.price.key == (provider, product, hardware)]
+        if not entries:
+            known = sorted(entry.price.hardware for entry in self.current() if entry.price.key[:2] == (provider, product))
             expected = f"is not in the catalogue (there: {', '.join(known)})" if known else "is not in the catalogue"
             what = " ".join(word for word in (provider, product, hardware) if word)
             raise NotFoundError(f"price of {what}", expected, "see `modelyard prices`, or refresh it")
-        before = [one for one in found if on is None or one.price.as_of <= on]
-        return max(before, key=lambda one: one.price.as_of) if before else min(found, key=lambda one: one.price.as_of)
+        before = [entry for entry in entries if on is None or entry.price.as_of <= on]
+        return max(before, key=lambda entry: entry.price.as_of) if before else min(entries, key=lambda entry: entry.price.as_of)
 
-    def tariff(self, provider: str, product: str) -> Storage:
+    def tariff(self, provider: str, product: str) -> StoragePrice:
         """The newest price of storage. Raises NotFoundError."""
-        found = [one for one in self.storage if (one.provider, one.product) == (provider, product)]
-        if not found:
+        tariffs = [tariff for tariff in self.storage if (tariff.provider, tariff.product) == (provider, product)]
+        if not tariffs:
             raise NotFoundError(f"price of {provider} {product}", "is not in the catalogue", "see `modelyard prices`")
-        return max(found, key=lambda one: one.as_of)
+        return max(tariffs, key=lambda tariff: tariff.as_of)
 
     def with_fetched(self, fetched: Iterable[Price], today: date) -> Catalogue:
         """The catalogue after a refresh: what is unchanged was seen today, what changed or is new gets a row."""
         rows = list(self.prices)
         for price in fetched:
-            places = [place for place, one in enumerate(rows) if one.price.key == price.key]
-            newest = max(places, key=lambda place: rows[place].price.as_of) if places else None
+            indexes = [index for index, entry in enumerate(rows) if entry.price.key == price.key]
+            newest = max(indexes, key=lambda index: rows[index].price.as_of) if indexes else None
             if newest is not None and _terms(rows[newest].price) == _terms(price):
                 rows[newest] = rows[newest].model_copy(update={"seen": max(today, rows[newest].seen)})
             else:
-                rows.append(Listed(price=price.model_copy(update={"as_of": today}), seen=today))
+                rows.append(DatedPrice(price=price.model_copy(update={"as_of": today}), seen=today))
         return Catalogue(prices=rows, storage=self.storage)
 
 
@@ -88,15 +88,15 @@ def _terms(price: Price) -> tuple[object, ...]:
     return (price.usd_per_hour, price.billed_seconds, price.least_seconds)
 
 
-class _Published(Record):
+class _PublishedFile(Record):
     prices: list[Price]
-    storage: list[Storage]
+    storage: list[StoragePrice]
 
 
 def published() -> Catalogue:
     """What comes with this version, read by hand from the providers' pages."""
-    told = _Published.model_validate_json(_PUBLISHED.read_bytes())
-    return Catalogue(prices=[Listed(price=one, seen=one.as_of) for one in told.prices], storage=told.storage)
+    file = _PublishedFile.model_validate_json(_PUBLISHED.read_bytes())
+    return Catalogue(prices=[DatedPrice(price=price, seen=price.as_of) for price in file.prices], storage=file.storage)
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -109,9 +109,9 @@ def read_catalogue(path: Path) -> Catalogue:
     except OSError as error:
         raise InputError(path, "cannot be read", "see who may read it") from error
     except ValidationError as error:
-        raise InputError(path, "is no price catalogue", "remove it, then run `modelyard prices --refresh`") from error
-    mine = {(one.price.key, one.price.as_of) for one in kept.prices}
-    older = [one for one in known.prices if (one.price.key, one.price.as_of) not in mine]
+        raise InputError(path, "is not a price catalogue", "remove it, then run `modelyard prices --refresh`") from error
+    mine = {(entry.price.key, entry.price.as_of) for entry in kept.prices}
+    older = [entry for entry in known.prices if (entry.price.key, entry.price.as_of) not in mine]
     return Catalogue(prices=older + kept.prices, storage=known.storage + kept.storage)
 
 

@@ -1,4 +1,4 @@
-"""A forecast, whole, for pages and commands: every place's month of some traffic, what it rests on, and the sentence."""
+"""A whole forecast for pages and commands: every place's month of some traffic, the assumptions, the recommendation."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from datetime import date
 
 from registry.errors import InputError
 from registry.money.catalogue import Catalogue
-from registry.money.forecast import Flip, Place, PlaceForecast, advice, flips, forecast
-from registry.money.places import Assumptions, places, shared_assumptions
+from registry.money.forecast import BreakEven, Place, PlaceForecast, advice, find_break_evens, forecast
+from registry.money.places import Assumptions, list_places, shared_assumptions
 from registry.money.prices import Price
 from registry.money.traffic import Traffic
 from registry.records import Record
 
 BROWSER = (
-    "In the visitor's browser it costs nothing, where pictures may be answered on the viewer's device: it needs a TF.js "
+    "Running in the visitor's browser costs nothing, where pictures may be processed on their device; it needs a TF.js "
     "export (`modelyard space`)."
 )
 
 
 class Forecast(Record):
-    """Every place's month, cheapest first; what it rests on; and the sentence, which is about the places that are rented."""
+    """Every place's month, cheapest first; the assumptions; the recommendation, about rented places."""
 
     traffic: Traffic
     service_ms: float
     service_from: str
     ground: Assumptions
     places: list[PlaceForecast]
-    flips: list[Flip]
+    flips: list[BreakEven]
     advice: str
     browser: str = BROWSER
     assumed: list[str]
@@ -34,31 +34,37 @@ class Forecast(Record):
 
 
 def compare(
-    known: Catalogue, local: Price, traffic: Traffic, ground: Assumptions, *, today: date, longest_wait_s: float | None = None
+    catalogue: Catalogue,
+    local: Price,
+    traffic: Traffic,
+    assumptions: Assumptions,
+    *,
+    today: date,
+    p95_limit_s: float | None = None,
 ) -> Forecast:
-    """Compare the places. Raises InputError for an answer that takes no time, NotFoundError for a price that is not there."""
-    if not 0 < ground.service_ms < float("inf"):
-        raise InputError(f"{ground.service_ms} ms", "is no time that an answer takes", "give --service-ms a positive number")
-    compared = places(known, local, ground)
-    found = forecast(traffic, compared, longest_wait_s=longest_wait_s)
-    turns = flips(traffic, compared, longest_wait_s=longest_wait_s)
+    """Compare the places. Raises InputError for a latency that is not positive, NotFoundError for a missing price."""
+    if not 0 < assumptions.service_ms < float("inf"):
+        raise InputError(f"{assumptions.service_ms} ms", "is not a latency", "give --service-ms a positive number")
+    compared = list_places(catalogue, local, assumptions)
+    forecasts = forecast(traffic, compared, p95_limit_s=p95_limit_s)
+    turns = find_break_evens(traffic, compared, p95_limit_s=p95_limit_s)
     return Forecast(
         traffic=traffic,
-        service_ms=ground.service_ms,
-        service_from=ground.service_from,
-        ground=ground,
-        places=found,
+        service_ms=assumptions.service_ms,
+        service_from=assumptions.service_from,
+        ground=assumptions,
+        places=forecasts,
         flips=turns,
-        advice=advice(traffic, found, turns),
-        assumed=shared_assumptions(ground),
-        stale=_stale(known, compared, today),
+        advice=advice(traffic, forecasts, turns),
+        assumed=shared_assumptions(assumptions),
+        stale=_stale(catalogue, compared, today),
     )
 
 
-def _stale(known: Catalogue, compared: list[Place], today: date) -> list[str]:
-    used = {place.price.key for place in compared if place.rented}
+def _stale(catalogue: Catalogue, compared: list[Place], today: date) -> list[str]:
+    used = {option.price.key for option in compared if option.rented}
     return [
-        f"{' '.join(one.price.key)}: {one.age(today)} days old ({one.price.source})"
-        for one in known.current()
-        if one.price.key in used and one.stale(today)
+        f"{' '.join(entry.price.key)}: {entry.age(today)} days old ({entry.price.source})"
+        for entry in catalogue.current()
+        if entry.price.key in used and entry.stale(today)
     ]

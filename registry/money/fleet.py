@@ -1,10 +1,10 @@
-"""Workers that come when they are needed and go when they are idle: a simulation of scale-to-zero.
+"""Workers that start when they are needed and stop when they are idle: a simulation of scale-to-zero.
 
-A request is answered by whoever is free first; of several that are free, by the one that was busy last, so that the others
-may go. Where nobody is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
+A request goes to the worker that is free first; of several free ones, to the one that was busy last, so that the others
+may stop. Where none is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
 given to a worker stays with it. All requests take the same time.
 
-It is held against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/test_fleet.py`).
+It is checked against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/money/test_fleet.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from registry.records import Record
 
 
 class Fleet(Record):
-    """What a provider is told about an endpoint's workers, and how long things take. Seconds."""
+    """An endpoint's worker settings at a provider, and how long things take. Seconds."""
 
     min_workers: int = Field(default=0, ge=0)
     max_workers: int = Field(default=1, ge=1)
@@ -36,14 +36,14 @@ class Fleet(Record):
 
 
 @dataclass
-class Served:
+class SimulationResult:
     """What came of it: a wait for each request, and when workers ran that were started for them."""
 
     waits: list[float] = field(default_factory=list[float])
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     cold: int = 0
 
-    def wait_at(self, share: float) -> float:
+    def wait_quantile(self, share: float) -> float:
         """The wait that this share of the requests does not exceed; 0 for none."""
         if not self.waits:
             return 0.0
@@ -57,41 +57,41 @@ class _Worker:
     free: float
 
 
-def simulate(fleet: Fleet, arrivals: Iterable[float]) -> Served:
+def simulate(fleet: Fleet, arrivals: Iterable[float]) -> SimulationResult:
     """Put requests to a fleet. Spans are of workers above `min_workers`, idle timeout included, the last one too."""
-    found, staff = Served(), [_Worker(None, 0.0) for _ in range(fleet.min_workers)]
+    result, workers = SimulationResult(), [_Worker(None, 0.0) for _ in range(fleet.min_workers)]
     for now in arrivals:
-        staff = _let_go(staff, now, fleet.idle_s, found)
-        chosen = _free(staff, now) or _soonest(staff, now, fleet, found)
+        workers = _stop_idle(workers, now, fleet.idle_s, result)
+        chosen = _pick_free(workers, now) or _pick_soonest(workers, now, fleet, result)
         begins = max(chosen.free, now)
-        found.waits.append(begins - now)
+        result.waits.append(begins - now)
         chosen.free = begins + fleet.service_s
-    _let_go(staff, float("inf"), fleet.idle_s, found)
-    return found
+    _stop_idle(workers, float("inf"), fleet.idle_s, result)
+    return result
 
 
-def _let_go(staff: list[_Worker], now: float, idle_s: float, found: Served) -> list[_Worker]:
+def _stop_idle(workers: list[_Worker], now: float, idle_s: float, result: SimulationResult) -> list[_Worker]:
     stay = list[_Worker]()
-    for one in staff:
-        if one.started is None or one.free + idle_s > now:
-            stay.append(one)
+    for worker in workers:
+        if worker.started is None or worker.free + idle_s > now:
+            stay.append(worker)
         else:
-            found.spans.append((one.started, one.free + idle_s))
+            result.spans.append((worker.started, worker.free + idle_s))
     return stay
 
 
-def _free(staff: list[_Worker], now: float) -> _Worker | None:
-    idle = [one for one in staff if one.free <= now]
-    return max(idle, key=lambda one: (one.started is None, one.free)) if idle else None
+def _pick_free(workers: list[_Worker], now: float) -> _Worker | None:
+    idle = [worker for worker in workers if worker.free <= now]
+    return max(idle, key=lambda worker: (worker.started is None, worker.free)) if idle else None
 
 
-def _soonest(staff: list[_Worker], now: float, fleet: Fleet, found: Served) -> _Worker:
-    busy = min(staff, key=lambda one: one.free) if staff else None
-    if len(staff) < fleet.max_workers and (busy is None or busy.free - now > fleet.scale_after_s):
+def _pick_soonest(workers: list[_Worker], now: float, fleet: Fleet, result: SimulationResult) -> _Worker:
+    busy = min(workers, key=lambda worker: worker.free) if workers else None
+    if len(workers) < fleet.max_workers and (busy is None or busy.free - now > fleet.scale_after_s):
         fresh = _Worker(now, now + fleet.cold_start_s)
-        staff.append(fresh)
+        workers.append(fresh)
         if busy is None or fresh.free < busy.free:
-            found.cold += 1
+            result.cold += 1
             return fresh
     assert busy is not None  # noqa: S101 max_workers is at least one
     return busy

@@ -1,4 +1,4 @@
-"""What a month of traffic costs at each place, which is cheapest, and when that turns."""
+"""What a month of traffic costs at each place, which is the cheapest, and at how much traffic that changes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from decimal import Decimal
 from pydantic import Field
 
 from registry.errors import InputError
-from registry.money.billing import HOURS_PER_MONTH, billed_seconds, cost, dollars, monthly, storage, whole_units
+from registry.money.amounts import round_usd
+from registry.money.billing import HOURS_PER_MONTH, billed_seconds, cost, monthly_cost, storage_cost, total_billed_seconds
 from registry.money.fleet import Fleet, simulate
-from registry.money.prices import Price, Storage
+from registry.money.prices import Price, StoragePrice
 from registry.money.traffic import Traffic
 from registry.records import Record
 
@@ -27,7 +28,7 @@ _ZERO = Decimal(0)
 class Disk(Record):
     """What is kept for serving: for each worker while it runs, or once, all month."""
 
-    tariff: Storage
+    tariff: StoragePrice
     gigabytes: float = Field(ge=0, allow_inf_nan=False)
     always: bool = False
 
@@ -47,12 +48,12 @@ class Place(Record):
 
     @property
     def most_per_second(self) -> float:
-        """Requests a second that it can answer at all."""
+        """Requests per second that it can handle at most."""
         return self.fleet.max_workers / self.fleet.service_s
 
 
 class PlaceForecast(Record):
-    """A month at one place. Seconds are waits before an answer is begun; `problem` says why it will not do."""
+    """A month at one place. Seconds are waits until an answer is begun; `problem` says why it does not qualify."""
 
     place: Place
     usd_per_month: Decimal
@@ -65,127 +66,134 @@ class PlaceForecast(Record):
     problem: str = ""
 
 
-def outlook(traffic: Traffic, place: Place, *, longest_wait_s: float | None = None, sample: int = _SAMPLE) -> PlaceForecast:
-    """Simulate a stretch of about `sample` requests at one place, and reckon a month of it.
+def forecast_place(
+    traffic: Traffic, option: Place, *, p95_limit_s: float | None = None, sample: int = _SAMPLE
+) -> PlaceForecast:
+    """Simulate a stretch of about `sample` requests at one place, and compute a month from it.
 
     Without a sample, a fleet that neither grows nor shrinks is not simulated: its cost is known, its waits are left out.
     """
-    always = (monthly(place.price) * place.fleet.min_workers, _kept(place))
-    if not place.rented:
-        return _of(traffic, place, (_ZERO, _ZERO))
-    if traffic.per_second > _BUSIEST * place.most_per_second:
-        told = f"answers {place.most_per_second:.3g} requests a second at most, and {traffic.per_second:.3g} come"
-        return _of(traffic, place, always, problem=told)
-    if _fixed(place) and not sample:
-        return _of(traffic, place, always)
+    always = (monthly_cost(option.price) * option.fleet.min_workers, _fixed_storage(option))
+    if not option.rented:
+        return _place_forecast(traffic, option, (_ZERO, _ZERO))
+    if traffic.per_second > _BUSIEST * option.most_per_second:
+        problem = f"handles at most {option.most_per_second:.3g} requests per second, and {traffic.per_second:.3g} arrive"
+        return _place_forecast(traffic, option, always, problem=problem)
+    if _is_fixed(option) and not sample:
+        return _place_forecast(traffic, option, always)
     days = min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS) if traffic.requests_per_day else 1.0
-    served = simulate(place.fleet, traffic.arrivals(days))
+    served = simulate(option.fleet, traffic.arrivals(days))
     scale = Decimal(str(traffic.days_per_month / days))
     spans = [end - start for start, end in served.spans]
-    rented = cost(sum(billed_seconds(span, place.price) for span in spans), place.price) * scale
-    held = sum((_while_running(disk, spans) for disk in place.disks if not disk.always), _ZERO) * scale
-    p95 = served.wait_at(0.95)
-    late = longest_wait_s is not None and p95 > longest_wait_s
-    return _of(
+    rented = cost(sum(billed_seconds(span, option.price) for span in spans), option.price) * scale
+    held = sum((_disk_cost(disk, spans) for disk in option.disks if not disk.always), _ZERO) * scale
+    p95 = served.wait_quantile(0.95)
+    late = p95_limit_s is not None and p95 > p95_limit_s
+    return _place_forecast(
         traffic,
-        place,
+        option,
         (always[0] + rented, always[1] + held),
         cold_share=served.cold / (len(served.waits) or 1),
-        wait_p50_s=served.wait_at(0.5),
+        wait_p50_s=served.wait_quantile(0.5),
         wait_p95_s=p95,
         busy_hours=sum(spans) / 3600 * float(scale),
-        problem=f"of 20 requests one waits longer than {longest_wait_s:g} s" if late else "",
+        problem=f"p95 wait of {p95:.3g} s is above the limit of {p95_limit_s:g} s" if late else "",
     )
 
 
-def _kept(place: Place) -> Decimal:
-    """A month's storage for what is never given up."""
+def _fixed_storage(option: Place) -> Decimal:
+    """A month's storage of what is kept all month."""
     month_s = float(HOURS_PER_MONTH * 3600)
-    counts = [(disk, 1 if disk.always else place.fleet.min_workers) for disk in place.disks]
-    return sum((storage(disk.gigabytes, month_s, disk.tariff) * count for disk, count in counts), _ZERO)
+    counts = [(disk, 1 if disk.always else option.fleet.min_workers) for disk in option.disks]
+    return sum((storage_cost(disk.gigabytes, month_s, disk.tariff) * count for disk, count in counts), _ZERO)
 
 
-def _while_running(disk: Disk, spans: list[float]) -> Decimal:
-    return storage(disk.gigabytes, whole_units(spans, disk.tariff.billed_seconds), disk.tariff)
+def _disk_cost(disk: Disk, spans: list[float]) -> Decimal:
+    return storage_cost(disk.gigabytes, total_billed_seconds(spans, disk.tariff.billed_seconds), disk.tariff)
 
 
-def _fixed(place: Place) -> bool:
-    """Whether its cost is the same whatever is asked."""
-    return place.fleet.min_workers == place.fleet.max_workers
+def _is_fixed(option: Place) -> bool:
+    """Whether its cost does not depend on traffic."""
+    return option.fleet.min_workers == option.fleet.max_workers
 
 
-def _of(
-    traffic: Traffic, place: Place, spent: tuple[Decimal, Decimal], *, problem: str = "", **figures: float
+def _place_forecast(
+    traffic: Traffic, option: Place, spent: tuple[Decimal, Decimal], *, problem: str = "", **figures: float
 ) -> PlaceForecast:
     """`spent` is for machines, and for storage."""
     asked, month = Decimal(str(traffic.requests_per_month)), sum(spent, _ZERO)
-    told = {"cold_share": 0.0, "wait_p50_s": 0.0, "wait_p95_s": 0.0, "busy_hours": 0.0} | figures
+    fields = {"cold_share": 0.0, "wait_p50_s": 0.0, "wait_p95_s": 0.0, "busy_hours": 0.0} | figures
     return PlaceForecast(
-        place=place,
-        usd_per_month=dollars(month, 2),
-        storage_usd=dollars(spent[1], 2),
-        usd_per_thousand=dollars(month / asked * 1000) if asked else None,
+        place=option,
+        usd_per_month=round_usd(month, 2),
+        storage_usd=round_usd(spent[1], 2),
+        usd_per_thousand=round_usd(month / asked * 1000) if asked else None,
         problem=problem,
-        **told,
+        **fields,
     )
 
 
-def forecast(traffic: Traffic, places: list[Place], *, longest_wait_s: float | None = None) -> list[PlaceForecast]:
-    """Each place's month: those that will do first, the cheapest before the others. Raises InputError for no places."""
+def forecast(traffic: Traffic, places: list[Place], *, p95_limit_s: float | None = None) -> list[PlaceForecast]:
+    """Each place's month: those without a problem first, by cost. Raises InputError for no places."""
     if not places:
         raise InputError("forecast", "has no place to compare", "name at least one")
-    found = [outlook(traffic, place, longest_wait_s=longest_wait_s) for place in places]
-    return sorted(found, key=lambda one: (bool(one.problem), one.usd_per_month, one.wait_p95_s))
+    forecasts = [forecast_place(traffic, option, p95_limit_s=p95_limit_s) for option in places]
+    return sorted(forecasts, key=lambda month: (bool(month.problem), month.usd_per_month, month.wait_p95_s))
 
 
-class Flip(Record):
-    """From so many requests a day on, another place is the cheapest; "" is none that would do."""
+class BreakEven(Record):
+    """From so many requests per day on, another place is the cheapest; "" is none without a problem."""
 
     requests_per_day: float
     before: str
     after: str
 
 
-def flips(traffic: Traffic, places: list[Place], *, most: float = 1e7, longest_wait_s: float | None = None) -> list[Flip]:
-    """Where the cheapest rented place changes, from 1 request a day to `most`, with the traffic's shape kept as it is."""
-    rented = [one for one in places if one.rented]
-    steady = [one for one in rented if _fixed(one) and longest_wait_s is None]
+def find_break_evens(
+    traffic: Traffic, places: list[Place], *, most: float = 1e7, p95_limit_s: float | None = None
+) -> list[BreakEven]:
+    """Where the cheapest rented place changes, from 1 request per day to `most`, with the shape of the traffic unchanged."""
+    rented = [option for option in places if option.rented]
+    steady = [option for option in rented if _is_fixed(option) and p95_limit_s is None]
 
     def cheapest(requests: float) -> str:
         asked = traffic.model_copy(update={"requests_per_day": requests})
-        found = [outlook(asked, one, longest_wait_s=longest_wait_s, sample=0 if one in steady else _SWEEP) for one in rented]
-        able = [one for one in found if not one.problem]
-        return min(able, key=lambda one: one.usd_per_month).place.name if able else ""
+        forecasts = [
+            forecast_place(asked, option, p95_limit_s=p95_limit_s, sample=0 if option in steady else _SWEEP)
+            for option in rented
+        ]
+        able = [month for month in forecasts if not month.problem]
+        return min(able, key=lambda month: month.usd_per_month).place.name if able else ""
 
     steps = math.ceil(math.log10(most) * _PER_DECADE)
-    grid = [10 ** (place / _PER_DECADE) for place in range(steps + 1)]
-    best, turns = [cheapest(requests) for requests in grid], list[Flip]()
+    grid = [10 ** (step / _PER_DECADE) for step in range(steps + 1)]
+    best, turns = [cheapest(requests) for requests in grid], list[BreakEven]()
     for low, high, before, after in zip(grid, grid[1:], best, best[1:], strict=False):
         if before != after:
             left, right = low, high
             for _ in range(_HALVINGS):
                 middle = math.sqrt(left * right)
                 left, right = (middle, right) if cheapest(middle) == before else (left, middle)
-            turns.append(Flip(requests_per_day=float(f"{right:.2g}"), before=before, after=after))
+            turns.append(BreakEven(requests_per_day=float(f"{right:.2g}"), before=before, after=after))
     return turns
 
 
-def advice(traffic: Traffic, found: list[PlaceForecast], turns: list[Flip]) -> str:
-    """The recommendation in one sentence, with when it flips: of the places that are rented."""
+def advice(traffic: Traffic, forecasts: list[PlaceForecast], turns: list[BreakEven]) -> str:
+    """The recommendation in one sentence, with the nearest break-even points: of the places that are rented."""
     asked = traffic.requests_per_day
-    rented = [one for one in found if one.place.rented]
-    best = next((one for one in rented if not one.problem), None)
+    rented = [month for month in forecasts if month.place.rented]
+    best = next((month for month in rented if not month.problem), None)
     if best is None:
         why = f": {rented[0].problem}" if rented else ""
-        return f"None of these places answers {asked:,.0f} requests a day{why}."
+        return f"No place handles {asked:,.0f} requests per day{why}."
     name = best.place.name
     below = next((turn for turn in reversed(turns) if turn.requests_per_day <= asked and turn.before != name), None)
     above = next((turn for turn in turns if turn.requests_per_day > asked and turn.after != name), None)
-    said = [f"{name} is the cheapest at {asked:,.0f} requests a day: ${best.usd_per_month} a month"]
+    sentences = [f"{name} is the cheapest at {asked:,.0f} requests per day: ${best.usd_per_month} per month"]
     if below:
-        what = f"{below.before} is cheaper" if below.before else "none of them will do"
-        said.append(f"below about {below.requests_per_day:,.0f} a day, {what}")
+        what = f"{below.before} is cheaper" if below.before else "no place qualifies"
+        sentences.append(f"below about {below.requests_per_day:,.0f} per day, {what}")
     if above:
-        what = f"it is {above.after}" if above.after else "none of them keeps up"
-        said.append(f"from about {above.requests_per_day:,.0f} a day on {what}")
-    return f"{'; '.join(said)}."
+        what = f"{above.after} is cheaper" if above.after else "no place keeps up"
+        sentences.append(f"from about {above.requests_per_day:,.0f} per day on, {what}")
+    return f"{'; '.join(sentences)}."

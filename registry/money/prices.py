@@ -36,7 +36,7 @@ class Tier(Record):
     usd_per_gb_month: Decimal = Field(ge=0, allow_inf_nan=False)
 
 
-class Storage(Record):
+class StoragePrice(Record):
     """What a month of a gigabyte costs. `hours_per_month` is what the provider counts a month as."""
 
     provider: str
@@ -58,12 +58,12 @@ def today() -> date:
 
 def local_price(settings: Settings) -> Price:
     """This machine's price: an assumption that the user sets, billed by the second."""
-    told = "local_usd_per_hour" in settings.model_fields_set
+    is_set = "local_usd_per_hour" in settings.model_fields_set
     return Price(
         provider="local",
         hardware=LOCAL,
         usd_per_hour=settings.local_usd_per_hour,
         billed_seconds=1,
-        as_of=today() if told else date(2026, 11, 22),
-        source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if told else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
+        as_of=today() if is_set else date(2026, 11, 22),
+        source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if is_set else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
     )

@@ -1,4 +1,4 @@
-"""Time and amounts cut into parts, at the ends of months and days and around what is spoken for: nothing twice or lost."""
+"""Time and amounts cut into parts, at the ends of months and days and around what is covered already: nothing twice or lost."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from registry.money.amounts import dollars
+from registry.money.amounts import round_usd
 
 Span = tuple[datetime, datetime]
 _ZERO = Decimal(0)
 
 
-def aware(at: datetime) -> datetime:
+def as_utc(at: datetime) -> datetime:
     """A moment in UTC; one that names no zone is taken to be."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
@@ -25,54 +25,54 @@ def seconds(long: timedelta) -> Decimal:
 
 def month_of(at: datetime) -> Span:
     """The month in UTC that a moment lies in: its beginning, and that of the next."""
-    first = aware(at).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    first = as_utc(at).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return first, (first + timedelta(days=32)).replace(day=1)
 
 
 def cut(start: datetime, end: datetime, by_day: str = "") -> list[Span]:
     """A span cut where months end in UTC, and in the month `by_day` (as 2026-11) where days do. One without length stays."""
-    found, low = list[Span](), aware(start)
-    end = aware(end)
+    spans, low = list[Span](), as_utc(start)
+    end = as_utc(end)
     while low < end:
         day = low.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         high = min(end, day if f"{low:%Y-%m}" == by_day else month_of(low)[1])
-        found.append((low, high))
+        spans.append((low, high))
         low = high
-    return found or [(low, low)]
+    return spans or [(low, low)]
 
 
-def shared(usd: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+def split_amount(usd: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     """An amount in parts by weight, rounded so that they add up to it exactly. Where nothing weighs, in equal parts."""
     weighed = list(weights) if any(weights) else [Decimal(1)] * len(weights)
-    total, reached, given, found = sum(weighed, _ZERO), _ZERO, _ZERO, list[Decimal]()
-    for place, weight in enumerate(weighed, 1):
+    total, reached, given, parts = sum(weighed, _ZERO), _ZERO, _ZERO, list[Decimal]()
+    for count, weight in enumerate(weighed, 1):
         reached += weight
-        upto = usd if place == len(weighed) else min(dollars(usd * reached / total), usd)
-        found.append(upto - given)
+        upto = usd if count == len(weighed) else min(round_usd(usd * reached / total), usd)
+        parts.append(upto - given)
         given = upto
-    return found
+    return parts
 
 
 class IntervalSet:
-    """Time that is spoken for."""
+    """A set of moments, kept as intervals that do not touch."""
 
     def __init__(self) -> None:
-        """None is, yet."""
+        """Empty."""
         self._spans: list[Span] = []  # in order, and none touches another
 
-    def free(self, start: datetime, end: datetime) -> list[Span]:
-        """What is left of a span."""
-        found, low = list[Span](), start
-        first = bisect_right(self._spans, start, key=lambda one: one[1])
-        for begin, until in self._spans[first : bisect_left(self._spans, end, key=lambda one: one[0])]:
+    def gaps(self, start: datetime, end: datetime) -> list[Span]:
+        """The parts of a span that are not in the set."""
+        gaps, low = list[Span](), start
+        first = bisect_right(self._spans, start, key=lambda span: span[1])
+        for begin, until in self._spans[first : bisect_left(self._spans, end, key=lambda span: span[0])]:
             if begin > low:
-                found.append((low, begin))
+                gaps.append((low, begin))
             low = until
-        return [*found, (low, end)] if low < end else found
+        return [*gaps, (low, end)] if low < end else gaps
 
-    def take(self, start: datetime, end: datetime) -> None:
-        """Speak for a span."""
-        first = bisect_left(self._spans, start, key=lambda one: one[1])
-        last = bisect_right(self._spans, end, key=lambda one: one[0])
+    def add(self, start: datetime, end: datetime) -> None:
+        """Add a span."""
+        first = bisect_left(self._spans, start, key=lambda span: span[1])
+        last = bisect_right(self._spans, end, key=lambda span: span[0])
         touched = self._spans[first:last]
-        self._spans[first:last] = [(min([start, *(one[0] for one in touched)]), max([end, *(one[1] for one in touched)]))]
+        self._spans[first:last] = [(min([start, *(span[0] for span in touched)]), max([end, *(span[1] for span in touched)]))]

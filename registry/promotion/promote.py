@@ -18,7 +18,7 @@ from registry.events import Archived, Flipped, HookDone, Promoted, Refused, Undo
 from registry.promotion.context import Outcome, PromotionContext
 from registry.promotion.hooks import run_hooks, write_tags
 from registry.promotion.state import TIDY, Holder, fold, last_refusal
-from registry.promotion.verdict import Verdict, digest_version, evaluate_gates_of, resolve
+from registry.promotion.verdict import Verdict, digest_version, evaluate_gates, resolve
 from registry.protocols import Lease
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
@@ -64,11 +64,6 @@ def _earlier(context: PromotionContext, model: str, stage: Stage, to: int | None
         known = ", ".join(f"{model}/{one[0]}" for one in dict.fromkeys(past)) or "none"
         raise NotFoundError(wanted, f"was not in {stage} before (those that were: {known})", "see `modelyard history`")
     return versions[chosen[-1]]
-
-
-def evaluate_gates(context: PromotionContext, version: ModelVersion, stage: Stage) -> Verdict:
-    """Judge a version by the yard's gates; nothing is written."""
-    return evaluate_gates_of(context.store, context.ledger, context.gates.get(stage, ()), version, stage)
 
 
 def ratify(context: PromotionContext, verdict: Verdict, actor: Actor) -> Promoted:

@@ -29,11 +29,11 @@ from registry.events import (
     about,
 )
 from registry.promotion.context import PromotionContext
-from registry.promotion.due import due, variant
+from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
-from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip, recover
+from registry.promotion.promote import ratify, ratify_again, record_flip, recover
 from registry.promotion.state import TIDY, Holder, done, fold
-from registry.promotion.verdict import digest_version
+from registry.promotion.verdict import digest_version, evaluate_gates
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
 from registry.stages import ALIASES, Stage
@@ -97,7 +97,7 @@ def _settle(
         holder = _admit(context, version, stage)
         if isinstance(holder, list):
             return holder
-    elif not due(context, entries, holder) and done(entries, holder, TIDY):
+    elif not hook_is_due(context, entries, holder) and done(entries, holder, TIDY):
         return []
     return _converge(context, version, holder, held)
 

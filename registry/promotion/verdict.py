@@ -16,12 +16,13 @@ from pydantic import BaseModel
 
 from registry.digests import canonical, digest_of, manifest_of, sha256_bytes
 from registry.errors import NotFoundError
+from registry.promotion.context import PromotionContext
 from registry.promotion.evidence import gather
 from registry.promotion.state import PromotionState, fold
-from registry.protocols import Gate, Ledger, Store, Versions
+from registry.protocols import Gate, Store, Versions
 from registry.records import Evidence, Finding, ModelVersion, Proof, Rival
 from registry.refs import Ref
-from registry.stages import Stage, illegal
+from registry.stages import Stage, why_illegal
 
 _TOOLS = ("modelyard", "mlflow", "numpy", "onnx", "onnxruntime", "torch", "ultralytics")
 
@@ -93,16 +94,17 @@ def _finite(finding: Finding) -> Finding:
     return finding.model_copy(update={"passed": False, "figure": None, "limit": None, "text": text})
 
 
-def evaluate_gates_of(store: Store, ledger: Ledger, gates: Sequence[Gate], version: ModelVersion, stage: Stage) -> Verdict:
+def evaluate_gates(context: PromotionContext, version: ModelVersion, stage: Stage) -> Verdict:
     """Judge a version for a stage; a move that is not legal is a finding among the others."""
-    entries = ledger.entries(version.model)
+    entries = context.ledger.entries(version.model)
     state = fold(entries)
-    manifest = manifest_version(store, version)
+    manifest = manifest_version(context.store, version)
     evidence = gather(entries, version, digest_of(manifest), stage, _rival(state, version))
+    gates = context.gates.get(stage, ())
     findings = judge(gates, evidence)
-    if why := store.unready(version):
+    if why := context.store.unready(version):
         findings = [Finding(gate="version", passed=False, text=f"{version.ref} is not whole: {why}"), *findings]
-    if why := illegal(state.stage_of(version.identity), stage):
+    if why := why_illegal(state.stage_of(version.identity), stage):
         findings = [Finding(gate="move", passed=False, text=f"{version.ref} {why}: promote it to staging first"), *findings]
     policy = [described(gate) for gate in gates]
     proof = Proof(

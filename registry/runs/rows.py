@@ -52,8 +52,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"/#/experiments/{self.experiment_id}/runs/{self.run_id}"
 
     @property
-    def trains(self) -> bool:
-        """Whether it is a run of somebody's, and not one that we made about gates or data."""
+    def is_training(self) -> bool:
+        """Whether it trains a model, and is not one that we made about gates or data."""
         return KIND not in self.tags
 
     @property
@@ -65,20 +65,20 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def split_metrics(values: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
     """Metrics that are numbers, and the names of the others. `None` is NaN; MLflow keeps infinity as the largest number."""
     good = {key: value for key, value in values.items() if value is not None and isfinite(value) and abs(value) < _INFINITE}
-    return _first(good), sorted(key for key in values if key not in good)[:_MOST_VALUES]
+    return _capped(good), sorted(key for key in values if key not in good)[:_MOST_VALUES]
 
 
-def shown_params(values: Mapping[str, str]) -> dict[str, str]:
+def display_params(values: Mapping[str, str]) -> dict[str, str]:
     """Parameters, each cut to a length that a page can show."""
-    return _first({key: shorten(value, _LONGEST) for key, value in values.items()})
+    return _capped({key: shorten(value, _LONGEST) for key, value in values.items()})
 
 
-def shown_tags(values: Mapping[str, str]) -> dict[str, str]:
+def display_tags(values: Mapping[str, str]) -> dict[str, str]:
     """Tags that people or we have set, and of MLflow's own those that say whose run it is and where it comes from."""
     kept = {key: value for key, value in values.items() if not key.startswith("mlflow.") or key in _FROM_MLFLOW}
-    return shown_params(kept)
+    return display_params(kept)
 
 
-def _first(values: Mapping[str, _T]) -> dict[str, _T]:
-    """In the order of names, and no more than anybody looks through."""
+def _capped(values: Mapping[str, _T]) -> dict[str, _T]:
+    """In the order of names, and no more than a page can show."""
     return {key: values[key] for key in sorted(values)[:_MOST_VALUES]}

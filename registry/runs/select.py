@@ -29,7 +29,7 @@ _ATTRIBUTES: dict[str, Callable[[RunRow], str]] = {
     "user": lambda row: row.tags.get("mlflow.user", ""),
     "run_id": lambda row: row.run_id,
 }
-_PLACES: dict[str, Callable[[RunRow], dict[str, Any]]] = {
+_FIELDS: dict[str, Callable[[RunRow], dict[str, Any]]] = {
     "attributes": lambda row: {name: read(row) for name, read in _ATTRIBUTES.items()},
     "metrics": lambda row: row.metrics,
     "params": lambda row: row.params,
@@ -47,71 +47,71 @@ class Condition(NamedTuple):
 
     def holds(self, row: RunRow) -> bool:
         """Whether a run fulfils it. A run that lacks the value fulfils `!=` only."""
-        found = value_of(row, self.name)
-        if found is None:
+        value = value_of(row, self.name)
+        if value is None:
             return self.how == "!="
         if self.how == "~":
-            return self.value.casefold() in str(found).casefold()
-        left, right = _number(found), _number(self.value)
+            return self.value.casefold() in str(value).casefold()
+        left, right = _number(value), _number(self.value)
         if self.how in _ORDERS:
             return left is not None and right is not None and _ORDERS[self.how](left, right)
-        same = str(found) == self.value or (left is not None and left == right)
+        same = str(value) == self.value or (left is not None and left == right)
         return same is (self.how == "=")
 
 
 def parse_conditions(text: str) -> list[Condition]:
     """Conditions joined by `and`; none of an empty text. Raises InputError for what cannot be read."""
-    found, place = list[Condition](), 0
+    conditions, position = list[Condition](), 0
     while text.strip():
-        match = _CONDITION.match(text, place)
+        match = _CONDITION.match(text, position)
         if match is None or (match["how"] in _ORDERS and _number(_bare(match["value"])) is None):
             raise _unreadable(text)
-        found.append(Condition(match["name"].strip("`"), match["how"], _bare(match["value"])))
+        conditions.append(Condition(match["name"].strip("`"), match["how"], _bare(match["value"])))
         if match.end() == len(text):
             break
         joint = _AND.match(text, match.end())
         if joint is None:
             raise _unreadable(text)
-        place = joint.end()
-    return found
+        position = joint.end()
+    return conditions
 
 
-def choose(rows: Iterable[RunRow], conditions: Sequence[Condition]) -> list[RunRow]:
+def filter_runs(rows: Iterable[RunRow], conditions: Sequence[Condition]) -> list[RunRow]:
     """The runs that fulfil every condition, in their order."""
-    return [row for row in rows if all(one.holds(row) for one in conditions)]
+    return [row for row in rows if all(condition.holds(row) for condition in conditions)]
 
 
 def value_of(row: RunRow, name: str) -> Value | None:
     """A run's attribute, metric, parameter or tag of that name, looked for in this order; a prefix says which is meant."""
     kind, dot, rest = name.partition(".")
-    if dot and kind in _PLACES:
-        return _PLACES[kind](row).get(rest)
+    if dot and kind in _FIELDS:
+        return _FIELDS[kind](row).get(rest)
     if name in _ATTRIBUTES:
         return _ATTRIBUTES[name](row)
     return next((held[name] for held in (row.metrics, row.params, row.tags) if name in held), None)
 
 
-def ordered(rows: Iterable[RunRow], by: str, *, ascending: bool = False) -> list[RunRow]:
+def sort_runs(rows: Iterable[RunRow], by: str, *, ascending: bool = False) -> list[RunRow]:
     """By a metric, parameter, attribute or tag: numbers before texts, and runs that lack it last whichever way."""
     values = [(row, value_of(row, by)) for row in rows]
     numbers = [(number, row) for row, value in values if value is not None and (number := _number(value)) is not None]
     texts = [(str(value), row) for row, value in values if value is not None and _number(value) is None]
-    found = [row for _, row in sorted(numbers, key=lambda one: one[0], reverse=not ascending)]
-    found += [row for _, row in sorted(texts, key=lambda one: one[0], reverse=not ascending)]
-    return found + [row for row, value in values if value is None]
+    runs = [row for _, row in sorted(numbers, key=lambda pair: pair[0], reverse=not ascending)]
+    runs += [row for _, row in sorted(texts, key=lambda pair: pair[0], reverse=not ascending)]
+    return runs + [row for row, value in values if value is None]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Of (cost, quality) pairs, those that no other beats: none is cheaper and as good, or better and as cheap."""
-    held = [place for place, (cost, quality) in enumerate(points) if not (isnan(cost) or isnan(quality))]
-    held.sort(key=lambda place: points[place][0])
+    held = [index for index, (cost, quality) in enumerate(points) if not (isnan(cost) or isnan(quality))]
+    held.sort(key=lambda index: points[index][0])
     front, best = [False] * len(points), float("-inf")
-    for _, group in groupby(held, key=lambda place: points[place][0]):
+    for _, group in groupby(held, key=lambda index: points[index][0]):
         places = list(group)
-        most = max(points[place][1] for place in places)
+        most = max(points[index][1] for index in places)
         if most > best or not any(front):
-            for place in places:
-                front[place] = points[place][1] == most
+            for index in places:
+                front[index] = points[index][1] == most
             best = most
     return front
 
@@ -120,28 +120,28 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     """TensorBoard's exponential moving average, corrected for its start. `weight` is from 0 (as measured) to below 1."""
     if not 0 <= weight < 1:
         raise InputError(f"smoothing {weight:g}", "is not from 0 to below 1", "choose 0.6, say")
-    found, last, counted = list[float](), 0.0, 1.0
+    smoothed, last, counted = list[float](), 0.0, 1.0
     for value in values:
         last = last * weight + (1 - weight) * value
         counted *= weight
-        found.append(last / (1 - counted))
-    return found
+        smoothed.append(last / (1 - counted))
+    return smoothed
 
 
-def differing(rows: Sequence[RunRow]) -> dict[str, list[str]]:
+def differing_params(rows: Sequence[RunRow]) -> dict[str, list[str]]:
     """Parameter → its value in each run, empty where a run has none; only parameters that are not the same in all."""
     names = dict.fromkeys(name for row in rows for name in row.params)
-    told = {name: [row.params.get(name, "") for row in rows] for name in names}
-    return {name: values for name, values in told.items() if len(set(values)) > 1}
+    table = {name: [row.params.get(name, "") for row in rows] for name in names}
+    return {name: values for name, values in table.items() if len(set(values)) > 1}
 
 
 def _number(value: Value) -> float | None:
-    """A value as a number that can be compared; None for text and for what is no number."""
+    """A value as a number that can be compared; None for text and NaN."""
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
         return None
-    return None if isnan(found) else found
+    return None if isnan(number) else number
 
 
 def _bare(value: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Self
 import httpx
 import msgspec
 
-from registry.address import shown
+from registry.address import redact_login
 from registry.errors import ModelyardError, UnavailableError
-from registry.runs.rows import RunRow, shown_params, shown_tags, split_metrics
+from registry.runs.rows import RunRow, display_params, display_tags, split_metrics
 
 FEED = "api/2.0/modelyard/runs"
 """What our app adds to an MLflow server; `registry.mlflow.server.feed` answers."""
@@ -25,14 +25,14 @@ Page = list[tuple[str, RunRow]]
 
 _API = "api/2.0/mlflow"
 _PAGE = 1000
-_PATIENCE = httpx.Timeout(60.0, connect=5.0)
-_CANNOT_TELL = {403, 404, 405}
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_NO_FEED = {403, 404, 405}
 _UNFINISHED = ("RUNNING", "SCHEDULED")
 _NEWEST = ["attributes.start_time DESC"]
 
 
-class Look(NamedTuple):
-    """What a server told. `kept` are the runs that are there and that `pages` does not hold; None where nobody can say."""
+class RunChanges(NamedTuple):
+    """What changed at a server. `kept` are the runs that are there and not in `pages`; None where that is unknown."""
 
     token: str
     pages: Iterator[Page]
@@ -53,9 +53,9 @@ class RunServer:
     """Reads runs. A user and a password or a token come from the address or from MLflow's own variables."""
 
     def __init__(self, uri: str) -> None:
-        """Nothing is asked yet."""
-        self._uri = shown(uri).rstrip("/")
-        self._http = httpx.Client(base_url=uri, timeout=_PATIENCE, auth=_auth(uri), headers=_headers(), verify=_verify())
+        """No request is made yet."""
+        self._uri = redact_login(uri).rstrip("/")
+        self._http = httpx.Client(base_url=uri, timeout=_TIMEOUT, auth=_auth(uri), headers=_headers(), verify=_verify())
 
     def __enter__(self) -> Self:
         """Keep the connection open for the block."""
@@ -65,7 +65,7 @@ class RunServer:
         """Close it."""
         self._http.close()
 
-    def look(self, known: Mapping[str, str], token: str, *, whole: bool) -> Look | None:
+    def changes(self, known: Mapping[str, str], token: str, *, whole: bool) -> RunChanges | None:
         """What differs from the digests that are known; None where the server says that nothing was written since `token`.
 
         `whole` matters for servers that cannot tell what changed: all runs, or the newest and the unfinished.
@@ -73,37 +73,40 @@ class RunServer:
         answer = self._ask("GET", FEED, headers={"If-None-Match": f'"{token}"'} if token else {})
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             return None
-        if answer.status_code in _CANNOT_TELL:
-            return self._searched(known, whole=whole)
-        told = self._read(answer, _Digests)
-        fresh = [run_id for run_id, digest in told.digests.items() if known.get(run_id) != digest]
-        kept = told.digests.keys() - set(fresh)
-        return Look(told.token, self._fetched(fresh, told.digests), kept, len(fresh))
+        if answer.status_code in _NO_FEED:
+            return self._search(known, whole=whole)
+        answered = self._read(answer, _Digests)
+        fresh = [run_id for run_id, digest in answered.digests.items() if known.get(run_id) != digest]
+        kept = answered.digests.keys() - set(fresh)
+        return RunChanges(answered.token, self._fetch(fresh, answered.digests), kept, len(fresh))
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, int, float]]:
-        """A metric's (step, milliseconds, value) in order; values that are no numbers are left out."""
-        found, page = list[tuple[int, int, float]](), ""
+        """A metric's (step, milliseconds, value) in order; values that are not finite are left out."""
+        curve, page = list[tuple[int, int, float]](), ""
         while True:
             query = {"run_id": run_id, "metric_key": metric, "max_results": "25000"} | ({"page_token": page} if page else {})
-            told = self._mlflow("GET", "metrics/get-history", params=query)
-            points = [(int(one.get("step", 0)), int(one["timestamp"]), float(one["value"])) for one in told.get("metrics", [])]
-            found += [point for point in points if isfinite(point[2])]
-            page = told.get("next_page_token", "")
+            answer = self._mlflow("GET", "metrics/get-history", params=query)
+            points = [
+                (int(point.get("step", 0)), int(point["timestamp"]), float(point["value"]))
+                for point in answer.get("metrics", [])
+            ]
+            curve += [point for point in points if isfinite(point[2])]
+            page = answer.get("next_page_token", "")
             if not page:
-                return sorted(found)
+                return sorted(curve)
 
-    def _fetched(self, ids: Sequence[str], digests: Mapping[str, str]) -> Iterator[Page]:
+    def _fetch(self, ids: Sequence[str], digests: Mapping[str, str]) -> Iterator[Page]:
         """The rows of what changed. A run that went away meanwhile is left out."""
         for start in range(0, len(ids), _PAGE):
             rows = self._read(self._ask("POST", FEED, json={"ids": ids[start : start + _PAGE]}), _Rows).runs
             yield [(digests[row.run_id], row) for row in rows]
 
-    def _searched(self, known: Mapping[str, str], *, whole: bool) -> Look:
+    def _search(self, known: Mapping[str, str], *, whole: bool) -> RunChanges:
         """By MLflow's own search: everything, or the newest down to a page of known ones, and what is unfinished."""
         names = self._experiments()
         if whole:
-            return Look("", self._pages(names, ""))
-        return Look("", self._recent(names, known), None)
+            return RunChanges("", self._pages(names, ""))
+        return RunChanges("", self._recent(names, known), None)
 
     def _recent(self, names: Mapping[str, str], known: Mapping[str, str]) -> Iterator[Page]:
         for page in self._pages(names, ""):
@@ -114,23 +117,23 @@ class RunServer:
             yield from self._pages(names, f"attributes.status = '{status}'")
 
     def _experiments(self) -> dict[str, str]:
-        found, page = dict[str, str](), ""
+        names, page = dict[str, str](), ""
         while True:
             asked = {"max_results": _PAGE, "view_type": "ACTIVE_ONLY"} | ({"page_token": page} if page else {})
-            told = self._mlflow("POST", "experiments/search", json=asked)
-            found |= {one["experiment_id"]: one["name"] for one in told.get("experiments", [])}
-            page = told.get("next_page_token", "")
+            answer = self._mlflow("POST", "experiments/search", json=asked)
+            names |= {experiment["experiment_id"]: experiment["name"] for experiment in answer.get("experiments", [])}
+            page = answer.get("next_page_token", "")
             if not page:
-                return found
+                return names
 
     def _pages(self, names: Mapping[str, str], condition: str) -> Iterator[Page]:
         page = ""
         asked = {"experiment_ids": list(names), "max_results": _PAGE, "order_by": _NEWEST, "filter": condition}
         while names:
-            told = self._mlflow("POST", "runs/search", json=asked | ({"page_token": page} if page else {}))
-            rows = [_row(names, one) for one in told.get("runs", [])]
+            answer = self._mlflow("POST", "runs/search", json=asked | ({"page_token": page} if page else {}))
+            rows = [_row(names, run) for run in answer.get("runs", [])]
             yield [(row.digest, row) for row in rows]
-            page = told.get("next_page_token", "")
+            page = answer.get("next_page_token", "")
             if not page:
                 return
 
@@ -142,11 +145,11 @@ class RunServer:
         try:
             return self._http.request(method, path, **asked)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._away(f"does not answer ({type(error).__name__})") from None
+            raise self._unavailable(f"does not answer ({type(error).__name__})") from None
 
     def _read(self, answer: httpx.Response, kind: Any) -> Any:
         if answer.status_code != httpx.codes.OK:
-            raise self._away(f"answered {answer.status_code}")
+            raise self._unavailable(f"answered {answer.status_code}")
         try:
             return msgspec.json.decode(answer.content, type=kind)
         except msgspec.MsgspecError as error:
@@ -154,15 +157,15 @@ class RunServer:
                 f"MLflow server {self._uri}", "does not answer as MLflow does", "check MODELYARD_MLFLOW_URI"
             ) from error
 
-    def _away(self, why: str) -> UnavailableError:
+    def _unavailable(self, why: str) -> UnavailableError:
         login = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" if why.endswith("401") else ""
         return UnavailableError(f"MLflow server {self._uri}", why, login or "start it with `modelyard up`")
 
 
-def _row(names: Mapping[str, str], told: dict[str, Any]) -> RunRow:
-    """A run as MLflow's search tells it."""
-    info, data = told["info"], told.get("data", {})
-    good, odd = split_metrics({one["key"]: float(one.get("value", 0.0)) for one in data.get("metrics", [])})
+def _row(names: Mapping[str, str], run: dict[str, Any]) -> RunRow:
+    """A run as MLflow's search returns it."""
+    info, data = run["info"], run.get("data", {})
+    good, odd = split_metrics({metric["key"]: float(metric.get("value", 0.0)) for metric in data.get("metrics", [])})
     ended = int(info.get("end_time") or 0)
     return RunRow(
         run_id=info["run_id"],
@@ -173,14 +176,14 @@ def _row(names: Mapping[str, str], told: dict[str, Any]) -> RunRow:
         started_ms=int(info.get("start_time") or 0),
         ended_ms=ended or None,
         metrics=good,
-        params=shown_params(_pairs(data.get("params", []))),
-        tags=shown_tags(_pairs(data.get("tags", []))),
+        params=display_params(_pairs(data.get("params", []))),
+        tags=display_tags(_pairs(data.get("tags", []))),
         odd=odd,
     )
 
 
-def _pairs(told: Sequence[dict[str, str]]) -> dict[str, str]:
-    return {one["key"]: one.get("value", "") for one in told}
+def _pairs(pairs: Sequence[dict[str, str]]) -> dict[str, str]:
+    return {pair["key"]: pair.get("value", "") for pair in pairs}
 
 
 def _auth(uri: str) -> tuple[str, str] | None:

@@ -1,17 +1,15 @@
-"""What an image was said to show: a row of numbers, put into words. Light: no runtime is imported here."""
+"""A model's row of numbers as a prediction with labels. Light: no runtime is imported here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from serving.bundle.records import Struct
-
-NUMBERS = 6
-"""A detection: left, top, right, bottom, score, class."""
+from serving.inference.outputs import classification, detection
 
 
 class Box(Struct, frozen=True):
-    """One thing that a detector found: left, top, right and bottom in the image's pixels."""
+    """One detected object: left, top, right and bottom in the image's pixels."""
 
     label: str
     score: float
@@ -28,19 +26,12 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
 
 
 def classified(labels: Sequence[str], row: Sequence[float]) -> Prediction:
-    """A classifier's row of probabilities, in words."""
-    best = max(range(len(row)), key=row.__getitem__)
-    return Prediction(labels[best], row[best], dict(zip(labels, row, strict=True)))
+    """A classifier's row of probabilities, with labels."""
+    return Prediction(**classification(labels, row))
 
 
 def detected(labels: Sequence[str], rows: Iterable[Sequence[float]]) -> Prediction:
-    """A detector's boxes, best first, in words; rows without a score are padding."""
-    every, boxes = dict.fromkeys(labels, 0.0), list[Box]()
-    for left, top, right, bottom, score, kind in rows:
-        if score <= 0:
-            continue
-        label = labels[int(kind)]
-        boxes.append(Box(label, score, (left, top, right, bottom)))
-        every[label] = max(every[label], score)
-    best = boxes[0] if boxes else None
-    return Prediction(best.label if best else "nothing", best.score if best else 0.0, every, boxes)
+    """A detector's boxes, best first, with labels; rows without a score are padding."""
+    answer = detection(labels, rows)
+    boxes = [Box(**box) for box in answer.pop("boxes")]
+    return Prediction(**answer, boxes=boxes)

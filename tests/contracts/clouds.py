@@ -19,9 +19,9 @@ from starlette.staticfiles import StaticFiles
 from registry.errors import IntegrityError
 from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
+from serving.fakes.http import listening
 from serving.fakes.huggingface.app import HuggingFaceDouble, huggingface_double
 from serving.fakes.runpod.app import RunPodDouble, runpod_double
-from serving.fakes.wire import listening
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.hub import Hub
@@ -29,7 +29,7 @@ from serving.targets.huggingface.target import HuggingFaceTarget
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.target import RunPodTarget
-from serving.targets.waiting import Patience
+from serving.targets.waiting import Clock
 
 SPEC = Path(__file__).resolve().parents[3] / "shared/specs/runpod-v2.openapi.json"
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
@@ -78,14 +78,14 @@ class RunPodWorld:
 
     def target(self, **config) -> RunPodTarget:
         usual = {"image": IMAGE, "bundles": "https://bundles.invalid", "pools": ("AMPERE_16", "AMPERE_24")}
-        patience = Patience(self.clock.now, self.clock.advance)
+        patience = Clock(self.clock.now, self.clock.advance)
         return RunPodTarget(self.client(), RunPodDeploy(**(usual | config)), self.shelf, patience, self.today)
 
     def today(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
     def names(self) -> list[str]:
-        return sorted(endpoint.told["name"] for endpoint in self.double.cloud.endpoints.values())
+        return sorted(endpoint.spec["name"] for endpoint in self.double.cloud.endpoints.values())
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there: tried out and left, or doubled."""
@@ -117,7 +117,7 @@ class HuggingFaceWorld:
     def target(self, **config) -> HuggingFaceTarget:
         endpoints = Endpoints(self.hub(), "me", f"{self.url}/ie-api")
         usual = {"repository": "me/hand"}
-        return HuggingFaceTarget(endpoints, HuggingFaceDeploy(**(usual | config)), Patience(self.clock.now, self.clock.advance))
+        return HuggingFaceTarget(endpoints, HuggingFaceDeploy(**(usual | config)), Clock(self.clock.now, self.clock.advance))
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there."""

@@ -30,13 +30,13 @@ def five_bundles(make_bundle, folder: Path) -> list:
 
 def runpod_books(cloud: Cloud, now: Callable[[], float]) -> Books:
     def standing(name: str) -> list[Endpoint]:
-        return [e for e in cloud.endpoints.values() if e.told["name"].startswith(f"modelyard-{name}")]
+        return [e for e in cloud.endpoints.values() if e.spec["name"].startswith(f"modelyard-{name}")]
 
     def ever(name: str) -> list[Endpoint]:
-        return standing(name) + [e for e in cloud.deleted if e.told["name"].startswith(f"modelyard-{name}")]
+        return standing(name) + [e for e in cloud.deleted if e.spec["name"].startswith(f"modelyard-{name}")]
 
     def serves(name: str) -> str | None:
-        bundles = [e.told["env"]["MODELYARD_BUNDLE"] for e in standing(name) if not e.told["name"].endswith("-next")]
+        bundles = [e.spec["env"]["MODELYARD_BUNDLE"] for e in standing(name) if not e.spec["name"].endswith("-next")]
         return bundles[0] if bundles else None
 
     def billed(name: str) -> float:
@@ -98,7 +98,7 @@ def test_a_thousand_deployments_on_hugging_face(make_bundle, tmp_path: Path, mon
 
         def serves(name: str) -> str | None:
             endpoint = account.endpoints.get(f"my-{name}")
-            return endpoint.told["model"]["revision"] if endpoint else None
+            return endpoint.spec["model"]["revision"] if endpoint else None
 
         world.double.faults.rates = RATES | {"unhealthy": 0.03, "stuck": 0.01}
         chaos = Chaos(target, bundles, Books(serves))  # Hugging Face shows no bill

@@ -19,7 +19,7 @@ from clouds import passes
 
 from registry.errors import BusyError, InputError, NotFoundError, RefusedError, UnavailableError
 from serving.inference.standalone import StandalonePredictor
-from serving.targets.huggingface.hub import HubPlace, bundle_files
+from serving.targets.huggingface.hub import HubBundleStore, bundle_files
 from serving.targets.huggingface.package import repository_files
 
 
@@ -161,7 +161,7 @@ def test_a_wrong_token_or_owner_or_price_is_one_line(world, make_bundle, tmp_pat
 def test_runpod_s_workers_fetch_from_a_repository(make_bundle, picture, tmp_path: Path) -> None:
     with clouds.huggingface_world(tmp_path / "hub") as hub, clouds.runpod_world(tmp_path / "cloud") as runpod:
         target = runpod.target()
-        target.place = HubPlace(hub.hub(), "me/bundles")
+        target.store = HubBundleStore(hub.hub(), "me/bundles")
         boot = runpod.double.cloud.boot
         runpod.double.cloud.boot = lambda env: boot(env | {"MODELYARD_BUNDLE_TOKEN": "hf_double"})
         live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
@@ -204,7 +204,7 @@ def test_with_a_gpu_it_is_served_on_that_or_says_that_it_cannot(world, make_bund
     """ONNX Runtime's build for the CPU would answer as well, on a machine that is paid for its GPU."""
     bundle, told = make_bundle(tmp_path / "one"), {"accelerator": "gpu", "instance": "nvidia-t4"}
     world.target(**told).deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
+    assert world.double.account.endpoints["my-hand"].spec["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
     assert b"onnxruntime-gpu[cuda,cudnn]>=" in repository_files(bundle, gpu=True)["requirements.txt"]
     assert b"onnxruntime==" in repository_files(bundle)["requirements.txt"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

@@ -26,15 +26,15 @@ def test_other_settings_of_the_same_bundle_are_brought_there(world, make_bundle,
     bundle = make_bundle(tmp_path / "one")
     world.target(min_replicas=1).deploy("hand", bundle, passes)
     world.target(min_replicas=0, max_replicas=3).deploy("hand", bundle, passes)
-    scaling = world.double.account.endpoints["my-hand"].told["compute"]["scaling"]
+    scaling = world.double.account.endpoints["my-hand"].spec["compute"]["scaling"]
     assert (scaling["minReplica"], scaling["maxReplica"], scaling["scaleToZeroTimeout"]) == (0, 3, 15)
     world.target(min_replicas=1).deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["compute"]["scaling"]["scaleToZeroTimeout"] is None
+    assert world.double.account.endpoints["my-hand"].spec["compute"]["scaling"]["scaleToZeroTimeout"] is None
 
 
 def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_path: Path) -> None:
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
-    before = json.dumps(world.double.account.endpoints["my-hand"].told, sort_keys=True)
+    before = json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True)
     told, asked = {"repository": "me/other", "instance": "nvidia-t4", "accelerator": "gpu", "max_replicas": 5}, []
 
     def fails_at_last(ask) -> None:
@@ -44,17 +44,17 @@ def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_pa
 
     with pytest.raises(IntegrityError):
         world.target(**told).deploy("hand", make_bundle(tmp_path / "two", gain=30.0), fails_at_last)
-    assert json.dumps(world.double.account.endpoints["my-hand"].told, sort_keys=True) == before
+    assert json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True) == before
 
 
 def test_our_own_image_comes_and_goes_and_is_asked_at_its_own_address(world, make_bundle, picture, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "one")
     live = world.target(image="docker.io/me/serve:1").deploy("hand", bundle, passes)
-    model = world.double.account.endpoints["my-hand"].told["model"]
+    model = world.double.account.endpoints["my-hand"].spec["model"]
     assert model["image"] == {"custom": {"url": "docker.io/me/serve:1", "port": 8000, "healthRoute": "/health"}}
     assert world.target().ask(live)(picture("red"))["red"] > 0.9  # one that only looks does not know of the image
     world.target().deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["model"]["image"] == {"huggingface": {}}
+    assert world.double.account.endpoints["my-hand"].spec["model"]["image"] == {"huggingface": {}}
 
 
 def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Pat
     ):
         with pytest.raises(RefusedError, match="was not made by Modelyard"):
             act()
-    assert world.double.account.endpoints["my-hand"].told == theirs
+    assert world.double.account.endpoints["my-hand"].spec == theirs
     with pytest.raises(InputError, match="ends in '-next'"):
         world.target().deploy("hand-next", make_bundle(tmp_path / "two"), passes)
 
@@ -96,7 +96,7 @@ def test_prices_are_the_vendor_s_and_an_unknown_one_is_refused(world) -> None:
 
 
 def test_boxes_of_one_label_count_with_the_best_one() -> None:
-    from serving.targets.huggingface.release import probabilities_of
+    from serving.targets.huggingface.requests import probabilities_of
 
     assert probabilities_of([{"label": "a", "score": 0.9}, {"label": "a", "score": 0.2}], "x") == {"a": 0.9}
     assert probabilities_of([], "x") == {}
@@ -110,7 +110,7 @@ def test_who_is_told_to_wait_for_a_day_says_so_and_does_not(world, monkeypatch) 
         answer = httpx2.Response(429, headers={"Retry-After": "86400"}, request=httpx2.Request("GET", "http://x"))
         raise HfHubHTTPError("slow down", response=answer)
 
-    with pytest.raises(UnavailableError, match="asks to be left alone for 86400 s"):
+    with pytest.raises(UnavailableError, match="asks to wait 86400 s"):
         world.hub().call(refuse)
 
 

@@ -39,7 +39,7 @@ def test_two_of_one_name_become_one_and_the_older_stays(world, make_bundle, tmp_
     live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
     cloud = world.double.cloud
     world.clock.advance(5)
-    cloud.create(dict(cloud.endpoints[live.handle].told))
+    cloud.create(dict(cloud.endpoints[live.handle].spec))
     assert len(world.names()) == 2
     assert target.deploy("hand", make_bundle(tmp_path / "again"), passes).handle == live.handle
     assert world.names() == ["modelyard-hand"]
@@ -65,7 +65,7 @@ def test_without_capacity_each_pool_is_tried(world, make_bundle, tmp_path: Path)
     world.double.faults.add("no-capacity", "^POST", times=2)
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
     (one,) = world.double.cloud.endpoints.values()
-    assert one.told["gpu"]["pools"] == ["AMPERE_24"]
+    assert one.spec["gpu"]["pools"] == ["AMPERE_24"]
     world.double.faults.add("no-capacity", "^POST", times=9)
     with pytest.raises(InputError, match="no instances"):
         world.target().deploy("other", make_bundle(tmp_path / "one"), passes)
@@ -158,11 +158,11 @@ def test_a_name_that_runpod_does_not_know_is_one_line(world, make_bundle, tmp_pa
 
 
 def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None:
-    from serving.targets.bundle_stores import StaticPlace
+    from serving.targets.bundle_stores import StaticBundleStore
 
     bundle = make_bundle(tmp_path / "one")
     with clouds.shelf(tmp_path / "shelf") as shelf:
         with pytest.raises(InputError, match="upload the files of"):
-            StaticPlace(shelf.url).put(bundle)
+            StaticBundleStore(shelf.url).put(bundle)
         shelf.put(bundle)
-        assert StaticPlace(shelf.url).put(bundle) == f"{shelf.url}/{bundle.index.digest}"
+        assert StaticBundleStore(shelf.url).put(bundle) == f"{shelf.url}/{bundle.index.digest}"

@@ -34,11 +34,11 @@ def test_what_is_sent_is_what_is_published(world, make_bundle, tmp_path: Path) -
     (one,) = world.double.cloud.endpoints.values()
     check = world.double.control.checker.by_document
     assert check("Endpoint", world.double.control.shown(one)) == []
-    assert one.told["registry"] == "reg1"
-    assert one.told["env"]["A"] == "1"
-    assert one.told["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
-    assert (one.told["flashboot"], one.told["timeout"]) == ("FLASHBOOT", 60_000)
-    assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").wire() | {"imag": "y"}) != []
+    assert one.spec["registry"] == "reg1"
+    assert one.spec["env"]["A"] == "1"
+    assert one.spec["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
+    assert (one.spec["flashboot"], one.spec["timeout"]) == ("FLASHBOOT", 60_000)
+    assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").as_dict() | {"imag": "y"}) != []
 
 
 def test_the_double_knows_the_fields_that_are_published(world) -> None:

@@ -14,7 +14,8 @@ import clouds
 from clouds import fails, passes
 
 from registry.errors import InputError, IntegrityError, RefusedError, UnavailableError
-from serving.targets.runpod.release import Release, created
+from serving.targets.runpod.release import Release
+from serving.targets.runpod.release_spec import new_endpoint
 
 
 @pytest.fixture
@@ -27,13 +28,13 @@ def test_other_settings_of_the_same_bundle_are_tried_out_and_put_back(world, mak
     bundle = make_bundle(tmp_path / "one")
     world.shelf.put(bundle)
     world.target().deploy("hand", bundle, passes)
-    before = json.dumps(world.double.cloud.endpoints["ep000000001"].told, sort_keys=True)
+    before = json.dumps(world.double.cloud.endpoints["ep000000001"].spec, sort_keys=True)
     with pytest.raises(IntegrityError):
         world.target(image="docker.io/someone/broken:1", data_centers=("EU-RO-1",)).deploy("hand", bundle, fails)
     (one,) = world.double.cloud.endpoints.values()
-    assert json.dumps(one.told, sort_keys=True) == before
+    assert json.dumps(one.spec, sort_keys=True) == before
     world.target(max_workers=5).deploy("hand", bundle, passes)
-    assert one.told["workers"]["max"] == 5
+    assert one.spec["workers"]["max"] == 5
 
 
 def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_bundle, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_b
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, f"{world.shelf.url}/{bundle.index.digest}")
-    target._create("hand", target._wanted(release, None))  # and then the power went
+    target._create("hand", target._spec(release, None))  # and then the power went
     with pytest.raises(IntegrityError):
         target.deploy("hand", bundle, fails)
     smoked = []
@@ -59,7 +60,7 @@ def test_an_answer_that_comes_very_late_leaves_one_endpoint_and_that_one_is_prov
     def late(ask) -> None:
         if not smoked:  # the request whose answer was lost shows only now
             find_identical = target.client.create_endpoint(
-                created("modelyard-hand", target.config, target._wanted(release, None))
+                new_endpoint("modelyard-hand", target.config, target._spec(release, None))
             )
             world.double.cloud.endpoints[find_identical.id].created -= 100
         smoked.append(ask)
@@ -77,7 +78,7 @@ def test_a_template_s_own_variables_stay_when_the_bundle_changes(world, make_bun
         world.shelf.put(bundle)
         target.deploy("hand", bundle, passes)
         (one,) = world.double.cloud.endpoints.values()
-        assert one.told["env"]["A"] == "1"
+        assert one.spec["env"]["A"] == "1"
     assert one.version == 2  # the same again changes nothing
 
 
@@ -99,7 +100,7 @@ def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Pat
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, world.shelf.url)
-    new = created("modelyard-hand", target.config, target._wanted(release, None))
+    new = new_endpoint("modelyard-hand", target.config, target._spec(release, None))
     target.client.create_endpoint(new.model_copy(update={"env": {"THEIRS": "1"}}))
     for act in (lambda: target.deploy("hand", bundle, passes), lambda: target.delete("hand")):
         with pytest.raises(RefusedError, match="was not made by Modelyard"):

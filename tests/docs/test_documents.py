@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+MANUAL = [page for page in PAGES if page.name not in {"CHANGELOG.md", "cli.md"}]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -19,6 +22,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub links to them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_heading_exists(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert anchor in _anchors(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -40,6 +57,24 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
             assert used in options | {"--help"}, f"{name} {used}"
 
 
+@pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
+def test_every_command_that_is_shown_in_a_sentence_is_accepted(page: Path) -> None:
+    """One with arguments has to parse; `modelyard promote` alone only names the command."""
+    from typer.main import get_command
+
+    from pipelines.cli.main import app
+
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL).replace("\n", " ")
+    for line in re.findall(r"`modelyard ([a-z][^`]*)`", text):
+        command: Any = get_command(app)
+        words = shlex.split(line)
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        if words:
+            command.make_context(line, words)
+
+
 def test_the_generated_pages_are_current() -> None:
     done = subprocess.run([sys.executable, "tools/docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -54,7 +89,8 @@ def test_the_readme_says_the_licence_plainly() -> None:
 
 
 def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
-    from registry.money.billing import cost, dollars
+    from registry.money.amounts import round_usd
+    from registry.money.billing import cost
     from registry.money.catalogue import published
 
     page, known = (ROOT / "docs/costs.md").read_text(), published()
@@ -64,10 +100,10 @@ def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
     }
     for what, (seconds, pool, gpu) in cards.items():
         rented = [("serverless", pool), ("pod", gpu), ("pod community", gpu)]
-        amounts = [dollars(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
+        amounts = [round_usd(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
         (row,) = re.findall(rf"^\| {what} \|.*$", page, re.MULTILINE)
         assert row.split(" | ")[2:] == [f"${amounts[0]}", f"${amounts[1]}", f"${amounts[2]} |"]
-        whole = dollars(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
+        whole = round_usd(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
         assert f"${whole}" in page
 
 
@@ -107,10 +143,10 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
 
 def test_what_the_page_says_of_forecasts_is_what_they_assume() -> None:
     from registry.money.places import DISK_GB, HF_COLD_S, RUNPOD_COLD_S, Overrides
-    from serving.targets.runpod import release
+    from serving.targets.runpod import release_spec
 
     page = (ROOT / "docs/costs.md").read_text()
     assert f"{RUNPOD_COLD_S:g} s (RunPod), {HF_COLD_S:g} s (Hugging Face)" in page
     assert f"{Overrides().max_workers} at most where they come and go" in page
     assert f"a disk of {DISK_GB:g} GB for each worker" in page
-    assert release._DISK_GB == DISK_GB
+    assert release_spec._DISK_GB == DISK_GB

@@ -27,7 +27,7 @@ from serving.export.build import build_bundle
 from serving.export.card import Facts
 from serving.export.reference import Reference
 from serving.export.request import Built, ExportRequest, Tools
-from serving.export.subprocess_job import Bounds, Ties, run_child
+from serving.export.subprocess_job import Bounds, Ties, run_subprocess
 
 pytestmark = pytest.mark.journey
 ROOT = Path(__file__).parents[2]
@@ -69,10 +69,10 @@ def about(size: int = 64, labels: int = 4) -> ModelInfo:
 
 
 def tools() -> Tools:
-    from pipelines.home import _find_node
+    from pipelines.bundles.tools import find_node
 
     node_modules = ROOT / "serving" / "browser" / "node_modules"
-    return Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
+    return Tools(ROOT / ".venv-tf" / "bin" / "python", find_node(), node_modules, Bounds(300, 8))
 
 
 def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
@@ -165,7 +165,7 @@ def test_what_the_converter_trips_over_is_named(tmp_path: Path) -> None:
     ties = Ties(lines.append)
     ties.feed.put("go")
     job = {"onnx": str(tmp_path / "m.onnx"), "tfjs": str(tmp_path / "tfjs"), "variants": ["float32"]}
-    run_child([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
+    run_subprocess([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
     assert len(lines) == 1
     assert lines[0].startswith("failed tfjs onnx2tf cannot convert Mean (")
 
@@ -241,7 +241,7 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     assert modelyard("frames", "--home", home).returncode == 0
     with up(home, "--no-dashboard"):
         (stranger := tmp_path / "stranger.pt").write_text("no checkpoint")
-        for path, said in ((job, "is no .pt file"), (stranger, "Ultralytics cannot read it")):
+        for path, said in ((job, "is not a .pt file"), (stranger, "Ultralytics cannot read it")):
             refused = modelyard("register", path, "--home", home)
             assert refused.returncode == 2
             assert said in refused.stderr.strip().splitlines()[-1]

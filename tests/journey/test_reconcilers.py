@@ -78,7 +78,7 @@ def test_one_acts_and_another_takes_over_when_its_lease_ends(server: Server, eve
         first = leader(server)
         name = server.model(2)
         server.prove(name, 1)
-        promote(server.yard(name), Ref(name, 1), Stage.STAGING, ADA)
+        promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
         server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 2, 'default')", name=name)  # fmt: skip
         blocked = lambda: [row for row in server.ledger().entries(name) if row.event.kind == "blocked"]  # noqa: E731
         eventually(blocked)
@@ -123,12 +123,12 @@ def test_going_back_asks_no_more_than_going_forward_and_judges_nothing(server: S
     name = server.model(2)
     for number in (1, 2):
         server.prove(name, number)
-        promote(server.yard(name), Ref(name, number), Stage.STAGING, ADA)
+        promote(server.context(name), Ref(name, number), Stage.STAGING, ADA)
         with requests_to(server, monkeypatch) as forward:
-            promote(server.yard(name), Ref(name, number), Stage.PRODUCTION, ADA)
-    yard = server.yard(name)
+            promote(server.context(name), Ref(name, number), Stage.PRODUCTION, ADA)
+    yard = server.context(name)
     assert yard.gates[Stage.PRODUCTION]
-    monkeypatch.setattr("registry.promotion.promote.evaluate_gates_of", lambda *_: pytest.fail("it was judged again"))
+    monkeypatch.setattr("registry.promotion.promote.evaluate_gates", lambda *_: pytest.fail("it was judged again"))
     with requests_to(server, monkeypatch) as back:
         outcome = rollback(yard, name, Stage.PRODUCTION, None, ADA)
     assert (outcome.promotion.version, outcome.promotion.previous) == (1, 2)

@@ -1,4 +1,4 @@
-"""What is expected of a data set, as a Great Expectations suite, and the report of holding it to that."""
+"""What is expected of a data set, as a Great Expectations suite, and the report of checking it against that."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from great_expectations.core import ExpectationSuite
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from registry.records import Finding
+from validation.data.sentences import CheckedColumn, describe
 
 _NAME = "frames"
 _ERROR, _WARNING = "critical", "warning"
@@ -61,7 +62,7 @@ def frame_suite(labels: list[str]) -> ExpectationSuite:
 
 
 def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataReport:
-    """Hold a frame table to the suite and write Data Docs (HTML) below `docs`."""
+    """Check a frame table against the suite and write Data Docs (HTML) below `docs`."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="file", project_root_dir=docs)
@@ -75,7 +76,7 @@ def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataRepo
     )
     outcome = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": table})
     results = [result for validation in outcome.run_results.values() for result in validation.results]
-    findings = [_finding(result) for result in results]
+    findings = [_finding(result, table) for result in results]
     return DataReport(
         errors=[finding for finding, severity in findings if not finding.passed and _ERROR in severity.lower()],
         warnings=[finding for finding, severity in findings if not finding.passed and _ERROR not in severity.lower()],
@@ -84,18 +85,14 @@ def check_frames(table: pd.DataFrame, labels: list[str], docs: Path) -> DataRepo
     )
 
 
-def _finding(result: Any) -> tuple[Finding, str]:
+def _finding(result: Any, table: pd.DataFrame) -> tuple[Finding, str]:
     """One expectation's result in our words, and how bad it is when it does not hold."""
-    config, found = result.expectation_config, result.result
-    column = config.kwargs["column"]
+    config = result.expectation_config
     limits = {key: value for key, value in config.kwargs.items() if key not in {"column", "batch_id"}}
-    wanted = ", ".join(f"{key} {value}" for key, value in limits.items())
-    text = f"{column}: {config.type.removeprefix('expect_').replace('_', ' ')} ({wanted})"
-    unexpected = found.get("unexpected_count")
-    if not result.success:
-        examples = found.get("partial_unexpected_list") or found.get("observed_value")
-        text += f": {unexpected if unexpected is not None else 'some'} do not, such as {str(examples)[:80]}"
-    return Finding(gate=f"data.{column}", passed=bool(result.success), text=text, figure=unexpected), str(config.severity)
+    column, passed = str(config.kwargs["column"]), bool(result.success)
+    text = describe(CheckedColumn(config.type, column, limits, table), passed=passed)
+    figure = result.result.get("unexpected_count")
+    return Finding(gate=f"data.{column}", passed=passed, text=text, figure=figure), str(config.severity)
 
 
 def _site(docs: Path) -> Path:

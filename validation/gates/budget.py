@@ -27,13 +27,13 @@ class BudgetGate(Record):
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding a limit."""
-        found: list[Finding] = []
+        findings: list[Finding] = []
         if self.train_usd is not None:
-            found.append(Figure("budget", "training cost", _usd(evidence.train_usd), " USD").at_most(self.train_usd))
+            findings.append(Figure("budget", "training cost", _usd(evidence.train_usd), " USD").at_most(self.train_usd))
         if self.serve_usd_per_month is not None:
             quoted = _usd(evidence.serve_usd_per_month)
-            found.append(Figure("budget", "serving cost", quoted, " USD a month").at_most(self.serve_usd_per_month))
-        return found
+            findings.append(Figure("budget", "serving cost", quoted, " USD a month").at_most(self.serve_usd_per_month))
+        return findings
 
 
 def _usd(amount: Decimal | None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import missing
+from validation.gates.findings import missing_evidence
 
 
 class CardGate(Record):
@@ -17,6 +17,6 @@ class CardGate(Record):
         """One finding."""
         gaps = evidence.card_missing
         if gaps is None:
-            return [missing("card", f"no model card of these bytes: run `modelyard export {evidence.label}`")]
+            return [missing_evidence("card", f"no model card of these bytes: run `modelyard export {evidence.label}`")]
         text = f"model card lacks {', '.join(gaps)}" if gaps else "model card is complete"
         return [Finding(gate="card", passed=not gaps, text=text, figure=len(gaps), limit=0)]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from registry.records import Evaluation, Evidence, Finding, Outcomes, Record, Rival
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 _RESAMPLES = 10_000
 
@@ -36,11 +36,11 @@ class ChampionGate(Record):
             return [Finding(gate="champion", passed=True, text="no other version serves production")]
         name = f"{evidence.model}/{rival.version}"
         if mine is None or mine.outcomes is None:
-            return [missing("champion", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
+            return [missing_evidence("champion", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
         theirs = _comparable(rival, mine)
         if theirs is None:
             remedy = f"run `modelyard evaluate {name} --data FOLDER` with the data set of {evidence.label}"
-            return [missing("champion", f"champion {name} was not scored on data set {mine.dataset[:12]}: {remedy}")]
+            return [missing_evidence("champion", f"champion {name} was not scored on data set {mine.dataset[:12]}: {remedy}")]
         if self.method == "mcnemar":
             p = mcnemar(mine.outcomes, theirs)
             return [Figure("champion", f"McNemar p of being worse than champion {name}", p).at_least(self.alpha)]

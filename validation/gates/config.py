@@ -41,23 +41,23 @@ class OtherGate(BaseModel):
 
     def gate(self) -> Gate:
         """The gate itself."""
-        found = entry_points(group=GROUP, name=self.kind)
-        if not found:
-            near = get_close_matches(self.kind, [*KINDS, *(one.name for one in entry_points(group=GROUP))], n=1)
+        points = entry_points(group=GROUP, name=self.kind)
+        if not points:
+            near = get_close_matches(self.kind, [*KINDS, *(point.name for point in entry_points(group=GROUP))], n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KINDS)}"
             raise ValueError(f"no gate '{self.kind}' ({hint})")
         try:
-            return cast("Gate", next(iter(found)).load()(**self.model_dump()))
+            return cast("Gate", next(iter(points)).load()(**self.model_dump()))
         except (ImportError, AttributeError, TypeError, ValidationError) as error:
             raise ValueError(f"gate '{self.kind}' of another package cannot be used: {error}") from error
 
     def judge(self, evidence: Evidence) -> list[Finding]:
-        """What the other package says; a gate that breaks, or says nothing, does not let anything pass."""
+        """The other package's findings; a gate that breaks, or returns none, lets nothing pass."""
         try:
-            found = self.gate().judge(evidence)
+            findings = self.gate().judge(evidence)
         except Exception as error:  # noqa: BLE001 anybody's code
-            found = [Finding(gate=self.kind, passed=False, text=f"gate broke: {type(error).__name__}: {error}")]
-        return found or [Finding(gate=self.kind, passed=False, text="gate said nothing")]
+            findings = [Finding(gate=self.kind, passed=False, text=f"gate broke: {type(error).__name__}: {error}")]
+        return findings or [Finding(gate=self.kind, passed=False, text="the gate returned no finding")]
 
 
 def _kind_of(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 
 class DataGate(Record):
@@ -20,10 +20,10 @@ class DataGate(Record):
         """One finding on errors, one on warnings where they are limited."""
         verdict = evidence.data
         if verdict is None or verdict.dataset != evidence.dataset:
-            return [missing("data", f"no data report of what {evidence.label} was trained on: train it again")]
-        found = [Figure("data", "failed data checks", verdict.errors).at_most(0)]
-        if not verdict.holds and found[0].passed:
-            found = [missing("data", "the data report says that the data set does not hold")]
+            return [missing_evidence("data", f"no data report of what {evidence.label} was trained on: train it again")]
+        findings = [Figure("data", "failed data checks", verdict.errors).at_most(0)]
+        if not verdict.holds and findings[0].passed:
+            findings = [missing_evidence("data", "the data report says that the data set failed its checks")]
         if self.warnings is not None:
-            found.append(Figure("data", "data warnings", verdict.warnings).at_most(self.warnings))
-        return found
+            findings.append(Figure("data", "data warnings", verdict.warnings).at_most(self.warnings))
+        return findings

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 
 class LatencyGate(Record):
@@ -20,8 +20,8 @@ class LatencyGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding a limit."""
         if evidence.latency is None:
-            return [missing("latency", f"no latency of these bytes: run `modelyard export {evidence.label}`")]
-        found = [Figure("latency", "p95", evidence.latency.p95_ms, " ms").at_most(self.p95_ms)]
+            return [missing_evidence("latency", f"no latency of these bytes: run `modelyard export {evidence.label}`")]
+        findings = [Figure("latency", "p95", evidence.latency.p95_ms, " ms").at_most(self.p95_ms)]
         if self.p50_ms is not None:
-            found.insert(0, Figure("latency", "p50", evidence.latency.p50_ms, " ms").at_most(self.p50_ms))
-        return found
+            findings.insert(0, Figure("latency", "p50", evidence.latency.p50_ms, " ms").at_most(self.p50_ms))
+        return findings

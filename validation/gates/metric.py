@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from registry.records import Evaluation, Evidence, Finding, Record
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 _OF_A_CLASS = ("precision", "recall", "f1")
 
@@ -36,18 +36,18 @@ class MetricGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding: the metric against its threshold."""
         if evidence.evaluation is None:
-            return [missing("metric", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
+            return [missing_evidence("metric", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
         where = f" of '{self.label or self.slice}'" if self.label or self.slice else ""
         value = self._value(evidence, evidence.evaluation)
         if math.isnan(value):
             text = f"{self.name}{where} was not measured, or by another pattern: run `modelyard evaluate {evidence.label}`"
-            return [missing("metric", text)]
+            return [missing_evidence("metric", text)]
         return [Figure("metric", f"{self.name}{where}", value).at_least(self.at_least)]
 
     def _value(self, evidence: Evidence, evaluation: Evaluation) -> float:
         """NaN where it was not measured: a class that had no test image, a slice of too few."""
         if self.label:
-            scores = [one for one in evaluation.classes if one.label == self.label and one.support]
+            scores = [score for score in evaluation.classes if score.label == self.label and score.support]
             return float(getattr(scores[0], self.name)) if scores else math.nan
         if self.slice:
             part = evaluation.slices.get(self.slice)

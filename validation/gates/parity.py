@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Limits, ParityFigures, Record
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 _SERVED = "onnx"
 """What serves, so it is required always."""
@@ -39,26 +39,28 @@ class ParityGate(Record):
         """Four findings a variant, five for a detector's; one for a variant that was left out or never made."""
         if not evidence.parity:
             ref = evidence.label
-            return [missing("parity", f"no parity of these bytes: run `modelyard export {ref}`")]
+            return [missing_evidence("parity", f"no parity of these bytes: run `modelyard export {ref}`")]
         measured = {figures.variant for figures in evidence.parity}
-        found = [finding for figures in evidence.parity for finding in self._variant(figures)]
+        findings = [finding for figures in evidence.parity for finding in self._judge_variant(figures)]
         lost = [name for name in dict.fromkeys((_SERVED, *(self.variants or ()))) if name not in measured]
-        return found + [missing("parity", f"{name} was not exported: run `modelyard export {evidence.label}`") for name in lost]
+        return findings + [
+            missing_evidence("parity", f"{name} was not exported: run `modelyard export {evidence.label}`") for name in lost
+        ]
 
-    def _variant(self, figures: ParityFigures) -> list[Finding]:
+    def _judge_variant(self, figures: ParityFigures) -> list[Finding]:
         name, limits = figures.variant, self._limits(figures)
         if not figures.kept:
             must = name == _SERVED or (name in self.variants if self.variants is not None else figures.required)
             return [Finding(gate="parity", passed=not must, text=f"{name} is not in the bundle: {figures.note}")]
-        found = [
+        findings = [
             Figure("parity", f"{name} images", figures.images).at_least(self.images),
             Figure("parity", f"{name} top-1 agreement", figures.top1_agreement).at_least(limits.top1_agreement),
             self._difference(figures).at_most(limits.max_abs_diff),
             Figure("parity", f"{name} wrong-image agreement", figures.control_agreement).at_most(self.control_at_most),
         ]
         if figures.map_difference is not None:
-            found.append(Figure("parity", f"{name} mAP difference", figures.map_difference).at_most(limits.map_difference))
-        return found
+            findings.append(Figure("parity", f"{name} mAP difference", figures.map_difference).at_most(limits.map_difference))
+        return findings
 
     def _difference(self, figures: ParityFigures) -> Figure:
         """A classifier's largest; a detector's mean, since a single box comes and goes with a single grey level."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import missing
+from validation.gates.findings import missing_evidence
 
 MODEL_FORMATS = (
     "mlmodel", ".yaml", ".yml", ".json", ".txt", ".md", ".toml", ".onnx", ".data", ".pt2", ".keras", ".h5", ".safetensors",
@@ -17,7 +17,7 @@ BUNDLE_FORMATS = (".onnx", ".json", ".bin", ".xml", ".md", ".txt", ".sig")
 
 
 class SafetyGate(Record):
-    """What a scanner said of the registered files and, where `bundle` is asked for, of what will serve.
+    """What a scanner reported of the registered files and, where `bundle` is asked for, of what will serve.
 
     The registered files may hold pickles without dangerous imports: PyTorch's `.pt2` keeps its example input in one, and
     nothing that serves opens it. The bundle may hold none at all.
@@ -30,18 +30,18 @@ class SafetyGate(Record):
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """Two findings for the registered files, three for the bundle."""
-        found = self._files(evidence, "model", self.formats)
+        findings = self._files(evidence, "model", self.formats)
         if self.bundle:
-            found += self._files(evidence, "bundle", self.bundle_formats)
+            findings += self._files(evidence, "bundle", self.bundle_formats)
             if (scan := evidence.scans.get("bundle")) is not None:
-                found.append(_none_of("bundle", "pickles", scan.pickles))
-        return found
+                findings.append(_none_of("bundle", "pickles", scan.pickles))
+        return findings
 
     def _files(self, evidence: Evidence, what: str, allowed: tuple[str, ...]) -> list[Finding]:
         scan = evidence.scans.get(what)
         if scan is None or scan.files == 0:
             command = f"modelyard {'evaluate' if what == 'model' else 'export'} {evidence.label}"
-            return [missing("safety", f"the {what} was not scanned: run `{command}`")]
+            return [missing_evidence("safety", f"the {what} was not scanned: run `{command}`")]
         known = {ending.lower() for ending in allowed}
         strange = [f"{ending} ({count})" for ending, count in scan.formats.items() if ending.lower() not in known]
         return [
@@ -50,8 +50,8 @@ class SafetyGate(Record):
         ]
 
 
-def _none_of(what: str, name: str, found: list[str]) -> Finding:
+def _none_of(what: str, name: str, names: list[str]) -> Finding:
     """Passes when the list is empty."""
-    listed = f": {', '.join(found[:5])}{' …' if len(found) > 5 else ''}" if found else ""  # noqa: PLR2004
-    text = f"{what}: {len(found) or 'no'} {name}{listed}"
-    return Finding(gate="safety", passed=not found, text=text, figure=len(found), limit=0)
+    listed = f": {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else ""  # noqa: PLR2004
+    text = f"{what}: {len(names) or 'no'} {name}{listed}"
+    return Finding(gate="safety", passed=not names, text=text, figure=len(names), limit=0)

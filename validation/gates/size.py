@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.records import Evidence, Finding, Record
-from validation.gates.findings import Figure, missing
+from validation.gates.findings import Figure, missing_evidence
 
 
 class SizeGate(Record):
@@ -19,6 +19,6 @@ class SizeGate(Record):
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
         if evidence.bundle_mb is None:
-            return [missing("size", f"no bundle of these bytes: run `modelyard export {evidence.label}`")]
+            return [missing_evidence("size", f"no bundle of these bytes: run `modelyard export {evidence.label}`")]
         size = evidence.bundle_mb
         return [Figure("size", "bundle", size, " MB").at_most(self.max_mb)]

@@ -12,7 +12,7 @@ from pipelines.job.trainers import KerasTrainer
 from pipelines.training.trainers.contract import Fitted, OnEpoch
 from serving.bundle.modelinfo import ModelInfo, write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
-from serving.export.subprocess_job import Ties, run_child
+from serving.export.subprocess_job import Ties, run_subprocess
 
 _SCRIPT = Path(__file__).with_name("keras_fit.py")
 
@@ -34,10 +34,10 @@ class KerasAdapter:
             rows = data.rows(split)
             arrays = {"pixels": stack_pixels(preprocess, data.files(rows)), "targets": np.array(data.targets(rows), np.int64)}
             for name, array in arrays.items():
-                place = work / f"{split}_{name}.npy"
-                np.save(place, array)
-                job[f"{split}_{name}"] = str(place)
-        run_child([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
+                path = work / f"{split}_{name}.npy"
+                np.save(path, array)
+                job[f"{split}_{name}"] = str(path)
+        run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
         info = ModelInfo(
             trainer="keras",
             arch=self._config.arch,
@@ -53,5 +53,5 @@ class KerasAdapter:
 def _epoch(line: str, on_epoch: OnEpoch) -> None:
     """A line of the child's output is an epoch's metrics, as JSON."""
     if line.startswith("{"):
-        told = json.loads(line)
-        on_epoch(told["epoch"], told["metrics"])
+        record = json.loads(line)
+        on_epoch(record["epoch"], record["metrics"])

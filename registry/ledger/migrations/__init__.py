@@ -41,8 +41,8 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    found = inspect(connection)
-    if found.has_table("ledger") and not found.has_table(VERSION_TABLE):  # made by version 0.1.0, which had no steps
+    inspector = inspect(connection)
+    if inspector.has_table("ledger") and not inspector.has_table(VERSION_TABLE):  # made by version 0.1.0, which had no steps
         command.stamp(config, _FIRST)
     command.upgrade(config, HEAD)
 

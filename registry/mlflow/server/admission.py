@@ -23,10 +23,10 @@ from registry.events import Promoted, Undone
 from registry.mlflow.server.store import InsideStore, Location
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View, variant
-from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip
+from registry.promotion.promote import ratify, ratify_again, record_flip
 from registry.promotion.state import fold
 from registry.promotion.tags import reserved, tags_of
-from registry.promotion.verdict import resolve
+from registry.promotion.verdict import evaluate_gates, resolve
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
@@ -42,7 +42,7 @@ def refuse(sentence: str) -> NoReturn:
 
 
 @dataclass(frozen=True)
-class Begun:
+class PendingPromotion:
     """A promotion that was ratified here, while MLflow is about to move the alias."""
 
     context: PromotionContext
@@ -50,13 +50,13 @@ class Begun:
     promotion: Promoted
 
     def finish(self) -> None:
-        """The alias stands: write it down, unless a reconciler was faster."""
+        """The alias moved: write it down, unless a reconciler was faster."""
         with self.context.deciding(self.version.model):
             if self._pending():
                 record_flip(self.context, self.version, self.promotion)
 
     def undo(self) -> None:
-        """MLflow could not move it, and said so to whoever asked: nothing may move it later."""
+        """MLflow could not move it, and answered so: nothing may move it later."""
         with self.context.deciding(self.version.model):
             if self._pending():
                 reason = "MLflow could not move the alias"
@@ -73,31 +73,31 @@ class Admission:
     def __init__(
         self, store: InsideStore, ledger: Ledger, context_of: Callable[[str], PromotionContext], actor: Callable[[], Actor]
     ) -> None:
-        """`yard_of` gives a model's gates; `actor` who makes the request that is being handled."""
+        """`context_of` gives a model's gates; `actor` who makes the request that is being handled."""
         self.store, self.ledger, self.context_of, self.actor = store, ledger, context_of, actor
         self.closed = False
         self._view = View(ledger)
-        self._places: dict[tuple[str, tuple[int, int]], Location] = {}
+        self._locations: dict[tuple[str, tuple[int, int]], Location] = {}
 
-    def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> Begun | None:
+    def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> PendingPromotion | None:
         """A stage's alias: judged like any promotion; what to write down once MLflow has moved it."""
         if alias.lower() not in ALIASES or self._is_prompt(name):
             return None
         if variant(alias):
             refuse(f"alias '{alias}' is not '{alias.lower()}', and MLflow tells upper from lower case; use '{alias.lower()}'")
-        stage, found = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
+        stage, candidate = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
         state = fold(self.ledger.entries(name))
-        begun = [one.identity for one in (state.pending.get(stage), state.holders.get(stage)) if one]
-        if found.identity in begun:
+        begun = [event.identity for event in (state.pending.get(stage), state.holders.get(stage)) if event]
+        if candidate.identity in begun:
             return None  # decided already: `modelyard promote` at its last step, or the alias set once more
         context = self.context_of(name)
         with context.deciding(name, wait=False):
-            if state.stands(found, stage):
-                promotion = ratify_again(context, found, stage, self.actor())
+            if state.stands(candidate, stage):
+                promotion = ratify_again(context, candidate, stage, self.actor())
             else:
-                context.measure(found, stage)
-                promotion = ratify(context, evaluate_gates(context, found, stage), self.actor())
-        return Begun(context, found, promotion)
+                context.measure(candidate, stage)
+                promotion = ratify(context, evaluate_gates(context, candidate, stage), self.actor())
+        return PendingPromotion(context, candidate, promotion)
 
     def delete_registered_model_alias(self, name: str, alias: str, **_: object) -> None:
         """A stage's alias goes only by a decision."""
@@ -110,20 +110,20 @@ class Admission:
 
     def transition_model_version_stage(self, name: str, version: object, stage: str, **_: object) -> None:
         """MLflow's old stages say nothing that the aliases do not say."""
-        found = resolve(self.store, Ref(name, int(str(version))))
-        held = fold(self.ledger.entries(name)).stage_of(found.identity)
+        candidate = resolve(self.store, Ref(name, int(str(version))))
+        held = fold(self.ledger.entries(name)).stage_of(candidate.identity)
         wanted = Stage.NONE if stage.lower() == "none" else stage.lower()
         if wanted != held and (wanted in ALIASES or held in ALIASES):
-            refuse(f"{found.ref} is '{held}' by decision, not '{stage}'; run `modelyard promote {found.ref} STAGE`")
+            refuse(f"{candidate.ref} is '{held}' by decision, not '{stage}'; run `modelyard promote {candidate.ref} STAGE`")
 
     def set_model_version_tag(self, name: str, version: object, tag: Any, **_: object) -> None:
         """Our tags say what the ledger says, whoever writes them."""
-        if reserved(tag.key) and self._told(name, version).get(tag.key) != tag.value:
+        if reserved(tag.key) and self._verdict_tags(name, version).get(tag.key) != tag.value:
             refuse(f"tag '{tag.key}' is written by Modelyard alone, and {name}/{version} has no such verdict")
 
     def delete_model_version_tag(self, name: str, version: object, key: str, **_: object) -> None:
         """Nor may they be taken away."""
-        if reserved(key) and key in self._told(name, version):
+        if reserved(key) and key in self._verdict_tags(name, version):
             refuse(f"tag '{key}' of {name}/{version} is written by Modelyard alone")
 
     def set_registered_model_tag(self, name: str, tag: Any, **_: object) -> None:
@@ -132,7 +132,7 @@ class Admission:
             refuse(f"tags that begin with 'modelyard.' are reserved; call the tag of '{name}' something else")
 
     def create_registered_model(self, tags: Any = None, **_: object) -> None:
-        """Models carry no tag of ours from the first."""
+        """Models carry no tag of ours from the beginning."""
         for tag in tags or ():
             self.set_registered_model_tag("a new model", tag)
 
@@ -143,7 +143,7 @@ class Admission:
 
     def delete_model_version(self, name: str, version: object, **_: object) -> None:
         """A version that backs a stage stays."""
-        self._keep(self._backing(name, lambda found: found.version == int(str(version))), "deleted")
+        self._keep(self._backing(name, lambda candidate: candidate.version == int(str(version))), "deleted")
 
     def rename_registered_model(self, name: str, new_name: str, **_: object) -> None:
         """The ledger knows a model by its name."""
@@ -155,24 +155,30 @@ class Admission:
 
     def delete_run(self, run_id: str, **_: object) -> None:
         """The run behind a version that backs a stage stays."""
-        self._keep(self._where(lambda place: place.run_id == run_id), f"left without its run {run_id}")
+        self._keep(self._promoted_where(lambda location: location.run_id == run_id), f"left without its run {run_id}")
 
     def delete_experiment(self, experiment_id: object, **_: object) -> None:
         """Nor may its whole experiment go."""
-        self._keep(self._where(lambda place: place.experiment_id == str(experiment_id)), "left without its experiment")
+        self._keep(
+            self._promoted_where(lambda location: location.experiment_id == str(experiment_id)), "left without its experiment"
+        )
 
     def delete_logged_model(self, model_id: str, **_: object) -> None:
         """Nor its logged model."""
-        self._keep(self._where(lambda place: place.model_id == model_id), f"left without its logged model {model_id}")
+        self._keep(
+            self._promoted_where(lambda location: location.model_id == model_id), f"left without its logged model {model_id}"
+        )
 
     def finalize_logged_model(self, model_id: str, **_: object) -> None:
         """Nor may its logged model be called ready or failed anew."""
-        self._keep(self._where(lambda place: place.model_id == model_id), "finalized again")
+        self._keep(self._promoted_where(lambda location: location.model_id == model_id), "finalized again")
 
     def artifact(self, path: str) -> None:
         """A file, or a folder, below the artifact root that is to be written or deleted."""
         wanted = posixpath.normpath(path.strip("/")) if path.strip("/") else ""
-        self._keep(self._where(lambda place: _touches(wanted, place.path)), "changed: its files are what was proven")
+        self._keep(
+            self._promoted_where(lambda location: _touches(wanted, location.path)), "changed: its files are what was proven"
+        )
 
     def create_model_version(self, tags: Any = None, **_: object) -> None:
         """A version that is copied, as the UI's Promote does, does not bring tags of ours along."""
@@ -183,44 +189,44 @@ class Admission:
         """MLflow keeps prompts among the models; one that the ledger knows is a model, whatever its tags say."""
         return self.store.is_prompt(name) and not self.ledger.entries(name)
 
-    def _told(self, name: str, version: object) -> dict[str, str]:
+    def _verdict_tags(self, name: str, version: object) -> dict[str, str]:
         return tags_of(self.ledger.entries(name), resolve(self.store, Ref(name, int(str(version)))))
 
-    def _keep(self, found: Iterable[tuple[str, Stage]], what: str) -> None:
-        for label, stage in found:
+    def _keep(self, promoted: Iterable[tuple[str, Stage]], what: str) -> None:
+        for label, stage in promoted:
             refuse(f"{label} backs '{stage}' and may not be {what}; run `modelyard promote {label} archived` first")
 
     def _backing(self, name: str, which: Callable[[ModelVersion], bool] = lambda _: True) -> list[tuple[str, Stage]]:
         backing = fold(self.ledger.entries(name)).backing
         if not backing:
             return []
-        mine = [found for found in self.store.versions(name) if found.identity in backing and which(found)]
-        return [(str(found.ref), backing[found.identity]) for found in mine]
+        mine = [version for version in self.store.versions(name) if version.identity in backing and which(version)]
+        return [(str(version.ref), backing[version.identity]) for version in mine]
 
-    def _where(self, which: Callable[[Location], bool]) -> list[tuple[str, Stage]]:
-        """The promoted versions that hang on a place."""
+    def _promoted_where(self, which: Callable[[Location], bool]) -> list[tuple[str, Stage]]:
+        """The promoted versions whose bytes depend on a location."""
         self.warm()
-        found: list[tuple[str, Stage]] = []
-        for (name, identity), place in self._places.items():
+        promoted: list[tuple[str, Stage]] = []
+        for (name, identity), location in self._locations.items():
             backing = self._view.state(name).backing
-            if identity in backing and which(place):
-                found.append((f"{name}/{identity[0]}", backing[identity]))
-        return found
+            if identity in backing and which(location):
+                promoted.append((f"{name}/{identity[0]}", backing[identity]))
+        return promoted
 
     def warm(self) -> None:
-        """Learn what promoted versions hang on; each is asked for once."""
+        """Look up the location of each promoted version, once."""
         self._view.refresh()
         for name in self._view.models():
-            missing = [one for one in self._view.state(name).backing if (name, one) not in self._places]
+            missing = [identity for identity in self._view.state(name).backing if (name, identity) not in self._locations]
             if not missing:
                 continue
             try:
                 versions = {version.identity: version for version in self.store.versions(name)}
             except ModelyardError:
                 versions = {}
-            for one in missing:
+            for identity in missing:
                 gone = Location("", "", "", "")
-                self._places[name, one] = self.store.location(versions[one]) if one in versions else gone
+                self._locations[name, identity] = self.store.location(versions[identity]) if identity in versions else gone
 
 
 def _touches(path: str, kept: str) -> bool:

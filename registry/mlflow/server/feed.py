@@ -1,4 +1,4 @@
-"""What changed among a server's runs, told by the server itself: two routes that our plugin adds to MLflow.
+"""What changed among a server's runs, from the server itself: two routes that our plugin adds to MLflow.
 
 MLflow's own search cannot say which runs were renamed, deleted or given a late metric, short of sending all of them. Here a
 client gets a digest of each run and asks for those whose digest it does not know. Nothing of it writes.
@@ -21,7 +21,7 @@ from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLatestMetric
 from sqlalchemy import Engine, Float, String, cast, func, literal, select, text
 from sqlalchemy.engine import Connection
 
-from registry.runs.rows import RunRow, shown_params, shown_tags, split_metrics
+from registry.runs.rows import RunRow, display_params, display_tags, split_metrics
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -60,11 +60,11 @@ class RunFeed:
 
     def digests(self) -> dict[str, str]:
         """Run → digest of everything that a row shows."""
-        told: dict[str, Any] = defaultdict(lambda: hashlib.blake2b(digest_size=16))
+        digests: dict[str, Any] = defaultdict(lambda: hashlib.blake2b(digest_size=16))
         with self._engine.connect() as connection:
-            for one in connection.execute(_runs()):
-                told[one.run_uuid].update(repr(tuple(one)).encode())
-            known = set(told)
+            for row in connection.execute(_runs()):
+                digests[row.run_uuid].update(repr(tuple(row)).encode())
+            known = set(digests)
             for table, columns in _PARTS:
                 line = self._text(columns[0])
                 for column in columns[1:]:
@@ -72,8 +72,8 @@ class RunFeed:
                 query = select(table.run_uuid, self._join(line, literal("\x1e"))).group_by(table.run_uuid)
                 for run_id, joined in connection.execute(query):
                     if run_id in known:
-                        told[run_id].update("\x1e".join(sorted(joined.split("\x1e"))).encode() + b"\x1d")
-        return {run_id: one.hexdigest() for run_id, one in told.items()}
+                        digests[run_id].update("\x1e".join(sorted(joined.split("\x1e"))).encode() + b"\x1d")
+        return {run_id: digest.hexdigest() for run_id, digest in digests.items()}
 
     def _text(self, column: Any) -> Any:
         """A column as text, every digit of it: SQLite's own cast keeps fifteen."""
@@ -85,22 +85,22 @@ class RunFeed:
         """Those of the runs that are there and active."""
         with self._engine.connect() as connection:
             metrics, params, tags = (_by_run(connection, table, columns, ids) for table, columns in _PARTS)
-            found = connection.execute(_runs().where(SqlRun.run_uuid.in_(ids))).all()
+            runs = connection.execute(_runs().where(SqlRun.run_uuid.in_(ids))).all()
         rows = list[RunRow]()
-        for one in found:
-            good, odd = split_metrics({key: None if nan else value for key, value, nan in metrics[one.run_uuid]})
+        for run in runs:
+            good, odd = split_metrics({key: None if nan else value for key, value, nan in metrics[run.run_uuid]})
             rows.append(
                 RunRow(
-                    run_id=one.run_uuid,
-                    experiment_id=str(one.experiment_id),
-                    experiment=one.experiment,
-                    name=one.name or one.run_uuid[:8],
-                    status=one.status,
-                    started_ms=one.start_time or 0,
-                    ended_ms=one.end_time,
+                    run_id=run.run_uuid,
+                    experiment_id=str(run.experiment_id),
+                    experiment=run.experiment,
+                    name=run.name or run.run_uuid[:8],
+                    status=run.status,
+                    started_ms=run.start_time or 0,
+                    ended_ms=run.end_time,
                     metrics=good,
-                    params=shown_params(dict(params[one.run_uuid])),
-                    tags=shown_tags(dict(tags[one.run_uuid])),
+                    params=display_params(dict(params[run.run_uuid])),
+                    tags=display_tags(dict(tags[run.run_uuid])),
                     odd=odd,
                 )
             )
@@ -124,10 +124,10 @@ def _runs() -> Any:
 
 
 def _by_run(connection: Connection, table: Any, columns: Sequence[Any], ids: Sequence[str]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = defaultdict(list)
+    rows: dict[str, list[Any]] = defaultdict(list)
     for run_id, *values in connection.execute(select(table.run_uuid, *columns).where(table.run_uuid.in_(ids))):
-        found[run_id].append(tuple(values))
-    return found
+        rows[run_id].append(tuple(values))
+    return rows
 
 
 def add_feed(app: Flask, store: Any, allowed: Callable[[], bool]) -> None:
@@ -139,11 +139,11 @@ def add_feed(app: Flask, store: Any, allowed: Callable[[], bool]) -> None:
         return
     feed = RunFeed(engine)
 
-    def answer(told: object, token: str = "") -> Response:
+    def answer(payload: object, token: str = "") -> Response:
         headers = {"ETag": f'"{token}"', "Cache-Control": "private, no-cache"} if token else {}
-        return Response(msgspec.json.encode(told), mimetype="application/json", headers=headers)
+        return Response(msgspec.json.encode(payload), mimetype="application/json", headers=headers)
 
-    def changed() -> Response:
+    def send_digests() -> Response:
         if not allowed():
             abort(403)
         token = feed.token()  # before the rows: what is written meanwhile shows next time
@@ -151,14 +151,14 @@ def add_feed(app: Flask, store: Any, allowed: Callable[[], bool]) -> None:
             return Response(status=304)
         return answer({"token": token, "digests": feed.digests()}, token)
 
-    def wanted() -> Response:
+    def send_rows() -> Response:
         if not allowed():
             abort(403)
-        told = request.get_json(silent=True)
-        ids = told.get("ids") if isinstance(told, dict) else None
-        if not isinstance(ids, list) or len(ids) > MOST or not all(isinstance(one, str) for one in ids):
+        payload = request.get_json(silent=True)
+        ids = payload.get("ids") if isinstance(payload, dict) else None
+        if not isinstance(ids, list) or len(ids) > MOST or not all(isinstance(run_id, str) for run_id in ids):
             abort(400, f"ids: expected a list of at most {MOST} run ids")
         return answer({"runs": feed.rows(ids)})
 
-    app.add_url_rule(ROUTE, "modelyard_runs_changed", changed, methods=["GET"])
-    app.add_url_rule(ROUTE, "modelyard_runs_wanted", wanted, methods=["POST"])
+    app.add_url_rule(ROUTE, "modelyard_runs_changed", send_digests, methods=["GET"])
+    app.add_url_rule(ROUTE, "modelyard_runs_wanted", send_rows, methods=["POST"])

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from registry.errors import BusyError, ModelyardError, shorten
-from registry.mlflow.server.admission import MARK, Admission, Begun, refuse
+from registry.mlflow.server.admission import MARK, Admission, PendingPromotion, refuse
 
 GUARDED = {
     "versions": (
@@ -51,7 +51,7 @@ def guard(admission: Admission, versions: Any, runs: Any, artifacts: Any | None)
         _wrap(admission, runs, name, getattr(admission, name))
     for name in (*GUARDED["artifacts"], *STREAMED) if artifacts is not None else ():
         if name in GUARDED["artifacts"] or hasattr(artifacts, name):
-            _wrap(admission, artifacts, name, functools.partial(_written, admission, name))
+            _wrap(admission, artifacts, name, functools.partial(_check_artifact, admission, name))
 
 
 def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]) -> None:
@@ -64,7 +64,7 @@ def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]
             refuse(f"self-test of {name}")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        begun = _deciding(check, bound.arguments)
+        begun = _decide(check, bound.arguments)
         try:
             result = original(*args, **kwargs)
         except Exception:
@@ -78,7 +78,7 @@ def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]
     setattr(store, name, guarded)
 
 
-def _deciding(check: Callable[..., Any], given: Mapping[str, Any]) -> Begun | None:
+def _decide(check: Callable[..., Any], given: Mapping[str, Any]) -> PendingPromotion | None:
     """Decide; whatever keeps us from deciding is a refusal."""
     try:
         return check(**given)
@@ -92,7 +92,7 @@ def _deciding(check: Callable[..., Any], given: Mapping[str, Any]) -> Begun | No
         refuse(f"admission cannot decide ({type(error).__name__}: {shorten(error, 200)}); see the server's log")
 
 
-def _written(admission: Admission, name: str, artifact_path: str | None = None, **given: Any) -> None:
+def _check_artifact(admission: Admission, name: str, artifact_path: str | None = None, **given: Any) -> None:
     """Which path a method of an artifact repository writes to or deletes."""
     folder = artifact_path or ""
     if name in {"log_artifacts", "delete_artifacts", "create_presigned_upload_url"}:

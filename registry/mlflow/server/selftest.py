@@ -66,19 +66,19 @@ def check_guards(admission: Admission, app: Flask) -> None:
 
 
 def _check(app: Flask, method: str, path: str, body: dict[str, Any]) -> None:
-    """Call a route's view as Flask would, past whoever asks for a login before it."""
+    """Call a route's view as Flask would, past a login that comes before it."""
     from werkzeug.exceptions import HTTPException
 
     try:
         with app.test_request_context(path, method=method, json=body):
             endpoint, given = app.url_map.bind("").match(path, method)
             answer = app.make_response(app.ensure_sync(app.view_functions[endpoint])(**given))
-        status, said = answer.status_code, answer.get_data(as_text=True)
+        status, text = answer.status_code, answer.get_data(as_text=True)
     except HTTPException as error:
-        status, said = error.code or 0, str(error)
-    if status != 403 or MARK not in said:  # noqa: PLR2004
+        status, text = error.code or 0, str(error)
+    if status != 403 or MARK not in text:  # noqa: PLR2004
         raise GuardError(
-            f"modelyard: admission's self-test failed: {method} {path} answered {status} ({said[:200]}), not our refusal; "
+            f"modelyard: admission's self-test failed: {method} {path} answered {status} ({text[:200]}), not our refusal; "
             "this release of MLflow keeps its routes elsewhere, so the server does not start: use MLflow 3.17"
         )
 

@@ -18,7 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import get_local_path_or_none
 
 from registry.errors import IntegrityError, NotFoundError, shorten
-from registry.mlflow.store import plain, unready_model
+from registry.mlflow.store import to_model_version, unready_model
 from registry.records import ModelVersion, Snapshot
 
 _PROXIED = "mlflow-artifacts"
@@ -51,8 +51,8 @@ class InsideStore:
         """A model's versions, oldest first."""
         self._model(model)
         quoted = model.replace("'", "")
-        found = self._versions.search_model_versions(f"name='{quoted}'", max_results=10_000)
-        return sorted((plain(one) for one in found), key=lambda version: version.version)
+        versions = self._versions.search_model_versions(f"name='{quoted}'", max_results=10_000)
+        return sorted((to_model_version(version) for version in versions), key=lambda version: version.version)
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version."""
@@ -60,14 +60,14 @@ class InsideStore:
 
     def snapshot(self) -> dict[str, Snapshot]:
         """Every model's aliases."""
-        found: dict[str, Snapshot] = {}
+        snapshots: dict[str, Snapshot] = {}
         token: str | None = None
         while True:
             page = self._versions.search_registered_models(max_results=1000, page_token=token)
             for model in page:
-                found[model.name] = Snapshot({alias: int(one) for alias, one in model.aliases.items()}, {})
+                snapshots[model.name] = Snapshot({alias: int(version) for alias, version in model.aliases.items()}, {})
             if not (token := page.token):
-                return found
+                return snapshots
 
     def unready(self, version: ModelVersion) -> str | None:
         """Why a version is not whole."""
