@@ -128,7 +128,7 @@ class HuggingFaceWorld:
 def huggingface_world(folder: Path) -> Iterator[HuggingFaceWorld]:
     clock = VirtualClock(start=START.timestamp())
     double = huggingface_double(mounting, folder / "repositories", clock)
-    limits = ("hub._TIMEOUT_S", "endpoints._TIMEOUT_S", "target._ASK_S")
+    limits = ("hub._TIMEOUT_S", "endpoints._TIMEOUT_S", "requests._TIMEOUT_S")
     with ExitStack() as patches, listening(double.app) as url:
         for limit in limits:
             patches.enter_context(patch(f"serving.targets.huggingface.{limit}", NO_HURRY_S))

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 
-from pipelines.deployment.targets import DeployConfig, build_target
+from pipelines.deployment.targets import Targets
+from pipelines.job.deploys import DeployConfig
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
 from registry.settings import Settings
 from serving.targets.contract import Ask, Target, Timed
@@ -39,8 +40,8 @@ def another_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shelves\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[modelyard.targets]\nshelf = their_shelves:Shelf\n")
     monkeypatch.syspath_prepend(str(folder))
-    told = TypeAdapter(DeployConfig).validate_python({"kind": "shelf", "options": {"room": "attic"}})
-    made = build_target(told, Settings(home=folder))
+    config = TypeAdapter(DeployConfig).validate_python({"kind": "shelf", "options": {"room": "attic"}})
+    made = Targets(Settings(home=folder)).build(config)
     assert made.room == "attic"
     return made
 
