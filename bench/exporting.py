@@ -21,12 +21,13 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "journey")]
 
 from detector import draw_shapes, train_detector
 
+from pipelines.bundles.tools import find_node
 from pipelines.data.dataset import DataSet, build_dataset
 from pipelines.data.samples import for_calibration, held_out
 from pipelines.demo.clips import Film, film_digits
-from pipelines.home import Workshop, _find_node
 from pipelines.job.jobfile import Data
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
+from pipelines.training.trainers.build import build_trainer
 from registry.settings import Settings
 from serving.bundle.modelinfo import read_info
 from serving.bundle.variants import KNOWN, variant_spec
@@ -63,8 +64,8 @@ def trained(name: str, data: DataSet, folder: Path) -> Path:
     place = folder / name
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
-            found = Workshop(Settings(home=folder)).trainer(TRAINERS[name]).fit(data, Path(work), quiet)
-            shutil.copytree(found.folder, place)
+            fitted = build_trainer(TRAINERS[name], Settings(home=folder).tf_python).fit(data, Path(work), quiet)
+            shutil.copytree(fitted.folder, place)
     return place
 
 
@@ -84,7 +85,7 @@ def detector(folder: Path) -> Path:
 def tools() -> Tools:
     """The interpreters of this checkout."""
     settings = Settings()
-    return Tools(settings.tf_python, _find_node(), settings.node_modules, Bounds(600, 8))
+    return Tools(settings.tf_python, find_node(), settings.node_modules, Bounds(600, 8))
 
 
 def order_of(model: Path, images: list[Path], calibration: list[Path], names: tuple[str, ...]) -> ExportRequest:

@@ -19,7 +19,8 @@ from mlflow.store.model_registry.dbmodels.models import (
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from pipelines.home import Workshop
+from pipelines.home import Home
+from pipelines.promotion.assemble import assemble
 from pipelines.services.reconciler import Reconciler
 from pipelines.services.up import ServiceGroup, _keep, _start_mlflow, claim, stop, wait_for
 from registry.events import Flipped, HookDone, Promoted
@@ -50,8 +51,8 @@ def scaled(folder: Path, models: int) -> Iterator[Reconciler]:
     with _server(home, "modelyard") as uri:
         _fill_registry(home, models)
         settings = Settings(home=home, mlflow_uri=uri)
-        _fill_ledger(Workshop(settings), models)
-        yield Reconciler(Workshop(settings), lambda line: print(line, file=sys.stderr))
+        _fill_ledger(Home(settings), models)
+        yield Reconciler(assemble(Home(settings), lambda line: print(line, file=sys.stderr)))
 
 
 def _fill_registry(home: Path, models: int) -> None:
@@ -74,11 +75,11 @@ def _fill_registry(home: Path, models: int) -> None:
     engine.dispose()
 
 
-def _fill_ledger(workshop: Workshop, models: int) -> None:
+def _fill_ledger(home: Home, models: int) -> None:
     """What promoting each of them left behind; signed, in one transaction, because each commit waits for the disk."""
     from registry.ledger.store import _row
 
-    ledger = workshop.ledger()
+    ledger = home.ledger()
     finding = [Finding(gate="metric", passed=True, text="top1 0.95 is at least 0.9", figure=0.95, limit=0.9)]
     last = None
     with Session(ledger._engine, expire_on_commit=False) as session, session.begin():

@@ -133,25 +133,25 @@ def _page() -> float:
 
 
 def first_sync(count: int) -> dict[str, Any]:
-    """Every run from the server into our table and out of it as a data frame (ours), and `mlflow.search_runs` (peer)."""
+    """Every run from the server into our table and from there into a data frame (ours); `mlflow.search_runs` (peer)."""
     found = _measured(count)
     return {"ours": found["first"], "peer": found["peer"], "limit": found["peer"], "unit": "s"}
 
 
 def unchanged_sync(count: int) -> dict[str, Any]:
-    """A synchronisation where nothing changed: the slowest of ten (ours), and `mlflow.search_runs` again (peer)."""
+    """A sync with no changes: the slowest of ten (ours); `mlflow.search_runs` again (peer)."""
     found = _measured(count)
     return {"ours": found["unchanged"] * 1e3, "peer": found["peer"] * 1e3, "limit": 200.0, "unit": "ms"}
 
 
 def changed_sync(count: int) -> dict[str, Any]:
-    """A synchronisation after an old run got a late metric: the median of five (ours); `mlflow.search_runs` (peer)."""
+    """A sync after an old run got a late metric: the median of five (ours); `mlflow.search_runs` (peer)."""
     found = _measured(count)
     return {"ours": found["changed"] * 1e3, "peer": found["peer"] * 1e3, "limit": found["peer"] * 1e3, "unit": "ms"}
 
 
 def runs_page(count: int) -> dict[str, Any]:
-    """The Runs page's script from start to end after the first synchronisation, nothing kept in the process.
+    """The Runs page's script from start to end after the first sync, with cold caches.
 
     The peer is `mlflow.search_runs` alone.
     """
@@ -160,7 +160,7 @@ def runs_page(count: int) -> dict[str, Any]:
 
 
 def runs_memory(count: int) -> dict[str, Any]:
-    """The most memory of a process that synchronised all of that, and made the page twice, tables kept included."""
+    """Peak memory of a process that synced all runs and rendered the page twice, caches included."""
     return {"ours": _measured(count)["gigabytes"], "peer": None, "limit": 1.0, "unit": "GB"}
 
 

@@ -58,9 +58,9 @@ def _in_turn(times: int, **takes: Callable[[], float]) -> dict[str, float]:
 
 
 def _cold_start_limit() -> dict[str, Any]:
-    """From the process's start to the first answer over HTTP (ours); a process that decodes and predicts without HTTP (peer).
+    """From process start to the first response over HTTP (ours); a process that decodes and predicts without HTTP (peer).
 
-    The limit is half as much again as the peer. Medians of nine, in turn.
+    The limit is 1.5 times the peer. Medians of nine, alternating.
     """
     from serving_peers import bare, cold_start
 
@@ -70,7 +70,7 @@ def _cold_start_limit() -> dict[str, Any]:
 
 
 def _cold_start(peer: str) -> dict[str, Any]:
-    """From the process's start to the first answer: ours, and PEER with the same model. Medians of three."""
+    """From process start to the first response: ours, and PEER with the same model. Medians of three."""
     from serving_peers import cold_start, prepare
 
     stage = _stage()
@@ -80,7 +80,7 @@ def _cold_start(peer: str) -> dict[str, Any]:
 
 
 def _throughput_limit() -> dict[str, Any]:
-    """Milliseconds an answer takes at 8 connections (ours); Pillow and the model alone in a loop, over two cores (peer)."""
+    """Milliseconds per response at 8 connections (ours); Pillow and the model alone in a loop, divided by two cores (peer)."""
     from serving_peers import bare, load
 
     stage = _stage()
@@ -89,9 +89,9 @@ def _throughput_limit() -> dict[str, Any]:
 
 
 def _throughput_reduced() -> dict[str, Any]:
-    """Milliseconds an answer takes at 8 connections from a torch classifier that was trained on JPEGs at reduced scale (ours).
+    """Milliseconds per response at 8 connections, for a torch classifier trained with `decode: reduced` (ours).
 
-    The peer is Pillow's full-size decode and the same network alone in a loop, over two cores, without HTTP.
+    The peer is Pillow's full-size decode and the same network alone in a loop, divided by two cores, without HTTP.
     """
     from serving_peers import bare, load
 
@@ -101,7 +101,7 @@ def _throughput_reduced() -> dict[str, Any]:
 
 
 def _throughput(peer: str) -> dict[str, Any]:
-    """Milliseconds an answer takes at 8 connections under full load: ours, and PEER. Medians of three, in turn."""
+    """Milliseconds per response at 8 connections under full load: ours, and PEER. Medians of three, alternating."""
     from serving_peers import load, prepare
 
     stage = _stage()
@@ -111,9 +111,9 @@ def _throughput(peer: str) -> dict[str, Any]:
 
 
 def _p99() -> dict[str, Any]:
-    """The 99th percentile of what clients wait at 80 % of what the hand-written FastAPI can answer: ours, and FastAPI.
+    """p99 latency at 80 % of the throughput of the hand-written FastAPI server: ours, and FastAPI.
 
-    Requests leave at fixed times, so that one that is late does not hold back those behind it.
+    Requests are sent at fixed times, so a slow response does not delay the next request.
     """
     from serving_peers import load, paced, prepare
 
@@ -127,9 +127,9 @@ def _p99() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, Any]:
-    """Megabytes of ours, all its processes together: after 100,000 requests (ours), and after the first 10,000 (peer).
+    """Total memory of all processes of our server: after 100,000 requests (ours), and after the first 10,000 (peer).
 
-    The limit is a twentieth more.
+    The limit is 5 % more.
     """
     from serving_peers import grown
 

@@ -12,17 +12,14 @@ import httpx
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
-from dashboards.decisions import by_model
 from dashboards.words import shorten
-from registry.events import Deployed, HookDone, HookFailed
-from registry.promotion.state import fold
-from registry.protocols import Entry
+from registry.events import Deployed
+from registry.refs import endpoint_name
 
 _PATIENCE_S = 2.0
 _MOST_BYTES = 2_000_000
 _ERRORS = 500
 _REFUSED = 400
-_DEPLOY = "deploy"
 
 TROUBLE = "in trouble"
 """How the state of an endpoint begins that the reconciler could not bring in order."""
@@ -46,29 +43,6 @@ class Endpoint(NamedTuple):
     busy_seconds: float | None = None
 
 
-def standing_endpoints(entries: Iterable[Entry]) -> list[Deployed]:
-    """What was deployed for each stage that a version holds, newest deployment each."""
-    found = list[Deployed]()
-    for rows in by_model(entries).values():
-        for stage, live in fold(rows).holders.items():
-            mine = [row.event for row in rows if isinstance(row.event, Deployed) and row.event.stage is stage]
-            if mine and mine[-1].identity == live.identity:
-                found.append(mine[-1])
-    return found
-
-
-def troubles(entries: Iterable[Entry]) -> dict[str, str]:
-    """Endpoint → what the reconciler, which looks after endpoints in clouds too, could not do for it last."""
-    found = dict[str, str]()
-    for rows in by_model(entries).values():
-        for stage, live in fold(rows).holders.items():
-            mine = [row.event for row in rows if row.seq > live.since and isinstance(row.event, (HookDone, HookFailed))]
-            last = next((one for one in reversed(mine) if (one.hook, one.stage) == (_DEPLOY, stage)), None)
-            if isinstance(last, HookFailed):
-                found[f"{last.model} {stage}"] = last.reason
-    return found
-
-
 def ask_all(deployed: Sequence[Deployed], headers: Mapping[str, str], known: Mapping[str, str] | None = None) -> list[Endpoint]:
     """Ask those on this machine, together; others are paid by the request, so nobody wakes them for a page.
 
@@ -81,7 +55,7 @@ def ask_all(deployed: Sequence[Deployed], headers: Mapping[str, str], known: Map
 def _ask(event: Deployed, headers: Mapping[str, str], known: Mapping[str, str]) -> Endpoint:
     told = (f"{event.model} {event.stage}", event.label, event.target, event.url)
     if event.target != "local" or urlsplit(event.url).hostname not in {"127.0.0.1", "localhost", "::1"}:
-        if reason := known.get(told[0]):
+        if reason := known.get(endpoint_name(event.model, event.stage)):
             return Endpoint(*told, f"{TROUBLE}: {shorten(reason, 160)}")
         return Endpoint(*told, "in order by the reconciler; not asked, so that it may sleep")
     try:

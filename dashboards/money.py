@@ -12,7 +12,11 @@ import pandas as pd
 
 from dashboards.live import Endpoint
 from registry.events import Deployed, Exported
-from registry.money.accounts import (
+from registry.money.forecast import Place, PlaceForecast, outlook
+from registry.money.spans import cut, month_of
+from registry.money.traffic import Traffic
+from registry.protocols import Entry
+from registry.reports.accounts import (
     By,
     Group,
     Spend,
@@ -25,10 +29,6 @@ from registry.money.accounts import (
     limits,
     spending,
 )
-from registry.money.forecast import Place, PlaceForecast, forecast_place
-from registry.money.spans import cut, month_of
-from registry.money.traffic import Traffic
-from registry.protocols import Entry
 
 WAYS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
 _SWEEP = 2_000

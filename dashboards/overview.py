@@ -13,10 +13,10 @@ import pandas as pd
 from dashboards.decisions import Waiting, by_model, moments, waiting
 from dashboards.money import Budget, budgets, month_end
 from registry.events import CanaryEnded, CanaryStarted, Deployed, Evaluated, Exported, Promoted, named
-from registry.money.accounts import spending, spent_in
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
+from registry.reports.accounts import spending, spent_in
 from registry.stages import Stage
 
 CHANGED_DAYS = 14

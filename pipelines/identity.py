@@ -33,13 +33,13 @@ def _confirmed(settings: Settings) -> str | None:
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if not user or password is None:
         return None
-    place = f"{mlflow_address(settings).rstrip('/')}/api/2.0/mlflow/users/current"
+    address = f"{mlflow_address(settings).rstrip('/')}/api/2.0/mlflow/users/current"
     try:
-        answer = httpx.get(place, auth=(user, password), timeout=_PATIENCE_S)
+        answer = httpx.get(address, auth=(user, password), timeout=_PATIENCE_S)
     except httpx.HTTPError:
         return None
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise InputError("MLFLOW_TRACKING_USERNAME", "the MLflow server does not accept it with its password", "mend both")
+        raise InputError("MLFLOW_TRACKING_USERNAME", "the MLflow server does not accept it with its password", "correct both")
     return str(answer.json()["user"]["username"]) if answer.is_success else None
 
 

@@ -1,7 +1,10 @@
 """How a model version is named: parsed and formatted here and nowhere else.
 
 hand                 the model                      hand/3               version 3
-hand@production        the version with the alias   models:/hand/3       MLflow's own spelling of both
+hand@production      whoever holds the alias        models:/hand/3       MLflow's own spelling of both
+
+A stage's endpoint is named after both: `hand-production`. What runs beside it for a while has a suffix: `-next` is a bundle
+that is tried out, `-canary` a version that gets a share of the traffic.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from registry.errors import InputError
 
 _NAME = r"(?P<model>[A-Za-z0-9][A-Za-z0-9_. -]{0,199})"
 _REF = re.compile(rf"(?:models:/)?{_NAME}(?:/(?P<version>[1-9][0-9]{{0,8}})|@(?P<alias>[A-Za-z0-9_-]{{1,100}}))?")
+NEXT_SUFFIX = "-next"
+CANARY_SUFFIX = "-canary"
 _GRAMMAR = "expected NAME, NAME/VERSION or NAME@ALIAS"
 
 
@@ -52,3 +57,8 @@ def check_model_name(name: str) -> str:
             f"model name '{name}'", "expected letters, digits, '_', '-', '.' or spaces", "rename it, for example 'hand'"
         )
     return name
+
+
+def endpoint_name(model: str, stage: str) -> str:
+    """The name of a stage's endpoint. A model's name may have spaces, a provider's name of an endpoint may not."""
+    return f"{model}-{stage}".replace(" ", "%20")

@@ -91,6 +91,11 @@ class Settings(BaseSettings):
         return self.home / "bundles"
 
     @property
+    def datasets(self) -> Path:
+        """Where data sets are kept."""
+        return self.home / "datasets"
+
+    @property
     def price_catalogue(self) -> Path:
         """Where fetched prices are kept, old ones too."""
         return self.home / "prices.json"

@@ -12,8 +12,8 @@ from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table, serving_quotes, trained_usd
 from dashboards.words import escaped
 from registry.events import now
-from registry.money.accounts import spending
 from registry.money.prices import local_price
+from registry.reports.accounts import spending
 
 st.title("Costs")
 found = entries()

@@ -9,12 +9,12 @@ from dashboards.money import break_even, exports, outlook_table
 from dashboards.pages import entries, settings
 from dashboards.words import escaped
 from registry.errors import ModelyardError
-from registry.money.accounts import measured
 from registry.money.catalogue import read_catalogue
 from registry.money.comparison import compare
 from registry.money.places import Assumptions, Overrides
 from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
+from registry.reports.accounts import measured
 
 st.title("Forecast")
 known = exports(entries())

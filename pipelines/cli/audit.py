@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Home, Policy, policy_of, workshop
+from pipelines.cli.options import HomeFolder, Policy, open_home, policy_of
 from pipelines.cli.output import AsJson, answer, say, table
 from pipelines.cli.promotion import StageName, show_findings, show_outcome
 from pipelines.cli.training import Reference
@@ -19,17 +19,19 @@ PublicKey = Annotated[Path | None, typer.Option(help="Trust this key alone, not 
 ledger_app = typer.Typer(help="The record of decisions.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def gates(ref: Reference, stage: StageName, *, job_file: Policy = None, home: Home = None, as_json: AsJson = False) -> None:
+def gates(
+    ref: Reference, stage: StageName, *, job_file: Policy = None, home: HomeFolder = None, as_json: AsJson = False
+) -> None:
     """Show what each gate of a stage says of a version, without promoting it; exit 1 where one says no."""
     from pipelines.promotion.decide import gates as judge
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
     parsed, wanted = parse_ref(ref), parse_stage(stage)
-    verdict = judge(workshop(home), parsed, wanted, policy_of(parsed.model, job_file), say)
+    verdict = judge(open_home(home), parsed, wanted, policy_of(parsed.model, job_file), say)
     findings = [finding.model_dump() for finding in verdict.findings]
-    told = {"ref": str(verdict.version.ref), "stage": wanted, "passed": verdict.passed, "findings": findings}
-    answer(told | {"digest": verdict.digest, "policy_hash": verdict.proof.policy_hash}, as_json=as_json)
+    document = {"ref": str(verdict.version.ref), "stage": wanted, "passed": verdict.passed, "findings": findings}
+    answer(document | {"digest": verdict.digest, "policy_hash": verdict.proof.policy_hash}, as_json=as_json)
     if not as_json:
         show_findings(verdict.findings)
         print(f"{verdict.version.ref} {'may' if verdict.passed else 'may not'} hold '{wanted}'")
@@ -42,7 +44,7 @@ def approve(
     *,
     stage: StageOption = "production",
     name: Annotated[str | None, typer.Option("--as", help="Who you are.  [default: your account]")] = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Approve exactly these bytes for a stage, as a person other than the author."""
@@ -50,10 +52,10 @@ def approve(
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
-    event = approve_version(workshop(home), parse_ref(ref), parse_stage(stage), name)
+    event = approve_version(open_home(home), parse_ref(ref), parse_stage(stage), name)
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
     if not event.proven:
-        say("the name is self-declared: the MLflow server has no logins, so nobody checked it")
+        say("the name is self-declared and unverified: the MLflow server has no logins")
 
 
 def rollback(
@@ -61,7 +63,7 @@ def rollback(
     *,
     stage: StageOption = "production",
     to: Annotated[int | None, typer.Option(help="Which version.  [default: the one that served last]", min=1)] = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Return a stage to a version that was ratified for it before; nothing is judged or exported again."""
@@ -69,22 +71,22 @@ def rollback(
     from registry.refs import check_model_name
     from registry.stages import parse_stage
 
-    outcome = roll_back(workshop(home), check_model_name(model), parse_stage(stage), to, say)
+    outcome = roll_back(open_home(home), check_model_name(model), parse_stage(stage), to, say)
     show_outcome(outcome, as_json=as_json)
 
 
-def history(model: ModelName, *, home: Home = None, as_json: AsJson = False) -> None:
+def history(model: ModelName, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Who decided what about a model, when, and on what evidence."""
     from registry.refs import check_model_name
     from registry.reports.history import history as read_history
 
     name = check_model_name(model)
-    found = read_history(workshop(home).ledger().entries(name), name)
-    answer([moment.model_dump(mode="json") for moment in found], as_json=as_json)
+    moments = read_history(open_home(home).ledger().entries(name), name)
+    answer([moment.model_dump(mode="json") for moment in moments], as_json=as_json)
     if not as_json:
-        rows = [(m.row, m.at.isoformat(" ", "seconds")[:19], m.who, m.what, m.ref, m.was, m.evidence, m.text) for m in found]
+        rows = [(m.row, m.at.isoformat(" ", "seconds")[:19], m.who, m.what, m.ref, m.was, m.evidence, m.text) for m in moments]
         table(f"history of {model}", ["row", "when (UTC)", "who", "what", "version", "from", "evidence", "outcome"], rows)
-        say("a name that is self-declared was checked by nobody: the MLflow server had no logins")
+        say("self-declared names are unverified: the MLflow server has no logins")
 
 
 def verify(
@@ -93,7 +95,7 @@ def verify(
     files: Annotated[Path | None, typer.Option(help="The version's files.  [default: fetched from MLflow]")] = None,
     evidence: Annotated[Path | None, typer.Option(help="Check an evidence.json instead; needs --public-key.")] = None,
     public_key: PublicKey = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a version's bytes against what was ratified, from the ledger and a public key; name what differs first."""
@@ -106,45 +108,49 @@ def verify(
         if public_key is None or ref is not None:
             raise InputError("--evidence", "needs --public-key, and no REF", "see `modelyard ledger key`")
         entry = verify_evidence(evidence, public_key)
-        answer({"row": entry.seq, "event": entry.event.model_dump(mode="json")}, as_json=as_json, text=f"holds: {entry.event}")
+        answer(
+            {"row": entry.seq, "event": entry.event.model_dump(mode="json")}, as_json=as_json, text=f"verified: {entry.event}"
+        )
         return
     if ref is None:
         raise InputError("REF", "is missing", "name a version, such as hand/3")
-    found = verify_version(workshop(home), parse_ref(ref), files, public_key)
-    text = f"{found.ref} is what was ratified for {found.stage}: {found.files} files, ledger row {found.row} of {found.rows}"
-    answer(found.model_dump(), as_json=as_json, text=f"{text}, signed by key {found.signer}")
+    v = verify_version(open_home(home), parse_ref(ref), files, public_key)
+    text = f"{v.ref} is what was ratified for {v.stage}: {v.files} files, ledger row {v.row} of {v.rows}"
+    answer(v.model_dump(), as_json=as_json, text=f"{text}, signed by key {v.signer}")
 
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="NAME/VERSION or NAME@ALIAS.")],
     b: Annotated[str, typer.Argument(metavar="B", help="NAME/VERSION or NAME@ALIAS.")],
     *,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions: scores with intervals, data, parameters, sizes, cost."""
     from pipelines.queries.diff import diff as compare
     from registry.refs import parse_ref
 
-    lines = compare(workshop(home), parse_ref(a), parse_ref(b))
+    opened = open_home(home)
+    context = opened.context()
+    lines = compare(context.store, context.ledger, opened.params, parse_ref(a), parse_ref(b))
     answer([line.model_dump() for line in lines], as_json=as_json)
     if not as_json:
-        table(f"{a} and {b}", ["", "what", a, b], [("" if one.same else "≠", one.what, one.a, one.b) for one in lines])
+        table(f"{a} and {b}", ["", "what", a, b], [("" if line.same else "≠", line.what, line.a, line.b) for line in lines])
 
 
 @ledger_app.command("verify")
-def ledger_verify(*, home: Home = None, as_json: AsJson = False) -> None:
+def ledger_verify(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Walk the chain of rows; exit 2 naming the first that was edited, removed or not signed by a trusted key."""
-    rows = workshop(home).ledger().verify()
-    answer({"rows": rows, "holds": True}, as_json=as_json, text=f"{rows} rows hold")
+    rows = open_home(home).ledger().verify()
+    answer({"rows": rows, "holds": True}, as_json=as_json, text=f"{rows} rows verified")
 
 
 @ledger_app.command("key")
-def ledger_key(*, home: Home = None, as_json: AsJson = False) -> None:
+def ledger_key(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Print this home's public key: whoever has it can check the ledger and the evidence in MLflow."""
     from registry.signing import key_id, open_keyring, public_text
 
-    settings = workshop(home).settings
+    settings = open_home(home).settings
     own = open_keyring(settings.key, settings.trusted).own
     if own is not None:
         text = public_text(own.public_key())

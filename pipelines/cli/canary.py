@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import Home, workshop
+from pipelines.cli.options import HomeFolder, open_home
 from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
@@ -18,18 +18,19 @@ canary = typer.Typer(help="A new version beside the one that serves: figures, ve
 
 
 @canary.command()
-def status(ref: Reference, *, home: Home = None, as_json: AsJson = False) -> None:
+def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What the canary of a stage has shown until now: NAME@production."""
-    from pipelines.deployment.canary.settle import active_canary, current_verdict, told
+    from pipelines.deployment.canary.state import active_canary, as_dict
+    from pipelines.promotion.assemble import assemble
     from registry.events import now
 
     model, stage = _stage_of(ref)
-    shop = workshop(home)
-    found = active_canary(shop.ledger().entries(model), model, stage)
-    verdict = current_verdict(shop, found, now())
+    parts = assemble(open_home(home), say)
+    current = active_canary(parts.context.ledger.entries(model), model, stage)
+    verdict = parts.settler.verdict(current, now())
     figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())
-    text = f"{found.started}\n{verdict.state}: {verdict.reason}\n{figures}"
-    answer(told(found, verdict), as_json=as_json, text=text)
+    text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}"
+    answer(as_dict(current, verdict), as_json=as_json, text=text)
 
 
 @canary.command()
@@ -38,31 +39,29 @@ def end(
     *,
     promote: Annotated[bool, typer.Option("--promote", help="The new version takes the stage over.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="The stage goes back to the version before.")] = False,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """End a canary by hand, without waiting for its figures."""
-    from pipelines.deployment.canary.settle import active_canary, current_verdict
-    from pipelines.deployment.canary.settle import end as end_canary
+    from pipelines.deployment.canary.state import active_canary
     from pipelines.identity import whoami
-    from pipelines.job.policy import current_policy
+    from pipelines.promotion.assemble import assemble
+    from pipelines.promotion.decide import policy_context
     from pipelines.services.reconciler import reconcile_all
     from registry.errors import InputError
     from registry.events import now
 
     if promote == rollback:
-        raise InputError("canary end", "wants one of --promote and --rollback", "choose one")
+        raise InputError("canary end", "needs either --promote or --rollback", "choose one")
     model, stage = _stage_of(ref)
-    shop = workshop(home)
-    bare = shop.context()
-    rows = bare.ledger.entries(model)
-    found = active_canary(rows, model, stage)
-    actor = whoami(shop.settings)
-    word = {"state": "good" if promote else "bad", "reason": "ended by hand"}
-    verdict = current_verdict(shop, found, now()).model_copy(update=word)
-    said = end_canary(shop, shop.full_context(current_policy(rows), say, bare), found, verdict, actor)
-    acted = reconcile_all(shop, say).acted if promote else []
-    answer({"ended": said, "acted": acted}, as_json=as_json, text="\n".join([said, *acted]))
+    opened = open_home(home)
+    parts = assemble(opened, say)
+    current = active_canary(parts.context.ledger.entries(model), model, stage)
+    by_hand = {"state": "good" if promote else "bad", "reason": "ended by hand"}
+    verdict = parts.settler.verdict(current, now()).model_copy(update=by_hand)
+    ended = parts.settler.end(policy_context(parts, model), current, verdict, whoami(opened.settings))
+    acted = reconcile_all(opened, say).acted if promote else []
+    answer({"ended": ended, "acted": acted}, as_json=as_json, text="\n".join([ended, *acted]))
 
 
 @canary.command()
@@ -71,20 +70,23 @@ def front(
     *,
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Share a stage's traffic between a provider's two endpoints until Ctrl-C. On this machine the endpoint does it itself."""
     from pipelines.deployment.canary.proxy import proxy_of
+    from pipelines.promotion.assemble import assemble
     from serving.server.options import listen
     from serving.targets.canary_proxy import serve_proxy
 
     model, stage = _stage_of(ref)
-    made, limits = proxy_of(workshop(home), model, stage)
+    opened = open_home(home)
+    key = opened.settings.api_key
+    proxy, limits = proxy_of(assemble(opened, say).canaries, model, stage, key.get_secret_value() if key else "")
     with listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
         url = f"http://{host}:{listening.getsockname()[1]}"
         answer({"url": url}, as_json=as_json, text=f"{model}@{stage} answers at {url}/predict; Ctrl-C stops it")
-        serve_proxy(made, listening, limits)
+        serve_proxy(proxy, listening, limits)
 
 
 def _stage_of(ref: str) -> tuple[str, Stage]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, Home, JobFile, job, workshop
+from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, table
 
 if TYPE_CHECKING:
@@ -25,54 +25,52 @@ def frames(
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
     job_file: JobFile = JOB,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips (or images) into a data set, split by clip, with a manifest."""
     from pipelines.data.dataset import build_dataset
     from pipelines.data.sources import check_source
-    from pipelines.home import dataset_folder
 
     check_source(clips, images, group)
-    told = job(job_file)
+    the_job = job(job_file)
     given = {"clips": clips, "images": images, "group": group, "fps": fps}
-    wanted = {key: value for key, value in given.items() if value is not None}
+    changes = {key: value for key, value in given.items() if value is not None}
     if clips and not images:
-        wanted["images"] = None
-    data = told.data.model_copy(update=wanted)
-    folder = out or dataset_folder(workshop(home).settings, told)
+        changes["images"] = None
+    data = the_job.data.model_copy(update=changes)
+    folder = out or datasets_of(open_home(home)).folder_of(the_job.model)
     with bar() as progress:
-        made = build_dataset(data, folder, progress, classes=2 if told.task == "classify" else 1)
+        made = build_dataset(data, folder, progress, classes=2 if the_job.task == "classify" else 1)
     _show(made, as_json=as_json)
 
 
-def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home = None, as_json: AsJson = False) -> None:
-    """Hold the data set to Great Expectations; exit 1 where a strict check fails."""
+def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: HomeFolder = None, as_json: AsJson = False) -> None:
+    """Check the data set with Great Expectations; exit 1 where a strict check fails."""
     from pipelines.data.checks import check as check_data
     from pipelines.data.dataset import open_dataset
-    from pipelines.home import dataset_folder
 
-    told, shop = job(job_file), workshop(home)
-    found = open_dataset(data or dataset_folder(shop.settings, told))
-    report = check_data(found, shop.settings.home / "reports" / told.model)
+    the_job, opened = job(job_file), open_home(home)
+    dataset = open_dataset(data or datasets_of(opened).folder_of(the_job.model))
+    report = check_data(dataset, opened.settings.home / "reports" / the_job.model)
     show_report(report, as_json=as_json)
-    if told.data.checks == "strict" and not report.holds:
+    if the_job.data.checks == "strict" and not report.holds:
         raise typer.Exit(1)
 
 
 def show_report(report: DataReport, *, as_json: bool) -> None:
     """The data checks' verdict."""
-    told = {
+    document = {
         "holds": report.holds,
         "errors": [finding.text for finding in report.errors],
         "warnings": [finding.text for finding in report.warnings],
         "passed": len(report.passed),
         "docs": str(report.docs / "index.html"),
     }
-    answer(told, as_json=as_json)
+    answer(document, as_json=as_json)
     if not as_json:
-        marks = [("✗", one) for one in report.errors] + [("!", one) for one in report.warnings]
-        marks += [("✓", one) for one in report.passed]
+        marks = [("✗", finding) for finding in report.errors] + [("!", finding) for finding in report.warnings]
+        marks += [("✓", finding) for finding in report.passed]
         table("data checks", ["", "expectation"], [(mark, finding.text) for mark, finding in marks])
         print(f"report: {report.docs / 'index.html'}")
 
@@ -84,8 +82,8 @@ def _show(data: DataSet, *, as_json: bool) -> None:
     manifest = data.manifest
     counts = {split: len(data.rows(split)) for split in SPLITS}
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
-    told = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels, "frames": counts, "clips": clips}
-    answer(told, as_json=as_json)
+    document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
+    answer(document | {"frames": counts, "clips": clips}, as_json=as_json)
     if not as_json:
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)

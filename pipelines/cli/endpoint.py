@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, Home, JobFile, job, workshop
+from pipelines.cli.options import JOB, HomeFolder, JobFile, job, open_home
 from pipelines.cli.output import AsJson, answer
 from pipelines.cli.training import Reference
 
@@ -24,28 +24,29 @@ def quote(
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="staging or production.")] = "production",
     *,
     job_file: JobFile = JOB,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """What the job's endpoint of a stage would cost; nothing is made."""
-    from pipelines.deployment.targets import LocalDeploy, build_target
+    from pipelines.deployment.targets import Targets
+    from pipelines.job.deploys import LocalDeploy
+    from registry.stages import parse_stage
 
-    deploys, shop = job(job_file).deploy, workshop(home)
-    config = (deploys.staging if stage == "staging" else deploys.production) or LocalDeploy()
-    told = build_target(config, shop.settings).quote()
-    idle, most = f"${told.usd_per_idle_month:.2f}", f"${told.usd_per_month_at_most:.2f}"
-    text = f"{config.kind}, {told.hardware}: ${told.usd_per_busy_hour:.4f} an hour that it works, {idle} a month "
-    text += f"while nobody asks, {most} a month at most ({told.source}, {told.as_of})"
-    answer(told.model_dump(mode="json"), as_json=as_json, text=text)
+    config = job(job_file).deploy.of(parse_stage(stage)) or LocalDeploy()
+    price = Targets(open_home(home).settings).build(config).quote()
+    idle, most = f"${price.usd_per_idle_month:.2f}", f"${price.usd_per_month_at_most:.2f}"
+    text = f"{config.kind}, {price.hardware}: ${price.usd_per_busy_hour:.4f} an hour while busy, {idle} a month "
+    text += f"while idle, {most} a month at most ({price.source}, {price.as_of})"
+    answer(price.model_dump(mode="json"), as_json=as_json, text=text)
 
 
 @endpoint.command()
-def status(ref: Reference, *, home: Home = None, as_json: AsJson = False) -> None:
+def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """How a stage's endpoint is now, without waking it: NAME@production."""
     target, name = _deployed(ref, home)
-    live, told = target.find(name), target.status(name)
-    found = {"name": name, "endpoint": live.model_dump(mode="json") if live else None, **told.model_dump(mode="json")}
-    answer(found, as_json=as_json, text=f"{name}: {told.state} ({told.detail}){f' at {live.url}' if live else ''}")
+    live, now = target.find(name), target.status(name)
+    document = {"name": name, "endpoint": live.model_dump(mode="json") if live else None, **now.model_dump(mode="json")}
+    answer(document, as_json=as_json, text=f"{name}: {now.state} ({now.detail}){f' at {live.url}' if live else ''}")
 
 
 @endpoint.command()
@@ -53,31 +54,31 @@ def logs(
     ref: Reference,
     *,
     lines: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=5000)] = 50,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a stage's endpoint said."""
+    """The log of a stage's endpoint."""
     target, name = _deployed(ref, home)
-    found = target.logs(name, lines)
-    answer(found, as_json=as_json, text="\n".join(found) or "it said nothing")
+    newest = target.logs(name, lines)
+    answer(newest, as_json=as_json, text="\n".join(newest) or "the log is empty")
 
 
 def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
     """The target that a stage was deployed to last, and the endpoint's name there."""
-    from pipelines.deployment.targets import target_of
+    from pipelines.deployment.targets import Targets
     from registry.errors import InputError, NotFoundError
-    from registry.refs import parse_ref
-    from registry.reports.endpoints import endpoint_name, last_deployed
+    from registry.refs import endpoint_name, parse_ref
+    from registry.reports.endpoints import last_deployed
     from registry.stages import ALIASES, Stage
 
-    parsed, shop = parse_ref(ref), workshop(home)
+    parsed, opened = parse_ref(ref), open_home(home)
     if parsed.alias not in ALIASES:
         raise InputError(ref, "names no stage's endpoint", "write NAME@staging or NAME@production")
     stage = Stage(str(parsed.alias))
-    event = last_deployed(shop.ledger().entries(parsed.model), stage)
+    event = last_deployed(opened.ledger().entries(parsed.model), stage)
     if event is None:
         raise NotFoundError(ref, "was never deployed", "run `modelyard deploy`")
-    return target_of(shop, event), endpoint_name(parsed.model, stage)
+    return Targets(opened.settings).of(event), endpoint_name(parsed.model, stage)
 
 
 @clouds.command()
@@ -85,8 +86,8 @@ def fake(
     *,
     port: Annotated[int, typer.Option(help="The first of two ports; 0 for any free ones.", min=0, max=65534)] = 0,
     speed: Annotated[float, typer.Option(help="Seconds of the clouds' clock in one of ours.", min=0, max=600)] = 10,
-    spec: Annotated[Path | None, typer.Option(help="RunPod's OpenAPI document: each request is held to it.")] = None,
-    home: Home = None,
+    spec: Annotated[Path | None, typer.Option(help="RunPod's OpenAPI document: each request is checked against it.")] = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing."""
@@ -97,10 +98,10 @@ def fake(
 
     if spec is not None and not spec.is_file():
         raise NotFoundError(spec, "there is no such file", "leave --spec out, or name RunPod's OpenAPI document")
-    folder = workshop(home).settings.home / "clouds"
-    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as found:
-        lines = [f"export {name}={value}" for name, value in found.items()]
-        answer(found, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
+    folder = open_home(home).settings.home / "clouds"
+    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as variables:
+        lines = [f"export {name}={value}" for name, value in variables.items()]
+        answer(variables, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
         while True:
             time.sleep(3600)
 
@@ -111,31 +112,31 @@ def space(
     to: Annotated[Path | None, typer.Option(help="Write the page into this folder; any web server can show it.")] = None,
     publish: Annotated[str | None, typer.Option(help="OWNER/NAME of a free static Space at Hugging Face.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Only the owner sees the Space.")] = False,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """A page that runs a version in the browser, as a folder or as a Space at Hugging Face. Nothing is paid for it."""
-    from pipelines.deployment.targets import hub_of
     from pipelines.queries.predict import last_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
+    from serving.targets.huggingface.hub import hub_of
     from serving.targets.huggingface.space import space_files, write_space
 
     if (to is None) == (publish is None):
         raise InputError("space", "wants one of --to and --publish", "choose one")
-    parsed, shop = parse_ref(ref), workshop(home)
-    hub = hub_of(shop.settings) if publish else None
-    version, bundle = last_bundle(shop, parsed)
+    parsed, opened = parse_ref(ref), open_home(home)
+    hub = hub_of(opened.settings) if publish else None
+    version, bundle = last_bundle(opened.store(), opened.ledger(), parsed)
     if to is not None:
-        write_space(bundle, shop.settings.node_modules, to)
+        write_space(bundle, opened.settings.node_modules, to)
         text = f"{version.ref}: see it with `python3 -m http.server -b 127.0.0.1 -d {to}`"
         answer({"version": str(version.ref), "folder": str(to)}, as_json=as_json, text=text)
     if hub is not None and publish is not None:
-        files = space_files(bundle, shop.settings.node_modules)
+        files = space_files(bundle, opened.settings.node_modules)
         revision = hub.publish(publish, files, str(version.ref), private=private, kind="space")
         url = f"{hub.url}/spaces/{publish}"
-        told = {"version": str(version.ref), "url": url, "revision": revision}
-        answer(told, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
+        document = {"version": str(version.ref), "url": url, "revision": revision}
+        answer(document, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -32,8 +32,8 @@ def schema(*, as_json: AsJson = False) -> None:
 
     from pipelines.job.jobfile import Job
 
-    found = Job.model_json_schema()
-    answer(found, as_json=as_json, text=json.dumps(found, indent=2))
+    document = Job.model_json_schema()
+    answer(document, as_json=as_json, text=json.dumps(document, indent=2))
 
 
 def add_to(app: typer.Typer) -> None:

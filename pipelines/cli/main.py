@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,17 +16,35 @@ from registry.errors import ModelyardError, shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_UNKNOWN_COMMAND = re.compile(r"No such command '(?P<name>.+?)'\.(?: Did you mean (?P<near>.+)\?)?$", re.DOTALL)
 _EPILOG = "Start with `modelyard demo`; your own job begins with `modelyard init`."
 
 app = typer.Typer(
     name="modelyard",
     help="From short video clips to a proven, priced, deployed vision model, on stock MLflow.",
     epilog=_EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"modelyard {version_of('modelyard')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
 for group in (job, data, training, promotion, audit, queries, money, views, notify, services, endpoint, canary):
     group.add_to(app)
 
@@ -51,14 +70,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _foreign(error: Exception, *, as_json: bool) -> int:
     """Usage errors of the option parser in our form; a full disk in one line; anything else is a bug and raises."""
-    if (words := getattr(error, "format_message", None)) is not None:
-        _tell(ModelyardError("command line", shorten(words()), "see `modelyard --help`"), as_json=as_json)
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands by itself, such as `modelyard budget`
+        print(str(error))
+        return 0
+    if (message := getattr(error, "format_message", None)) is not None:
+        _tell(_usage_error(error, message()), as_json=as_json)
         return 2
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         subject = error.filename or "this machine"
-        _tell(ModelyardError(subject, error.strerror.lower(), "mend that and run it again"), as_json=as_json)
+        _tell(ModelyardError(subject, error.strerror.lower(), "fix that and run it again"), as_json=as_json)
         return 2
     raise error
+
+
+def _usage_error(error: Exception, message: str) -> ModelyardError:
+    """What the option parser does not understand; a mistyped command or option with those that are spelled alike."""
+    if option := getattr(error, "option_name", None):
+        subject, near = f"option '{option}'", sorted(getattr(error, "possibilities", None) or ())
+    elif unknown := _UNKNOWN_COMMAND.match(message):
+        subject, near = f"command '{unknown['name']}'", re.findall(r"'([^']+)'", unknown["near"] or "")
+    else:
+        return ModelyardError("command line", shorten(message).rstrip("."), "see `modelyard --help`")
+    remedy = f"did you mean {' or '.join(near)}?" if near else "see `modelyard --help`"
+    return ModelyardError(subject, "does not exist", remedy)
 
 
 def _tell(error: ModelyardError, *, as_json: bool) -> None:

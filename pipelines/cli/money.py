@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import Home, workshop
+from pipelines.cli.options import HomeFolder, open_home
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
-    from pipelines.money.costs import Sums
     from registry.money.comparison import Forecast
+    from registry.reports.costs import CostSums
 
 budget = typer.Typer(help="What a model may spend in a month.", no_args_is_help=True)
 bills = typer.Typer(help="What providers billed, into the ledger.", no_args_is_help=True)
@@ -33,23 +33,26 @@ class By(StrEnum):
 
 def costs(
     *,
-    by: Annotated[By | None, typer.Option(help="Sum up by this, failed runs and time that endpoints stood included.")] = None,
+    by: Annotated[
+        By | None, typer.Option(help="Group by this; includes failed runs and the time that endpoints existed.")
+    ] = None,
     month: Annotated[str | None, typer.Option(help="Only this month, as 2026-11, in UTC.")] = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """What training and serving cost, from the ledger: by version, or summed up."""
     from pipelines.money.costs import costs as read_costs
     from pipelines.money.costs import summed
 
-    shop = workshop(home)
+    opened = open_home(home)
+    entries, settings = opened.ledger().entries(), opened.settings
     if by is not None or month is not None:
-        found = summed(shop, (by or By.MODEL).value, month)
-        answer(found.model_dump(mode="json"), as_json=as_json)
+        sums = summed(entries, settings, (by or By.MODEL).value, month)
+        answer(sums.model_dump(mode="json"), as_json=as_json)
         if not as_json:
-            _show_sums(found)
+            _show_sums(sums)
         return
-    report = read_costs(shop)
+    report = read_costs(entries, settings)
     answer(report.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         shown = [(line.ref, line.what, line.detail, f"${line.usd}") for line in report.lines]
@@ -58,35 +61,35 @@ def costs(
         print(f"price of this machine: ${report.price.usd_per_hour}/h, {report.price.source}")
 
 
-def _show_sums(found: Sums) -> None:
-    heads = [found.by, "training", "failed", "serving", "other", "together", "runs", "promoted", "per promoted"]
+def _show_sums(sums: CostSums) -> None:
+    heads = [sums.by, "training", "failed", "serving", "other", "total", "runs", "promoted", "per promoted"]
     rows = [
         (
-            one.key,
-            *(f"${usd}" for usd in (one.training_usd, one.failed_usd, one.serving_usd, one.other_usd, one.usd)),
-            one.runs,
-            one.promoted or "",
-            "" if one.per_promoted_usd is None else f"${one.per_promoted_usd}",
+            group.key,
+            *(f"${usd}" for usd in (group.training_usd, group.failed_usd, group.serving_usd, group.other_usd, group.usd)),
+            group.runs,
+            group.promoted or "",
+            "" if group.per_promoted_usd is None else f"${group.per_promoted_usd}",
         )
-        for one in found.groups
+        for group in sums.groups
     ]
-    table(f"costs{f' in {found.month}' if found.month else ''}", heads, rows)
-    print(f"together ${found.usd}, of which ${found.billed_usd} are billed")
+    table(f"costs{f' in {sums.month}' if sums.month else ''}", heads, rows)
+    print(f"total ${sums.usd}, of which ${sums.billed_usd} is billed")
 
 
 @budget.command()
 def show(
     model: Annotated[str, typer.Argument(metavar="MODEL")],
     *,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """What a model spent this month, and what it may."""
     from pipelines.money.budgets import standing_of
     from registry.events import now
 
-    found = standing_of(workshop(home).ledger().entries(), model, now())
-    answer(found.model_dump(mode="json"), as_json=as_json, text=str(found))
+    status = standing_of(open_home(home).ledger().entries(), model, now())
+    answer(status.model_dump(mode="json"), as_json=as_json, text=str(status))
 
 
 @budget.command()
@@ -94,15 +97,15 @@ def override(
     model: Annotated[str, typer.Argument(metavar="MODEL")],
     *,
     reason: Annotated[str, typer.Option(help="Why; it goes into the ledger with your name.")],
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a model spend more than its budget until the month ends."""
     from pipelines.identity import whoami
     from pipelines.money.budgets import override as override_budget
 
-    shop = workshop(home)
-    event = override_budget(shop.ledger(), model, reason, whoami(shop.settings))
+    opened = open_home(home)
+    event = override_budget(opened.ledger(), model, reason, whoami(opened.settings))
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
 
 
@@ -114,38 +117,38 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Let these count where they overlap bills recorded before.")
     ] = False,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Bills of any provider, from a CSV file: all of its lines, or none."""
     from pipelines.money.bills import import_bills
     from registry.money.amounts import parse_rates
 
-    found = import_bills(workshop(home).ledger(), path, parse_rates(rate or []), say, replace=replace)
-    told = [one.model_dump(mode="json") for one in found]
-    answer(told, as_json=as_json, text=f"{len(found)} new or corrected bills")
+    imported = import_bills(open_home(home).ledger(), path, parse_rates(rate or []), say, replace=replace)
+    documents = [bill.model_dump(mode="json") for bill in imported]
+    answer(documents, as_json=as_json, text=f"{len(imported)} new or corrected bills")
 
 
 @bills.command()
 def fetch(
     *,
     days: Annotated[int, typer.Option(help="How many days back.", min=1, max=366)] = 31,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """What RunPod billed for the endpoints that the ledger knows. Hugging Face has no such list: import its CSV."""
     from pipelines.money.bills import fetch_bills
 
-    shop = workshop(home)
-    found = fetch_bills(shop, shop.ledger(), days, say)
-    told = [one.model_dump(mode="json") for one in found]
-    answer(told, as_json=as_json, text="\n".join([*map(str, found), f"{len(found)} new or corrected bills"]))
+    opened = open_home(home)
+    fetched = fetch_bills(opened.settings, opened.ledger(), days, say)
+    text = "\n".join([*map(str, fetched), f"{len(fetched)} new or corrected bills"])
+    answer([bill.model_dump(mode="json") for bill in fetched], as_json=as_json, text=text)
 
 
 def prices(
     *,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask RunPod and Hugging Face, where there is a key.")] = False,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """The price catalogue: what an hour costs where, since when, and by what source. Old prices are kept."""
@@ -154,7 +157,7 @@ def prices(
     from registry.errors import UnavailableError
     from registry.money.prices import today
 
-    settings = workshop(home).settings
+    settings = open_home(home).settings
     done = refresh_prices(settings) if refresh else None
     for line in [*done.said, *done.failed] if done else []:
         say(line)
@@ -163,12 +166,12 @@ def prices(
     if not as_json:
         rows = [
             (
-                *one.price.key,
-                f"${one.price.usd_per_hour.normalize():f}",
-                one.price.as_of,
-                _age(one.age(today())),
+                *listed.price.key,
+                f"${listed.price.usd_per_hour.normalize():f}",
+                listed.price.as_of,
+                _age(listed.age(today())),
             )
-            for one in known.current()
+            for listed in known.current()
         ]
         table("prices, US dollars an hour", ["provider", "product", "hardware", "price", "since", "last seen"], rows)
     if done and not done.said:
@@ -184,57 +187,65 @@ def _age(days: int) -> str:
 def forecast(
     ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="A version whose latency was measured.")] = None,
     *,
-    requests: Annotated[float, typer.Option(help="Requests on a day.", min=0, max=1e9)] = 1000,
-    hours: Annotated[float, typer.Option(help="Hours of a day in which they come.", min=0.01, max=24)] = 24,
-    days: Annotated[float, typer.Option(help="Days of a week on which they come.", min=0.1, max=7)] = 7,
-    burst: Annotated[float, typer.Option(help="How many come at the same moment, on average.", min=1, max=10_000)] = 1,
-    service_ms: Annotated[float | None, typer.Option(help="Milliseconds of work for an answer.", min=0.001)] = None,
+    requests: Annotated[float, typer.Option(help="Requests per day.", min=0, max=1e9)] = 1000,
+    hours: Annotated[float, typer.Option(help="Hours per day in which requests come.", min=0.01, max=24)] = 24,
+    days: Annotated[float, typer.Option(help="Days per week on which requests come.", min=0.1, max=7)] = 7,
+    burst: Annotated[
+        float, typer.Option(help="Concurrency: requests that come at the same moment, on average.", min=1, max=10_000)
+    ] = 1,
+    service_ms: Annotated[float | None, typer.Option(help="Latency of one prediction, in milliseconds.", min=0.001)] = None,
     runpod_cold_s: Annotated[
-        float | None, typer.Option(help="Seconds until a RunPod worker answers; else as measured, or 8.", min=0, max=86_400)
+        float | None, typer.Option(help="Cold start of a RunPod worker, in seconds; else as measured, or 8.", min=0, max=86_400)
     ] = None,
     hf_cold_s: Annotated[
         float | None,
-        typer.Option(help="The same of a sleeping endpoint at Hugging Face; else as measured, or 120.", min=0, max=86_400),
+        typer.Option(
+            help="Cold start of a sleeping Hugging Face endpoint, in seconds; else as measured, or 120.", min=0, max=86_400
+        ),
     ] = None,
-    longest_wait_s: Annotated[float | None, typer.Option(help="Leave out where 1 request of 20 waits longer.", min=0)] = None,
-    max_workers: Annotated[int, typer.Option(help="Workers at most, where they come and go.", min=1, max=1000)] = 3,
+    longest_wait_s: Annotated[
+        float | None, typer.Option(help="p95 latency limit, in seconds: places above it are marked.", min=0)
+    ] = None,
+    max_workers: Annotated[int, typer.Option(help="Maximum number of workers, where they scale.", min=1, max=1000)] = 3,
     volume_gb: Annotated[float, typer.Option(help="Gigabytes of a RunPod network volume, kept all month.", min=0, max=1e6)] = 0,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """What a month of this traffic would cost at each place, which is the cheapest, and when that changes."""
-    from pipelines.money.forecast import Asked, Overrides, forecast_costs
+    from pipelines.money.forecast import ForecastRequest, Overrides, forecast_costs
     from registry.money.traffic import Traffic
 
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
-    told = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
-    asked = Asked(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=told)
-    found = forecast_costs(workshop(home), asked, ref)
-    answer(found.model_dump(mode="json"), as_json=as_json)
+    overrides = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
+    request = ForecastRequest(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=overrides)
+    result = forecast_costs(open_home(home), request, ref)
+    answer(result.model_dump(mode="json"), as_json=as_json)
     if not as_json:
-        _show_forecast(found)
+        _show_forecast(result)
 
 
-def _show_forecast(found: Forecast) -> None:
+def _show_forecast(forecast: Forecast) -> None:
     rows = [
         (
-            one.place.name,
-            f"${one.usd_per_month}",
-            f"${one.storage_usd}",
-            "" if one.usd_per_thousand is None else f"${one.usd_per_thousand.normalize():f}",
-            f"{one.cold_share:.1%}",
-            f"{one.wait_p95_s:.3g} s",
-            one.problem,
+            cost.place.name,
+            f"${cost.usd_per_month}",
+            f"${cost.storage_usd}",
+            "" if cost.usd_per_thousand is None else f"${cost.usd_per_thousand.normalize():f}",
+            f"{cost.cold_share:.1%}",
+            f"{cost.wait_p95_s:.3g} s",
+            cost.problem,
         )
-        for one in found.places
+        for cost in forecast.places
     ]
-    print(found.advice)
-    table("a month", ["place", "month", "storage in it", "per 1,000", "cold", "p95 wait", "why it will not do"], rows)
-    print(found.browser)
-    table("what it rests on", ["place", ""], [(one.place.name, "\n".join(one.place.assumed)) for one in found.places])
-    for line in found.assumed:
+    print(forecast.advice)
+    table("a month", ["place", "USD a month", "of which storage", "USD per 1,000", "cold starts", "p95 wait", "problem"], rows)
+    print(forecast.browser)
+    table(
+        "assumptions", ["place", "assumptions"], [(cost.place.name, "\n".join(cost.place.assumed)) for cost in forecast.places]
+    )
+    for line in forecast.assumed:
         print(line)
-    for line in found.stale:
+    for line in forecast.stale:
         say(f"stale price: {line}; run `modelyard prices --refresh`")
 
 

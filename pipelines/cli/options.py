@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from pipelines.data.catalog import DatasetCatalog
+    from pipelines.home import Home
     from pipelines.job.jobfile import Job
 
-Home = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
+HomeFolder = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
 JobFile = Annotated[Path, typer.Option("--job", "-j", help="The job file.")]
 Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
 JOB = Path("modelyard.yaml")
 
 
-def workshop(home: Path | None) -> Workshop:
-    """Settings from the environment, with the home that the user named."""
-    from pipelines.home import Workshop
+def open_home(folder: Path | None) -> Home:
+    """The home that the user named, with the settings of the environment."""
+    from pipelines.home import Home
     from registry.settings import read_settings
 
-    return Workshop(read_settings(home))
+    return Home(read_settings(folder))
+
+
+def datasets_of(home: Home) -> DatasetCatalog:
+    """The home's data sets."""
+    from pipelines.data.catalog import DatasetCatalog
+
+    return DatasetCatalog(home.settings.datasets)
 
 
 def job(path: Path) -> Job:
@@ -38,9 +46,9 @@ def policy_of(model: str, path: Path | None) -> Job | None:
 
     if path is None and not JOB.exists():
         return None
-    told = job(path or JOB)
-    if told.model == model:
-        return told
+    chosen = job(path or JOB)
+    if chosen.model == model:
+        return chosen
     if path is None:
         return None
-    raise InputError(path, f"is the job of '{told.model}', not of '{model}'", "name the right one with --job")
+    raise InputError(path, f"is the job of '{chosen.model}', not of '{model}'", "name the right one with --job")

@@ -32,12 +32,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.console import Console
     from rich.table import Table
 
-    found = Table(title=title, title_justify="left", title_style="bold")
+    grid = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        found.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        found.add_row(*[_plain(cell) for cell in row])
-    Console(width=None if sys.stdout.isatty() else 140).print(found)
+        grid.add_row(*[_plain(cell) for cell in row])
+    Console(width=None if sys.stdout.isatty() else 140).print(grid)
 
 
 def _plain(cell: object) -> str:
@@ -77,12 +77,12 @@ def _moving(shown: Progress) -> Callable[[str, int, int], None]:
 
 
 def _quarters() -> Callable[[str, int, int], None]:
-    said: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int]] = set()
 
     def move(what: str, done: int, total: int) -> None:
         quarter = 4 * done // max(total, 1)
-        if (what, quarter) not in said and quarter:
-            said.add((what, quarter))
+        if (what, quarter) not in reported and quarter:
+            reported.add((what, quarter))
             say(f"{what}: {done} of {total}")
 
     return move

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, Home, JobFile, Policy, job, policy_of, workshop
+from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, job, open_home, policy_of
 from pipelines.cli.output import AsJson, answer, say, table
 from pipelines.cli.training import Reference
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, production or archived.")]
 
 
-def promote(ref: Reference, stage: StageName, *, job_file: Policy = None, home: Home = None, as_json: AsJson = False) -> None:
+def promote(
+    ref: Reference, stage: StageName, *, job_file: Policy = None, home: HomeFolder = None, as_json: AsJson = False
+) -> None:
     """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
     from pipelines.promotion.decide import promote as promote_version
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
     parsed, wanted = parse_ref(ref), parse_stage(stage)
-    told = policy_of(parsed.model, job_file)
-    outcome = promote_version(workshop(home), parsed, wanted, told, say)
+    policy = policy_of(parsed.model, job_file)
+    outcome = promote_version(open_home(home), parsed, wanted, policy, say)
     show_outcome(outcome, as_json=as_json)
 
 
@@ -43,7 +45,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
 
 def show_findings(findings: list[Finding]) -> None:
     """What the gates saw."""
-    table("gates", ["", "gate", "finding"], [("✓" if one.passed else "✗", one.gate, one.text) for one in findings])
+    table("gates", ["", "gate", "finding"], [("✓" if f.passed else "✗", f.gate, f.text) for f in findings])
 
 
 def deploy(
@@ -51,20 +53,20 @@ def deploy(
     *,
     stage: Annotated[str, typer.Option(help="Which stage's endpoint.")] = "production",
     job_file: JobFile = JOB,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a version that was ratified for a stage; promotion does this by itself."""
-    from pipelines.deployment.deploy import deploy as deploy_version
-    from pipelines.deployment.targets import LocalDeploy
+    from pipelines.job.deploys import LocalDeploy
+    from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
-    parsed, wanted, told, shop = parse_ref(ref), parse_stage(stage), job(job_file), workshop(home)
-    config = (told.deploy.staging if wanted == "staging" else told.deploy.production) or LocalDeploy()
-    context = shop.context()
-    with context.leases.hold(parsed.model):
-        event = deploy_version(shop, context, config, parsed, wanted, say)
+    parsed, wanted = parse_ref(ref), parse_stage(stage)
+    config = job(job_file).deploy.of(wanted) or LocalDeploy()
+    parts = assemble(open_home(home), say)
+    with parts.context.leases.hold(parsed.model):
+        event = parts.deployer.deploy(config, parsed, wanted)
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
 
 
@@ -73,18 +75,18 @@ def reconcile(
     watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
     every: Annotated[float, typer.Option(help="Seconds between passes.", min=0.1)] = 5,
     webhook_port: Annotated[int | None, typer.Option(help="Listen for MLflow's webhooks here.", min=0, max=65535)] = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring what serves in line with what was ratified: retry failed hooks, restart dead endpoints, block the unproven."""
     from pipelines.services.reconciler import keep_reconciling, reconcile_all
 
     if watch:
-        told = (lambda line: answer({"acted": line}, as_json=True)) if as_json else say
-        keep_reconciling(workshop(home), every, told, webhook_port)
-    done = reconcile_all(workshop(home), say)
-    told = {"models": done.models, "aliases": done.aliases, "acted": done.acted}
-    answer(told, as_json=as_json, text="\n".join(done.acted) or f"{done.aliases} aliases as they should be")
+        report = (lambda line: answer({"acted": line}, as_json=True)) if as_json else say
+        keep_reconciling(open_home(home), every, report, webhook_port)
+    done = reconcile_all(open_home(home), say)
+    document = {"models": done.models, "aliases": done.aliases, "acted": done.acted}
+    answer(document, as_json=as_json, text="\n".join(done.acted) or f"nothing to do: {done.aliases} aliases are up to date")
 
 
 def add_to(app: typer.Typer) -> None:

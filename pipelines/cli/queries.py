@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Home, workshop
+from pipelines.cli.options import HomeFolder, open_home
 from pipelines.cli.output import AsJson, answer, table
 
 
@@ -15,14 +15,17 @@ def predict(
     ref_or_url: Annotated[str, typer.Argument(metavar="REF_OR_URL", help="NAME@production, NAME/VERSION, or http://….")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.")],
     *,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask an endpoint, or a version's bundle, what images show."""
-    from pipelines.queries.predict import predict as predict_images
+    from pipelines.deployment.targets import Targets
+    from pipelines.queries.predict import Prediction
 
-    answers = predict_images(workshop(home), ref_or_url, images)
-    answer([one.model_dump() for one in answers], as_json=as_json)
+    opened = open_home(home)
+    prediction = Prediction(opened.ledger, opened.store, Targets(opened.settings), opened.settings.endpoint_headers)
+    answers = prediction.predict(ref_or_url, images)
+    answer([a.model_dump() for a in answers], as_json=as_json)
     if not as_json:
         table(
             f"answers of {ref_or_url}",
@@ -31,11 +34,13 @@ def predict(
         )
 
 
-def status(*, home: Home = None, as_json: AsJson = False) -> None:
+def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What is registered, which stage it holds, what serves it, and what is pending."""
+    from pipelines.deployment.targets import Targets
     from pipelines.queries.status import status as read_status
 
-    rows = read_status(workshop(home))
+    opened = open_home(home)
+    rows = read_status(opened.store(), opened.ledger(), Targets(opened.settings))
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:
         shown = [(r.ref, r.stage, r.trainer, "" if r.top1 is None else f"{r.top1:.3f}", r.endpoint, r.note) for r in rows]

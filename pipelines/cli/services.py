@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import Home, workshop
-from pipelines.cli.output import AsJson, answer, bar, say
+from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.output import AsJson, answer, bar, say, table
+
+if TYPE_CHECKING:
+    from pipelines.demo.run import Summary
 
 MlflowPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
 _LEVELS = ("debug", "info", "warning", "error")
@@ -19,7 +22,7 @@ DashboardPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, m
 
 def up(
     *,
-    home: Home = None,
+    home: HomeFolder = None,
     mlflow_port: MlflowPort = 5000,
     dashboard_port: DashboardPort = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
@@ -29,7 +32,7 @@ def up(
     from pipelines.services.up import Ports, running
 
     ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
-    with contextlib.suppress(KeyboardInterrupt), running(workshop(home).settings, ports, say) as keeper:
+    with contextlib.suppress(KeyboardInterrupt), running(open_home(home).settings, ports, say) as keeper:
         lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
         answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
         keeper.watch()
@@ -50,7 +53,7 @@ def serve(
     fetch: Annotated[bool, typer.Option("--fetch", help="Accept https addresses of pictures on public hosts.")] = False,
     keys: Annotated[Path | None, typer.Option(help="A folder of *.pub: one of them has to have signed the bundle.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a bundle over HTTP until Ctrl-C. MODELYARD_API_KEY in the environment is the key that clients have to show."""
@@ -63,7 +66,7 @@ def serve(
             raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
     options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
     options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
-    become_server(bundle_folder(workshop(home), bundle_or_ref), options | {"json": as_json})
+    become_server(bundle_folder(open_home(home), bundle_or_ref), options | {"json": as_json})
 
 
 def demo(
@@ -74,7 +77,7 @@ def demo(
     trainers: Annotated[str, typer.Option(help="Which trainers: yolo, torch, keras.")] = "yolo,torch",
     epochs: Annotated[int | None, typer.Option(help="Epochs of each trainer.", min=1, max=1000)] = None,
     imgsz: Annotated[int, typer.Option(help="The input's side, in pixels.", min=32, max=1024)] = 64,
-    home: Home = None,
+    home: HomeFolder = None,
     mlflow_port: MlflowPort = 0,
     dashboard_port: DashboardPort = 0,
     stay: Annotated[
@@ -82,28 +85,49 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go the whole way once: clips, frames, checks, training, gates, export, deployment, prediction, costs."""
-    from pipelines.demo.run import DemoOptions, demo_lines, run_demo
+    """From clips to a deployed, priced model, once: frames, checks, training, gates, export, deployment, prediction, costs."""
+    from pipelines.demo.run import DemoOptions, run_demo
     from pipelines.services.up import Ports, running
 
-    wishes = DemoOptions(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
-    shop = workshop(home)
-    wishes.check()
-    with running(shop.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
+    options = DemoOptions(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
+    opened = open_home(home)
+    options.check()
+    with running(opened.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
         with bar() as progress:
-            summary = run_demo(shop, wishes, progress, say)
-        told = summary.model_dump(mode="json") | keeper.addresses
-        answer(told, as_json=as_json)
+            summary = run_demo(opened, options, progress, say)
+        answer(summary.model_dump(mode="json") | keeper.addresses, as_json=as_json)
         if not as_json:
-            demo_lines(summary, keeper.addresses)
+            _show_summary(summary, keeper.addresses)
         if sys.stdin.isatty() if stay is None else stay:
             say("everything keeps running; Ctrl-C stops it")
             with contextlib.suppress(KeyboardInterrupt):
                 keeper.watch()
         elif not as_json:
-            say(f"to see it all again: modelyard up --home {shop.settings.home}")
+            say(f"to see it all again: modelyard up --home {opened.settings.home}")
     if summary.endpoint is None:
         raise typer.Exit(1)
+
+
+def _show_summary(summary: Summary, addresses: dict[str, str]) -> None:
+    """The demo's figures for people."""
+    rows = [
+        (
+            v.ref,
+            v.trainer,
+            f"{v.seconds:.0f} s",
+            f"${v.usd}",
+            f"{v.top1:.3f} ({v.interval[0]:.3f} to {v.interval[1]:.3f})",
+            v.outcome,
+        )
+        for v in summary.tries
+    ]
+    table(f"demo: {summary.data}", ["version", "trainer", "training", "cost", "test top-1 (95 % by clip)", "outcome"], rows)
+    facts = [("parity", line) for line in summary.parity]
+    if summary.latency_p95_ms is not None:
+        facts.append(("latency", f"p95 {summary.latency_p95_ms:.1f} ms from image bytes to answer"))
+    facts += [("predictions", ", ".join(summary.predictions)), ("took", f"{summary.seconds:.0f} s")]
+    facts += [("endpoint", f"{summary.endpoint}/predict")] if summary.endpoint else []
+    table("", ["", ""], facts + list(addresses.items()))
 
 
 def add_to(app: typer.Typer) -> None:

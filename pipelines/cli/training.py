@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, Home, JobFile, Policy, job, policy_of, workshop
+from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, datasets_of, job, open_home, policy_of
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -23,20 +23,20 @@ def train(
     trainers: Annotated[str | None, typer.Option(help="Which of the job's trainers, such as yolo,torch,keras.")] = None,
     data: DataFolder = None,
     job_file: JobFile = JOB,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
     from pipelines.data.dataset import open_dataset
-    from pipelines.home import chosen, dataset_folder
+    from pipelines.training.job import TrainingJob
+    from pipelines.training.trainers.build import choose_trainers
 
-    told, shop = job(job_file), workshop(home)
-    configs = chosen(told, trainers)
-    found = open_dataset(data or dataset_folder(shop.settings, told))
-    from pipelines.training.job import train_all  # brings MLflow: seconds that nobody should wait for to be told of a typo
-
+    the_job, opened = job(job_file), open_home(home)
+    configs, datasets = choose_trainers(the_job, trainers), datasets_of(opened)
+    dataset = open_dataset(data or datasets.folder_of(the_job.model))
+    training = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
     with bar() as progress:
-        events = train_all(shop, told, configs, found, progress, say)
+        events = training.run(the_job, configs, dataset, progress)
     answer([event.model_dump(mode="json") for event in events], as_json=as_json)
     if not as_json:
         for event in events:
@@ -49,17 +49,17 @@ def register(
     data: DataFolder = None,
     imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what it was trained with]")] = None,
     job_file: JobFile = JOB,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a classifier or a detector that was trained elsewhere, so that it can be exported and measured."""
     from pipelines.data.dataset import open_dataset
-    from pipelines.home import dataset_folder
-    from pipelines.training.register import register as register_checkpoint
+    from pipelines.training.register import Registration
 
-    told, shop = job(job_file), workshop(home)
-    found = open_dataset(data or dataset_folder(shop.settings, told))
-    version = register_checkpoint(shop, told, checkpoint, found, imgsz, say)
+    the_job, opened = job(job_file), open_home(home)
+    datasets = datasets_of(opened)
+    dataset = open_dataset(data or datasets.folder_of(the_job.model))
+    version = Registration(opened.store, opened.tracker, datasets, say).register(the_job, checkpoint, dataset, imgsz)
     text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
     answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
 
@@ -69,17 +69,16 @@ def evaluate(
     *,
     data: Annotated[Path | None, typer.Option(help="Another data set than the version's own.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score on.")] = "test",
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a version on held-out images, with an interval and a table per class."""
     from pipelines.data.dataset import open_dataset
-    from pipelines.evaluation.evaluate import evaluate as evaluate_version
+    from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
 
-    shop, parsed = workshop(home), parse_ref(ref)
-    found = open_dataset(data) if data else None
-    event = evaluate_version(shop, parsed, found, split)
+    parsed, dataset = parse_ref(ref), open_dataset(data) if data else None
+    event = assemble(open_home(home), say).evaluator.evaluate(parsed, dataset, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)
@@ -96,25 +95,25 @@ def export(
         typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated. It stays."),
     ] = None,
     job_file: Policy = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
-    from pipelines.bundles.export import export as export_version
     from pipelines.job.exports import check_variant
+    from pipelines.promotion.assemble import assemble
     from registry.errors import InputError
     from registry.refs import parse_ref
 
-    shop, parsed = workshop(home), parse_ref(ref)
-    told = policy_of(parsed.model, job_file)
+    parsed = parse_ref(ref)
+    policy = policy_of(parsed.model, job_file)
     names = [check_variant(name) for name in variant or ()]
     if to and to.exists():
-        raise InputError(to, "is there already", "name a folder that is not there yet")
-    context = shop.context()
-    with context.leases.hold(parsed.model):
-        event = export_version(shop, context, told, parsed, say, names)
+        raise InputError(to, "exists already", "name a folder that is not there yet")
+    parts = assemble(open_home(home), say)
+    with parts.context.leases.hold(parsed.model):
+        event = parts.exporter.export(parsed, policy, names)
     if to:
-        from pipelines.training.job import copy_bundle
+        from pipelines.bundles.export import copy_bundle
 
         copy_bundle(event, to)
     answer(event.model_dump(mode="json"), as_json=as_json)
@@ -130,43 +129,43 @@ def parity(
     ref: Reference,
     *,
     report: Annotated[Path | None, typer.Option(help="Also write the table, the figures and a scatter plot here.")] = None,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure again how far each variant of a version's bundle is from the trained model; 1 where one is too far."""
-    from pipelines.bundles.export import parity as measure_parity
-    from pipelines.bundles.export import write_report
+    from pipelines.bundles.parity import write_report
+    from pipelines.promotion.assemble import assemble
     from registry.errors import InputError, RefusedError
     from registry.refs import parse_ref
 
-    shop, parsed = workshop(home), parse_ref(ref)
+    parsed = parse_ref(ref)
     if report and report.exists():
-        raise InputError(report, "is there already", "name a folder that is not there yet")
-    figures, measured = measure_parity(shop, shop.context(), parsed, say)
+        raise InputError(report, "exists already", "name a folder that is not there yet")
+    figures, measured = assemble(open_home(home), say).exporter.measure_again(parsed)
     if report:
         write_report(report, figures, measured)
-    told = [one.model_dump(mode="json") | {"ms": measured.ms.get(one.variant)} for one in figures]
-    answer(told, as_json=as_json)
+    documents = [row.model_dump(mode="json") | {"ms": measured.ms.get(row.variant)} for row in figures]
+    answer(documents, as_json=as_json)
     if not as_json:
         _parity_table(figures, measured.ms)
-    if failing := [one for one in figures if not one.kept]:
+    if failing := [row for row in figures if not row.kept]:
         raise RefusedError(failing[0].variant, failing[0].note, f"run `modelyard export {ref}` and see what changed")
 
 
 def _parity_table(figures: Sequence[ParityFigures], ms: Mapping[str, float] | None = None) -> None:
     """The figures for people; mAP of detectors, and milliseconds where they were taken one variant at a time."""
     columns: dict[str, list[str]] = {
-        "variant": [one.variant for one in figures],
-        "images": [str(one.images) for one in figures],
-        "agreement": [f"{one.top1_agreement:.3f}" for one in figures],
-        "max diff": [f"{one.max_abs_diff:.1e}" for one in figures],
-        "wrong image": [f"{one.control_agreement:.3f}" for one in figures],
+        "variant": [row.variant for row in figures],
+        "images": [str(row.images) for row in figures],
+        "agreement": [f"{row.top1_agreement:.3f}" for row in figures],
+        "max diff": [f"{row.max_abs_diff:.1e}" for row in figures],
+        "wrong image": [f"{row.control_agreement:.3f}" for row in figures],
     }
-    if any(one.map_difference is not None for one in figures):
-        columns["mAP diff"] = [f"{one.map_difference or 0:.1e}" for one in figures]
+    if any(row.map_difference is not None for row in figures):
+        columns["mAP diff"] = [f"{row.map_difference or 0:.1e}" for row in figures]
     if ms:
-        columns["ms"] = [f"{ms[one.variant]:.1f}" if one.variant in ms else "" for one in figures]
-    columns["bundle"] = ["kept" if one.kept else f"left out: {one.note}" for one in figures]
+        columns["ms"] = [f"{ms[row.variant]:.1f}" if row.variant in ms else "" for row in figures]
+    columns["bundle"] = ["kept" if row.kept else f"left out: {row.note}" for row in figures]
     table("parity, from image bytes", list(columns), list(zip(*columns.values(), strict=True)))
 
 

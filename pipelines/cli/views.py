@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Home, workshop
+from pipelines.cli.options import HomeFolder, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 from pipelines.cli.services import DashboardPort
 
@@ -17,26 +17,26 @@ def runs(
     *,
     where: Annotated[str, typer.Option(help="As in: test_top1 > 0.9 and status = FINISHED.")] = "",
     sort: Annotated[
-        str | None, typer.Option(help="A figure or parameter, highest first; -NAME: lowest first.  [default: newest first]")
+        str | None, typer.Option(help="A metric or parameter, descending; -NAME: ascending.  [default: newest first]")
     ] = None,
     most: Annotated[int, typer.Option(help="How many to print.", min=1, max=100_000)] = 20,
     metrics: Annotated[str, typer.Option(help="Which metrics to print.")] = "test_top1,val_top1,cost_usd,train_seconds",
-    front: Annotated[str | None, typer.Option(help="COST,QUALITY: only the runs that nobody beats in both.")] = None,
+    front: Annotated[str | None, typer.Option(help="COST,QUALITY: only the Pareto-optimal runs.")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Ask a server without our app for every run again.")] = False,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Find runs and compare them, however many there are. What the server held last is shown while it is away."""
     from pipelines.queries.runs import find_runs, pareto_runs, run_lines
 
     with bar() as progress:
-        found = find_runs(workshop(home).settings, where, sort, lambda done, of: progress("runs", done, of), whole=whole)
-    rows = pareto_runs(found.rows, front) if front else found.rows
+        result = find_runs(open_home(home).settings, where, sort, lambda done, of: progress("runs", done, of), whole=whole)
+    rows = pareto_runs(result.rows, front) if front else result.rows
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    if found.missing:
-        say(found.missing)
-    told, lines = run_lines(rows[:most], names, found.link)
-    answer({"runs": told, "found": len(rows), "as_of": found.as_of}, as_json=as_json)
+    if result.missing:
+        say(result.missing)
+    documents, lines = run_lines(rows[:most], names, result.link)
+    answer({"runs": documents, "found": len(rows), "as_of": result.as_of}, as_json=as_json)
     if not as_json:
         table(f"{len(lines)} of {len(rows)} runs", ["id", "run", "experiment", "status", "started", *names], lines)
 
@@ -44,16 +44,14 @@ def runs(
 def dashboard(
     *,
     port: DashboardPort = 8501,
-    host: Annotated[
-        str, typer.Option(help="The address to listen at; others than this machine want a password.")
-    ] = "127.0.0.1",
-    home: Home = None,
+    host: Annotated[str, typer.Option(help="The address to listen at; any but loopback needs a password.")] = "127.0.0.1",
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the dashboard alone until Ctrl-C. MODELYARD_DASHBOARD_PASSWORD in the environment is what viewers have to give."""
     from pipelines.services.dashboard import dashboard_running
 
-    with contextlib.suppress(KeyboardInterrupt), dashboard_running(workshop(home).settings, host, port, say) as keeper:
+    with contextlib.suppress(KeyboardInterrupt), dashboard_running(open_home(home).settings, host, port, say) as keeper:
         answer(keeper.addresses, as_json=as_json, text=f"{keeper.addresses['dashboard']}\nCtrl-C stops it")
         keeper.watch()
 
@@ -61,15 +59,15 @@ def dashboard(
 def report(
     file: Annotated[Path, typer.Argument(help="Ends in .html (prints well), .csv or .json.")],
     *,
-    home: Home = None,
+    home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the Overview to a file: what is in production, how good it is, what it costs, what needs somebody."""
+    """Write the Overview to a file: what is in production, how good it is, what it costs, what needs attention."""
     from pipelines.services.dashboard import make_report
 
-    told = make_report(workshop(home).settings, file)
-    models, alerts = len(told["production"]), len(told["alerts"])
-    answer(told | {"file": str(file)}, as_json=as_json, text=f"{file}: {models} models in production, {alerts} alerts")
+    summary = make_report(open_home(home).settings, file)
+    models, alerts = len(summary["production"]), len(summary["alerts"])
+    answer(summary | {"file": str(file)}, as_json=as_json, text=f"{file}: {models} models in production, {alerts} alerts")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -39,7 +39,7 @@ def check(data: DataSet, docs: Path) -> DataReport:
 
 def _told(report: DataReport, table: pd.DataFrame, digest: str) -> dict[str, Any]:
     by_outcome = {"error": report.errors, "warning": report.warnings, "holds": report.passed}
-    findings = [{"outcome": name, "text": one.text} for name, found in by_outcome.items() for one in found]
+    findings = [{"outcome": name, "text": finding.text} for name, group in by_outcome.items() for finding in group]
     return {"dataset": digest, "findings": findings, "spread": {name: _spread(table[name]) for name in _SPREAD}}
 
 

@@ -76,8 +76,8 @@ class DataSet:
 
     def targets(self, rows: Iterable[FrameRow]) -> list[int]:
         """The class index of each frame."""
-        place = {label: index for index, label in enumerate(self.manifest.labels)}
-        return [place[row.label] for row in rows]
+        index_of = {label: index for index, label in enumerate(self.manifest.labels)}
+        return [index_of[row.label] for row in rows]
 
     def verify(self) -> None:
         """Raise IntegrityError naming the first frame whose bytes are not the manifest's."""
@@ -103,7 +103,7 @@ def open_dataset(folder: Path) -> DataSet:
     try:
         return DataSet(folder, Manifest.model_validate(read_json(folder / MANIFEST)))
     except FileNotFoundError as error:
-        raise NotFoundError(folder, "holds no data set", "make one with `modelyard frames`") from error
+        raise NotFoundError(folder, "does not hold a data set", "make one with `modelyard frames`") from error
     except (ValidationError, ValueError) as error:
         raise InputError(folder / MANIFEST, "is not a manifest", "make it again with `modelyard frames`") from error
 
@@ -132,7 +132,7 @@ def _check_target(folder: Path, source: Path) -> None:
     if here == there or here in there.parents or there in here.parents:
         raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
     if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, "is there already and is no data set", "name a folder that is not there yet")
+        raise InputError(folder, "exists already and is not a data set", "name a folder that is not there yet")
 
 
 def deal(members: Sequence[tuple[str, str]], split: Split) -> dict[str, SplitName]:
@@ -152,8 +152,8 @@ def deal(members: Sequence[tuple[str, str]], split: Split) -> dict[str, SplitNam
     for clips in strata.values():
         clips.sort(key=lambda clip: sha256_bytes(f"{split.seed} {clip}".encode()))
         test, val = (_share(len(clips), part) for part in (split.test, split.val))
-        for place, clip in enumerate(clips):
-            dealt[clip] = "test" if place < test else "val" if place < test + val else "train"
+        for position, clip in enumerate(clips):
+            dealt[clip] = "test" if position < test else "val" if position < test + val else "train"
     return dealt
 
 
@@ -186,12 +186,12 @@ def _from_images(groups: Mapping[str, Sequence[Path]], group: str | None, progre
             own = sha256_bytes(data)
             clip = own[:16]
             if pattern:
-                found = pattern.search(file.name)
-                if not found or not found.group(1):
+                match = pattern.search(file.name)
+                if not match or not match.group(1):
                     raise InputError(
-                        file, f"its name does not match the group pattern '{group}'", "mend the pattern or the name"
+                        file, f"its name does not match the group pattern '{group}'", "fix the pattern or the name"
                     )
-                clip = found.group(1)
+                clip = match.group(1)
             pictures.append(_Picture(f"{file.stem}-{own[:8]}{file.suffix.lower()}", data, clip, own, label))
             progress("images", len(pictures), total)
     return pictures
@@ -205,7 +205,7 @@ def _group_pattern(group: str | None) -> re.Pattern[str] | None:
         pattern = re.compile(group)
     except re.error as error:
         raise InputError(
-            f"group pattern '{group}'", f"is no regular expression ({error})", r"for example '^(s\d+)_'"
+            f"group pattern '{group}'", f"is not a regular expression ({error})", r"for example '^(s\d+)_'"
         ) from error
     if pattern.groups < 1:
         raise InputError(f"group pattern '{group}'", "has no group in parentheses", r"for example '^(s\d+)_'")

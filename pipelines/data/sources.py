@@ -29,19 +29,19 @@ def files_by_class(folder: Path, endings: frozenset[str], what: str, least: int 
         raise NotFoundError(folder, f"there is no such folder of {what}", f"make {layout}, or name another folder")
     for stray in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in endings):
         raise InputError(stray, "lies outside of a class's folder", f"move it to {layout}")
-    found: dict[str, list[Path]] = {}
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    by_class: dict[str, list[Path]] = {}
+    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = sorted(path for path in class_folder.iterdir() if path.is_file() and not path.name.startswith("."))
         for file in files:
             if file.suffix.lower() not in endings:
                 known = " ".join(sorted(endings))
                 raise InputError(file, f"expected {what} ({known})", "move it away or convert it")
         if not files:
-            raise InputError(place, f"the class has no {what}", f"add some to {layout}, or remove the folder")
-        found[place.name] = files
-    if not found:
+            raise InputError(class_folder, f"the class has no {what}", f"add some to {layout}, or remove the folder")
+        by_class[class_folder.name] = files
+    if not by_class:
         raise InputError(folder, f"expected a folder per class with {what} in it", f"sort them into {layout}")
-    if len(found) < least:
-        only = next(iter(found))
+    if len(by_class) < least:
+        only = next(iter(by_class))
         raise InputError(folder, f"has one class only ('{only}')", "add a second class; a classifier needs two to tell apart")
-    return found
+    return by_class

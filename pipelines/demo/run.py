@@ -1,4 +1,4 @@
-"""The demo: the whole way, once, with real parts."""
+"""The demo: from clips to a deployed, priced model, once, with real parts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_source, fi
 from pipelines.job.jobfile import Data, Job, parse_job
 from registry.errors import ModelyardError, RefusedError
 from registry.records import Evaluation, Record
-from registry.refs import Ref
+from registry.refs import Ref, endpoint_name
 from registry.stages import Stage
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import DataSet, Progress
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Home, Say
     from registry.events import Evaluated, Exported
     from registry.promotion.context import PromotionContext
 
@@ -100,32 +100,35 @@ class Summary(Record):
     seconds: float
 
 
-def run_demo(workshop: Workshop, wishes: DemoOptions, progress: Progress, say: Say) -> Summary:
-    """Go the whole way."""
-    return _Demo(workshop, wishes, progress, say).run()
+def run_demo(home: Home, options: DemoOptions, progress: Progress, say: Say) -> Summary:
+    """From clips to an endpoint that answers."""
+    return _Demo(home, options, progress, say).run()
 
 
 class _Demo:
     """The steps, with what they share."""
 
-    def __init__(self, workshop: Workshop, wishes: DemoOptions, progress: Progress, say: Say) -> None:
-        self.workshop, self.wishes, self.progress, self.say = workshop, wishes, progress, say
-        self.job = wishes.job(wishes.clips or workshop.settings.home / "demo-clips")
+    def __init__(self, home: Home, options: DemoOptions, progress: Progress, say: Say) -> None:
+        from pipelines.promotion.assemble import assemble
+
+        self.home, self.options, self.progress, self.say = home, options, progress, say
+        self.job = options.job(options.clips or home.settings.home / "demo-clips")
+        self.parts = assemble(home, say)
 
     def run(self) -> Summary:
         began = monotonic()
         data = self.data()
         tries, evaluated = self.train(data)
-        context = self.workshop.full_context(self.job, self.say)
-        best, *others = sorted(evaluated, key=lambda one: -one.evaluation.metrics["top1"])
+        context = self.parts.context_for(self.job)
+        best, *others = sorted(evaluated, key=lambda event: -event.evaluation.metrics["top1"])
         outcomes = {best.label: self.stage(context, best, Stage.STAGING)}
         if outcomes[best.label] == str(Stage.STAGING):
             outcomes[best.label] = self.stage(context, best, Stage.PRODUCTION)
-        outcomes |= {one.label: self.stage(context, one, Stage.STAGING) for one in others}
-        exported = self.exported(context, best)
+        outcomes |= {event.label: self.stage(context, event, Stage.STAGING) for event in others}
+        exported = self.exported(best)
         return Summary(
             data=self.describe(data),
-            tries=[one.model_copy(update={"outcome": outcomes[one.ref]}) for one in tries],
+            tries=[version.model_copy(update={"outcome": outcomes[version.ref]}) for version in tries],
             parity=[_parity_line(figures.model_dump()) for figures in exported.parity] if exported else [],
             latency_p95_ms=exported.latency.p95_ms if exported and exported.latency else None,
             endpoint=self.endpoint(best),
@@ -136,30 +139,30 @@ class _Demo:
     def data(self) -> DataSet:
         """Clips to a data set."""
         from pipelines.data.dataset import build_dataset
-        from pipelines.home import dataset_folder
 
-        if not (self.wishes.clips or self.wishes.images):
+        if not (self.options.clips or self.options.images):
             from pipelines.demo.clips import Film, film_digits
 
             self.say("filming handwritten digits with a simulated camera")
             film_digits(self.job.data.clips, Film(), self.progress)
         self.say("clips to frames to a data set, split by clip")
-        return build_dataset(self.job.data, dataset_folder(self.workshop.settings, self.job), self.progress)
+        return build_dataset(self.job.data, self.parts.datasets.folder_of(self.job.model), self.progress)
 
     def train(self, data: DataSet) -> tuple[list[DemoVersion], list[Evaluated]]:
         """Train and evaluate each trainer."""
-        from pipelines.evaluation.evaluate import evaluate
-        from pipelines.training.job import train_all
+        from pipelines.training.job import TrainingJob
 
-        trained = train_all(self.workshop, self.job, self.job.train, data, self.progress, self.say)
+        home, context = self.home, self.parts.context
+        job = TrainingJob(home.settings, context.ledger, home.store, home.tracker, self.parts.datasets, self.say)
+        trained = job.run(self.job, self.job.train, data, self.progress)
         tries, evaluated = list[DemoVersion](), list["Evaluated"]()
         for event in trained:
             self.say(f"{event.label}: evaluating on the held-out test split")
             ref = Ref(event.model, event.version)
-            found = evaluate(self.workshop, ref, data, "test")
-            evaluated.append(found)
-            tries.append(_demo_version(event.label, event.trainer, event.seconds, event.usd, found.evaluation))
-            self.say(str(found))
+            scored = self.parts.evaluator.evaluate(ref, data, "test")
+            evaluated.append(scored)
+            tries.append(_demo_version(event.label, event.trainer, event.seconds, event.usd, scored.evaluation))
+            self.say(str(scored))
         return tries, evaluated
 
     def stage(self, context: PromotionContext, event: Evaluated, stage: Stage) -> str:
@@ -177,29 +180,28 @@ class _Demo:
             raise ModelyardError(event.label, outcome.pending[0].reason, "see the log")
         return str(stage)
 
-    def exported(self, context: PromotionContext, event: Evaluated) -> Exported | None:
+    def exported(self, event: Evaluated) -> Exported | None:
         """The winner's export, if it came that far."""
-        from pipelines.bundles.export import find_valid
         from registry.promotion.verdict import resolve
 
-        return find_valid(context, resolve(context.store, Ref(event.model, event.version)), event.digest)
+        version = resolve(self.parts.context.store, Ref(event.model, event.version))
+        return self.parts.bundles.find_valid(version, event.digest)
 
     def endpoint(self, event: Evaluated) -> str | None:
         """Where production answers."""
-        from registry.reports.endpoints import endpoint_name
-
-        live = self.workshop.target().find(endpoint_name(event.model, Stage.PRODUCTION))
+        live = self.parts.targets.local().find(endpoint_name(event.model, Stage.PRODUCTION))
         return live.url if live else None
 
     def predict(self, data: DataSet, event: Evaluated) -> list[str]:
         """Ask production about a few held-out frames, as `modelyard predict` does."""
         from pipelines.data.samples import held_out
-        from pipelines.queries.predict import predict
+        from pipelines.queries.predict import Prediction
 
         if self.endpoint(event) is None:
             return []
-        rows = held_out(data, 5)
-        answers = predict(self.workshop, f"{event.model}@production", data.files(rows))
+        rows, home = held_out(data, 5), self.home
+        prediction = Prediction(home.ledger, home.store, self.parts.targets, home.settings.endpoint_headers)
+        answers = prediction.predict(f"{event.model}@production", data.files(rows))
         return [f"{row.label} → {a.label} ({a.probability:.2f})" for row, a in zip(rows, answers, strict=True)]
 
     def describe(self, data: DataSet) -> str:
@@ -218,27 +220,3 @@ def _parity_line(figures: dict[str, float]) -> str:
         f"{figures['variant']}: agreement {figures['top1_agreement']:.3f} on {figures['images']} images, "
         f"largest difference {figures['max_abs_diff']:.1e}; wrong image {figures['control_agreement']:.2f}"
     )
-
-
-def demo_lines(summary: Summary, addresses: dict[str, str]) -> None:
-    """Print the summary for people."""
-    from pipelines.cli.output import table
-
-    rows = [
-        (
-            t.ref,
-            t.trainer,
-            f"{t.seconds:.0f} s",
-            f"${t.usd}",
-            f"{t.top1:.3f} ({t.interval[0]:.3f} to {t.interval[1]:.3f})",
-            t.outcome,
-        )
-        for t in summary.tries
-    ]
-    table(f"demo: {summary.data}", ["version", "trainer", "training", "cost", "test top-1 (95 % by clip)", "outcome"], rows)
-    facts = [("parity", line) for line in summary.parity]
-    if summary.latency_p95_ms is not None:
-        facts.append(("latency", f"p95 {summary.latency_p95_ms:.1f} ms from image bytes to answer"))
-    facts += [("predictions", ", ".join(summary.predictions)), ("took", f"{summary.seconds:.0f} s")]
-    facts += [("endpoint", f"{summary.endpoint}/predict")] if summary.endpoint else []
-    table("", ["", ""], facts + list(addresses.items()))

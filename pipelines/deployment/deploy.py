@@ -2,186 +2,236 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from pipelines.bundles.export import find_valid, open_exported, smoke_folder
-from pipelines.deployment.canary.settle import JUDGE, Starting, canary_of, is_wanted, remove_canary
-from pipelines.deployment.targets import target_of
+from pipelines.bundles.store import BundleStore, open_exported
+from pipelines.deployment.canary.start import Canaries, Candidate
+from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
+from pipelines.deployment.smoke import smoke_test
+from pipelines.deployment.targets import Targets, owner_of
 from pipelines.money.budgets import hold_budget
-from registry.errors import IntegrityError, NotFoundError, RefusedError
-from registry.events import CanaryEnded, Deployed, about
-from registry.files import read_json
-from registry.money.amounts import round_usd
-from registry.promotion.context import PromotionContext
+from registry.errors import NotFoundError, RefusedError
+from registry.events import CanaryEnded, Deployed, Promoted, about
+from registry.money.billing import dollars
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
+from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
-from registry.refs import Ref
-from registry.reports.endpoints import endpoint_name, last_deployed
+from registry.refs import Ref, endpoint_name
+from registry.reports.endpoints import existing_deployments, last_deployed
 from registry.stages import Stage
-from serving.targets.contract import Timed
-from serving.targets.huggingface.config import HuggingFaceDeploy
+from serving.bundle.bundle import Bundle
+from serving.targets.contract import Ask, LiveEndpoint, Target, Timed
 
 if TYPE_CHECKING:
-    from pipelines.deployment.targets import AnyDeploy
-    from pipelines.home import Say, Workshop
-    from registry.events import Promoted
-    from registry.protocols import Entry
-    from serving.bundle.bundle import Bundle
-    from serving.targets.contract import Ask, LiveEndpoint, Target
+    from pipelines.home import Say
+    from pipelines.job.deploys import AnyDeploy
 
-_TOLERANCE = 1e-2
-"""How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
+_ASK_AGAIN_S = 60.0
+"""A cloud is asked once a minute whether an endpoint is healthy; this machine, at each pass."""
+
+_Checked = tuple[str, str, str, str]
 
 
-def deploy(workshop: Workshop, context: PromotionContext, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Deployed:
-    """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone.
+@dataclass(frozen=True)
+class Deployer:
+    """Brings stages' endpoints to the versions that hold the stages."""
 
-    All of the traffic goes there at once: a canary that is on ends.
-    """
-    return _Deployment.of(workshop, context, config, ref, stage, say).whole()
+    store: Store
+    ledger: Ledger
+    targets: Targets
+    bundles: BundleStore
+    canaries: Canaries
+    say: Say
+    healthy_at: dict[_Checked, float] = field(default_factory=dict[_Checked, float])
 
+    def deploy(self, config: AnyDeploy, ref: Ref, stage: Stage) -> Deployed:
+        """Serve a ratified version's bundle under its stage's name; an endpoint that already does is left alone.
 
-def bring(workshop: Workshop, context: PromotionContext, config: AnyDeploy, promotion: Promoted, say: Say) -> None:
-    """What follows a promotion: a canary where the job wants one and another version serves, else the whole stage."""
-    entries, stage = context.ledger.entries(promotion.model), promotion.stage
-    known = canary_of(entries, stage)
-    if known and known.ended and known.ended.outcome == "rolled_back":
-        return  # the stage is on its way back
-    one = _Deployment.of(workshop, context, config, Ref(promotion.model, promotion.version), stage, say)
-    before = one.target.find(one.name)
-    if not is_wanted(config, promotion, entries, before) or before is None:
-        one.whole()
-        return
-    if not one.target.answers(before):
-        if known is None:
-            one.whole()  # nothing answers that a canary could stand beside
+        All of the traffic goes there at once: a canary that is on ends.
+        """
+        return _Deployment.of(self, config, ref, stage).deploy()
+
+    def roll_out(self, config: AnyDeploy, promotion: Promoted) -> None:
+        """What follows a promotion: a canary where the job wants one and another version serves, else all of the traffic."""
+        entries, stage = self.ledger.entries(promotion.model), promotion.stage
+        known = canary_of(entries, stage)
+        if known and known.ended and known.ended.outcome == "rolled_back":
+            return  # the stage is on its way back
+        deployment = _Deployment.of(self, config, Ref(promotion.model, promotion.version), stage)
+        before = deployment.target.find(deployment.name)
+        if not is_wanted(config, promotion, entries, before) or before is None:
+            deployment.deploy()
             return
-        before = one.revive(known.started.against)
-    one.hold_budget()
-    Starting(workshop, context, config, stage, say).start(one.version, one.digest, one.bundle, one.try_out, before)
+        if not deployment.target.answers(before):
+            if known is None:
+                deployment.deploy()  # nothing answers that a canary could run beside
+                return
+            before = deployment.revive(known.started.against)
+        deployment.hold_budget()
+        self.canaries.start(config, stage, deployment.candidate, before)
+
+    def is_running(self, config: AnyDeploy, promotion: Promoted) -> bool:
+        """Whether the endpoint that was deployed still answers for this version, and its canary where one is on."""
+        name = endpoint_name(promotion.model, promotion.stage)
+        canary = canary_of(self.ledger.entries(promotion.model), promotion.stage) if config.canary else None
+        traffic = "all" if canary is None else canary.ended.outcome if canary.ended else "canary"
+        local, key = config.kind == "local", (config.kind, name, promotion.digest, traffic)
+        if not local and time.monotonic() - self.healthy_at.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
+            return True
+        # after a rollback there is nothing to run: the stage goes back
+        if healthy := traffic == "rolled_back" or self._answers(config, promotion, canary if traffic == "canary" else None):
+            self.healthy_at[key] = time.monotonic()
+        return healthy
+
+    def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
+        if canary:
+            return self.canaries.is_healthy(config, canary)
+        target = self.targets.build(config)
+        live = target.find(endpoint_name(promotion.model, promotion.stage))
+        return live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
+
+
+@dataclass(frozen=True)
+class DeployHook:
+    """Makes sure that the stage's endpoint answers for the promoted version, and for no other."""
+
+    deployer: Deployer
+    config: AnyDeploy
+    name: str = "deploy"
+
+    def run(self, promotion: Promoted) -> None:
+        """Deploy, smoke-test, flip, or begin as a canary; or find that it was done."""
+        self.deployer.roll_out(self.config, promotion)
+
+    def healthy(self, promotion: Promoted) -> bool:
+        """Whether the endpoint that was deployed still answers for this version."""
+        return self.deployer.is_running(self.config, promotion)
 
 
 @dataclass(frozen=True)
 class _Deployment:
     """One version on its way to its stage's endpoint."""
 
-    workshop: Workshop
-    context: PromotionContext
+    deployer: Deployer
     config: AnyDeploy
     stage: Stage
-    say: Say
     version: ModelVersion
     digest: str
     bundle: Bundle
 
     @classmethod
-    def of(cls, workshop: Workshop, context: PromotionContext, config: AnyDeploy, ref: Ref, stage: Stage, say: Say) -> Self:
+    def of(cls, deployer: Deployer, config: AnyDeploy, ref: Ref, stage: Stage) -> Self:
         """A version that holds the stage, and its bundle."""
-        version = resolve(context.store, ref)
-        digest = digest_version(context.store, version)
-        _check_holds(context, version, digest, stage)
-        return cls(workshop, context, config, stage, say, version, digest, _bundle_of(context, version, digest))
+        version = resolve(deployer.store, ref)
+        digest = digest_version(deployer.store, version)
+        _check_holds(deployer, version, digest, stage)
+        return cls(deployer, config, stage, version, digest, _bundle_of(deployer.bundles, version, digest))
 
     @property
     def target(self) -> Target:
         """Where."""
-        return self.workshop.target(self.config)
+        return self.deployer.targets.build(self.config)
 
     @property
     def name(self) -> str:
         """The stage's endpoint."""
         return endpoint_name(self.version.model, self.stage)
 
+    @property
+    def candidate(self) -> Candidate:
+        """The same, for a canary."""
+        return Candidate(self.version, self.digest, self.bundle, self.try_out)
+
     def try_out(self, ask: Ask) -> None:
         """The last step before the endpoint is flipped: it answers rightly, and is still the one that is wanted."""
         smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images)
-        _check_holds(self.context, self.version, self.digest, self.stage)
+        _check_holds(self.deployer, self.version, self.digest, self.stage)
 
-    def whole(self) -> Deployed:
+    def deploy(self) -> Deployed:
         """All of the stage's traffic."""
         self.hold_budget()
-        self.say(f"{self.name}: starting the endpoint")
-        target, config = self.target, self.config
+        say, ledger = self.deployer.say, self.deployer.ledger
+        say(f"{self.name}: starting the endpoint")
+        target = self.target
+        event = self._start(target)
+        entries = ledger.entries(self.version.model)
+        self._end_canary(entries, target)
+        before = last_deployed(entries, self.stage)
+        if before is not None and (before.target, before.owner) != (event.target, event.owner):
+            say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
+            self.deployer.targets.of(before).delete(self.name)
+        if not _is_recorded(event, before, entries):
+            ledger.append(event)
+        return event
+
+    def _start(self, target: Target) -> Deployed:
+        """Let the target serve the bundle; what was deployed, as the ledger records it."""
         quote = target.quote()
         live = target.deploy(self.name, self.bundle, self.try_out)
         cold = target.ready.seconds if isinstance(target, Timed) else None
-        event = Deployed(
+        return Deployed(
             **about(self.version, self.digest),
             stage=self.stage,
-            target=config.kind,
+            target=self.config.kind,
             url=live.url,
             bundle=live.bundle,
             usd_per_month=round_usd(quote.usd_per_idle_month, 2),
             price_as_of=quote.as_of,
-            smoke_images=config.smoke_images,
+            smoke_images=self.config.smoke_images,
             cold_start_s=None if cold is None else round(cold, 3),
-            owner=config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else "",
+            owner=owner_of(self.config),
         )
-        entries = self.context.ledger.entries(self.version.model)
-        self._end_canary(entries)
-        before = last_deployed(entries, self.stage)
-        if before is not None and (before.target, before.owner) != (event.target, event.owner):
-            self.say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
-            target_of(self.workshop, before).delete(self.name)
-        again = event.model_copy(update={"cold_start_s": before.cold_start_s}) if before and cold is None else event
-        if before != again:
-            self.context.ledger.append(event)
-        return event
 
     def hold_budget(self) -> None:
         """Nothing new where the budget is spent; what served the stage before may be started again."""
-        entries = self.context.ledger.entries(self.version.model)
-        served = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is self.stage]
-        if all(one.bundle != self.bundle.index.digest for one in served):
-            hold_budget(self.context.ledger.entries(), self.version.model, self.say)
+        ledger = self.deployer.ledger
+        rows = [row.event for row in ledger.entries(self.version.model)]
+        served = [event for event in rows if isinstance(event, Deployed) and event.stage is self.stage]
+        if all(event.bundle != self.bundle.index.digest for event in served):
+            hold_budget(ledger.entries(), self.version.model, self.deployer.say)
 
     def revive(self, against: int) -> LiveEndpoint:
-        """Start the version again that a canary stands beside."""
-        ratified = fold(self.context.ledger.entries(self.version.model)).ratified
-        earlier = next(one for (stage, _), (_, one) in ratified.items() if (stage, one.version) == (self.stage, against))
-        version = resolve(self.context.store, Ref(self.version.model, against))
-        bundle = _bundle_of(self.context, version, earlier.digest)
-        return self.target.deploy(
-            self.name, bundle, lambda ask: smoke_test(self.name, ask, bundle.folder, self.config.smoke_images)
-        )
+        """Start the version again that a canary runs beside."""
+        deployer = self.deployer
+        ratified = fold(deployer.ledger.entries(self.version.model)).ratified
+        earlier = next(event for (stage, _), (_, event) in ratified.items() if (stage, event.version) == (self.stage, against))
+        version = resolve(deployer.store, Ref(self.version.model, against))
+        bundle = _bundle_of(deployer.bundles, version, earlier.digest)
+        images = self.config.smoke_images
+        return self.target.deploy(self.name, bundle, lambda ask: smoke_test(self.name, ask, bundle.folder, images))
 
-    def _end_canary(self, entries: Sequence[Entry]) -> None:
+    def _end_canary(self, entries: Sequence[Entry], target: Target) -> None:
         known = canary_of(entries, self.stage)
         if known and known.ended is None:
-            told: dict[str, Any] = {"stage": self.stage, "outcome": "promoted", "figures": {}, "actor": JUDGE.name}
-            self.context.ledger.append(CanaryEnded(**known.started.subject, **told, reason="deployed without waiting for it"))
-        remove_canary(self.workshop, entries, self.target, self.name)
+            fields: dict[str, Any] = {"stage": self.stage, "outcome": "promoted", "figures": {}, "actor": JUDGE.name}
+            reason = "deployed without waiting for it"
+            self.deployer.ledger.append(CanaryEnded(**known.started.subject, **fields, reason=reason))
+        self.deployer.canaries.remove(entries, target, self.name)
 
 
-def _bundle_of(context: PromotionContext, version: ModelVersion, digest: str) -> Bundle:
-    exported = find_valid(context, version, digest)
+def _is_recorded(event: Deployed, before: Deployed | None, entries: Sequence[Entry]) -> bool:
+    """Whether the ledger says already that this endpoint exists. One that was left alone measured no cold start."""
+    if before is None or before not in existing_deployments(entries):
+        return False
+    known = event if event.cold_start_s is not None else event.model_copy(update={"cold_start_s": before.cold_start_s})
+    return known == before
+
+
+def _bundle_of(bundles: BundleStore, version: ModelVersion, digest: str) -> Bundle:
+    exported = bundles.find_valid(version, digest)
     if exported is None:
         raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
     return open_exported(exported)
 
 
-def _check_holds(context: PromotionContext, version: ModelVersion, digest: str, stage: Stage) -> None:
+def _check_holds(deployer: Deployer, version: ModelVersion, digest: str, stage: Stage) -> None:
     """Raise unless the version holds the stage now, by decision and by alias, with the bytes that were ratified."""
-    live = fold(context.ledger.entries(version.model)).holders.get(stage)
-    decided = live is not None and (live.identity, live.promotion.digest) == (version.identity, digest)
-    if not decided or context.store.aliases(version.model).get(stage.value) != version.version:
+    holder = fold(deployer.ledger.entries(version.model)).holders.get(stage)
+    decided = holder is not None and (holder.identity, holder.promotion.digest) == (version.identity, digest)
+    if not decided or deployer.store.aliases(version.model).get(stage.value) != version.version:
         remedy = f"run `modelyard promote {version.ref} {stage}`"
         raise RefusedError(version.ref, f"does not hold '{stage}' with bytes that were ratified for it", remedy)
-
-
-def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
-    """Send held-out frames to an endpoint; raise unless it answers as the trained model did."""
-    folder = smoke_folder(bundle)
-    told = read_json(folder / "expected.json")
-    for image in told["images"][:count]:
-        found = ask((folder / image["file"]).read_bytes())
-        if found.keys() - set(told["labels"]):
-            raise IntegrityError(name, f"answers for other classes ({', '.join(sorted(found))})", "export the version again")
-        pairs = zip(told["labels"], image["probabilities"], strict=True)
-        apart = [abs(found.get(label, 0.0) - said) for label, said in pairs]  # a detector names what it saw
-        if not all(one <= _TOLERANCE for one in apart):  # NaN is not near
-            raise IntegrityError(name, f"answers {max(apart):.3g} away from the trained model", "export the version again")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import confusion_figure
 from pipelines.evaluation.scores import HeldOutSet
@@ -15,8 +17,8 @@ from pipelines.job.policy import current_policy
 from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
-from registry.mlflow.tracker import Tracker
 from registry.promotion.verdict import resolve
+from registry.protocols import Ledger, Store
 from registry.records import Evaluation
 from registry.refs import Ref
 from serving.bundle.modelinfo import ModelInfo, read_info
@@ -24,36 +26,46 @@ from serving.export.reference import Reference
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from registry.mlflow.tracker import Tracker
 
 
-def evaluate(workshop: Workshop, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
-    """Score a version on a split; record it in the ledger for its exact bytes and show it on the run.
+@dataclass(frozen=True)
+class Evaluator:
+    """Scores registered versions. `tf_python` is TensorFlow's interpreter."""
 
-    Without `data` it is the data set that the version was trained on, whose test split it has never seen. Scores on
-    anything else are recorded and shown, and no gate counts them.
-    """
-    context = workshop.context()
-    version = resolve(context.store, ref)
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        folder = context.store.fetch(version, Path(scratch))
-        digest = digest_of(manifest_of(folder))
-        info = read_info(folder, version.ref)
-        if info.task == "detect":
-            raise InputError(version.ref, "is a detector, which is not evaluated yet", "export it, or measure its `parity`")
-        scan = scan_folder(folder)
-        if scan.dangerous:
-            context.ledger.append(Scanned(**about(version, digest), what="model", scan=scan))
-            raise IntegrityError(version.ref, f"holds a dangerous file: {scan.dangerous[0]}", "do not use it; train it again")
-        data = data or workshop.dataset(info.dataset, version.ref)
-        job = current_policy(context.ledger.entries(version.model))
-        slices = job.data.slices if job else {}
-        evaluation = _score(Reference(folder, info, workshop.settings.tf_python), data, split, slices)
-        context.ledger.append(Scanned(**about(version, digest), what="model", scan=scan))
-    event = Evaluated(**about(version, digest), evaluation=evaluation)
-    context.ledger.append(event)
-    _show(workshop.tracker(version.model), version.run_id, data, evaluation)
-    return event
+    store: Store
+    ledger: Ledger
+    datasets: DatasetCatalog
+    tracker: Callable[[str], Tracker]
+    tf_python: Path
+
+    def evaluate(self, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
+        """Score a version on a split; record it in the ledger for its exact bytes and show it on the run.
+
+        Without `data` it is the data set that the version was trained on, whose test split it has never seen. Scores on
+        anything else are recorded and shown, and no gate counts them.
+        """
+        version = resolve(self.store, ref)
+        with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+            folder = self.store.fetch(version, Path(scratch))
+            digest = digest_of(manifest_of(folder))
+            info = read_info(folder, version.ref)
+            if info.task == "detect":
+                raise InputError(version.ref, "is a detector, which is not evaluated yet", "export it, or measure its `parity`")
+            scanned = Scanned(**about(version, digest), what="model", scan=scan_folder(folder))
+            if dangerous := scanned.scan.dangerous:
+                self.ledger.append(scanned)
+                remedy = "do not use it; train it again"
+                raise IntegrityError(version.ref, f"holds a dangerous file: {dangerous[0]}", remedy)
+            data = data or self.datasets.find(info.dataset, version.ref)
+            job = current_policy(self.ledger.entries(version.model))
+            slices = job.data.slices if job else {}
+            evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices)
+            self.ledger.append(scanned)
+        event = Evaluated(**about(version, digest), evaluation=evaluation)
+        self.ledger.append(event)
+        _show(self.tracker(version.model), version.run_id, data, evaluation)
+        return event
 
 
 def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
@@ -70,9 +82,11 @@ def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str,
     if not rows:
         raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")
     check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
-    found = reference.probabilities(data.files(rows))
-    held = HeldOutSet(data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows])
-    return score(found, held, data.manifest.digest, split)
+    probabilities = reference.probabilities(data.files(rows))
+    held_out = HeldOutSet(
+        data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows]
+    )
+    return score(probabilities, held_out, data.manifest.digest, split)
 
 
 def _show(tracker: Tracker, run_id: str, data: DataSet, evaluation: Evaluation) -> None:
@@ -80,10 +94,10 @@ def _show(tracker: Tracker, run_id: str, data: DataSet, evaluation: Evaluation) 
     if not run_id:
         return
     low, high = evaluation.interval
-    shown = {f"{evaluation.split}_{name}": value for name, value in evaluation.metrics.items()}
-    shown |= {f"{evaluation.split}_top1_low": low, f"{evaluation.split}_top1_high": high}
+    metrics = {f"{evaluation.split}_{name}": value for name, value in evaluation.metrics.items()}
+    metrics |= {f"{evaluation.split}_top1_low": low, f"{evaluation.split}_top1_high": high}
     with tracker.resume(run_id) as run:
-        run.metrics(shown)
+        run.metrics(metrics)
         run.json(evaluation.model_dump(mode="json"), f"evaluation/{evaluation.split}.json")
         figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{evaluation.split} split")
         run.figure(figure, f"plots/confusion_{evaluation.split}.png")

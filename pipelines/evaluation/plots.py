@@ -52,13 +52,13 @@ def parity_figure(measured: Measured) -> Figure:
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.0 * columns, 3.1 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
-    for place, name in zip(axes, names, strict=False):
+    for axis, name in zip(axes, names, strict=False):
         trained, exported = paired_scores(measured.trained, measured.answers[name])
-        place.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-        place.scatter(trained, exported, s=8, alpha=0.5)
-        place.set(title=name, xlabel="trained", ylabel="exported", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    for place in list(axes)[len(names) :]:
-        place.set_visible(False)
+        axis.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+        axis.scatter(trained, exported, s=8, alpha=0.5)
+        axis.set(title=name, xlabel="trained", ylabel="exported", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    for axis in list(axes)[len(names) :]:
+        axis.set_visible(False)
     return figure
 
 

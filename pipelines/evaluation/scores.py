@@ -73,15 +73,15 @@ def _worst(probabilities: Probabilities, guesses: NDArray[np.int_], held: HeldOu
     if held.files is None:
         return []
     sure = np.where(guesses >= 0, np.nan_to_num(probabilities.max(axis=1)), np.inf)
-    wrong = [place for place in np.argsort(-sure, kind="stable") if guesses[place] != held.targets[place]]
+    wrong = [index for index in np.argsort(-sure, kind="stable") if guesses[index] != held.targets[index]]
     return [
         Mistake(
-            file=held.files[place],
-            label=held.labels[held.targets[place]],
-            answer=held.labels[guesses[place]] if guesses[place] >= 0 else "",
-            probability=float(sure[place]) if guesses[place] >= 0 else 0.0,
+            file=held.files[index],
+            label=held.labels[held.targets[index]],
+            answer=held.labels[guesses[index]] if guesses[index] >= 0 else "",
+            probability=float(sure[index]) if guesses[index] >= 0 else 0.0,
         )
-        for place in wrong[:_MISTAKES]
+        for index in wrong[:_MISTAKES]
     ]
 
 
@@ -113,7 +113,7 @@ def bootstrap_interval(right: NDArray[np.bool_], clips: list[str], seed: int = 0
 def _class_score(label: str, index: int, guesses: NDArray[np.int_], targets: NDArray[np.int_]) -> ClassScore:
     """One class against the rest; a ratio over nothing is 0."""
     hit = int(((guesses == index) & (targets == index)).sum())
-    said, support = int((guesses == index).sum()), int((targets == index).sum())
-    precision, recall = hit / said if said else 0.0, hit / support if support else 0.0
+    answered, support = int((guesses == index).sum()), int((targets == index).sum())
+    precision, recall = hit / answered if answered else 0.0, hit / support if support else 0.0
     f1 = 2 * precision * recall / (precision + recall) if hit else 0.0
     return ClassScore(label=label, precision=precision, recall=recall, f1=f1, support=support)

@@ -31,9 +31,9 @@ class _Export(Record):
     @property
     def wanted(self) -> VariantSpec:
         """The variant with its limits."""
-        found = variant_spec(self.variant, required=self.required)
-        told = self.model_dump(include={"top1_agreement", "max_abs_diff", "map_difference"}, exclude_none=True)
-        return found.model_copy(update={"limits": found.limits.model_copy(update=told)})
+        spec = variant_spec(self.variant, required=self.required)
+        limits = self.model_dump(include={"top1_agreement", "max_abs_diff", "map_difference"}, exclude_none=True)
+        return spec.model_copy(update={"limits": spec.limits.model_copy(update=limits)})
 
 
 class OnnxExport(_Export):
@@ -118,25 +118,25 @@ ExportConfig = Annotated[
 
 def variant_specs(exports: Iterable[_Export], names: Sequence[str] = ()) -> list[VariantSpec]:
     """The variants of a job, and those that were asked for by name, which are required; the main one is always there."""
-    found = {MAIN.name: variant_spec(MAIN.name)} | {one.variant: one.wanted for one in exports}
+    specs = {MAIN.name: variant_spec(MAIN.name)} | {spec.variant: spec.wanted for spec in exports}
     for name in names:
-        found.setdefault(name, variant_spec(check_variant(name)))
+        specs.setdefault(name, variant_spec(check_variant(name)))
     required = {MAIN.name, *names}  # the main one is what serves
-    return [one.model_copy(update={"required": True}) if name in required else one for name, one in found.items()]
+    return [spec.model_copy(update={"required": True}) if name in required else spec for name, spec in specs.items()]
 
 
 def settled(parity: Iterable[ParityFigures], wanted: Iterable[VariantSpec]) -> bool:
     """Whether each variant was judged by these limits. One that could not be made counts, unless it is required now."""
-    judged = {one.variant: one for one in parity if one.limits is not None}
-    found = [(one, judged.get(one.variant.name)) for one in wanted]
-    return all(then and then.limits == one.limits and (then.made or not one.required) for one, then in found)
+    judged = {spec.variant: spec for spec in parity if spec.limits is not None}
+    pairs = [(spec, judged.get(spec.variant.name)) for spec in wanted]
+    return all(then and then.limits == spec.limits and (then.made or not spec.required) for spec, then in pairs)
 
 
 def with_kept(wanted: Sequence[VariantSpec], parity: Iterable[ParityFigures]) -> list[VariantSpec]:
     """What is wanted, and what an earlier bundle of the same bytes holds beyond that; it is not required any more."""
-    names = {one.variant.name for one in wanted}
-    kept = [one for one in parity if one.kept and one.variant not in names]
-    return [*wanted, *(variant_spec(one.variant, one.limits, required=False) for one in kept)]
+    names = {figures.variant.name for figures in wanted}
+    kept = [figures for figures in parity if figures.kept and figures.variant not in names]
+    return [*wanted, *(variant_spec(figures.variant, figures.limits, required=False) for figures in kept)]
 
 
 def check_variant(name: str) -> str:
@@ -145,5 +145,5 @@ def check_variant(name: str) -> str:
         from serving.export.plugins import installed
 
         if name not in (others := installed()):
-            raise InputError(f"variant '{name}'", f"expected one of {', '.join([*KNOWN, *others])}", "mend --variant")
+            raise InputError(f"variant '{name}'", f"expected one of {', '.join([*KNOWN, *others])}", "correct --variant")
     return name

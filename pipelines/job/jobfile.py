@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from pipelines.deployment.targets import DeployConfig
+from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.trainers import TrainerConfig
 from registry.errors import InputError, NotFoundError
@@ -69,6 +69,10 @@ class StageGates(Record):
         default="block", description="an alias that was set past the gates: never served; 'revert' also puts it back"
     )
 
+    def of(self, stage: Stage) -> tuple[GateConfig, ...]:
+        """A stage's gates, as they are written."""
+        return self.staging if stage is Stage.STAGING else self.production
+
 
 class Budget(Record):
     """What the model may spend in a month, training and serving together."""
@@ -82,6 +86,10 @@ class StageDeploys(Record):
 
     staging: DeployConfig | None = None
     production: DeployConfig | None = None
+
+    def of(self, stage: Stage) -> AnyDeploy | None:
+        """A stage's deployment, if it has one."""
+        return self.staging if stage is Stage.STAGING else self.production
 
 
 class Job(Record):
@@ -100,7 +108,7 @@ class Job(Record):
     budget: Budget | None = None
 
     @property
-    def wanted(self) -> list[VariantSpec]:
+    def variants(self) -> list[VariantSpec]:
         """The variants to export."""
         return variant_specs(self.export)
 
@@ -110,9 +118,9 @@ class Job(Record):
         Where production has gates and parity is none of them, it is added: what the job requires must be in the bundle.
         Staging has none to add, since it is what a promotion to staging has exported that is judged.
         """
-        required = tuple(one.variant.name for one in self.wanted if one.required)
-        limits = {one.variant.name: one.limits for one in self.wanted}
-        gates = self.gates.staging if stage is Stage.STAGING else self.gates.production
+        required = tuple(spec.variant.name for spec in self.variants if spec.required)
+        limits = {spec.variant.name: spec.limits for spec in self.variants}
+        gates = self.gates.of(stage)
         if stage is Stage.PRODUCTION and gates and not any(isinstance(gate, ParityGate) for gate in gates):
             gates = (*gates, ParityGate(images=1))
         return tuple(
@@ -155,7 +163,7 @@ def read_job(path: Path) -> Job:
     except FileNotFoundError as error:
         raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"is not YAML ({error})", "mend it or start again with `modelyard init --force`") from error
+        raise InputError(path, f"is not YAML ({error})", "fix it, or start again with `modelyard init --force`") from error
     return parse_job(raw, str(path))
 
 
@@ -172,14 +180,14 @@ def parse_job(raw: object, subject: str) -> Job:
 def _explain(error: ValidationError, subject: str) -> InputError:
     """The first problem of a job file, in one line."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    key_path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        said = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        return InputError(f"{subject}: {place}", said, "see `modelyard schema` for what it may be")
+        problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
+        return InputError(f"{subject}: {key_path}", problem, "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
-    return InputError(f"{subject}: {place}", f"unknown key '{key}'", remedy)
+    return InputError(f"{subject}: {key_path}", f"unknown key '{key}'", remedy)
 
 
 def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -26,7 +26,9 @@ def current_policy(entries: Sequence[Entry]) -> Job | None:
 
 def set_policy(ledger: Ledger, job: Job, actor: Actor) -> None:
     """Make a job the policy of its model; one that is it already is not written again."""
-    told = job.model_dump(mode="json")
+    document = job.model_dump(mode="json")
     now = current_policy(ledger.entries(job.model))
-    if now is None or now.model_dump(mode="json") != told:
-        ledger.append(PolicySet(model=job.model, actor=actor.name, proven=actor.proven, job=told, policy_hash=hash_of(told)))
+    if now is None or now.model_dump(mode="json") != document:
+        ledger.append(
+            PolicySet(model=job.model, actor=actor.name, proven=actor.proven, job=document, policy_hash=hash_of(document))
+        )

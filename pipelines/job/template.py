@@ -56,5 +56,5 @@ deploy:
 def write_job_file(path: Path, *, force: bool) -> None:
     """Write the template; an existing file is kept unless `force` is given."""
     if path.exists() and not force:
-        raise InputError(path, "is there already", "edit it, or replace it with --force")
+        raise InputError(path, "exists already", "edit it, or replace it with --force")
     write_atomic(path, TEMPLATE.encode())

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from registry.errors import InputError
-from registry.events import CanaryStarted, Deployed, Trained, TrainingFailed, now
-from registry.money.accounts import endpoint_of
+from registry.events import Deployed, Trained, TrainingFailed, now
 from registry.money.amounts import Money, Rates
-from registry.money.bills import BillPart, bill_key, billed_endpoint, normalize_provider, resolve_overlaps, resource_names
-from registry.money.spans import as_utc
+from registry.money.bills import Part, counted, endpoint_billed, names_in, provider_of, thing_of
+from registry.money.spans import aware
+from registry.reports.endpoints import endpoint_named, endpoint_spans
 from registry.spending import Billed
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Say
     from registry.protocols import Entry, Ledger
+    from registry.settings import Settings
 
 COLUMNS = ("provider", "resource", "start", "end", "amount", "currency")
 FETCHED = "RunPod's billing, REST v2"
@@ -45,27 +46,26 @@ def import_bills(ledger: Ledger, path: Path, rates: Rates, say: Say = _quiet, *,
     """
     entries = ledger.entries()
     known = _Known.of(entries)
-    found = [_read(row, f"{path}, line {place}", rates, known) for place, row in enumerate(_rows(path), 2)]
-    fresh = _fresh(known.bills, found)
+    bills = [_read(row, f"{path}, line {number}", rates, known) for number, row in enumerate(_rows(path), 2)]
+    fresh = _fresh(known.bills, bills)
     if not replace and (clash := _clash(known.bills, fresh)):
         remedy = "leave one out, or add --replace: then the new one counts for that time; nothing was imported"
         raise InputError(path, f"'{clash[0]}' overlaps '{clash[1]}', and no time is paid twice", remedy)
-    for one in fresh:
-        ledger.append(one)
-        if known.is_other(one.resource):
+    for bill in fresh:
+        ledger.append(bill)
+        if known.is_other(bill.resource):
             remedy = "if it is for training, give the run's id as its resource, so that it replaces what was measured"
-            say(f"{one.resource} is no endpoint and no run that the ledger knows: booked as other; {remedy}")
+            say(f"{bill.resource} is neither an endpoint nor a run in the ledger: booked as other; {remedy}")
     return fresh
 
 
-def fetch_bills(workshop: Workshop, ledger: Ledger, days: int, say: Say = _quiet) -> list[Billed]:
+def fetch_bills(settings: Settings, ledger: Ledger, days: int, say: Say = _quiet) -> list[Billed]:
     """What RunPod billed for the endpoints that the ledger knows, in the last days. Raises InputError without a key.
 
     What was fetched before gives way; what overlaps a bill that somebody imported is left out, and said.
     """
     from serving.targets.runpod.client import RunPodClient
 
-    settings = workshop.settings
     if settings.runpod_api_key is None:
         raise InputError("RUNPOD_API_KEY", "is not set", "set it, or import a CSV file")
     client, entries = RunPodClient(settings.runpod_api_key, settings.runpod_url), ledger.entries()
@@ -74,22 +74,22 @@ def fetch_bills(workshop: Workshop, ledger: Ledger, days: int, say: Say = _quiet
     for number, (model, resource) in _at_runpod(entries).items():
         for row in client.billed(number, since):
             if row.start_time < row.end_time:  # endpoints that bore a name one after the other may share a day
-                sums[model, resource, as_utc(row.start_time), as_utc(row.end_time)] += row.total_amount
-    found = [
+                sums[model, resource, aware(row.start_time), aware(row.end_time)] += row.total_amount
+    fetched = [
         Billed(
             model=model, provider="runpod", resource=resource, start=start, end=end, usd=usd, told=f"{usd} USD", source=FETCHED
         )
         for (model, resource, start, end), usd in sums.items()
     ]
     bills = _Known.of(entries).bills
-    fresh = _fresh(bills, found)
-    out = _overlaps([one for one in bills if one.source != FETCHED], fresh)
-    taken = [one for one in fresh if all(one is not left for left, _ in out)]
-    for one in taken:
-        ledger.append(one)
+    fresh = _fresh(bills, fetched)
+    out = _overlaps([bill for bill in bills if bill.source != FETCHED], fresh)
+    kept = [bill for bill in fresh if all(bill is not left for left, _ in out)]
+    for bill in kept:
+        ledger.append(bill)
     if out:
         say(f"left out {len(out)}: bills that were imported are about that time already, such as {out[0][1]}")
-    return taken
+    return kept
 
 
 class _Known(NamedTuple):
@@ -102,11 +102,11 @@ class _Known(NamedTuple):
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> _Known:
         """Of rows that count."""
-        events = [one.event for one in entries if one.flaw is None]
+        events = [event.event for event in entries if event.flaw is None]
         return cls(
-            endpoints={endpoint_of(one): one.model for one in events if isinstance(one, Deployed)},
-            runs={one.run_id: one.model for one in events if isinstance(one, (Trained, TrainingFailed))},
-            bills=[one for one in events if isinstance(one, Billed)],
+            endpoints={endpoint_named(event): event.model for event in events if isinstance(event, Deployed)},
+            runs={event.run_id: event.model for event in events if isinstance(event, (Trained, TrainingFailed))},
+            bills=[event for event in events if isinstance(event, Billed)],
         )
 
     def model_of(self, resource: str) -> str:
@@ -122,15 +122,12 @@ class _Known(NamedTuple):
 
 
 def _at_runpod(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
-    """RunPod's id of each endpoint that ever stood there, canaries too → its model and its name."""
-    found = dict[str, tuple[str, str]]()
-    for entry in entries:
-        one = entry.event
-        if isinstance(one, Deployed) and one.target == "runpod":
-            found[_number(one.url)] = (one.model, endpoint_of(one))
-        elif isinstance(one, CanaryStarted) and one.target == "runpod":
-            found.setdefault(_number(one.url), (one.model, f"{one.model}-{one.stage}-canary".replace(" ", "%20")))
-    return found
+    """RunPod's id of each endpoint that ever existed there, canaries too → its model and its name."""
+    named = dict[str, tuple[str, str]]()
+    for span in endpoint_spans(entries):
+        if span.event.target == "runpod" and (not span.is_canary or _number(span.event.url) not in named):
+            named[_number(span.event.url)] = (span.event.model, span.name)
+    return named
 
 
 def _number(url: str) -> str:
@@ -140,37 +137,37 @@ def _number(url: str) -> str:
     return steps[-1] if steps else str(parts.hostname).partition(".")[0]
 
 
-def _fresh(bills: Iterable[Billed], found: Iterable[Billed]) -> list[Billed]:
+def _fresh(recorded: Iterable[Billed], bills: Iterable[Billed]) -> list[Billed]:
     """What is not recorded yet, or at another amount. Of equal lines in one file the last one counts."""
-    known = {_key(one): one for one in bills}
-    asked = {_key(one): one for one in found}
-    return [one for key, one in asked.items() if (old := known.get(key)) is None or old.usd != one.usd]
+    known = {_key(bill): bill for bill in recorded}
+    latest = {_key(bill): bill for bill in bills}
+    return [bill for key, bill in latest.items() if (old := known.get(key)) is None or old.usd != bill.usd]
 
 
 def _overlaps(bills: Iterable[Billed], fresh: Iterable[Billed]) -> list[tuple[Billed, Billed]]:
     """New bills, each with a recorded one that counts for some of its time."""
-    parts, found = defaultdict[tuple[str, str], list[BillPart]](list), list[tuple[Billed, Billed]]()
-    for part in resolve_overlaps(bills):  # in order, and apart from each other
-        parts[bill_key(part.bill)].append(part)
-    for one in fresh:
-        mine = parts[bill_key(one)]
-        place = bisect_right(mine, one.start, key=lambda part: part.end)
-        if place < len(mine) and mine[place].start < one.end:
-            found.append((one, mine[place].bill))
-    return found
+    parts, overlaps = defaultdict[tuple[str, str], list[Part]](list), list[tuple[Billed, Billed]]()
+    for part in counted(bills):  # in order, and apart from each other
+        parts[thing_of(part.bill)].append(part)
+    for bill in fresh:
+        mine = parts[thing_of(bill)]
+        index = bisect_right(mine, bill.start, key=lambda part: part.end)
+        if index < len(mine) and mine[index].start < bill.end:
+            overlaps.append((bill, mine[index].bill))
+    return overlaps
 
 
 def _clash(bills: Iterable[Billed], fresh: Sequence[Billed]) -> tuple[Billed, Billed] | None:
     """Two bills of one thing that overlap without being about the same span, if there are any."""
-    asked = {_key(one) for one in fresh}
-    for before, one in pairwise(sorted(fresh, key=_key)):
-        if bill_key(before) == bill_key(one) and one.start < before.end:
-            return one, before
-    return next(iter(_overlaps((one for one in bills if _key(one) not in asked), fresh)), None)
+    keys = {_key(bill) for bill in fresh}
+    for before, bill in pairwise(sorted(fresh, key=_key)):
+        if thing_of(before) == thing_of(bill) and bill.start < before.end:
+            return bill, before
+    return next(iter(_overlaps((bill for bill in bills if _key(bill) not in keys), fresh)), None)
 
 
-def _key(one: Billed) -> tuple[str, str, datetime, datetime]:
-    return (*bill_key(one), as_utc(one.start), as_utc(one.end))
+def _key(bill: Billed) -> tuple[str, str, datetime, datetime]:
+    return (*thing_of(bill), aware(bill.start), aware(bill.end))
 
 
 def _rows(path: Path) -> list[dict[str, str | None]]:
@@ -182,7 +179,7 @@ def _rows(path: Path) -> list[dict[str, str | None]]:
     except OSError as error:
         raise InputError(path, "cannot be read", "name a CSV file") from error
     except UnicodeDecodeError as error:
-        raise InputError(path, "is no text in UTF-8", "save it as CSV in UTF-8") from error
+        raise InputError(path, "is not UTF-8 text", "save it as CSV in UTF-8") from error
     if len(raw) > _MOST_BYTES:
         raise InputError(path, "is larger than 20 MB", "split it")
     table = csv.DictReader(io.StringIO(text))
@@ -197,18 +194,18 @@ def _rows(path: Path) -> list[dict[str, str | None]]:
 
 
 def _read(row: dict[str, str | None], where: str, rates: Rates, known: _Known) -> Billed:
-    told = {name: (row.get(name) or "").strip() for name in COLUMNS}
-    if empty := [name for name in COLUMNS if not told[name]]:
+    cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    if empty := [name for name in COLUMNS if not cells[name]]:
         raise InputError(where, f"has no {empty[0]}", "complete the line; nothing was imported")
-    start, end = (_moment(told[name], f"{where}, {name}") for name in ("start", "end"))
+    start, end = (_moment(cells[name], f"{where}, {name}") for name in ("start", "end"))
     if end <= start:
-        raise InputError(where, "ends before it starts", "mend the line; nothing was imported")
-    amount = _amount(told["amount"], told["currency"], where)
-    usd = amount.convert(rates).amount
+        raise InputError(where, "ends before it starts", "fix the line; nothing was imported")
+    amount = _amount(cells["amount"], cells["currency"], where)
+    usd = amount.converted(rates).amount
     return Billed(
-        model=known.model_of(told["resource"]),
-        provider=normalize_provider(told["provider"]),
-        resource=told["resource"],
+        model=known.model_of(cells["resource"]),
+        provider=provider_of(cells["provider"]),
+        resource=cells["resource"],
         start=start,
         end=end,
         usd=usd,
@@ -222,10 +219,10 @@ def _amount(text: str, currency: str, where: str) -> Money:
     try:
         amount = Money(amount=Decimal(text), currency=currency)
     except (InvalidOperation, ValueError) as error:
-        said = f"'{text[:20]} {currency[:10]}' is no amount"
-        raise InputError(where, said, "write a number and a code such as USD; nothing was imported") from error
+        what = f"'{text[:20]} {currency[:10]}' is not an amount"
+        raise InputError(where, what, "write a number and a code such as USD; nothing was imported") from error
     if abs(amount.amount) > _MOST_AMOUNT:
-        raise InputError(where, f"'{text[:20]}' is more than anybody bills", "mend the line; nothing was imported")
+        raise InputError(where, f"'{text[:20]}' is implausibly large", "fix the line; nothing was imported")
     if amount.amount < 0:
         raise InputError(where, f"bills {amount}", "leave credits out; nothing was imported")
     return amount
@@ -234,9 +231,9 @@ def _amount(text: str, currency: str, where: str) -> Money:
 def _moment(text: str, where: str) -> datetime:
     remedy = "write 2026-11-23 or 2026-11-23T10:00:00Z; nothing was imported"
     try:
-        found = as_utc(datetime.fromisoformat(text))
+        moment = aware(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as error:
-        raise InputError(where, f"'{text[:30]}' is no date", remedy) from error
-    if not _FIRST_YEAR <= found.year < _LAST_YEAR:
-        raise InputError(where, f"'{text[:30]}' is no date that a bill has", remedy)
-    return found
+        raise InputError(where, f"'{text[:30]}' is not a date", remedy) from error
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise InputError(where, f"'{text[:30]}' is not a plausible date for a bill", remedy)
+    return moment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from registry.errors import InputError, RefusedError
 from registry.events import now
-from registry.money.accounts import budget_status, limits
+from registry.reports.accounts import budget_status, limits
 from registry.spending import BudgetOverridden, BudgetStatus, Limit
 
 if TYPE_CHECKING:
@@ -28,28 +28,28 @@ def standing_of(entries: Sequence[Entry], model: str, at: datetime, budget: Budg
 
 def hold_budget(entries: Sequence[Entry], model: str, say: Say, budget: Budget | None = None) -> None:
     """Warn of a budget that is nearly spent. Raises RefusedError for one that is spent and that nobody overrode."""
-    found = standing_of(entries, model, now(), budget)
-    if found.state == "over":
+    status = standing_of(entries, model, now(), budget)
+    if status.state == "over":
         remedy = f"raise `budget` in the job, or run `modelyard budget override {model} --reason …`"
         raise RefusedError(
-            f"budget of {model}", f"is spent: ${found.spent_usd:.2f} of ${found.limit_usd:.2f} in {found.month}", remedy
+            f"budget of {model}", f"is spent: ${status.spent_usd:.2f} of ${status.limit_usd:.2f} in {status.month}", remedy
         )
-    if found.state in {"warn", "overridden"}:
-        say(f"budget: {found}")
+    if status.state in {"warn", "overridden"}:
+        say(f"budget: {status}")
 
 
 def override(ledger: Ledger, model: str, reason: str, actor: Actor) -> BudgetOverridden:
     """Let a model spend more than its budget until the month ends, and record who said so. Raises InputError without cause."""
     if not reason.strip():
         raise InputError("--reason", "is empty", "say why, for whoever reads the ledger")
-    found = standing_of(ledger.entries(), model, now())
-    if found.limit_usd is None:
+    status = standing_of(ledger.entries(), model, now())
+    if status.limit_usd is None:
         raise InputError(f"budget of {model}", "is not set", "write `budget: {usd_per_month: 20}` into its job file")
     event = BudgetOverridden(
         model=model,
-        month=found.month,
-        spent_usd=found.spent_usd,
-        limit_usd=found.limit_usd,
+        month=status.month,
+        spent_usd=status.spent_usd,
+        limit_usd=status.limit_usd,
         reason=reason.strip(),
         actor=actor.name,
         proven=actor.proven,

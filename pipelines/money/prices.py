@@ -34,32 +34,32 @@ def refresh(settings: Settings) -> Refreshed:
     """
     asked = _providers(settings)
     if not asked:
-        raise InputError("prices", "can be asked of nobody: no key is set", "set RUNPOD_API_KEY or HF_TOKEN")
-    known, said, failed = prices(settings), list[str](), list[str]()
+        raise InputError("prices", "cannot be refreshed: no key is set", "set RUNPOD_API_KEY or HF_TOKEN")
+    known, lines, failed = prices(settings), list[str](), list[str]()
     for name, ask in asked.items():
         try:
             fetched = ask(today())
         except ModelyardError as error:
             failed.append(str(error))
             continue
-        before = {one.price.key: one.price.usd_per_hour for one in known.current()}
+        before = {price.price.key: price.price.usd_per_hour for price in known.current()}
         known = known.with_fetched(fetched, today())
-        changed = [one for one in fetched if before.get(one.key, one.usd_per_hour) != one.usd_per_hour]
-        fresh = sum(one.key not in before for one in fetched)
-        said.append(f"{name}: {len(fetched)} prices, {len(changed)} changed, {fresh} new")
-        said += [f"  {' '.join(one.key)}: ${before[one.key]} → ${one.usd_per_hour} an hour" for one in changed]
-    if said:
+        changed = [price for price in fetched if before.get(price.key, price.usd_per_hour) != price.usd_per_hour]
+        fresh = sum(price.key not in before for price in fetched)
+        lines.append(f"{name}: {len(fetched)} prices, {len(changed)} changed, {fresh} new")
+        lines += [f"  {' '.join(price.key)}: ${before[price.key]} → ${price.usd_per_hour} an hour" for price in changed]
+    if lines:
         write_catalogue(settings.price_catalogue, known)
-    return Refreshed(said=said, failed=failed)
+    return Refreshed(said=lines, failed=failed)
 
 
 def _providers(settings: Settings) -> dict[str, Callable[[date], list[Price]]]:
-    found = dict[str, Callable[[date], list[Price]]]()
+    providers = dict[str, Callable[[date], list[Price]]]()
     if settings.runpod_api_key is not None:
-        found["RunPod"] = lambda day: _of_runpod(settings, day)
+        providers["RunPod"] = lambda day: _of_runpod(settings, day)
     if settings.hf_token is not None:
-        found["Hugging Face"] = lambda day: _of_huggingface(settings, day)
-    return found
+        providers["Hugging Face"] = lambda day: _of_huggingface(settings, day)
+    return providers
 
 
 def _of_runpod(settings: Settings, day: date) -> list[Price]:
@@ -71,9 +71,9 @@ def _of_runpod(settings: Settings, day: date) -> list[Price]:
 
 
 def _of_huggingface(settings: Settings, day: date) -> list[Price]:
-    from pipelines.deployment.targets import hub_of
     from serving.targets.huggingface.catalogue import listed_prices
     from serving.targets.huggingface.endpoints import Endpoints
+    from serving.targets.huggingface.hub import hub_of
 
     hub = hub_of(settings)
     owner = str(hub.call(hub.api.whoami)["name"])

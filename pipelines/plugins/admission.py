@@ -60,29 +60,24 @@ def _create(app: Flask | None, *, login: bool) -> Any:
 
 def guarded(actor: Callable[[], Actor]) -> Admission:
     """Guard the stores of this process."""
-    from pipelines.home import Workshop
+    from pipelines.home import Home
     from pipelines.job.policy import current_policy
-    from pipelines.promotion.measure import Measuring
+    from pipelines.promotion.assemble import guarded_context
     from registry.mlflow.server.admission import Admission
     from registry.mlflow.server.guard import guard
     from registry.mlflow.server.store import InsideStore, server_stores
     from registry.promotion.context import PromotionContext
     from registry.settings import read_settings
-    from registry.stages import Stage
 
-    workshop = Workshop(read_settings())
-    ledger, (versions, runs, artifacts) = workshop.ledger(), server_stores()
-    bare = PromotionContext(InsideStore(versions, runs), ledger, workshop.leases(ledger))
+    home = Home(read_settings())
+    ledger, (versions, runs, artifacts) = home.ledger(), server_stores()
+    store = InsideStore(versions, runs)
+    context = PromotionContext(store, ledger, home.leases(ledger))
 
     def context_of(model: str) -> PromotionContext:
-        job = current_policy(ledger.entries(model))
-        if job is None:
-            return bare
-        gates = {stage: job.gates_of(stage) for stage in (Stage.STAGING, Stage.PRODUCTION)}
-        measure = Measuring(workshop, bare, job, print, thorough=False)
-        return PromotionContext(bare.store, ledger, bare.leases, gates, measure=measure)
+        return guarded_context(context, home, current_policy(ledger.entries(model)))
 
-    admission = Admission(InsideStore(versions, runs), ledger, context_of, actor)
+    admission = Admission(store, ledger, context_of, actor)
     guard(admission, versions, runs, artifacts)
     return admission
 
@@ -93,9 +88,9 @@ def _user() -> Actor:
     from mlflow.server import auth
     from werkzeug.datastructures import Authorization
 
-    found = auth.authenticate_request() if has_request_context() else None
-    if isinstance(found, Authorization) and found.username:
-        return Actor(found.username, proven=True)
+    login = auth.authenticate_request() if has_request_context() else None
+    if isinstance(login, Authorization) and login.username:
+        return Actor(login.username, proven=True)
     return NOBODY
 
 

@@ -17,10 +17,11 @@ from mlflow.deployments import BaseDeploymentClient
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.bundles.export import find_valid, open_exported
-from pipelines.deployment.deploy import smoke_test
-from pipelines.deployment.targets import AnyDeploy, DeployConfig, build_target
-from pipelines.home import Workshop
+from pipelines.bundles.store import BundleStore, open_exported
+from pipelines.deployment.smoke import smoke_test
+from pipelines.deployment.targets import Targets
+from pipelines.home import Home
+from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.policy import current_policy
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.promotion.state import fold
@@ -76,10 +77,6 @@ def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict
     Client("modelyard-local").create_deployment(name, model_uri, flavor, config)
 
 
-_PLACEHOLDERS: dict[str, dict[str, Any]] = {"runpod": {"image": "-", "bundles": "https://-"}, "huggingface": {}}
-"""What looking and deleting need to be told of the targets that want settings."""
-
-
 class Client(BaseDeploymentClient):
     """Creates, updates, lists, asks and deletes endpoints of one target."""
 
@@ -87,7 +84,8 @@ class Client(BaseDeploymentClient):
         """`target_uri` is the target's name."""
         super().__init__(target_uri)
         self._kind = _KINDS[target_uri.partition(":")[0]]
-        self._workshop = Workshop(read_settings())
+        self._home = Home(read_settings())
+        self._by_config = Targets(self._home.settings)
 
     @_ours()
     def create_deployment(
@@ -116,7 +114,7 @@ class Client(BaseDeploymentClient):
     ) -> Any:
         """Bring it to another version, or to other settings."""
         _plain(flavor, endpoint)
-        _, live = self._standing(name)
+        _, live = self._find(name)
         wanted = model_uri or f"models:/{live.model}/{live.version}"
         target = self._target(self._settings(wanted, config))
         if target.find(name) is None:
@@ -127,7 +125,7 @@ class Client(BaseDeploymentClient):
     def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
         """Stop and forget it. Of Hugging Face, whatever namespace of the token's owner it is in."""
         _plain(None, endpoint)
-        target, live = self._standing(name, config)
+        target, live = self._find(name, config)
         with self._working(live.model):
             target.delete(name)
 
@@ -135,50 +133,50 @@ class Client(BaseDeploymentClient):
     def list_deployments(self, endpoint: str | None = None) -> Any:
         """Every one of the account, by name."""
         _plain(None, endpoint)
-        return [_told(live) for target in self._targets() for live in target.list()]
+        return [_as_dict(live) for target in self._targets() for live in target.list()]
 
     @_ours()
     def get_deployment(self, name: str, endpoint: str | None = None) -> Any:
         """One, and how it is."""
         _plain(None, endpoint)
-        target, live = self._standing(name)
-        return _told(live) | {"status": target.status(name).model_dump(mode="json")}
+        target, live = self._find(name)
+        return _as_dict(live) | {"status": target.status(name).model_dump(mode="json")}
 
     @_ours()
     def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None) -> Any:
         """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
-        target, live = self._standing(str(deployment_name or endpoint))
+        target, live = self._find(str(deployment_name or endpoint))
         ask = target.ask(live)
         given = _pictures(inputs)
         many = given if isinstance(given, list) else [given]
-        found = [ask(one) for one in map(_file, many)]
+        answers = [ask(image) for image in map(_file, many)]
         if isinstance(inputs, pd.DataFrame):
-            return pd.DataFrame(found)
-        return found if isinstance(given, list) else found[0]
+            return pd.DataFrame(answers)
+        return answers if isinstance(given, list) else answers[0]
 
     def _settings(self, model_uri: str, config: dict[str, Any] | None) -> dict[str, Any]:
         """What the model's job says of this target, and what was given on top of it."""
         ref = _ref(model_uri)
-        policy = current_policy(self._workshop.ledger().entries(ref.model))
+        policy = current_policy(self._home.ledger().entries(ref.model))
         deploys = (policy.deploy.staging, policy.deploy.production) if policy else ()
-        said = [one for one in deploys if one is not None and one.kind == self._kind]
-        said = said[: 1 if ref.alias == Stage.STAGING else None]
-        return (said[-1].model_dump(mode="json", exclude_unset=True) if said else {}) | (config or {})
+        configs = [deploy for deploy in deploys if deploy is not None and deploy.kind == self._kind]
+        configs = configs[: 1 if ref.alias == Stage.STAGING else None]
+        return (configs[-1].model_dump(mode="json", exclude_unset=True) if configs else {}) | (config or {})
 
     def _target(self, config: dict[str, Any] | None) -> Target:
-        return build_target(self._config(config or {}), self._workshop.settings)
+        return self._by_config.build(self._config(config or {}))
 
     def _working(self, model: str) -> AbstractContextManager[object]:
         """The model's lease: not at the same time as the reconciler."""
-        return self._workshop.leases(self._workshop.ledger()).hold(model, wait=True)
+        return self._home.leases(self._home.ledger()).hold(model, wait=True)
 
     def _targets(self) -> list[Target]:
         """For looking and deleting; of Hugging Face, one for each namespace of the token's owner."""
         if self._kind == "huggingface":
-            return [self._target({"repository": f"{owner}/-"}) for owner in self._owners]
-        return [self._target(_PLACEHOLDERS.get(self._kind))]
+            return [self._by_config.of_kind(self._kind, owner) for owner in self._owners]
+        return [self._by_config.of_kind(self._kind)]
 
-    def _standing(self, name: str, config: dict[str, Any] | None = None) -> tuple[Target, LiveEndpoint]:
+    def _find(self, name: str, config: dict[str, Any] | None = None) -> tuple[Target, LiveEndpoint]:
         for target in [self._target(config)] if config else self._targets():
             if live := target.find(name):
                 return target, live
@@ -186,11 +184,11 @@ class Client(BaseDeploymentClient):
 
     def _config(self, given: dict[str, Any]) -> AnyDeploy:
         """MLflow's KEY=VALUE pairs as the job file's `deploy`."""
-        told: dict[str, Any] = {"kind": self._kind}
         lists = {"pools", "data_centers"}
-        told |= {key: value.split(",") if key in lists and isinstance(value, str) else value for key, value in given.items()}
+        fields = {key: value.split(",") if key in lists and isinstance(value, str) else value for key, value in given.items()}
+        fields = {"kind": self._kind} | fields
         try:
-            return TypeAdapter[AnyDeploy](DeployConfig).validate_python(told, strict=False)
+            return TypeAdapter[AnyDeploy](DeployConfig).validate_python(fields, strict=False)
         except ValidationError as error:
             first = error.errors()[0]
             remedy = f"give it, or a `deploy` of kind {self._kind} in the model's job; see `mlflow deployments help`"
@@ -199,30 +197,30 @@ class Client(BaseDeploymentClient):
     @property
     def _owners(self) -> list[str]:
         """Whose endpoints at Hugging Face: the token's owner's, and those of the organisations it belongs to."""
-        token = self._workshop.settings.hf_token
+        token = self._home.settings.hf_token
         if token is None:
             raise InputError("HF_TOKEN", "is not set", "set it to a token that may write")
         from serving.targets.huggingface.hub import Hub
 
-        hub = Hub(token, self._workshop.settings.hf_url)
-        found = hub.call(hub.api.whoami)
-        return [str(one["name"]) for one in (found, *(found.get("orgs") or []))]
+        hub = Hub(token, self._home.settings.hf_url)
+        owner = hub.call(hub.api.whoami)
+        return [str(account["name"]) for account in (owner, *(owner.get("orgs") or []))]
 
     def _deploy(self, target: Target, name: str, model_uri: str) -> dict[str, Any]:
         bundle, images = self._ratified(model_uri), 8
         with self._working(bundle.index.model):
             live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
-        return _told(live) | {"flavor": "onnx"}
+        return _as_dict(live) | {"flavor": "onnx"}
 
     def _ratified(self, model_uri: str) -> Bundle:
         """The bundle of a version that holds a stage, with the bytes that were ratified."""
-        context = self._workshop.context()
+        context = self._home.context()
         version = resolve(context.store, _ref(model_uri))
         digest = digest_version(context.store, version)
-        live = fold(context.ledger.entries(version.model)).holders.values()
-        if (version.identity, digest) not in {(one.identity, one.promotion.digest) for one in live}:
+        holders = fold(context.ledger.entries(version.model)).holders.values()
+        if (version.identity, digest) not in {(holder.identity, holder.promotion.digest) for holder in holders}:
             raise RefusedError(version.ref, "holds no stage with these bytes", f"run `modelyard promote {version.ref} staging`")
-        exported = find_valid(context, version, digest)
+        exported = BundleStore(self._home.settings.bundles, context.ledger).find_valid(version, digest)
         if exported is None:
             raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
         return open_exported(exported)
@@ -230,7 +228,7 @@ class Client(BaseDeploymentClient):
 
 def _ref(model_uri: str) -> Ref:
     if not model_uri.startswith("models:/"):
-        raise InputError(model_uri, "is no registered model", "use models:/NAME@production or models:/NAME/VERSION")
+        raise InputError(model_uri, "is not a registered model", "use models:/NAME@production or models:/NAME/VERSION")
     return parse_ref(model_uri)
 
 
@@ -248,19 +246,19 @@ def _file(given: Any) -> bytes:
     if isinstance(given, bytes) and given:
         return given
     try:
-        found = base64.b64decode(given, validate=True) if isinstance(given, str) else b""
+        data = base64.b64decode(given, validate=True) if isinstance(given, str) else b""
     except ValueError as error:
         raise _unreadable() from error
-    if not found:
+    if not data:
         raise _unreadable()
-    return found
+    return data
 
 
 def _unreadable() -> InputError:
     return InputError("inputs", "hold no image file", 'give {"inputs": ["<base64 of an image file>"]}')
 
 
-def _told(live: LiveEndpoint) -> dict[str, Any]:
+def _as_dict(live: LiveEndpoint) -> dict[str, Any]:
     return live.model_dump(mode="json")
 
 

@@ -1,4 +1,4 @@
-"""Asking the gates without promoting, approving, and going back."""
+"""Promoting, asking the gates without promoting, approving, and going back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.identity import whoami
 from pipelines.job.policy import current_policy, set_policy
+from pipelines.promotion.assemble import Parts, assemble
+from pipelines.promotion.publish import publish_pending
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.events import Approved, Trained, about
-from registry.promotion.context import Outcome
+from registry.promotion.context import Outcome, PromotionContext
+from registry.promotion.due import View
 from registry.promotion.promote import evaluate_gates
 from registry.promotion.promote import promote as promote_version
 from registry.promotion.promote import rollback as roll_back
@@ -16,46 +19,45 @@ from registry.promotion.verdict import Verdict, digest_version, resolve
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Home, Say
     from pipelines.job.jobfile import Job
-    from registry.promotion.context import PromotionContext
     from registry.refs import Ref
 
 
-def promote(workshop: Workshop, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Outcome:
+def promote(home: Home, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Outcome:
     """Promote by a job, which becomes the model's policy; without one, by the policy that it has."""
-    bare, actor = workshop.context(), whoami(workshop.settings)
+    parts, actor = assemble(home, say), whoami(home.settings)
     if job is not None:
-        resolve(bare.store, ref)  # a name that is not there leaves no policy behind
-        set_policy(bare.ledger, job, actor)
+        resolve(parts.context.store, ref)  # a name that is not there leaves no policy behind
+        set_policy(parts.context.ledger, job, actor)
     try:
-        return promote_version(_context(workshop, bare, ref.model, say), ref, stage, actor)
+        return promote_version(policy_context(parts, ref.model), ref, stage, actor)
     finally:
-        _publish(workshop, ref.model, say)  # a refusal is an attempt, too
+        _publish(parts, ref.model)  # a refusal is an attempt, too
 
 
-def gates(workshop: Workshop, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Verdict:
+def gates(home: Home, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Verdict:
     """Judge a version for a stage, by a job file or by the model's policy. Nothing moves, and no verdict is recorded."""
     _check_stage(stage)
-    bare = workshop.context()
-    context = workshop.full_context(job, say, bare) if job else _context(workshop, bare, ref.model, say)
+    parts = assemble(home, say)
+    context = parts.context_for(job) if job else policy_context(parts, ref.model)
     version = resolve(context.store, ref)
     context.measure(version, stage)
     return evaluate_gates(context, version, stage)
 
 
-def rollback(workshop: Workshop, model: str, stage: Stage, to: int | None, say: Say) -> Outcome:
+def rollback(home: Home, model: str, stage: Stage, to: int | None, say: Say) -> Outcome:
     """Return a stage to a version that was ratified for it before."""
     _check_stage(stage)
-    bare = workshop.context()
-    bare.store.versions(model)
-    return roll_back(_context(workshop, bare, model, say), model, stage, to, whoami(workshop.settings))
+    parts = assemble(home, say)
+    parts.context.store.versions(model)
+    return roll_back(policy_context(parts, model), model, stage, to, whoami(home.settings))
 
 
-def approve(workshop: Workshop, ref: Ref, stage: Stage, claimed: str | None) -> Approved:
+def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved:
     """Record, signed, that a person other than the author approves exactly these bytes for a stage."""
     _check_stage(stage)
-    context, actor = workshop.context(), whoami(workshop.settings, claimed)
+    context, actor = home.context(), whoami(home.settings, claimed)
     version = resolve(context.store, ref)
     digest = digest_version(context.store, version)
     rows = [entry.event for entry in context.ledger.entries(ref.model) if entry.flaw is None]
@@ -72,22 +74,20 @@ def approve(workshop: Workshop, ref: Ref, stage: Stage, claimed: str | None) -> 
     return event
 
 
-def _context(workshop: Workshop, bare: PromotionContext, model: str, say: Say) -> PromotionContext:
-    """The yard of a model's policy."""
-    return workshop.full_context(current_policy(bare.ledger.entries(model)), say, bare)
+def policy_context(parts: Parts, model: str) -> PromotionContext:
+    """The context of a model's policy."""
+    return parts.context_for(current_policy(parts.context.ledger.entries(model)))
 
 
-def _publish(workshop: Workshop, model: str, say: Say) -> None:
+def _publish(parts: Parts, model: str) -> None:
     """Copy the evidence to MLflow; what goes wrong with the copy changes nothing of the verdict."""
-    from pipelines.promotion.publish import publish_pending
-    from registry.promotion.due import View
-
+    ledger = parts.context.ledger
     try:
-        view = View(workshop.ledger())
+        view = View(ledger)
         view.refresh()
-        publish_pending(workshop, view, model)
+        publish_pending(ledger, parts.home.tracker, view, model)
     except ModelyardError as error:
-        say(f"the evidence was not copied to MLflow: {error}")
+        parts.say(f"the evidence could not be copied to MLflow: {error}")
 
 
 def _check_stage(stage: Stage) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from registry.digests import digest_of, manifest_of
 from registry.errors import ModelyardError
 from registry.events import Exported, Quoted, Scanned, about
-from registry.money.amounts import round_usd
-from registry.money.billing import monthly_cost
-from registry.money.prices import local_price
+from registry.money.billing import dollars, monthly
+from registry.money.prices import Price
 from registry.promotion.evidence import gather
 from registry.promotion.state import fold
+from registry.protocols import Ledger, Store
 from registry.records import Evidence, ModelVersion, Rival
 from registry.refs import Ref
 from registry.stages import Stage
@@ -26,48 +26,52 @@ from validation.gates.safety import SafetyGate
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.evaluation.evaluate import Evaluator
+    from pipelines.home import Say
     from pipelines.job.jobfile import Job
-    from registry.promotion.context import PromotionContext
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """What a job's gates need. `thorough` also runs models, which a server in the middle of a request must not."""
+    """Measures what a job's gates need. `price` is this machine's.
 
-    workshop: Workshop
-    context: PromotionContext
+    Without an `evaluator` no model is run, which a server in the middle of a request must not do.
+    """
+
+    store: Store
+    ledger: Ledger
     job: Job
+    price: Price
     say: Say
-    thorough: bool = True
+    evaluator: Evaluator | None = None
 
     def __call__(self, version: ModelVersion, stage: Stage) -> None:
         """Measure what is missing; what cannot be measured stays missing, and its gate says so."""
-        gates = self.job.gates.staging if stage is Stage.STAGING else self.job.gates.production
+        gates = self.job.gates.of(stage)
         needs = {type(gate) for gate in gates}
         if not needs & {SafetyGate, BudgetGate, ChampionGate}:
             return
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-            folder = self.context.store.fetch(version, Path(scratch))
+            folder = self.store.fetch(version, Path(scratch))
             digest = digest_of(manifest_of(folder))
-            evidence = gather(self.context.ledger.entries(version.model), version, digest, stage)
+            evidence = gather(self.ledger.entries(version.model), version, digest, stage)
             if SafetyGate in needs:
                 self._scan(version, evidence, folder)
         if BudgetGate in needs:
             self._quote(version, digest, stage, evidence)
-        if ChampionGate in needs and self.thorough and evidence.dataset:
-            self._score_champion(version, digest, evidence.dataset)
+        if ChampionGate in needs and self.evaluator and evidence.dataset:
+            self._score_champion(version, digest, self.evaluator, evidence.dataset)
 
     def _scan(self, version: ModelVersion, evidence: Evidence, folder: Path) -> None:
         key = about(version, evidence.digest)
         if "model" not in evidence.scans:
-            self.context.ledger.append(Scanned(**key, what="model", scan=scan_folder(folder)))
+            self.ledger.append(Scanned(**key, what="model", scan=scan_folder(folder)))
         bundle = self._bundle(version, evidence)
         if bundle and "bundle" not in evidence.scans:
-            self.context.ledger.append(Scanned(**key, what="bundle", scan=scan_folder(bundle)))
+            self.ledger.append(Scanned(**key, what="bundle", scan=scan_folder(bundle)))
 
     def _bundle(self, version: ModelVersion, evidence: Evidence) -> Path | None:
-        for entry in reversed(self.context.ledger.entries(version.model)):
+        for entry in reversed(self.ledger.entries(version.model)):
             event = entry.event
             if isinstance(event, Exported) and entry.flaw is None and event.bundle == evidence.bundle:
                 try:
@@ -77,28 +81,25 @@ class Measuring:
         return None
 
     def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:
-        deploy = self.job.deploy.staging if stage is Stage.STAGING else self.job.deploy.production
-        price = local_price(self.workshop.settings)
-        cost = round_usd(monthly_cost(price) if deploy else Decimal(0), 2)
+        deploy = self.job.deploy.of(stage)
+        cost = dollars(monthly(self.price) if deploy else Decimal(0), 2)
         if evidence.serve_usd_per_month != cost:
-            told = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
-            self.context.ledger.append(Quoted(**about(version, digest), **told, price_as_of=price.as_of.isoformat()))
+            fields = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
+            self.ledger.append(Quoted(**about(version, digest), **fields, price_as_of=self.price.as_of.isoformat()))
 
-    def _score_champion(self, version: ModelVersion, digest: str, dataset: str) -> None:
+    def _score_champion(self, version: ModelVersion, digest: str, evaluator: Evaluator, dataset: str) -> None:
         """Score who serves production on the candidate's held-out images, where that was not done with these bytes."""
-        from pipelines.evaluation.evaluate import evaluate
-
-        entries = self.context.ledger.entries(version.model)
+        entries = self.ledger.entries(version.model)
         live = fold(entries).holders.get(Stage.PRODUCTION)
         if live is None or live.identity == version.identity:
             return
         number, created = live.identity
         rival = Rival(version=number, created_ms=created, digest=live.promotion.digest)
-        found = gather(entries, version, digest, None, rival).rival
-        if found and found.evaluation is None:
+        champion = gather(entries, version, digest, None, rival).rival
+        if champion and champion.evaluation is None:
             self.say(f"scoring the champion {version.model}/{number} on the held-out images of {version.ref}")
             try:
-                data = self.workshop.dataset(dataset, version.ref)
-                evaluate(self.workshop, Ref(version.model, number), data, "test")
+                data = evaluator.datasets.find(dataset, version.ref)
+                evaluator.evaluate(Ref(version.model, number), data, "test")
             except ModelyardError as error:
                 self.say(str(error))

@@ -12,16 +12,19 @@ from registry.events import Promoted, Published, Refused, named
 from registry.ledger.store import LedgerEntry
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from collections.abc import Callable
+
+    from registry.mlflow.tracker import Tracker
     from registry.promotion.due import View
+    from registry.protocols import Ledger
 
 _STYLE = "body{font:15px/1.5 system-ui;margin:2rem;max-width:70rem}td,th{padding:.2rem .8rem;text-align:left}"
 _STYLE += "tr.no td{background:#fdecea}code{font-size:90%}"
 
 
-def publish_pending(workshop: Workshop, view: View, model: str | None = None) -> list[str]:
+def publish_pending(ledger: Ledger, tracker: Callable[[str], Tracker], view: View, model: str | None = None) -> list[str]:
     """Publish what was judged and is not in MLflow yet; sentences of what was done."""
-    said: list[str] = []
+    lines: list[str] = []
     for name in [model] if model else sorted(view.models()):
         rows = view.rows(name)
         known = {entry.event.row for entry in rows if isinstance(entry.event, Published) and entry.flaw is None}
@@ -30,12 +33,12 @@ def publish_pending(workshop: Workshop, view: View, model: str | None = None) ->
             if not isinstance(event, (Promoted, Refused)) or event.proof is None or entry.seq in known:
                 continue
             if isinstance(entry, LedgerEntry) and entry.flaw is None:
-                said.append(_publish(workshop, entry, event))
-    return said
+                lines.append(_publish(ledger, tracker(event.model), entry, event))
+    return lines
 
 
-def _publish(workshop: Workshop, entry: LedgerEntry, event: Promoted | Refused) -> str:
-    tracker, stage = workshop.tracker(event.model), event.stage.value
+def _publish(ledger: Ledger, tracker: Tracker, entry: LedgerEntry, event: Promoted | Refused) -> str:
+    stage = event.stage.value
     mark = {"modelyard.row": entry.row.hash[:32]}
     run_id = tracker.find(mark)  # copied before, by a process that ended before it could say so
     if run_id is None:
@@ -43,14 +46,14 @@ def _publish(workshop: Workshop, entry: LedgerEntry, event: Promoted | Refused) 
         with tracker.run(f"gates {event.label} {stage}", tags) as run:
             run.json(dict(entry.envelope), "evidence.json")
             run.text(report(entry, event), "report.html")
-            figures = {f"{place:02d}_{one.gate}": one.figure for place, one in enumerate(event.findings, 1)}
+            figures = {f"{number:02d}_{finding.gate}": finding.figure for number, finding in enumerate(event.findings, 1)}
             run.metrics({name: value for name, value in figures.items() if value is not None})
             run.params({"version": event.label, "stage": stage, "digest": event.digest, "policy": _policy(event)})
             run.tags(mark)
             run_id = run.run_id
-    told = Published(**event.subject, row=entry.seq, run_id=run_id)
-    workshop.ledger().append(told)
-    return str(told)
+    published = Published(**event.subject, row=entry.seq, run_id=run_id)
+    ledger.append(published)
+    return str(published)
 
 
 def _policy(event: Promoted | Refused) -> str:
@@ -61,9 +64,9 @@ def report(entry: LedgerEntry, event: Promoted | Refused) -> str:
     """The attempt as a page: verdict, findings, what it rests on."""
     outcome = "passed" if isinstance(event, Promoted) else "refused"
     findings = "".join(
-        f'<tr class="{"yes" if one.passed else "no"}"><td>{"✓" if one.passed else "✗"}</td>'
-        f"<td>{escape(one.gate)}</td><td>{escape(one.text)}</td></tr>"
-        for one in event.findings
+        f'<tr class="{"yes" if finding.passed else "no"}"><td>{"✓" if finding.passed else "✗"}</td>'
+        f"<td>{escape(finding.gate)}</td><td>{escape(finding.text)}</td></tr>"
+        for finding in event.findings
     )
     proof = event.proof
     facts = {

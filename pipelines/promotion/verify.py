@@ -17,7 +17,7 @@ from registry.records import Record
 from registry.signing import Keyring, key_id, read_public
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from pipelines.home import Home
     from registry.refs import Ref
     from registry.settings import Settings
 
@@ -39,13 +39,13 @@ class Verified(Record):
     signer: str
 
 
-def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | None) -> Verified:
+def verify(home: Home, ref: Ref, files: Path | None, public_key: Path | None) -> Verified:
     """Check a version's latest ratification: the ledger's chain, its signature, and every file's SHA-256.
 
     `files` is a folder with the version's bytes; without it they are fetched from MLflow. `public_key` makes the check
     independent of this home's own keys.
     """
-    ledger = _ledger(workshop.settings, public_key)
+    ledger = _ledger(home.settings, public_key)
     rows = ledger.verify()
     if files is not None and ref.version is None:
         raise InputError(ref, "names no version", "with --files, write NAME/VERSION")
@@ -53,7 +53,7 @@ def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | 
         folder, number = files, ref.version
         created: int | None = None
         if folder is None:
-            store = workshop.store()
+            store = home.store()
             version = resolve(store, ref)
             folder, number, created = store.fetch(version, Path(scratch)), version.version, version.created_ms
         elif not folder.is_dir():
@@ -61,22 +61,22 @@ def verify(workshop: Workshop, ref: Ref, files: Path | None, public_key: Path | 
         row, event, signer = _ratification(ledger, ref.model, number or 0, created)
         _compare(event, manifest_of(folder))
     count = len(event.proof.manifest) if event.proof else 0
-    told = {
+    fields = {
         "ref": event.label,
         "stage": event.stage,
         "ratified_by": named(event.actor, proven=event.proven),
         "digest": event.digest,
     }
-    return Verified(**told, row=row, rows=rows, files=count, signer=signer)
+    return Verified(**fields, row=row, rows=rows, files=count, signer=signer)
 
 
 def verify_evidence(path: Path, public_key: Path) -> LedgerEntry:
     """Check an evidence.json from MLflow with a public key alone."""
     try:
-        told = read_json(path)
+        envelope = read_json(path)
     except (OSError, ValueError) as error:
         raise NotFoundError(path, "holds no evidence", "give evidence.json of a gate-evaluation run") from error
-    entry = read_envelope(told, _only(public_key))
+    entry = read_envelope(envelope, _only(public_key))
     if entry.flaw:
         raise IntegrityError(path, entry.flaw, "do not trust it")
     return entry
@@ -108,16 +108,16 @@ def _ratification(ledger: SqlLedger, model: str, number: int, created: int | Non
     raise NotFoundError(f"{model}/{number}", "was never ratified for a stage", f"see `modelyard history {model}`")
 
 
-def _compare(event: Promoted, found: dict[str, str]) -> None:
+def _compare(event: Promoted, files: dict[str, str]) -> None:
     """Raise IntegrityError naming the first file that is not as it was judged."""
     wanted = event.proof.manifest if event.proof else {}
-    found = {name: digest for name, digest in found.items() if name not in _NOTES or name in wanted}
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
+    files = {name: digest for name, digest in files.items() if name not in _NOTES or name in wanted}
+    for name in sorted(wanted.keys() | files.keys()):
+        if name not in files:
             raise IntegrityError(event.label, f"file '{name}' is missing", "do not serve it")
         if name not in wanted:
             raise IntegrityError(event.label, f"file '{name}' was not there when it was judged", "do not serve it")
-        if found[name] != wanted[name]:
+        if files[name] != wanted[name]:
             raise IntegrityError(event.label, f"file '{name}' differs from what was judged", "do not serve it")
-    if digest_of(found) != event.digest:
+    if digest_of(files) != event.digest:
         raise IntegrityError(event.label, "its manifest does not give the digest that was ratified", "do not serve it")

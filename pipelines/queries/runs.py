@@ -38,12 +38,14 @@ def find_runs(
     rows = copy.rows()
     by = (sort or "").removeprefix("-")
     if by and rows and all(value_of(row, by) is None for row in rows):
-        raise InputError(f"--sort {by}", "is no figure or parameter of any run", "name one that `modelyard runs --json` shows")
-    found = filter_runs(rows, conditions)
+        raise InputError(
+            f"--sort {by}", "is not a metric or parameter of any run", "name one that `modelyard runs --json` shows"
+        )
+    matching = choose(rows, conditions)
     if by:
-        found = sort_runs(found, by, ascending=sort != by)
-    missing = f"{heard.missing}; these are the runs of {format_ago(time() - heard.synced.at)}" if heard.missing else ""
-    return Found(found, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
+        matching = ordered(matching, by, ascending=sort != by)
+    missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
+    return Found(matching, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
 
 
 def pareto_runs(rows: Sequence[RunRow], axes: str) -> list[RunRow]:
@@ -58,7 +60,7 @@ def pareto_runs(rows: Sequence[RunRow], axes: str) -> list[RunRow]:
 
 def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
     """For machines everything, for people a table with these figures."""
-    told = [
+    documents = [
         {
             "run_id": row.run_id,
             "name": row.name,
@@ -77,7 +79,7 @@ def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tupl
         + ["" if (value := value_of(row, name)) is None else _short(value) for name in metrics]
         for row in rows
     ]
-    return told, lines
+    return documents, lines
 
 
 def _short(value: float | str) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
 from registry.promotion.state import PromotionState, done, fold
-from registry.protocols import Entry
+from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion, Record
-from registry.reports.endpoints import in_clouds
+from registry.reports.endpoints import existing_endpoints
+from registry.reports.waiting import by_model
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from pipelines.deployment.targets import Targets
+    from serving.targets.contract import Target
 
 
 class Row(Record):
@@ -27,23 +29,28 @@ class Row(Record):
     note: str | None
 
 
-def status(workshop: Workshop) -> list[Row]:
+def status(store: Store, ledger: Ledger, targets: Targets) -> list[Row]:
     """Every version of every model, newest first within its model; then those that hold a stage and are gone."""
-    context, target = workshop.context(), workshop.target()
-    live = {(one.model, one.version): one.url for one in target.list() if target.answers(one)}
+    addresses = _addresses(ledger, targets.local())
     rows: list[Row] = []
-    for model in context.store.models():
-        entries, aliases = context.ledger.entries(model), context.store.aliases(model)
+    for model in store.models():
+        entries, aliases = ledger.entries(model), store.aliases(model)
         state = fold(entries)
-        live |= {(model, event.version): event.url for event in in_clouds(entries)}
-        for version in reversed(context.store.versions(model)):
+        for version in reversed(store.versions(model)):
             stage = _stage(state, aliases, version)
-            rows.append(_row(version, stage, state, mine(entries, version), live.get((model, version.version))))
-    for model in sorted({entry.event.model for entry in context.ledger.entries()}):
-        for stage, event in fold(context.ledger.entries(model)).lost.items():
-            told: dict[str, Any] = {"stage": stage, "trainer": None, "top1": None, "endpoint": live.get((model, event.version))}
-            rows.append(Row(ref=event.label, **told, note=str(event)))
+            rows.append(_row(version, stage, state, mine(entries, version), addresses.get((model, version.version))))
+    for model, entries in by_model(ledger.entries()).items():
+        for stage, event in fold(entries).lost.items():
+            endpoint = addresses.get((model, event.version))
+            rows.append(Row(ref=event.label, stage=stage, trainer=None, top1=None, endpoint=endpoint, note=str(event)))
     return rows
+
+
+def _addresses(ledger: Ledger, local: Target) -> dict[tuple[str, int], str]:
+    """Version → where it answers: on this machine what answers now, in clouds what exists by the ledger."""
+    addresses = {(live.model, live.version): live.url for live in local.list() if local.answers(live)}
+    clouds = [span.event for span in existing_endpoints(ledger.entries()) if span.event.target != "local"]
+    return addresses | {(event.model, event.version): event.url for event in clouds}
 
 
 def _stage(state: PromotionState, aliases: Mapping[str, int], version: ModelVersion) -> Stage:

@@ -87,9 +87,9 @@ class Mail:
 
     def send(self, notice: Notice) -> None:
         """Send one message to all."""
-        told = urlsplit(self.server.get_secret_value())
-        host, implicit = told.hostname or "", told.scheme == "smtps"
-        port = told.port or (465 if implicit else 587)
+        server = urlsplit(self.server.get_secret_value())
+        host, implicit = server.hostname or "", server.scheme == "smtps"
+        port = server.port or (465 if implicit else 587)
         try:
             with (
                 smtplib.SMTP_SSL(host, port, timeout=_PATIENCE_S, context=self.tls())
@@ -100,10 +100,10 @@ class Mail:
                 if not implicit and smtp.has_extn("starttls"):
                     smtp.starttls(context=self.tls())
                     smtp.ehlo()
-                elif not implicit and told.password and host not in _LOOPBACK:
+                elif not implicit and server.password and host not in _LOOPBACK:
                     raise InputError(self.name, "its server offers no encryption", "use smtps://, or a server with STARTTLS")
-                if told.username:
-                    smtp.login(unquote(told.username), unquote(told.password or ""))
+                if server.username:
+                    smtp.login(unquote(server.username), unquote(server.password or ""))
                 smtp.send_message(self._message(notice))
         except smtplib.SMTPResponseException as error:
             if error.smtp_code >= _SERVER:
@@ -129,8 +129,8 @@ class Mail:
 
 def sign(secret: SecretStr, notice_id: str, stamp: str, body: bytes) -> str:
     """The header `webhook-signature`. A secret that begins with `whsec_` is base64, as the standard writes it."""
-    told = secret.get_secret_value()
-    key = base64.b64decode(told.removeprefix("whsec_"), validate=True) if told.startswith("whsec_") else told.encode()
+    text = secret.get_secret_value()
+    key = base64.b64decode(text.removeprefix("whsec_"), validate=True) if text.startswith("whsec_") else text.encode()
     mac = hmac.new(key, f"{notice_id}.{stamp}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(mac.digest()).decode()}"
 
@@ -150,34 +150,34 @@ def words_of(notice: Notice) -> list[str]:
 
 def channels_of(settings: Settings) -> list[Channel]:
     """Those that are set. Raises InputError for one that is set by half."""
-    found = list[Channel]()
+    channels = list[Channel]()
     if settings.notify_webhook:
         if settings.notify_secret is None:
             raise InputError("MODELYARD_NOTIFY_WEBHOOK", "is set without what to sign with", "set MODELYARD_NOTIFY_SECRET too")
         try:
             sign(settings.notify_secret, "", "", b"")
         except binascii.Error:
-            raise InputError("MODELYARD_NOTIFY_SECRET", "is no base64 after whsec_", "copy it whole") from None
-        found.append(Webhook(_web("WEBHOOK", settings.notify_webhook), settings.notify_secret))
+            raise InputError("MODELYARD_NOTIFY_SECRET", "is not base64 after whsec_", "copy it whole") from None
+        channels.append(Webhook(_web("WEBHOOK", settings.notify_webhook), settings.notify_secret))
     if settings.notify_slack:
-        found.append(Slack(_web("SLACK", settings.notify_slack)))
+        channels.append(Slack(_web("SLACK", settings.notify_slack)))
     if settings.notify_smtp:
         server = urlsplit(settings.notify_smtp.get_secret_value())
         if server.scheme not in {"smtp", "smtps"} or not server.hostname:
-            raise InputError("MODELYARD_NOTIFY_SMTP", "is no mail server's address", "write smtp://USER:PASSWORD@HOST:587")
+            raise InputError("MODELYARD_NOTIFY_SMTP", "is not a mail server's address", "write smtp://USER:PASSWORD@HOST:587")
         receivers = tuple(part.strip() for part in settings.notify_mail_to.split(",") if part.strip())
         if not receivers or not settings.notify_mail_from:
             remedy = "set MODELYARD_NOTIFY_MAIL_FROM and _MAIL_TO too"
             raise InputError("MODELYARD_NOTIFY_SMTP", "is set without sender and receivers", remedy)
-        found.append(Mail(settings.notify_smtp, settings.notify_mail_from, receivers))
-    return found
+        channels.append(Mail(settings.notify_smtp, settings.notify_mail_from, receivers))
+    return channels
 
 
 def _web(name: str, url: SecretStr) -> SecretStr:
     parts = urlsplit(url.get_secret_value())
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return url
-    raise InputError(f"MODELYARD_NOTIFY_{name}", "is no https address", "write https://…; plain http only to this machine")
+    raise InputError(f"MODELYARD_NOTIFY_{name}", "is not an https address", "write https://…; plain http only to this machine")
 
 
 def _post(name: str, url: SecretStr, body: bytes, headers: dict[str, str]) -> None:

@@ -29,8 +29,8 @@ def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[s
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}
-    if told := os.environ.get("MLFLOW_TRACKING_URI"):
-        servers["MLFLOW_TRACKING_URI"] = told
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        servers["MLFLOW_TRACKING_URI"] = uri
     try:
         keeper.services.append(start_dashboard(home, claim(port, "--port"), host, servers))
         wait_for(keeper, say)
@@ -42,8 +42,8 @@ def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[s
 def make_report(settings: Settings, file: Path) -> dict[str, Any]:
     """Write the Overview to a file, and return it. Raises InputError for an ending that is none of ours."""
     if file.suffix.lower() not in _ENDINGS:
-        raise InputError(file, "is no kind of report that is known", f"end its name in {', '.join(_ENDINGS)}")
-    found = subprocess.run(
+        raise InputError(file, "is not a known kind of report", f"end its name in {', '.join(_ENDINGS)}")
+    done = subprocess.run(
         [sys.executable, "-P", "-m", "dashboards.report", str(file.absolute())],
         env={**os.environ, "MODELYARD_HOME": str(settings.home.absolute()), "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -51,6 +51,6 @@ def make_report(settings: Settings, file: Path) -> dict[str, Any]:
         timeout=_REPORT_S,
         check=False,
     )
-    if found.returncode:
-        raise ModelyardError(file, f"could not be written: {shorten(found.stderr.strip(), 300)}", "mend that and run it again")
-    return dict(json.loads(found.stdout.splitlines()[-1]))
+    if done.returncode:
+        raise ModelyardError(file, f"could not be written: {shorten(done.stderr.strip(), 300)}", "fix that and run it again")
+    return dict(json.loads(done.stdout.splitlines()[-1]))

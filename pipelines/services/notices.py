@@ -56,27 +56,29 @@ def _kind(event: AnyEvent) -> Kind | None:
 
 def budget_notices(entries: Sequence[Entry], at: datetime, known: dict[str, str]) -> list[Notice]:
     """Budgets that came to their warning, or to their end, since `known` was brought up to date by this call before."""
-    found = list[Notice]()
+    notices = list[Notice]()
     for model in _with_budgets(entries):
-        standing = standing_of(entries, model, at)
-        mark = f"{standing.month} {standing.state}"
+        status = standing_of(entries, model, at)
+        mark = f"{status.month} {status.state}"
         before, known[model] = known.get(model), mark
-        if standing.state in _LOUD and before != mark:
-            found.append(_budget_notice(standing, at))
-    return found
+        if status.state in _LOUD and before != mark:
+            notices.append(_budget_notice(status, at))
+    return notices
 
 
 def _with_budgets(entries: Iterable[Entry]) -> list[str]:
-    return sorted({one.event.model for one in entries if isinstance(one.event, PolicySet) and one.event.job.get("budget")})
+    return sorted(
+        {entry.event.model for entry in entries if isinstance(entry.event, PolicySet) and entry.event.job.get("budget")}
+    )
 
 
-def _budget_notice(standing: BudgetStatus, at: datetime) -> Notice:
-    over = standing.state == "over"
+def _budget_notice(status: BudgetStatus, at: datetime) -> Notice:
+    over = status.state == "over"
     return Notice(
-        id=f"budget-{standing.model}-{standing.month}-{standing.state}",
+        id=f"budget-{status.model}-{status.month}-{status.state}",
         kind="budget",
         at=at,
-        model=standing.model,
-        text=f"{standing}: {'nothing new is started' if over else 'nearly spent'}",
-        remedy=f"modelyard budget override {standing.model} --reason …" if over else f"modelyard budget show {standing.model}",
+        model=status.model,
+        text=f"{status}: {'nothing new is started' if over else 'nearly spent'}",
+        remedy=f"modelyard budget override {status.model} --reason …" if over else f"modelyard budget show {status.model}",
     )

@@ -17,20 +17,19 @@ from pydantic import Field, ValidationError
 
 from pipelines.services.channels import Channel, channels_of
 from pipelines.services.notices import Notice, budget_notices, notice_of
+from registry.backoff import LONGEST_S, wait_s
 from registry.errors import ModelyardError, UnavailableError, shorten
 from registry.events import now
 from registry.files import read_json, write_json
 from registry.records import Record
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Home, Say
     from registry.ledger.store import SqlLedger
     from registry.settings import Settings
 
 _EVERY_S = 5.0
 _BUDGETS_S = 60.0
-_FIRST_S = 2.0
-_LONGEST_S = 600.0
 _GIVE_UP_S = 24 * 3600.0
 _MOST_WAITING = 1000
 
@@ -53,7 +52,8 @@ class Outbox(Record):
 class Notifier:
     """All channels of one home. `clock` is seconds since 1970."""
 
-    workshop: Workshop
+    folder: Path
+    ledger: SqlLedger
     say: Say
     channels: Sequence[Channel]
     clock: Callable[[], float] = time.time
@@ -61,8 +61,7 @@ class Notifier:
 
     def once(self) -> int:
         """Take in what happened and deliver what is due; how many notices were delivered."""
-        ledger = self.workshop.ledger()
-        return sum(self._served(channel, ledger) for channel in self.channels)
+        return sum(self._served(channel, self.ledger) for channel in self.channels)
 
     def keep_on(self, leading: Callable[[], bool], stop: threading.Event) -> None:
         """Again and again until told to stop, while this process leads; who follows keeps up without sending."""
@@ -77,10 +76,9 @@ class Notifier:
 
     def skip(self) -> None:
         """Another process sends: leave what is older than two minutes to it."""
-        ledger = self.workshop.ledger()
         for channel in self.channels:
-            box = self._open(channel, ledger)
-            old = [one.seq for one in ledger.entries(after=box.row) if (now() - one.at).total_seconds() > 2 * _BUDGETS_S]
+            box = self._open(channel, self.ledger)
+            old = [row.seq for row in self.ledger.entries(after=box.row) if (now() - row.at).total_seconds() > 2 * _BUDGETS_S]
             if old:
                 self._keep(channel, box.model_copy(update={"row": old[-1]}))
 
@@ -95,7 +93,7 @@ class Notifier:
     def _serve(self, channel: Channel, ledger: SqlLedger) -> int:
         box = self._taken_in(channel, self._open(channel, ledger), ledger)
         sent = 0
-        while box.waiting and not 0 < box.again - self.clock() <= _LONGEST_S:  # a clock that was set back makes nobody wait
+        while box.waiting and not 0 < box.again - self.clock() <= LONGEST_S:  # a clock that was set back makes nobody wait
             box, well = self._deliver(channel, box)
             sent += well
             self._keep(channel, box)
@@ -104,18 +102,18 @@ class Notifier:
     def _taken_in(self, channel: Channel, box: Outbox, ledger: SqlLedger) -> Outbox:
         """With what happened since. The budgets are reckoned once a minute."""
         fresh = ledger.entries(after=box.row)
-        found = [notice for entry in fresh if (notice := notice_of(entry))]
+        notices = [notice for entry in fresh if (notice := notice_of(entry))]
         budgets = dict(box.budgets)
         if not 0 <= self.clock() - self._budgets_at.get(channel.name, -_BUDGETS_S) < _BUDGETS_S:
             self._budgets_at[channel.name] = self.clock()
-            found += budget_notices(ledger.entries(), now(), budgets)
-        if not fresh and not found and budgets == box.budgets:
+            notices += budget_notices(ledger.entries(), now(), budgets)
+        if not fresh and not notices and budgets == box.budgets:
             return box
-        waiting = [*box.waiting, *found]
+        waiting = [*box.waiting, *notices]
         row = fresh[-1].seq if fresh else box.row
         dropped = max(len(waiting) - _MOST_WAITING, 0)
-        told = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
-        box = box.model_copy(update=told)
+        fields = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
+        box = box.model_copy(update=fields)
         self._keep(channel, box)
         return box
 
@@ -127,10 +125,10 @@ class Notifier:
             channel.send(notice)
         except UnavailableError as error:
             since = min(box.since or self.clock(), self.clock())
-            wait = min(_FIRST_S * 2**box.tries, _LONGEST_S)
+            wait = wait_s(box.tries + 1)
             if self.clock() - since < _GIVE_UP_S:
-                told = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
-                return box.model_copy(update=told), False
+                fields = {"tries": box.tries + 1, "since": since, "again": self.clock() + wait, "said": str(error)}
+                return box.model_copy(update=fields), False
             why: ModelyardError = error
         except ModelyardError as error:
             why = error
@@ -142,7 +140,7 @@ class Notifier:
         return box.model_copy(update=fresh | {"waiting": rest, "said": str(why), "given_up": box.given_up + 1}), False
 
     def _file(self, channel: Channel) -> Path:
-        return self.workshop.settings.home / "notices" / f"{channel.name}.json"
+        return self.folder / f"{channel.name}.json"
 
     def _open(self, channel: Channel, ledger: SqlLedger) -> Outbox:
         try:
@@ -158,16 +156,21 @@ class Notifier:
         write_json(self._file(channel), box.model_dump(mode="json"))
 
 
-def started(workshop: Workshop, leading: Callable[[], bool], say: Say) -> threading.Event | None:
+def notifier_of(home: Home, say: Say, channels: Sequence[Channel], clock: Callable[[], float] = time.time) -> Notifier:
+    """The notifier of a home."""
+    return Notifier(home.settings.home / "notices", home.ledger(), say, channels, clock)
+
+
+def start_notifier(home: Home, leading: Callable[[], bool], say: Say) -> threading.Event | None:
     """Send notices beside whatever else this process does, where a channel is set; setting the event ends it."""
     try:
-        channels = channels_of(workshop.settings)
+        channels = channels_of(home.settings)
     except ModelyardError as error:  # what promotions are followed by does not wait for a setting of notices
         say(f"no notices go out: {error}")
         return None
     if not channels:
         return None
-    stop, notifier = threading.Event(), Notifier(workshop, say, channels)
+    stop, notifier = threading.Event(), notifier_of(home, say, channels)
     threading.Thread(target=notifier.keep_on, args=(leading, stop), name="notices", daemon=True).start()
     say(f"notices go out by {', '.join(channel.name for channel in channels)}")
     return stop
@@ -175,26 +178,25 @@ def started(workshop: Workshop, leading: Callable[[], bool], say: Say) -> thread
 
 def try_all(settings: Settings) -> list[dict[str, str]]:
     """Send a test notice by every channel; what each said."""
-    told = list[dict[str, str]]()
+    results = list[dict[str, str]]()
     for channel in channels_of(settings):
         at = now()
         notice = Notice(id=f"test-{at:%Y%m%dT%H%M%S%f}", kind="test", at=at, model="", text="a test of Modelyard's notices")
         try:
             channel.send(notice)
-            told.append({"channel": channel.name, "state": "delivered", "said": ""})
+            results.append({"channel": channel.name, "state": "delivered", "said": ""})
         except ModelyardError as error:
-            told.append({"channel": channel.name, "state": "failed", "said": str(error)})
-    return told
+            results.append({"channel": channel.name, "state": "failed", "said": str(error)})
+    return results
 
 
-def channel_status(workshop: Workshop) -> list[dict[str, object]]:
+def channel_status(home: Home) -> list[dict[str, object]]:
     """What each channel has delivered, what waits, and what its last try said."""
-    notifier = Notifier(workshop, lambda _: None, channels_of(workshop.settings))
-    ledger = workshop.ledger()
-    told = list[dict[str, object]]()
+    notifier = notifier_of(home, lambda _: None, channels_of(home.settings))
+    states = list[dict[str, object]]()
     for channel in notifier.channels:
-        box = notifier._open(channel, ledger)  # noqa: SLF001 this file's own
-        told.append(
+        box = notifier._open(channel, notifier.ledger)  # noqa: SLF001 this file's own
+        states.append(
             {
                 "channel": channel.name,
                 "delivered": box.delivered,
@@ -204,4 +206,4 @@ def channel_status(workshop: Workshop) -> list[dict[str, object]]:
                 "said": box.said,
             }
         )
-    return told
+    return states

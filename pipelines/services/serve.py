@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 from registry.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
+    from pipelines.home import Home
 
 
-def bundle_folder(workshop: Workshop, bundle_or_ref: str) -> Path:
+def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
     """A bundle's folder: one that is named, or the last one of a version that is."""
     from registry.refs import parse_ref
 
@@ -27,7 +27,7 @@ def bundle_folder(workshop: Workshop, bundle_or_ref: str) -> Path:
         raise InputError(bundle_or_ref, "is neither a bundle nor a reference", remedy) from error
     from pipelines.queries.predict import last_bundle
 
-    return last_bundle(workshop, ref)[1].folder
+    return last_bundle(home.store(), home.ledger(), ref)[1].folder
 
 
 def serve(folder: Path, options: Mapping[str, object]) -> NoReturn:

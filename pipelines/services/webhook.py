@@ -27,7 +27,6 @@ from registry.errors import InputError
 from registry.files import write_atomic
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
     from registry.settings import Settings
 
 _HOST = "127.0.0.1"
@@ -64,8 +63,8 @@ class Doorbell:
         return 202, "accepted"
 
     def _signed(self, signature: str, delivery: str, stamp: str, body: bytes) -> bool:
-        told = f"{delivery}.{stamp}.".encode() + body
-        right = hmac.new(self.secret.get_secret_value().encode(), told, hashlib.sha256).digest()
+        payload = f"{delivery}.{stamp}.".encode() + body
+        right = hmac.new(self.secret.get_secret_value().encode(), payload, hashlib.sha256).digest()
         return hmac.compare_digest(signature.encode(), b"v1," + base64.b64encode(right))
 
 
@@ -84,9 +83,9 @@ def make_app(doorbell: Doorbell) -> Starlette:
     return Starlette(routes=[Route(PATH, receive, methods=["POST"])])
 
 
-def listen(workshop: Workshop, port: int, ring: Callable[[], None]) -> str:
+def listen(settings: Settings, port: int, ring: Callable[[], None]) -> str:
     """Answer webhooks in a thread of this process; the address."""
-    doorbell = Doorbell(secret_of(workshop.settings), ring)
+    doorbell = Doorbell(secret_of(settings), ring)
     door = socket.socket()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -98,11 +97,11 @@ def listen(workshop: Workshop, port: int, ring: Callable[[], None]) -> str:
     return f"http://{_HOST}:{door.getsockname()[1]}{PATH}"
 
 
-def subscribe(workshop: Workshop, address: str) -> None:
+def subscribe(settings: Settings, address: str) -> None:
     """Ask MLflow to send its webhooks there, instead of to whoever asked before."""
     from registry.mlflow.webhooks import subscribe as ask
 
-    ask(mlflow_address(workshop.settings), address, secret_of(workshop.settings))
+    ask(mlflow_address(settings), address, secret_of(settings))
 
 
 def secret_of(settings: Settings) -> SecretStr:

@@ -66,7 +66,7 @@ def tracked_on_disk(folder: Path | None, price: Price, event: TrainingFailed) ->
 
 def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
     """Book every run whose process is gone, up to its file's last touch; sentences of what was booked."""
-    said = list[str]()
+    lines = list[str]()
     for path in sorted(folder.glob("*.json")):
         try:
             note, last = RunningTraining.model_validate(read_json(path)), path.stat().st_mtime
@@ -75,15 +75,15 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
         if _lives(note):
             continue
         seconds = max(last - note.began, 0.0)
-        told = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
-        event = note.event.model_copy(update=told)
+        fields = {"seconds": seconds, "usd": dollars(cost(seconds, note.price))}
+        event = note.event.model_copy(update=fields)
         rows = (row.event for row in ledger.entries(event.model))
         with suppress(ModelyardError):
-            if all(one.run_id != event.run_id for one in rows if isinstance(one, (Trained, TrainingFailed))):
+            if all(event.run_id != event.run_id for event in rows if isinstance(event, (Trained, TrainingFailed))):
                 ledger.append(event)
-                said.append(str(event))
+                lines.append(str(event))
             path.unlink(missing_ok=True)
-    return said
+    return lines
 
 
 def _lives(note: RunningTraining) -> bool:

@@ -1,82 +1,95 @@
-"""Steps that the command line and the demo share."""
+"""The training of a job: its data checked, then each of its trainers, one run each, paid for and registered."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.bundles.export import open_exported
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.identity import whoami
 from pipelines.job.policy import current_policy, set_policy
 from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.train import Training, train
+from pipelines.training.trainers.build import build_trainer
 from registry.errors import RefusedError
-from registry.events import Exported, Trained
-from registry.files import building
+from registry.events import Trained
 from registry.money.prices import local_price
+from registry.protocols import Ledger, Store
 from registry.records import DataVerdict
+from registry.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Progress
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Say
     from pipelines.job.jobfile import Job
     from pipelines.job.trainers import TrainerConfig
+    from registry.mlflow.tracker import Tracker
     from validation.data.suite import DataReport
 
 
-def check_data(workshop: Workshop, job: Job, data: DataSet, say: Say) -> DataReport:
-    """Check a data set, put the report into MLflow, and stop a strict job whose data does not hold."""
+@dataclass(frozen=True)
+class TrainingJob:
+    """Trains. The store and the tracker are opened late: what is refused before needs no server."""
+
+    settings: Settings
+    ledger: Ledger
+    store: Callable[[], Store]
+    tracker: Callable[[str], Tracker]
+    datasets: DatasetCatalog
+    say: Say
+
+    def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
+        """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
+        for line in book_interrupted(self.settings.underway, self.ledger):
+            self.say(line)
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
+        tracker = self.tracker(job.model)
+        report, actor = (
+            check_data(job, data, self.settings.home / "reports" / job.model, tracker, self.say),
+            whoami(self.settings),
+        )
+        errors, warnings = len(report.errors), len(report.warnings)
+        verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
+        self.datasets.add(data)
+        store, price, underway = self.store(), local_price(self.settings), self.settings.underway
+        if current_policy(self.ledger.entries(job.model)) is None:
+            set_policy(self.ledger, job, actor)
+        events: list[Trained] = []
+        for config, adapter in adapters:
+            self.say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
+            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
+            events.append(train(store, self.ledger, tracker, training, _reporting(config, progress, self.say), self.say))
+        return events
+
+
+def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say) -> DataReport:
+    """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check."""
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
-    report = check(data, workshop.settings.home / "reports" / job.model)
-    with workshop.tracker(job.model).run("data", {"modelyard.kind": "data"}) as run:
+    report = check(data, reports)
+    with tracker.run("data", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")
-    say(f"data checks: {len(report.passed)} hold, {len(report.warnings)} warn, {len(report.errors)} fail")
+    say(f"data checks: {len(report.passed)} passed, {len(report.warnings)} warnings, {len(report.errors)} failed")
     if job.data.checks == "strict" and not report.holds:
-        raise RefusedError(data.folder, f"fails its checks: {report.errors[0].text}", "mend the data, see `modelyard check`")
+        raise RefusedError(data.folder, f"fails its checks: {report.errors[0].text}", "fix the data, see `modelyard check`")
     return report
 
 
-def train_all(
-    workshop: Workshop, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress, say: Say
-) -> list[Trained]:
-    """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
-    for line in book_interrupted(workshop.settings.underway, workshop.ledger()):
-        say(line)
-    hold_budget(workshop.ledger().entries(), job.model, say, job.budget)
-    adapters = [(config, workshop.trainer(config)) for config in configs]
-    report, actor = check_data(workshop, job, data, say), whoami(workshop.settings)
-    errors, warnings = len(report.errors), len(report.warnings)
-    verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
-    workshop.note_dataset(data)
-    tracker, context = workshop.tracker(job.model), workshop.context()
-    if current_policy(context.ledger.entries(job.model)) is None:
-        set_policy(context.ledger, job, actor)
-    events: list[Trained] = []
-    for config, adapter in adapters:
-        say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
-        price, underway = local_price(workshop.settings), workshop.settings.underway
-        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
+def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:
+    """Shows each epoch as it ends."""
 
-        def told(epoch: int, metrics: Mapping[str, float], one: TrainerConfig = config) -> None:
-            score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""
-            progress(f"{one.kind}: epochs", epoch, one.epochs)
-            if epoch == one.epochs:
-                say(f"{one.kind}: trained{score}")
+    def report(epoch: int, metrics: Mapping[str, float]) -> None:
+        score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""
+        progress(f"{config.kind}: epochs", epoch, config.epochs)
+        if epoch == config.epochs:
+            say(f"{config.kind}: trained{score}")
 
-        events.append(train(context, tracker, training, told, say))
-    return events
-
-
-def copy_bundle(event: Exported, to: Path) -> None:
-    """Copy a checked bundle to a new folder, whole or not at all."""
-    bundle = open_exported(event)
-    with building(to) as work:
-        shutil.copytree(bundle.folder, work, dirs_exist_ok=True)
+    return report

@@ -8,70 +8,84 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
 from pipelines.training.train import NAME_TAG
 from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.promotion.verdict import resolve
+from registry.protocols import Store
 from registry.records import ModelVersion
 from registry.refs import Ref
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
-    from pipelines.home import Say, Workshop
+    from pipelines.home import Say
     from pipelines.job.jobfile import Job
+    from registry.mlflow.tracker import Tracker
 
 
-def register(workshop: Workshop, job: Job, checkpoint: Path, data: DataSet, size: int | None, say: Say) -> ModelVersion:
-    """Register a `.pt` file of Ultralytics as a job's model, with the data set whose images it is measured on.
+@dataclass(frozen=True)
+class Registration:
+    """Registers checkpoints in a home. The store and the tracker are opened late: what is refused before needs no server."""
 
-    The file is a pickle and is opened here, after a scan: bring only files that you trust. Raises InputError for what is
-    no such file, and IntegrityError for one that the scanner calls dangerous.
-    """
-    model = job.model
-    if checkpoint.suffix != ".pt":
-        raise InputError(checkpoint, "is no .pt file", "give the best.pt of a training with Ultralytics")
-    if not checkpoint.is_file():
-        raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        work = Path(scratch)
-        own = work / "checkpoint" / checkpoint.name
-        own.parent.mkdir()
-        shutil.copy2(checkpoint, own)
-        if scan_folder(own.parent).dangerous:
-            raise IntegrityError(checkpoint, "holds code that runs when it is opened", "do not use it")
-        data.verify()
-        folder, arch = work / "model", checkpoint.stem
-        _package(own, folder, (job.task, size, data), work, say)
-        workshop.note_dataset(data)
-        tracker, context = workshop.tracker(model), workshop.context()
-        say("logging and registering the model")
-        with tracker.run(arch, {NAME_TAG: "yolo"}) as run:
-            run.params({"checkpoint": checkpoint.name, "trained": "elsewhere", "dataset": data.manifest.digest})
-            run.folder(own.parent, "training")
-            number = run.model(folder, arch, model)
-    return resolve(context.store, Ref(model, number))
+    store: Callable[[], Store]
+    tracker: Callable[[str], Tracker]
+    datasets: DatasetCatalog
+    say: Say
+
+    def register(self, job: Job, checkpoint: Path, data: DataSet, size: int | None) -> ModelVersion:
+        """Register a `.pt` file of Ultralytics as a job's model, with the data set whose images it is measured on.
+
+        The file is a pickle and is opened here, after a scan: bring only files that you trust. Raises InputError for what is
+        no such file, and IntegrityError for one that the scanner calls dangerous.
+        """
+        model = job.model
+        if checkpoint.suffix != ".pt":
+            raise InputError(checkpoint, "is not a .pt file", "give the best.pt of a training with Ultralytics")
+        if not checkpoint.is_file():
+            raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
+        with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+            work = Path(scratch)
+            own = work / "checkpoint" / checkpoint.name
+            own.parent.mkdir()
+            shutil.copy2(checkpoint, own)
+            if scan_folder(own.parent).dangerous:
+                raise IntegrityError(checkpoint, "holds code that runs when it is opened", "do not use it")
+            data.verify()
+            folder, arch = work / "model", checkpoint.stem
+            _package(own, folder, (job.task, size, data), work, self.say)
+            self.datasets.add(data)
+            tracker, store = self.tracker(model), self.store()
+            self.say("logging and registering the model")
+            with tracker.run(arch, {NAME_TAG: "yolo"}) as run:
+                run.params({"checkpoint": checkpoint.name, "trained": "elsewhere", "dataset": data.manifest.digest})
+                run.folder(own.parent, "training")
+                number = run.model(folder, arch, model)
+        return resolve(store, Ref(model, number))
 
 
 def _package(checkpoint: Path, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> None:
     """Write the model's folder, and hold it to Ultralytics on the data set's validation images."""
-    from pipelines.training.trainers.checkpoint import describe, hold_to_ultralytics, open_checkpoint, package_checkpoint
+    from pipelines.training.trainers.checkpoint import compare_with_ultralytics, describe, open_checkpoint, package_checkpoint
     from serving.export.reference import Reference
 
     (task, size, data), arch = about, checkpoint.stem
-    found = open_checkpoint(checkpoint, work)
-    info = describe(found, arch, size, data.manifest.digest)
+    opened = open_checkpoint(checkpoint, work)
+    info = describe(opened, arch, size, data.manifest.digest)
     if info.task != task:
-        raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "mend `task:` in the job file")
+        raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "fix `task:` in the job file")
     if info.task == "classify":
         check_labels(info, data, checkpoint.name)
     if info.preprocess.size % 32 or info.preprocess.size <= 0:
-        raise InputError("--imgsz", f"{info.preprocess.size} is no multiple of 32", "give the side it was trained with")
+        raise InputError("--imgsz", f"{info.preprocess.size} is not a multiple of 32", "give the side it was trained with")
     say(f"{arch}: a {'classifier' if info.task == 'classify' else 'detector'} of {', '.join(info.labels)}")
-    package_checkpoint(found, folder, info)
+    package_checkpoint(opened, folder, info)
     say("comparing it with Ultralytics' own predict")
     rows = data.rows("val") or data.rows("test")
-    hold_to_ultralytics(open_checkpoint(checkpoint, work), Reference(folder, info, Path()), data.files(rows))
+    compare_with_ultralytics(open_checkpoint(checkpoint, work), Reference(folder, info, Path()), data.files(rows))

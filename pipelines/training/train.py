@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
@@ -15,14 +16,15 @@ from pipelines.training.interrupted import tracked_on_disk
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
 from registry.errors import ModelyardError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.mlflow.tracker import RunLog, Tracker
-from registry.money.amounts import round_usd
-from registry.money.billing import cost
+from registry.money.billing import cost, dollars
 from registry.money.prices import Price
-from registry.promotion.context import PromotionContext
 from registry.promotion.verdict import digest_version, resolve
+from registry.protocols import Ledger, Store
 from registry.records import Actor, DataVerdict, Record
 from registry.refs import Ref
+
+if TYPE_CHECKING:
+    from registry.mlflow.tracker import RunLog, Tracker
 
 NAME_TAG = "modelyard.trainer"
 
@@ -46,7 +48,7 @@ class Training:
 
 
 def train(
-    context: PromotionContext, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]
+    store: Store, ledger: Ledger, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]
 ) -> Trained:
     """Run one training. The run is marked failed and nothing is registered when it does not end well."""
     data, kind = training.data, training.kind
@@ -60,7 +62,7 @@ def train(
             try:
                 fitted, history = _fit(training, Path(scratch), run, on_epoch)
             except BaseException as error:  # Ctrl-C too: what was used is paid
-                _note_failure(context, training, run, time.monotonic() - began, error)
+                _record_failure(ledger, training, run, time.monotonic() - began, error)
                 raise
         seconds = time.monotonic() - began
         spent = round_usd(cost(seconds, training.price))
@@ -71,9 +73,9 @@ def train(
             run.folder(fitted.extras, "training")
         say(f"{kind}: logging and registering the model")
         number = run.model(fitted.folder, kind, training.model)
-    version = resolve(context.store, Ref(training.model, number))
+    version = resolve(store, Ref(training.model, number))
     event = Trained(
-        **about(version, digest_version(context.store, version)),
+        **about(version, digest_version(store, version)),
         trainer=kind,
         run_id=run.run_id,
         dataset=data.manifest.digest,
@@ -84,16 +86,16 @@ def train(
         actor=training.actor.name,
         proven=training.actor.proven,
     )
-    context.ledger.append(event)
-    context.ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))
+    ledger.append(event)
+    ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))
     return event
 
 
-def _note_failure(context: PromotionContext, training: Training, run: RunLog, seconds: float, error: BaseException) -> None:
+def _record_failure(ledger: Ledger, training: Training, run: RunLog, seconds: float, error: BaseException) -> None:
     """What a run cost that came to nothing; a ledger that cannot be written is not what the user has to hear of first."""
     event = _failed(training, run.run_id, seconds, shorten(error) or type(error).__name__)
     with suppress(ModelyardError):
-        context.ledger.append(event)
+        ledger.append(event)
         run.metrics({"train_seconds": seconds, "cost_usd": float(event.usd)})
 
 

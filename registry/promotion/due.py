@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from registry.backoff import wait_is_over
 from registry.events import HookDone, HookFailed, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
 from registry.protocols import Checkable, Entry, Ledger
 from registry.records import Snapshot
 from registry.stages import ALIASES
-
-_LONGEST_WAIT = timedelta(minutes=10)
 
 
 class View:
@@ -73,7 +72,7 @@ def _is_settled(view: View, model: str, now_: Snapshot, context_of: Callable[[st
         holder = state.holders[stage]
         if holder.identity != (number, now_.created_ms.get(number)) or stage in state.lost:
             return False
-        if not done(rows, holder, TIDY) or due(context_of(model), rows, holder):
+        if not done(rows, holder, TIDY) or hook_is_due(context_of(model), rows, holder):
             return False
     return True
 
@@ -83,18 +82,18 @@ def variant(alias: str) -> bool:
     return alias.lower() in ALIASES and alias not in ALIASES
 
 
-def due(context: PromotionContext, entries: Sequence[Entry], holder: Holder) -> bool:
+def hook_is_due(context: PromotionContext, entries: Sequence[Entry], holder: Holder) -> bool:
     """Whether a hook has to run now: never finished and its wait is over, or finished and since broken."""
     for hook in context.hooks.get(holder.promotion.stage, ()):
         if not done(entries, holder, hook.name):
-            return wait_is_over(entries, holder, hook.name)
+            return retry_is_due(entries, holder, hook.name)
         if isinstance(hook, Checkable) and not hook.healthy(holder.promotion):
-            return wait_is_over(entries, holder, hook.name)
+            return retry_is_due(entries, holder, hook.name)
     return False
 
 
-def wait_is_over(entries: Sequence[Entry], holder: Holder, hook: str, at: datetime | None = None) -> bool:
-    """Two seconds after the first failure, then twice as long each time, up to ten minutes."""
+def retry_is_due(entries: Sequence[Entry], holder: Holder, hook: str, at: datetime | None = None) -> bool:
+    """Whether a hook may run now: it did not fail last, or its wait after that failure is over."""
     for entry in reversed(entries):
         event = entry.event
         if entry.seq <= holder.since:
@@ -102,8 +101,5 @@ def wait_is_over(entries: Sequence[Entry], holder: Holder, hook: str, at: dateti
         if not isinstance(event, (HookDone, HookFailed)) or event.identity != holder.identity:
             continue
         if (event.hook, event.stage) == (hook, holder.promotion.stage):
-            if isinstance(event, HookDone):
-                return True
-            wait = min(timedelta(seconds=2.0 ** min(event.attempt, 12)), _LONGEST_WAIT)
-            return (at or now()) - entry.at >= wait
+            return isinstance(event, HookDone) or wait_is_over(entry.at, event.attempt, at or now())
     return True

@@ -29,7 +29,7 @@ from registry.events import (
     about,
 )
 from registry.promotion.context import PromotionContext
-from registry.promotion.due import due, variant
+from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
 from registry.promotion.promote import evaluate_gates, ratify, ratify_again, record_flip, recover
 from registry.promotion.state import TIDY, Holder, done, fold
@@ -97,7 +97,7 @@ def _settle(
         holder = _admit(context, version, stage)
         if isinstance(holder, list):
             return holder
-    elif not due(context, entries, holder) and done(entries, holder, TIDY):
+    elif not hook_is_due(context, entries, holder) and done(entries, holder, TIDY):
         return []
     return _converge(context, version, holder, held)
 

@@ -50,6 +50,11 @@ class PromotionState:
     lost: dict[Stage, Lost] = field(default_factory=dict[Stage, Lost])
     served: dict[Stage, list[tuple[int, int]]] = field(default_factory=dict[Stage, list[tuple[int, int]]])
 
+    def apply(self, entry: Entry) -> None:
+        """Take the next row in; a row with a flaw decides nothing."""
+        if isinstance(entry.event, _DECIDING) and entry.flaw is None:
+            _decide(self, entry)
+
     def stage_of(self, identity: tuple[int, int]) -> Stage:
         """The stage that a version holds by decision; archived where it once held one."""
         for stage in (Stage.PRODUCTION, Stage.STAGING):
@@ -76,48 +81,49 @@ class PromotionState:
 
 def fold(entries: Iterable[Entry]) -> PromotionState:
     """Fold one model's rows."""
-    found = PromotionState()
+    state = PromotionState()
     for entry in entries:
-        if isinstance(entry.event, _DECIDING) and entry.flaw is None:
-            _decide(found, entry)
-    return found
+        state.apply(entry)
+    return state
 
 
-def _decide(found: PromotionState, entry: Entry) -> None:
+def _decide(state: PromotionState, entry: Entry) -> None:
     match entry.event:
         case Promoted() as event if event.stage is not Stage.ARCHIVED:
-            found.ratified[event.stage, event.identity] = (entry.seq, event)
-            found.pending[event.stage] = event
-            found.archived.discard(event.identity)
-            found.leaving.pop(event.identity, None)
-        case Flipped() as event if (event.stage, event.identity) in found.ratified:
-            _leave(found, event.identity)
-            promotion = found.ratified[event.stage, event.identity][1]
-            found.holders[event.stage] = Holder(promotion, entry.seq, event.actor)
-            found.served.setdefault(event.stage, []).append(event.identity)
-            found.pending.pop(event.stage, None)
-            found.lost.pop(event.stage, None)
+            state.ratified[event.stage, event.identity] = (entry.seq, event)
+            state.pending[event.stage] = event
+            state.archived.discard(event.identity)
+            state.leaving.pop(event.identity, None)
+        case Flipped() as event if (event.stage, event.identity) in state.ratified:
+            _leave(state, event.identity)
+            promotion = state.ratified[event.stage, event.identity][1]
+            state.holders[event.stage] = Holder(promotion, entry.seq, event.actor)
+            state.served.setdefault(event.stage, []).append(event.identity)
+            state.pending.pop(event.stage, None)
+            state.lost.pop(event.stage, None)
         case Undone() as event:
-            found.pending.pop(event.stage, None)
+            state.pending.pop(event.stage, None)
         case Archived() as event:
-            _leave(found, event.identity)
-            found.pending = {stage: one for stage, one in found.pending.items() if one.identity != event.identity}
-            found.archived.add(event.identity)
-            found.leaving[event.identity] = event
+            _leave(state, event.identity)
+            state.pending = {
+                stage: promotion for stage, promotion in state.pending.items() if promotion.identity != event.identity
+            }
+            state.archived.add(event.identity)
+            state.leaving[event.identity] = event
         case HookDone() as event if (event.hook, event.stage) == (TIDY, Stage.ARCHIVED):
-            found.leaving.pop(event.identity, None)
+            state.leaving.pop(event.identity, None)
         case Released() as event:
-            found.holders.pop(event.stage, None)
-            found.lost.pop(event.stage, None)
+            state.holders.pop(event.stage, None)
+            state.lost.pop(event.stage, None)
         case Lost() as event:
-            found.lost[event.stage] = event
+            state.lost[event.stage] = event
         case _:
             pass
 
 
-def _leave(found: PromotionState, identity: tuple[int, int]) -> None:
+def _leave(state: PromotionState, identity: tuple[int, int]) -> None:
     """A version gives up the stages that it holds."""
-    found.holders = {stage: holder for stage, holder in found.holders.items() if holder.identity != identity}
+    state.holders = {stage: holder for stage, holder in state.holders.items() if holder.identity != identity}
 
 
 def _ends(entries: Sequence[Entry], holder: Holder, hook: str) -> list[HookDone | HookFailed]:

@@ -1,28 +1,133 @@
-"""What was deployed where, by the ledger. Nothing heavy is imported here: `status` and `costs` ask."""
+"""Which endpoints exist, by the ledger: the one fold that costs, bills, retiring, `status` and the pages ask.
+
+    deployed ──► deployed again                     replaced
+        └──────► its stage has no holder any more   ended: released, archived, or its version moved to another stage
+
+While another version has taken the stage over and is not deployed yet, the endpoint goes on answering, and costing: its
+own deployment replaces it. So does an endpoint whose version was deleted in MLflow. A row with a flaw counts for nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from registry.events import Deployed
-from registry.promotion.state import fold
+from registry.events import AnyEvent, Archived, CanaryEnded, CanaryStarted, Deployed, HookDone, Released
+from registry.promotion.state import PromotionState
 from registry.protocols import Entry
+from registry.refs import CANARY_SUFFIX, endpoint_name
 from registry.stages import Stage
 
+RETIRE = "retire"
+"""The hook that deletes the endpoints of stages without a holder."""
 
-def endpoint_name(model: str, stage: Stage) -> str:
-    """The deterministic name of a stage's endpoint."""
-    return f"{model}-{stage}".replace(" ", "%20")
+_Key = tuple[str, Stage, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpan:
+    """An endpoint from its deployment to its end; `until` is None while it exists. `row` and `ended_row` are the ledger's."""
+
+    event: Deployed | CanaryStarted
+    row: int
+    since: datetime
+    ended_row: int | None = None
+    until: datetime | None = None
+    replaced: bool = False
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name at its target."""
+        return endpoint_name(self.event.model, self.event.stage) + (CANARY_SUFFIX if self.is_canary else "")
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it runs beside its stage's endpoint and gets a share of its traffic."""
+        return isinstance(self.event, CanaryStarted)
+
+
+class _Fold:
+    """The spans of any number of models, one row after the other."""
+
+    def __init__(self) -> None:
+        self.spans: list[EndpointSpan] = []
+        self._open: dict[_Key, int] = {}
+        self._states: dict[str, PromotionState] = {}
+
+    def add(self, entry: Entry) -> None:
+        event, state = entry.event, self._states.setdefault(entry.event.model, PromotionState())
+        held = set(state.holders)
+        state.apply(entry)
+        for stage in held - set(state.holders):
+            self._end(entry, (event.model, stage))
+        match event:
+            case Deployed():
+                self._end(entry, (event.model, event.stage), replaced=True)
+                self._begin(entry, event)
+            case CanaryStarted():
+                self._end(entry, (event.model, event.stage), canary_only=True, replaced=True)
+                self._begin(entry, event)
+            case CanaryEnded():
+                self._end(entry, (event.model, event.stage), canary_only=True)
+            case Released():
+                self._end(entry, (event.model, event.stage))
+            case Archived() | HookDone():
+                self._end_unheld(entry, event, state)
+            case _:
+                pass
+
+    def _end_unheld(self, entry: Entry, event: Archived | HookDone, state: PromotionState) -> None:
+        """Archiving ends what serves the version; a finished `retire` ends whatever has no holder."""
+        for model, stage, _ in list(self._open):
+            if model != event.model or stage in state.holders:
+                continue
+            main = self._open.get((model, stage, False))
+            serves = main is not None and self.spans[main].event.identity == event.identity
+            if serves if isinstance(event, Archived) else event.hook == RETIRE:
+                self._end(entry, (model, stage))
+
+    def _begin(self, entry: Entry, event: Deployed | CanaryStarted) -> None:
+        self._open[event.model, event.stage, isinstance(event, CanaryStarted)] = len(self.spans)
+        self.spans.append(EndpointSpan(event, entry.seq, entry.at))
+
+    def _end(self, entry: Entry, at: tuple[str, Stage], *, replaced: bool = False, canary_only: bool = False) -> None:
+        for canary in (True,) if canary_only else (True, False):
+            index = self._open.pop((*at, canary), None)
+            if index is not None:
+                span = self.spans[index]
+                until = max(entry.at, span.since)  # a clock that was set back makes no span negative
+                self.spans[index] = replace(span, ended_row=entry.seq, until=until, replaced=replaced)
+
+
+def endpoint_spans(entries: Iterable[Entry]) -> list[EndpointSpan]:
+    """Every endpoint that ever existed, canaries too, in the order of their deployment. Rows of any number of models."""
+    fold = _Fold()
+    for entry in entries:
+        if entry.flaw is None:
+            fold.add(entry)
+    return fold.spans
+
+
+def existing_endpoints(entries: Iterable[Entry]) -> list[EndpointSpan]:
+    """The endpoints that exist now, canaries too."""
+    return [span for span in endpoint_spans(entries) if span.until is None]
+
+
+def existing_deployments(entries: Iterable[Entry]) -> list[Deployed]:
+    """What was deployed for the stages' endpoints that exist now; canaries are left out."""
+    return [span.event for span in existing_endpoints(entries) if isinstance(span.event, Deployed)]
 
 
 def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
-    """Where a stage of a model was deployed last."""
-    found = [one.event for one in entries if isinstance(one.event, Deployed) and one.event.stage is stage and one.flaw is None]
-    return found[-1] if found else None
+    """What a model's stage was deployed as last, whether or not that endpoint exists still: where to look and delete."""
+    spans = endpoint_spans(entries)
+    events = [span.event for span in spans if isinstance(span.event, Deployed) and span.event.stage is stage]
+    return events[-1] if events else None
 
 
-def in_clouds(entries: Sequence[Entry]) -> list[Deployed]:
-    """What was deployed elsewhere, by the ledger, and holds its stage still."""
-    held = fold(entries).holders
-    found = [event for stage in held if (event := last_deployed(entries, stage)) and event.target != "local"]
-    return [event for event in found if held[event.stage].identity == event.identity]
+def endpoint_named(event: AnyEvent) -> str:
+    """The name of the endpoint that a deployment or a canary is about; "" for any other event."""
+    if isinstance(event, CanaryStarted):
+        return endpoint_name(event.model, event.stage) + CANARY_SUFFIX
+    return endpoint_name(event.model, event.stage) if isinstance(event, Deployed) else ""

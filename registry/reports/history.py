@@ -1,8 +1,8 @@
-"""What was in a stage, since when, by whom, and on what evidence: the ledger, told by model."""
+"""Who decided what, when, and on what evidence: the ledger's decisions as lines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from registry.errors import NotFoundError
@@ -28,7 +28,7 @@ from registry.events import (
 from registry.protocols import Entry
 from registry.records import Record
 
-_TOLD = (
+_DECISIONS = (
     *(PolicySet, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed),
     *(CanaryStarted, CanaryEnded),
 )
@@ -50,11 +50,22 @@ class Moment(Record):
 
 
 def history(entries: Sequence[Entry], model: str) -> list[Moment]:
-    """Every decision about a model, oldest first. `entries` are its rows; no server is asked."""
+    """Every decision about a model, oldest first. `entries` are its rows. Raises NotFoundError where there are none."""
     if not entries:
-        raise NotFoundError(f"model '{model}'", "the ledger knows nothing of it", "see `modelyard status` for what it knows")
-    runs = {entry.event.row: entry.event.run_id for entry in entries if isinstance(entry.event, Published)}
-    return [_moment(entry, runs) for entry in entries if isinstance(entry.event, _TOLD)]
+        raise NotFoundError(f"model '{model}'", "is not in the ledger", "see `modelyard status` for the models that are")
+    return decisions(entries)
+
+
+def decisions(entries: Iterable[Entry]) -> list[Moment]:
+    """Every decision about any number of models, in the order of the rows."""
+    rows = list(entries)
+    runs = {row.event.row: row.event.run_id for row in rows if isinstance(row.event, Published)}
+    return [_moment(row, runs) for row in rows if isinstance(row.event, _DECISIONS)]
+
+
+def subject_of(event: AnyEvent) -> str:
+    """The version that an event is about, or the model."""
+    return f"{event.model}/{event.version}" if event.version else event.model
 
 
 def _moment(entry: Entry, runs: dict[int, str]) -> Moment:
@@ -65,7 +76,7 @@ def _moment(entry: Entry, runs: dict[int, str]) -> Moment:
         at=entry.at,
         who=_who(event),
         what="rolled_back" if isinstance(event, Promoted) and event.again else event.kind,
-        ref=f"{event.model}/{event.version}" if event.version else event.model,
+        ref=subject_of(event),
         stage=getattr(event, "stage", None),
         was=f"{event.model}/{previous}" if previous else None,
         evidence=_evidence(event, runs.get(entry.seq)),
@@ -82,10 +93,10 @@ def _who(event: AnyEvent) -> str:
 
 
 def _evidence(event: AnyEvent, run_id: str | None) -> str | None:
-    """Where the findings are: how many held, and the run that shows them."""
+    """Where the findings are: how many passed, and the run that shows them."""
     if not isinstance(event, (Promoted, Refused)):
         return None
     if isinstance(event, Promoted) and event.again:
         return f"row {event.again}"
     passed = sum(finding.passed for finding in event.findings)
-    return f"{passed} of {len(event.findings)} hold" + (f", run {run_id}" if run_id else "")
+    return f"{passed} of {len(event.findings)} passed" + (f", run {run_id}" if run_id else "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from serving.bundle.records import Struct
+
+NOTHING = "nothing"
+"""The label of an image in which a detector detects nothing."""
 
 NUMBERS = 6
 """A detection: left, top, right, bottom, score, class."""
@@ -43,4 +46,10 @@ def detected(labels: Sequence[str], rows: Iterable[Sequence[float]]) -> Predicti
         boxes.append(Box(label, score, (left, top, right, bottom)))
         every[label] = max(every[label], score)
     best = boxes[0] if boxes else None
-    return Prediction(best.label if best else "nothing", best.score if best else 0.0, every, boxes)
+    return Prediction(best.label if best else NOTHING, best.score if best else 0.0, every, boxes)
+
+
+def most_likely(probabilities: Mapping[str, float]) -> str:
+    """The label of the highest probability; NOTHING where every one is 0, as of an image without detections."""
+    best = max(probabilities, key=probabilities.__getitem__, default=NOTHING)
+    return best if probabilities.get(best) else NOTHING

@@ -15,7 +15,7 @@ from dashboards.money import budgets, burn_down, month_end, serving_costs, sums
 from pipelines.money.budgets import standing_of
 from registry.events import Deployed, PolicySet, Promoted, Trained
 from registry.memory import MemoryEntry
-from registry.money.accounts import spending
+from registry.reports.accounts import spending
 from registry.spending import Billed, BudgetOverridden
 from registry.stages import Stage
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+MANUAL = [page for page in PAGES if page.name not in {"CHANGELOG.md", "cli.md"}]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -19,6 +22,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub links to them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_heading_exists(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert anchor in _anchors(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -38,6 +55,24 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
         options = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
         for used in re.findall(r"(?<!\S)(--[a-z-]+)", rest.split("#")[0]):
             assert used in options | {"--help"}, f"{name} {used}"
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
+def test_every_command_that_is_shown_in_a_sentence_is_accepted(page: Path) -> None:
+    """One with arguments has to parse; `modelyard promote` alone only names the command."""
+    from typer.main import get_command
+
+    from pipelines.cli.main import app
+
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL).replace("\n", " ")
+    for line in re.findall(r"`modelyard ([a-z][^`]*)`", text):
+        command: Any = get_command(app)
+        words = shlex.split(line)
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        if words:
+            command.make_context(line, words)
 
 
 def test_the_generated_pages_are_current() -> None:

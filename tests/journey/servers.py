@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from pipelines.home import Workshop
+from pipelines.home import Home
 from pipelines.job.policy import current_policy, set_policy
+from pipelines.promotion.assemble import gates_of
 from pipelines.services.up import ServiceGroup, _spawn, claim, stop, wait_for
 from registry.events import Evaluated, Exported, Promoted, Trained, about
 from registry.ledger.store import SqlLedger
@@ -61,7 +62,7 @@ class Server:
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def ledger(self) -> SqlLedger:
-        return Workshop(self.settings).ledger()
+        return Home(self.settings).ledger()
 
     def sql(self, statement: str, **values: object) -> None:
         """Write past the server, straight into its database."""
@@ -115,12 +116,12 @@ class Server:
         ledger.append(Exported(**key, bundle="b" * 64, path=str(self.home), megabytes=1, parity=parity, latency=None))
         return version
 
-    def yard(self, name: str, *hooks: Hook) -> PromotionContext:
+    def context(self, name: str, *hooks: Hook) -> PromotionContext:
         """The model's yard by its policy, with hooks of the test's own on both stages."""
-        shop, ledger = Workshop(self.settings), self.ledger()
+        shop, ledger = Home(self.settings), self.ledger()
         job = current_policy(ledger.entries(name))
         assert job is not None
-        gates = {Stage.STAGING: job.gates.staging, Stage.PRODUCTION: job.gates.production}
+        gates = gates_of(job)
         return PromotionContext(MlflowStore(self.uri), ledger, shop.leases(ledger), gates, {Stage.PRODUCTION: hooks})
 
     def holders(self, name: str) -> dict[str, int]:

@@ -41,7 +41,7 @@ def promoted(server: Server) -> str:
     for number in (1, 2):
         server.prove(name, number)
     for stage in (Stage.STAGING, Stage.PRODUCTION):
-        promote(server.yard(name), Ref(name, 1), stage, ADA)
+        promote(server.context(name), Ref(name, 1), stage, ADA)
     return name
 
 
@@ -120,9 +120,9 @@ def test_what_backs_nothing_may_go(server: Server, promoted: str) -> None:
 def test_after_archiving_it_may_go(server: Server) -> None:
     name = server.model(1)
     server.prove(name, 1)
-    promote(server.yard(name), Ref(name, 1), Stage.STAGING, ADA)
+    promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
     assert server.ask("registered-models/delete", "DELETE", name=name).status_code == 403
-    promote(server.yard(name), Ref(name, 1), Stage.ARCHIVED, ADA)
+    promote(server.context(name), Ref(name, 1), Stage.ARCHIVED, ADA)
     assert server.ask("registered-models/delete", "DELETE", name=name).status_code == 200
 
 
@@ -243,7 +243,7 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
 
     name = server.model(2, production=0.97)
     server.prove(name, 1, 0.95)
-    promote(server.yard(name), Ref(name, 1), Stage.STAGING, ADA)
+    promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
@@ -257,7 +257,7 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         assert server.holders(name).get("production") is None
         server.prove(name, 2, 0.99)
-        promote(server.yard(name), Ref(name, 2), Stage.STAGING, ADA)
+        promote(server.context(name), Ref(name, 2), Stage.STAGING, ADA)
         page.reload()
         page.get_by_text("@ staging").first.wait_for(timeout=60_000)
         save_alias(page, 2)

@@ -189,10 +189,10 @@ def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(plac
 import json, sys
 from pipelines.job.jobfile import parse_job
 from pipelines.job.policy import set_policy
-from pipelines.home import Workshop
+from pipelines.home import Home
 from registry.records import Actor
 from registry.settings import read_settings
-set_policy(Workshop(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "job"), Actor("ada"))
+set_policy(Home(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "job"), Actor("ada"))
 """
     deploy = {"production": runpod, "staging": {"kind": "huggingface", "repository": "me/plain"}}
     told = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": deploy}

@@ -69,10 +69,10 @@ def about(size: int = 64, labels: int = 4) -> ModelInfo:
 
 
 def tools() -> Tools:
-    from pipelines.home import _find_node
+    from pipelines.bundles.tools import find_node
 
     node_modules = ROOT / "serving" / "browser" / "node_modules"
-    return Tools(ROOT / ".venv-tf" / "bin" / "python", _find_node(), node_modules, Bounds(300, 8))
+    return Tools(ROOT / ".venv-tf" / "bin" / "python", find_node(), node_modules, Bounds(300, 8))
 
 
 def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
@@ -240,7 +240,7 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     assert modelyard("frames", "--home", home).returncode == 0
     with up(home, "--no-dashboard"):
         (stranger := tmp_path / "stranger.pt").write_text("no checkpoint")
-        for path, said in ((job, "is no .pt file"), (stranger, "Ultralytics cannot read it")):
+        for path, said in ((job, "is not a .pt file"), (stranger, "Ultralytics cannot read it")):
             refused = modelyard("register", path, "--home", home)
             assert refused.returncode == 2
             assert said in refused.stderr.strip().splitlines()[-1]

@@ -19,8 +19,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import parity_page, run_in_page
 
-from pipelines.bundles.export import export
-from pipelines.home import Workshop
+from pipelines.home import Home
+from pipelines.promotion.assemble import assemble
 from registry.address import mlflow_address
 from registry.digests import digest_of, manifest_of
 from registry.promotion.verdict import resolve
@@ -97,7 +97,7 @@ def test_every_variant_answers_as_the_trained_model_here_and_in_a_browser(
 
 def registered(home: Path, ref: str, scratch: Path) -> Reference:
     """The trained model itself."""
-    shop = Workshop(Settings(home=home))
+    shop = Home(Settings(home=home))
     store = shop.store()
     folder = store.fetch(resolve(store, parse_ref(ref)), scratch)
     return Reference(folder, read_info(folder, ref), shop.settings.tf_python)
@@ -149,15 +149,16 @@ def _in_a_browser(folder: Path, home: Path, reference: Reference, tmp_path: Path
 def test_an_export_that_stands_is_found_within_a_second_and_lies_on_the_run(yard: Path, demo, modelyard: Run) -> None:
     from mlflow import MlflowClient
 
-    shop = Workshop(Settings(home=yard))
-    spare, ref = shop.context(), parse_ref(ref_of(demo, "yolo"))
-    first = export(shop, spare, None, ref, lambda _: None)
+    shop = Home(Settings(home=yard))
+    parts, ref = assemble(shop, lambda _: None), parse_ref(ref_of(demo, "yolo"))
+    spare = parts.context
+    first = parts.exporter.export(ref)
     began, rows = time.monotonic(), len(spare.ledger.entries())
-    assert export(shop, spare, None, ref, lambda _: None) == first
+    assert parts.exporter.export(ref) == first
     assert time.monotonic() - began < 1.0
     done = modelyard("export", ref, "--home", yard, "--json")
     assert (done.returncode, json.loads(done.stdout)["bundle"]) == (0, first.bundle)
-    assert done.stderr.strip().splitlines()[-1].endswith("the bundle of these bytes stands")
+    assert done.stderr.strip().splitlines()[-1].endswith("the bundle of these bytes is valid")
     assert len(spare.ledger.entries()) == rows
     address, run = mlflow_address(shop.settings), resolve(spare.store, ref).run_id
     client = MlflowClient(address, address)

@@ -52,7 +52,7 @@ def in_production(server: Server, *proven: int, versions: int = 2) -> str:
     name = server.model(versions)
     for number in {1, *proven}:
         server.prove(name, number)
-    yard = server.yard(name)
+    yard = server.context(name)
     promote(yard, Ref(name, 1), Stage.STAGING, ADA)
     promote(yard, Ref(name, 1), Stage.PRODUCTION, ADA)
     return name
@@ -76,7 +76,7 @@ def test_1_an_alias_by_a_raw_call_without_evidence_is_refused_with_the_reason(se
 
 def test_2_an_alias_written_into_the_database_is_blocked_and_not_deployed(server: Server) -> None:
     name, serve = in_production(server), Serving()
-    yard = server.yard(name, serve)
+    yard = server.context(name, serve)
     reconcile(yard, name)
     server.sql("update registered_model_aliases set version = 2 where name = :name and alias = 'production'", name=name)
     said = reconcile(yard, name).acted
@@ -91,7 +91,7 @@ def test_3_an_artifact_that_was_overwritten_after_gating_is_not_deployed(server:
     name, serve = server.model(1), Serving()
     server.prove(name, 1)
     path = next(path for path in server.home.joinpath("artifacts").rglob("weights.bin") if server.find(name, 1).source.split("/")[-1] in str(path))  # fmt: skip
-    yard = server.yard(name, serve)
+    yard = server.context(name, serve)
     promote(yard, Ref(name, 1), Stage.STAGING, ADA)
     server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 1, 'default')", name=name)  # fmt: skip
     original = path.read_bytes()
@@ -110,12 +110,12 @@ def test_3_an_artifact_that_was_overwritten_after_gating_is_not_deployed(server:
 def test_3b_an_artifact_that_changes_between_ratification_and_deployment_is_not_deployed(server: Server) -> None:
     name, serve = server.model(1), Serving()
     server.prove(name, 1)
-    promote(server.yard(name), Ref(name, 1), Stage.STAGING, ADA)
-    promote(server.yard(name), Ref(name, 1), Stage.PRODUCTION, ADA)
+    promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
+    promote(server.context(name), Ref(name, 1), Stage.PRODUCTION, ADA)
     source = server.find(name, 1).source.split("/")[-1]
     path = next(path for path in (server.home / "artifacts").rglob("weights.bin") if source in str(path))
     path.write_bytes(b"something else")
-    assert "its files changed after it was ratified" in reconcile(server.yard(name, serve), name).acted[0]
+    assert "its files changed after it was ratified" in reconcile(server.context(name, serve), name).acted[0]
     assert serve.flips == []
 
 
@@ -132,7 +132,7 @@ def test_4_a_copy_with_approved_tags_is_not_trusted(server: Server) -> None:
     assert server.alias(other, "staging", 1).status_code == 403
     server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 1, 'default')", name=other)  # fmt: skip
     serve = Serving()
-    assert "not served" in reconcile(server.yard(other, serve), other).acted[0]
+    assert "not served" in reconcile(server.context(other, serve), other).acted[0]
     assert serve.flips == []
 
 
@@ -143,22 +143,21 @@ def test_5_a_model_that_was_deleted_and_made_again_is_not_the_old_one(server: Se
     assert f"{name}/1 backs 'production' and may not be deleted" in answer.json()["message"]
     for table in ("registered_model_aliases", "model_version_tags", "model_versions", "registered_models"):
         server.sql(f"delete from {table} where name = :name", name=name)
-    assert "is gone from MLflow" in reconcile(server.yard(name, serve), name).acted[0]
+    assert "is gone from MLflow" in reconcile(server.context(name, serve), name).acted[0]
     server.version(name)
     assert server.alias(name, "staging", 1).status_code == 403
     assert server.alias(name, "production", 1).status_code == 403
     server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 1, 'default')", name=name)  # fmt: skip
-    reconcile(server.yard(name, serve), name)
+    reconcile(server.context(name, serve), name)
     assert serve.flips == []
     assert "modelyard.blocked" in server.find(name, 1).tags
 
 
 def test_6_webhooks_lost_doubled_reordered_replayed_or_forged_change_nothing(server: Server) -> None:
-    from pipelines.home import Workshop
     from pipelines.services.webhook import listen, secret_of, subscribe
 
     name, serve, rung = in_production(server, 2), Serving(), list[float]()
-    yard, shop = server.yard(name, serve), Workshop(server.settings)
+    yard, shop = server.context(name, serve), server.settings
     reconcile(yard, name)
     url = listen(shop, 0, lambda: rung.append(time.time()))
     subscribe(shop, url)
@@ -205,10 +204,10 @@ def test_7_an_alias_that_goes_there_and_back_during_an_export_flips_nothing(serv
                 begun.set()
                 assert back.wait(60)
 
-    yard = server.yard(name, Export(), serve)
+    yard = server.context(name, Export(), serve)
     reconcile(yard, name)
     assert serve.flips == [1]
-    promote(server.yard(name), Ref(name, 2), Stage.STAGING, ADA)
+    promote(server.context(name), Ref(name, 2), Stage.STAGING, ADA)
     assert server.alias(name, "production", 2).status_code == 200
     passing = threading.Thread(target=reconcile, args=(yard, name))
     passing.start()
@@ -230,7 +229,7 @@ def test_8_another_spelling_of_a_stage_is_refused(server: Server) -> None:
         assert f"use '{alias.lower()}'" in answer.json()["message"]
     server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'Production', 2, 'default')", name=name)  # fmt: skip
     serve = Serving()
-    assert any("tells upper from lower case" in line for line in reconcile(server.yard(name, serve), name).acted)
+    assert any("tells upper from lower case" in line for line in reconcile(server.context(name, serve), name).acted)
     assert serve.flips == [1]
 
 
@@ -246,7 +245,7 @@ def test_9_a_version_of_an_unfinished_or_failed_model_is_refused(server: Server,
 
 def test_10_a_version_in_production_that_vanishes_from_the_database_is_reported_in_one_pass(server: Server) -> None:
     name, serve = in_production(server), Serving()
-    yard = server.yard(name, serve)
+    yard = server.context(name, serve)
     reconcile(yard, name)
     server.sql("delete from model_version_tags where name = :name and version = 1", name=name)
     server.sql("delete from registered_model_aliases where name = :name", name=name)

@@ -66,7 +66,7 @@ def test_one_acts_and_another_takes_over_within_the_lease_time(server: Server) -
         first = leader(server)
         name = server.model(2)
         server.prove(name, 1)
-        promote(server.yard(name), Ref(name, 1), Stage.STAGING, ADA)
+        promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
         server.sql("insert into registered_model_aliases (name, alias, version, workspace) values (:name, 'production', 2, 'default')", name=name)  # fmt: skip
         blocked = lambda: [row for row in server.ledger().entries(name) if row.event.kind == "blocked"]  # noqa: E731
         eventually(blocked)
@@ -93,9 +93,9 @@ def test_going_back_is_decided_in_under_a_second(server: Server) -> None:
     name = server.model(2)
     for number in (1, 2):
         server.prove(name, number)
-        promote(server.yard(name), Ref(name, number), Stage.STAGING, ADA)
-        promote(server.yard(name), Ref(name, number), Stage.PRODUCTION, ADA)
-    yard = server.yard(name)
+        promote(server.context(name), Ref(name, number), Stage.STAGING, ADA)
+        promote(server.context(name), Ref(name, number), Stage.PRODUCTION, ADA)
+    yard = server.context(name)
     began = now()
     outcome = rollback(yard, name, Stage.PRODUCTION, None, ADA)
     moved = [row for row in server.ledger().entries(name) if row.event.kind == "flipped"][-1]

@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.home import Workshop
+from pipelines.home import Home
 from pipelines.job.jobfile import Budget, parse_job
 from pipelines.job.policy import set_policy
 from pipelines.money.bills import fetch_bills, import_bills
@@ -93,19 +93,23 @@ def test_a_budget_that_is_none_is_refused(wrong: dict) -> None:
 
 
 def test_training_is_refused_before_anything_is_read_or_started(tmp_path: Path) -> None:
-    from pipelines.training.job import train_all
+    from pipelines.data.catalog import DatasetCatalog
+    from pipelines.training.job import TrainingJob
 
     job = parse_job({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 1}}, "job")
-    shop = Workshop(Settings(home=tmp_path, mlflow_uri="http://127.0.0.1:9"))
+    shop = Home(Settings(home=tmp_path, mlflow_uri="http://127.0.0.1:9"))
     shop.ledger().append(spent("1"))
     with pytest.raises(RefusedError, match="budget of hand"):
-        train_all(shop, job, job.train, None, lambda *_: None, lambda _: None)  # type: ignore[arg-type]
+        training = TrainingJob(
+            shop.settings, shop.ledger(), shop.store, shop.tracker, DatasetCatalog(tmp_path / "datasets"), lambda _: None
+        )
+        training.run(job, job.train, None, lambda *_: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.journey
 def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    book = Workshop(Settings(home=home)).ledger()
+    book = Home(Settings(home=home)).ledger()
     set_policy(book, parse_job({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 1}}, "job"), ADA)
     book.append(spent("1"))
     shown = modelyard("budget", "show", "hand", "--home", home, "--json")
@@ -116,7 +120,7 @@ def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> Non
     summed = json.loads(modelyard("costs", "--by", "model", "--month", f"{now():%Y-%m}", "--home", home, "--json").stdout)
     assert (summed["usd"], summed["groups"][0]["key"], summed["groups"][0]["runs"]) == ("1", "hand", 1)
     refused = modelyard("costs", "--month", "November", "--home", home)
-    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is none; write it as 2026-11")
+    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is not a month; write it as 2026-11")
 
 
 # Bills.
@@ -149,11 +153,11 @@ def test_a_csv_comes_in_once_and_a_corrected_line_again(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("huggingface,x,2026-11-01,2026-11-02,1.50,EUR", r"is not in USD; name a rate, e\.g\. --rate EUR="),
-        ("huggingface,x,2026-11-01,2026-11-02,one,USD", "line 3: 'one USD' is no amount"),
-        ("huggingface,x,2026-11-01,2026-11-02,NaN,USD", "is no amount"),
+        ("huggingface,x,2026-11-01,2026-11-02,one,USD", "line 3: 'one USD' is not an amount"),
+        ("huggingface,x,2026-11-01,2026-11-02,NaN,USD", "is not an amount"),
         ("huggingface,x,2026-11-01,2026-11-02,-1,USD", "bills -1.00 USD"),
         ("huggingface,x,2026-11-02,2026-11-01,1,USD", "ends before it starts"),
-        ("huggingface,x,yesterday,2026-11-01,1,USD", "line 3, start: 'yesterday' is no date"),
+        ("huggingface,x,yesterday,2026-11-01,1,USD", "line 3, start: 'yesterday' is not a date"),
         ("huggingface,x,2026-11-02", "line 3: has no end"),
     ],
 )
@@ -170,7 +174,7 @@ def test_a_file_that_is_no_bill_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         import_bills(MemoryLedger(), path, parse_rates([]))
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no text in UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         import_bills(MemoryLedger(), path, parse_rates([]))
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="has no column 'provider'"):
@@ -187,7 +191,7 @@ def test_runpods_bill_is_fetched_for_what_the_ledger_knows(
         live = world.target(mode=mode).deploy("hand-production", bundle, lambda ask: ask(picture("red")) and None)
         monkeypatch.setenv("RUNPOD_API_KEY", "rpa_double")
         monkeypatch.setenv("MODELYARD_RUNPOD_URL", world.url)
-        shop = Workshop(Settings(home=tmp_path / "home"))
+        shop = Settings(home=tmp_path / "home")
         book = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
         told = {"stage": Stage.PRODUCTION, "target": "runpod", "url": live.url, "bundle": "b", "smoke_images": 8}
         book.append(Deployed(**KEY, usd_per_month=Decimal(0), price_as_of="2026-11-01", **told))
@@ -235,7 +239,7 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
     verdict = DataVerdict(dataset="x", holds=True, errors=0, warnings=0)
     told = Training(Fails(error), TorchTrainer(), "torch", dataset, "hand", local_price(Settings()), ADA, verdict)
     with pytest.raises(type(error)):
-        train(SimpleNamespace(ledger=book), tracker, told, lambda *_: None, lambda _: None)
+        train(SimpleNamespace(), book, tracker, told, lambda *_: None, lambda _: None)
     (entry,) = book.entries("hand")
     assert isinstance(entry.event, TrainingFailed)
     assert entry.event.usd > 0

@@ -20,13 +20,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
 from pipelines.deployment.canary.proxy import proxy_of
-from pipelines.deployment.canary.settle import canary_of
-from pipelines.deployment.targets import AnyDeploy, LocalDeploy
-from pipelines.home import Workshop
+from pipelines.deployment.canary.state import canary_of
+from pipelines.deployment.deploy import DeployHook
+from pipelines.deployment.retire import RetireHook
+from pipelines.deployment.targets import Targets
+from pipelines.home import Home
+from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from pipelines.job.jobfile import parse_job
 from pipelines.job.policy import set_policy
 from pipelines.money.budgets import override
-from pipelines.promotion.hooks import DeployHook, RetireHook
+from pipelines.promotion.assemble import Parts, assemble
 from pipelines.services.reconciler import Reconciler
 from registry.errors import UnavailableError
 from registry.events import CanaryEnded, CanaryStarted, Exported, Trained, about, now
@@ -56,30 +59,28 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Shop(Workshop):
-    """A workshop whose registry is in memory."""
+class Cloud(Targets):
+    """The targets of a home; RunPod is the double's, where there is one."""
 
-    kept: list[PromotionContext] = field(default_factory=list)
-    cloud: list[Target] = field(default_factory=list)
+    runpod: list[Target] = field(default_factory=list)
 
-    def target(self, config: AnyDeploy | None = None) -> Target:
-        return self.cloud[0] if config and config.kind == "runpod" else super().target(config)
+    def build(self, config: AnyDeploy) -> Target:
+        return self.runpod[0] if config.kind == "runpod" else super().build(config)
 
-    def ledger(self) -> Any:
-        return self.kept[0].ledger
 
-    def context(self) -> PromotionContext:
-        return self.kept[0]
+class WithContext(Parts):
+    """The parts of a home whose models all have the same gates and hooks."""
 
-    def full_context(self, job: object, say: Any, bare: PromotionContext | None = None) -> PromotionContext:
-        return self.kept[0]
+    def context_for(self, job: object) -> PromotionContext:
+        return self.context
 
 
 @dataclass
 class World:
     """A stage with a canary in its job."""
 
-    shop: Shop
+    parts: Parts
+    targets: Cloud
     context: PromotionContext
     said: list[str]
 
@@ -88,16 +89,16 @@ class World:
         assert promote(self.context, Ref("colours", number), Stage.PRODUCTION, ADA).pending == []
 
     def once(self) -> list[str]:
-        return Reconciler(self.shop, self.said.append).once().acted
+        return Reconciler(self.parts).once().acted
 
     def ask(self, picture: bytes, times: int = 1) -> list[int]:
-        live = self.shop.target().find("colours-production")
+        live = self.targets.local().find("colours-production")
         assert live is not None
         with httpx.Client(base_url=live.url) as client:
             return [client.post("/predict", content=picture).raise_for_status().json()["version"] for _ in range(times)]
 
     def served(self) -> dict[str, int]:
-        target = self.shop.target()
+        target = self.targets.local()
         return {live.name: live.version for live in target.list() if target.answers(live)}
 
     def ended(self) -> list[tuple[int, str]]:
@@ -109,19 +110,20 @@ class World:
 def world(make_bundle, picture: Callable[..., bytes], tmp_path: Path) -> Iterator[World]:
     made = make_world(make_bundle, picture, tmp_path, LocalDeploy(canary=RULES, smoke_images=1))
     yield made
-    made.shop.target().stop_all()
+    made.targets.local().stop_all()
 
 
 def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, config: AnyDeploy) -> World:
-    shop, said = Shop(Settings(home=tmp_path / "home")), list[str]()
+    home, said = Home(Settings(home=tmp_path / "home")), list[str]()
     store, ledger = MemoryStore(), MemoryLedger()
     bare = PromotionContext(
         store, ledger, FileLeases(tmp_path / "leases"), dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (Passes(),))
     )
-    deploy = DeployHook(shop, bare, config, said.append)
-    retire = RetireHook(shop, bare)
+    targets = Cloud(home.settings)
+    parts = assemble(home, said.append, bare, targets)
+    deploy, retire = DeployHook(parts.deployer, config), RetireHook(parts.retirer)
     context = replace(bare, hooks={Stage.PRODUCTION: (deploy, retire), Stage.ARCHIVED: (retire,)})
-    shop.kept.append(context)
+    parts = WithContext(home, context, targets, said.append)
     for number, gain in enumerate((20.0, 25.0, -20.0), 1):
         files = tmp_path / f"files{number}"
         files.mkdir()
@@ -135,7 +137,7 @@ def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, confi
         write_json(smoke / "expected.json", {"labels": bundle.labels, "images": [{"file": "red.png", "probabilities": row}]})
         told = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
         ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **told))
-    return World(shop, context, said)
+    return World(parts, targets, context, said)
 
 
 def until(so: Callable[[], bool]) -> None:
@@ -180,7 +182,7 @@ def test_a_canary_is_brought_back_ends_with_its_stage_and_never_delays_going_bac
 ) -> None:
     world.promote(1)
     begin(world, picture, 2, before=1)
-    target = world.shop.target()
+    target = world.targets.local()
     target.stop_all()  # the machine was started again
     assert world.once()
     assert world.served() == {"colours-production": 1, "colours-production-canary": 2}
@@ -223,16 +225,14 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
     with clouds.runpod_world(tmp_path / "cloud") as runpod:
         made = make_world(make_bundle, picture, tmp_path, config)
         target = runpod.target(pools=())
-        made.shop.cloud.append(target)
-        for room in ("canary", "front", "retiring", "deploy"):
-            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
+        made.targets.runpod.append(target)
         made.promote(1)
         made.promote(2)
         assert {live.name: live.version for live in target.list()} == {
             "colours-production": 1,
             "colours-production-canary": 2,
         }
-        front, _ = proxy_of(made.shop, "colours", Stage.PRODUCTION)
+        front, _ = proxy_of(made.parts.canaries, "colours", Stage.PRODUCTION)
         assert made.once() == []
         found = asked(front, picture("red"), 44)
         assert (found.count(1), found.count(2)) == (22, 22)
@@ -249,9 +249,7 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
     with clouds.runpod_world(tmp_path / "cloud") as runpod:
         made = make_world(make_bundle, picture, tmp_path, config)
         target = runpod.target(pools=())
-        made.shop.cloud.append(target)
-        for room in ("canary", "retiring", "deploy"):
-            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
+        made.targets.runpod.append(target)
         made.promote(1)
         assert [live.name for live in target.list()] == ["colours-production"]
         assert made.once() == []
@@ -266,10 +264,8 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert any("no answer" in line for line in made.once())
         monkeypatch.undo()
-        for room in ("canary", "retiring", "deploy"):
-            monkeypatch.setattr(f"pipelines.{room}.target_of", lambda *_: target)
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
-        assert made.once() == ["colours-production deleted: nobody holds its stage"]
+        assert made.once() == ["colours-production deleted: no version holds its stage"]
         assert target.list() == []
         assert made.once() == []
 
@@ -309,7 +305,7 @@ def test_a_spent_budget_brings_nothing_new_and_does_not_keep_the_stage_from_goin
     (failed,) = promote(world.context, Ref("colours", 2), Stage.PRODUCTION, ADA).pending
     assert "budget of colours: is spent: $5.00 of $1.00" in failed.reason
     assert world.served() == {"colours-production": 1}
-    world.shop.target().stop_all()
+    world.targets.local().stop_all()
     rollback(world.context, "colours", Stage.PRODUCTION, 1, ADA)
     assert world.served() == {"colours-production": 1}
     override(world.context.ledger, "colours", "once", ADA)

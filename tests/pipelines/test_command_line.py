@@ -62,7 +62,7 @@ def test_init_writes_a_job_file_and_says_so_to_machines(modelyard: Run, tmp_path
     done = modelyard("init", "--json")
     assert json.loads(done.stdout) == {"job": "modelyard.yaml"}
     assert (tmp_path / "modelyard.yaml").exists()
-    one_line(modelyard("init"), "is there already")
+    one_line(modelyard("init"), "exists already")
 
 
 def test_schema_is_a_json_schema(modelyard: Run) -> None:
@@ -186,7 +186,7 @@ def test_predicting_from_a_url_that_is_dead_or_an_image_that_is_none(modelyard: 
 
 def test_trainers_that_do_not_exist_are_one_line(modelyard: Run, job: Path) -> None:
     one_line(modelyard("train", "--trainers", "yolo,jax"), "expected one of yolo, torch, keras")
-    one_line(modelyard("train", "--trainers", "torch"), "holds no data set")
+    one_line(modelyard("train", "--trainers", "torch"), "does not hold a data set")
     one_line(modelyard("demo", "--trainers", "jax"), "jax")
     one_line(modelyard("demo", "--clips", "nowhere"), "no such folder")
     one_line(modelyard("demo", "--clips", "a", "--images", "b"), "only one of them")

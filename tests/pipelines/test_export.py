@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from pipelines.bundles import export as exporting
-from pipelines.bundles.export import export
-from pipelines.bundles.store import open_exported, smoke_folder
+from pipelines.bundles.export import Exporter, ExportHook
+from pipelines.bundles.store import BundleStore, open_exported, smoke_folder
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
-from pipelines.home import Workshop
-from pipelines.job.jobfile import parse_job
-from pipelines.promotion.hooks import ExportHook
+from pipelines.deployment.targets import Targets
+from pipelines.job.jobfile import Job, parse_job
 from registry.errors import InputError, StorageError
 from registry.events import Deployed, Evaluated, Exported, HookFailed, Scanned, Trained, about
 from registry.files import write_atomic, write_json
@@ -30,6 +30,7 @@ from registry.promotion.promote import promote
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version
 from registry.records import Actor, ClassScore, Evaluation, Evidence, Finding, ModelVersion, SliceScore
+from registry.refs import Ref
 from registry.settings import Settings
 from registry.stages import Stage
 from serving.bundle.bundle import open_bundle
@@ -39,46 +40,64 @@ from serving.bundle.seal import BundleIndex, seal
 from serving.bundle.variants import variant_spec
 from serving.export.card import section_of, write_card
 from serving.export.parity import compare, failed, judge
-from serving.export.request import Built, ExportRequest, Measured, Tools
+from serving.export.request import Built, ExportRequest, Measured
 
 ADA = Actor("ada", proven=True)
 Model = Callable[..., ModelVersion]
 
 
-class Shop(Workshop):
-    """A workshop whose experiment tracker is a list, or broken."""
+@dataclass
+class Run:
+    """An experiment tracker and its one run: a list of what was shown, or broken."""
 
-    seen: list[str] = []  # noqa: RUF012 a frozen dataclass with slots has no other room for it
-    broken: list[str] = []  # noqa: RUF012
+    seen: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     @contextmanager
-    def _resumed(self) -> Iterator[Shop]:
+    def resume(self, run_id: str) -> Iterator[Run]:
         if self.broken:
             raise StorageError("MLflow", self.broken[0], "free some space")
         yield self
 
-    def tracker(self, experiment: str):
-        return self
-
-    def resume(self, run_id: str):
-        return self._resumed()
-
-    def folder(self, folder: Path, place: str) -> None:
-        self.seen.append(place)
+    def folder(self, folder: Path, path: str) -> None:
+        self.seen.append(path)
 
     def metrics(self, values: dict[str, float]) -> None:
         self.seen.extend(values)
 
-    def tools(self, *, tfjs: bool, tensorflow: bool = False) -> Tools:
-        return super().tools(tfjs=False, tensorflow=tensorflow)
+
+class Shop:
+    """A home whose experiment tracker is a list, and its exporter."""
+
+    def __init__(self, settings: Settings, context: PromotionContext) -> None:
+        self.settings, self.run = settings, Run()
+        bundles, datasets = BundleStore(settings.bundles, context.ledger), DatasetCatalog(settings.datasets)
+        in_use = lambda: [live.source for live in Targets(settings).local().list()]  # noqa: E731
+        parts = (context.store, context.ledger, bundles, datasets, lambda _: self.run, in_use, settings)
+        self.exporter = Exporter(*parts, quiet)
+
+    @property
+    def seen(self) -> list[str]:
+        return self.run.seen
+
+    @property
+    def broken(self) -> list[str]:
+        return self.run.broken
+
+
+def export(
+    shop: Shop, _: PromotionContext, job: Job, ref: Ref, say: Callable[[str], None], names: Sequence[str] = ()
+) -> Exported:
+    return replace(shop.exporter, say=say).export(ref, job, names)
 
 
 @pytest.fixture
-def shop(tmp_path: Path, dataset: DataSet) -> Shop:
-    Shop.seen.clear()
-    Shop.broken.clear()
-    made = Shop(Settings(home=tmp_path / "home", parity_images=8))
-    made.note_dataset(dataset)
+def shop(tmp_path: Path, dataset: DataSet, context: PromotionContext, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    made = Shop(Settings(home=tmp_path / "home", parity_images=8), context)
+    made.exporter.datasets.add(dataset)
+    find = exporting.find_tools
+    without_node = lambda settings, *, tfjs, tensorflow=False: find(settings, tfjs=False, tensorflow=tensorflow)  # noqa: E731
+    monkeypatch.setattr(exporting, "find_tools", without_node)
     return made
 
 
@@ -112,7 +131,7 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Converters that take no time: what they were asked for. A variant named in their `cannot` is not made."""
     asked: list[list[str]] = []
 
-    def convert(order: ExportRequest, folder: Path, tools: Tools, say: Callable[[str], None]) -> Built:
+    def convert(order: ExportRequest, folder: Path, tools: object, say: Callable[[str], None]) -> Built:
         names = [one.variant.name for one in order.wanted]
         asked.append(names)
         info, random = order.reference.info, np.random.default_rng(0)
@@ -323,10 +342,10 @@ def test_a_converter_that_hangs_or_fails_ends_a_promotions_hook_with_one_line_an
     stub = tmp_path / "python"
     stub.write_text(f"#!/bin/sh\n{script}\n")
     stub.chmod(0o755)
-    slow = Shop(shop.settings.model_copy(update={"tf_python": stub, "converter_seconds": 1}))
+    slow = Shop(shop.settings.model_copy(update={"tf_python": stub, "converter_seconds": 1}), context)
     version, told = model("keras", "keras"), job()
     context = replace(context, gates={Stage.STAGING: [Passes()]})
-    context = replace(context, hooks={Stage.STAGING: [ExportHook(slow, context, told, quiet)]})
+    context = replace(context, hooks={Stage.STAGING: [ExportHook(slow.exporter, told)]})
     began = time.monotonic()
     outcome = promote(context, version.ref, Stage.STAGING, ADA)
     assert time.monotonic() - began < 30

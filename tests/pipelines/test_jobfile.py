@@ -81,7 +81,7 @@ def test_a_job_reads_back_from_its_own_json() -> None:
 def test_what_a_job_requires_is_what_its_parity_gate_asks_for() -> None:
     exports = [{"kind": "onnx", "quantize": "int8", "required": False}, {"kind": "tfjs", "max_abs_diff": 0.5}]
     job = parse_job(LEAST | {"export": exports, "gates": {"production": [{"kind": "parity"}, {"kind": "size"}]}}, "job")
-    wanted = {one.variant.name: one for one in job.wanted}
+    wanted = {one.variant.name: one for one in job.variants}
     assert set(wanted) == {"onnx", "onnx-int8", "tfjs-float16"}
     assert not wanted["onnx-int8"].required
     assert wanted["tfjs-float16"].limits.max_abs_diff == 0.5

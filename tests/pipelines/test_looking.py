@@ -45,7 +45,7 @@ def test_runs_are_found_sorted_and_told_with_their_age_while_the_server_is_away(
     ("words", "said"),
     [
         (("--where", "top1 >"), "cannot be read"),
-        (("--sort", "nothing"), "is no figure or parameter of any run"),
+        (("--sort", "nothing"), "is not a metric or parameter of any run"),
         (("--front", "cost_usd"), "does not name two metrics"),
     ],
 )

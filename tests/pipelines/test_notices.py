@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipelines.home import Workshop
+from pipelines.home import Home
 from pipelines.services.channels import Mail, Slack, Webhook, channels_of, slack_message
 from pipelines.services.notices import Notice, budget_notices, notice_of
-from pipelines.services.notifier import Notifier, Outbox, channel_status, started, try_all
+from pipelines.services.notifier import Notifier, Outbox, channel_status, notifier_of, start_notifier, try_all
 from registry.errors import InputError, ModelyardError, UnavailableError
 from registry.events import Flipped, PolicySet, Promoted, Refused, Trained, about
 from registry.files import read_json
@@ -108,7 +108,7 @@ def a_notice(text: str = "hand/1 promoted", **told) -> Notice:
     return Notice(id="row-1", kind="promotion", at=datetime(2026, 11, 24, tzinfo=UTC), model="hand", text=text, **told)
 
 
-def refuse(shop: Workshop, text: str = "top1 0.8 is below 0.9") -> None:
+def refuse(shop: Home, text: str = "top1 0.8 is below 0.9") -> None:
     found = [Finding(gate="metric", passed=False, text=text)]
     shop.ledger().append(Refused(**HAND, stage=Stage.STAGING, actor="ada", findings=found))
 
@@ -175,9 +175,9 @@ def test_a_password_never_travels_in_the_clear_to_another_machine(monkeypatch: p
 
 
 def test_what_happens_is_told_once_and_in_order_and_the_past_is_not(tmp_path: Path, receiver: Receiver) -> None:
-    shop = Workshop(Settings(home=tmp_path))
+    shop = Home(Settings(home=tmp_path))
     refuse(shop, "long ago")
-    notifier = Notifier(shop, lambda _: None, [Webhook(SecretStr(receiver.url), SecretStr("s"))])
+    notifier = notifier_of(shop, lambda _: None, [Webhook(SecretStr(receiver.url), SecretStr("s"))])
     assert notifier.once() == 0
     refuse(shop)
     promoted = Promoted(**HAND, stage=Stage.STAGING, previous=None, actor="ada", findings=[])
@@ -196,11 +196,11 @@ def test_what_happens_is_told_once_and_in_order_and_the_past_is_not(tmp_path: Pa
 def test_a_receiver_that_is_away_is_tried_again_later_with_the_same_id_even_by_another_process(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    shop, clock = Workshop(Settings(home=tmp_path)), [1000.0]
+    shop, clock = Home(Settings(home=tmp_path)), [1000.0]
 
     def notifier() -> Notifier:
         hook = Webhook(SecretStr(receiver.url), SecretStr("s"), clock=lambda: clock[0])
-        return Notifier(shop, lambda _: None, [hook], lambda: clock[0])
+        return notifier_of(shop, lambda _: None, [hook], lambda: clock[0])
 
     notifier().once()
     refuse(shop)
@@ -218,8 +218,8 @@ def test_a_receiver_that_is_away_is_tried_again_later_with_the_same_id_even_by_a
 
 
 def test_what_is_refused_for_good_is_given_up_and_said_and_holds_nobody_up(tmp_path: Path, receiver: Receiver) -> None:
-    shop, said = Workshop(Settings(home=tmp_path)), list[str]()
-    notifier = Notifier(shop, said.append, [Slack(SecretStr(receiver.url))])
+    shop, said = Home(Settings(home=tmp_path)), list[str]()
+    notifier = notifier_of(shop, said.append, [Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     refuse(shop, "second")
@@ -232,7 +232,7 @@ def test_what_is_refused_for_good_is_given_up_and_said_and_holds_nobody_up(tmp_p
 
 
 def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
-    shop, clock, said = Workshop(Settings(home=tmp_path)), [1000.0], list[str]()
+    shop, clock, said = Home(Settings(home=tmp_path)), [1000.0], list[str]()
 
     class Away:
         name = "away"
@@ -240,7 +240,7 @@ def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
         def send(self, _: Notice) -> None:
             raise UnavailableError("away", "cannot be reached", "it is tried again")
 
-    notifier = Notifier(shop, said.append, [Away()], lambda: clock[0])
+    notifier = notifier_of(shop, said.append, [Away()], lambda: clock[0])
     notifier.once()
     refuse(shop)
     for _ in range(400):
@@ -252,18 +252,18 @@ def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
 
 
 def test_one_channel_that_is_away_does_not_hold_up_another(tmp_path: Path, receiver: Receiver) -> None:
-    shop = Workshop(Settings(home=tmp_path))
+    shop = Home(Settings(home=tmp_path))
     away = Webhook(SecretStr("http://127.0.0.1:1/"), SecretStr("s"))
-    notifier = Notifier(shop, lambda _: None, [away, Slack(SecretStr(receiver.url))])
+    notifier = notifier_of(shop, lambda _: None, [away, Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     assert notifier.once() == 1
-    monkey = Workshop(Settings(home=tmp_path, notify_webhook="https://x", notify_secret="s"))
+    monkey = Home(Settings(home=tmp_path, notify_webhook="https://x", notify_secret="s"))
     assert channel_status(monkey)[0]["waiting"] == 1
 
 
 def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_path: Path, receiver: Receiver) -> None:
-    shop, said = Workshop(Settings(home=tmp_path)), list[str]()
+    shop, said = Home(Settings(home=tmp_path)), list[str]()
 
     class Odd:
         name = "odd"
@@ -271,7 +271,7 @@ def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_
         def send(self, _: Notice) -> None:
             "é".encode("ascii")
 
-    notifier = Notifier(shop, said.append, [Odd(), Slack(SecretStr(receiver.url))])
+    notifier = notifier_of(shop, said.append, [Odd(), Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     assert notifier.once() == 1
@@ -281,8 +281,8 @@ def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_
 
 
 def test_a_clock_that_is_set_back_makes_no_notice_wait(tmp_path: Path, receiver: Receiver) -> None:
-    shop, clock = Workshop(Settings(home=tmp_path)), [2_000_000_000.0]
-    notifier = Notifier(shop, lambda _: None, [Slack(SecretStr(receiver.url))], lambda: clock[0])
+    shop, clock = Home(Settings(home=tmp_path)), [2_000_000_000.0]
+    notifier = notifier_of(shop, lambda _: None, [Slack(SecretStr(receiver.url))], lambda: clock[0])
     notifier.once()
     refuse(shop)
     receiver.status = [503]
@@ -293,13 +293,13 @@ def test_a_clock_that_is_set_back_makes_no_notice_wait(tmp_path: Path, receiver:
 
 def test_a_channel_that_is_set_by_half_keeps_no_reconciler_from_starting(tmp_path: Path) -> None:
     said = list[str]()
-    assert started(Workshop(Settings(home=tmp_path, notify_webhook="https://x")), lambda: True, said.append) is None
+    assert start_notifier(Home(Settings(home=tmp_path, notify_webhook="https://x")), lambda: True, said.append) is None
     assert "set MODELYARD_NOTIFY_SECRET too" in said[0]
 
 
 def test_a_broken_outbox_begins_anew(tmp_path: Path, receiver: Receiver) -> None:
-    shop = Workshop(Settings(home=tmp_path))
-    notifier = Notifier(shop, lambda _: None, [Slack(SecretStr(receiver.url))])
+    shop = Home(Settings(home=tmp_path))
+    notifier = notifier_of(shop, lambda _: None, [Slack(SecretStr(receiver.url))])
     notifier.once()
     (tmp_path / "notices" / "slack.json").write_text("{")
     assert notifier.once() == 0
@@ -308,7 +308,7 @@ def test_a_broken_outbox_begins_anew(tmp_path: Path, receiver: Receiver) -> None
 
 
 def test_a_budget_is_told_when_it_warns_and_when_it_is_spent_once_each(tmp_path: Path) -> None:
-    shop, known = Workshop(Settings(home=tmp_path)), dict[str, str]()
+    shop, known = Home(Settings(home=tmp_path)), dict[str, str]()
     from pipelines.job.jobfile import Job
 
     policy = Job.model_validate({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": "1"}}).model_dump(
@@ -334,7 +334,7 @@ def test_a_budget_is_told_when_it_warns_and_when_it_is_spent_once_each(tmp_path:
 
 
 def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
-    shop = Workshop(Settings(home=tmp_path))
+    shop = Home(Settings(home=tmp_path))
     shop.ledger().append(Flipped(**HAND, stage=Stage.STAGING, previous=None, actor="ada"))
     assert [notice_of(entry) for entry in shop.ledger().entries()] == [None]
 
@@ -343,10 +343,10 @@ def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"notify_webhook": "https://x"}, "set MODELYARD_NOTIFY_SECRET too"),
-        ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is no https address"),
+        ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is not an https address"),
         ({"notify_webhook": "https://x", "notify_secret": "whsec_!"}, "is no base64"),
-        ({"notify_slack": "ftp://x"}, "is no https address"),
-        ({"notify_smtp": "mail.example"}, "is no mail server's address"),
+        ({"notify_slack": "ftp://x"}, "is not an https address"),
+        ({"notify_smtp": "mail.example"}, "is not a mail server's address"),
         ({"notify_smtp": "smtp://mail.example"}, "without sender and receivers"),
     ],
 )
@@ -366,8 +366,8 @@ def test_who_does_not_lead_sends_nothing_and_leaves_what_is_old_to_who_does(
 ) -> None:
     import pipelines.services.notifier
 
-    shop = Workshop(Settings(home=tmp_path))
-    notifier = Notifier(shop, lambda _: None, [Slack(SecretStr(receiver.url))])
+    shop = Home(Settings(home=tmp_path))
+    notifier = notifier_of(shop, lambda _: None, [Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     notifier.skip()

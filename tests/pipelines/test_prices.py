@@ -15,8 +15,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 import clouds
 
-from pipelines.home import Workshop
-from pipelines.money.forecast import Asked, Overrides, forecast_costs
+from pipelines.home import Home
+from pipelines.money.forecast import ForecastRequest, Overrides, forecast_costs
 from pipelines.money.prices import prices, refresh
 from registry.errors import InputError, NotFoundError
 from registry.events import Deployed, Exported
@@ -99,8 +99,8 @@ def test_the_command_says_so_and_exits_with_2_and_changes_nothing(modelyard, tmp
 
 
 @dataclass(frozen=True)
-class Shop(Workshop):
-    """A workshop whose registry is in memory."""
+class Shop(Home):
+    """A home whose registry is in memory."""
 
     kept: tuple = ()
 
@@ -109,13 +109,13 @@ class Shop(Workshop):
 
 
 def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
-    asked = Asked(traffic=Traffic(requests_per_day=20), service_ms=5)
-    found = forecast_costs(Workshop(Settings(home=tmp_path / "home")), asked)
+    asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
+    found = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
     assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
-    assert found.service_from == "as told by --service-ms"
-    assert all("per hour" in one.place.assumed[0] for one in found.places)
-    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
-    assert " per day on, Hugging Face" in found.advice
+    assert found.service_from == "from --service-ms"
+    assert all("an hour" in one.place.assumed[0] for one in found.places)
+    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
+    assert " a day on it is Hugging Face" in found.advice
     assert "modelyard space" in found.browser
     assert list((tmp_path / "home").glob("*")) == []
     assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)
@@ -129,7 +129,7 @@ def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
     store, ledger = MemoryStore(), MemoryLedger()
     version = store.register("hand", {"model.bin": b"weights"})
     shop = Shop(Settings(home=tmp_path), kept=(SimpleNamespace(store=store, ledger=ledger),))
-    asked = Asked(traffic=Traffic(requests_per_day=20))
+    asked = ForecastRequest(traffic=Traffic(requests_per_day=20))
     with pytest.raises(NotFoundError, match=r"latency of hand/1: was not measured yet; run `modelyard export hand/1`"):
         forecast_costs(shop, asked, "hand/1")
     figures = Latency(p50_ms=1.5, p95_ms=2, first_ms=3, requests=200)
@@ -146,11 +146,11 @@ def rests_of(found, name: str) -> list[str]:
 
 
 def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: Path) -> None:
-    shop = Workshop(Settings(home=tmp_path))
+    shop = Home(Settings(home=tmp_path))
     told = {"model": "hand", "version": 3, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION, "target": "runpod"}
     told |= {"url": "u", "bundle": "b", "usd_per_month": Decimal(0), "price_as_of": "2026-11-01", "smoke_images": 8}
     shop.ledger().append(Deployed(**told, cold_start_s=21.5))
-    asked = Asked(traffic=Traffic(requests_per_day=20), service_ms=5)
+    asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
     for ref in (None, "hand/3", "other/1"):
         found = forecast_costs(shop, asked, ref)
         assert found.ground.runpod_cold.seconds == 21.5

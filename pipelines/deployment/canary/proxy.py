@@ -1,33 +1,32 @@
-"""The front of a canary whose provider does not share traffic."""
+"""The proxy of a canary whose provider does not share traffic itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.deployment.canary.settle import CANARY, active_canary, pair_tally
-from pipelines.deployment.targets import target_of
+from pipelines.deployment.canary.start import Canaries
+from pipelines.deployment.canary.state import active_canary
 from registry.errors import InputError, NotFoundError
+from registry.refs import CANARY_SUFFIX
 from serving.canary.tally import Counting
 from serving.server.middleware import Limits
 from serving.targets.canary_proxy import CanaryProxy, Way
 from serving.targets.contract import Splits
 
 if TYPE_CHECKING:
-    from pipelines.home import Workshop
     from registry.stages import Stage
     from serving.targets.contract import Target
 
 
-def proxy_of(workshop: Workshop, model: str, stage: Stage) -> tuple[CanaryProxy, Limits]:
-    """The pair of a stage's endpoints, and what may be asked of its front."""
-    found = active_canary(workshop.ledger().entries(model), model, stage)
-    target = target_of(workshop, found.started)
+def proxy_of(canaries: Canaries, model: str, stage: Stage, api_key: str = "") -> tuple[CanaryProxy, Limits]:
+    """The pair of a stage's endpoints behind one, and what may be asked of it."""
+    canary = active_canary(canaries.ledger.entries(model), model, stage)
+    target = canaries.targets.of(canary.started)
     if isinstance(target, Splits):
-        raise InputError(f"{model}@{stage}", f"its endpoint at {found.started.target} shares the traffic itself", "ask it")
-    stable, canary = _way(target, found.name), _way(target, found.name + CANARY)
-    counting = Counting(canary.live.bundle, found.rules.share, pair_tally(workshop, found.name))
-    key = workshop.settings.endpoint_headers.get("Authorization", "").removeprefix("Bearer ")
-    return CanaryProxy(stable, canary, counting), Limits(api_key=key)
+        raise InputError(f"{model}@{stage}", f"its endpoint at {canary.started.target} shares the traffic itself", "ask it")
+    stable, beside = _way(target, canary.name), _way(target, canary.name + CANARY_SUFFIX)
+    counting = Counting(beside.live.bundle, canary.rules.share, canaries.tally_path(canary.name))
+    return CanaryProxy(stable, beside, counting), Limits(api_key=api_key)
 
 
 def _way(target: Target, name: str) -> Way:

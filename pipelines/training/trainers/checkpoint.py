@@ -41,8 +41,8 @@ class _Classifier(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        found = self.network(images)
-        return found[0] if isinstance(found, (tuple, list)) else found
+        outputs = self.network(images)
+        return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
 
 
 class _Detector(nn.Module):
@@ -53,9 +53,9 @@ class _Detector(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        predictions, told = self.network(images)
-        told = told.get("one2many", told)
-        return predictions, torch.cat([told["boxes"], told["scores"]], 1)
+        predictions, branches = self.network(images)
+        branches = branches.get("one2many", branches)
+        return predictions, torch.cat([branches["boxes"], branches["scores"]], 1)
 
 
 def ultralytics(work: Path) -> Any:
@@ -94,7 +94,7 @@ def describe(model: Any, arch: str, size: int | None, dataset: str) -> ModelInfo
         trainer="yolo",
         arch=arch,
         framework="torch",
-        labels=[names[place] for place in range(len(names))],
+        labels=[names[index] for index in range(len(names))],
         preprocess=Preprocess.of({"size": side} | (LETTERBOX if detects else {})),
         dataset=dataset,
         task=model.task,
@@ -121,18 +121,18 @@ def package_checkpoint(model: Any, folder: Path, info: ModelInfo) -> None:
     write_info(folder, info)
 
 
-def hold_to_ultralytics(model: Any, ours: Reference, files: Sequence[Path]) -> None:
+def compare_with_ultralytics(model: Any, ours: Reference, files: Sequence[Path]) -> None:
     """Raise when the packaged network with our preprocessing does not answer as Ultralytics does, from the files."""
     files = list(files)[:: max(1, len(files) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
-    theirs, found = _their_answers(model, files, ours.info), ours.probabilities(files)
+    theirs, answers = _their_answers(model, files, ours.info), ours.probabilities(files)
     if ours.info.task == "classify":
-        agreement = float((theirs.argmax(1) == found.argmax(1)).mean())
-        difference = float(np.median(np.abs(theirs - found).max(axis=1)))
+        agreement = float((theirs.argmax(1) == answers.argmax(1)).mean())
+        difference = float(np.median(np.abs(theirs - answers).max(axis=1)))
         wrong = agreement < _AGREEMENT or difference > _SAME
-    elif not ((theirs[..., 4] > 0).any() or (found[..., 4] > 0).any()):
+    elif not ((theirs[..., 4] > 0).any() or (answers[..., 4] > 0).any()):
         raise InputError("yolo model", f"finds nothing in {len(files)} images", "train it longer, or give other images")
     else:
-        figures = compare_detections("ultralytics", theirs, found)
+        figures = compare_detections("ultralytics", theirs, answers)
         agreement, difference = figures.top1_agreement, figures.mean_abs_diff
         wrong = agreement < _SAME_BOXES
     if wrong:
@@ -151,8 +151,8 @@ def _their_answers(model: Any, files: Sequence[Path], info: ModelInfo) -> Answer
         names = results[0].names
         order = [next(index for index, name in names.items() if name == label) for label in info.labels]
         return np.stack([result.probs.data.cpu().numpy()[order] for result in results])
-    found = np.zeros((len(results), info.suppression.most, 6), np.float32)
-    for place, result in enumerate(results):
+    boxes = np.zeros((len(results), info.suppression.most, 6), np.float32)
+    for index, result in enumerate(results):
         rows: NDArray[np.float32] = result.boxes.data.cpu().numpy()
-        found[place, : len(rows)] = rows
-    return found
+        boxes[index, : len(rows)] = rows
+    return boxes

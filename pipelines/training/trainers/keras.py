@@ -34,9 +34,9 @@ class KerasAdapter:
             rows = data.rows(split)
             arrays = {"pixels": stack_pixels(preprocess, data.files(rows)), "targets": np.array(data.targets(rows), np.int64)}
             for name, array in arrays.items():
-                place = work / f"{split}_{name}.npy"
-                np.save(place, array)
-                job[f"{split}_{name}"] = str(place)
+                path = work / f"{split}_{name}.npy"
+                np.save(path, array)
+                job[f"{split}_{name}"] = str(path)
         run_child([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
         info = ModelInfo(
             trainer="keras",
@@ -53,5 +53,5 @@ class KerasAdapter:
 def _epoch(line: str, on_epoch: OnEpoch) -> None:
     """A line of the child's output is an epoch's metrics, as JSON."""
     if line.startswith("{"):
-        told = json.loads(line)
-        on_epoch(told["epoch"], told["metrics"])
+        record = json.loads(line)
+        on_epoch(record["epoch"], record["metrics"])

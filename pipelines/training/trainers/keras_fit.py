@@ -23,20 +23,20 @@ from mlflow.types import Schema, TensorSpec
 WIDTHS = (24, 48, 96, 128)
 
 
-def convolution(found: keras.KerasTensor, width: int, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
+def convolution(x: keras.KerasTensor, width: int, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
     """Convolution, batch normalisation, ReLU."""
-    found = keras.layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(found)
-    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(found))
+    x = keras.layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
 
 
 def network(size: int, classes: int) -> keras.Model:
     """A stem that halves the side, three blocks that halve it again, and a head; float32 NHWC 0..1 to probabilities."""
     images = keras.Input((size, size, 3), name="images", dtype="float32")
-    found = convolution(keras.layers.BatchNormalization(momentum=0.9)(images), WIDTHS[0], kernel=5, stride=2)
+    x = convolution(keras.layers.BatchNormalization(momentum=0.9)(images), WIDTHS[0], kernel=5, stride=2)
     for width in WIDTHS[1:]:
-        found = convolution(convolution(found, width, stride=2), width)
-    found = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(found))
-    return keras.Model(images, keras.layers.Dense(classes, activation="softmax", name="probabilities")(found))
+        x = convolution(convolution(x, width, stride=2), width)
+    x = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(images, keras.layers.Dense(classes, activation="softmax", name="probabilities")(x))
 
 
 class Tell(keras.callbacks.Callback):

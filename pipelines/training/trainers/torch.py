@@ -57,8 +57,8 @@ def _small_cnn(classes: int) -> nn.Module:
 
 def _convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     """Convolution, batch normalisation, ReLU."""
-    found = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, bias=False)
-    return [found, nn.BatchNorm2d(after), nn.ReLU()]
+    convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(after), nn.ReLU()]
 
 
 @dataclass(frozen=True)

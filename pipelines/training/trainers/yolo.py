@@ -10,7 +10,7 @@ import torch
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
-from pipelines.training.trainers.checkpoint import hold_to_ultralytics, package_checkpoint, ultralytics
+from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint, ultralytics
 from pipelines.training.trainers.contract import Fitted, OnEpoch
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
@@ -65,7 +65,7 @@ class YoloAdapter:
             dataset=data.manifest.digest,
         )
         package_checkpoint(ultralytics(work)(best, task="classify"), folder, info)
-        hold_to_ultralytics(
+        compare_with_ultralytics(
             ultralytics(work)(best, task="classify"),
             Reference(folder, info, Path()),
             sorted(path for path in (seen / "val").rglob("*") if path.is_file()),
@@ -73,21 +73,21 @@ class YoloAdapter:
         return Fitted(folder, _keep(best, work / "extras"))
 
 
-def _view(data: DataSet, place: Path, preprocess: Preprocess) -> Path:
+def _view(data: DataSet, folder: Path, preprocess: Preprocess) -> Path:
     """The splits that training may see: links, or the JPEGs as they will be decoded, without loss, at reduced scale.
 
     Ultralytics writes its caches beside what it reads; not beside ours.
     """
-    place.mkdir(parents=True)
+    folder.mkdir(parents=True)
     for split in ("train", "val"):  # never test: Ultralytics would look at it
         if preprocess.decode == "full":
-            (place / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
+            (folder / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
             continue
         for file in data.files(data.rows(split)):
-            copy = (place / file.relative_to(data.folder)).with_suffix(".png")
+            copy = (folder / file.relative_to(data.folder)).with_suffix(".png")
             copy.parent.mkdir(parents=True, exist_ok=True)
             preprocess.open(file.read_bytes(), str(file)).save(copy, compress_level=1)
-    return place
+    return folder
 
 
 def _report(trainer: Any, on_epoch: OnEpoch) -> None:
@@ -102,10 +102,10 @@ def _report(trainer: Any, on_epoch: OnEpoch) -> None:
     on_epoch(trainer.epoch + 1, metrics)
 
 
-def _keep(best: Path, place: Path) -> Path:
+def _keep(best: Path, folder: Path) -> Path:
     """The checkpoint and Ultralytics' own results, for the run's artifacts; nothing of ours loads them."""
-    place.mkdir()
+    folder.mkdir()
     for file in (best, best.parent.parent / "results.csv"):
         if file.exists():
-            shutil.copy2(file, place)
-    return place
+            shutil.copy2(file, folder)
+    return folder

@@ -20,6 +20,8 @@ from serving.bundle.checked import INDEX, SIGNATURE
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+    from registry.settings import Settings
+
 URL = "https://huggingface.co"
 _TRIES = 5
 _TIMEOUT_S = 30.0
@@ -200,3 +202,10 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:
     """A bundle's files, and its index and signature."""
     names = [*bundle.index.files, INDEX, *([SIGNATURE] if (bundle.folder / SIGNATURE).exists() else [])]
     return {name: bundle.folder / name for name in names}
+
+
+def hub_of(settings: Settings) -> Hub:
+    """The account that HF_TOKEN opens. Raises InputError where it is not set."""
+    if settings.hf_token is None:
+        raise InputError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
+    return Hub(settings.hf_token, settings.hf_url)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.events import AnyEvent, Archived, Deployed, PolicySet, Promoted, Released, Trained, parse_event
-from registry.money.accounts import (
+from registry.money.billing import HOURS_PER_MONTH
+from registry.reports.accounts import (
     budget_status,
     budget_statuses,
     came_to_production,
@@ -21,7 +22,6 @@ from registry.money.accounts import (
     limits,
     spending,
 )
-from registry.money.billing import HOURS_PER_MONTH
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
 from registry.stages import Stage
 

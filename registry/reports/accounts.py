@@ -12,15 +12,15 @@ from datetime import datetime
 from decimal import Decimal
 from math import inf
 
-from registry.events import AnyEvent, Archived, Deployed, Exported, PolicySet, Promoted, Released, Trained
-from registry.money.amounts import round_usd
-from registry.money.billing import HOURS_PER_MONTH
-from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
+from registry.events import Deployed, Exported, PolicySet, Promoted, Trained
+from registry.money.billing import HOURS_PER_MONTH, dollars
+from registry.money.bills import Books, Part, booked, counted, thing_of
 from registry.money.books import By, Group, Spend, grouped, spent_in
 from registry.money.places import ColdStart, Measurements
 from registry.money.spans import IntervalSet, cut, seconds
 from registry.protocols import Entry
 from registry.records import Record
+from registry.reports.endpoints import endpoint_named, endpoint_spans
 from registry.spending import Billed, BudgetOverridden, BudgetStatus, Limit, TrainingFailed
 from registry.stages import Stage
 
@@ -30,22 +30,23 @@ _HOUR = Decimal(3600)
 _ZERO = Decimal(0)
 
 
-def spending(entries: Iterable[Entry], now: datetime, by_day: str = "") -> list[Spend]:
+def spending(entries: Sequence[Entry], now: datetime, by_day: str = "") -> list[Spend]:
     """Every amount up to now, in order of time, each within one month, and in the month `by_day` (as 2026-11) within one day.
 
     Rows with a flaw count for nothing.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    parts = resolve_overlaps(one for _, one in sound if isinstance(one, Billed))
-    endpoints = {endpoint_of(one): one.model for _, one in sound if isinstance(one, Deployed)}
+    parts = counted(one for _, one in sound if isinstance(one, Billed))
+    spans = _paid_spans(entries, now)
+    endpoints = {endpoint_named(deployed): deployed.model for deployed, _, _ in spans}
     runs = [_of_run(at, one) for at, one in sound if isinstance(one, (Trained, TrainingFailed))]
-    found = book_bills(parts, BillSubjects(endpoints, runs), by_day)
+    spends = booked(parts, Books(endpoints, runs), by_day)
     covered = dict[str, IntervalSet]()
     for part in parts:
-        covered.setdefault(part.bill.resource, IntervalSet()).add(part.start, part.end)
-    for deployed, start, end in _stands(sound, now):
-        found += _quoted(deployed, start, end, covered.get(endpoint_of(deployed), IntervalSet()), by_day)
-    return sorted(found, key=lambda one: one.at)
+        covered.setdefault(part.bill.resource, IntervalSet()).take(part.start, part.end)
+    for deployed, start, end in spans:
+        spends += _quoted(deployed, start, end, covered.get(endpoint_named(deployed), IntervalSet()), by_day)
+    return sorted(spends, key=lambda spend: spend.at)
 
 
 class Comparison(Record):
@@ -59,16 +60,16 @@ class Comparison(Record):
     billed_usd: Decimal
 
 
-def compared(entries: Iterable[Entry], now: datetime) -> list[Comparison]:
+def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
     """Every bill beside the quote of the endpoint that stood meanwhile, newest first.
 
     Both are of the time for which the bill counts; one that counts for none, because later ones are about all of it, is left
     out.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    stands, found = _stands(sound, now), dict[tuple[object, ...], Comparison]()
-    for part in resolve_overlaps(one for _, one in sound if isinstance(one, Billed)):
-        provider, resource = bill_key(part.bill)
+    spans, found = _paid_spans(entries, now), dict[tuple[object, ...], Comparison]()
+    for part in counted(one for _, one in sound if isinstance(one, Billed)):
+        provider, resource = thing_of(part.bill)
         key = (provider, resource, part.bill.start, part.bill.end)
         before = found.get(key)
         found[key] = Comparison(
@@ -76,7 +77,7 @@ def compared(entries: Iterable[Entry], now: datetime) -> list[Comparison]:
             provider=provider,
             start=part.bill.start,
             end=part.bill.end,
-            quoted_usd=(before.quoted_usd if before else _ZERO) + round_usd(_quote_of(part, stands)),
+            quoted_usd=(before.quoted_usd if before else _ZERO) + dollars(_quote_of(part, spans)),
             billed_usd=(before.billed_usd if before else _ZERO) + part.usd,
         )
     return sorted(found.values(), key=lambda one: one.start, reverse=True)
@@ -134,7 +135,7 @@ def cost_between(entries: Iterable[Entry], event: Deployed, start: datetime, end
     """US dollars of an endpoint for a span of time in which it stood: by bills where there are any, else by its quote."""
     bills = (one.event for one in entries if isinstance(one.event, Billed) and one.flaw is None)
     spent, left = _ZERO, IntervalSet()
-    for part in resolve_overlaps(one for one in bills if one.resource == endpoint_of(event)):
+    for part in counted(one for one in bills if one.resource == endpoint_named(event)):
         low, high = max(start, part.start), min(end, part.end)
         if low < high:
             left.add(low, high)
@@ -169,11 +170,6 @@ def measured(entries: Iterable[Entry], exported: Exported | None, told: tuple[fl
     )
 
 
-def endpoint_of(event: Deployed) -> str:
-    """The name of the endpoint, as `registry.reports.endpoints.endpoint_name` makes it."""
-    return f"{event.model}-{event.stage}".replace(" ", "%20")
-
-
 def _of_run(at: datetime, event: Trained | TrainingFailed) -> Spend:
     return Spend(
         what="training" if isinstance(event, Trained) else "failed training",
@@ -188,33 +184,24 @@ def _of_run(at: datetime, event: Trained | TrainingFailed) -> Spend:
     )
 
 
-Stand = tuple[Deployed, datetime, datetime]
+_PaidSpan = tuple[Deployed, datetime, datetime]
 
 
-def _stands(sound: list[tuple[datetime, AnyEvent]], now: datetime) -> list[Stand]:
-    """What was deployed, from when to when: until the stage's next deployment, its release, or the version's archiving."""
-    open_, found = dict[tuple[str, Stage], tuple[Deployed, datetime]](), list[Stand]()
-    for at, event in sound:
-        ended = list[tuple[str, Stage]]()
-        if isinstance(event, (Deployed, Released)):
-            ended = [(event.model, event.stage)]
-        elif isinstance(event, Archived):
-            ended = [key for key, (one, _) in open_.items() if key[0] == event.model and one.identity == event.identity]
-        for key in ended:
-            if key in open_:
-                deployed, since = open_.pop(key)
-                found.append((deployed, since, max(at, since)))
-        if isinstance(event, Deployed):
-            open_[event.model, event.stage] = (event, at)
-    return found + [(deployed, since, max(now, since)) for deployed, since in open_.values()]
+def _paid_spans(entries: Iterable[Entry], now: datetime) -> list[_PaidSpan]:
+    """What was deployed, from when to when: the spans that are paid by their quote. A canary is in its endpoint's bill."""
+    return [
+        (span.event, span.since, max(span.until or now, span.since))
+        for span in endpoint_spans(entries)
+        if isinstance(span.event, Deployed)
+    ]
 
 
-def _quote_of(part: BillPart, stands: Iterable[Stand]) -> Decimal:
+def _quote_of(part: Part, spans: Iterable[_PaidSpan]) -> Decimal:
     """What the time of a bill was quoted at."""
     quoted = _ZERO
-    for deployed, start, end in stands:
+    for deployed, start, end in spans:
         low, high = max(start, part.start), min(end, part.end)
-        if endpoint_of(deployed) == part.bill.resource and low < high:
+        if endpoint_named(deployed) == part.bill.resource and low < high:
             quoted += deployed.usd_per_month * seconds(high - low) / _HOUR / HOURS_PER_MONTH
     return quoted
 
@@ -229,6 +216,6 @@ def _quoted(event: Deployed, start: datetime, end: datetime, covered: IntervalSe
             stood += sum((seconds(until - since) for since, until in covered.gaps(low, high)), _ZERO)
             upto = round_usd(event.usd_per_month * stood / _HOUR / HOURS_PER_MONTH)
             if upto > spent:
-                found.append(Spend.model_validate(told | {"at": low, "resource": endpoint_of(event), "usd": upto - spent}))
+                found.append(Spend.model_validate(told | {"at": low, "resource": endpoint_named(event), "usd": upto - spent}))
             spent = upto
     return found

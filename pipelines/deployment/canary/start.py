@@ -1,0 +1,104 @@
+"""Canaries as endpoints: started beside their stage's endpoint, checked, brought back and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipelines.deployment.canary.state import Canary, canary_of
+from pipelines.deployment.targets import Targets, owner_of
+from pipelines.job.deploys import AnyDeploy, LocalDeploy
+from registry.events import CanaryStarted, about
+from registry.protocols import Entry, Ledger
+from registry.records import ModelVersion
+from registry.refs import CANARY_SUFFIX, endpoint_name
+from registry.stages import Stage
+from serving.bundle.bundle import Bundle
+from serving.canary.tally import Tally, read_tally
+from serving.targets.contract import LiveEndpoint, Smoke, Splits, Target
+from serving.targets.huggingface.config import HuggingFaceDeploy
+from serving.targets.runpod.config import RunPodDeploy
+
+if TYPE_CHECKING:
+    from pipelines.home import Say
+
+
+class Candidate(NamedTuple):
+    """A version on its way to traffic: its bytes, their bundle, and the last check of a new endpoint."""
+
+    version: ModelVersion
+    digest: str
+    bundle: Bundle
+    smoke: Smoke
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """The canaries of a home. In the `folder` the proxy of a pair of endpoints counts what was answered."""
+
+    ledger: Ledger
+    targets: Targets
+    folder: Path
+    say: Say
+
+    def start(self, config: AnyDeploy, stage: Stage, candidate: Candidate, before: LiveEndpoint) -> CanaryStarted:
+        """Deploy a bundle beside the stage's endpoint, and share the traffic. Doing it twice changes nothing."""
+        rules, version = config.canary, candidate.version
+        assert rules is not None  # noqa: S101 `is_wanted` asked
+        name, target = endpoint_name(version.model, stage), self.targets.build(config)
+        beside = self.targets.build(_small(config))
+        self.say(f"{name}: starting a canary of {version.ref} beside version {before.version}")
+        live = beside.deploy(name + CANARY_SUFFIX, candidate.bundle, candidate.smoke)
+        event = CanaryStarted(
+            **about(version, candidate.digest),
+            stage=stage,
+            target=config.kind,
+            url=live.url,
+            bundle=live.bundle,
+            against=before.version,
+            rules=rules.model_dump(),
+            owner=owner_of(config),
+        )
+        if canary_of(self.ledger.entries(version.model), stage) is None:
+            self.ledger.append(event)
+        if isinstance(target, Splits):
+            target.split(name, live, rules.share)
+        return event
+
+    def remove(self, entries: Sequence[Entry], target: Target, name: str) -> None:
+        """End what a canary left beside an endpoint; nothing is asked where there never was one."""
+        events = [row.event for row in entries if isinstance(row.event, CanaryStarted)]
+        if not any(endpoint_name(event.model, event.stage) == name for event in events):
+            return
+        if isinstance(target, Splits):
+            target.split(name, None, 0)
+        target.delete(name + CANARY_SUFFIX)
+        self.tally_path(name).unlink(missing_ok=True)
+
+    def is_healthy(self, config: AnyDeploy, canary: Canary) -> bool:
+        """Whether both endpoints of a canary that is on answer, each with as many workers as it was given."""
+        pair = ((self.targets.build(config), canary.name), (self.targets.build(_small(config)), canary.name + CANARY_SUFFIX))
+        return all((live := target.find(name)) is not None and target.answers(live) for target, name in pair)
+
+    def tally(self, canary: Canary) -> Tally:
+        """What its target counted; of targets that do not share traffic, what the proxy of the pair counted."""
+        target, bundle = self.targets.of(canary.started), canary.started.bundle
+        tally = target.tally(canary.name) if isinstance(target, Splits) else read_tally(self.tally_path(canary.name))
+        return tally if tally and tally.bundle == bundle else Tally(bundle)
+
+    def tally_path(self, name: str) -> Path:
+        """Where the proxy of a pair of endpoints counts."""
+        return self.folder / f"{name}.tally.json"
+
+
+def _small(config: AnyDeploy) -> AnyDeploy:
+    """The same, for a share of the traffic: one worker at most that is paid only while it works, and any free port."""
+    if isinstance(config, LocalDeploy):
+        return config.model_copy(update={"port": 0})
+    if isinstance(config, RunPodDeploy):
+        return config.model_copy(update={"min_workers": 0, "max_workers": 1})
+    if isinstance(config, HuggingFaceDeploy):
+        return config.model_copy(update={"min_replicas": 0, "max_replicas": 1})
+    return config

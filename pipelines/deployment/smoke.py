@@ -1,0 +1,31 @@
+"""The last check before traffic goes to a new endpoint: it answers as the trained model did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.bundles.store import smoke_folder
+from registry.errors import IntegrityError
+from registry.files import read_json
+
+if TYPE_CHECKING:
+    from serving.targets.contract import Ask
+
+_TOLERANCE = 1e-2
+"""How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
+
+
+def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
+    """Send held-out frames to an endpoint; raise IntegrityError unless it answers as the trained model did."""
+    folder = smoke_folder(bundle)
+    expected = read_json(folder / "expected.json")
+    for image in expected["images"][:count]:
+        answer = ask((folder / image["file"]).read_bytes())
+        if unknown := answer.keys() - set(expected["labels"]):
+            raise IntegrityError(name, f"answers for other classes ({', '.join(sorted(unknown))})", "export the version again")
+        pairs = zip(expected["labels"], image["probabilities"], strict=True)
+        differences = [abs(answer.get(label, 0.0) - right) for label, right in pairs]  # a detector names what it saw
+        if not all(difference <= _TOLERANCE for difference in differences):  # NaN is not near
+            worst = max(differences)
+            raise IntegrityError(name, f"answers {worst:.3g} away from the trained model", "export the version again")

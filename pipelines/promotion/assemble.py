@@ -1,0 +1,132 @@
+"""Where the parts of a home are made, once, and given to each other: the one file that knows all of them.
+
+A promotion needs a `PromotionContext` with gates, hooks and measuring; a hook needs its exporter or deployer; a deployer
+needs targets, bundles and canaries. Whoever acts (the command line, the reconciler, the demo) asks `assemble` for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipelines.bundles.store import BundleStore
+from pipelines.data.catalog import DatasetCatalog
+from pipelines.deployment.canary.settle import CanarySettler
+from pipelines.deployment.canary.start import Canaries
+from pipelines.deployment.deploy import Deployer, DeployHook
+from pipelines.deployment.retire import RetireHook, Retirer
+from pipelines.deployment.targets import Targets
+from pipelines.home import Home, Say
+from pipelines.job.jobfile import Job
+from pipelines.promotion.measure import Measuring
+from registry.money.prices import local_price
+from registry.promotion.context import PromotionContext
+from registry.protocols import Gate, Hook
+from registry.stages import ALIASES, Stage
+
+if TYPE_CHECKING:
+    from pipelines.bundles.export import Exporter
+    from pipelines.evaluation.evaluate import Evaluator
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a home around one store and one ledger. `context` has no policy: no gates, no hooks."""
+
+    home: Home
+    context: PromotionContext
+    targets: Targets
+    say: Say
+
+    @cached_property
+    def datasets(self) -> DatasetCatalog:
+        """Its data sets."""
+        return DatasetCatalog(self.home.settings.datasets)
+
+    @cached_property
+    def bundles(self) -> BundleStore:
+        """Its bundles."""
+        return BundleStore(self.home.settings.bundles, self.context.ledger)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """What scores versions."""
+        from pipelines.evaluation.evaluate import Evaluator  # brings MLflow and the frameworks: seconds
+
+        store, ledger = self.context.store, self.context.ledger
+        return Evaluator(store, ledger, self.datasets, self.home.tracker, self.home.settings.tf_python)
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        """What makes bundles."""
+        from pipelines.bundles.export import Exporter
+
+        return Exporter(
+            store=self.context.store,
+            ledger=self.context.ledger,
+            bundles=self.bundles,
+            datasets=self.datasets,
+            tracker=self.home.tracker,
+            folders_in_use=lambda: [live.source for live in self.targets.local().list()],
+            settings=self.home.settings,
+            say=self.say,
+        )
+
+    @cached_property
+    def canaries(self) -> Canaries:
+        """The endpoints beside stages' endpoints."""
+        return Canaries(self.context.ledger, self.targets, self.home.settings.home / "canaries", self.say)
+
+    @cached_property
+    def settler(self) -> CanarySettler:
+        """What ends canaries."""
+        return CanarySettler(self.canaries)
+
+    @cached_property
+    def deployer(self) -> Deployer:
+        """What brings endpoints to their stages' versions."""
+        return Deployer(self.context.store, self.context.ledger, self.targets, self.bundles, self.canaries, self.say)
+
+    @cached_property
+    def retirer(self) -> Retirer:
+        """What deletes endpoints."""
+        return Retirer(self.context, self.targets, self.canaries)
+
+    def context_for(self, job: Job | None) -> PromotionContext:
+        """The context with a job's gates, hooks and measuring; without a job nothing can be ratified."""
+        archived: dict[Stage, tuple[Hook, ...]] = {Stage.ARCHIVED: (RetireHook(self.retirer),)}
+        if job is None:
+            return replace(self.context, hooks=archived)
+        context = self.context
+        measure = Measuring(context.store, context.ledger, job, local_price(self.home.settings), self.say, self.evaluator)
+        hooks = {stage: self._hooks(job, stage) for stage in ALIASES}
+        gates, revert = gates_of(job), job.gates.unproven == "revert"
+        return replace(context, gates=gates, hooks=hooks | archived, measure=measure, revert=revert)
+
+    def _hooks(self, job: Job, stage: Stage) -> tuple[Hook, ...]:
+        """Staging exports; a stage with a deployment deploys; what nobody holds any more is retired."""
+        from pipelines.bundles.export import ExportHook
+
+        hooks: list[Hook] = [ExportHook(self.exporter, job)] if stage is Stage.STAGING else []
+        if config := job.deploy.of(stage):
+            hooks.append(DeployHook(self.deployer, config))
+        return (*hooks, RetireHook(self.retirer))
+
+
+def assemble(home: Home, say: Say, context: PromotionContext | None = None, targets: Targets | None = None) -> Parts:
+    """The parts of a home, around its own store and ledger unless others are given."""
+    return Parts(home, context or home.context(), targets or Targets(home.settings), say)
+
+
+def gates_of(job: Job) -> dict[Stage, tuple[Gate, ...]]:
+    """Stage → its gates."""
+    return {stage: tuple(job.gates_of(stage)) for stage in ALIASES}
+
+
+def guarded_context(context: PromotionContext, home: Home, job: Job | None) -> PromotionContext:
+    """A job's gates inside MLflow's server: no hook runs there, and nothing is measured that runs a model."""
+    if job is None:
+        return context
+    measure = Measuring(context.store, context.ledger, job, local_price(home.settings), print)
+    return replace(context, gates=gates_of(job), measure=measure)
