@@ -56,4 +56,3 @@ def parity_table(entries: Iterable[Entry]) -> pd.DataFrame:
     ]
     columns = ["version", "variant", "images", "agreement", "largest difference", "agreement, wrong images", "in the bundle"]
     return pd.DataFrame(rows, columns=columns)
-

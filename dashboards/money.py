@@ -12,7 +12,7 @@ import pandas as pd
 
 from dashboards.live import Endpoint
 from registry.events import Deployed, Exported
-from registry.money.forecast import Place, PlaceForecast, outlook
+from registry.money.forecast import Place, PlaceForecast, forecast_place
 from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry

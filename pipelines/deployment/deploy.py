@@ -15,7 +15,7 @@ from pipelines.deployment.targets import Targets, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.errors import NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
-from registry.money.billing import dollars
+from registry.money.amounts import round_usd
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from registry.errors import InputError
 from registry.events import Deployed, Trained, TrainingFailed, now
 from registry.money.amounts import Money, Rates
-from registry.money.bills import Part, counted, endpoint_billed, names_in, provider_of, thing_of
-from registry.money.spans import aware
+from registry.money.bills import BillPart, bill_key, billed_endpoint, normalize_provider, resolve_overlaps, resource_names
+from registry.money.spans import as_utc
 from registry.reports.endpoints import endpoint_named, endpoint_spans
 from registry.spending import Billed
 
@@ -74,7 +74,7 @@ def fetch_bills(settings: Settings, ledger: Ledger, days: int, say: Say = _quiet
     for number, (model, resource) in _at_runpod(entries).items():
         for row in client.billed(number, since):
             if row.start_time < row.end_time:  # endpoints that bore a name one after the other may share a day
-                sums[model, resource, aware(row.start_time), aware(row.end_time)] += row.total_amount
+                sums[model, resource, as_utc(row.start_time), as_utc(row.end_time)] += row.total_amount
     fetched = [
         Billed(
             model=model, provider="runpod", resource=resource, start=start, end=end, usd=usd, told=f"{usd} USD", source=FETCHED
@@ -146,11 +146,11 @@ def _fresh(recorded: Iterable[Billed], bills: Iterable[Billed]) -> list[Billed]:
 
 def _overlaps(bills: Iterable[Billed], fresh: Iterable[Billed]) -> list[tuple[Billed, Billed]]:
     """New bills, each with a recorded one that counts for some of its time."""
-    parts, overlaps = defaultdict[tuple[str, str], list[Part]](list), list[tuple[Billed, Billed]]()
-    for part in counted(bills):  # in order, and apart from each other
-        parts[thing_of(part.bill)].append(part)
+    parts, overlaps = defaultdict[tuple[str, str], list[BillPart]](list), list[tuple[Billed, Billed]]()
+    for part in resolve_overlaps(bills):  # in order, and apart from each other
+        parts[bill_key(part.bill)].append(part)
     for bill in fresh:
-        mine = parts[thing_of(bill)]
+        mine = parts[bill_key(bill)]
         index = bisect_right(mine, bill.start, key=lambda part: part.end)
         if index < len(mine) and mine[index].start < bill.end:
             overlaps.append((bill, mine[index].bill))
@@ -161,13 +161,13 @@ def _clash(bills: Iterable[Billed], fresh: Sequence[Billed]) -> tuple[Billed, Bi
     """Two bills of one thing that overlap without being about the same span, if there are any."""
     keys = {_key(bill) for bill in fresh}
     for before, bill in pairwise(sorted(fresh, key=_key)):
-        if thing_of(before) == thing_of(bill) and bill.start < before.end:
+        if bill_key(before) == bill_key(bill) and bill.start < before.end:
             return bill, before
     return next(iter(_overlaps((bill for bill in bills if _key(bill) not in keys), fresh)), None)
 
 
 def _key(bill: Billed) -> tuple[str, str, datetime, datetime]:
-    return (*thing_of(bill), aware(bill.start), aware(bill.end))
+    return (*bill_key(bill), as_utc(bill.start), as_utc(bill.end))
 
 
 def _rows(path: Path) -> list[dict[str, str | None]]:
@@ -201,10 +201,10 @@ def _read(row: dict[str, str | None], where: str, rates: Rates, known: _Known) -
     if end <= start:
         raise InputError(where, "ends before it starts", "fix the line; nothing was imported")
     amount = _amount(cells["amount"], cells["currency"], where)
-    usd = amount.converted(rates).amount
+    usd = amount.convert(rates).amount
     return Billed(
         model=known.model_of(cells["resource"]),
-        provider=provider_of(cells["provider"]),
+        provider=normalize_provider(cells["provider"]),
         resource=cells["resource"],
         start=start,
         end=end,
@@ -231,7 +231,7 @@ def _amount(text: str, currency: str, where: str) -> Money:
 def _moment(text: str, where: str) -> datetime:
     remedy = "write 2026-11-23 or 2026-11-23T10:00:00Z; nothing was imported"
     try:
-        moment = aware(datetime.fromisoformat(text))
+        moment = as_utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as error:
         raise InputError(where, f"'{text[:30]}' is not a date", remedy) from error
     if not _FIRST_YEAR <= moment.year < _LAST_YEAR:

@@ -43,6 +43,6 @@ def summed(entries: Sequence[Entry], settings: Settings, by: By, month: str | No
 
 def _experiments(settings: Settings) -> dict[str, str]:
     """Run → its experiment, by the local copy of MLflow's runs; no server is asked."""
-    from registry.runs.projection import Projection
+    from registry.runs.mirror import RunMirror
 
-    return {row.run_id: row.experiment for row in Projection.of(settings).rows()}
+    return {row.run_id: row.experiment for row in RunMirror.for_home(settings).rows()}

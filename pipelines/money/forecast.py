@@ -43,7 +43,7 @@ def forecast_costs(home: Home, asked: ForecastRequest, ref: str | None = None) -
     elif ref:
         exported = _exported(home, ref)
     known = measured(_entries(home), exported, latency, parse_ref(ref).model if ref else "")
-    ground, settings = Assumptions.of(known, asked.told), home.settings
+    ground, settings = Assumptions.combine(known, asked.told), home.settings
     catalogue, wait = prices(settings), asked.longest_wait_s
     return compare(catalogue, local_price(settings), asked.traffic, ground, today=today(), p95_limit_s=wait)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from registry.digests import digest_of, manifest_of
 from registry.errors import ModelyardError
 from registry.events import Exported, Quoted, Scanned, about
-from registry.money.billing import dollars, monthly
+from registry.money.amounts import round_usd
+from registry.money.billing import monthly_cost
 from registry.money.prices import Price
 from registry.promotion.evidence import gather
 from registry.promotion.state import fold
@@ -82,7 +83,7 @@ class Measuring:
 
     def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:
         deploy = self.job.deploy.of(stage)
-        cost = dollars(monthly(self.price) if deploy else Decimal(0), 2)
+        cost = round_usd(monthly_cost(self.price) if deploy else Decimal(0), 2)
         if evidence.serve_usd_per_month != cost:
             fields = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
             self.ledger.append(Quoted(**about(version, digest), **fields, price_as_of=self.price.as_of.isoformat()))

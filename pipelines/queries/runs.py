@@ -41,10 +41,10 @@ def find_runs(
         raise InputError(
             f"--sort {by}", "is not a metric or parameter of any run", "name one that `modelyard runs --json` shows"
         )
-    matching = choose(rows, conditions)
+    matching = filter_runs(rows, conditions)
     if by:
-        matching = ordered(matching, by, ascending=sort != by)
-    missing = f"{heard.missing}; these are the runs of {ago(time() - heard.synced.at)}" if heard.missing else ""
+        matching = sort_runs(matching, by, ascending=sort != by)
+    missing = f"{heard.missing}; these are the runs of {format_ago(time() - heard.synced.at)}" if heard.missing else ""
     return Found(matching, heard.link, datetime.fromtimestamp(heard.synced.at, UTC).isoformat(), missing)
 
 

@@ -75,7 +75,7 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
         if _lives(note):
             continue
         seconds = max(last - note.began, 0.0)
-        fields = {"seconds": seconds, "usd": dollars(cost(seconds, note.price))}
+        fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
         event = note.event.model_copy(update=fields)
         rows = (row.event for row in ledger.entries(event.model))
         with suppress(ModelyardError):

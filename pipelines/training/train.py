@@ -16,7 +16,8 @@ from pipelines.training.interrupted import tracked_on_disk
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
 from registry.errors import ModelyardError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.money.billing import cost, dollars
+from registry.money.amounts import round_usd
+from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store

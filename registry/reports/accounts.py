@@ -13,8 +13,9 @@ from decimal import Decimal
 from math import inf
 
 from registry.events import Deployed, Exported, PolicySet, Promoted, Trained
-from registry.money.billing import HOURS_PER_MONTH, dollars
-from registry.money.bills import Books, Part, booked, counted, thing_of
+from registry.money.amounts import round_usd
+from registry.money.billing import HOURS_PER_MONTH
+from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
 from registry.money.books import By, Group, Spend, grouped, spent_in
 from registry.money.places import ColdStart, Measurements
 from registry.money.spans import IntervalSet, cut, seconds
@@ -36,14 +37,14 @@ def spending(entries: Sequence[Entry], now: datetime, by_day: str = "") -> list[
     Rows with a flaw count for nothing.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    parts = counted(one for _, one in sound if isinstance(one, Billed))
+    parts = resolve_overlaps(one for _, one in sound if isinstance(one, Billed))
     spans = _paid_spans(entries, now)
     endpoints = {endpoint_named(deployed): deployed.model for deployed, _, _ in spans}
     runs = [_of_run(at, one) for at, one in sound if isinstance(one, (Trained, TrainingFailed))]
-    spends = booked(parts, Books(endpoints, runs), by_day)
+    spends = book_bills(parts, BillSubjects(endpoints, runs), by_day)
     covered = dict[str, IntervalSet]()
     for part in parts:
-        covered.setdefault(part.bill.resource, IntervalSet()).take(part.start, part.end)
+        covered.setdefault(part.bill.resource, IntervalSet()).add(part.start, part.end)
     for deployed, start, end in spans:
         spends += _quoted(deployed, start, end, covered.get(endpoint_named(deployed), IntervalSet()), by_day)
     return sorted(spends, key=lambda spend: spend.at)
@@ -68,8 +69,8 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
     spans, found = _paid_spans(entries, now), dict[tuple[object, ...], Comparison]()
-    for part in counted(one for _, one in sound if isinstance(one, Billed)):
-        provider, resource = thing_of(part.bill)
+    for part in resolve_overlaps(one for _, one in sound if isinstance(one, Billed)):
+        provider, resource = bill_key(part.bill)
         key = (provider, resource, part.bill.start, part.bill.end)
         before = found.get(key)
         found[key] = Comparison(
@@ -77,7 +78,7 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
             provider=provider,
             start=part.bill.start,
             end=part.bill.end,
-            quoted_usd=(before.quoted_usd if before else _ZERO) + dollars(_quote_of(part, spans)),
+            quoted_usd=(before.quoted_usd if before else _ZERO) + round_usd(_quote_of(part, spans)),
             billed_usd=(before.billed_usd if before else _ZERO) + part.usd,
         )
     return sorted(found.values(), key=lambda one: one.start, reverse=True)
@@ -135,7 +136,7 @@ def cost_between(entries: Iterable[Entry], event: Deployed, start: datetime, end
     """US dollars of an endpoint for a span of time in which it stood: by bills where there are any, else by its quote."""
     bills = (one.event for one in entries if isinstance(one.event, Billed) and one.flaw is None)
     spent, left = _ZERO, IntervalSet()
-    for part in counted(one for one in bills if one.resource == endpoint_named(event)):
+    for part in resolve_overlaps(one for one in bills if one.resource == endpoint_named(event)):
         low, high = max(start, part.start), min(end, part.end)
         if low < high:
             left.add(low, high)
@@ -196,7 +197,7 @@ def _paid_spans(entries: Iterable[Entry], now: datetime) -> list[_PaidSpan]:
     ]
 
 
-def _quote_of(part: Part, spans: Iterable[_PaidSpan]) -> Decimal:
+def _quote_of(part: BillPart, spans: Iterable[_PaidSpan]) -> Decimal:
     """What the time of a bill was quoted at."""
     quoted = _ZERO
     for deployed, start, end in spans:

@@ -18,7 +18,11 @@ def vague_names(code: str) -> list[str]:
 def _bound(function: ast.AST) -> set[str]:
     """What a function binds itself; functions within it are counted by themselves, lambdas and comprehensions are its own."""
     names = set[str]()
-    inner = [node for node in ast.walk(function) if node is not function and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inner = [
+        node
+        for node in ast.walk(function)
+        if node is not function and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
     theirs = {id(node) for other in inner for node in ast.walk(other)}
     for node in ast.walk(function):
         if id(node) in theirs:

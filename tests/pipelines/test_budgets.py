@@ -120,7 +120,10 @@ def test_the_command_shows_it_and_overrides_it(modelyard, tmp_path: Path) -> Non
     summed = json.loads(modelyard("costs", "--by", "model", "--month", f"{now():%Y-%m}", "--home", home, "--json").stdout)
     assert (summed["usd"], summed["groups"][0]["key"], summed["groups"][0]["runs"]) == ("1", "hand", 1)
     refused = modelyard("costs", "--month", "November", "--home", home)
-    assert (refused.returncode, refused.stderr.strip()) == (2, "modelyard: month 'November': is not a month; write it as 2026-11")
+    assert (refused.returncode, refused.stderr.strip()) == (
+        2,
+        "modelyard: month 'November': is not a month; write it as 2026-11",
+    )
 
 
 # Bills.

@@ -113,9 +113,9 @@ def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     found = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
     assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
     assert found.service_from == "from --service-ms"
-    assert all("an hour" in one.place.assumed[0] for one in found.places)
-    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
-    assert " a day on it is Hugging Face" in found.advice
+    assert all("per hour" in one.place.assumed[0] for one in found.places)
+    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
+    assert " per day on, Hugging Face" in found.advice
     assert "modelyard space" in found.browser
     assert list((tmp_path / "home").glob("*")) == []
     assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)

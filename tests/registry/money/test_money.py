@@ -246,29 +246,3 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_every_published_price_has_a_date_and_a_source(row: DatedPrice) -> None:
     assert row.price.as_of.year == 2026
     assert len(row.price.source) > 20
-
-
-# Currencies.
-
-
-def test_amounts_of_two_currencies_do_not_add_up() -> None:
-    dollar, euro = Money(amount=Decimal("0.10")), Money(amount=Decimal("0.20"), currency="EUR")
-    with pytest.raises(InputError, match="is not an amount of USD"):
-        dollar + euro
-    rates = parse_rates(["EUR=1.08"])
-    assert total([dollar, euro.converted(rates)]) == Money(amount=Decimal("0.3160"))
-    with pytest.raises(InputError, match=r"is not in USD; name a rate, e\.g\. --rate CHF="):
-        Money(amount=Decimal(1), currency="CHF").converted(rates)
-
-
-@pytest.mark.parametrize("text", ["EUR", "eur=1", "EUR=0", "EUR=-1", "EUR=nan", "EUR=1e3", "=1"])
-def test_a_rate_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no CODE=RATE"):
-        parse_rates([text])
-
-
-@given(st.lists(st.decimals(-(10**9), 10**9, places=6, allow_nan=False), max_size=20))
-def test_sums_are_exact_whatever_their_order(amounts: list[Decimal]) -> None:
-    coins = [Money(amount=one) for one in amounts]
-    assert total(coins) == total(reversed(coins))
-    assert total(coins).amount == sum(amounts, Decimal(0))
