@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.door import ask, open_to_viewer
+from dashboards.door import ask_password, is_admitted
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 
 st.set_page_config(page_title="Modelyard", page_icon=":material/precision_manufacturing:", layout="wide")
 try:
-    known = open_to_viewer()
-except ModelyardError as error:  # a setting that cannot be used: nothing is shown by guess
+    admitted = is_admitted()
+except ModelyardError as error:  # settings that cannot be read may hold a password: show nothing
     st.error(escaped(str(error)))
     st.stop()
 page = st.navigation(
@@ -24,10 +24,10 @@ page = st.navigation(
         st.Page("views/data.py", title="Data", icon=":material/photo_library:"),
         st.Page("views/live.py", title="Live", icon=":material/monitor_heart:"),
     ],
-    position="sidebar" if known else "hidden",
+    position="sidebar" if admitted else "hidden",
 )
-if not known:
-    ask()
+if not admitted:
+    ask_password()
     st.stop()
 try:
     page.run()

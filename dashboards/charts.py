@@ -8,31 +8,32 @@ import pandas as pd
 Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
+_MOST_IN_LEGEND = 8
 
 
 def curves(points: pd.DataFrame, metric: str) -> Layers:
-    """A metric by step, one line a run, what was measured behind it. `points` has run, step, value and measured."""
-    base = alt.Chart(points).encode(x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1)), color=_run_colour())
-    tooltip = ["run:N", "step:Q", "measured:Q", "value:Q"]
-    faint = base.mark_line(opacity=0.25).encode(y=alt.Y("measured:Q", title=metric))
-    smoothed = base.mark_line().encode(y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)), tooltip=tooltip)
-    return (faint + smoothed).properties(height=_TALL)
+    """A metric by step, one line a run, raw values faint behind it. `points` has run, step, value (smoothed) and measured."""
+    base = alt.Chart(points).encode(x=alt.X("step:Q", title="Step", axis=alt.Axis(tickMinStep=1)), color=_run_colour(points))
+    tips = [_tip("run:N"), _tip("step:Q"), _tip("measured:Q", "Value"), _tip("value:Q", "Smoothed")]
+    raw = base.mark_line(opacity=0.25).encode(y=alt.Y("measured:Q", title=metric))
+    smoothed = base.mark_line().encode(y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)), tooltip=tips)
+    return (raw + smoothed).properties(height=_TALL)
 
 
 def pareto_front(points: pd.DataFrame, cost: str, quality: str) -> Layers:
     """Quality against cost, with the front joined. `points` has run, experiment, cost, quality and front."""
-    place = {"x": alt.X("cost:Q", title=cost), "y": alt.Y("quality:Q", title=quality, scale=alt.Scale(zero=False))}
+    axes = {"x": alt.X("cost:Q", title=cost), "y": alt.Y("quality:Q", title=quality, scale=alt.Scale(zero=False))}
     dots = (
         alt.Chart(points)
         .mark_circle(size=90)
         .encode(
-            **place,
-            color=alt.Color("experiment:N", legend=alt.Legend(orient="bottom")),
+            **axes,
+            color=alt.Color("experiment:N", legend=_legend("Experiment")),
             opacity=alt.condition("datum.front", alt.value(1.0), alt.value(0.35)),
-            tooltip=["run:N", "experiment:N", "cost:Q", "quality:Q"],
+            tooltip=[_tip("run:N"), _tip("experiment:N"), _tip("cost:Q", cost), _tip("quality:Q", quality)],
         )
     )
-    front = alt.Chart(points[points["front"]]).mark_line(interpolate="step-after", strokeDash=[4, 4]).encode(**place)
+    front = alt.Chart(points[points["front"]]).mark_line(interpolate="step-after", strokeDash=[4, 4]).encode(**axes)
     return (front + dots).properties(height=_TALL)
 
 
@@ -43,10 +44,10 @@ def parallel(points: pd.DataFrame) -> alt.Chart:
         .mark_line(point=True)
         .encode(
             x=alt.X("axis:N", sort=None, title=None, axis=alt.Axis(labelAngle=-20)),
-            y=alt.Y("share:Q", title="lowest to highest", axis=alt.Axis(labels=False, ticks=False)),
-            color=_run_colour(),
+            y=alt.Y("share:Q", title="Min to max of each axis", axis=alt.Axis(labels=False, ticks=False)),
+            color=_run_colour(points),
             detail="run:N",
-            tooltip=["run:N", "axis:N", "value:Q"],
+            tooltip=[_tip("run:N"), _tip("axis:N"), _tip("value:Q")],
         )
         .properties(height=_TALL)
     )
@@ -54,10 +55,13 @@ def parallel(points: pd.DataFrame) -> alt.Chart:
 
 def confusion(cells: pd.DataFrame) -> Layers:
     """A confusion matrix. `cells` has truth, answer, images and share."""
-    base = alt.Chart(cells).encode(x=alt.X("answer:N", sort=None), y=alt.Y("truth:N", sort=None))
+    base = alt.Chart(cells).encode(
+        x=alt.X("answer:N", sort=None, title="Predicted class"), y=alt.Y("truth:N", sort=None, title="Actual class")
+    )
+    share = _tip("share:Q", "Share of the actual class", ".1%")
     boxes = base.mark_rect().encode(
         color=alt.Color("share:Q", scale=alt.Scale(scheme="blues", domain=[0, 1]), legend=None),
-        tooltip=["truth:N", "answer:N", "images:Q", alt.Tooltip("share:Q", format=".1%")],
+        tooltip=[_tip("truth:N", "Actual class"), _tip("answer:N", "Predicted class"), _tip("images:Q"), share],
     )
     ink = alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#1f3a5f"))
     return boxes + base.transform_filter("datum.images > 0").mark_text().encode(text="images:Q", color=ink)
@@ -65,15 +69,16 @@ def confusion(cells: pd.DataFrame) -> Layers:
 
 def timeline(events: pd.DataFrame) -> alt.Chart:
     """What happened to each model, when. `events` has when, model, version, what, who and text."""
+    time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M")
     return (
         alt.Chart(events)
         .mark_point(filled=True, size=110)
         .encode(
             x=alt.X("when:T", title=None),
             y=alt.Y("model:N", title=None),
-            color=alt.Color("what:N", legend=alt.Legend(orient="bottom", title=None)),
+            color=alt.Color("what:N", legend=_legend(None)),
             shape=alt.Shape("what:N", legend=None),
-            tooltip=["when:T", "version:N", "what:N", "who:N", "text:N"],
+            tooltip=[time, _tip("version:N"), _tip("what:N", "Event"), _tip("who:N", "By"), _tip("text:N", "Details")],
         )
     )
 
@@ -82,36 +87,39 @@ def class_counts(counts: pd.DataFrame) -> alt.Chart:
     """Frames of each class by split. `counts` has class, split, frames and clips."""
     return (
         alt.Chart(counts)
-        .transform_calculate(place="indexof(['train', 'val', 'test'], datum.split)")
+        .transform_calculate(position="indexof(['train', 'val', 'test'], datum.split)")
         .mark_bar()
         .encode(
-            x=alt.X("frames:Q"),
+            x=alt.X("frames:Q", title="Frames", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("class:N", sort=None, title=None),
-            color=alt.Color("split:N", sort=["train", "val", "test"], legend=alt.Legend(orient="bottom")),
-            order=alt.Order("place:Q"),
-            tooltip=["class:N", "split:N", "frames:Q", "clips:Q"],
+            color=alt.Color("split:N", sort=["train", "val", "test"], legend=_legend("Split")),
+            order=alt.Order("position:Q"),
+            tooltip=[_tip("class:N"), _tip("split:N"), _tip("frames:Q"), _tip("clips:Q")],
         )
     )
 
 
-def spread(table: pd.DataFrame, what: str) -> alt.Chart:
-    """A histogram. `table` has from, to and frames."""
-    bars = alt.Chart(table).mark_bar(binSpacing=1)
+def histogram(bins: pd.DataFrame, title: str) -> alt.Chart:
+    """A histogram. `bins` has from, to and frames."""
+    bars = alt.Chart(bins).mark_bar(binSpacing=1)
     return bars.encode(
-        x=alt.X("from:Q", title=what).bin("binned"),
+        x=alt.X("from:Q", title=title).bin("binned"),
         x2="to:Q",
-        y=alt.Y("frames:Q", title="frames"),
-        tooltip=[alt.Tooltip("from:Q", format=".3~f"), alt.Tooltip("to:Q", format=".3~f"), "frames:Q"],
+        y=alt.Y("frames:Q", title="Frames"),
+        tooltip=[_tip("from:Q", "From", ".3~f"), _tip("to:Q", "To", ".3~f"), _tip("frames:Q")],
     ).properties(height=140)
 
 
 def request_rates(points: pd.DataFrame) -> alt.Chart:
-    """Requests a second. `points` has endpoint, when and requests."""
-    colour = alt.Color("endpoint:N", legend=alt.Legend(orient="bottom"))
+    """Requests per second. `points` has endpoint, when and requests."""
     return (
         alt.Chart(points)
         .mark_line()
-        .encode(x=alt.X("when:T", title=None), y=alt.Y("requests:Q", title="a second"), color=colour)
+        .encode(
+            x=alt.X("when:T", title=None),
+            y=alt.Y("requests:Q", title="Requests per second"),
+            color=alt.Color("endpoint:N", legend=_legend("Endpoint")),
+        )
     )
 
 
@@ -122,16 +130,12 @@ def burn_down(points: pd.DataFrame) -> alt.Chart:
         .mark_line()
         .encode(
             x=alt.X("day:T", title=None),
-            y=alt.Y("usd:Q", title="USD left"),
-            color=alt.Color("model:N", legend=alt.Legend(orient="bottom")),
-            strokeDash=alt.StrokeDash("kind:N", sort=["spent", "expected"], legend=alt.Legend(orient="bottom", title=None)),
-            tooltip=["model:N", "day:T", "usd:Q", "kind:N"],
+            y=alt.Y("usd:Q", title="Budget left, USD"),
+            color=alt.Color("model:N", legend=_legend("Model")),
+            strokeDash=alt.StrokeDash("kind:N", sort=["actual", "expected"], legend=_legend(None)),
+            tooltip=[_tip("model:N"), _tip("day:T"), _tip("usd:Q", "Left, USD", ",.2f"), _tip("kind:N", "Actual or expected")],
         )
     )
-
-
-def _run_colour() -> alt.Color:
-    return alt.Color("run:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400))
 
 
 def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
@@ -139,7 +143,12 @@ def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
     return (
         alt.Chart(costs)
         .mark_bar()
-        .encode(x=alt.X("usd:Q", title="USD"), y=alt.Y("version:N", sort=None, title=None), color="trainer:N")
+        .encode(
+            x=alt.X("usd:Q", title="Training cost, USD"),
+            y=alt.Y("version:N", sort=None, title=None),
+            color=alt.Color("trainer:N", legend=_legend("Trainer")),
+            tooltip=[_tip("version:N"), _tip("trainer:N"), _tip("usd:Q", "Cost, USD")],
+        )
     )
 
 
@@ -148,21 +157,45 @@ def spent_by_month(points: pd.DataFrame) -> alt.Chart:
     return (
         alt.Chart(points)
         .mark_bar(size=40)
-        .encode(x=alt.X("month:O", title=None), y=alt.Y("usd:Q", title="USD"), color="what:N")
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("usd:Q", title="Cost, USD"),
+            color=alt.Color("what:N", legend=_legend(None)),
+            tooltip=[_tip("month:O"), _tip("what:N", "Category"), _tip("usd:Q", "Cost, USD")],
+        )
     )
 
 
 def break_even_curves(points: pd.DataFrame, now: float) -> Layers:
-    """A month's cost by requests a day, one line a place, with the traffic of now. `points` has requests, place and usd."""
+    """A month's cost by requests per day, one line a place, and a rule at the traffic of `now`.
+
+    `points` has requests, place and usd.
+    """
     lines = (
         alt.Chart(points)
         .mark_line(point=True)
         .encode(
-            x=alt.X("requests:Q", title="requests a day", scale=alt.Scale(type="log")),
-            y=alt.Y("usd:Q", title="USD a month", scale=alt.Scale(type="log")),
-            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400)),
-            tooltip=["place:N", "requests:Q", "usd:Q"],
+            x=alt.X("requests:Q", title="Requests per day", scale=alt.Scale(type="log")),
+            y=alt.Y("usd:Q", title="USD per month", scale=alt.Scale(type="log")),
+            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Hosting option")),
+            tooltip=[_tip("place:N", "Hosting option"), _tip("requests:Q", "Requests per day"), _tip("usd:Q", "USD per month")],
         )
     )
-    here = alt.Chart(pd.DataFrame({"requests": [max(now, 1)]})).mark_rule(strokeDash=[4, 4]).encode(x="requests:Q")
-    return (lines + here).properties(height=_TALL + 140)
+    today = alt.Chart(pd.DataFrame({"requests": [max(now, 1)]})).mark_rule(strokeDash=[4, 4]).encode(x="requests:Q")
+    return (lines + today).properties(height=_TALL + 140)
+
+
+def _run_colour(points: pd.DataFrame) -> alt.Color:
+    if points["run"].nunique() > _MOST_IN_LEGEND:  # a long legend takes the chart's height until nothing of it is left
+        return alt.Color("run:N", legend=None)
+    return alt.Color("run:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
+
+
+def _legend(title: str | None) -> alt.Legend:
+    return alt.Legend(orient="bottom", title=title)
+
+
+def _tip(field: str, title: str = "", form: str = "") -> alt.Tooltip:
+    """A line of a tooltip: headed by its field, unless another title is given."""
+    title = title or field.partition(":")[0].capitalize()
+    return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)

@@ -1,4 +1,4 @@
-"""Data sets of this home, read from their manifests, without Streamlit."""
+"""Datasets of this home, read from their manifests, without Streamlit."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.words import shorten
 from registry.digests import canonical, sha256_bytes
+from registry.errors import shorten
 from registry.events import DataChecked
 from registry.files import read_json
 from registry.protocols import Entry
 from registry.records import DataVerdict
 
 SPLITS = ("train", "val", "test")
+_OUTCOMES = {"holds": "passed"}
+"""What a report's outcomes are called on the page."""
 
 
 class LocalDataset:
-    """A data set on this machine: its folder, its digest as evidence names it, and its frames."""
+    """A dataset on this machine: its folder, its digest as evidence names it, and its frames."""
 
     def __init__(self, folder: Path) -> None:
         """Read a manifest. Raises ValueError or OSError where there is none."""
-        told = read_json(folder / "manifest.json")
-        self.folder, self.digest = folder, sha256_bytes(canonical(told))
-        self.labels: list[str] = [str(one) for one in told["labels"]]
-        self.source: str = str(told["source"])
-        self.frames: list[dict[str, Any]] = list(told["frames"])
+        manifest = read_json(folder / "manifest.json")
+        self.folder, self.digest = folder, sha256_bytes(canonical(manifest))
+        self.labels: list[str] = [str(label) for label in manifest["labels"]]
+        self.source: str = str(manifest["source"])
+        self.frames: list[dict[str, Any]] = list(manifest["frames"])
 
     @property
     def name(self) -> str:
@@ -38,8 +40,8 @@ class LocalDataset:
 
     def counts(self) -> pd.DataFrame:
         """Columns class, split, frames, clips."""
-        frames = Counter((str(one["label"]), str(one["split"])) for one in self.frames)
-        clips = {key: {one["clip"] for one in self.frames if (one["label"], one["split"]) == key} for key in frames}
+        frames = Counter((str(frame["label"]), str(frame["split"])) for frame in self.frames)
+        clips = {key: {frame["clip"] for frame in self.frames if (frame["label"], frame["split"]) == key} for key in frames}
         rows = [
             (label, split, frames[label, split], len(clips.get((label, split), ())))
             for label in self.labels
@@ -49,56 +51,64 @@ class LocalDataset:
 
     def examples(self, split: str, label: str | None, most: int) -> list[tuple[Path, str]]:
         """Frames of different clips, class by class in turn, with their class; those whose files are there."""
-        first = {str(one["clip"]): one for one in reversed(self.frames) if one["split"] == split}
+        by_clip = {str(frame["clip"]): frame for frame in reversed(self.frames) if frame["split"] == split}
         by_label: dict[str, list[dict[str, Any]]] = {name: [] for name in self.labels if label in {None, name}}
-        for one in reversed(first.values()):
-            by_label.get(str(one["label"]), []).append(one)
-        mixed = [one for turn in zip_longest(*by_label.values()) for one in turn if one]
-        held = ((self.inside(str(one["file"])), str(one["label"])) for one in mixed)
-        return list(islice(((path, name) for path, name in held if path), most))
+        for frame in reversed(by_clip.values()):
+            by_label.get(str(frame["label"]), []).append(frame)
+        mixed = [frame for turn in zip_longest(*by_label.values()) for frame in turn if frame]
+        paths = ((self.frame_path(str(frame["file"])), str(frame["label"])) for frame in mixed)
+        return list(islice(((path, name) for path, name in paths if path), most))
 
-    def inside(self, file: str) -> Path | None:
-        """A frame's file, if it lies within the data set: a manifest is no reason to show any file of this machine."""
+    def frame_path(self, file: str) -> Path | None:
+        """A frame's file if it lies within the dataset, so that a forged manifest shows no other file of this machine."""
         path = (self.folder / file).resolve()
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
 
 
-def data_sets(home: Path) -> list[LocalDataset]:
+def local_datasets(home: Path) -> list[LocalDataset]:
     """Those of a home whose manifest can be read, by name."""
-    found = list[LocalDataset]()
+    datasets = list[LocalDataset]()
     for manifest in sorted((home / "datasets").glob("*/manifest.json")):
         try:
-            found.append(LocalDataset(manifest.parent))
+            datasets.append(LocalDataset(manifest.parent))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
+    return datasets
+
+
+def find_dataset(datasets: Iterable[LocalDataset], digest: str) -> LocalDataset | None:
+    """The dataset that evidence names."""
+    return next((dataset for dataset in datasets if dataset.digest == digest), None)
 
 
 def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:
-    """Data set's digest → what the checks said of it last."""
+    """Dataset's digest → the newest verdict of its checks."""
     return {entry.event.verdict.dataset: entry.event.verdict for entry in entries if isinstance(entry.event, DataChecked)}
 
 
-def checked(home: Path, digest: str) -> dict[str, Any] | None:
+def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
     """The newest report of the checks about exactly these frames, as `modelyard check` left it; None where there is none."""
-    reports = sorted((home / "reports").glob("*/report.json"), key=lambda path: -path.stat().st_mtime)
-    for path in reports:
+    paths = sorted((home / "reports").glob("*/report.json"), key=lambda path: -path.stat().st_mtime)
+    for path in paths:
         try:
-            told = read_json(path)
-            if told["dataset"] == digest:
-                return {"findings": list(told["findings"]), "spread": dict(told["spread"])}
+            report = read_json(path)
+            if report["dataset"] == digest:
+                return {"findings": list(report["findings"]), "spread": dict(report["spread"])}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
 
 
 def findings_table(report: dict[str, Any]) -> pd.DataFrame:
-    """Columns outcome, finding: what does not hold first."""
-    rows = [(str(one.get("outcome", "")), shorten(str(one.get("text", "")), 300)) for one in report["findings"]]
+    """Columns outcome, finding: errors first, then warnings, then what passed."""
+    rows = [
+        (_OUTCOMES.get(outcome := str(finding.get("outcome", "")), outcome), shorten(str(finding.get("text", "")), 300))
+        for finding in report["findings"]
+    ]
     return pd.DataFrame(rows, columns=["outcome", "finding"])
 
 
-def spread_table(report: dict[str, Any]) -> pd.DataFrame:
+def histogram_table(report: dict[str, Any]) -> pd.DataFrame:
     """Columns what, from, to, frames: how bright and how sharp the frames are."""
     rows = [
         (name, low, high, count)
@@ -108,15 +118,10 @@ def spread_table(report: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "from", "to", "frames"])
 
 
-def of_digest(known: Iterable[LocalDataset], digest: str) -> LocalDataset | None:
-    """The data set that evidence names."""
-    return next((one for one in known if one.digest == digest), None)
-
-
-def shares(counts: pd.DataFrame) -> Sequence[str]:
+def imbalances(counts: pd.DataFrame) -> Sequence[str]:
     """What a person should know of the counts: classes that a split lacks, and classes that are much rarer than others."""
-    told = [f"Class '{row['class']}' has no frames in {row['split']}." for _, row in counts.iterrows() if row["frames"] == 0]
+    lines = [f"Class '{row['class']}' has no frames in {row['split']}." for _, row in counts.iterrows() if row["frames"] == 0]
     sums = counts.groupby("class")["frames"].sum()
     if len(sums) > 1 and sums.min() * 3 < sums.max():
-        told.append(f"Class '{sums.idxmin()}' has {sums.min()} frames, and '{sums.idxmax()}' {sums.max()}.")
-    return told
+        lines.append(f"Class '{sums.idxmin()}' has {sums.min()} frames, but '{sums.idxmax()}' has {sums.max()}.")
+    return lines

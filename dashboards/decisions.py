@@ -1,4 +1,4 @@
-"""Decisions as pages show them, without Streamlit: what waits, what was refused and what would mend it, and what happened."""
+"""Decisions as pages show them, without Streamlit: what waits, what was refused and its fix, and what happened."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from datetime import datetime
 
 import pandas as pd
 
-from dashboards.words import shorten
+from dashboards.words import cell
+from registry.errors import shorten
 from registry.events import Exported
 from registry.protocols import Entry
 from registry.reports.history import decisions
 from registry.reports.waiting import Waiting
 
 
-def waiting_table(found: Iterable[Waiting]) -> pd.DataFrame:
+def waiting_table(items: Iterable[Waiting]) -> pd.DataFrame:
     """One row a thing that waits."""
-    rows = [(one.at, one.ref, one.stage, shorten(one.what, 300), one.command) for one in found]
+    rows = [(item.at, item.ref, item.stage, shorten(item.what, 300), item.command) for item in items]
     return pd.DataFrame(rows, columns=["since", "version", "stage", "what", "command"])
 
 
@@ -25,7 +26,7 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
     rows = [
         (
             moment.at,
-            shorten(moment.ref.partition("/")[0]),
+            cell(moment.ref.partition("/")[0]),
             moment.ref,
             moment.stage or "",
             moment.what.replace("_", " "),
@@ -40,19 +41,20 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
 
 def parity_table(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row a variant of each version's newest export: what parity measured, and whether it is in the bundle."""
-    newest = {(one.event.model, one.event.identity): one.event for one in entries if isinstance(one.event, Exported)}
+    exports = [entry.event for entry in entries if isinstance(entry.event, Exported)]
+    newest = {(event.model, event.identity): event for event in exports}
     rows = [
         (
             event.label,
-            one.variant,
-            one.images,
-            one.top1_agreement,
-            one.max_abs_diff,
-            one.control_agreement,
-            "kept" if one.kept else f"left out: {one.note}" if one.note else "left out",
+            figures.variant,
+            figures.images,
+            figures.top1_agreement,
+            figures.max_abs_diff,
+            figures.control_agreement,
+            "yes" if figures.kept else f"no: {figures.note}" if figures.note else "no",
         )
         for event in reversed(newest.values())
-        for one in event.parity
+        for figures in event.parity
     ]
-    columns = ["version", "variant", "images", "agreement", "largest difference", "agreement, wrong images", "in the bundle"]
+    columns = ["version", "variant", "images", "agreement", "max difference", "control agreement", "in bundle"]
     return pd.DataFrame(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""Endpoints as they are now, without Streamlit: health, requests, errors and latency, as each says of itself."""
+"""Endpoints as they are now, without Streamlit: health, requests, errors and latency, from each one's own metrics."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import httpx
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
-from dashboards.words import shorten
+from registry.errors import shorten
 from registry.events import Deployed
 from registry.refs import endpoint_name
 
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 _MOST_BYTES = 2_000_000
 _ERRORS = 500
 _REFUSED = 400
 
-TROUBLE = "in trouble"
-"""How the state of an endpoint begins that the reconciler could not bring in order."""
+TROUBLE = "failing"
+"""How the state of an endpoint begins that the reconciler could not repair."""
+UNREACHABLE = "unreachable"
 
 
-class Endpoint(NamedTuple):
-    """One endpoint. Figures are since its process started; None where it was not asked, or does not say."""
+class EndpointReading(NamedTuple):
+    """What one poll of an endpoint showed. Figures are since its process started; None where it was not polled or has none."""
 
     name: str
     version: str
@@ -43,31 +44,34 @@ class Endpoint(NamedTuple):
     busy_seconds: float | None = None
 
 
-def ask_all(deployed: Sequence[Deployed], headers: Mapping[str, str], known: Mapping[str, str] | None = None) -> list[Endpoint]:
-    """Ask those on this machine, together; others are paid by the request, so nobody wakes them for a page.
+def poll_endpoints(
+    deployed: Sequence[Deployed], headers: Mapping[str, str], failures: Mapping[str, str] | None = None
+) -> list[EndpointReading]:
+    """Poll those on this machine, in parallel. Others are paid for by the request: no page wakes them.
 
-    What is `known` of trouble with those stands in their place.
+    Those show instead what the reconciler last failed to do for them: `failures`, by endpoint.
     """
-    with ThreadPoolExecutor(8) as beside:
-        return list(beside.map(lambda one: _ask(one, headers, known or {}), deployed))
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda event: _poll(event, headers, failures or {}), deployed))
 
 
-def _ask(event: Deployed, headers: Mapping[str, str], known: Mapping[str, str]) -> Endpoint:
-    told = (f"{event.model} {event.stage}", event.label, event.target, event.url)
+def _poll(event: Deployed, headers: Mapping[str, str], failures: Mapping[str, str]) -> EndpointReading:
+    name = f"{event.model} {event.stage}"
+    identity = (name, event.label, event.target, event.url)
     if event.target != "local" or urlsplit(event.url).hostname not in {"127.0.0.1", "localhost", "::1"}:
-        if reason := known.get(endpoint_name(event.model, event.stage)):
-            return Endpoint(*told, f"{TROUBLE}: {shorten(reason, 160)}")
-        return Endpoint(*told, "in order by the reconciler; not asked, so that it may sleep")
+        if reason := failures.get(endpoint_name(event.model, event.stage)):
+            return EndpointReading(*identity, f"{TROUBLE}: {shorten(reason, 160)}")
+        return EndpointReading(*identity, "OK when last reconciled; not polled, so that it can sleep")
     try:
-        answer = httpx.get(f"{event.url}/metrics", headers=dict(headers), timeout=_PATIENCE_S)
+        answer = httpx.get(f"{event.url}/metrics", headers=dict(headers), timeout=_TIMEOUT_S)
         answer.raise_for_status()
-        return Endpoint(*told, "answers", **read_figures(answer.text[:_MOST_BYTES]))
+        return EndpointReading(*identity, "up", **parse_metrics(answer.text[:_MOST_BYTES]))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return Endpoint(*told, f"does not answer ({type(error).__name__})")
+        return EndpointReading(*identity, f"{UNREACHABLE} ({type(error).__name__})")
 
 
-def read_figures(page: str) -> dict[str, float | None]:
-    """Requests, errors and latency from a Prometheus page of ours. Raises ValueError for what is none."""
+def parse_metrics(page: str) -> dict[str, float | None]:
+    """Requests, errors and latency from a Prometheus page of ours. Raises ValueError for any other text."""
     requests = errors = refused = busy = 0.0
     buckets, waiting, started = dict[float, float](), None, None
     for family in text_string_to_metric_families(page):
@@ -86,9 +90,9 @@ def read_figures(page: str) -> dict[str, float | None]:
                 waiting = sample.value
             elif sample.name == "modelyard_started_seconds":
                 started = sample.value
-    told: dict[str, float | None] = {"requests": requests, "errors": errors, "refused": refused, "waiting": waiting}
-    told |= {"seconds": max(time() - started, 0.0) if started else None, "busy_seconds": busy}
-    return told | {"p50_ms": quantile_ms(buckets, 0.5), "p95_ms": quantile_ms(buckets, 0.95)}
+    figures: dict[str, float | None] = {"requests": requests, "errors": errors, "refused": refused, "waiting": waiting}
+    figures |= {"seconds": max(time() - started, 0.0) if started else None, "busy_seconds": busy}
+    return figures | {"p50_ms": quantile_ms(buckets, 0.5), "p95_ms": quantile_ms(buckets, 0.95)}
 
 
 def quantile_ms(buckets: Mapping[float, float], share: float) -> float | None:
@@ -99,29 +103,30 @@ def quantile_ms(buckets: Mapping[float, float], share: float) -> float | None:
     edges = sorted(buckets)
     if not edges or not buckets[edges[-1]]:
         return None
-    wanted, low, below = share * buckets[edges[-1]], 0.0, 0.0
+    rank, low, below = share * buckets[edges[-1]], 0.0, 0.0
     for edge in edges:
-        if buckets[edge] >= wanted:
+        if buckets[edge] >= rank:
             if edge == float("inf"):
                 return low * 1e3
-            within = (wanted - below) / (buckets[edge] - below) if buckets[edge] > below else 1.0
+            within = (rank - below) / (buckets[edge] - below) if buckets[edge] > below else 1.0
             return 1e3 * (low + (edge - low) * within)
         low, below = edge, buckets[edge]
     return None
 
 
-def endpoint_table(found: Iterable[Endpoint]) -> pd.DataFrame:
-    """One row an endpoint."""
+def endpoint_table(readings: Iterable[EndpointReading]) -> pd.DataFrame:
+    """One row an endpoint; errors and refusals in percent of its requests."""
     rows = [
         (
-            *(one.name, one.version, one.target, one.state, one.requests, _share(one.errors, one.requests)),
-            *(_share(one.refused, one.requests), one.p50_ms, one.p95_ms, one.waiting, one.url),
+            *(reading.name, reading.version, reading.target, reading.state, reading.requests),
+            *(_percent(reading.errors, reading.requests), _percent(reading.refused, reading.requests)),
+            *(reading.p50_ms, reading.p95_ms, reading.waiting, reading.url),
         )
-        for one in found
+        for reading in readings
     ]
     columns = ["endpoint", "version", "target", "state", "requests", "errors", "refused", "p50 ms", "p95 ms", "waiting", "url"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _share(part: float | None, of: float | None) -> float | None:
+def _percent(part: float | None, of: float | None) -> float | None:
     return None if part is None or not of else 100 * part / of

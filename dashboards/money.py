@@ -1,4 +1,4 @@
-"""What the pages about money show, without Streamlit: sums of the books, budgets, forecasts by traffic."""
+"""What the pages about money show, without Streamlit: spending by group, budgets, forecasts by traffic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.live import Endpoint
+from dashboards.live import EndpointReading
 from registry.events import Deployed, Exported
 from registry.money.forecast import Place, PlaceForecast, forecast_place
 from registry.money.spans import cut, month_of
@@ -21,48 +21,37 @@ from registry.reports.accounts import (
     Group,
     Spend,
     budget_statuses,
-    came_to_production,
     compared,
     cost_between,
-    endpoint_of,
-    grouped,
     limits,
     spending,
 )
+from registry.reports.endpoints import endpoint_named
 
-WAYS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
+GROUPINGS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
 _SWEEP = 2_000
 _MOST = 6
 
 
 def months(spent: Iterable[Spend]) -> list[str]:
     """The months in which anything was spent, newest first."""
-    return sorted({one.month for one in spent}, reverse=True)
-
-
-def sums(
-    entries: Sequence[Entry],
-    spent: Iterable[Spend],
-    by: By,
-    month: str | None = None,
-    experiments: Mapping[str, str] | None = None,
-) -> list[Group]:
-    """Sums, the dearest first. `spent` is of the month, where one is given; `experiments` tells where a run lies."""
-    return grouped(spent, by, lambda model: came_to_production(entries, model, month), experiments)
+    return sorted({spend.month for spend in spent}, reverse=True)
 
 
 def sums_table(groups: Iterable[Group], by: str) -> pd.DataFrame:
     """One row a group, in US dollars."""
-    columns = [by, "training", "failed", "serving", "other", "billed", "together", "runs", "in production", "per promoted"]
+    columns = [by, "training", "failed", "serving", "other", "billed", "total", "runs", "in production", "per promoted"]
     rows = [
         (
-            one.key,
-            *map(float, (one.training_usd, one.failed_usd, one.serving_usd, one.other_usd, one.billed_usd, one.usd)),
-            one.runs,
-            one.promoted,
-            None if one.per_promoted_usd is None else float(one.per_promoted_usd),
+            group.key,
+            *map(
+                float, (group.training_usd, group.failed_usd, group.serving_usd, group.other_usd, group.billed_usd, group.usd)
+            ),
+            group.runs,
+            group.promoted,
+            None if group.per_promoted_usd is None else float(group.per_promoted_usd),
         )
-        for one in groups
+        for group in groups
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -78,8 +67,8 @@ def bills_table(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
 
 def by_month(spent: Iterable[Spend]) -> pd.DataFrame:
     """Columns month, what, usd."""
-    found = pd.DataFrame([(one.month, one.what, float(one.usd)) for one in spent], columns=["month", "what", "usd"])
-    return found.groupby(["month", "what"], as_index=False).sum()
+    amounts = pd.DataFrame([(spend.month, spend.what, float(spend.usd)) for spend in spent], columns=["month", "what", "usd"])
+    return amounts.groupby(["month", "what"], as_index=False).sum()
 
 
 class Budget(NamedTuple):
@@ -119,7 +108,7 @@ def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
 def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
     """Columns model, day, usd, kind: what is left of each budget at each day's end of this month.
 
-    `spent` ends with what is left now; `expected` begins with what will be left when today ends.
+    `actual` ends with what is left now; `expected` begins with what will be left when today ends.
     """
     (first, last), month, today = month_of(now), f"{now:%Y-%m}", now.astimezone(UTC)
     spent = spending(entries, now, month)
@@ -128,8 +117,8 @@ def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
     rows = list[tuple[str, str, float, str]]()
     for model, (used, limit, *_) in budgets(entries, now, spent).items():
         past = [day for day in days if day.date() < today.date()]
-        rows += [(model, f"{day:%Y-%m-%d}", float(limit - _until(known[model], day)), "spent") for day in past]
-        rows.append((model, f"{today:%Y-%m-%d}", float(limit - used), "spent"))
+        rows += [(model, f"{day:%Y-%m-%d}", float(limit - _until(known[model], day)), "actual") for day in past]
+        rows.append((model, f"{today:%Y-%m-%d}", float(limit - used), "actual"))
         for day in days[len(past) :]:
             rows.append((model, f"{day:%Y-%m-%d}", float(limit - max(used, _until(coming[model], day))), "expected"))
     return pd.DataFrame(rows, columns=["model", "day", "usd", "kind"])
@@ -137,11 +126,11 @@ def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
 
 def _by_day(spent: Iterable[Spend], month: str) -> dict[str, dict[int, Decimal]]:
     """Model → day of the month → US dollars."""
-    found = defaultdict[str, dict[int, Decimal]](lambda: defaultdict(Decimal))
-    for one in spent:
-        if one.month == month:
-            found[one.model][one.at.astimezone(UTC).day] += one.usd
-    return found
+    by_day = defaultdict[str, dict[int, Decimal]](lambda: defaultdict(Decimal))
+    for spend in spent:
+        if spend.month == month:
+            by_day[spend.model][spend.at.astimezone(UTC).day] += spend.usd
+    return by_day
 
 
 def _until(by_day: Mapping[int, Decimal], day: datetime) -> Decimal:
@@ -149,13 +138,13 @@ def _until(by_day: Mapping[int, Decimal], day: datetime) -> Decimal:
 
 
 def serving_costs(
-    entries: Sequence[Entry], deployed: Sequence[Deployed], asked: Sequence[Endpoint], now: datetime
+    entries: Sequence[Entry], deployed: Sequence[Deployed], readings: Sequence[EndpointReading], now: datetime
 ) -> pd.DataFrame:
     """One row an endpoint, in US dollars: its month as quoted, what was billed this month, 1,000 requests, idle spend.
 
     A thousand requests cost what was billed, or quoted where no bill is, for the time in which an endpoint counted them.
     Idle spend is the part of the quote in which an endpoint decoded and predicted nothing; in a cloud, whose quote is
-    what its least workers cost while nobody asks, all of it. What is not known is empty.
+    what its minimum workers cost without traffic, all of it. What is not known is empty.
     """
     month = f"{now:%Y-%m}"
     billed = defaultdict[str, Decimal](Decimal)
@@ -163,59 +152,60 @@ def serving_costs(
         if (spend.what, spend.basis, spend.month) == ("serving", "billed", month):
             billed[spend.resource] += spend.usd
     rows = list[tuple[str, str, float, float | None, float | None, float | None]]()
-    for event, one in zip(deployed, asked, strict=True):
-        name, quote = endpoint_of(event), float(event.usd_per_month)
+    for event, reading in zip(deployed, readings, strict=True):
+        name, quote = endpoint_named(event), float(event.usd_per_month)
         each = None
-        if one.requests and one.seconds:
-            spent = cost_between(entries, event, now - timedelta(seconds=one.seconds), now)
-            each = 1000 * float(spent) / one.requests
-        rows.append((one.name, one.target, quote, float(billed[name]) if name in billed else None, each, _idle(event, one)))
-    columns = ["endpoint", "target", "a month", "billed this month", "per 1,000 requests", "idle, of the month"]
+        if reading.requests and reading.seconds:
+            spent = cost_between(entries, event, now - timedelta(seconds=reading.seconds), now)
+            each = 1000 * float(spent) / reading.requests
+        bill = float(billed[name]) if name in billed else None
+        rows.append((reading.name, reading.target, quote, bill, each, _idle(event, reading)))
+    columns = ["endpoint", "target", "per month", "billed this month", "per 1,000 requests", "idle per month"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _idle(event: Deployed, one: Endpoint) -> float | None:
+def _idle(event: Deployed, reading: EndpointReading) -> float | None:
     quote = float(event.usd_per_month)
     if event.target != "local":
         return quote
-    if not one.seconds or one.busy_seconds is None:
+    if not reading.seconds or reading.busy_seconds is None:
         return None
-    return quote * max(0.0, 1 - one.busy_seconds / one.seconds)
+    return quote * max(0.0, 1 - reading.busy_seconds / reading.seconds)
 
 
-def exports(entries: Iterable[Entry]) -> dict[str, Exported]:
+def latest_exports(entries: Iterable[Entry]) -> dict[str, Exported]:
     """Version → its newest bundle whose latency was measured, newest first."""
-    found = dict[str, Exported]()
+    exports = dict[str, Exported]()
     for entry in reversed(list(entries)):
         if isinstance(entry.event, Exported) and entry.event.latency:
-            found.setdefault(entry.event.label, entry.event)
-    return found
+            exports.setdefault(entry.event.label, entry.event)
+    return exports
 
 
-def outlook_table(found: Iterable[PlaceForecast]) -> pd.DataFrame:
-    """One row a place: the month, its parts, and why it will not do where it will not."""
+def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
+    """One row a place: the month, its parts, and the problem where the place cannot serve the traffic."""
     rows = [
         {
-            "place": one.place.name,
-            "a month": float(one.usd_per_month),
-            "storage": float(one.storage_usd),
-            "per 1,000": None if one.usd_per_thousand is None else float(one.usd_per_thousand),
-            "cold": 100 * one.cold_share,
-            "p95 wait": one.wait_p95_s,
-            "will not do": one.problem,
+            "place": forecast.place.name,
+            "per month": float(forecast.usd_per_month),
+            "storage": float(forecast.storage_usd),
+            "per 1,000": None if forecast.usd_per_thousand is None else float(forecast.usd_per_thousand),
+            "cold": 100 * forecast.cold_share,
+            "p95 wait": forecast.wait_p95_s,
+            "problem": forecast.problem,
         }
-        for one in found
+        for forecast in forecasts
     ]
-    return pd.DataFrame(rows, columns=["place", "a month", "storage", "per 1,000", "cold", "p95 wait", "will not do"])
+    return pd.DataFrame(rows, columns=["place", "per month", "storage", "per 1,000", "cold", "p95 wait", "problem"])
 
 
 def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
-    """The month's cost at each rented place that keeps up, from 1 to 1,000,000 requests a day: columns requests, place, usd."""
+    """Columns requests, place, usd: a month at each rented place that keeps up, from 1 to 1,000,000 requests per day."""
     rows = list[tuple[float, str, float]]()
     for step in range(2 * _MOST + 1):
-        asked = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
-        for place in places:
-            found = forecast_place(asked, place, sample=_SWEEP)
-            if place.rented and not found.problem:
-                rows.append((asked.requests_per_day, place.name, max(float(found.usd_per_month), 0.01)))
+        load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
+        for option in places:
+            forecast = forecast_place(load, option, sample=_SWEEP)
+            if option.rented and not forecast.problem:
+                rows.append((load.requests_per_day, option.name, max(float(forecast.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

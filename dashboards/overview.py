@@ -1,4 +1,4 @@
-"""What the Overview says, without Streamlit: what is in production, how good it is, its cost, what changed."""
+"""What the Overview shows, without Streamlit: what is in production, how good it is, its cost, what changed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.decisions import Waiting, by_model, moments, waiting
+from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end
-from registry.events import CanaryEnded, CanaryStarted, Deployed, Evaluated, Exported, Promoted, named
+from dashboards.words import dollars
+from registry.events import Evaluated, Exported, Promoted, named
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
 from registry.reports.accounts import spending, spent_in
+from registry.reports.endpoints import existing_deployments, existing_endpoints
+from registry.reports.waiting import Waiting, by_model, waiting
 from registry.stages import Stage
 
 CHANGED_DAYS = 14
@@ -39,7 +42,7 @@ class Served(NamedTuple):
 
 
 class Alert(NamedTuple):
-    """One thing that is wrong, or nearly. `command` is what would mend it."""
+    """Something that is wrong, or nearly. `command` is the fix."""
 
     grave: bool
     text: str
@@ -47,7 +50,7 @@ class Alert(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """All of the page."""
+    """Everything on the page."""
 
     at: datetime
     served: list[Served]
@@ -62,6 +65,7 @@ class Overview(NamedTuple):
 def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     """Fold the ledger's rows into the page. A clock that jumped makes no age negative."""
     spent, month = spending(entries, now), f"{now:%Y-%m}"
+    events = [entry.event for entry in entries]
     limits = budgets(entries, now, spent)
     expected = month_end(entries, now)
     served = [
@@ -73,31 +77,32 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     return Overview(
         at=now,
         served=served,
-        alerts=sorted(alerts, key=lambda one: not one.grave),
+        alerts=sorted(alerts, key=lambda alert: not alert.grave),
         changed=moments(entries, now - timedelta(days=CHANGED_DAYS)),
-        spent_usd=sum((one.usd for one in spent if one.month == month), Decimal(0)),
+        spent_usd=sum((spend.usd for spend in spent if spend.month == month), Decimal(0)),
         expected_usd=sum(expected.values(), Decimal(0)),
-        versions=len({(one.event.model, one.event.version, one.event.created_ms) for one in entries if one.event.version}),
-        attempts=sum(isinstance(one.event, Promoted) and one.event.again is None for one in entries),
+        versions=len({(event.model, event.version, event.created_ms) for event in events if event.version}),
+        attempts=sum(isinstance(event, Promoted) and event.again is None for event in events),
     )
 
 
 def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Decimal, expected: Decimal) -> Served:
-    live = fold(rows).holders[Stage.PRODUCTION]
-    mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == live.identity]
-    scores = [one.evaluation for one in mine if isinstance(one, Evaluated) and one.evaluation.split == "test"]
-    exports = [one.latency for one in mine if isinstance(one, Exported)]
-    places = [one for one in mine if isinstance(one, Deployed) and one.stage is Stage.PRODUCTION]
-    since = next(row.at for row in rows if row.seq == live.since)
+    holder = fold(rows).holders[Stage.PRODUCTION]
+    mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == holder.identity]
+    scores = [event.evaluation for event in mine if isinstance(event, Evaluated) and event.evaluation.split == "test"]
+    exports = [event.latency for event in mine if isinstance(event, Exported)]
+    serving = [event for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION]
+    endpoints = [event for event in serving if event.identity == holder.identity]
+    since = next(row.at for row in rows if row.seq == holder.since)
     return Served(
         model=model,
-        version=live.promotion.label,
+        version=holder.promotion.label,
         since=since,
-        who=named(live.actor, proven=live.promotion.proven),
+        who=named(holder.actor, proven=holder.promotion.proven),
         evaluation=scores[-1] if scores else None,
         latency=exports[-1] if exports else None,
-        place=places[-1].target if places else "",
-        url=places[-1].url if places else "",
+        place=endpoints[-1].target if endpoints else "",
+        url=endpoints[-1].url if endpoints else "",
         spent_usd=spent,
         expected_usd=expected,
         against_usd=limit.limit if limit else None,
@@ -107,11 +112,11 @@ def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Deci
 def accuracy_words(evaluation: Evaluation | None) -> str:
     """How good it is, in plain words, with its interval."""
     if evaluation is None:
-        return "It was not measured on held-out pictures."
+        return "Not evaluated on held-out images."
     top1, (low, high) = evaluation.metrics["top1"], evaluation.interval
     right = round(top1 * evaluation.images)
-    told = f"Right on {right:,} of {evaluation.images:,} pictures that it had never seen, from {evaluation.clips:,} clips. "
-    return told + f"On other pictures of this kind, expect {low:.0%} to {high:.0%} (95 % interval)."
+    measured = f"Correct on {right:,} of {evaluation.images:,} images it had never seen, from {evaluation.clips:,} clips."
+    return f"{measured} On similar images, expect {low:.0%} to {high:.0%} (95% interval)."
 
 
 def since_words(since: datetime, now: datetime) -> str:
@@ -121,58 +126,50 @@ def since_words(since: datetime, now: datetime) -> str:
     return f"since {since.astimezone(UTC):%Y-%m-%d} ({ago})"
 
 
-def _waiting_alerts(found: Iterable[Waiting]) -> list[Alert]:
-    return [Alert(one.grave, f"{one.ref} for {one.stage}: {one.what}", one.command) for one in found]
+def _waiting_alerts(items: Iterable[Waiting]) -> list[Alert]:
+    return [Alert(item.grave, f"{item.ref} for {item.stage}: {item.what}", item.command) for item in items]
 
 
 def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> Iterable[Alert]:
     for model, budget in limits.items():
         used, limit = budget.spent, budget.limit
-        said, command = f"{model} spent ${used:.2f} of its ${limit:.2f} this month", f"modelyard budget show {quote(model)}"
+        summary = f"{model} spent {dollars(used)} of its {dollars(limit)} budget this month"
+        command = f"modelyard budget show {quote(model)}"
         if used >= limit and budget.overridden:
-            yield Alert(False, f"{said}: {budget.overridden}", command)
+            yield Alert(False, f"{summary}: {budget.overridden}", command)
         elif used >= limit:
-            yield Alert(True, f"{said}: nothing new is started", f'modelyard budget override {quote(model)} --reason "…"')
+            yield Alert(True, f"{summary}: nothing new is started", f'modelyard budget override {quote(model)} --reason "…"')
         elif used >= limit * budget.warn_at:
-            yield Alert(False, said, command)
+            yield Alert(False, summary, command)
         elif expected.get(model, Decimal(0)) > limit:
-            yield Alert(False, f"{said}, and by its end ${expected[model]:.2f} are expected", command)
+            yield Alert(False, f"{summary}, and {dollars(expected[model])} is expected by the end of it", command)
 
 
 def _canaries(entries: Iterable[Entry]) -> Iterable[Alert]:
-    on = dict[tuple[str, Stage], CanaryStarted]()
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, CanaryStarted):
-            on[event.model, event.stage] = event
-        elif isinstance(event, CanaryEnded):
-            on.pop((event.model, event.stage), None)
-    for event in on.values():
-        live = fold(one for one in entries if one.event.model == event.model).holders.get(event.stage)
-        if live and live.identity == event.identity:
-            yield Alert(False, str(event), f"modelyard canary status {quote(event.model)}@{event.stage}")
+    for event in (span.event for span in existing_endpoints(entries) if span.is_canary):
+        yield Alert(False, str(event), f"modelyard canary status {quote(event.model)}@{event.stage}")
 
 
-def served_table(found: Iterable[Served]) -> pd.DataFrame:
+def served_table(served: Iterable[Served]) -> pd.DataFrame:
     """The models in production as a table, for CSV: amounts in US dollars, rates from 0 to 1."""
     rows = [
         (
-            one.model,
-            one.version,
-            one.since.isoformat(),
-            one.who,
-            one.evaluation.metrics["top1"] if one.evaluation else None,
-            one.evaluation.interval[0] if one.evaluation else None,
-            one.evaluation.interval[1] if one.evaluation else None,
-            one.evaluation.images if one.evaluation else None,
-            one.latency.p95_ms if one.latency else None,
-            one.place,
-            one.url,
-            str(one.spent_usd),
-            str(one.expected_usd),
-            None if one.against_usd is None else str(one.against_usd),
+            row.model,
+            row.version,
+            row.since.isoformat(),
+            row.who,
+            row.evaluation.metrics["top1"] if row.evaluation else None,
+            row.evaluation.interval[0] if row.evaluation else None,
+            row.evaluation.interval[1] if row.evaluation else None,
+            row.evaluation.images if row.evaluation else None,
+            row.latency.p95_ms if row.latency else None,
+            row.place,
+            row.url,
+            str(row.spent_usd),
+            str(row.expected_usd),
+            None if row.against_usd is None else str(row.against_usd),
         )
-        for one in found
+        for row in served
     ]
     columns = ["model", "version", "since", "promoted by", "test top-1", "interval low", "interval high", "images", "p95 ms"]
     columns += ["target", "endpoint", "spent this month", "expected this month", "budget"]

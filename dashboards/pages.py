@@ -1,4 +1,4 @@
-"""What every page does the same way: where its data comes from, and what it says when there is none."""
+"""What every page does the same way: where its data comes from, and the message when that cannot be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import time
 
 import streamlit as st
 
-from dashboards.queries import Ledgered
+from dashboards.queries import LedgerReader
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.protocols import Entry
@@ -23,31 +23,31 @@ _FRESH_S = 5
 
 
 def settings() -> Settings:
-    """This machine's settings, read again where the environment is another; `modelyard up` names the home in it."""
+    """This machine's settings, read again when the environment changes; `modelyard up` names the home there."""
     return _settings(tuple(sorted(os.environ.items())))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:  # noqa: ARG001 what tells one from another
+def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:  # noqa: ARG001 the cache's key
     return read_settings()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _ledgered(_: Settings, place: str) -> Ledgered:  # noqa: ARG001 what tells one from another
-    return Ledgered(_)
+def _reader(_: Settings, ledger: str) -> LedgerReader:  # noqa: ARG001 the cache's key
+    return LedgerReader(_)
 
 
 @st.cache_data(ttl=_FRESH_S, show_spinner=False)
-def _looked(place: str) -> int:
-    """How many rows there are, asked every five seconds at most."""
-    return _ledgered(settings(), place).refresh()
+def _row_count(ledger: str) -> int:
+    """How many rows there are, read every five seconds at most."""
+    return _reader(settings(), ledger).refresh()
 
 
 def entries() -> Sequence[Entry]:
     """The ledger's rows, at most five seconds old; only new ones are read."""
-    place = f"{settings().home.absolute()} {settings().ledger.get_secret_value()}"
+    ledger = f"{settings().home.absolute()} {settings().ledger.get_secret_value()}"
     try:
-        return _ledgered(settings(), place).first(_looked(place))
+        return _reader(settings(), ledger).head(_row_count(ledger))
     except ModelyardError as error:
         st.error(escaped(str(error)))
         st.stop()
@@ -55,29 +55,29 @@ def entries() -> Sequence[Entry]:
 
 @dataclass(frozen=True)
 class Runs:
-    """MLflow's runs, as they were last heard of, and where their pages are."""
+    """MLflow's runs as of the last sync, and the address before a run's path."""
 
     rows: Sequence[RunRow]
     link: str
 
 
 class _Copy:
-    """A copy of a server's runs that asks the server every five seconds at most, whoever looks."""
+    """A copy of a server's runs that asks the server every five seconds at most, however many viewers there are."""
 
     def __init__(self, copy: RunMirror) -> None:
-        self.copy, self._lock, self._asked = copy, Lock(), 0.0
-        self._heard = SyncStatus(copy.state(), "", "")
+        self.copy, self._lock, self._synced_at = copy, Lock(), 0.0
+        self._status = SyncStatus(copy.state(), "", "")
         self._version, self._rows = -1, list[RunRow]()
 
     def sync_runs(self, progress: Progress) -> SyncStatus:
-        """Where it stands, and why the server does not answer where it does not."""
+        """Bring the copy up to date; why the server did not answer, where it did not."""
         with self._lock:
-            if not 0 <= time() - self._asked < _FRESH_S:
-                self._heard, self._asked = sync_runs(settings(), self.copy, progress), time()
-            return self._heard
+            if not 0 <= time() - self._synced_at < _FRESH_S:  # a clock that was set back makes it due
+                self._status, self._synced_at = sync_runs(settings(), self.copy, progress), time()
+            return self._status
 
     def rows(self, version: int) -> Sequence[RunRow]:
-        """The rows, read again where there are others."""
+        """The rows of a version of the copy, read again where it is another one."""
         with self._lock:
             if version != self._version:
                 self._version, self._rows = version, self.copy.rows()
@@ -85,22 +85,22 @@ class _Copy:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _copy(place: str) -> _Copy:  # noqa: ARG001 what tells one from another
+def _copy(server: str) -> _Copy:  # noqa: ARG001 the cache's key
     return _Copy(RunMirror.for_home(settings()))
 
 
 def runs() -> Runs:
-    """The runs, up to date where the server answers. Where it does not, a line says so, and how old they are."""
+    """The runs, up to date where the server answers; where it does not, a warning says so, and how old they are."""
     here = settings()
     copy = _copy(f"{here.home.absolute()} {RunMirror.for_home(here).server}")
-    told = st.empty()
+    bar = st.empty()
 
     def progress(done: int, of: int) -> None:
-        told.progress(min(done / max(of, 1), 1.0), f"reading runs: {done:,} of {of:,}")
+        bar.progress(min(done / max(of, 1), 1.0), f"Reading runs: {done:,} of {of:,}")
 
-    heard = copy.sync_runs(progress)
-    told.empty()
-    if heard.missing:
-        old = f" These are the runs of {format_ago(time() - heard.synced.at)}." if heard.synced.at else ""
-        st.warning(f"{escaped(heard.missing)}.{old}", icon=":material/cloud_off:")
-    return Runs(copy.rows(heard.synced.version), heard.link)
+    status = copy.sync_runs(progress)
+    bar.empty()
+    if status.missing:
+        age = f" Showing the runs as of {format_ago(time() - status.synced.at)}." if status.synced.at else ""
+        st.warning(f"{escaped(status.missing)}.{age}", icon=":material/cloud_off:")
+    return Runs(copy.rows(status.synced.version), status.link)

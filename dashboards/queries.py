@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from threading import Lock
 
 import pandas as pd
@@ -31,8 +30,8 @@ from registry.settings import Settings
 from registry.spending import ModelEvent
 
 
-class Ledgered:
-    """The ledger's rows without those that were touched or that nobody we trust signed, kept up to date by asking for new ones.
+class LedgerReader:
+    """The ledger's rows, without those that were tampered with or that no trusted key signed; `refresh` reads only new ones.
 
     A ledger that was replaced by another is read anew: the last row that was read has to be there still.
     """
@@ -55,15 +54,15 @@ class Ledgered:
             self._last = (fresh[-1].seq, fresh[-1].row.hash) if fresh else (0, "")
             return len(self._rows)
 
-    def first(self, count: int) -> Sequence[Entry]:
-        """So many rows: what one page shows does not change while it is made."""
+    def head(self, count: int) -> Sequence[Entry]:
+        """The first `count` rows: what one page shows does not change while it is made."""
         return self._rows[:count]
 
 
 def load_entries(settings: Settings) -> Sequence[Entry]:
-    """The ledger's rows that count, read at once."""
-    found = Ledgered(settings)
-    return found.first(found.refresh())
+    """The ledger's valid rows, read at once."""
+    reader = LedgerReader(settings)
+    return reader.head(reader.refresh())
 
 
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
@@ -128,7 +127,7 @@ def evidence_table(entries: Sequence[Entry], links: Mapping[str, str]) -> pd.Dat
 
     `links` leads from the MLflow run that the evidence was copied to to its page.
     """
-    copies = {one.event.row: one.event.run_id for one in entries if isinstance(one.event, Published)}
+    copies = {entry.event.row: entry.event.run_id for entry in entries if isinstance(entry.event, Published)}
     rows = [
         {
             "row": entry.seq,
@@ -155,7 +154,7 @@ def _measured(known: Evidence) -> dict[str, object]:
     scores = known.evaluation
     scans = [f"{what}: {len(scan.dangerous)} dangerous of {scan.files} files" for what, scan in known.scans.items()]
     return {
-        "held-out": f"{scores.images} images of {scores.clips} clips ({scores.split})" if scores else "not measured",
+        "held-out": f"{scores.images} images of {scores.clips} clips ({scores.split})" if scores else "not evaluated",
         "bundle": (known.bundle or "")[:12],
         "variants": len(known.parity),
         "scans": "; ".join(scans) or "none",
@@ -181,21 +180,6 @@ def cost_table(entries: Iterable[Entry]) -> pd.DataFrame:
     ]
     columns = ["when", "version", "model", "trainer", "seconds", "hardware", "usd", "price as of"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def serving_quotes(entries: Sequence[Entry]) -> dict[str, Decimal]:
-    """Endpoint → US dollars a month, as quoted when it was deployed last; only of stages that a version holds."""
-    quotes: dict[str, Decimal] = {}
-    held = stages(entries)
-    for entry in entries:
-        if isinstance(entry.event, Deployed) and (entry.event.model, entry.event.stage.value) in held:
-            quotes[f"{entry.event.model} {entry.event.stage}"] = entry.event.usd_per_month
-    return quotes
-
-
-def trained_usd(entries: Iterable[Entry]) -> Decimal:
-    """US dollars that training cost, exactly."""
-    return sum((entry.event.usd for entry in entries if isinstance(entry.event, Trained)), Decimal(0))
 
 
 def _facts(event: AnyEvent) -> dict[str, object]:

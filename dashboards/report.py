@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dashboards.overview import Overview, Served, accuracy_words, overview, served_table, since_words
+from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, served_table, since_words
 from dashboards.queries import load_entries
 from dashboards.words import dollars
 from registry.errors import InputError, ModelyardError
@@ -35,43 +35,43 @@ td.number{text-align:right;font-variant-numeric:tabular-nums}code{overflow-wrap:
 """
 
 
-def as_html(told: Overview) -> str:
+def as_html(summary: Overview) -> str:
     """A page of its own. Every name and text is escaped; nothing is loaded from anywhere."""
-    cards = "".join(_card(one, told.at) for one in told.served) or "<p>No model is in production.</p>"
+    cards = "".join(_card(served, summary.at) for served in summary.served) or "<p>No model is in production.</p>"
     alerts = "".join(
-        f'<div class="alert{" grave" if one.grave else ""}">{escape(one.text)}<br><code>{escape(one.command)}</code></div>'
-        for one in told.alerts
+        f'<div class="alert{" grave" if item.grave else ""}">{escape(item.text)}<br><code>{escape(item.command)}</code></div>'
+        for item in summary.alerts
     )
-    changed = _table(("when", "version", "what", "who"), _changes(told))
-    spent = f"{dollars(told.spent_usd)} spent this month, {dollars(told.expected_usd)} expected by its end."
+    changed = _table(("Time", "Version", "Event", "By"), _changes(summary))
+    spent = f"{dollars(summary.spent_usd)} spent this month, {dollars(summary.expected_usd)} expected by the end of the month."
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {told.at:%Y-%m-%d}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {summary.at:%Y-%m-%d}</title>'
         '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<style>{_STYLE}</style><h1>Models in production</h1>"
-        f'<p class="quiet">{told.at:%Y-%m-%d %H:%M} UTC. {escape(spent)}</p><div class="cards">{cards}</div>'
-        f"<h2>What needs somebody</h2>{alerts or '<p>Nothing.</p>'}<h2>What changed in two weeks</h2>{changed}</html>\n"
+        f'<p class="quiet">{summary.at:%Y-%m-%d %H:%M} UTC. {escape(spent)}</p><div class="cards">{cards}</div>'
+        f"<h2>Needs attention</h2>{alerts or '<p>Nothing.</p>'}<h2>Last {CHANGED_DAYS} days</h2>{changed}</html>\n"
     )
 
 
-def _card(one: Served, at: datetime) -> str:
-    budget = f" of {dollars(one.against_usd)}" if one.against_usd is not None else ""
-    money = f"{dollars(one.spent_usd)}{budget} this month, {dollars(one.expected_usd)} expected by its end"
-    speed = f"Answers in {one.latency.p95_ms:.1f} ms (95th percentile)." if one.latency else ""
+def _card(served: Served, at: datetime) -> str:
+    budget = f" of {dollars(served.against_usd)}" if served.against_usd is not None else ""
+    money = f"{dollars(served.spent_usd)}{budget} spent this month, {dollars(served.expected_usd)} expected by the end of it"
+    speed = f"p95 latency {served.latency.p95_ms:.1f} ms." if served.latency else ""
     lines = [
-        f"<b>{escape(one.model)}</b>",
-        f'<b class="big">{one.evaluation.metrics["top1"]:.1%}</b>' if one.evaluation else "",
-        escape(accuracy_words(one.evaluation)),
+        f"<b>{escape(served.model)}</b>",
+        f'<b class="big">{served.evaluation.metrics["top1"]:.1%}</b>' if served.evaluation else "",
+        escape(accuracy_words(served.evaluation)),
         escape(speed),
-        escape(f"{one.version}, {since_words(one.since, at)}, promoted by {one.who}."),
+        escape(f"{served.version}, {since_words(served.since, at)}, promoted by {served.who}."),
         escape(money),
-        f"<code>{escape(one.url)}</code>" if one.url else "",
+        f"<code>{escape(served.url)}</code>" if served.url else "",
     ]
     return f'<div class="card">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'
 
 
-def _changes(told: Overview) -> Iterable[tuple[str, ...]]:
-    for row in told.changed.head(40).to_dict("records"):
+def _changes(summary: Overview) -> Iterable[tuple[str, ...]]:
+    for row in summary.changed.head(40).to_dict("records"):
         yield (f"{row['when']:%Y-%m-%d %H:%M}", str(row["version"]), str(row["text"]), str(row["who"]))
 
 
@@ -80,49 +80,49 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>" if body else "<p>Nothing.</p>"
 
 
-def as_csv(told: Overview) -> str:
-    """The models in production, one a row. A cell that a spreadsheet would take for a formula is told to be text."""
-    table = served_table(told.served)
+def as_csv(summary: Overview) -> str:
+    """The models in production, one a row. A cell that a spreadsheet would take for a formula is marked as text."""
+    table = served_table(summary.served)
     for column in table.select_dtypes(include=["object", "str"]).columns:
         table[column] = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell for cell in table[column]]
     return str(table.to_csv(index=False))
 
 
-def as_json(told: Overview) -> dict[str, Any]:
-    """All of it, for machines."""
+def as_json(summary: Overview) -> dict[str, Any]:
+    """Everything, for machines."""
     return {
-        "at": told.at.isoformat(),
-        "production": json.loads(served_table(told.served).to_json(orient="records")),
-        "alerts": [one._asdict() for one in told.alerts],
-        "spent_usd": str(told.spent_usd),
-        "expected_usd": str(told.expected_usd),
-        "changed": json.loads(told.changed.to_json(orient="records", date_format="iso")),
+        "at": summary.at.isoformat(),
+        "production": json.loads(served_table(summary.served).to_json(orient="records")),
+        "alerts": [alert._asdict() for alert in summary.alerts],
+        "spent_usd": str(summary.spent_usd),
+        "expected_usd": str(summary.expected_usd),
+        "changed": json.loads(summary.changed.to_json(orient="records", date_format="iso")),
     }
 
 
 def write_report(file: Path) -> Overview:
-    """Write the report that the file's ending names. Raises InputError for another ending."""
+    """Write the report in the format of the file's ending. Raises InputError for another ending."""
     kinds = {
         ".html": as_html,
         ".csv": as_csv,
-        ".json": lambda told: json.dumps(as_json(told), indent=2, ensure_ascii=False) + "\n",
+        ".json": lambda summary: json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
     }
     make = kinds.get(file.suffix.lower())
     if make is None:
-        raise InputError(file, "is no kind of report that is known", f"end its name in {', '.join(kinds)}")
-    told = overview(load_entries(read_settings()), now())
-    write_atomic(file, make(told).encode())
-    return told
+        raise InputError(file, "is not a supported report format", f"end its name in {', '.join(kinds)}")
+    summary = overview(load_entries(read_settings()), now())
+    write_atomic(file, make(summary).encode())
+    return summary
 
 
 def main() -> int:
     """Write the report, and print it as JSON; exit 2 with one line where that cannot be."""
     try:
-        told = write_report(Path(sys.argv[1]))
+        summary = write_report(Path(sys.argv[1]))
     except ModelyardError as error:
         print(error, file=sys.stderr)  # noqa: T201 a command
         return error.exit_code
-    print(json.dumps(as_json(told), ensure_ascii=False))  # noqa: T201
+    print(json.dumps(as_json(summary), ensure_ascii=False))  # noqa: T201
     return 0
 
 

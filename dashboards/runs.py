@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.words import shorten
+from dashboards.words import cell
+from registry.errors import shorten
 from registry.events import Evaluated, Trained
 from registry.protocols import Entry
 from registry.records import Evaluation
@@ -27,7 +28,7 @@ def label(row: RunRow) -> str:
 
 
 def metric_names(rows: Iterable[RunRow]) -> list[str]:
-    """Metrics, the figures everybody asks for first and then the ones that most runs have."""
+    """Metrics, the usual ones first and then those that most runs have."""
     counted = _counted(row.metrics for row in rows)
     known = [name for name in FIRST if name in counted]
     return known + sorted((name for name in counted if name not in FIRST), key=lambda name: (-counted[name], name))
@@ -39,21 +40,22 @@ def param_names(rows: Iterable[RunRow]) -> list[str]:
     return sorted(counted, key=lambda name: (-counted[name], name))
 
 
-def _counted(held: Iterable[Mapping[str, object]]) -> Counter[str]:
-    """How many have each name. Most runs have the same ones, so they are counted together."""
-    found = Counter[str]()
-    for names, count in Counter(map(tuple, held)).items():
+def _counted(mappings: Iterable[Mapping[str, object]]) -> Counter[str]:
+    """How many mappings have each name."""
+    totals = Counter[str]()
+    # Most runs have the same names, so equal sets of names are counted once: ten thousand runs take milliseconds.
+    for names, count in Counter(map(tuple, mappings)).items():
         for name in names:
-            found[name] += count
-    return found
+            totals[name] += count
+    return totals
 
 
 def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty."""
     names = list(metric_names(rows)[:MOST_METRICS] if metrics is None else metrics)
     table: dict[str, Any] = {
-        "run": [shorten(row.name) for row in rows],
-        "experiment": [shorten(row.experiment) for row in rows],
+        "run": [cell(row.name) for row in rows],
+        "experiment": [cell(row.experiment) for row in rows],
         "started": pd.to_datetime([min(max(row.started_ms, 0), 4_102_444_800_000) for row in rows], unit="ms", utc=True),
         "status": [row.status for row in rows],
         "user": [row.tags.get("mlflow.user", "") for row in rows],
@@ -65,30 +67,30 @@ def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None =
     }
     if not any(table["not numbers"]):
         table.pop("not numbers")
-    place = list(table).index("MLflow")
-    return pd.DataFrame(dict(list(table.items())[:place]) | figures | {"MLflow": table["MLflow"]})
+    links = table.pop("MLflow")
+    return pd.DataFrame(table | figures | {"MLflow": links})
 
 
 def group_names(metrics: Iterable[str], params: Sequence[str]) -> list[str]:
-    """What runs can be grouped by; a parameter that is named like something else is told apart."""
+    """What runs can be grouped by; a parameter that is named like something else has `params.` before it."""
     own = ["experiment", "user", "status"]
     taken = {*own, "name", "run_id", *metrics}
     return own + [f"params.{name}" if name in taken else name for name in params[:200]]
 
 
 def group_table(rows: Sequence[RunRow], by: str, metric: str) -> pd.DataFrame:
-    """One row a group: how many runs, how many failed, the metric's best, mean and worst, and what they cost together."""
+    """One row a group: how many runs, how many failed, the metric's max, mean and min, and their total cost."""
     groups: dict[str, list[RunRow]] = {}
     for row in rows:
         key = value_of(row, by)
-        groups.setdefault(shorten("" if key is None else str(key)), []).append(row)
+        groups.setdefault(cell("" if key is None else key), []).append(row)
     lines = []
     for key, mine in groups.items():
         values = [row.metrics[metric] for row in mine if metric in row.metrics]
         spread = (max(values), sum(values) / len(values), min(values)) if values else (None, None, None)
         spent = sum(row.metrics.get("cost_usd", 0.0) for row in mine)
         lines.append((key, len(mine), sum(row.status == "FAILED" for row in mine), *spread, spent))
-    figures = ["runs", "failed", f"highest {metric}", f"mean {metric}", f"lowest {metric}", "cost_usd together"]
+    figures = ["runs", "failed", f"max {metric}", f"mean {metric}", f"min {metric}", "total cost_usd"]
     columns = [f"{by} (grouped by)" if by in figures else by, *figures]
     return pd.DataFrame(lines, columns=columns).sort_values("runs", ascending=False, ignore_index=True)
 
@@ -98,15 +100,15 @@ def front_table(rows: Sequence[RunRow], cost: str, quality: str) -> pd.DataFrame
     held = [row for row in rows if cost in row.metrics and quality in row.metrics]
     front = pareto([(row.metrics[cost], row.metrics[quality]) for row in held])
     points = [
-        (label(row), shorten(row.experiment), row.metrics[cost], row.metrics[quality], best)
-        for place, (row, best) in enumerate(zip(held, front, strict=True))
-        if best or place < _SHOWN
+        (label(row), cell(row.experiment), row.metrics[cost], row.metrics[quality], best)
+        for index, (row, best) in enumerate(zip(held, front, strict=True))
+        if best or index < _SHOWN
     ]
     return pd.DataFrame(points, columns=["run", "experiment", "cost", "quality", "front"])
 
 
 def parallel_table(rows: Sequence[RunRow], axes: Sequence[str]) -> pd.DataFrame:
-    """Columns run, axis, value, share: each figure with its place between the lowest and the highest. At most 200 runs.
+    """Columns run, axis, value, share: each figure scaled from its lowest (0) to its highest (1). At most 200 runs.
 
     A parameter whose values are numbers is an axis too. A run that lacks a figure has a gap there.
     """
@@ -144,26 +146,26 @@ def curve_table(curves: Mapping[str, Sequence[tuple[int, int, float]]], weight: 
 def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
     """One row a parameter that is not the same in all of the runs, one column a run."""
     return pd.DataFrame(
-        [(name, *(shorten(value) for value in values)) for name, values in differing_params(rows).items()],
+        [(name, *(cell(value) for value in values)) for name, values in differing_params(rows).items()],
         columns=["parameter", *(label(row) for row in rows)],
     )
 
 
 def evaluations(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
     """Run → the version it ended in, and that version's newest scores on its test split."""
-    runs, found = dict[tuple[str, tuple[int, int]], str](), dict[str, tuple[str, Evaluation]]()
+    runs, newest = dict[tuple[str, tuple[int, int]], str](), dict[str, tuple[str, Evaluation]]()
     for entry in entries:
         event = entry.event
         if isinstance(event, Trained):
             runs[event.model, event.identity] = event.run_id
         elif isinstance(event, Evaluated) and event.evaluation.split == "test" and (event.model, event.identity) in runs:
-            found[runs[event.model, event.identity]] = (event.label, event.evaluation)
-    return found
+            newest[runs[event.model, event.identity]] = (event.label, event.evaluation)
+    return newest
 
 
 def confusion_table(evaluation: Evaluation) -> pd.DataFrame:
     """Columns truth, answer, images, share: each cell of the confusion matrix, with its share of the truth's images."""
-    names = [one.label for one in evaluation.classes]
+    names = [score.label for score in evaluation.classes]
     cells = [
         (truth, answer, count, count / sum(line) if sum(line) else 0.0)
         for truth, line in zip(names, evaluation.confusion, strict=False)

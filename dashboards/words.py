@@ -1,18 +1,19 @@
-"""Names and texts that somebody else chose, as pages show them: as they are, and never as markup."""
+"""Names and texts that users chose, as pages show them: literally, and never as markup."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
 
+from registry.errors import shorten
+
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _LONGEST = 80
 
 
-def shorten(text: str, most: int = _LONGEST) -> str:
-    """A text on one line, of at most so many characters."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+def cell(text: object) -> str:
+    """A text for a table's cell: one line, cut where it is long."""
+    return shorten(text, _LONGEST)
 
 
 def dollars(amount: Decimal) -> str:
@@ -21,5 +22,5 @@ def dollars(amount: Decimal) -> str:
 
 
 def escaped(text: str, most: int = 300) -> str:
-    """A text for where Streamlit reads Markdown: no link, picture, colour or formula comes of it."""
+    """A text for where Streamlit reads Markdown, without any link, picture, colour or formula of its own."""
     return _PUNCTUATION.sub(r"\\\1", shorten(text, most))

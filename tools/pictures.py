@@ -1,6 +1,6 @@
 """Take the pictures of the documents from a dashboard that runs: tools/pictures.py http://127.0.0.1:8501 [FOLDER].
 
-The dashboard of `make demo` shows what the documents speak of. Chromium comes from Debian, as for the tests.
+The dashboard of `make demo` shows what the documents describe. Chromium comes from Debian, as for the tests.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ def take(address: str, folder: Path) -> list[Path]:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         shots = [(name, name, _WIDE, "light") for name in PAGES] + [("overview", "overview-phone", _NARROW, "dark")]
         for name, file, size, scheme in shots:
-            place = folder / f"{file}.png"
+            path = folder / f"{file}.png"
             options: dict[str, Any] = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
             page = browser.new_context(**options).new_page()
             page.goto(f"{address}/{'' if name == 'overview' else name}")
             page.get_by_role("heading", level=1).wait_for(timeout=60_000)
             page.wait_for_timeout(4000)
             _grow(page, size)
-            page.screenshot(path=place)
-            _small(place)
-            taken.append(place)
+            page.screenshot(path=path)
+            _shrink(path)
+            taken.append(path)
         browser.close()
     return taken
 
 
 def _grow(page: Any, size: tuple[int, int]) -> None:
     """As tall as what is on the page, within reason."""
-    height = page.locator('[data-testid="stMain"]').evaluate("one => one.scrollHeight")
+    height = page.locator('[data-testid="stMain"]').evaluate("node => node.scrollHeight")
     page.set_viewport_size({"width": size[0], "height": min(max(int(height), size[1]), _TALLEST)})
     page.wait_for_timeout(1500)
 
 
-def _small(place: Path) -> None:
-    """256 colours are enough for a page, and take a third of the room."""
+def _shrink(path: Path) -> None:
+    """256 colours are enough for a page, and take a third of the space."""
     from PIL import Image
 
-    with Image.open(place) as picture:
+    with Image.open(path) as picture:
         small = picture.convert("RGB").quantize(_COLOURS)
-    small.save(place, optimize=True)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parent.parent
-    for one in take(sys.argv[1].rstrip("/"), Path(sys.argv[2]) if len(sys.argv) > 2 else root / "docs" / "images"):  # noqa: PLR2004
-        print(one)
+    for path in take(sys.argv[1].rstrip("/"), Path(sys.argv[2]) if len(sys.argv) > 2 else root / "docs" / "images"):  # noqa: PLR2004
+        print(path)

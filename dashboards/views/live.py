@@ -5,40 +5,43 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import request_rates
-from dashboards.live import TROUBLE, ask_all, endpoint_table, standing_endpoints, troubles
+from dashboards.live import TROUBLE, UNREACHABLE, endpoint_table, poll_endpoints
 from dashboards.pages import entries, settings
 from dashboards.rates import Rates
+from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
+from registry.reports.endpoints import existing_deployments
+from registry.reports.waiting import failed_deployments
+
+_FORMATS = {"errors": PERCENT, "refused": PERCENT, "p50 ms": "%.1f", "p95 ms": "%.1f"}
+_LABELS = {"errors": "Errors (5xx)", "refused": "Rejected (4xx)", "waiting": "Queued images"}
 
 st.title("Live")
-deployed = standing_endpoints(entries())
+deployed = existing_deployments(entries())
 if not deployed:
-    st.info("No endpoint is deployed. Promoting a version to a stage that has `deploy` in its job deploys it.")
+    st.info("No endpoint is deployed. To deploy one, promote a version to a stage whose job file says `deploy`.")
     st.stop()
 
 
 @st.cache_resource(show_spinner=False)
 def rates() -> Rates:
-    """What was seen since this dashboard started."""
+    """Request rates since this dashboard started."""
     return Rates()
 
 
 @st.fragment(run_every="5s")
 def board() -> None:
-    """The part of the page that is asked again every five seconds."""
-    found = ask_all(deployed, settings().endpoint_headers, troubles(entries()))
-    rates().add(found)
-    broken = [one for one in found if one.state.startswith(("does not answer", TROUBLE))]
-    for one in broken:
-        st.error(escaped(f"{one.name} {one.state}: `modelyard reconcile` starts it again"))
-    share = st.column_config.NumberColumn(format="%.1f %%")
-    span = st.column_config.NumberColumn(format="%.1f")
-    columns = {"errors": share, "refused": share, "p50 ms": span, "p95 ms": span}
-    st.dataframe(endpoint_table(found), hide_index=True, width="stretch", column_config=columns)
+    """The part of the page that is refreshed every five seconds."""
+    readings = poll_endpoints(deployed, settings().endpoint_headers, failed_deployments(entries()))
+    rates().add(readings)
+    for reading in readings:
+        if reading.state.startswith((UNREACHABLE, TROUBLE)):
+            st.error(f"{escaped(f'{reading.name} is {reading.state}')}. `modelyard reconcile` restarts it.")
+    show_table(endpoint_table(readings), _FORMATS, _LABELS)
     points = rates().table()
     if len(points):
         st.altair_chart(request_rates(points), width="stretch")
-    st.caption("Figures are since an endpoint's process started; the curve is since somebody opened this page.")
+    st.caption("Refreshed every 5 s. Figures are since an endpoint's process started; the chart is since this page was opened.")
 
 
 board()

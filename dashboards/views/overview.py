@@ -1,66 +1,70 @@
-"""Overview: for whoever asks what is in production, whether it is good, and what it costs."""
+"""Overview: for stakeholders who ask what is in production, whether it is good, and what it costs."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.overview import accuracy_words, overview, since_words
+from dashboards.overview import CHANGED_DAYS, accuracy_words, overview, since_words
 from dashboards.pages import entries
 from dashboards.report import as_csv, as_html
+from dashboards.tables import show_table
 from dashboards.words import dollars, escaped
 from registry.events import now
 
+_MOST_ALERTS = 20
+_SHOWN = ["when", "version", "text", "who"]
+
 st.title("Models in production")
-found = entries()
-if not found:
-    st.info("Nothing happened yet. `modelyard demo` goes the whole way once; `modelyard train` registers a first version.")
+rows = entries()
+if not rows:
+    st.info("Nothing has happened yet. `modelyard demo` runs everything once; `modelyard train` registers a first version.")
     st.stop()
-told = overview(found, now())
+summary = overview(rows, now())
 
 spent, expected, versions, promotions = st.columns([3, 4, 3, 3])
-spent.metric("spent this month", dollars(told.spent_usd))
-expected.metric("expected by its end", dollars(told.expected_usd), help="Spent so far, and endpoints at their quotes.")
-versions.metric("versions made", f"{told.versions:,}")
-promotions.metric("promotions", f"{told.attempts:,}")
+spent.metric("Spent this month", dollars(summary.spent_usd))
+expected.metric(
+    "Expected this month", dollars(summary.expected_usd), help="Spent so far, plus the quotes of the endpoints until its end."
+)
+versions.metric("Versions", f"{summary.versions:,}")
+promotions.metric("Promotions", f"{summary.attempts:,}")
 
-if not told.served:
+if not summary.served:
     st.info("No model is in production.")
-for one in told.served:
+for served in summary.served:
     with st.container(border=True):
-        score, words = st.columns([1, 3])
-        score.metric(escaped(one.model, 40), f"{one.evaluation.metrics['top1']:.1%}" if one.evaluation else "not measured")
-        words.markdown(f"**{escaped(accuracy_words(one.evaluation))}**")
-        speed = f" It answers in {one.latency.p95_ms:.1f} ms (95th percentile)." if one.latency else ""
-        place = f" at {one.place}: {one.url}" if one.url else ", and no endpoint serves it"
-        words.text(f"{one.version} {since_words(one.since, told.at)}, promoted by {one.who}{place}.{speed}")
-        if one.against_usd is not None:
-            share = min(float(one.spent_usd / one.against_usd), 1.0) if one.against_usd else 1.0
-            words.progress(share, escaped(f"{dollars(one.spent_usd)} of this month's {dollars(one.against_usd)} are spent"))
+        score, text = st.columns([1, 3])
+        top1 = f"{served.evaluation.metrics['top1']:.1%}" if served.evaluation else "not evaluated"
+        score.metric(escaped(served.model, 40), top1, help="Top-1 accuracy on held-out images.")
+        text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
+        speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
+        address = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"
+        text.text(f"{served.version} {since_words(served.since, summary.at)}, promoted by {served.who}{address}{speed}")
+        if served.against_usd is not None:
+            share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
+            text.progress(
+                share, escaped(f"{dollars(served.spent_usd)} of this month's {dollars(served.against_usd)} budget spent")
+            )
         else:
-            spent_words = f"{dollars(one.spent_usd)} this month, {dollars(one.expected_usd)} expected by its end."
-            words.text(f"{spent_words} It has no budget.")
+            text.text(
+                f"{dollars(served.spent_usd)} spent this month, {dollars(served.expected_usd)} expected. No budget is set."
+            )
 
-st.subheader("What needs somebody", anchor=False)
-if not told.alerts:
-    st.success("Nothing: every promotion came to its end, and no budget is nearly spent.", icon=":material/check_circle:")
-for alert in told.alerts[:20]:
+st.subheader("Needs attention", anchor=False)
+if not summary.alerts:
+    st.success("Nothing: every promotion is complete, and no budget is close to its limit.", icon=":material/check_circle:")
+for alert in summary.alerts[:_MOST_ALERTS]:
     show = st.error if alert.grave else st.warning
     show(f"{escaped(alert.text)}  \n`{alert.command.replace('`', '')}`")
-if len(told.alerts) > 20:  # noqa: PLR2004
-    st.caption(f"and {len(told.alerts) - 20} more: see Registry")
+if len(summary.alerts) > _MOST_ALERTS:
+    st.caption(f"{len(summary.alerts) - _MOST_ALERTS} more on the Registry and Costs pages.")
 
-st.subheader("What changed in two weeks", anchor=False)
-if told.changed.empty:
-    st.caption("Nothing.")
+st.subheader(f"Last {CHANGED_DAYS} days", anchor=False)
+if summary.changed.empty:
+    st.caption("No changes.")
 else:
-    when = {
-        "when": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-        "text": st.column_config.TextColumn("what", width="large"),
-    }
-    st.dataframe(
-        told.changed[["when", "version", "text", "who"]].head(200), hide_index=True, width="stretch", column_config=when
-    )
+    show_table(summary.changed[_SHOWN].head(200))
 
 page, table, _ = st.columns([2, 1, 1])
-page.download_button("Report (HTML, prints)", as_html(told), f"modelyard-{told.at:%Y-%m-%d}.html", "text/html")
-table.download_button("Table (CSV)", as_csv(told), f"modelyard-{told.at:%Y-%m-%d}.csv", "text/csv")
+page.download_button("Report (HTML, printable)", as_html(summary), f"modelyard-{summary.at:%Y-%m-%d}.html", "text/html")
+table.download_button("Table (CSV)", as_csv(summary), f"modelyard-{summary.at:%Y-%m-%d}.csv", "text/csv")

@@ -1,76 +1,63 @@
-"""Registry: versions by stage, what waits and what would mend it, every gate's figures, and how it came to be."""
+"""Registry: versions by stage, what is pending and its fix, every gate's figures, and the history."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from dashboards.charts import timeline
-from dashboards.decisions import moments, parity_table, waiting, waiting_table
+from dashboards.decisions import moments, parity_table, waiting_table
 from dashboards.pages import entries, runs
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
+from dashboards.tables import show_table
+from registry.reports.waiting import waiting
 
-_WHEN = "YYYY-MM-DD HH:mm"
+_VERSION_FORMATS = {"test top-1": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
+_DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "policy": "Policy hash", "bundle": "Bundle digest"}
+_PARITY_FORMATS = {"agreement": "%.4f", "max difference": "%.2g", "control agreement": "%.4f"}
+_PARITY_LABELS = {"agreement": "Top-1 agreement", "max difference": "Max abs. difference"}
 
 st.title("Registry")
-found = entries()
-if not found:
-    st.info("Nothing is registered yet. `modelyard train` registers the first version.")
+rows = entries()
+if not rows:
+    st.info("No version is registered yet. `modelyard train` registers the first one.")
     st.stop()
 
-models = sorted({entry.event.model for entry in found})
-model = st.selectbox("model", ["all", *models], key="model", bind="query-params")
-found = [entry for entry in found if model in {"all", entry.event.model}]
+models = sorted({entry.event.model for entry in rows})
+model = st.selectbox("Model", ["all", *models], key="model", bind="query-params")
+rows = [entry for entry in rows if model in {"all", entry.event.model}]
 
-pending = waiting_table(waiting(found))
+pending = waiting_table(waiting(rows))
 if len(pending):
     st.subheader("Pending and refused", anchor=False)
-    wide = {"what": st.column_config.TextColumn(width="large"), "since": st.column_config.DatetimeColumn(format=_WHEN)}
-    wide["command"] = st.column_config.TextColumn("what would mend it", width="medium")
-    st.dataframe(pending, hide_index=True, width="stretch", column_config=wide)
+    show_table(pending)
 
 st.subheader("Versions", anchor=False)
-stage = st.segmented_control("stage", ["all", "production", "staging", "none", "archived"], default="all", key="stage")
-table = registry_table(found)
-st.dataframe(
-    table if stage in {"all", None} else table[table["stage"] == stage],
-    hide_index=True,
-    width="stretch",
-    column_config={
-        "test top-1": st.column_config.NumberColumn(format="%.3f"),
-        "p95 ms": st.column_config.NumberColumn(format="%.1f"),
-        "MB": st.column_config.NumberColumn(format="%.1f"),
-        "last": st.column_config.TextColumn("last event", width="large"),
-    },
-)
+stage = st.segmented_control("Stage", ["all", "production", "staging", "none", "archived"], default="all", key="stage")
+table = registry_table(rows)
+show_table(table if stage in {"all", None} else table[table["stage"] == stage], _VERSION_FORMATS)
 
 gates, evidence, history, parity, approvals = st.tabs(["Gates", "Evidence", "History", "Parity", "Approvals"])
 with gates:
-    attempts = gate_table(found)
-    refused = st.toggle("only what failed", value=False)
-    shown = attempts[~attempts["passed"].astype(bool)] if refused else attempts
-    columns = {"when": st.column_config.DatetimeColumn(format=_WHEN), "finding": st.column_config.TextColumn(width="large")}
-    st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
+    attempts = gate_table(rows)
+    failed = st.toggle("Failed only", value=False)
+    show_table(attempts[~attempts["passed"].astype(bool)] if failed else attempts)
     if any(who.endswith("(self-declared)") for who in attempts["who"]):
-        st.caption("A self-declared name was checked by nobody: the MLflow server has no logins.")
+        st.caption("A self-declared name was not verified: the MLflow server has no logins.")
 with evidence:
     known = runs()
     links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
-    columns = {
-        "when": st.column_config.DatetimeColumn(format=_WHEN),
-        "MLflow": st.column_config.LinkColumn(display_text="open"),
-    }
-    st.dataframe(evidence_table(found, links), hide_index=True, width="stretch", column_config=columns)
-    st.caption("A verdict names the bytes it is about. `modelyard verify` computes the digests again, now.")
+    show_table(evidence_table(rows, links), labels=_DIGESTS, links=["MLflow"])
+    st.caption("A verdict is bound to the digests of what was measured. `modelyard verify` computes them again.")
 with history:
-    events = moments(found)
+    events = moments(rows)
     if len(events):
         st.altair_chart(timeline(events.head(500)), width="stretch")
-    columns = {"when": st.column_config.DatetimeColumn(format=_WHEN), "text": st.column_config.TextColumn(width="large")}
-    st.dataframe(events, hide_index=True, width="stretch", column_config=columns)
+    show_table(events, labels={"what": "Event"})
 with parity:
     st.caption(
-        "How far each variant's answers are from the trained model's. Paired with wrong images the agreement has to drop."
+        "How closely each exported variant's predictions match the trained model's. "
+        "Control agreement pairs predictions with the wrong images, so it has to be much lower."
     )
-    st.dataframe(parity_table(found), hide_index=True, width="stretch")
+    show_table(parity_table(rows), _PARITY_FORMATS, _PARITY_LABELS)
 with approvals:
-    st.dataframe(approval_table(found), hide_index=True, width="stretch")
+    show_table(approval_table(rows))

@@ -7,7 +7,6 @@ from itertools import cycle
 import streamlit as st
 
 from dashboards.charts import confusion, curves, parallel, pareto_front
-from dashboards.choosing import axes, chosen, one_of, picked
 from dashboards.mistakes import show_mistakes
 from dashboards.pages import entries, runs, settings
 from dashboards.runs import (
@@ -23,6 +22,8 @@ from dashboards.runs import (
     parallel_table,
     param_names,
 )
+from dashboards.selection import select_axes, select_name, show_filters, show_runs
+from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.runs.sync import read_curves
@@ -30,28 +31,28 @@ from registry.runs.sync import read_curves
 st.title("Runs")
 known = runs()
 if not any(row.is_training for row in known.rows):
-    st.info("No training run yet. `modelyard train` makes the first one.")
+    st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-found = chosen(known.rows)
-if not found:
-    st.info("No run fulfils the filter.")
+rows = show_filters(known.rows)
+if not rows:
+    st.info("No runs match the filter.")
     st.stop()
-metrics = metric_names(found)
-compared = picked(found, known.link, metrics)
+metrics = metric_names(rows)
+compared = show_runs(rows, known.link, metrics)
 
-front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion"])
+front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion matrix"])
 with front:
     left, right = st.columns(2)
-    cost = one_of(left, "cost", metrics, "cost", "cost_usd")
-    quality = one_of(right, "quality", metrics, "quality", "test_top1")
+    cost = select_name(left, "Cost", metrics, "cost", "cost_usd")
+    quality = select_name(right, "Quality", metrics, "quality", "test_top1")
     if cost and quality:
-        st.altair_chart(pareto_front(front_table(found, cost, quality), cost, quality), width="stretch")
-        st.caption("Joined by the dashed line: nothing is both cheaper and at least as good.")
+        st.altair_chart(pareto_front(front_table(rows, cost, quality), cost, quality), width="stretch")
+        st.caption("The dashed line is the Pareto front: no other run is both cheaper and at least as good.")
 with lines:
     left, right = st.columns(2)
-    metric = one_of(left, "curve", metric_names(compared), "curve", "val_top1")
-    weight = right.slider("smoothing", 0.0, 0.99, 0.0, key="smoothing", bind="query-params")
+    metric = select_name(left, "Metric", metric_names(compared), "curve", "val_top1")
+    weight = right.slider("Smoothing", 0.0, 0.99, 0.0, key="smoothing", bind="query-params")
     if metric:
         try:
             points = curve_table(read_curves(settings(), compared, metric, label), weight)
@@ -59,22 +60,21 @@ with lines:
         except ModelyardError as error:
             st.warning(escaped(str(error)))
 with parameters:
-    st.altair_chart(parallel(parallel_table(found[:200], axes(found[:200]))), width="stretch")
-    st.caption("What differs between the runs that are compared:")
-    st.dataframe(difference_table(compared), hide_index=True, width="stretch")
+    st.altair_chart(parallel(parallel_table(rows[:200], select_axes(rows[:200]))), width="stretch")
+    st.dataframe(difference_table(compared), hide_index=True, column_config={"parameter": "Parameter that differs"})
 with groups:
     left, right = st.columns(2)
-    by = one_of(left, "by", group_names(metrics, param_names(found)), "by", "experiment")
-    measured = one_of(right, "figure", metrics, "figure", "test_top1")
+    by = select_name(left, "Group by", group_names(metrics, param_names(rows)), "by", "experiment")
+    measured = select_name(right, "Metric", metrics, "figure", "test_top1")
     if by and measured:
-        st.dataframe(group_table(found, by, measured), hide_index=True, width="stretch")
+        show_table(group_table(rows, by, measured), labels={by: by})
 with errors:
     scores = evaluations(entries())
     scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
-    for place, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
-        place.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
-        place.altair_chart(confusion(confusion_table(evaluation)), width="stretch")
-        with place:
+    for column, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
+        column.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
+        column.altair_chart(confusion(confusion_table(evaluation)), width="stretch")
+        with column:
             show_mistakes(settings(), evaluation)
     if not scored:
-        st.info("None of the runs that are compared was scored on held-out images.")
+        st.info("None of the compared runs was evaluated on held-out images.")

@@ -1,9 +1,9 @@
-"""Homes for the pages' tests: a ledger with a few decisions, runs in the copy, a data set, and worse."""
+"""Homes for the pages' tests: a ledger with a few decisions, runs in the copy, a dataset, and worse."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from registry.digests import canonical, sha256_bytes
 from registry.events import Deployed, Evaluated, Exported, Flipped, PolicySet, Promoted, Refused, Trained, about
 from registry.files import write_json
 from registry.opening import ledger_of
+from registry.protocols import Entry
 from registry.records import Evaluation, Finding, Latency, Mistake, ModelVersion, ParityFigures
 from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
@@ -48,8 +49,15 @@ def fill(home: Path, model: str = "hand", dataset: str = "d") -> None:
     for stage in (Stage.STAGING, Stage.PRODUCTION):
         ledger.append(Promoted(**second, stage=stage, previous=None, actor="ada", findings=passed))
         ledger.append(Flipped(**second, stage=stage, previous=None, actor="ada"))
-    place = {"target": "local", "url": "http://127.0.0.1:1", "bundle": "b", "price_as_of": "2026-11-22", "smoke_images": 8}
-    ledger.append(Deployed(**second, stage=Stage.PRODUCTION, usd_per_month=Decimal("36.50"), **place))
+    endpoint = {"target": "local", "url": "http://127.0.0.1:1", "bundle": "b", "price_as_of": "2026-11-22", "smoke_images": 8}
+    ledger.append(Deployed(**second, stage=Stage.PRODUCTION, usd_per_month=Decimal("36.50"), **endpoint))
+
+
+def entries_of(home: Path) -> Sequence[Entry]:
+    """The rows of a home's ledger, as the pages read them."""
+    from dashboards.queries import load_entries
+
+    return load_entries(Settings(home=home))
 
 
 def budget(home: Path, usd: str, model: str = "hand") -> None:
@@ -62,16 +70,16 @@ def _score(label: str) -> dict[str, object]:
     return {"label": label, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 5}
 
 
-def a_run(number: int, **told) -> RunRow:
-    """One run."""
-    held = {"run_id": f"{number:032x}", "experiment_id": "1", "experiment": "hand", "name": f"torch {number}"}
-    held |= {"status": "FINISHED", "started_ms": 1_760_000_000_000 + number, "ended_ms": None}
-    held |= {"metrics": {"test_top1": 0.5 + number % 50 / 100, "cost_usd": 0.001 * (number % 7), "val_top1": 0.5}}
-    return RunRow(**(held | {"params": {"lr": str(number % 3), "arch": "x"}, "tags": {"mlflow.user": "ada"}} | told))
+def a_run(number: int, **changes) -> RunRow:
+    """A run, with some of its fields changed."""
+    fields = {"run_id": f"{number:032x}", "experiment_id": "1", "experiment": "hand", "name": f"torch {number}"}
+    fields |= {"status": "FINISHED", "started_ms": 1_760_000_000_000 + number, "ended_ms": None}
+    fields |= {"metrics": {"test_top1": 0.5 + number % 50 / 100, "cost_usd": 0.001 * (number % 7), "val_top1": 0.5}}
+    return RunRow(**(fields | {"params": {"lr": str(number % 3), "arch": "x"}, "tags": {"mlflow.user": "ada"}} | changes))
 
 
-class SyncStatus:
-    """A server that was there once."""
+class _LastSeenServer:
+    """A server that answered once."""
 
     def __init__(self, rows: list[RunRow]) -> None:
         self._rows = rows
@@ -82,9 +90,9 @@ class SyncStatus:
 
 
 def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:
-    """Runs as they were heard of so long ago; nobody answers now."""
+    """Runs as of a sync so long ago; no server answers now."""
     copy = RunMirror.for_home(Settings(home=home))
-    copy.sync(SyncStatus(rows))
+    copy.sync(_LastSeenServer(rows))
     if ago_s:
         import sqlite3
 
@@ -93,7 +101,7 @@ def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:
 
 
 def make_data(home: Path, labels: tuple[str, ...] = ("a", "b")) -> str:
-    """A data set of tiny pictures; its digest."""
+    """A dataset of tiny pictures; its digest."""
     from PIL import Image
 
     folder, frames = home / "datasets" / "hand", []
@@ -103,8 +111,8 @@ def make_data(home: Path, labels: tuple[str, ...] = ("a", "b")) -> str:
                 file = f"{split}/{label}/{number}.jpg"
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (16, 16), (40 * number, 90, 120)).save(folder / file)
-                told = {"file": file, "sha256": "0" * 64, "clip": f"{label}-{split}-{number}", "clip_sha256": "0" * 64}
-                frames.append(told | {"label": label, "split": split, "width": 16, "height": 16})
+                frame = {"file": file, "sha256": "0" * 64, "clip": f"{label}-{split}-{number}", "clip_sha256": "0" * 64}
+                frames.append(frame | {"label": label, "split": split, "width": 16, "height": 16})
     manifest = {"labels": sorted(labels), "source": "clips", "split": {"by": "clip", "val": 0.2, "test": 0.2}, "frames": frames}
     write_json(folder / "manifest.json", manifest)
     return sha256_bytes(canonical(manifest))
@@ -124,7 +132,8 @@ def page(name: str, **query: str) -> AppTest:
 
 
 def words(shown: AppTest) -> str:
-    """All that a page says in words."""
+    """All text on a page."""
     kinds = ("title", "subheader", "markdown", "text", "caption", "info", "warning", "error", "success", "metric")
-    told = (str(getattr(one, "value", "")) + str(getattr(one, "label", "")) for kind in kinds for one in shown.get(kind))
-    return " ".join(told).replace("\\", "")
+    elements = (element for kind in kinds for element in shown.get(kind))
+    texts = (str(getattr(element, "value", "")) + str(getattr(element, "label", "")) for element in elements)
+    return " ".join(texts).replace("\\", "")

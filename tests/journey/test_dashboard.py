@@ -67,7 +67,7 @@ def test_every_page_is_whole_in_a_browser_and_no_name_becomes_markup(
             page.wait_for_timeout(500)
             assert page.locator('[data-testid="stException"]').count() == 0, name
             main = page.locator('[data-testid="stMain"]')
-            assert main.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), f"{name} is wider than {width} px"
+            assert main.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), f"{name} is wider than {width} px"
             assert EVIL not in asked, name
             page.screenshot(path=str(tmp_path / f"{name or 'overview'}-{scheme}.png"))
         assert (dialogs, broken) == ([], [])
@@ -81,21 +81,21 @@ def test_a_view_of_runs_is_a_link_and_a_report_comes_down(address: str, tmp_path
     with chromium() as browser:
         page = browser.new_page()
         page.goto(f"{address}/runs?filter=test_top1+%3E+0.75&runs={27:032x}%2C{28:032x}")
-        page.get_by_text("those that are ticked").wait_for()
+        page.get_by_text("the selected runs").wait_for()
         assert page.get_by_text("5 runs.").count() == 1
-        page.get_by_label("filter").fill("name = 'torch 29'")
-        page.get_by_label("filter").press("Enter")
-        page.get_by_text("1 runs.").wait_for()
+        page.get_by_label("Filter", exact=True).fill("name = 'torch 29'")
+        page.get_by_label("Filter", exact=True).press("Enter")
+        page.get_by_text("1 run.").wait_for()
         assert "torch+29" in page.url or "torch%2029" in page.url
         page.goto(address)
         with page.expect_download() as coming:
-            page.get_by_role("button", name="Report (HTML, prints)").click()
+            page.get_by_role("button", name="Report (HTML, printable)").click()
         coming.value.save_as(tmp_path / "report.html")
         text = (tmp_path / "report.html").read_text()
         assert "<script" not in text
         assert "hand/2" in text
         page.goto((tmp_path / "report.html").as_uri())
-        assert page.get_by_text("Right on 10 of 10 pictures").count() == 2
+        assert page.get_by_text("Correct on 10 of 10 images").count() == 2
 
 
 def test_without_the_password_nothing_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,32 +103,32 @@ def test_without_the_password_nothing_is_shown(home: Path, monkeypatch: pytest.M
     with dashboard_running(Settings(home=home), "127.0.0.1", 0, lambda _: None) as keeper, chromium() as browser:
         page = browser.new_page()
         page.goto(f"{keeper.addresses['dashboard']}/runs")
-        page.get_by_label("password", exact=True).fill("wrong")
-        page.get_by_role("button", name="open").click()
-        page.get_by_text("That is not the password").wait_for()
+        page.get_by_label("Password", exact=True).fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("Wrong password").wait_for()
         assert page.get_by_text("torch").count() == 0
         assert page.get_by_role("link", name="Registry").count() == 0
-        page.get_by_label("password", exact=True).fill("op3n")
-        page.get_by_role("button", name="open").click()
+        page.get_by_label("Password", exact=True).fill("op3n")
+        page.get_by_role("button", name="Sign in").click()
         page.get_by_role("heading", name="Runs", exact=True).wait_for()
 
 
-def test_a_run_that_arrives_ticks_no_other_run(home: Path, address: str) -> None:
+def test_a_run_that_arrives_selects_no_other_run(home: Path, address: str) -> None:
     with chromium() as browser:
         page = browser.new_page()
-        ticked = {f"{27:032x}", f"{28:032x}"}
-        page.goto(f"{address}/runs?runs={'%2C'.join(ticked)}")
+        selected = {f"{27:032x}", f"{28:032x}"}
+        page.goto(f"{address}/runs?runs={'%2C'.join(selected)}")
         page.get_by_text("31 runs.").wait_for()
-        page.get_by_text("those that are ticked").wait_for()
+        page.get_by_text("the selected runs").wait_for()
         fill_runs(home, [a_run(number) for number in range(30)] + [a_run(99), a_run(100)])
-        for turn in range(10):  # the page looks for others every five seconds at most, when somebody does something
+        for turn in range(10):  # the page asks for new runs every five seconds at most, and only when it is used
             page.wait_for_timeout(3000)
-            page.get_by_label("filter").fill(f"test_top1 >= -{turn}")
-            page.get_by_label("filter").press("Enter")
+            page.get_by_label("Filter", exact=True).fill(f"test_top1 >= -{turn}")
+            page.get_by_label("Filter", exact=True).press("Enter")
             page.wait_for_timeout(1000)
             if page.get_by_text("32 runs.").count():
                 break
         page.get_by_text("32 runs.").wait_for()
-        page.get_by_text("those that are ticked").wait_for()
+        page.get_by_text("the selected runs").wait_for()
         page.wait_for_timeout(1000)
-        assert set(parse_qs(urlsplit(page.url).query)["runs"][0].split(",")) == ticked
+        assert set(parse_qs(urlsplit(page.url).query)["runs"][0].split(",")) == selected
