@@ -120,10 +120,10 @@ def test_the_forecast_page_asks_all_that_the_command_asks(home: Path) -> None:
     shown.run()
     assert not shown.exception, shown.exception
     text = words(shown)
-    assert "9 workers at most" in text
-    assert "a worker starts in 3 s (as told)" in text
+    assert "at most 9 workers" in text
+    assert "a worker starts in 3 s (as given)" in text
     assert "a network volume of 50 GB all month" in text
-    assert any("one waits longer than 1 s" in problem for problem in shown.dataframe[0].value["problem"])
+    assert any("s is above the limit of 1 s" in problem for problem in shown.dataframe[0].value["problem"])
 
 
 def test_the_forecast_page_uses_a_start_that_was_measured(home: Path) -> None:
