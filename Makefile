@@ -21,7 +21,7 @@ test: setup system  ## every test: fast ones first, journeys after
 	@$(MAKE) --no-print-directory journey
 
 unit: setup     ## the tests that take under two minutes
-	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/test_openapi.py
+	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
 journey: setup  ## the tests that run the product as a person would; those that train or measure time come last, one by one
 	@$(PY) -m pytest -n 2 --dist loadfile -m "journey and not alone"

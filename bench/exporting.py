@@ -37,7 +37,7 @@ from serving.export.hard_images import make_hard_images
 from serving.export.measure import measure_bundle
 from serving.export.reference import Reference
 from serving.export.request import ExportRequest, Tools
-from serving.export.subprocess_job import Bounds, Ties, run_child
+from serving.export.subprocess_job import Bounds, Ties, run_subprocess
 
 TRAINERS: dict[str, TrainerConfig] = {
     "yolo": YoloTrainer(epochs=8),
@@ -114,12 +114,12 @@ def converters_alone(order: ExportRequest, folder: Path) -> float:
         "calibration": [],
     }
     began = time.perf_counter()
-    run_child([sys.executable, "-P", "-m", "serving.export.onnx_child"], job, "ONNX")
+    run_subprocess([sys.executable, "-P", "-m", "serving.export.onnx_job"], job, "ONNX")
     feed: SimpleQueue[str | None] = SimpleQueue()
     feed.put("go")
     told = {"onnx": str(folder / "tf.onnx"), "tfjs": str(folder / "tfjs")}
     told["variants"] = [one.variant.precision for one in order.of("tfjs")]
-    run_child([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], told, "TensorFlow", ties=Ties(feed=feed))
+    run_subprocess([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], told, "TensorFlow", ties=Ties(feed=feed))
     return time.perf_counter() - began
 
 

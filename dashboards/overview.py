@@ -12,8 +12,8 @@ import pandas as pd
 
 from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end
-from dashboards.words import dollars
 from registry.events import Evaluated, Exported, Promoted, named
+from registry.money.amounts import format_usd
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
@@ -122,8 +122,8 @@ def accuracy_words(evaluation: Evaluation | None) -> str:
 def since_words(since: datetime, now: datetime) -> str:
     """A date, and how long ago that is."""
     days = max((now - since).days, 0)
-    ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
-    return f"since {since.astimezone(UTC):%Y-%m-%d} ({ago})"
+    format_ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
+    return f"since {since.astimezone(UTC):%Y-%m-%d} ({format_ago})"
 
 
 def _waiting_alerts(items: Iterable[Waiting]) -> list[Alert]:
@@ -133,7 +133,7 @@ def _waiting_alerts(items: Iterable[Waiting]) -> list[Alert]:
 def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> Iterable[Alert]:
     for model, budget in limits.items():
         used, limit = budget.spent, budget.limit
-        summary = f"{model} spent {dollars(used)} of its {dollars(limit)} budget this month"
+        summary = f"{model} spent {format_usd(used)} of its {format_usd(limit)} budget this month"
         command = f"modelyard budget show {quote(model)}"
         if used >= limit and budget.overridden:
             yield Alert(False, f"{summary}: {budget.overridden}", command)
@@ -142,7 +142,7 @@ def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> I
         elif used >= limit * budget.warn_at:
             yield Alert(False, summary, command)
         elif expected.get(model, Decimal(0)) > limit:
-            yield Alert(False, f"{summary}, and {dollars(expected[model])} is expected by the end of it", command)
+            yield Alert(False, f"{summary}, and {format_usd(expected[model])} is expected by the end of it", command)
 
 
 def _canaries(entries: Iterable[Entry]) -> Iterable[Alert]:

@@ -15,10 +15,10 @@ from typing import Any
 
 from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, served_table, since_words
 from dashboards.queries import load_entries
-from dashboards.words import dollars
 from registry.errors import InputError, ModelyardError
 from registry.events import now
 from registry.files import write_atomic
+from registry.money.amounts import format_usd
 from registry.settings import read_settings
 
 _STYLE = """
@@ -43,7 +43,8 @@ def as_html(summary: Overview) -> str:
         for item in summary.alerts
     )
     changed = _table(("Time", "Version", "Event", "By"), _changes(summary))
-    spent = f"{dollars(summary.spent_usd)} spent this month, {dollars(summary.expected_usd)} expected by the end of the month."
+    spent = f"{format_usd(summary.spent_usd)} spent this month, "
+    spent += f"{format_usd(summary.expected_usd)} expected by the end of the month."
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {summary.at:%Y-%m-%d}</title>'
         '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
@@ -55,8 +56,10 @@ def as_html(summary: Overview) -> str:
 
 
 def _card(served: Served, at: datetime) -> str:
-    budget = f" of {dollars(served.against_usd)}" if served.against_usd is not None else ""
-    money = f"{dollars(served.spent_usd)}{budget} spent this month, {dollars(served.expected_usd)} expected by the end of it"
+    budget = f" of {format_usd(served.against_usd)}" if served.against_usd is not None else ""
+    money = (
+        f"{format_usd(served.spent_usd)}{budget} spent this month, {format_usd(served.expected_usd)} expected by the end of it"
+    )
     speed = f"p95 latency {served.latency.p95_ms:.1f} ms." if served.latency else ""
     lines = [
         f"<b>{escape(served.model)}</b>",

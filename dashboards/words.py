@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from registry.errors import shorten
 
@@ -14,11 +13,6 @@ _LONGEST = 80
 def cell(text: object) -> str:
     """A text for a table's cell: one line, cut where it is long."""
     return shorten(text, _LONGEST)
-
-
-def dollars(amount: Decimal) -> str:
-    """An amount with cents; a small one with as many digits as it takes to be seen."""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
 
 
 def escaped(text: str, most: int = 300) -> str:

@@ -1,9 +1,9 @@
-"""What starts in the HTTP worker's container: the bundle is found or fetched, then this process becomes the server.
+"""The entry point of the HTTP worker's container: locate or download the bundle, then become the server.
 
-MODELYARD_BUNDLE_DIR        a bundle in the image or mounted, e.g. /repository at Hugging Face; or
-MODELYARD_BUNDLE_URL        where to fetch it from
-MODELYARD_BUNDLE            the digest that it must have; wanted with an address, and compared in a folder where it is set
-MODELYARD_BUNDLE_TOKEN      for the address, where it wants one
+MODELYARD_BUNDLE_DIR        a bundle in the image, or a mounted one, e.g. /repository at Hugging Face; or
+MODELYARD_BUNDLE_URL        where to download it from
+MODELYARD_BUNDLE            the digest that it must have: required with a URL, and checked in a folder where it is set
+MODELYARD_BUNDLE_TOKEN      for the URL, where it needs one
 MODELYARD_KEYS              a folder of *.pub in the image: the bundle has to be signed by one of them
 MODELYARD_DEVICE            cpu (default) or cuda
 PORT                        default 8000
@@ -25,27 +25,27 @@ _SCRATCH = Path(tempfile.gettempdir()) / "modelyard"
 
 
 def bundle_dir() -> Path:
-    """The bundle's folder, as the environment says. Raises IntegrityError where another bundle lies there."""
-    found = _found()
-    check_named(found, os.environ.get("MODELYARD_BUNDLE", ""))
-    return found
+    """The bundle's folder, from the environment. Raises IntegrityError if it holds another bundle."""
+    folder = _found()
+    check_named(folder, os.environ.get("MODELYARD_BUNDLE", ""))
+    return folder
 
 
 def keys_dir() -> Path | None:
-    """The folder of the keys that may have signed it, where that is asked for."""
-    place = os.environ.get("MODELYARD_KEYS")
-    return Path(place) if place else None
+    """The folder of trusted keys, where the environment names one."""
+    folder = os.environ.get("MODELYARD_KEYS")
+    return Path(folder) if folder else None
 
 
 def _found() -> Path:
-    told = os.environ
-    if place := told.get("MODELYARD_BUNDLE_DIR"):
-        return Path(place)
-    if address := told.get("MODELYARD_BUNDLE_URL"):
-        if not (digest := told.get("MODELYARD_BUNDLE")):
-            raise InputError("MODELYARD_BUNDLE", "is not set", "set it to the digest that the fetched bundle must have")
+    environment = os.environ
+    if folder := environment.get("MODELYARD_BUNDLE_DIR"):
+        return Path(folder)
+    if address := environment.get("MODELYARD_BUNDLE_URL"):
+        if not (digest := environment.get("MODELYARD_BUNDLE")):
+            raise InputError("MODELYARD_BUNDLE", "is not set", "set it to the digest of the bundle to download")
         _SCRATCH.mkdir(parents=True, exist_ok=True)
-        return pull(address, digest, _SCRATCH / digest, told.get("MODELYARD_BUNDLE_TOKEN", ""))
+        return pull(address, digest, _SCRATCH / digest, environment.get("MODELYARD_BUNDLE_TOKEN", ""))
     if _REPOSITORY.is_dir():
         return _REPOSITORY
     raise InputError("MODELYARD_BUNDLE_URL", "is not set, and nothing is mounted at /repository", "set it and MODELYARD_BUNDLE")
@@ -59,12 +59,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     os.environ.pop("MODELYARD_BUNDLE_TOKEN", None)
-    told = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
-    told += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
+    options = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
+    options += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
     if (keys := keys_dir()) is not None:
-        told += ["--keys", str(keys)]
-    told += sys.argv[1:]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *told])  # noqa: S606 no shell is wanted
+        options += ["--keys", str(keys)]
+    options += sys.argv[1:]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *options])  # noqa: S606 no shell is wanted
     return 0
 
 

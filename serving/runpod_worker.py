@@ -1,8 +1,8 @@
-"""What starts in the RunPod queue worker's container: the official SDK's loop around the predictor.
+"""The entry point of the RunPod queue worker's container: the official SDK's loop around the predictor.
 
     python -m serving.runpod_worker [--test_input '{"input": {"image": "…"}}' | --rp_serve_api]
 
-Importing the SDK takes longer than fetching and loading the model: both happen side by side.
+Importing the SDK takes longer than downloading and loading the model, so both happen at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_BYTES = 20_000_000
 
 
 class Loading:
-    """The predictor, on its way."""
+    """Loads the predictor in the background."""
 
     def __init__(self) -> None:
         """Start loading."""
@@ -30,7 +30,7 @@ class Loading:
         self._thread.start()
 
     def get(self) -> StandalonePredictor:
-        """Wait for it. Raises what kept it from loading."""
+        """Wait for the predictor. Raises the error that prevented loading."""
         self._thread.join()
         if self._predictor is None:
             raise self._failed or RuntimeError("nothing was loaded")
@@ -49,27 +49,27 @@ def handler_of(loading: Loading) -> Any:
 
     def handler(job: dict[str, Any]) -> dict[str, Any]:
         try:
-            given = job.get("input")
-            if not isinstance(given, dict) or ("image" in given) == ("images" in given):
+            payload = job.get("input")
+            if not isinstance(payload, dict) or ("image" in payload) == ("images" in payload):
                 raise InputError("input", "must hold 'image' or 'images'", "send {'image': '<base64 of an image file>'}")  # noqa: TRY301
-            texts = given["images"] if "images" in given else [given["image"]]
+            texts = payload["images"] if "images" in payload else [payload["image"]]
             if not isinstance(texts, list) or not texts:
                 raise InputError("images", "is not a list of images", "send base64 texts")  # noqa: TRY301
             if sum(len(text) for text in texts if isinstance(text, str)) > _MOST_BYTES:
                 raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")  # noqa: TRY301
             predictor = loading.get()
-            found = [predictor.predict(image_of(text)) for text in texts]
+            predictions = [predictor.predict(image_of(text)) for text in texts]
         except ModelyardError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 a trace would show a stranger our files
             return {"error": f"prediction failed ({type(error).__name__})"}
-        return {"predictions": found} if "images" in given else found[0]
+        return {"predictions": predictions} if "images" in payload else predictions[0]
 
     return handler
 
 
 def main() -> int:
-    """Load and import side by side, then take jobs; a bundle that cannot be served ends the worker at once."""
+    """Load and import at once, then take jobs; a bundle that cannot be served ends the worker."""
     loading = Loading()
     import runpod
 

@@ -2,8 +2,8 @@
 
 python -m serving.start --bundle DIR [--host 127.0.0.1] [--port 0] …
 
-The first worker is started, and the address taken, before this process imports its own half: both halves load side by
-side, and who comes early waits. Secrets come from the environment: MODELYARD_API_KEY.
+The first worker is started, and the address taken, before this process imports its own half: both halves load at
+once, and early requests wait. Secrets come from the environment: MODELYARD_API_KEY.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from serving.workers.spawn import spawn
 
 
 def main() -> int:
-    """Check the bundle, load it, serve it until told to stop."""
+    """Check the bundle, load it, and serve it until stopped."""
     first = spawn()
     from registry.errors import ModelyardError  # the imports that the worker need not wait for
     from serving.server.options import arguments, cores, listen
-    from serving.workers.messages import pack_order
+    from serving.workers.messages import pack_load
 
-    told = arguments()
-    first.wire.sendall(pack_order(str(told.bundle), told.threads, told.device))
-    told.workers = told.workers or (1 if told.device == "cuda" else cores())
+    options = arguments()
+    first.socket.sendall(pack_load(str(options.bundle), options.threads, options.device))
+    options.workers = options.workers or (1 if options.device == "cuda" else cores())
     try:
-        listening = listen(told.host, told.port)
+        listening = listen(options.host, options.port)
     except ModelyardError as error:
         print(error, file=sys.stderr)
-        first.wire.close()
+        first.socket.close()
         first.kill()
         return error.exit_code
     from serving.server.http import serve
 
-    return serve(told, first, listening)
+    return serve(options, first, listening)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from dashboards.money import GROUPINGS, bills_table, budgets, burn_down, by_mont
 from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table
 from dashboards.tables import show_table
-from dashboards.words import dollars, escaped
+from dashboards.words import escaped
 from registry.events import now
+from registry.money.amounts import format_usd
 from registry.money.prices import local_price
 from registry.reports.costs import CostReport
 
@@ -38,7 +39,7 @@ versions.metric("Versions trained", len(table))
 for model, (used, limit, _, overridden) in budgets(rows, now(), spent).items():
     share = min(float(used / limit), 1.0) if limit else 1.0
     over = f" ({overridden})" if overridden else ", nothing new is started" if used >= limit else ""
-    st.progress(share, escaped(f"{model}: {dollars(used)} of this month's {dollars(limit)} budget spent{over}"))
+    st.progress(share, escaped(f"{model}: {format_usd(used)} of this month's {format_usd(limit)} budget spent{over}"))
 
 st.subheader("Spending", anchor=False)
 left, right = st.columns(2)

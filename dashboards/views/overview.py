@@ -8,8 +8,9 @@ from dashboards.overview import CHANGED_DAYS, accuracy_words, overview, since_wo
 from dashboards.pages import entries
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
-from dashboards.words import dollars, escaped
+from dashboards.words import escaped
 from registry.events import now
+from registry.money.amounts import format_usd
 
 _MOST_ALERTS = 20
 _SHOWN = ["when", "version", "text", "who"]
@@ -22,9 +23,11 @@ if not rows:
 summary = overview(rows, now())
 
 spent, expected, versions, promotions = st.columns([3, 4, 3, 3])
-spent.metric("Spent this month", dollars(summary.spent_usd))
+spent.metric("Spent this month", format_usd(summary.spent_usd))
 expected.metric(
-    "Expected this month", dollars(summary.expected_usd), help="Spent so far, plus the quotes of the endpoints until its end."
+    "Expected this month",
+    format_usd(summary.expected_usd),
+    help="Spent so far, plus the quotes of the endpoints until its end.",
 )
 versions.metric("Versions", f"{summary.versions:,}")
 promotions.metric("Promotions", f"{summary.attempts:,}")
@@ -43,11 +46,11 @@ for served in summary.served:
         if served.against_usd is not None:
             share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
             text.progress(
-                share, escaped(f"{dollars(served.spent_usd)} of this month's {dollars(served.against_usd)} budget spent")
+                share, escaped(f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent")
             )
         else:
             text.text(
-                f"{dollars(served.spent_usd)} spent this month, {dollars(served.expected_usd)} expected. No budget is set."
+                f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
             )
 
 st.subheader("Needs attention", anchor=False)

@@ -68,8 +68,8 @@ def owner_of(config: AnyDeploy) -> str:
 
 
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
-    from serving.targets.bundle_stores import StaticPlace
-    from serving.targets.huggingface.hub import HubPlace, hub_of
+    from serving.targets.bundle_stores import StaticBundleStore
+    from serving.targets.huggingface.hub import HubBundleStore, hub_of
     from serving.targets.runpod.client import RunPodClient
     from serving.targets.runpod.target import RunPodTarget
 
@@ -77,9 +77,9 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
         raise InputError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
     if config.bundles.startswith("hf:"):
         repository, private = config.bundles.removeprefix("hf:"), config.bundle_secret is not None
-        store = HubPlace(hub_of(settings), repository, private=private)
+        store = HubBundleStore(hub_of(settings), repository, private=private)
     else:
-        store = StaticPlace(config.bundles)
+        store = StaticBundleStore(config.bundles)
     return RunPodTarget(RunPodClient(settings.runpod_api_key, settings.runpod_url), config, store)
 
 

@@ -63,18 +63,18 @@ def _providers(settings: Settings) -> dict[str, Callable[[date], list[Price]]]:
 
 
 def _of_runpod(settings: Settings, day: date) -> list[Price]:
-    from serving.targets.runpod.catalogue import listed_prices
+    from serving.targets.runpod.catalogue import catalogue_prices
     from serving.targets.runpod.client import RunPodClient
 
     assert settings.runpod_api_key is not None  # noqa: S101 it was looked at before
-    return listed_prices(RunPodClient(settings.runpod_api_key, settings.runpod_url), day)
+    return catalogue_prices(RunPodClient(settings.runpod_api_key, settings.runpod_url), day)
 
 
 def _of_huggingface(settings: Settings, day: date) -> list[Price]:
-    from serving.targets.huggingface.catalogue import listed_prices
+    from serving.targets.huggingface.catalogue import catalogue_prices
     from serving.targets.huggingface.endpoints import Endpoints
     from serving.targets.huggingface.hub import hub_of
 
     hub = hub_of(settings)
     owner = str(hub.call(hub.api.whoami)["name"])
-    return listed_prices(Endpoints(hub, owner, settings.hf_endpoints_url), day)
+    return catalogue_prices(Endpoints(hub, owner, settings.hf_endpoints_url), day)

@@ -1,1 +1,1 @@
-"""What a bundle is, says and must hash to."""
+"""What a bundle is, what it contains, and the digests that its files must have."""

@@ -7,8 +7,8 @@ transformersjs/   ONNX beside the files that Transformers.js looks for
 <other>/          what exporters of other packages made
 preprocess.json   how image bytes become the input
 labels.json       class names in the order of the outputs
-card.md           what a person should know before using it
-bundle.json       digest of each file; written last, so that its being there means complete
+card.md           the model card
+bundle.json       digest of each file; written last, so a bundle that has it is complete
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OURS = {"tfjs", "transformersjs"}
 
 
 class Bundle:
-    """A bundle on disk whose bytes were checked."""
+    """A bundle on disk whose files match their digests."""
 
     def __init__(self, folder: Path, index: BundleIndex) -> None:
         """Use `open_bundle`, which checks."""
@@ -42,19 +42,19 @@ class Bundle:
 
     @property
     def variants(self) -> dict[str, Path]:
-        """Each variant that is there, and its file or folder."""
+        """The variants in this bundle: name to file or folder."""
         tops = {name.partition("/")[0] for name in self.index.files if "/" in name} - _OURS
         known = {name: self.folder / variant.path for name, variant in KNOWN.items()}
         return {name: path for name, path in known.items() if path.exists()} | {top: self.folder / top for top in sorted(tops)}
 
     def variant(self, name: str) -> Path:
-        """A variant's file or folder. Raises NotFoundError naming those that are there."""
-        found = self.variants
-        if name not in found:
+        """A variant's file or folder. Raises NotFoundError listing those that exist."""
+        variants = self.variants
+        if name not in variants:
             raise NotFoundError(
-                f"variant '{name}'", f"is not in this bundle, which has {', '.join(found)}", "choose one of them"
+                f"variant '{name}'", f"is not in this bundle, which has {', '.join(variants)}", "choose one of them"
             )
-        return found[name]
+        return variants[name]
 
     @property
     def megabytes(self) -> float:

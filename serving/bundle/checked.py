@@ -1,4 +1,4 @@
-"""A bundle's files, read once: what was compared with its digest is what is used. Light: a starting worker waits for it."""
+"""A bundle's files, read once: the bytes that are used are the bytes that were checked. Light: a cold start waits for it."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from registry.errors import IntegrityError, NotFoundError
 INDEX = "bundle.json"
 SIGNATURE = "bundle.sig"
 NEEDED = ("model.onnx", "preprocess.json", "labels.json", "card.md")
-"""What serving reads. A worker far away fetches these, and of the other variants nothing."""
+"""What serving reads. A remote worker downloads these and no other variant."""
 
 
 def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[str, bytes]:
-    """The bytes of these files. Raises IntegrityError for one that is not what the bundle's index names.
+    """The bytes of these files. Raises IntegrityError for a file whose digest differs from the index.
 
-    Where a `digest` is given, the bundle also has to be the one of that digest.
+    With a `digest`, the bundle itself must have that digest, too.
     """
     files = check_named(folder, digest)
-    found = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
-    for name, data in found.items():
+    contents = {name: (folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names}
+    for name, data in contents.items():
         if files.get(name) != sha256_bytes(data):
             raise changed(folder / name)
-    return found
+    return contents
 
 
 def check_named(folder: Path, digest: str = "") -> dict[str, str]:
-    """The digests that a bundle's index names, by file. Raises IntegrityError for another bundle than that of `digest`."""
+    """The digests that a bundle's index names, by file. Raises IntegrityError if the bundle's digest is not `digest`."""
     try:
         files: dict[str, str] = dict(json.loads((folder / INDEX).read_bytes())["files"])
     except FileNotFoundError as error:
         raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
-    if digest and (found := digest_of(files)) != digest:
-        raise IntegrityError(folder, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
+    if digest and (actual := digest_of(files)) != digest:
+        raise IntegrityError(folder, f"holds bundle {actual[:12]} and not {digest[:12]}", "publish the bundle again")
     return files
 
 
 def changed(path: Path) -> IntegrityError:
-    """A file that is not what was sealed."""
+    """The error for a file that changed after the bundle was sealed."""
     return IntegrityError(path, "is not the file that the bundle was sealed with", "export it again")

@@ -1,9 +1,9 @@
-"""Fetching a bundle: a worker far away is told an address and a digest, and takes nothing else for the bundle.
+"""Downloading a bundle: a remote worker gets a URL and a digest, and accepts only the bundle with that digest.
 
-    <address>/bundle.json    the index, whose digest has to be the one that was asked for
-    <address>/<file>         each file that serving reads, compared with the digest that the index names
+    <address>/bundle.json    the index, whose digest must be the requested one
+    <address>/<file>         each file that serving reads, checked against its digest in the index
 
-Any static host of files serves. Light: a cold start waits for it.
+Any static file host will do. Light: a cold start waits for it.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ _TRIES = 4
 _TIMEOUT_S = 60.0
 
 
-class _Careful(HTTPRedirectHandler):
-    """Follows to a store's own host, and takes the token there no further."""
+class _RedirectHandler(HTTPRedirectHandler):
+    """Follows redirects to another host without sending the token there."""
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """The next request."""
-        found = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if found is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            found.remove_header("Authorization")
-        return found
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            request.remove_header("Authorization")
+        return request
 
 
 def pull(address: str, digest: str, into: Path, token: str = "") -> Path:
-    """Fetch the bundle of that digest into `into`, unless it is there; its folder.
+    """Download the bundle with that digest into `into`, unless it is there already; returns the folder.
 
-    Raises InputError for an address of another kind than http, IntegrityError for other bytes, UnavailableError where
-    nobody answers. `into` is whole or not there.
+    Raises InputError for a URL that is not http(s), IntegrityError for other bytes, UnavailableError if the host does not
+    answer. `into` is complete or does not exist.
     """
     if urlsplit(address).scheme not in {"http", "https"}:
-        raise InputError("bundle's address", f"'{shorten(address, 80)}' is no http address", "set MODELYARD_BUNDLE_URL")
+        raise InputError("bundle's address", f"'{shorten(address, 80)}' is not an http(s) URL", "set MODELYARD_BUNDLE_URL")
     if (into / INDEX).is_file():
         return into
     raw = _get(f"{address.rstrip('/')}/{INDEX}", token)
     try:
         files: dict[str, str] = dict(json.loads(raw)["files"])
-        found = digest_of(files)
+        actual = digest_of(files)
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(address, "does not hold a bundle's index", "publish the bundle again") from error
-    if found != digest:
-        raise IntegrityError(address, f"holds bundle {found[:12]} and not {digest[:12]}", "publish the bundle again")
+    if actual != digest:
+        raise IntegrityError(address, f"holds bundle {actual[:12]} and not {digest[:12]}", "publish the bundle again")
     partial = into.with_name(f".{into.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)  # a container's process always has the same number
     partial.mkdir(parents=True)
-    wanted = sorted(name for name in files if name in NEEDED)
+    names = sorted(name for name in files if name in NEEDED)
     try:
         with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(lambda name: _get(f"{address.rstrip('/')}/{quote(name)}", token), wanted))
-        for name, data in zip(wanted, parts, strict=True):
+            parts = list(pool.map(lambda name: _get(f"{address.rstrip('/')}/{quote(name)}", token), names))
+        for name, data in zip(names, parts, strict=True):
             if sha256_bytes(data) != files[name]:
                 raise IntegrityError(f"{address}/{name}", "is not the file that the bundle was sealed with", "publish it again")
             (partial / PurePosixPath(name)).write_bytes(data)
@@ -82,18 +82,16 @@ def _get(address: str, token: str, *, may_lack: bool = False) -> bytes:
     headers = {"User-Agent": "modelyard"} | ({"Authorization": f"Bearer {token}"} if token else {})
     for tried in range(1, _TRIES + 1):
         try:
-            with build_opener(_Careful).open(Request(address, headers=headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            with build_opener(_RedirectHandler).open(Request(address, headers=headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310
                 data = answer.read(_MOST_BYTES + 1)
         except HTTPError as error:
             if may_lack and error.code == http.client.NOT_FOUND:
                 return b""
             if error.code not in {408, 425, 429, 500, 502, 503, 504} or tried == _TRIES:
-                raise UnavailableError(
-                    address, f"answered with {error.code}", "see that the file and the token are right"
-                ) from error
+                raise UnavailableError(address, f"answered with {error.code}", "check the URL and the token") from error
         except (URLError, http.client.HTTPException, OSError) as error:
             if tried == _TRIES:
-                raise UnavailableError(address, f"cannot be fetched ({type(error).__name__})", "try again later") from error
+                raise UnavailableError(address, f"cannot be downloaded ({type(error).__name__})", "try again later") from error
         else:
             if len(data) > _MOST_BYTES:
                 raise IntegrityError(address, "is larger than 2 GB", "publish another bundle")

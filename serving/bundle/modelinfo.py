@@ -1,4 +1,4 @@
-"""What a registered model's folder says of itself, beside MLflow's own files: `modelyard.json`."""
+"""The description in a registered model's folder, beside MLflow's own files: `modelyard.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "modelyard.json"
 
 
 class Suppression(Struct, frozen=True):
-    """What becomes a detection: boxes of at least `score`, of which overlapping ones of a class lose to the best."""
+    """Non-maximum suppression: boxes of at least `score`; of overlapping boxes of one class the best remains."""
 
     score: float = 0.25
     iou: float = 0.7
@@ -47,7 +47,7 @@ def write_info(folder: Path, info: ModelInfo) -> None:
 
 
 def read_info(folder: Path, subject: object) -> ModelInfo:
-    """Read it back. A model that was not trained here has none, and cannot be judged."""
+    """Read it back. A model that was not trained with Modelyard has none, and cannot be evaluated."""
     try:
         return read_frozen(folder / NAME, ModelInfo)
     except NotFoundError as error:

@@ -4,13 +4,13 @@ decode (EXIF orientation applied, RGB) → the shorter side to `size`, antialias
 `size` x `size` → divide by 255. It is what Ultralytics and torchvision do for classification, down to
 the rounding: the long side is `int(size * long / short)`, the crop starts at `round((side - size) / 2)`.
 
-Where a model was trained so (`decode: reduced`), JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their shorter side stays
+For a model trained with `decode: reduced`, JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their shorter side stays
 at least twice `size`: libjpeg then leaves most of the work out, and the antialiased resize still has pixels to average.
 
 For detection it is Ultralytics' letterbox: the longer side to `size`, bilinear without antialiasing as
 OpenCV does it, in the middle of a grey square.
 
-Training, gates, the predictor and the TF.js runner all go through it or are held to it by parity; a plain
+Training, gates, the predictor and the TF.js runner all use it or are checked against it by parity; a plain
 squash to a square loses a quarter of the top-1 agreement.
 """
 
@@ -43,7 +43,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 
 _JPEG = b"\xff\xd8\xff"
 _TURNED = (b"Exif\0", b"tiff:Orientation")
-"""What stands in a JPEG that may have to be turned upright."""
+"""Bytes that occur in a JPEG that may have to be rotated."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +54,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → what sets a picture upright."""
+"""EXIF orientation → the transpose that undoes it."""
 
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
@@ -64,7 +64,7 @@ Tensor = NDArray[np.float32]
 class Preprocess:
     """How images become tensors for one model. Written into its bundle as `preprocess.json`.
 
-    A dataclass that checks itself, because a worker that starts waits for whatever it is made of.
+    A plain dataclass that checks itself: pydantic or msgspec would lengthen a cold start.
     """
 
     size: int
@@ -75,30 +75,30 @@ class Preprocess:
     decode: Literal["full", "reduced"] = "full"
 
     def __post_init__(self) -> None:
-        """Raise InputError for a value that is none of those above: what this version cannot do, it must not guess."""
+        """Raise InputError for an unknown value: a newer version's preprocessing must not be guessed."""
         hints = get_type_hints(type(self))
         for name in ("layout", "resize", "crop", "scale", "decode"):
             if getattr(self, name) not in get_args(hints[name]):
-                raise _odd(f"{name} '{getattr(self, name)}'")
+                raise _unknown(f"{name} '{getattr(self, name)}'")
         if not isinstance(self.size, int) or self.size <= 0:
-            raise _odd(f"size {self.size!r}")
+            raise _unknown(f"size {self.size!r}")
         if self.decode == "reduced" and self.resize.startswith("longest"):
-            raise _odd("decoding at reduced scale for boxes")
+            raise _unknown("decoding at reduced scale for boxes")
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
+    def of(cls, fields: Mapping[str, Any]) -> Self:
         """The preprocessing that plain data describes."""
         try:
-            return cls(**told)
+            return cls(**fields)
         except TypeError as error:
-            raise _odd(f"fields {', '.join(told)}") from error
+            raise _unknown(f"fields {', '.join(fields)}") from error
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
-        """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are no image."""
+        """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are not an image."""
         return self.fit(self.open(data, name))
 
     def open(self, data: bytes, name: str = "image") -> Image.Image:
-        """Image file bytes → RGB picture, decoded as this model was trained. Raises InputError for bytes that are no image."""
+        """Image file bytes → RGB picture, decoded as for training. Raises InputError for bytes that are not an image."""
         return decode(data, name, self.size * _REDUCED_TO if self.decode == "reduced" else None)
 
     def fit(self, image: Image.Image) -> Pixels:
@@ -120,8 +120,8 @@ class Preprocess:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)) if self.layout == "NCHW" else scaled
 
 
-def _odd(what: str) -> InputError:
-    return InputError("preprocessing", f"{what} is not known here", "use the version that exported it, or export it again")
+def _unknown(what: str) -> InputError:
+    return InputError("preprocessing", f"{what} is not supported here", "use the version that exported it, or export it again")
 
 
 def letterbox(pixels: Pixels, size: int) -> Pixels:
@@ -133,9 +133,9 @@ def letterbox(pixels: Pixels, size: int) -> Pixels:
     inner = max(round(width * ratio), 1), max(round(height * ratio), 1)
     resized = cv2.resize(pixels, inner, interpolation=cv2.INTER_LINEAR)
     left, top = (round((size - side) / 2 - 0.1) for side in inner)
-    found = np.full((size, size, 3), 114, np.uint8)
-    found[top : top + inner[1], left : left + inner[0]] = resized
-    return found
+    canvas = np.full((size, size, 3), 114, np.uint8)
+    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    return canvas
 
 
 def from_letterbox(boxes: Tensor, size: int, width: int, height: int) -> Tensor:
@@ -158,13 +158,13 @@ def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Ima
     With `shortest` a JPEG may come smaller, by a power of two, as long as no side falls below so many pixels.
     """
     try:
-        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (found := _turbo(data, name, shortest)):
-            return found  # without asking Pillow, which takes longer to start than to decode
+        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (picture := _turbo(data, name, shortest)):
+            return picture  # without asking Pillow, which takes longer to start than to decode
         with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
             check_pixels(opened.width, opened.height, name)
-            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (found := _turbo(data, name, shortest)):
+            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (picture := _turbo(data, name, shortest)):
                 turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
-                return found if turn is None else found.transpose(turn)
+                return picture if turn is None else picture.transpose(turn)
             ImageOps.exif_transpose(opened, in_place=True)
             return rgb(opened)
     except Image.DecompressionBombError as error:  # Pillow's own bound, which is wider than ours and comes before it
@@ -192,10 +192,10 @@ def _too_many(name: str) -> InputError:
 
 
 def _turbo(data: bytes, name: str, shortest: int | None) -> Image.Image | None:
-    """A sound JPEG's picture, to the bit what Pillow makes of it and in a third of the time; None for any other."""
+    """A valid JPEG's picture, bit for bit Pillow's result in a third of the time; None for any other file."""
     try:
-        told_height, told_width, kind, _ = simplejpeg.decode_jpeg_header(data)
-        height, width = int(told_height), int(told_width)
+        header_height, header_width, kind, _ = simplejpeg.decode_jpeg_header(data)
+        height, width = int(header_height), int(header_width)
         check_pixels(width, height, name)
         if kind not in {"YCbCr", "Gray", "RGB"}:
             return None
@@ -214,5 +214,5 @@ def read_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Iterator[Pixel
 
 def stack_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Pixels:
     """Image files → uint8 `[N, size, size, 3]`."""
-    found = list(read_pixels(preprocess, files))
-    return np.stack(found) if found else np.zeros((0, preprocess.size, preprocess.size, 3), np.uint8)
+    rows = list(read_pixels(preprocess, files))
+    return np.stack(rows) if rows else np.zeros((0, preprocess.size, preprocess.size, 3), np.uint8)

@@ -1,6 +1,6 @@
-"""Records of the serving side: as strict as the registry's, and imported in a tenth of the time.
+"""Records of the serving side: as strict as the registry's, at a tenth of the import time.
 
-A worker that starts is a person who waits; the registry's records take longer to import than ONNX Runtime does.
+A user waits for a cold start, and pydantic takes longer to import than ONNX Runtime does.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from registry.errors import InputError, NotFoundError, shorten
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record that refuses what it does not know and reads back from its own JSON."""
+    """A frozen record that rejects unknown fields and reads back from its own JSON."""
 
     @classmethod
-    def of(cls, told: Any) -> Self:
-        """The record that plain data describes. Raises InputError naming the field that does not fit."""
+    def of(cls, fields: Any) -> Self:
+        """A record from plain data. Raises InputError naming the invalid field."""
         try:
-            return msgspec.convert(told, cls)
+            return msgspec.convert(fields, cls)
         except msgspec.ValidationError as error:
-            raise InputError(cls.__name__, shorten(error, 200), "mend it") from error
+            raise InputError(cls.__name__, shorten(error, 200), "fix that field") from error
 
     def plain(self) -> Any:
         """Plain data: what JSON can hold."""
@@ -34,7 +34,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        from registry.files import write_json  # who only reads does not wait for what writing needs
+        from registry.files import write_json  # readers do not pay for this import
 
         write_json(path, self.plain())
 

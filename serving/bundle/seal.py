@@ -1,6 +1,6 @@
-"""The seal of a bundle: which bytes it consists of, and whether they still are those.
+"""The seal of a bundle: the digests of its files, and whether the files still match.
 
-bundle.json   digest of each file; written last, so that its being there means complete
+bundle.json   digest of each file; written last, so a bundle that has it is complete
 bundle.sig    optional: an Ed25519 signature of bundle.json's bytes, and the name of its key
 """
 
@@ -15,7 +15,7 @@ from serving.bundle.records import Struct, read_frozen
 
 
 class BundleIndex(Struct, frozen=True):
-    """What a bundle says of itself."""
+    """The contents of bundle.json."""
 
     model: str
     version: int
@@ -25,7 +25,7 @@ class BundleIndex(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """The digest that stands for the bundle: of its files, whatever made them."""
+        """The digest that identifies the bundle: of its files, whatever tools made them."""
         return digest_of(self.files)
 
 
@@ -38,7 +38,7 @@ def seal(folder: Path, about: BundleIndex) -> BundleIndex:
 
 
 def read_index(folder: Path) -> BundleIndex:
-    """What a bundle says of itself, unchecked."""
+    """The index of a bundle; its files are not checked."""
     try:
         return read_frozen(folder / INDEX, BundleIndex)
     except NotFoundError as error:
@@ -48,13 +48,13 @@ def read_index(folder: Path) -> BundleIndex:
 
 
 def check_sealed(folder: Path, *, pulled: bool = False) -> BundleIndex:
-    """The index of a bundle of which each file has the digest that the index names, and which holds no other file.
+    """The index of a bundle whose files match it: each has its digest, and there is no other file.
 
-    Where the bundle was `pulled` out of a repository, only what serving reads has to be there, and other files may be.
+    A bundle that was `pulled` from a repository needs only the files that serving reads, and may have other files.
     """
     index = read_index(folder)
-    found = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
-    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | found.keys()):
-        if index.files.get(name) != found.get(name):
+    actual = {name: digest for name, digest in manifest_of(folder).items() if name not in {INDEX, SIGNATURE}}
+    for name in sorted(set(NEEDED) & index.files.keys() if pulled else index.files.keys() | actual.keys()):
+        if index.files.get(name) != actual.get(name):
             raise changed(folder / name)
     return index

@@ -11,34 +11,34 @@ from serving.bundle.records import Struct, read_frozen
 from serving.bundle.seal import INDEX, SIGNATURE
 
 _PURPOSE = b"modelyard bundle\n"
-"""What a signature is for: one of a ledger's row is none of a bundle."""
+"""Domain separation: a signature of a ledger's row is not valid for a bundle."""
 
 
 class Signature(Struct, frozen=True):
-    """Which key signed, and what it said."""
+    """The key that signed, and its signature."""
 
     key: str
     signature: str
 
 
 def sign_bundle(folder: Path, keyring: Keyring) -> None:
-    """Put a signature beside a sealed bundle's index, where there is a key to sign with."""
-    key, said = keyring.sign(_digest(folder))
+    """Write a signature beside a sealed bundle's index, if there is a key to sign with."""
+    key, signature = keyring.sign(_digest(folder))
     if key:
-        Signature(key, said).write(folder / SIGNATURE)
+        Signature(key, signature).write(folder / SIGNATURE)
 
 
 def check_signature(folder: Path, keys: Path) -> None:
     """Raise IntegrityError unless a key of the folder `keys` signed the bundle."""
     keyring = read_keyring(keys)
     if not keyring.trusted:
-        raise NotFoundError(keys, "holds no public key", "put the *.pub of whoever exports into it")
+        raise NotFoundError(keys, "holds no public key", "copy the exporter's *.pub into it")
     try:
-        told = read_frozen(folder / SIGNATURE, Signature)
+        signature = read_frozen(folder / SIGNATURE, Signature)
     except NotFoundError as error:
-        raise IntegrityError(folder, "is not signed, and a key is asked for", "export it again, or leave --keys out") from error
-    if flaw := keyring.flaw(_digest(folder), told.key, told.signature):
-        raise IntegrityError(folder / SIGNATURE, flaw, "add the key of who exported it to the trusted ones, or export again")
+        raise IntegrityError(folder, "is not signed, and a key is required", "export it again, or leave --keys out") from error
+    if flaw := keyring.flaw(_digest(folder), signature.key, signature.signature):
+        raise IntegrityError(folder / SIGNATURE, flaw, "add the exporter's key to the trusted keys, or export it again")
 
 
 def _digest(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a bundle can hold: each variant's name, where it lies, what runs it, and how exact it has to be.
+"""What a bundle can contain: each variant's name, its path, its runtime, and its parity limits.
 
 `onnx`                    uint8 image of any size in, preprocessing in the graph
 `onnx-tensor`             float32 tensor in, for clients that preprocess by themselves
@@ -6,7 +6,7 @@
 `tfjs-…`                  TensorFlow.js graph models; tensors in
 `transformersjs…`         ONNX beside the config and preprocessor files that Transformers.js looks for
 
-A name that is not in the table belongs to an exporter of another package, and its files lie below that name.
+A name that is not in the table belongs to another package's exporter; its files are in a folder of that name.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ _TABLE = (
 )
 KNOWN = {variant.name: variant for variant in _TABLE}
 MAIN = KNOWN["onnx"]
-"""The variant that serving runs. It is always made."""
+"""The variant that serving runs. It is always exported."""
 
 
 class VariantSpec(Record):
-    """A variant that is to be made. One that is not required is left out where it fails or answers too differently."""
+    """A variant to export. An optional one is left out if it fails or exceeds its limits."""
 
     variant: Variant
     required: bool = True

@@ -1,1 +1,1 @@
-"""A new version beside the one that serves: a share of the traffic, figures of both, and a verdict."""
+"""A canary: a new version gets a share of the traffic, is measured beside the stable version, and gets a verdict."""

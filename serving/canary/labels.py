@@ -1,4 +1,4 @@
-"""What an answer of the server says, whichever of the protocols it is in."""
+"""The labels in an answer of the server, whichever protocol it is in."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import msgspec
 
 
 def labels_of(body: bytes) -> list[str] | None:
-    """One label for each picture; None where the body is no answer of ours."""
+    """One label for each picture; None if the body is not one of our answers."""
     try:
-        told = msgspec.json.decode(body)
-        if "label" in told:
-            return [str(told["label"])]
-        if "predictions" in told:
-            return [str(one["label"]) for one in told["predictions"]]
-        return _of_tensors(told["outputs"])
+        answer = msgspec.json.decode(body)
+        if "label" in answer:
+            return [str(answer["label"])]
+        if "predictions" in answer:
+            return [str(prediction["label"]) for prediction in answer["predictions"]]
+        return _of_tensors(answer["outputs"])
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         return None
 
 
 def _of_tensors(outputs: list[dict[str, Any]]) -> list[str] | None:
-    """Of the Open Inference Protocol: the labels where they were asked for, else the places of the highest numbers."""
-    named = {one["name"]: one for one in outputs}
+    """Of the Open Inference Protocol: the labels if the answer has them, else the index of the highest probability."""
+    named = {output["name"]: output for output in outputs}
     if "label" in named:
         return [str(label) for label in named["label"]["data"]]
-    found = named["probabilities"]
-    width, data = int(found["shape"][-1]), cast("list[float]", found["data"])
+    probabilities = named["probabilities"]
+    width, data = int(probabilities["shape"][-1]), cast("list[float]", probabilities["data"])
     rows = [data[at : at + width] for at in range(0, len(data), width)]
     return [str(max(range(width), key=row.__getitem__)) for row in rows]

@@ -1,4 +1,4 @@
-"""What a canary has to show, in a job file, and the verdict on what it showed."""
+"""A canary's rules in the job file, and the verdict by them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def judge(rules: CanaryRules, tally: Tally, hours: float) -> Verdict:
         if hours < rules.hours_at_most:
             return Verdict(state="going", reason=f"{asked} of {rules.requests} requests", figures=figures)
         good = rules.when_quiet == "promote" and asked > 0
-        said = f"only {asked} of {rules.requests} requests in {hours:.1f} h"
-        return Verdict(state="good" if good else "bad", reason=said, figures=figures)
+        reason = f"only {asked} of {rules.requests} requests in {hours:.1f} h"
+        return Verdict(state="good" if good else "bad", reason=reason, figures=figures)
     if tally.compared * 2 < rules.requests:
         return Verdict(
             state="bad" if hours >= rules.hours_at_most else "going",
@@ -74,11 +74,11 @@ def judge(rules: CanaryRules, tally: Tally, hours: float) -> Verdict:
 
 def figures_of(tally: Tally) -> dict[str, float]:
     """The rates and percentiles of both sides."""
-    found = {"canary_requests": float(tally.canary.requests), "stable_requests": float(tally.stable.requests)}
+    figures = {"canary_requests": float(tally.canary.requests), "stable_requests": float(tally.stable.requests)}
     for name, side in (("canary", tally.canary), ("stable", tally.stable)):
-        found[f"{name}_error_rate"] = side.failed / side.requests if side.requests else 0.0
-        found[f"{name}_p95_ms"] = 1e3 * _percentile(side, 0.95)
-    return found | {
+        figures[f"{name}_error_rate"] = side.failed / side.requests if side.requests else 0.0
+        figures[f"{name}_p95_ms"] = 1e3 * _percentile(side, 0.95)
+    return figures | {
         "compared": float(tally.compared),
         "disagreement": tally.disagreed / tally.compared if tally.compared else 0.0,
     }
@@ -87,10 +87,10 @@ def figures_of(tally: Tally) -> dict[str, float]:
 def _percentile(side: Side, share: float) -> float:
     """The upper edge, in seconds, of the bucket that holds the percentile."""
     wanted, seen = share * sum(side.buckets), 0
-    for place, count in enumerate(side.buckets):
+    for bucket, count in enumerate(side.buckets):
         seen += count
         if count and seen >= wanted:
-            return Side.edge(place)
+            return Side.edge(bucket)
     return 0.0
 
 

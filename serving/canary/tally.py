@@ -1,4 +1,4 @@
-"""What was counted of a canary and of the version that serves; a file of it outlives the process that counts."""
+"""Counts of a canary and of the stable version, kept in a file that outlives the counting process."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from registry.errors import ModelyardError
 from serving.bundle.records import Struct, read_frozen
 
 _FIRST_S, _STEPS, _BUCKETS = 1e-3, 4, 68
-Name = Literal["stable", "canary"]
+SideName = Literal["stable", "canary"]
 
 
 class Side(Struct, frozen=True):
-    """One version's requests. `buckets` counts its answers by duration: from 1 ms on, four buckets to a doubling."""
+    """One version's requests. `buckets` is a histogram of durations: from 1 ms on, four buckets per doubling."""
 
     requests: int = 0
     failed: int = 0
     buckets: tuple[int, ...] = (0,) * _BUCKETS
 
     @staticmethod
-    def edge(place: int) -> float:
+    def edge(bucket: int) -> float:
         """The longest duration, in seconds, that falls into a bucket."""
-        return _FIRST_S * 2.0 ** (place / _STEPS)
+        return _FIRST_S * 2.0 ** (bucket / _STEPS)
 
-    def and_one(self, seconds: float, *, failed: bool) -> Side:
-        """With one more request; only answers count towards durations."""
+    def with_request(self, seconds: float, *, failed: bool) -> Side:
+        """With one more request; failures do not count towards durations."""
         if failed:
             return self.changed(requests=self.requests + 1, failed=self.failed + 1)
-        place = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
-        buckets = (*self.buckets[:place], self.buckets[place] + 1, *self.buckets[place + 1 :])
+        bucket = min(max(math.ceil(_STEPS * math.log2(max(seconds, 1e-9) / _FIRST_S)), 0), _BUCKETS - 1)
+        buckets = (*self.buckets[:bucket], self.buckets[bucket] + 1, *self.buckets[bucket + 1 :])
         return self.changed(requests=self.requests + 1, buckets=buckets)
 
 
 class Tally(Struct, frozen=True):
-    """Both sides. `bundle` is the canary's digest; `compared` answers were asked for from both versions."""
+    """Both sides. `bundle` is the canary's digest; `compared` requests were answered by both versions."""
 
     bundle: str
     stable: Side = Side()
@@ -47,7 +47,7 @@ class Tally(Struct, frozen=True):
 
 
 class SplitOrder(Struct, frozen=True):
-    """A canary that is on: where it answers, the share of the requests that it gets, and where to count."""
+    """An active canary: its URL, its share of the requests, and the file to count in."""
 
     url: str
     bundle: str
@@ -55,11 +55,11 @@ class SplitOrder(Struct, frozen=True):
     tally: str
 
 
-class Counting:
-    """A tally that grows, and who is next. Threads may share it."""
+class TrafficCounter:
+    """Counts requests and decides which version gets the next. Safe to share between threads."""
 
     def __init__(self, bundle: str, share: float, path: Path) -> None:
-        """Go on with the file's tally where it is of the same bundle."""
+        """Continue the file's tally if it is about the same bundle."""
         self._share, self._path, self._owed = share, path, 0.0
         self._lock, self._written, self._at = threading.Lock(), Tally(""), 0.0
         before = read_tally(path)
@@ -79,10 +79,10 @@ class Counting:
             self._owed -= 1.0
             return True
 
-    def note(self, side: Name, seconds: float, *, failed: bool) -> None:
-        """Count a request of one side."""
+    def note(self, side: SideName, seconds: float, *, failed: bool) -> None:
+        """Count a request to one side."""
         with self._lock:
-            fresh: dict[str, Any] = {side: getattr(self._tally, side).and_one(seconds, failed=failed)}
+            fresh: dict[str, Any] = {side: getattr(self._tally, side).with_request(seconds, failed=failed)}
             self._tally = self._tally.changed(**fresh)
 
     def compare(self, *, same: bool) -> None:
@@ -91,11 +91,11 @@ class Counting:
             self._tally = self._tally.changed(compared=self._tally.compared + 1, disagreed=self._tally.disagreed + (not same))
 
     def save(self, every: float = 0.0) -> None:
-        """Write the tally where it grew and the last time is `every` seconds ago."""
-        told, now = self._tally, time.monotonic()
-        if told is not self._written and now - self._at >= every:
-            told.write(self._path)
-            self._written, self._at = told, now
+        """Write the tally if it changed and the last write was at least `every` seconds ago."""
+        tally, now = self._tally, time.monotonic()
+        if tally is not self._written and now - self._at >= every:
+            tally.write(self._path)
+            self._written, self._at = tally, now
 
 
 def read_tally(path: Path) -> Tally | None:

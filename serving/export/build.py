@@ -25,76 +25,76 @@ from serving.export.transformers import write_transformers
 _TOOLS = ("modelyard", "onnx", "onnxruntime", "onnxscript", "torch", "pillow", "numpy")
 
 
-def build_bundle(order: ExportRequest, folder: Path, tools: Tools, say: Say) -> Built:
-    """Write the bundle to `folder` (replacing an older one when it is whole), then time it where it lies.
+def build_bundle(request: ExportRequest, folder: Path, tools: Tools, say: Say) -> Built:
+    """Write the bundle to `folder` (replacing an older one once complete), then measure its latency there.
 
-    A variant that is not within its limits is measured and left out; the figures say so.
+    A variant that exceeds its limits is measured and left out; its figures say so.
     """
-    check_request(order)
+    check_request(request)
     with building(folder) as work, tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        measured = ExportPipeline(order, work, Path(scratch), tools, say).run()
-        parity = figures_of(order, measured)
+        measured = ExportPipeline(request, work, Path(scratch), tools, say).run()
+        parity = figures_of(request, measured)
         for figures in parity:
             if not figures.kept:
                 say(f"{figures.variant} is left out: {figures.note}")
                 _remove(work, figures.variant)
-        write_json(work / "preprocess.json", asdict(order.reference.info.preprocess))
-        write_json(work / "labels.json", order.reference.info.labels)
-        write_atomic(work / "card.md", write_card(order.facts, order.reference.info, parity).encode())
-        write_transformers(work, order.reference.info)
-        seal(work, _index(order))
+        write_json(work / "preprocess.json", asdict(request.reference.info.preprocess))
+        write_json(work / "labels.json", request.reference.info.labels)
+        write_atomic(work / "card.md", write_card(request.facts, request.reference.info, parity).encode())
+        write_transformers(work, request.reference.info)
+        seal(work, _index(request))
         latency = None
         if (work / MAIN.path).exists():
             say("latency in a fresh process")
-            latency = measure_latency(work, order.images[:20], tools.bounds)
+            latency = measure_latency(work, request.images[:20], tools.bounds)
     return Built(open_bundle(folder), parity, latency, measured)
 
 
-def check_request(order: ExportRequest) -> None:
-    """Find what cannot work before any converter is started."""
-    info = order.reference.info
-    others = order.of("other")
-    if info.task == "detect" and (unfit := [*order.of("transformersjs"), *others]):
-        raise InputError(unfit[0].variant.name, "is made of classifiers only", "leave it out of `export:` for a detector")
-    starved = [one.variant.name for one in order.wanted if one.variant.precision == "int8" and one.required]
-    if starved and not order.calibration:
+def check_request(request: ExportRequest) -> None:
+    """Reject what cannot work before any converter starts."""
+    info = request.reference.info
+    others = request.of("other")
+    if info.task == "detect" and (unfit := [*request.of("transformersjs"), *others]):
+        raise InputError(unfit[0].variant.name, "is available for classifiers only", "leave it out of `export:` for a detector")
+    uncalibrated = [spec.variant.name for spec in request.wanted if spec.variant.precision == "int8" and spec.required]
+    if uncalibrated and not request.calibration:
         remedy = "give the data set a train split, or say `required: false`"
-        raise InputError(starved[0], "there are no training images to calibrate it with", remedy)
+        raise InputError(uncalibrated[0], "there are no training images to calibrate it with", remedy)
 
 
-def figures_of(order: ExportRequest, measured: Measured) -> list[ParityFigures]:
-    """Every wanted variant's figures, held to its limits."""
-    found: list[ParityFigures] = []
-    for one in order.of("onnx", "tfjs", "transformersjs", "other"):
-        name = one.variant.name
+def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures]:
+    """Every requested variant's figures, judged by its limits."""
+    parity: list[ParityFigures] = []
+    for spec in request.of("onnx", "tfjs", "transformersjs", "other"):
+        name = spec.variant.name
         if name in measured.answers:
             every = [answers[name] for answers in (measured.answers, measured.served) if name in answers]
-            least = order.reference.info.suppression.score
-            found.append(judge(worst([compare(name, measured.trained, answers, least) for answers in every]), one))
+            least = request.reference.info.suppression.score
+            parity.append(judge(worst([compare(name, measured.trained, answers, least) for answers in every]), spec))
         else:
-            found.append(failed(one, len(order.images), measured.failed.get(name, "was not made")))
-    return found
+            parity.append(failed(spec, len(request.images), measured.failed.get(name, "was not made")))
+    return parity
 
 
 def _remove(work: Path, name: str) -> None:
-    """Take a variant out of a bundle that is being made."""
-    place = work / (KNOWN[name].path if name in KNOWN else name)
-    if place.is_dir():
-        shutil.rmtree(place)
+    """Remove a variant from a bundle that is being built."""
+    path = work / (KNOWN[name].path if name in KNOWN else name)
+    if path.is_dir():
+        shutil.rmtree(path)
     else:
-        place.unlink(missing_ok=True)
-    if name.startswith("transformersjs") and not list(place.parent.glob("*.onnx")):
+        path.unlink(missing_ok=True)
+    if name.startswith("transformersjs") and not list(path.parent.glob("*.onnx")):
         shutil.rmtree(work / "transformersjs", ignore_errors=True)
-    if name.startswith("tfjs") and place.parent.is_dir() and not any(place.parent.iterdir()):
-        place.parent.rmdir()
+    if name.startswith("tfjs") and path.parent.is_dir() and not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
-def _index(order: ExportRequest) -> BundleIndex:
-    model, _, number = order.facts.label.rpartition("/")
+def _index(request: ExportRequest) -> BundleIndex:
+    model, _, number = request.facts.label.rpartition("/")
     tools = {"python": sys.version.split()[0]}
     for name in _TOOLS:
         try:
             tools[name] = version(name)
         except PackageNotFoundError:
             continue
-    return BundleIndex(model=model, version=int(number), model_digest=order.facts.digest, files={}, tools=tools)
+    return BundleIndex(model=model, version=int(number), model_digest=request.facts.digest, files={}, tools=tools)

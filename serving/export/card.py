@@ -1,4 +1,4 @@
-"""The model card: what a person should know before using the model."""
+"""The model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.bundle.modelinfo import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a version when its card is written. `data` describes its data set, as Markdown."""
+    """A version's facts for its card. `data` describes its data set, as Markdown."""
 
     label: str
     digest: str
@@ -22,7 +22,7 @@ class Facts:
 
 
 def licence_of(info: ModelInfo) -> str:
-    """Under what a model may be used, as far as its trainer decides that."""
+    """The licence of a model, as far as its trainer decides it."""
     return "AGPL-3.0 (trained with Ultralytics)" if info.trainer == "yolo" else "not stated"
 
 
@@ -81,21 +81,21 @@ _LIMITS = {"limits": "## Limits\n\nIt"}
 
 
 def missing_from(card: str) -> list[str]:
-    """What a card does not say and must. Of a detector, which is trained elsewhere and not evaluated here, that is less."""
+    """The required parts that a card lacks. A detector's card needs fewer: it is trained elsewhere and not evaluated here."""
     detects = "\nAn object detector (" in card
     sections = _HEADS | (_DETECTOR_SECTIONS if detects else _CLASSIFIER_SECTIONS) | _LIMITS
     return [name for name, start in sections.items() if f"\n{start}" not in card]
 
 
 def section_of(card: str, title: str) -> str:
-    """The text below a card's heading; empty where there is no such heading."""
-    _, found, rest = card.partition(f"\n## {title}\n\n")
-    return rest.partition("\n\n## ")[0].rstrip("\n") if found else ""
+    """The text below a card's heading; empty if there is no such heading."""
+    _, heading, rest = card.partition(f"\n## {title}\n\n")
+    return rest.partition("\n\n## ")[0].rstrip("\n") if heading else ""
 
 
 def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
     if info.task == "detect":
-        return ["Not evaluated: detectors are not scored here. How near its exports are to it stands below."]
+        return ["Not evaluated: detectors are not scored here. How close its exports are is shown below."]
     if evaluation is None:
         return ["Not evaluated."]
     low, high = evaluation.interval
@@ -110,21 +110,21 @@ def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
 
 
 def _exports(parity: Sequence[ParityFigures]) -> list[str]:
-    """Each variant held to the trained model; differences to one digit, since a last digit may change from run to run."""
+    """Each variant compared with the trained model; differences to one digit, since later digits vary from run to run."""
     if not parity:
         return ["None was measured."]
-    detects = any(one.map_difference is not None for one in parity)
+    detects = any(figures.map_difference is not None for figures in parity)
     third = "mAP difference" if detects else "largest difference"
     lines = [f"| variant | images | agreement | {third} | in the bundle |", "|---|---|---|---|---|"]
-    for one in parity:
-        difference = (one.map_difference or 0.0) if detects else one.max_abs_diff
-        shown = [f"{one.top1_agreement:.3f}", f"{difference:.0e}"] if one.made else ["", ""]
-        lines.append(f"| {one.variant} | {one.images} | {' | '.join(shown)} | {'yes' if one.kept else 'no'} |")
+    for figures in parity:
+        difference = (figures.map_difference or 0.0) if detects else figures.max_abs_diff
+        shown = [f"{figures.top1_agreement:.3f}", f"{difference:.0e}"] if figures.made else ["", ""]
+        lines.append(f"| {figures.variant} | {figures.images} | {' | '.join(shown)} | {'yes' if figures.kept else 'no'} |")
     return lines
 
 
 def _limits(evaluation: Evaluation | None) -> list[str]:
-    """What a classifier is known not to do, and what nobody measured."""
+    """A classifier's known limits, and what was not measured."""
     lines = [
         "It was tested on clips like those it was trained on. It always names one of its classes, also for a picture",
         "that shows none of them.",
@@ -132,9 +132,9 @@ def _limits(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return lines
     if evaluation.classes:
-        weakest = min(evaluation.classes, key=lambda one: (one.f1, one.label))
+        weakest = min(evaluation.classes, key=lambda scores: (scores.f1, scores.label))
         lines.append(f"Its weakest class is {weakest.label}, with an F1 of {weakest.f1:.3f} on {weakest.support} images.")
-    parts = sorted(evaluation.slices.items(), key=lambda one: (one[1].top1, one[0]))
+    parts = sorted(evaluation.slices.items(), key=lambda item: (item[1].top1, item[0]))
     if not parts:
         return [*lines, "How light, background or camera change its answers was not measured: the job names no slices."]
     return lines + [f"In the part '{name}' its top-1 is {part.top1:.3f}, on {part.images} images." for name, part in parts]

@@ -1,4 +1,4 @@
-"""Parity of detectors: are the trained model's boxes found again, with the same class and score, and is mAP the same?"""
+"""Parity of detectors: does the export find the trained model's boxes, with the same class and score, and the same mAP?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registry.records import ParityFigures
 from serving.export.reference import Answers
 
 _SAME_BOX = 0.9
-"""Boxes that overlap this much are taken for the same box."""
+"""Boxes that overlap this much count as the same box."""
 
 _IOUS = np.arange(0.5, 1.0, 0.05)
 _RECALLS = np.linspace(0, 1, 101)
@@ -18,16 +18,15 @@ _RECALLS = np.linspace(0, 1, 101)
 
 _FLAT = 1e-3
 _JUST = 0.05
-"""A box that is hardly sure enough to be one may be missing on the other side."""
+"""A box whose score is barely above the threshold may be missing on the other side."""
 
 
 def compare_detections(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
     """Figures over `[N, most, 6]` detections of the same images, none of a lower score than `least`.
 
-    Each image's boxes are paired one to one, best first. A box without a partner differs by as much as it is surer than
-    `least`, since the other side may have seen it and not been sure enough; within `_JUST` it does not count against
-    agreement. `map_difference` is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken
-    for the truth.
+    Each image's boxes are paired one to one, best first. A box without a partner differs by its score's excess over `least`,
+    since the other side may have scored it just below; within `_JUST` it does not count against agreement. `map_difference`
+    is 1 less the mAP50-95 that the export reaches when the trained model's boxes are taken for the truth.
     """
     trained, exported = _with_area(trained), _with_area(exported)
     if not (trained[..., 4] > 0).any():
@@ -49,10 +48,10 @@ def compare_detections(variant: str, trained: Answers, exported: Answers, least:
 
 def _with_area(detections: Answers) -> Answers:
     """Without boxes that have no area: cut at the image's edge, they overlap nothing, not even themselves."""
-    found = detections.copy()
-    flat = (found[..., 2:4] - found[..., :2]).min(axis=-1) <= _FLAT
-    found[flat & (found[..., 4] > 0)] = 0
-    return found
+    kept = detections.copy()
+    flat = (kept[..., 2:4] - kept[..., :2]).min(axis=-1) <= _FLAT
+    kept[flat & (kept[..., 4] > 0)] = 0
+    return kept
 
 
 def truth_of(detections: Answers) -> list[NDArray[np.float32]]:
@@ -60,19 +59,19 @@ def truth_of(detections: Answers) -> list[NDArray[np.float32]]:
     return [rows[rows[:, 4] > 0][:, [0, 1, 2, 3, 5]] for rows in detections]
 
 
-def mean_average_precision(truth: list[NDArray[np.float32]], found: Answers) -> float:
+def mean_average_precision(truth: list[NDArray[np.float32]], detections: Answers) -> float:
     """mAP50-95 as COCO defines it: 101 recall points, thresholds 0.5 to 0.95, mean over classes that occur."""
     kinds = sorted({int(kind) for rows in truth for kind in rows[:, 4]})
-    scores = [_average_precision(truth, found, kind, iou) for kind in kinds for iou in _IOUS]
+    scores = [_average_precision(truth, detections, kind, iou) for kind in kinds for iou in _IOUS]
     return float(np.mean(scores)) if scores else 0.0
 
 
-def _average_precision(truth: list[NDArray[np.float32]], found: Answers, kind: int, iou: float) -> float:
+def _average_precision(truth: list[NDArray[np.float32]], detections: Answers, kind: int, iou: float) -> float:
     """Area under one class's precision over recall, at one overlap."""
     wanted = [rows[rows[:, 4] == kind][:, :4] for rows in truth]
     total = sum(map(len, wanted))
     hits: list[tuple[float, bool]] = []
-    for boxes, rows in zip(wanted, found, strict=True):
+    for boxes, rows in zip(wanted, detections, strict=True):
         mine = rows[(rows[:, 4] > 0) & (rows[:, 5] == kind)]
         mine = mine[np.argsort(-mine[:, 4], kind="stable")]
         overlaps, taken = overlap(mine[:, :4], boxes), np.zeros(len(boxes), bool)
@@ -85,28 +84,28 @@ def _average_precision(truth: list[NDArray[np.float32]], found: Answers, kind: i
             hits.append((float(score), hit))
     if not hits:
         return 0.0
-    hits.sort(key=lambda one: -one[0])
+    hits.sort(key=lambda scored: -scored[0])
     right = np.cumsum([hit for _, hit in hits])
     precision = right / np.arange(1, len(hits) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(right / total, _RECALLS - 1e-9)
-    return sum(float(precision[place]) for place in places if place < len(precision)) / len(_RECALLS)
+    indices = np.searchsorted(right / total, _RECALLS - 1e-9)
+    return sum(float(precision[index]) for index in indices if index < len(precision)) / len(_RECALLS)
 
 
-def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def overlap(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Intersection over union of boxes `[N, 4]` and `[M, 4]` → `[N, M]`."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     both = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
     return (both / np.maximum(areas[0][:, None] + areas[1][None, :] - both, 1e-9)).astype(np.float32)
 
 
 def _paired(trained: Answers, exported: Answers, least: float) -> tuple[float, float, float]:
     """Share of boxes on either side that have a partner on the other; largest and mean difference in score."""
     partners, boxes, gaps = 0, 0, list[float]()
-    for one, other in zip(trained, exported, strict=True):
-        mine, theirs = one[one[:, 4] > 0], other[~(other[:, 4] <= 0)]
+    for trained_rows, exported_rows in zip(trained, exported, strict=True):
+        mine, theirs = trained_rows[trained_rows[:, 4] > 0], exported_rows[~(exported_rows[:, 4] <= 0)]
         pairs, lonely = _pair(mine, theirs)
         partners += 2 * len(pairs)
         boxes += 2 * len(pairs) + sum(not score - least < _JUST for score in lonely)

@@ -1,4 +1,4 @@
-"""The parts that are put before and after a network, as ONNX graphs in ONNX's own text form.
+"""Preprocessing and postprocessing around a network, as ONNX graphs in ONNX's text format.
 
 Before: an image of any size, uint8 `[batch, height, width, 3]`, becomes the network's tensor as training made it. For a
 classifier that is Pillow's resize: ONNX Runtime's antialiased Resize uses the same fixed-point weights, and with
@@ -233,17 +233,17 @@ def logits_graph() -> onnx.ModelProto:
 
 def assemble(core: onnx.ModelProto, info: ModelInfo, *, shape: str) -> onnx.ModelProto:
     """A network with its surroundings; `shape` is `image`, `tensor` or `values` (Transformers.js: pixels in, logits out)."""
-    found = core
+    model = core
     if shape != "tensor":
         before = image_graph(info.preprocess, from_values=shape == "values")
         keep = [output.name for output in before.graph.output if output.name != "tensor"]
-        found = _join(before, found, [("tensor", found.graph.input[0].name)], keep)
+        model = _join(before, model, [("tensor", model.graph.input[0].name)], keep)
     if info.task == "detect":
         after = suppression_graph(info.suppression, to_image=shape != "tensor")
-        found = _join(found, after, [(value.name, value.name) for value in after.graph.input], [])
+        model = _join(model, after, [(value.name, value.name) for value in after.graph.input], [])
     elif shape == "values":
-        found = _join(found, logits_graph(), [("probabilities", "probabilities")], [])
-    return found
+        model = _join(model, logits_graph(), [("probabilities", "probabilities")], [])
+    return model
 
 
 def _join(first: onnx.ModelProto, second: onnx.ModelProto, ties: list[tuple[str, str]], keep: list[str]) -> onnx.ModelProto:
@@ -257,8 +257,8 @@ def _join(first: onnx.ModelProto, second: onnx.ModelProto, ties: list[tuple[str,
 
 def _inner_names(model: onnx.ModelProto, ends: set[str], prefix: str) -> onnx.ModelProto:
     """A copy in which every value but the graph's ends starts with `prefix`."""
-    found = onnx.ModelProto()
-    found.CopyFrom(model)
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(model)
 
     def name(old: str) -> str:
         return old if not old or old in ends else prefix + old
@@ -266,8 +266,8 @@ def _inner_names(model: onnx.ModelProto, ends: set[str], prefix: str) -> onnx.Mo
     def rename(graph: onnx.GraphProto) -> None:
         for node in graph.node:
             node.name = prefix + node.name if node.name else ""
-            node.input[:] = [name(one) for one in node.input]
-            node.output[:] = [name(one) for one in node.output]
+            node.input[:] = [name(value_name) for value_name in node.input]
+            node.output[:] = [name(value_name) for value_name in node.output]
             for attribute in node.attribute:
                 for inner in (attribute.g, *attribute.graphs):
                     rename(inner)
@@ -276,5 +276,5 @@ def _inner_names(model: onnx.ModelProto, ends: set[str], prefix: str) -> onnx.Mo
         for value in (*graph.initializer, *graph.value_info):
             value.name = name(value.name)
 
-    rename(found.graph)
-    return found
+    rename(renamed.graph)
+    return renamed

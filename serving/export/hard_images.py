@@ -1,4 +1,4 @@
-"""Awkward pictures made of real ones: what users send, and data sets do not hold."""
+"""Edge-case pictures made of real ones: what users send and data sets lack."""
 
 from __future__ import annotations
 

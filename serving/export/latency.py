@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from registry.records import Latency
-from serving.export.subprocess_job import Bounds, run_child
+from serving.export.subprocess_job import Bounds, run_subprocess
 from serving.inference.predictor import load_predictor
 
 _REQUESTS = 100
@@ -24,7 +24,7 @@ _WARM_UP = 5
 def measure_latency(bundle: Path, images: Sequence[Path], bounds: Bounds | None = None) -> Latency:
     """Time `_REQUESTS` single predictions in a new process, over the given images in turn."""
     job = {"bundle": str(bundle.absolute()), "images": [str(image.absolute()) for image in images]}
-    return Latency.model_validate(run_child([sys.executable, "-P", "-m", __name__], job, "latency", bounds=bounds))
+    return Latency.model_validate(run_subprocess([sys.executable, "-P", "-m", __name__], job, "latency", bounds=bounds))
 
 
 def _time_one(bundle: Path, images: list[bytes]) -> Latency:
@@ -43,6 +43,6 @@ def _time_one(bundle: Path, images: list[bytes]) -> Latency:
 
 
 if __name__ == "__main__":
-    told = json.loads(Path(sys.argv[1]).read_text())
-    pictures = [Path(image).read_bytes() for image in told["images"]]
-    Path(told["report"]).write_text(_time_one(Path(told["bundle"]), pictures).model_dump_json())
+    job = json.loads(Path(sys.argv[1]).read_text())
+    pictures = [Path(image).read_bytes() for image in job["images"]]
+    Path(job["report"]).write_text(_time_one(Path(job["bundle"]), pictures).model_dump_json())

@@ -1,4 +1,4 @@
-"""Measuring a bundle again, one variant after the other, so that the milliseconds mean something too."""
+"""Measuring a bundle again, one variant after the other, so that the latencies are valid, too."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_ans
 from serving.export.subprocess_job import Ties
 
 
-def measure_bundle(order: ExportRequest, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
-    """The answers of the trained model and of every wanted variant of a sealed bundle, which is left as it is."""
-    say(f"the trained model on {len(order.images)} images")
-    measured = Measured(trained=order.reference.probabilities(order.images))
-    for one in order.of("onnx", "transformersjs"):
-        name = one.variant.name
+def measure_bundle(request: ExportRequest, bundle: Bundle, tools: Tools, say: Callable[[str], None]) -> Measured:
+    """The answers of the trained model and of every requested variant of a sealed bundle, which stays unchanged."""
+    say(f"the trained model on {len(request.images)} images")
+    measured = Measured(trained=request.reference.probabilities(request.images))
+    for spec in request.of("onnx", "transformersjs"):
+        name = spec.variant.name
         say(f"{name} in ONNX Runtime")
-        ask_onnx(measured, name, bundle.variant(name), order)
+        ask_onnx(measured, name, bundle.variant(name), request)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        _tfjs(order, bundle, tools, measured, Path(scratch), say)
-        for one in order.of("other"):
-            name = one.variant.name
+        _tfjs(request, bundle, tools, measured, Path(scratch), say)
+        for spec in request.of("other"):
+            name = spec.variant.name
             say(f"{name} in its own runtime")
-            measured.answers[name] = other_answers(order, tools, name, (None, bundle.variant(name)), Path(scratch))
+            measured.answers[name] = other_answers(request, tools, name, (None, bundle.variant(name)), Path(scratch))
     return measured
 
 
 def _tfjs(
-    order: ExportRequest, bundle: Bundle, tools: Tools, measured: Measured, scratch: Path, say: Callable[[str], None]
+    request: ExportRequest, bundle: Bundle, tools: Tools, measured: Measured, scratch: Path, say: Callable[[str], None]
 ) -> None:
     """TF.js in Node, on links to the variants, since Node leaves its answers beside what it read."""
-    folders = {one.variant.name: scratch / one.variant.name for one in order.of("tfjs")}
+    folders = {spec.variant.name: scratch / spec.variant.name for spec in request.of("tfjs")}
     if not folders:
         return
     say(f"{', '.join(folders)} in Node")
@@ -42,7 +42,7 @@ def _tfjs(
         link.symlink_to(bundle.variant(name).absolute(), target_is_directory=True)
         ties.feed.put(str(link))
     ties.feed.put(None)
-    tfjs_answers(order, tools, folders, ties)
+    tfjs_answers(request, tools, folders, ties)
     for name, link in folders.items():
-        if found := read_tfjs(link, order.most):
-            measured.answers[name], measured.ms[name] = found
+        if answered := read_tfjs(link, request.most):
+            measured.answers[name], measured.ms[name] = answered

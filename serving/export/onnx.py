@@ -1,4 +1,4 @@
-"""ONNX: a registered program's network, and every variant made of it, with nothing of the machine that made them."""
+"""ONNX: a registered program's network, and every variant made of it, without traces of the machine that made them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def settle(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
 
 
 def forget(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what the converters noted of this machine and of themselves; the graph stays."""
+    """Remove the metadata that converters wrote about this machine and themselves; the graph stays."""
     graph = model.graph
     del model.metadata_props[:], graph.value_info[:], graph.metadata_props[:]
     model.producer_name, model.producer_version, model.doc_string, graph.doc_string = "modelyard", "", "", ""
@@ -87,7 +87,7 @@ def forget(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]) -> None:
-    """Write a finished model with its provenance, after the checker and shape inference went through it."""
+    """Write a finished model with its provenance, after ONNX's checker and shape inference."""
     forget(model)
     _state_opsets(model)
     for key, value in provenance.items():
@@ -100,7 +100,7 @@ def seal_model(model: onnx.ModelProto, path: Path, provenance: Mapping[str, str]
 def _state_opsets(model: onnx.ModelProto) -> None:
     """Name each operator set once, and only those in use: joining graphs and quantising leaves more."""
     used = {"", *(node.domain for node in model.graph.node)}
-    versions = {one.domain: one.version for one in model.opset_import if one.domain in used}
+    versions = {opset.domain: opset.version for opset in model.opset_import if opset.domain in used}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, number) for domain, number in versions.items())
 
@@ -129,10 +129,10 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
 
 
 def _give_biases(graph: onnx.GraphProto) -> None:
-    sizes = {one.name: one.dims[0] for one in graph.initializer if one.dims}
-    for place, node in enumerate(graph.node):
+    sizes = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
+    for index, node in enumerate(graph.node):
         if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in sizes:  # noqa: PLR2004
-            name = f"no_bias{place}"
+            name = f"no_bias{index}"
             graph.initializer.append(numpy_helper.from_array(np.full(sizes[node.input[1]], _NO_BIAS, np.float32), name))
             node.input.append(name)
 
@@ -144,11 +144,11 @@ def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
     for name, value in (("hs_sixth", 1 / 6), ("hs_half", 0.5), ("hs_zero", 0.0), ("hs_one", 1.0)):
         graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
     nodes: list[onnx.NodeProto] = []
-    for place, node in enumerate(graph.node):
+    for index, node in enumerate(graph.node):
         if node.op_type != "HardSwish":
             nodes.append(node)
             continue
-        (given,), (out,), own = node.input, node.output, f"hs{place}"
+        (given,), (out,), own = node.input, node.output, f"hs{index}"
         nodes += [
             helper.make_node("Mul", [given, "hs_sixth"], [f"{own}_a"]),
             helper.make_node("Add", [f"{own}_a", "hs_half"], [f"{own}_b"]),
@@ -160,16 +160,18 @@ def _decompose_hard_swish(graph: onnx.GraphProto) -> None:
 
 
 def _check_head(model: onnx.ModelProto, info: ModelInfo) -> None:
-    """Refuse a network that does not have one output for each class."""
+    """Reject a network without one output per class."""
     extra = 0 if info.task == "classify" else 4
     dims = model.graph.output[0].type.tensor_type.shape.dim
-    found = dims[1].dim_value - extra if len(dims) > 1 else 0
-    if found != len(info.labels):
-        raise InputError("model", f"has {found} outputs for {len(info.labels)} classes", "register it with its own class list")
+    outputs = dims[1].dim_value - extra if len(dims) > 1 else 0
+    if outputs != len(info.labels):
+        raise InputError(
+            "model", f"has {outputs} outputs for {len(info.labels)} classes", "register it with its own class list"
+        )
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Rename a value wherever it stands."""
+    """Rename a value everywhere."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]

@@ -1,4 +1,4 @@
-"""The `openvino` exporter, behind the extra of that name: OpenVINO's own format, through the door that is open to everyone."""
+"""The `openvino` exporter, behind the extra of that name: OpenVINO's own format, through the plugin interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.bundle.modelinfo import ModelInfo
 
 
 class OpenVino:
-    """ONNX → OpenVINO IR (`model.xml` and `model.bin`), weights in half precision as OpenVINO's own default has it."""
+    """ONNX → OpenVINO IR (`model.xml` and `model.bin`), weights in half precision, which is OpenVINO's default."""
 
     def export(self, core: Path, folder: Path, info: ModelInfo) -> None:
         """Convert, with the labels in the model's own information."""

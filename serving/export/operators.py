@@ -1,4 +1,4 @@
-"""What TF.js cannot run, by the names of ONNX operators, so that a network is refused before TensorFlow starts.
+"""ONNX operators that TF.js cannot run, so that a network is rejected before TensorFlow starts.
 
 Both lists were measured with onnx2tf 1.28.8, TensorFlow 2.19, tensorflowjs 4.22 and TF.js' wasm backend in Node: each
 operator that onnx2tf has a converter for was put into a network of its own, converted, and run. An operator that is on
@@ -33,7 +33,7 @@ _CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
 
 def control_flow(nodes: Iterable[NodeProto]) -> list[str]:
-    """The operators that choose or repeat."""
+    """The control-flow operators."""
     return sorted({node.op_type for node in nodes} & _CONTROL_FLOW)
 
 
@@ -46,6 +46,6 @@ def _unfit(node: NodeProto) -> str:
     if node.domain not in {"", "ai.onnx"}:
         return f"{node.domain}.{node.op_type}"
     if node.op_type == "Resize":
-        modes = {one.s.decode() for one in node.attribute if one.name == "mode"}
+        modes = {attribute.s.decode() for attribute in node.attribute if attribute.name == "mode"}
         return "cubic Resize" if "cubic" in modes else ""
     return node.op_type if node.op_type in NO_CONVERTER | NOT_RUNNING else ""

@@ -14,7 +14,7 @@ from serving.export.detections import compare_detections
 from serving.export.reference import Answers
 
 _CONTROL = 0.9
-"""A measurement that wrong images pass as well could not notice a broken export."""
+"""A measurement that wrong images also pass could not detect a broken export."""
 
 
 def compare(variant: str, trained: Answers, exported: Answers, least: float = 0.25) -> ParityFigures:
@@ -43,9 +43,11 @@ def worst(measured: Sequence[ParityFigures]) -> ParityFigures:
     """The worst of several measurements of one variant: of each figure, and of the control too."""
     low = ("top1_agreement",)
     high = ("max_abs_diff", "mean_abs_diff", "control_agreement")
-    found = {name: min(getattr(one, name) for one in measured) for name in low}
-    found |= {name: max(getattr(one, name) for one in measured) for name in high}
-    return measured[0].model_copy(update=found | {"control_max_abs_diff": min(one.control_max_abs_diff for one in measured)})
+    figures = {name: min(getattr(each, name) for each in measured) for name in low}
+    figures |= {name: max(getattr(each, name) for each in measured) for name in high}
+    return measured[0].model_copy(
+        update=figures | {"control_max_abs_diff": min(each.control_max_abs_diff for each in measured)}
+    )
 
 
 def judge(figures: ParityFigures, wanted: VariantSpec) -> ParityFigures:
@@ -64,8 +66,8 @@ def judge(figures: ParityFigures, wanted: VariantSpec) -> ParityFigures:
         words.append(f"a wrong image agrees as well ({figures.control_agreement:.3f}), so nothing was measured")
     if (figures.map_difference or 0.0) > limits.map_difference:
         words.append(f"mAP difference {figures.map_difference:.3g} is above {limits.map_difference:g}")
-    told = {"limits": limits, "required": wanted.required, "kept": not words, "note": "; ".join(words)}
-    return figures.model_copy(update=told)
+    verdict = {"limits": limits, "required": wanted.required, "kept": not words, "note": "; ".join(words)}
+    return figures.model_copy(update=verdict)
 
 
 def failed(wanted: VariantSpec, images: int, why: str) -> ParityFigures:
@@ -87,25 +89,25 @@ def failed(wanted: VariantSpec, images: int, why: str) -> ParityFigures:
 
 
 def pack(rows: Sequence[Sequence[Sequence[float]]] | Sequence[Sequence[float]], most: int | None) -> Answers:
-    """What a runtime's JSON says: probabilities, or for each image its detections, filled up to `most` rows of zeros."""
+    """Answers from a runtime's JSON: probabilities, or for each image its detections, filled up to `most` rows of zeros."""
     if most is None:
         return np.asarray(rows, np.float32)
-    found = np.zeros((len(rows), most, 6), np.float32)
-    for place, boxes in enumerate(rows):
+    answers = np.zeros((len(rows), most, 6), np.float32)
+    for index, boxes in enumerate(rows):
         if boxes:
-            found[place, : len(boxes)] = boxes
-    return found
+            answers[index, : len(boxes)] = boxes
+    return answers
 
 
-def _agreement(one: Answers, other: Answers) -> float:
+def _agreement(trained: Answers, exported: Answers) -> float:
     """The share of rows whose best class is the same; a row that is not finite agrees with nothing."""
-    finite = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
-    return float(((one.argmax(axis=1) == other.argmax(axis=1)) & finite).mean())
+    finite = np.isfinite(trained).all(axis=1) & np.isfinite(exported).all(axis=1)
+    return float(((trained.argmax(axis=1) == exported.argmax(axis=1)) & finite).mean())
 
 
-def _largest(one: Answers, other: Answers) -> float:
+def _largest(trained: Answers, exported: Answers) -> float:
     """The largest absolute difference; what is not finite differs by 1, as far as probabilities can."""
-    return float(np.nan_to_num(np.abs(one - other), nan=1.0, posinf=1.0).max())
+    return float(np.nan_to_num(np.abs(trained - exported), nan=1.0, posinf=1.0).max())
 
 
 def _wrong_images(trained: Answers) -> NDArray[np.int_]:
@@ -115,7 +117,7 @@ def _wrong_images(trained: Answers) -> NDArray[np.int_]:
         raise InputError("parity", "the trained model says the same of every image", "train it until it tells classes apart")
     order = np.random.default_rng(0).permutation(len(guesses))
     wrong = np.empty(len(guesses), int)
-    for place, image in enumerate(order):
-        later = (order[(place + step) % len(order)] for step in range(1, len(order)))
+    for index, image in enumerate(order):
+        later = (order[(index + step) % len(order)] for step in range(1, len(order)))
         wrong[image] = next(other for other in later if guesses[other] != guesses[image])
     return wrong

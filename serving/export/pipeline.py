@@ -1,4 +1,4 @@
-"""The children of one export: each converter and each runtime in a process of its own, side by side where that helps.
+"""The export pipeline: each converter and each runtime in a process of its own, in parallel where that helps.
 
 The TensorFlow world imports its libraries while torch writes the network; the ONNX variants are derived and measured while
 TensorFlow converts; Node decodes the images meanwhile, and runs each TF.js variant while the next one is being written.
@@ -23,7 +23,7 @@ from serving.export.card import licence_of
 from serving.export.reference import keras_job, read_answers
 from serving.export.request import ExportRequest, Measured, Tools
 from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
-from serving.export.subprocess_job import Ties, run_child
+from serving.export.subprocess_job import Ties, run_subprocess
 
 TF_CONVERT = Path(__file__).with_name("tf_convert.py")
 
@@ -31,30 +31,30 @@ Say = Callable[[str], None]
 
 
 class ExportPipeline:
-    """The children of one export, and what passes between them."""
+    """The subprocesses of one export, and the events between them."""
 
-    def __init__(self, order: ExportRequest, work: Path, scratch: Path, tools: Tools, say: Say) -> None:
-        self.order, self.work, self.scratch, self.tools, self.say = order, work, scratch, tools, say
-        self.info = order.reference.info
+    def __init__(self, request: ExportRequest, work: Path, scratch: Path, tools: Tools, say: Say) -> None:
+        self.request, self.work, self.scratch, self.tools, self.say = request, work, scratch, tools, say
+        self.info = request.reference.info
         self.core, self.tf_core, self.trained = (scratch / name for name in ("core.onnx", "tf.onnx", "trained.npz"))
         self.stop, self.has_core, self.has_answers = Event(), Event(), Event()
         self.tf_feed: SimpleQueue[str | None] = SimpleQueue()
         self.node_feed: SimpleQueue[str | None] = SimpleQueue()
-        self.tfjs = {one.variant.name: work / one.variant.path for one in order.of("tfjs")}
+        self.tfjs = {spec.variant.name: work / spec.variant.path for spec in request.of("tfjs")}
         self.tensorflow: Future[None] | None = None
         self.measured = Measured(trained=np.zeros((0, 0), np.float32))
 
     def run(self) -> Measured:
-        """Make and measure everything; the first failure that matters ends the rest."""
+        """Export and measure everything; the first required failure ends the rest."""
         with ThreadPoolExecutor(8, thread_name_prefix="export") as pool:
-            tasks: dict[Future[None], list[VariantSpec]] = {pool.submit(self._onnx): self.order.of("onnx", "transformersjs")}
+            tasks: dict[Future[None], list[VariantSpec]] = {pool.submit(self._onnx): self.request.of("onnx", "transformersjs")}
             if self.tfjs or self.info.framework == "keras":
                 self.tensorflow = pool.submit(self._tensorflow)
-                tasks[self.tensorflow] = self.order.of("tfjs")
+                tasks[self.tensorflow] = self.request.of("tfjs")
             if self.tfjs:
-                tasks[pool.submit(self._node)] = self.order.of("tfjs")
-            for one in self.order.of("other"):
-                tasks[pool.submit(self._other, one)] = [one]
+                tasks[pool.submit(self._node)] = self.request.of("tfjs")
+            for spec in self.request.of("other"):
+                tasks[pool.submit(self._other, spec)] = [spec]
             try:
                 self._collect(tasks)
             finally:
@@ -62,7 +62,7 @@ class ExportPipeline:
         return self.measured
 
     def _collect(self, tasks: dict[Future[None], list[VariantSpec]]) -> None:
-        """Wait; a failure whose variants are all optional is noted, any other is raised."""
+        """Wait; record a failure whose variants are all optional, raise any other."""
         open_tasks = set(tasks)
         while open_tasks:
             done, open_tasks = wait(open_tasks, return_when="FIRST_COMPLETED")
@@ -70,17 +70,17 @@ class ExportPipeline:
                 error = task.exception()
                 if error is None:
                     continue
-                optional = tasks[task] and not any(one.required for one in tasks[task])
+                optional = tasks[task] and not any(spec.required for spec in tasks[task])
                 if not optional or task is self._lost() or not isinstance(error, ModelyardError):
                     raise error
-                self.measured.failed = {one.variant.name: str(error) for one in tasks[task]} | self.measured.failed
+                self.measured.failed = {spec.variant.name: str(error) for spec in tasks[task]} | self.measured.failed
 
     def _lost(self) -> Future[None] | None:
         """The task without which nothing else can be measured: TensorFlow's, until a Keras model has answered."""
         return self.tensorflow if self.info.framework == "keras" and not self.has_answers.is_set() else None
 
     def _release(self) -> None:
-        """Let everything that still waits end."""
+        """Release every task that still waits."""
         self.stop.set()
         for event in (self.has_core, self.has_answers):
             event.set()
@@ -92,84 +92,84 @@ class ExportPipeline:
         torch = self.info.framework == "torch"
         if not torch:
             self._wait(self.has_core)
-        wanted = self.order.of("onnx", "transformersjs")
+        wanted = self.request.of("onnx", "transformersjs")
         job: dict[str, object] = {
             "info": self.info.plain(),
             "core": str(self.core),
-            "program": str(self.order.reference.program) if torch else None,
+            "program": str(self.request.reference.program) if torch else None,
             "tfjs": str(self.tf_core) if torch and self.tfjs else None,
-            "variants": [{"name": one.variant.name, "path": str(self.work / one.variant.path)} for one in wanted],
-            "provenance": _provenance(self.order),
-            "calibration": [str(image.absolute()) for image in self.order.calibration],
-            "images": [str(image.absolute()) for image in self.order.images],
+            "variants": [{"name": spec.variant.name, "path": str(self.work / spec.variant.path)} for spec in wanted],
+            "provenance": _provenance(self.request),
+            "calibration": [str(image.absolute()) for image in self.request.calibration],
+            "images": [str(image.absolute()) for image in self.request.images],
             "answers": str(self.trained) if torch else None,
         }
         self.say("ONNX: exporting the trained program" if torch else "ONNX: from Keras")
-        command = [sys.executable, "-P", "-m", "serving.export.onnx_child"]
-        run_child(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._heard, stop=self.stop))
+        command = [sys.executable, "-P", "-m", "serving.export.onnx_job"]
+        run_subprocess(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._on_line, stop=self.stop))
         self._check_required(wanted)
-        for one in wanted:
-            if one.variant.name not in self.measured.failed:
-                self._ask_onnx(one)
+        for spec in wanted:
+            if spec.variant.name not in self.measured.failed:
+                self._ask_onnx(spec)
         self._wait(self.has_answers)
         self.measured.trained = read_answers(self.trained)
 
-    def _ask_onnx(self, one: VariantSpec) -> None:
-        name = one.variant.name
+    def _ask_onnx(self, spec: VariantSpec) -> None:
+        name = spec.variant.name
         self.say(f"parity: {name} in ONNX Runtime")
         try:
-            ask_onnx(self.measured, name, self.work / one.variant.path, self.order, self.stop)
+            ask_onnx(self.measured, name, self.work / spec.variant.path, self.request, self.stop)
         except ModelyardError as error:
-            if one.required:
+            if spec.required:
                 raise
             self.measured.failed[name] = str(error)
 
     def _check_required(self, wanted: list[VariantSpec]) -> None:
-        """Raise for the first variant that a child could not make and the job cannot do without."""
-        for one in wanted:
-            if one.required and (why := self.measured.failed.get(one.variant.name)):
-                raise InputError(one.variant.name, why, "change the network, or leave it out of `export:`")
+        """Raise for the first required variant that failed."""
+        for spec in wanted:
+            if spec.required and (why := self.measured.failed.get(spec.variant.name)):
+                raise InputError(spec.variant.name, why, "change the network, or leave it out of `export:`")
 
     def _tensorflow(self) -> None:
         """TensorFlow makes the TF.js variants; of a Keras model also the ONNX network and the trained answers."""
         job: dict[str, object] = {
             "tfjs": str((self.work / "tfjs").absolute()),
-            "variants": [one.variant.precision for one in self.order.of("tfjs")],
+            "variants": [spec.variant.precision for spec in self.request.of("tfjs")],
         }
         if self.info.framework == "torch":
             job["onnx"] = str(self.tf_core)
         else:
-            job = keras_job(self.order.reference, self.order.images, self.trained, self.scratch) | job
+            job = keras_job(self.request.reference, self.request.images, self.trained, self.scratch) | job
             job["onnx_out"] = str(self.core)
-        ties = Ties(self._heard, self.tf_feed, self.stop, waits=self.info.framework == "torch")
+        ties = Ties(self._on_line, self.tf_feed, self.stop, waits=self.info.framework == "torch")
         command = [self.tools.tf_python, "-I", TF_CONVERT]
         try:
-            run_child(command, job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties)
+            run_subprocess(command, job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties)
         finally:
             self.node_feed.put(None)
-            if not self.stop.is_set():  # what it had said of a variant says more than how it ended
-                self._check_required(self.order.of("tfjs"))
+            if not self.stop.is_set():  # a variant's own error says more than the exit code
+                self._check_required(self.request.of("tfjs"))
 
     def _node(self) -> None:
         """TF.js answers as its variants are written."""
         try:
-            tfjs_answers(self.order, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop, waits=True))
-        finally:  # where it broke off, what it had answered before stands, and nothing of it may stay in the bundle
+            tfjs_answers(self.request, self.tools, self.tfjs, Ties(feed=self.node_feed, stop=self.stop, waits=True))
+        finally:  # answers from before a crash are valid, and must be removed from the bundle
             for name, folder in self.tfjs.items():
-                if found := read_tfjs(folder, self.order.most):
-                    self.measured.answers[name], self.measured.ms[name] = found
+                if answered := read_tfjs(folder, self.request.most):
+                    self.measured.answers[name], self.measured.ms[name] = answered
 
-    def _other(self, one: VariantSpec) -> None:
+    def _other(self, spec: VariantSpec) -> None:
         """Another package's exporter, once the network is there."""
         self._wait(self.has_core)
-        self.say(f"{one.variant.name}: its own exporter")
-        places = (self.core, self.work / one.variant.path)
-        self.measured.answers[one.variant.name] = other_answers(
-            self.order, self.tools, one.variant.name, places, self.scratch, Ties(stop=self.stop)
+        self.say(f"{spec.variant.name}: its own exporter")
+        places = (self.core, self.work / spec.variant.path)
+        self.measured.answers[spec.variant.name] = other_answers(
+            self.request, self.tools, spec.variant.name, places, self.scratch, Ties(stop=self.stop)
         )
 
-    def _heard(self, line: str) -> None:
-        """What a child says has been done."""
+    def _on_line(self, line: str) -> None:
+        """Handle a progress line of a subprocess."""
         what, _, name = line.partition(" ")
         if what == "core":
             self.has_core.set()
@@ -188,17 +188,17 @@ class ExportPipeline:
                 self.node_feed.put(str(self.tfjs[f"tfjs-{name}"]))
 
     def _wait(self, event: Event) -> None:
-        """Wait for what another child makes; raise where that one failed."""
+        """Wait for another subprocess's output; raise if that one failed."""
         event.wait()
         if self.stop.is_set():
             raise ModelyardError("export", "was stopped, because something beside it failed", "see the other line")
 
 
-def _provenance(order: ExportRequest) -> dict[str, str]:
-    """What each ONNX file says of itself. It names bytes and not a version, so the same bytes give the same file."""
-    info = order.reference.info
+def _provenance(request: ExportRequest) -> dict[str, str]:
+    """The metadata of each ONNX file. It names digests and not a version, so the same bytes give the same file."""
+    info = request.reference.info
     return {
-        "modelyard.model_sha256": order.facts.digest,
+        "modelyard.model_sha256": request.facts.digest,
         "modelyard.dataset_sha256": info.dataset,
         "modelyard.trainer": f"{info.trainer} {info.arch}",
         "modelyard.task": info.task,

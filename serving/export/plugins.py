@@ -1,8 +1,8 @@
-"""Exporters of other packages: found by entry point, run in a process of their own.
+"""Exporters of other packages: loaded by entry point, run in a process of their own.
 
-An entry point of the group `modelyard.exporters` names a kind and a class without arguments that keeps `Exporter`.
+An entry point of the group `modelyard.exporters` names a kind and a class without arguments that implements `Exporter`.
 
-python -P -m serving.export.plugins JOB.json      what the process of its own runs
+python -P -m serving.export.plugins JOB.json      what the subprocess runs
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ GROUP = "modelyard.exporters"
 
 
 class Exporter(Protocol):
-    """Makes one more variant of a classifier, and runs it, so that it can be held to the trained model.
+    """Makes another variant of a classifier, and runs it, so that it can be compared with the trained model.
 
-    Both methods run in one process under the converters' bounds. What they raise ends that variant, and the whole
-    export where the variant is required.
+    Both methods run in one process under the converters' limits. An exception fails that variant, and the whole
+    export if the variant is required.
     """
 
     def export(self, core: Path, folder: Path, info: ModelInfo) -> None:
@@ -40,20 +40,20 @@ class Exporter(Protocol):
 
 
 def installed() -> list[str]:
-    """The kinds that installed packages offer."""
-    return sorted({one.name for one in entry_points(group=GROUP)})
+    """The kinds of the installed exporters."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
 def load_exporter(kind: str) -> Exporter:
     """An exporter by its kind. Raises InputError naming those that are installed."""
-    found = entry_points(group=GROUP, name=kind)
-    if not found:
+    entries = entry_points(group=GROUP, name=kind)
+    if not entries:
         names = ", ".join(installed()) or "none"
         raise InputError(
-            f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or mend `export:`"
+            f"exporter '{kind}'", f"is not installed (installed: {names})", "install its package, or fix `export:`"
         )
     try:
-        return cast("Exporter", next(iter(found)).load()())
+        return cast("Exporter", next(iter(entries)).load()())
     except ImportError as error:
         extra = f"pip install 'modelyard[{kind}]', or its own package"
         raise InputError(f"exporter '{kind}'", f"cannot be used: {error.name} is not installed", extra) from error
@@ -71,10 +71,10 @@ def main(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    told = json.loads(Path(sys.argv[1]).read_text())
+    job = json.loads(Path(sys.argv[1]).read_text())
     try:
-        main(told)
+        main(job)
         answer: dict[str, object] = {}
     except ModelyardError as error:
         answer = {"problem": [error.subject, error.expectation, error.remedy]}
-    Path(told["report"]).write_text(json.dumps(answer))
+    Path(job["report"]).write_text(json.dumps(answer))

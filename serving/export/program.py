@@ -1,7 +1,7 @@
 """Loading a registered torch.export program without running anything that it might hold besides a graph and weights.
 
 torch's own loader is not careful enough for files of unknown origin: what it cannot read as plain tensors it reads as a
-pickle, and expressions of symbolic sizes go through an evaluator. So the archive is looked through before.
+pickle, and expressions of symbolic sizes go through an evaluator. So the archive is scanned first.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def check_program(path: Path) -> None:
         raise IntegrityError(path.name, what, "do not use it; train it again with `modelyard train`") from error
     if strange is not None:
         raise IntegrityError(
-            path.name, f"holds {shorten(strange, 120)}, which is no plain data", "do not use it; train it again"
+            path.name, f"holds {shorten(strange, 120)}, which is not plain data", "do not use it; train it again"
         )
 
 
 def _strange(archive: zipfile.ZipFile, name: str) -> str | None:
-    """What a part of the archive is, if it is not plain data."""
+    """Describe a part of the archive that is not plain data; None if it is."""
     if not _KNOWN.fullmatch(name):
         return name
     why = _unsafe(json.loads(archive.read(name))) if name.endswith(".json") else None
@@ -67,16 +67,16 @@ def _strange(archive: zipfile.ZipFile, name: str) -> str | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """What was at the bottom of a long complaint: its first telling line."""
+    """The root cause of a chained exception: the first line of its message."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return shorten(f"{type(error).__name__}: {lines[0] if lines else 'no words'}", 200)
+    return shorten(f"{type(error).__name__}: {lines[0] if lines else 'no message'}", 200)
 
 
-def _unsafe(told: Any) -> str | None:
+def _unsafe(document: Any) -> str | None:
     """The first pickled tensor or strange expression of a symbolic size in an archive's JSON."""
-    for key, value in _pairs(told):
+    for key, value in _pairs(document):
         if key == "use_pickle" and value:
             return "a pickle"
         if key == "expr_str" and not _is_size(str(value)):
@@ -92,8 +92,8 @@ def _is_size(text: str) -> bool:
     return all(_NAME.fullmatch(name) for name in re.findall(r"[A-Za-z_]\w*", rest))
 
 
-def _pairs(told: Any) -> Iterator[tuple[str, Any]]:
-    inner = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+def _pairs(document: Any) -> Iterator[tuple[str, Any]]:
+    inner = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     for key, value in inner:
         yield str(key), value
         yield from _pairs(value)

@@ -1,4 +1,4 @@
-"""Smaller networks: half precision, and 8-bit integers calibrated on training images. ONNX Runtime's own tools."""
+"""Smaller networks: half precision, and 8-bit integers calibrated on training images. With ONNX Runtime's own tools."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def to_int8(core: onnx.ModelProto, calibration: NDArray[np.float32], *, detects:
 def _decoding(model: onnx.ModelProto) -> list[str]:
     """The convolutions that come after a softmax: a detector's head taking the mean of its distributions."""
     after = {output for node in model.graph.node if node.op_type == "Softmax" for output in node.output}
-    found: list[str] = []
+    names: list[str] = []
     for node in model.graph.node:
         if after & set(node.input):
             after |= set(node.output)
             if node.op_type == "Conv":
-                found.append(node.name)
-    return found
+                names.append(node.name)
+    return names

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import decode, from_letterbox, stack_pixels
-from serving.export.subprocess_job import run_child
+from serving.export.subprocess_job import run_subprocess
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,33 +47,33 @@ class Reference:
         if not images:
             return np.zeros((0, len(self.info.labels)), np.float32)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-            place = Path(scratch) / "answers.npz"
+            path = Path(scratch) / "answers.npz"
             if self.info.framework == "torch":
-                torch_answers(self.program, self.info, images, place)
+                torch_answers(self.program, self.info, images, path)
             else:
-                run_child([self.tf_python, "-I", _TF_CONVERT], keras_job(self, images, place, Path(scratch)), "Keras")
-            return read_answers(place)
+                run_subprocess([self.tf_python, "-I", _TF_CONVERT], keras_job(self, images, path, Path(scratch)), "Keras")
+            return read_answers(path)
 
 
 def class_scores(answers: Answers, classes: int) -> Answers:
     """Probabilities as they are; of detections, each class's best score: `[N, classes]` either way."""
     if answers.ndim == 2:  # noqa: PLR2004 boxes have one more dimension than probabilities
         return answers
-    found = np.zeros((len(answers), classes), np.float32)
-    for place, rows in enumerate(answers):
+    scores = np.zeros((len(answers), classes), np.float32)
+    for index, rows in enumerate(answers):
         for row in rows[rows[:, 4] > 0]:
-            found[place, int(row[5])] = max(found[place, int(row[5])], row[4])
-    return found
+            scores[index, int(row[5])] = max(scores[index, int(row[5])], row[4])
+    return scores
 
 
-def read_answers(place: Path) -> Answers:
-    """What `torch_answers` or the TensorFlow world wrote."""
-    with np.load(place, allow_pickle=False) as told:
-        return np.asarray(told["probabilities"], np.float32)
+def read_answers(path: Path) -> Answers:
+    """The answers that `torch_answers` or the TensorFlow job wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return np.asarray(arrays["probabilities"], np.float32)
 
 
 def keras_job(reference: Reference, images: Sequence[Path], answers: Path, scratch: Path) -> dict[str, object]:
-    """What the TensorFlow world is told to answer for images."""
+    """The TensorFlow job for a Keras model's answers."""
     pixels = scratch / "pixels.npy"
     np.save(pixels, stack_pixels(reference.info.preprocess, images))
     return {"keras": str(reference.program), "variants": [], "pixels": str(pixels), "answers": str(answers)}
@@ -91,12 +91,14 @@ def torch_answers(program: Path, info: ModelInfo, images: Sequence[Path], target
         files = images[start : start + _BATCH]
         pixels = stack_pixels(info.preprocess, files)
         with torch.no_grad():
-            found = network(torch.from_numpy(info.preprocess.tensor(pixels)))
+            outputs = network(torch.from_numpy(info.preprocess.tensor(pixels)))
         if info.task == "classify":
-            answers.append(found.numpy())
+            answers.append(outputs.numpy())
         else:
             sizes = [decode(file.read_bytes(), str(file)).size for file in files]
-            answers.append(np.stack([suppress(one, info, size) for one, size in zip(found[0], sizes, strict=True)]))
+            answers.append(
+                np.stack([suppress(predictions, info, size) for predictions, size in zip(outputs[0], sizes, strict=True)])
+            )
     np.savez(target, probabilities=np.concatenate(answers))
 
 
@@ -113,7 +115,7 @@ def suppress(predictions: Tensor, info: ModelInfo, size: tuple[int, int]) -> Ans
     score, kind = score[sure], kind[sure]
     # doubles, because it moves the classes' boxes apart, and float32 has no digits to spare for that
     kept = batched_nms(boxes.double(), score.double(), kind, rule.iou)[: rule.most]
-    found = np.zeros((rule.most, 6), np.float32)
-    found[: len(kept)] = torch.cat([boxes[kept], score[kept, None], kind[kept, None].float()], 1).numpy()
-    found[: len(kept), :4] = from_letterbox(found[: len(kept), :4], info.preprocess.size, *size)
-    return found
+    detections = np.zeros((rule.most, 6), np.float32)
+    detections[: len(kept)] = torch.cat([boxes[kept], score[kept, None], kind[kept, None].float()], 1).numpy()
+    detections[: len(kept), :4] = from_letterbox(detections[: len(kept), :4], info.preprocess.size, *size)
+    return detections

@@ -1,4 +1,4 @@
-"""What exporting is told and what it gives back."""
+"""An export's request and its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving.export.subprocess_job import Bounds
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The interpreters that exporting needs beside this one, and what each child may use."""
+    """The interpreters that exporting needs besides this one, and the limits of each subprocess."""
 
     tf_python: Path
     node: str
@@ -41,8 +41,8 @@ class ExportRequest:
 
     def of(self, *runtimes: str) -> list[VariantSpec]:
         """The variants of some runtimes, the main one first."""
-        found = [one for one in self.wanted if one.variant.runtime in runtimes]
-        return sorted(found, key=lambda one: (one.variant.name != MAIN.name, one.variant.name))
+        specs = [spec for spec in self.wanted if spec.variant.runtime in runtimes]
+        return sorted(specs, key=lambda spec: (spec.variant.name != MAIN.name, spec.variant.name))
 
     @property
     def most(self) -> int | None:
@@ -52,9 +52,9 @@ class ExportRequest:
 
 @dataclass(slots=True)
 class Measured:
-    """Answers by variant, how long one took in milliseconds, and why a variant that was not required has none.
+    """Answers by variant, milliseconds per image, and errors of optional variants.
 
-    `answers` are of whole pictures through the variant's own graph, `served` of the code that serves it.
+    `answers` come from the variant's own graph on whole pictures, `served` from the code that serves it.
     """
 
     trained: Answers
@@ -66,7 +66,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A sealed bundle and what was measured of it."""
+    """A sealed bundle and its measurements."""
 
     bundle: Bundle
     parity: list[ParityFigures]

@@ -1,4 +1,4 @@
-"""Running a script in another interpreter: JSON in, files and JSON out, bounds on time and memory, last words on failure."""
+"""Running a script in another interpreter: JSON in, files and JSON out, limits on time and memory, one line on failure."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ except (OSError, AttributeError):
 if os.getppid() == int(sys.argv[1]):
     os.execvp(sys.argv[2], sys.argv[2:])
 """
-"""What a child runs before it becomes the converter: on Linux the kernel then ends it with us, even where we are killed."""
+"""What the subprocess runs before it becomes the converter: on Linux the kernel then kills it with us, even on SIGKILL."""
 _ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b[^:]*: \S")
 """The line in which a Python or a Node program says what ended it."""
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class ToolError(ModelyardError):
-    """A converter or a runtime in a child process failed."""
+    """A converter or a runtime in a subprocess failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a child may use before it is killed, with all that it started. None: as much as it likes."""
+    """What a subprocess may use before it is killed, with its children. None: no limit."""
 
     seconds: float | None = None
     gigabytes: float | None = None
@@ -53,7 +53,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Ties:
-    """How a child is tied to others that run beside it.
+    """How a subprocess is tied to others that run beside it.
 
     `feed` holds lines for its standard input, None for its end; when `stop` is set, it is killed. `waits`: it can do
     nothing before the first line, so its time counts from there.
@@ -65,34 +65,34 @@ class Ties:
     waits: bool = False
 
 
-def run_child(
+def run_subprocess(
     command: Sequence[str | Path], job: dict[str, Any], name: str, *, bounds: Bounds | None = None, ties: Ties | None = None
 ) -> dict[str, Any]:
-    """Run `command JOB.json`; the child writes its answer to `job["report"]`, which is added here.
+    """Run `command JOB.json`; the subprocess writes its answer to `job["report"]`, which is added here.
 
     Each line that it prints on standard output goes to `ties.on_line`. It gets a process group of its own, and ends with
     us. A report with
-    `problem` (subject, expectation, remedy) becomes an InputError; a child that fails, or is killed for breaking its
-    bounds, becomes a ToolError.
+    `problem` (subject, expectation, remedy) becomes an InputError; a subprocess that fails, or is killed for exceeding its
+    limits, becomes a ToolError.
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        place = Path(scratch)
-        report, ticket, noise = place / "report.json", place / "job.json", place / "noise.log"
-        ticket.write_text(json.dumps(job | {"report": str(report), "work": str(place / "work")}))
-        (place / "work").mkdir()
+        folder = Path(scratch)
+        report, ticket, noise = folder / "report.json", folder / "job.json", folder / "noise.log"
+        ticket.write_text(json.dumps(job | {"report": str(report), "work": str(folder / "work")}))
+        (folder / "work").mkdir()
         with noise.open("wb") as log:
-            child = _Child([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
+            child = _Subprocess([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
             code = child.wait(bounds or Bounds())
-        told = _read(report)
-        if told and "problem" in told:
-            raise InputError(*told["problem"])
-        if code or told is None:
+        answer = _read(report)
+        if answer and "problem" in answer:
+            raise InputError(*answer["problem"])
+        if code or answer is None:
             raise _failure(name, code, child.broken, noise.read_text(errors="replace"))
-        return told
+        return answer
 
 
 def _read(report: Path) -> dict[str, Any] | None:
-    """A child's report; one that it could not finish is none."""
+    """A subprocess's report; None if it was not finished."""
     try:
         return json.loads(report.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -107,18 +107,18 @@ def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
-    return ToolError(name, f"exited with {code}: {shorten(_telling(noise), 240)}", "mend that, then run it again")
+    return ToolError(name, f"exited with {code}: {shorten(_error_line(noise), 240)}", "fix that, then run it again")
 
 
-def _telling(noise: str) -> str:
-    """The line of a program's last words that says most: how it ended, else the last that names an error, else the last."""
+def _error_line(noise: str) -> str:
+    """The most telling line of a program's output: the exception, else the last line with an error, else the last."""
     words = _COLOURS.sub("", noise).strip().splitlines()
     ends = [line for line in words if _ERROR.match(line)]
     named = [line for line in words if "Error" in line and not line.startswith(" ")]
-    return (ends or named or words or ["no words"])[-1]
+    return (ends or named or words or ["no output"])[-1]
 
 
-class _Child:
+class _Subprocess:
     """One process with its pipes and its watcher."""
 
     def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
@@ -159,7 +159,7 @@ class _Child:
             return
 
     def _watch(self, bounds: Bounds) -> None:
-        """Kill it when it breaks its bounds or is told to stop."""
+        """Kill it when it exceeds its limits or `stop` is set."""
         while self.process.poll() is None:
             if self.ties.stop.wait(_LOOK_S):
                 self.broken = "was stopped, because something beside it failed"
@@ -169,7 +169,7 @@ class _Child:
                 self.broken = f"used more than {bounds.gigabytes:g} GB of memory and was ended"
             if self.broken:
                 break
-        self._kill()  # and with it whatever it started and left behind
+        self._kill()  # and its process group with it
 
     def _kill(self) -> None:
         try:
@@ -179,15 +179,15 @@ class _Child:
 
 
 def _used(pid: int) -> int:
-    """Bytes of memory that a process and all it started hold."""
+    """Bytes of memory that a process and its children use."""
     used = 0
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return 0
-    for one in family:
+    for process in family:
         try:
-            used += one.memory_info().rss
+            used += process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return used

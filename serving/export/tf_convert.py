@@ -72,10 +72,10 @@ def enough(_functions: object) -> None:
 
 def why(error: BaseException) -> str:
     """What went wrong in onnx2tf, with the name of the operator that it was at: each has a file of its own there."""
-    places = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    names = [place.stem for place in places if place.parts[-3:-1] == ("onnx2tf", "ops")]
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return f"onnx2tf cannot convert {names[-1] if names else 'it'} ({said})"
+    paths = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    names = [path.stem for path in paths if path.parts[-3:-1] == ("onnx2tf", "ops")]
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"onnx2tf cannot convert {names[-1] if names else 'it'} ({message})"
 
 
 def from_keras(path: str) -> None:
@@ -114,9 +114,9 @@ def to_tfjs(folder: str, variant: str) -> None:
         strip_debug_ops=True,
         weight_shard_size_bytes=SHARD_BYTES,
     )
-    told = json.loads((target / "model.json").read_text())
-    check_operations(told["modelTopology"])
-    (target / "model.json").write_text(json.dumps(told, sort_keys=True, separators=(",", ":")))  # its order is by chance
+    model = json.loads((target / "model.json").read_text())
+    check_operations(model["modelTopology"])
+    (target / "model.json").write_text(json.dumps(model, sort_keys=True, separators=(",", ":")))  # its order is by chance
 
 
 def check_operations(graph: dict) -> None:
@@ -124,8 +124,11 @@ def check_operations(graph: dict) -> None:
     import tensorflowjs
 
     lists = Path(tensorflowjs.__file__).parent / "op_list"
-    known = {one["tfOpName"] for file in lists.glob("*.json") for one in json.loads(file.read_text())}
-    nodes = [*graph["node"], *(node for one in graph.get("library", {}).get("function", []) for node in one["nodeDef"])]
+    known = {operation["tfOpName"] for file in lists.glob("*.json") for operation in json.loads(file.read_text())}
+    nodes = [
+        *graph["node"],
+        *(node for function in graph.get("library", {}).get("function", []) for node in function["nodeDef"]),
+    ]
     missing = sorted({node["op"] for node in nodes} - known)
     if missing:
         raise UnsupportedError(", ".join(missing))

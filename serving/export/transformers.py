@@ -1,4 +1,4 @@
-"""What Transformers.js looks for beside an ONNX file: a config with the class names, and a preprocessor's settings.
+"""The files that Transformers.js expects beside an ONNX file: a config with the class names, and preprocessor settings.
 
 The ONNX files resize by themselves, so the preprocessor is told to do nothing: its own resize is the browser's, and
 differs. `ResNetForImageClassification` stands for any network that takes `pixel_values` and gives `logits`.
@@ -21,12 +21,12 @@ def write_transformers(work: Path, info: ModelInfo) -> None:
     if not made:
         return
     folder = work / "transformersjs"
-    names = {str(place): label for place, label in enumerate(info.labels)}
+    names = {str(index): label for index, label in enumerate(info.labels)}
     config = {
         "model_type": "resnet",
         "architectures": ["ResNetForImageClassification"],
         "id2label": names,
-        "label2id": {label: place for place, label in enumerate(info.labels)},
+        "label2id": {label: index for index, label in enumerate(info.labels)},
         "num_labels": len(info.labels),
         "transformers.js_config": {"dtype": _DTYPES[made[0].precision]},
     }

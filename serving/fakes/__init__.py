@@ -1,1 +1,1 @@
-"""Doubles of the clouds, over real HTTP: for tests, and for trying a deployment without an account."""
+"""Doubles of the clouds over real HTTP: for tests, and for trying a deployment without an account."""

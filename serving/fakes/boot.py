@@ -1,4 +1,4 @@
-"""What a double's worker runs: the real predictor around the bundle that its environment names, fetched as a real one would."""
+"""A double's worker: the real predictor with the bundle named in its environment, downloaded as a real worker would do it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from serving.bundle.seal import check_sealed
 from serving.inference.predictor import Predictor
 
 
-def mounting(place: Path) -> Callable[[bytes], dict[str, Any]]:
-    """What a worker runs whose bundle was put into a folder before it started."""
-    predictor = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+def mounting(folder: Path) -> Callable[[bytes], dict[str, Any]]:
+    """A worker's program whose bundle is mounted in a folder."""
+    predictor = Predictor(Bundle(folder, check_sealed(folder, pulled=True)), threads=1)
     return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 
 
 def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[str, Any]]]:
-    """Starts workers that keep what they fetched below `folder`; a bundle is loaded once."""
+    """Starts workers that download bundles below `folder`; each bundle is loaded once."""
     loaded: dict[str, Predictor] = {}
 
     def boot(env: dict[str, str]) -> Callable[[bytes], dict[str, Any]]:
@@ -30,8 +30,8 @@ def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[s
         if not digest or not address:
             raise InputError("MODELYARD_BUNDLE_URL", "is not set", "set it and MODELYARD_BUNDLE")
         if digest not in loaded:
-            place = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
-            loaded[digest] = Predictor(Bundle(place, check_sealed(place, pulled=True)), threads=1)
+            bundle_dir = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
+            loaded[digest] = Predictor(Bundle(bundle_dir, check_sealed(bundle_dir, pulled=True)), threads=1)
         predictor = loaded[digest]
         return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 

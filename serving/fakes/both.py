@@ -1,4 +1,4 @@
-"""Both doubles together, for a person: RunPod's workers fetch from the Hub beside them."""
+"""Both doubles at once, for interactive use: RunPod's workers download from the Hub's double."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
+from serving.fakes.http import listening
 from serving.fakes.huggingface.app import huggingface_double
 from serving.fakes.runpod.app import runpod_double
 from serving.fakes.runpod.state import Program
-from serving.fakes.wire import listening
 
 _SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_\w+ \}\}$")
 
 
 @contextmanager
 def running(folder: Path, port: int, speed: float, spec: Path | None) -> Iterator[dict[str, str]]:
-    """What a shell has to set for them."""
+    """The environment variables that point Modelyard at them."""
     clock = VirtualClock(speed)
     hub = huggingface_double(mounting, folder / "repositories", clock)
     boot = booting(folder / "workers")
 
     def with_secrets(env: dict[str, str]) -> Program:
-        """Every secret is the Hub's token: no other is of use here."""
+        """Every secret is the Hub's token: no other is used here."""
         return boot({name: hub.token if _SECRET.match(value) else value for name, value in env.items()})
 
     runpod = runpod_double(with_secrets, clock, spec=spec)

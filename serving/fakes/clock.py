@@ -1,4 +1,4 @@
-"""A clock that can be moved on, so that an hour of billing takes no hour."""
+"""A clock that tests advance, so that an hour of billing takes no time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class VirtualClock:
-    """Seconds since 1970. `speed` 0 stands still between calls of `advance`; 60 makes a minute of a second."""
+    """Seconds since 1970. `speed` 0 stops between calls of `advance`; 60 makes a minute of a second."""
 
     def __init__(self, speed: float = 0.0, start: float | None = None) -> None:
         """Begin now, or at `start`."""
@@ -19,7 +19,7 @@ class VirtualClock:
         return self._start + (time.monotonic() - self._began) * self._speed
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the clock."""
         self._start += seconds
 
 

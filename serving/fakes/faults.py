@@ -1,4 +1,4 @@
-"""What goes wrong: once where a test says so, or at random with a seed."""
+"""Faults: injected by a test, or at random with a seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Those to come. `rates` are probabilities by kind, for requests that match `where`."""
+    """The faults to come. `rates` are probabilities by kind, for requests that match `where`."""
 
     known: frozenset[str]
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -30,23 +30,23 @@ class Faults:
     _waiting: list[Fault] = field(default_factory=list[Fault])
 
     def __post_init__(self) -> None:
-        """Refuse what no double can do."""
-        self._random = random.Random(self.seed)  # noqa: S311 it keeps no secret
+        """Reject unknown kinds."""
+        self._random = random.Random(self.seed)  # noqa: S311 not for secrets
         for kind in self.rates:
             self._check(kind)
 
     def add(self, kind: str, where: str = ".", times: int = 1) -> None:
-        """Let the next requests that match fail."""
+        """Make the next matching requests fail."""
         self._check(kind)
         self._waiting.append(Fault(kind, where, times))
 
     def calm(self) -> None:
-        """Nothing goes wrong from now on."""
+        """No more faults."""
         self._waiting.clear()
         self.rates = {}
 
     def next(self, what: str, kinds: frozenset[str]) -> str | None:
-        """The fault of this request, of those kinds that it can have."""
+        """The fault of this request, among the possible kinds."""
         for fault in self._waiting:
             if fault.kind in kinds and re.search(fault.where, what):
                 fault.times -= 1

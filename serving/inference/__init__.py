@@ -1,1 +1,1 @@
-"""Pictures to answers in one process."""
+"""Predictions in one process: image bytes in, labels out."""

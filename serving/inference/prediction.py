@@ -1,4 +1,4 @@
-"""What an image was said to show: a row of numbers, put into words. Light: no runtime is imported here."""
+"""A model's row of numbers as a prediction with labels. Light: no runtime is imported here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUMBERS = 6
 
 
 class Box(Struct, frozen=True):
-    """One thing that a detector found: left, top, right and bottom in the image's pixels."""
+    """One detected object: left, top, right and bottom in the image's pixels."""
 
     label: str
     score: float
@@ -31,13 +31,13 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
 
 
 def classified(labels: Sequence[str], row: Sequence[float]) -> Prediction:
-    """A classifier's row of probabilities, in words."""
+    """A classifier's row of probabilities, with labels."""
     best = max(range(len(row)), key=row.__getitem__)
     return Prediction(labels[best], row[best], dict(zip(labels, row, strict=True)))
 
 
 def detected(labels: Sequence[str], rows: Iterable[Sequence[float]]) -> Prediction:
-    """A detector's boxes, best first, in words; rows without a score are padding."""
+    """A detector's boxes, best first, with labels; rows without a score are padding."""
     every, boxes = dict.fromkeys(labels, 0.0), list[Box]()
     for left, top, right, bottom, score, kind in rows:
         if score <= 0:

@@ -1,4 +1,4 @@
-"""The predictor: image bytes in, labels with probabilities out. ONNX Runtime and Pillow, nothing of training."""
+"""The predictor: image bytes in, labels with probabilities out. ONNX Runtime and Pillow, without any training library."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Predictor:
     """One bundle's model on the CPU. Safe to call from several threads."""
 
     def __init__(self, bundle: Bundle, threads: int = 0, variant: str = MAIN.name) -> None:
-        """Load the model; `threads` limits ONNX Runtime, 0 leaves the choice to it."""
+        """Load the model; `threads` limits ONNX Runtime; 0 lets it choose."""
         self.bundle = bundle
         self._runner = Runner(bundle.variant(variant), bundle.preprocess, threads, fitted=True)
 
     def probabilities(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Image files' bytes → float32 `[N, classes]`. Raises InputError for bytes that are no image."""
+        """Image files' bytes → float32 `[N, classes]`. Raises InputError for bytes that are not an image."""
         return self._runner.answers(images)
 
     def predict(self, images: Sequence[bytes]) -> list[Prediction]:

@@ -1,4 +1,4 @@
-"""A predictor alone in its process, as the clouds' handlers want it. Imports no more than a worker does."""
+"""A predictor for the clouds' handlers, which run in one process. Imports no more than a worker does."""
 
 from __future__ import annotations
 
@@ -19,28 +19,27 @@ _RANK, _CHANNELS = 3, 3
 
 
 class StandalonePredictor:
-    """One bundle, whose bytes are those of the digests that it names."""
+    """One bundle's model; its files are checked against their digests."""
 
     def __init__(
         self, folder: Path, threads: int = 0, device: Device = "cpu", *, digest: str = "", keys: Path | None = None
     ) -> None:
         """Load it. Raises IntegrityError for a file that was changed.
 
-        So it does for another bundle than that of the `digest`, and for one that no key of the folder `keys` signed, where
-        these are given.
+        Also for a bundle with another digest than `digest`, or one that no key in the folder `keys` signed, if given.
         """
-        found = read_checked(folder, _PARTS, digest)
+        contents = read_checked(folder, _PARTS, digest)
         if keys is not None:
             _check_signed(folder, keys)
-        self.labels: list[str] = json.loads(found["labels.json"])
-        preprocess = Preprocess.of(json.loads(found["preprocess.json"]))
-        self._runner = Runner(found["model.onnx"], preprocess, threads, device, fitted=True)
-        self._runner.rows([Image.new("RGB", (64, 64), (114, 114, 114))])  # the first answer is slower: let it not be a user's
+        self.labels: list[str] = json.loads(contents["labels.json"])
+        preprocess = Preprocess.of(json.loads(contents["preprocess.json"]))
+        self._runner = Runner(contents["model.onnx"], preprocess, threads, device, fitted=True)
+        self._runner.rows([Image.new("RGB", (64, 64), (114, 114, 114))])  # warm up: the first prediction is slower
 
     def predict(self, image: bytes | Image.Image) -> dict[str, Any]:
         """An image file's bytes, or a picture → `label`, `probability`, `probabilities`, and a detector's `boxes`.
 
-        Raises InputError for what is no image.
+        Raises InputError for what is not an image.
         """
         row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else _upright(image)])[0]
         boxes = list[dict[str, Any]]()
@@ -54,21 +53,21 @@ class StandalonePredictor:
         else:
             every = dict(zip(self.labels, map(float, row), strict=True))
         best = max(every, key=every.__getitem__)
-        told = {"label": best, "probability": every[best], "probabilities": every}
-        return told | ({"boxes": boxes} if self._runner.detects else {})
+        prediction = {"label": best, "probability": every[best], "probabilities": every}
+        return prediction | ({"boxes": boxes} if self._runner.detects else {})
 
 
 def _check_signed(folder: Path, keys: Path) -> None:
     try:
-        from serving.bundle.signature import check_signature  # who asks for no signature needs no cryptography
+        from serving.bundle.signature import check_signature  # cryptography is needed for signatures only
     except ImportError as error:
         why = f"cannot be checked here, where {error.name} is missing"
-        raise UnavailableError("the bundle's signature", why, "use the image of docker/, or ask for none") from error
+        raise UnavailableError("the bundle's signature", why, "use the image of docker/, or unset MODELYARD_KEYS") from error
     check_signature(folder, keys)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """A picture that somebody else opened, perhaps without reading it yet."""
+    """A caller's picture as RGB, upright; it may not have been decoded yet."""
     check_pixels(*image.size)
     try:
         return rgb(ImageOps.exif_transpose(image))
@@ -77,7 +76,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def picture_of(given: object) -> bytes | Image.Image:
-    """What `predict` takes, out of base64, a data URL, bytes, a picture, or an array of uint8 `[height, width, 3]`.
+    """Convert base64, a data URL, bytes, a picture, or an array of uint8 `[height, width, 3]` to what `predict` takes.
 
     An array may be numpy's or nested lists of numbers. Raises InputError for anything else.
     """
@@ -98,18 +97,18 @@ def picture_of(given: object) -> bytes | Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels, np.uint8))
 
 
-def several(given: Any) -> bool:
-    """Whether these are pictures, and not one of them, which may be nested lists of numbers itself."""
-    deep, one = 0, given
-    while isinstance(one, list | tuple) and one:
-        deep, one = deep + 1, one[0]
-    if not hasattr(one, "__float__"):
+def is_batch(given: Any) -> bool:
+    """Whether this is a list of pictures, and not a single picture, which may be nested lists of numbers itself."""
+    deep, item = 0, given
+    while isinstance(item, list | tuple) and item:
+        deep, item = deep + 1, item[0]
+    if not hasattr(item, "__float__"):
         return deep > 0
-    return deep + getattr(one, "ndim", 0) > _RANK
+    return deep + getattr(item, "ndim", 0) > _RANK
 
 
 def _no_picture() -> InputError:
-    return InputError("array", "is no picture", "send whole numbers of 0 to 255, height x width x 3 (red, green, blue)")
+    return InputError("array", "is not a picture", "send whole numbers of 0 to 255, height x width x 3 (red, green, blue)")
 
 
 def image_of(text: object) -> bytes:

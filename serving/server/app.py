@@ -1,4 +1,4 @@
-"""The HTTP app around one engine: four protocols, one way of refusing.
+"""The HTTP app around one worker pool: four protocols, one error format.
 
 GET  /                              what this is
 GET  /health, /ping                 200 while it can answer; 503, or 204 for /ping, while it cannot
@@ -31,14 +31,14 @@ from serving.server.middleware import Guard, Limits
 from serving.server.protocols import mlflow, oip, plain
 from serving.server.protocols.served import Served
 from serving.workers.messages import Item
-from serving.workers.pool import WorkerEngine
+from serving.workers.pool import WorkerPool
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def as_json(told: object, status: int = 200) -> Response:
+def as_json(content: object, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(msgspec.json.encode(told), status, media_type="application/json")
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 @dataclass
@@ -46,34 +46,34 @@ class Endpoint:
     """One served bundle, as HTTP sees it."""
 
     served: Served
-    engine: WorkerEngine
+    pool: WorkerPool
     limits: Limits = field(default_factory=Limits)
     fetch: Fetch | None = None
 
     def __post_init__(self) -> None:
         """Start counting."""
-        self.metrics = Metrics(self.served, self.engine.timings)
+        self.metrics = Metrics(self.served, self.pool.timings)
 
     async def home(self, _: Request) -> Response:
-        """What this is, for somebody who opens the address."""
-        ways = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
-        return as_json({"service": "modelyard", **self.served.named(), "post": ways, "openapi": "/openapi.json"})
+        """What this server is, and its addresses."""
+        paths = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
+        return as_json({"service": "modelyard", **self.served.named(), "post": paths, "openapi": "/openapi.json"})
 
     async def health(self, _: Request) -> Response:
-        """Whether it can answer, and for what."""
+        """Whether it is ready, and which bundle it serves."""
         return as_json({"status": "ok" if self._ready else "not ready", **self.served.named()}, 200 if self._ready else 503)
 
     async def ping(self, _: Request) -> Response:
-        """MLflow's and RunPod's question: 204 while it gets ready."""
-        return Response(b"\n", media_type="application/json") if self.engine.ready else Response(status_code=204)
+        """MLflow's and RunPod's health check: 204 while it starts."""
+        return Response(b"\n", media_type="application/json") if self.pool.ready else Response(status_code=204)
 
     async def predict(self, request: Request) -> Response:
         """A picture, or a list of them in JSON."""
-        self.engine.check_room(1)
-        way, several = plain.kind_of(request.headers.get("content-type", "")), False
-        if way == "raw":
+        self.pool.check_room(1)
+        kind, several = plain.kind_of(request.headers.get("content-type", "")), False
+        if kind == "raw":
             items: list[Item | str] = [Item(await request.body())]
-        elif way == "form":
+        elif kind == "form":
             items = [Item(await file_of(request))]
         else:
             texts, several = plain.texts_of(await request.body())
@@ -82,38 +82,38 @@ class Endpoint:
 
     async def invocations(self, request: Request) -> Response:
         """MLflow's scoring protocol."""
-        self.engine.check_room(1)
+        self.pool.check_room(1)
         texts = mlflow.texts_of(await request.body(), request.headers.get("content-type", ""))
         return as_json(mlflow.respond(self.served, await self._answer(list(texts))))
 
     async def infer(self, request: Request) -> Response:
-        """The Open Inference Protocol's question."""
+        """An inference by the Open Inference Protocol."""
         if (refused := self._unknown(request)) is not None:
             return refused
-        self.engine.check_room(1)
-        asked = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
-        told, behind = oip.respond(self.served, asked, await self._answer(asked.items))
-        if not any(binary for _, binary in asked.outputs):
-            return as_json(told)
-        head = msgspec.json.encode(told)
+        self.pool.check_room(1)
+        parsed = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
+        answer, behind = oip.respond(self.served, parsed, await self._answer(parsed.items))
+        if not any(binary for _, binary in parsed.outputs):
+            return as_json(answer)
+        head = msgspec.json.encode(answer)
         length = {"inference-header-content-length": str(len(head))}
         return Response(head + behind, headers=length, media_type="application/octet-stream")
 
     async def model(self, request: Request) -> Response:
-        """What the model takes and gives."""
+        """The model's inputs and outputs."""
         return self._unknown(request) or as_json(oip.metadata(self.served))
 
     async def model_ready(self, request: Request) -> Response:
-        """Whether the model can answer."""
-        told = {"name": self.served.model, "ready": self._ready}
-        return self._unknown(request) or as_json(told, 200 if self._ready else 503)
+        """Whether the model is ready."""
+        state = {"name": self.served.model, "ready": self._ready}
+        return self._unknown(request) or as_json(state, 200 if self._ready else 503)
 
     async def server(self, _: Request) -> Response:
-        """What speaks the Open Inference Protocol here."""
+        """The server's name and extensions."""
         return as_json({"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]})
 
     async def live(self, _: Request) -> Response:
-        """Whether the process answers at all."""
+        """Whether the process is alive."""
         return as_json({"live": True})
 
     async def ready(self, _: Request) -> Response:
@@ -121,35 +121,35 @@ class Endpoint:
         return as_json({"ready": self._ready}, 200 if self._ready else 503)
 
     async def version(self, _: Request) -> Response:
-        """MLflow's clients ask for it."""
+        """The served version, for MLflow's clients."""
         return Response(str(self.served.version), media_type="text/plain")
 
     async def figures(self, _: Request) -> Response:
-        """For Prometheus."""
-        return Response(self.metrics.render(self.engine), media_type=CONTENT_TYPE)
+        """Metrics for Prometheus."""
+        return Response(self.metrics.render(self.pool), media_type=CONTENT_TYPE)
 
     async def openapi(self, _: Request) -> Response:
-        """What is spoken here."""
+        """The OpenAPI document."""
         from serving.server.openapi import document
 
         return as_json(document())
 
     @property
     def _ready(self) -> bool:
-        return self.engine.ready
+        return self.pool.ready
 
     async def _answer(self, items: Sequence[Item | str]) -> list[bytes]:
         """Each picture's row."""
         if not items:
             raise InputError("request", "holds no picture", "send at least one")
-        texts = [one for one in items if isinstance(one, str)]
+        texts = [item for item in items if isinstance(item, str)]
         read = iter(await asyncio.gather(*(image_bytes(text, self.fetch, f"image {n}") for n, text in enumerate(texts, 1))))
-        pictures = [Item(next(read)) if isinstance(one, str) else one for one in items]
-        if any(not one.data for one in pictures):
+        pictures = [Item(next(read)) if isinstance(item, str) else item for item in items]
+        if any(not picture.data for picture in pictures):
             raise InputError("request", "its body is empty", "send an image file")
-        rows = await self.engine.answer(pictures)
-        for one in self.served.read(rows):
-            self.metrics.answered(one.label)
+        rows = await self.pool.answer(pictures)
+        for prediction in self.served.read(rows):
+            self.metrics.count_answer(prediction.label)
         return rows
 
     def _unknown(self, request: Request) -> Response | None:
@@ -161,7 +161,7 @@ class Endpoint:
 
 
 async def file_of(request: Request) -> bytes:
-    """The one file of a form."""
+    """The file in a form."""
     try:
         async with request.form(max_files=1, max_fields=16) as form:
             for value in form.values():
@@ -173,9 +173,9 @@ async def file_of(request: Request) -> bytes:
 
 
 def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Guard:
-    """The app. Its engine has to be started already: a server that listens can answer.
+    """The app. Its worker pool must have started: a server that listens can answer.
 
-    `around` is put between the guard and what answers.
+    `around` wraps the router, inside the guard.
     """
     get: dict[str, Handler] = {
         "/": endpoint.home,
@@ -201,11 +201,11 @@ def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda 
 
     routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
     routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
-    return Guard(around(Router(routes, default=_nothing)), endpoint.limits, endpoint.metrics)
+    return Guard(around(Router(routes, default=_not_found)), endpoint.limits, endpoint.metrics)
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """An address that leads nowhere."""
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """404 for an unknown path."""
     await as_json({"error": f"{shorten(scope['path'], 80)}: is not an address of this server; see /openapi.json"}, 404)(
         scope, receive, send
     )

@@ -1,7 +1,7 @@
-"""Pictures from addresses, for a server that was told to fetch: https only, public hosts only, no redirects, bounded.
+"""Downloading pictures from URLs, with --fetch: https only, public hosts only, no redirects, bounded.
 
-The host's name is resolved once, and the connection goes to the very address that was judged: a name that answers
-something else the second time gains nothing. It needs nothing that the server's image does not hold anyway.
+The host name is resolved once, and the connection goes to the very address that was checked, so DNS rebinding gains
+nothing. It needs no package that the server's image lacks.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Connect = Callable[[str, str], Awaitable[tuple[asyncio.StreamReader, asyncio.Str
 
 async def resolve(host: str) -> list[str]:
     """The addresses of a host."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM)
-    return [str(one[4][0]) for one in found]
+    infos = await asyncio.get_running_loop().getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in infos]
 
 
 async def connect(address: str, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -45,9 +45,9 @@ async def connect(address: str, host: str) -> tuple[asyncio.StreamReader, asynci
 
 
 def public(address: str) -> bool:
-    """Whether an address is one that anybody may ask: not of this machine, not of a private network.
+    """Whether an address is public: not of this machine, not of a private network.
 
-    An IPv6 address that stands for an IPv4 one is judged by that, and refused where it is of a kind that nobody needs.
+    An IPv6 address that embeds an IPv4 address is judged by that; other special IPv6 ranges are refused.
     """
     plain = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(plain, ipaddress.IPv6Address):
@@ -66,7 +66,7 @@ def _open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Downloads pictures of at most `most` bytes. `resolve`, `connect` and `allowed` are given by tests alone."""
+    """Downloads pictures of at most `most` bytes. `resolve`, `connect` and `allowed` exist for tests."""
 
     most: int
     resolve: Resolve = resolve
@@ -74,17 +74,17 @@ class Fetcher:
     allowed: Callable[[str], bool] = public
 
     async def __call__(self, url: str) -> bytes:
-        """The bytes at an address. Raises InputError for one that may not be asked, UnavailableError for a failure."""
-        host, target = _asked(url)
+        """The bytes at an address. Raises InputError for a URL that is not allowed, UnavailableError for a failure."""
+        host, target = _checked(url)
         try:
-            found = await self.resolve(host)
+            addresses = await self.resolve(host)
         except (OSError, UnicodeError) as error:
-            raise InputError("image", f"is at {shorten(host, 60)}, which has no address", "mend the address") from error
-        if not found or not all(self.allowed(one) for one in found):
-            raise InputError("image", f"is at {shorten(host, 60)}, which is no public host", "send the image itself")
+            raise InputError("image", f"is at {shorten(host, 60)}, which has no address", "check the URL") from error
+        if not addresses or not all(self.allowed(address) for address in addresses):
+            raise InputError("image", f"is at {shorten(host, 60)}, which is not a public host", "send the image itself")
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._download(host, target, found[0])
+                return await self._download(host, target, addresses[0])
         except (OSError, EOFError, httptools.HttpParserError) as error:
             why = f"did not give the picture ({type(error).__name__})"
             raise UnavailableError(shorten(host, 60), why, "send the image itself") from error
@@ -99,7 +99,7 @@ class Fetcher:
             while not answer.whole and (data := await reader.read(_MOST_HEAD)):
                 answer.take(data)
                 if answer.status not in {0, _OK}:
-                    raise InputError("image", f"answered {answer.status} at {shorten(host, 60)}", "mend the address")
+                    raise InputError("image", f"answered {answer.status} at {shorten(host, 60)}", "check the URL")
                 if len(answer.body) > self.most:
                     raise InputError("image", f"is larger than {self.most:,} bytes", "send a smaller one")
             return answer.end()
@@ -107,24 +107,24 @@ class Fetcher:
             writer.transport.abort()
 
 
-def _asked(url: str) -> tuple[str, str]:
-    """An address's host, and what is asked for there. Raises InputError for one that is not asked."""
+def _checked(url: str) -> tuple[str, str]:
+    """A URL's host, and its path with query. Raises InputError for a URL that is not allowed."""
     try:
-        asked = urlsplit(url)
-        host = (asked.hostname or "").encode("idna").decode() if ":" not in (asked.hostname or "") else str(asked.hostname)
-        other = asked.scheme != "https" or asked.username is not None or (asked.port or _HTTPS) != _HTTPS
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode() if ":" not in (parts.hostname or "") else str(parts.hostname)
+        other = parts.scheme != "https" or parts.username is not None or (parts.port or _HTTPS) != _HTTPS
     except ValueError as error:
         raise InputError("image", "is not an address", "send https://HOST/PATH") from error
     if other:
         raise InputError("image", "is an address that is not asked", "only https on port 443, without a user, is")
     if not _HOST.fullmatch(host):
         raise InputError("image", "is not an address", "send https://HOST/PATH")
-    target = (asked.path or "/") + (f"?{asked.query}" if asked.query else "")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return host, quote(target, safe="%/:=&?~#+!$,;'@()*[]")
 
 
 class _Answer:
-    """What a host answers, as it comes. httptools calls the methods that begin with `on`."""
+    """A host's answer, parsed as it arrives. httptools calls the methods that begin with `on`."""
 
     def __init__(self) -> None:
         self.status, self.body, self.whole = 0, bytearray(), False
@@ -132,28 +132,28 @@ class _Answer:
         self._parser: Any = httptools.HttpResponseParser(self)
 
     def take(self, data: bytes) -> None:
-        """The next bytes. Raises HttpParserError for what is no HTTP, EOFError for a head that does not end."""
+        """The next bytes. Raises HttpParserError for invalid HTTP, EOFError for a head that is too long."""
         self._head += 0 if self.status else len(data)
         if self._head > 2 * _MOST_HEAD:
             raise EOFError
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            if not self.whole:  # what comes after the answer is not read
+            if not self.whole:  # bytes after the answer do not matter
                 raise
 
     def end(self) -> bytes:
-        """The picture. Raises EOFError where the host broke off."""
+        """The picture. Raises EOFError if the host broke off."""
         if not self.whole and (self._counted or not self.status):
             raise EOFError
         return bytes(self.body)
 
     def on_header(self, name: bytes, _: bytes) -> None:
-        """An answer that says how long it is can be cut short."""
+        """An answer with a declared length can be cut short."""
         self._counted = self._counted or name.lower() in {b"content-length", b"transfer-encoding"}
 
     def on_headers_complete(self) -> None:
-        """The status; one below 200 comes before the answer."""
+        """The status; one below 200 precedes the answer."""
         status = self._parser.get_status_code()
         self.status = status if status >= _OK else 0
 

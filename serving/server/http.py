@@ -1,4 +1,4 @@
-"""Listening: uvicorn around the app, with patience for slow heads that ends, and a stop that answers what was asked."""
+"""Listening: uvicorn around the app, with a time limit for request heads and a graceful stop."""
 
 from __future__ import annotations
 
@@ -23,96 +23,96 @@ from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits
 from serving.server.options import CONNECTIONS
 from serving.server.protocols.served import Served
-from serving.workers.pool import Bounds, WorkerEngine
-from serving.workers.spawn import Spawned
+from serving.workers.pool import Bounds, WorkerPool
+from serving.workers.spawn import WorkerProcess
 
 _DRAIN_S = 30
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request's head does not arrive in time: uvicorn itself would wait for ever."""
+class HeadTimeoutProtocol(HttpToolsProtocol):
+    """Closes a connection whose request head does not arrive in time: uvicorn alone would wait forever."""
 
     head_seconds = 20.0
-    patience: asyncio.TimerHandle | None = None
+    head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody is there."""
+        """A client connected."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def on_message_begin(self) -> None:
         """Another request on the same connection."""
         super().on_message_begin()
-        if self.patience is None:
-            self._wait()
+        if self.head_timer is None:
+            self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._calm()
+        """The head is complete."""
+        self._cancel_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
-        self._calm()
+        """The client is gone."""
+        self._cancel_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self.patience = self.loop.call_later(self.head_seconds, self.transport.close)
+    def _start_timer(self) -> None:
+        self.head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
-    def _calm(self) -> None:
-        if self.patience is not None:
-            self.patience.cancel()
-            self.patience = None
+    def _cancel_timer(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
 
 
-def serve(told: argparse.Namespace, first: Spawned, listening: socket.socket) -> int:
-    """Serve until told to stop; a bundle that is not what was sealed is one line and exit code 2."""
-    set_up_logs(told.log_level)
+def serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> int:
+    """Serve until stopped; a bundle that does not match its seal is one line and exit code 2."""
+    set_up_logs(options.log_level)
     try:
-        uvloop_run(_serve(told, first, listening))
+        uvloop_run(_serve(options, first, listening))
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     finally:
-        first.wire.close()
+        first.socket.close()
         listening.close()
         first.kill()
     return 0
 
 
 def uvloop_run(main: Any) -> None:
-    """On uvloop, which the throughput comes from."""
+    """Run on uvloop, for its throughput."""
     import uvloop
 
     uvloop.run(main)
 
 
-def _check(told: argparse.Namespace) -> BundleIndex:
-    """The bundle's index, when each of its files and, where that is asked for, its signature is right."""
-    index = check_sealed(told.bundle, pulled=told.pulled)
-    if told.keys:
+def _check(options: argparse.Namespace) -> BundleIndex:
+    """The bundle's index, after checking its files and, with --keys, its signature."""
+    index = check_sealed(options.bundle, pulled=options.pulled)
+    if options.keys:
         from serving.bundle.signature import check_signature
 
-        check_signature(told.bundle, told.keys)
+        check_signature(options.bundle, options.keys)
     return index
 
 
-async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.socket) -> None:
-    engine = WorkerEngine(told.bundle, _bounds(told), first)
-    checking = asyncio.create_task(asyncio.to_thread(_check, told))
-    starting = asyncio.create_task(engine.start())
+async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> None:
+    pool = WorkerPool(options.bundle, _bounds(options), first)
+    checking = asyncio.create_task(asyncio.to_thread(_check, options))
+    starting = asyncio.create_task(pool.start())
     try:
         index = await checking
         await starting
-        labels = read_frozen(told.bundle / "labels.json", list[str])
-        served = Served(index.model, index.version, index.digest, labels, engine.row)
-        endpoint = Endpoint(served, engine, _limits(told), _fetch(told))
-        splitter = Splitter(told.canary) if told.canary else None
+        labels = read_frozen(options.bundle / "labels.json", list[str])
+        served = Served(index.model, index.version, index.digest, labels, pool.row)
+        endpoint = Endpoint(served, pool, _limits(options), _fetch(options))
+        splitter = Splitter(options.canary) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=type("Protocol", (PatientProtocol,), {"head_seconds": told.patience}),
+            http=type("Protocol", (HeadTimeoutProtocol,), {"head_seconds": options.patience}),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -122,10 +122,10 @@ async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.soc
             timeout_graceful_shutdown=_DRAIN_S,
         )
         host, port = listening.getsockname()[:2]
-        where = {"url": f"http://{host}:{port}", **served.named(), "provider": engine.provider, "workers": told.workers}
+        where = {"url": f"http://{host}:{port}", **served.named(), "provider": pool.provider, "workers": options.workers}
         line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
-        print(msgspec.json.encode(where).decode() if told.json else line, flush=True)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own, and raises the signal again at its end
+        print(msgspec.json.encode(where).decode() if options.json else line, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn installs its own, and raises it again at its end
         watching = [asyncio.create_task(splitter.watch())] if splitter else []
         try:
             await uvicorn.Server(config).serve([listening])
@@ -136,28 +136,28 @@ async def _serve(told: argparse.Namespace, first: Spawned, listening: socket.soc
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
-        await engine.stop()
+        await pool.stop()
 
 
-def _bounds(told: argparse.Namespace) -> Bounds:
+def _bounds(options: argparse.Namespace) -> Bounds:
     return Bounds(
-        workers=told.workers,
-        threads=told.threads,
-        device=told.device,
-        max_batch=told.max_batch,
-        max_wait_ms=told.max_wait_ms,
-        queue=told.queue,
-        seconds=told.timeout,
+        workers=options.workers,
+        threads=options.threads,
+        device=options.device,
+        max_batch=options.max_batch,
+        max_wait_ms=options.max_wait_ms,
+        queue=options.queue,
+        seconds=options.timeout,
     )
 
 
-def _limits(told: argparse.Namespace) -> Limits:
-    return Limits(int(told.max_mb * 1e6), told.patience, api_key=os.environ.get("MODELYARD_API_KEY", ""))
+def _limits(options: argparse.Namespace) -> Limits:
+    return Limits(int(options.max_mb * 1e6), options.patience, api_key=os.environ.get("MODELYARD_API_KEY", ""))
 
 
-def _fetch(told: argparse.Namespace) -> Any:
-    if not told.fetch:
+def _fetch(options: argparse.Namespace) -> Any:
+    if not options.fetch:
         return None
     from serving.server.fetch import Fetcher
 
-    return Fetcher(int(told.max_mb * 1e6))
+    return Fetcher(int(options.max_mb * 1e6))

@@ -1,4 +1,4 @@
-"""Pictures inside texts: base64, data URLs, and addresses where they are allowed."""
+"""Pictures as text: base64, data URLs, and URLs with --fetch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from urllib.parse import unquote_to_bytes
 from registry.errors import InputError
 
 Fetch = Callable[[str], Awaitable[bytes]]
-"""Downloads a picture from an address that may be asked."""
+"""Downloads a picture from a URL."""
 
 
 async def image_bytes(text: str, fetch: Fetch | None, name: str = "image") -> bytes:
-    """The image file's bytes that a text holds or names. Raises InputError."""
+    """An image file's bytes from base64, a data URL, or a URL. Raises InputError."""
     if text.startswith("data:"):
         return _data_url(text, name)
     if text.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""One JSON object a line, to the standard error: what a machine that collects logs reads."""
+"""Logs as JSON lines on standard error, for log collectors."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from datetime import UTC, datetime
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, words, and what was given as `extra={"told": {…}}`."""
+    """Time, level, message, and the fields of `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """A record as a line."""
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0]:
-            told["error"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:400]
-        return json.dumps(told, ensure_ascii=False)
+            fields["error"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:400]
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def set_up_logs(level: str) -> None:
-    """Send every log of this process there."""
+    """Send all logs of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

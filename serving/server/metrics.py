@@ -1,6 +1,6 @@
-"""What Prometheus reads at /metrics.
+"""The metrics that Prometheus reads at /metrics.
 
-The client library is imported when somebody reads, or when enough was counted: a cold start does not wait for it.
+The client library is imported on the first scrape, or once enough was counted: a cold start does not wait for it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from serving.server.protocols.served import Served
-from serving.workers.pool import Timings, WorkerEngine
+from serving.workers.pool import Timings, WorkerPool
 
 if TYPE_CHECKING:
     from serving.server.prometheus import Figures
@@ -18,32 +18,32 @@ _KEPT = 1000
 
 
 class Metrics:
-    """The figures of one server: what happened since the last reading, and what the library made of the rest."""
+    """The metrics of one server: recent events, and those already handed to the library."""
 
     def __init__(self, served: Served, timings: Timings) -> None:
-        """Start counting; `timings` is what the engine notes, and is emptied here."""
+        """Start counting; `timings` is what the worker pool records, and is emptied here."""
         self._served, self._timings = served, timings
         self._requests, self._labels = list[tuple[str, int, float]](), list[str]()
         self._figures: Figures | None = None
 
-    def request(self, protocol: str, status: int, seconds: float) -> None:
+    def count_request(self, protocol: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._requests.append((protocol, status, seconds))
         if len(self._requests) >= _KEPT:
             self._fold()
 
-    def answered(self, label: str) -> None:
+    def count_answer(self, label: str) -> None:
         """Count a picture's answer."""
         self._labels.append(label)
         if len(self._labels) >= _KEPT:
             self._fold()
 
-    def render(self, engine: WorkerEngine) -> bytes:
+    def render(self, pool: WorkerPool) -> bytes:
         """The page."""
-        return self._fold().render(engine)
+        return self._fold().render(pool)
 
     def _fold(self) -> Figures:
-        """Hand over what was noted."""
+        """Hand recent events to the library."""
         if self._figures is None:
             from serving.server.prometheus import Figures
 

@@ -1,4 +1,4 @@
-"""What happens to every request: an id, the key, bounds on bytes and seconds, one form of refusal, a log line."""
+"""What every request goes through: an id, the API key, limits on bytes and seconds, one error format, a log line."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from serving.workers.pool import OverloadedError
 log = logging.getLogger("modelyard.serving")
 
 MAX_BYTES = 20_000_000
-"""A longer body is refused while it is still arriving."""
+"""A larger body is refused while it arrives."""
 
 _OPEN = {"/", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
-_GONE = 499  # what nginx notes when nobody waits for the answer any more
+_GONE = 499  # nginx's status for a client that closed the connection
 _ID = re.compile(r"[\w.:-]{1,128}")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may be. `api_key` empty means that nobody has to show one."""
+    """Limits of a request. An empty `api_key` means that none is required."""
 
     max_bytes: int = MAX_BYTES
     body_seconds: float = 20.0
@@ -39,11 +39,11 @@ class Limits:
 
 
 class _TooLargeError(ModelyardError):
-    """HTTP's 413."""
+    """Answered with 413."""
 
 
 class _TooSlowError(ModelyardError):
-    """HTTP's 408."""
+    """Answered with 408."""
 
 
 _STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
@@ -58,7 +58,7 @@ _STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
 
 @dataclass
 class _Call:
-    """One request on its way."""
+    """One request in progress."""
 
     scope: Scope
     id: str
@@ -68,7 +68,7 @@ class _Call:
 
 
 class Guard:
-    """An ASGI app around an ASGI app."""
+    """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics | None = None) -> None:
         """Guard `app`."""
@@ -95,7 +95,7 @@ class Guard:
             self._check_size(call.received)
             return message
 
-        async def noted(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
                 took = f"total;dur={(time.perf_counter() - call.began) * 1e3:.2f}"
@@ -105,60 +105,60 @@ class Guard:
 
         try:
             self._admit(scope["path"], headers)
-            await self._app(scope, bounded, noted)
+            await self._app(scope, bounded, record_status)
         except PermissionError as error:
-            await _refuse(noted, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
+            await _refuse(record_status, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
         except ModelyardError as error:
-            await _refuse(noted, call, *_judge(error))
+            await _refuse(record_status, call, *_status_of(error))
         except ClientDisconnect:
             call.status = call.status or _GONE
         except Exception:
-            log.exception("a request failed", extra={"told": {"id": call.id, "path": scope["path"]}})
-            await _refuse(noted, call, 500, f"the server failed; its log tells why, under {call.id}", [])
+            log.exception("a request failed", extra={"fields": {"id": call.id, "path": scope["path"]}})
+            await _refuse(record_status, call, 500, f"the server failed; see its log under {call.id}", [])
         finally:
-            self._note(call)
+            self._record(call)
 
     def _admit(self, path: str, headers: dict[bytes, bytes]) -> None:
-        """The key, and a length that is said beforehand."""
+        """Check the API key and the declared length."""
         if self._key and path not in _OPEN:
             scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
             shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
             if not hmac.compare_digest(shown, self._key):
                 raise PermissionError("API key: is missing or wrong; send Authorization: Bearer KEY")
-        said = headers.get(b"content-length", b"")
-        if said.isdigit():
-            self._check_size(int(said))
+        length = headers.get(b"content-length", b"")
+        if length.isdigit():
+            self._check_size(int(length))
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_bytes:
             raise _TooLargeError("body", f"is larger than {self._limits.max_bytes:,} bytes", "send a smaller one")
 
-    def _note(self, call: _Call) -> None:
+    def _record(self, call: _Call) -> None:
         seconds, path = time.perf_counter() - call.began, call.scope["path"]
         if self._metrics is not None:
-            self._metrics.request(_protocol(path), call.status, seconds)
+            self._metrics.count_request(_protocol(path), call.status, seconds)
         if log.isEnabledFor(logging.INFO):
-            told = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
-            log.info("request", extra={"told": told | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
+            fields = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
+            log.info("request", extra={"fields": fields | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
 
 
 def _protocol(path: str) -> str:
-    """Which of the few ways a path belongs to: a metric's label must not grow with what strangers ask for."""
+    """The protocol of a path, from a fixed set: a metric's labels must not grow with the paths that strangers request."""
     first = path.strip("/").partition("/")[0]
     known = {"predict": "plain", "invocations": "mlflow", "v2": "oip", "health": "health", "ping": "health"}
     return known.get(first, "other")
 
 
-def _judge(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
+def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     return status, str(error), [(b"retry-after", b"1")] if status in {429, 503} else []
 
 
 async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """An error as a person and a program can read it; nothing more where an answer has begun."""
+    """Send an error as JSON; nothing if a response has begun."""
     if call.status:
         return
     body = msgspec.json.encode({"error": why, "request_id": call.id})
-    told = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    answer_headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": answer_headers})
     await send({"type": "http.response.body", "body": body})

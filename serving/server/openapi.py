@@ -1,6 +1,6 @@
-"""The OpenAPI document of the HTTP app: written out, served at /openapi.json, and kept in docs/openapi.json.
+"""The OpenAPI document of the HTTP app: written by hand, served at /openapi.json, and kept in docs/openapi.json.
 
-It is the app's contract and not a by-product of its code; `tests/serving/test_openapi.py` holds the app to it.
+It is the app's contract and not generated from its code; `tests/serving/server/test_openapi.py` tests the app against it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _REF = "#/components/schemas/{name}"
 _NAMED = {
     "model": {"type": "string"},
     "version": {"type": "integer", "description": "the registered version"},
-    "bundle": {"type": "string", "description": "SHA-256 that stands for the bundle's files"},
+    "bundle": {"type": "string", "description": "SHA-256 of the bundle's files"},
 }
 _REFUSALS = {
-    400: "what came is not HTTP that can be read",
+    400: "the request is not valid HTTP",
     401: "the API key is missing or wrong",
     408: "the body took too long to arrive",
     413: "the body is too large",
-    415: "the body's content type is not read here",
-    422: "what came is no picture, or no request of this protocol",
-    429: "more waits than can be answered soon; Retry-After says when to ask again",
+    415: "the content type is not accepted",
+    422: "not a picture, or not a valid request of this protocol",
+    429: "the queue is full; Retry-After says when to try again",
     503: "the server cannot answer now",
 }
 
@@ -36,56 +36,56 @@ _REFUSALS = {
 def document() -> dict[str, Any]:
     """The document, as plain data."""
     schemes = {"key": {"type": "http", "scheme": "bearer", "description": "where the server has a key; or X-API-Key: KEY"}}
-    asking = {path: {"post": told} for path, told in _asking().items()}
+    posts = {path: {"post": operation} for path, operation in _post_paths().items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelyard endpoint", "version": "1", "description": "One bundle behind four protocols."},
-        "paths": asking | {path: {"get": told} for path, told in _telling()},
-        "components": {"schemas": _parts(), "securitySchemes": schemes},
+        "paths": posts | {path: {"get": operation} for path, operation in _get_paths()},
+        "components": {"schemas": _schemas(), "securitySchemes": schemes},
         "security": [{}, {"key": []}],
     }
 
 
-def _asking() -> dict[str, dict[str, Any]]:
-    """The ways to ask about pictures."""
+def _post_paths() -> dict[str, dict[str, Any]]:
+    """The POST paths: inference."""
     picture = {"type": "string", "format": "binary"}
     answer = {"oneOf": [_ref("PlainAnswer"), _object({"predictions": _list("Prediction"), **_NAMED})]}
     form = {"type": "object", "properties": {"file": picture}, "required": ["file"]}
     bodies = {"image/*": picture, "application/octet-stream": picture, "multipart/form-data": form}
-    infer = _post("Ask by the Open Inference Protocol", {"application/json": _ref("InferRequest")}, _ref("InferResponse"))
+    infer = _post("Predict, by the Open Inference Protocol", {"application/json": _ref("InferRequest")}, _ref("InferResponse"))
     infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": picture}  # outputs as binary tensor data
     predictions = _object({"predictions": _list("Prediction")})
     plain = bodies | {"application/json": _ref("PlainRequest")}
     return {
-        "/predict": _post("Ask about one picture, or a list of them in JSON", plain, answer),
-        "/invocations": _post("Ask as MLflow's clients do", {"application/json": _ref("Invocation")}, predictions),
+        "/predict": _post("Predict one picture, or a list of them in JSON", plain, answer),
+        "/invocations": _post("Predict, by MLflow's scoring protocol", {"application/json": _ref("Invocation")}, predictions),
         "/v2/models/{model}/infer": infer | {"parameters": [_path("model")]},
         "/v2/models/{model}/versions/{version}/infer": infer | {"parameters": [_path("model"), _path("version")]},
     }
 
 
-def _telling() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the server says of itself."""
+def _get_paths() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The GET paths: health, metadata, metrics."""
     health, ready = _object({"status": {"type": "string"}, **_NAMED}), _object({"ready": {"type": "boolean"}})
-    yield "/", _get("What this is", _object(_NAMED), open_to_all=True)
-    yield "/health", _get("Whether it can answer, and for what", health, open_to_all=True)
+    yield "/", _get("What this server is", _object(_NAMED), open_to_all=True)
+    yield "/health", _get("Readiness, and the served bundle", health, open_to_all=True)
     yield "/ping", _ping()
     yield "/version", _text("The version that is served")
-    yield "/metrics", _text("Figures for Prometheus")
+    yield "/metrics", _text("Metrics for Prometheus")
     yield "/openapi.json", _get("This document", {"type": "object"})
-    yield "/v2", _get("What speaks the Open Inference Protocol here", {"type": "object"})
-    yield "/v2/health/live", _get("Whether the process answers", _object({"live": {"type": "boolean"}}), open_to_all=True)
-    yield "/v2/health/ready", _get("Whether it can answer", ready, open_to_all=True)
-    about = _get("What the model takes and gives", _ref("ModelMetadata"))
-    model_ready = _get("Whether the model can answer", _object({"name": {"type": "string"}, "ready": {"type": "boolean"}}))
+    yield "/v2", _get("The server's name and extensions", {"type": "object"})
+    yield "/v2/health/live", _get("Liveness", _object({"live": {"type": "boolean"}}), open_to_all=True)
+    yield "/v2/health/ready", _get("Readiness", ready, open_to_all=True)
+    about = _get("The model's inputs and outputs", _ref("ModelMetadata"))
+    model_ready = _get("The model's readiness", _object({"name": {"type": "string"}, "ready": {"type": "boolean"}}))
     for path, names in (("/v2/models/{model}", ("model",)), ("/v2/models/{model}/versions/{version}", ("model", "version"))):
         given = {"parameters": [_path(name) for name in names]}
         yield path, about | given
         yield f"{path}/ready", model_ready | given
 
 
-def _parts() -> dict[str, Any]:
-    """The bodies. What is read has its schema from the records that read it."""
+def _schemas() -> dict[str, Any]:
+    """The schemas. Those of requests come from the records that parse them."""
     _, read = msgspec.json.schema_components([Prediction, PlainRequest, Invocation, InferRequest], ref_template=_REF)
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
     kinds = {"type": "string", "enum": ["BYTES", "UINT8", "FP32"]}
@@ -94,8 +94,8 @@ def _parts() -> dict[str, Any]:
     tensors = {"type": "array", "items": _object(tensor)}
     answered = {"model_name": text, "model_version": text, "id": text, "outputs": filled}
     about = {"name": text, "versions": texts, "platform": text, "inputs": tensors, "outputs": tensors}
-    one = read["Prediction"]
-    plain = _object(one["properties"] | _NAMED, (*one["required"], *_NAMED))
+    prediction = read["Prediction"]
+    plain = _object(prediction["properties"] | _NAMED, (*prediction["required"], *_NAMED))
     return read | {
         "PlainAnswer": plain | {"additionalProperties": False},
         "Problem": _object({"error": text, "request_id": text}, ("error",)),
@@ -142,15 +142,18 @@ def _get(summary: str, answer: dict[str, Any], *, open_to_all: bool = False) -> 
     problems = {} if open_to_all else _problems(401)
     gone, not_ready = {"description": "no such model is served here"}, {"description": "not ready", "content": _json(answer)}
     others = {"404": gone, "503": not_ready}
-    told = {"summary": summary, "responses": {"200": {"description": summary, "content": _json(answer)}} | problems | others}
-    return told | ({"security": []} if open_to_all else {})
+    operation = {
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": _json(answer)}} | problems | others,
+    }
+    return operation | ({"security": []} if open_to_all else {})
 
 
 def _ping() -> dict[str, Any]:
-    said = {"200": {"description": "it can answer"}, "204": {"description": "it is getting ready"}}
-    return {"summary": "MLflow's and RunPod's health check", "responses": said, "security": []}
+    responses = {"200": {"description": "it can answer"}, "204": {"description": "it is getting ready"}}
+    return {"summary": "MLflow's and RunPod's health check", "responses": responses, "security": []}
 
 
 def _text(summary: str) -> dict[str, Any]:
-    said = {"200": {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    return {"summary": summary, "responses": said | _problems(401)}
+    responses = {"200": {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    return {"summary": summary, "responses": responses | _problems(401)}

@@ -1,4 +1,4 @@
-"""What a server is told on its command line, and the address that it takes first of all."""
+"""The server's command-line options, and binding its address before anything else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from registry.errors import InputError
 
 CONNECTIONS = 1024
-"""How many may be open, or wait to be."""
+"""Open connections, and the length of the backlog."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    """What the process was told."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="serving.start", description="Serve one bundle over HTTP.")
     add = parser.add_argument
     add("--bundle", type=Path, required=True)
@@ -39,9 +39,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the address. From here on nobody is turned away: who comes before the model is loaded waits.
+    """Bind the address. From here on no connection is refused: early requests wait until the model is loaded.
 
-    Raises InputError where somebody else has it.
+    Raises InputError if the address is in use.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def cores() -> int:
-    """Cores that this process may use: its affinity, and its container's share."""
+    """CPU cores that this process may use: its affinity, and its container's quota."""
     own = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""The figures themselves, in Prometheus' own library."""
+"""The metrics in Prometheus' own client library."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from time import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from serving.server.protocols.served import Served
-from serving.workers.pool import Timings, WorkerEngine
+from serving.workers.pool import Timings, WorkerPool
 
 _SPANS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class Figures:
-    """The figures of one server."""
+    """The metrics of one server."""
 
     def __init__(self, served: Served) -> None:
-        """In a registry of its own: two servers in a process do not share figures."""
+        """In a registry of its own: two servers in a process do not share metrics."""
         self._registry = given = CollectorRegistry()
         labels = ["protocol", "status"]
         self._requests = Counter("modelyard_requests_total", "Requests, by protocol and HTTP status", labels, registry=given)
@@ -43,7 +43,7 @@ class Figures:
         Info("modelyard_bundle", "What is served", registry=given).info(about)
 
     def add(self, requests: Sequence[tuple[str, int, float]], labels: Sequence[str], timings: Timings) -> None:
-        """Count requests (protocol, status, seconds), answers by label, and batches, which are taken out of `timings`."""
+        """Count requests (protocol, status, seconds), answers by label, and batches, which are removed from `timings`."""
         for protocol, status, seconds in requests:
             self._requests.labels(protocol, str(status)).inc()
             self._seconds.labels(protocol).observe(seconds)
@@ -56,8 +56,8 @@ class Figures:
         self._restarts.inc(timings.restarts)
         timings.batches, timings.restarts = [], 0
 
-    def render(self, engine: WorkerEngine) -> bytes:
+    def render(self, pool: WorkerPool) -> bytes:
         """The page."""
-        self._waiting.set(engine.waiting)
-        self._workers.set(engine.alive)
+        self._waiting.set(pool.waiting)
+        self._workers.set(pool.alive)
         return generate_latest(self._registry)

@@ -1,1 +1,1 @@
-"""Deploy targets: a folder each, with fixed inner names. `target` speaks our words."""
+"""Deploy targets: a folder each, with the same inner names: config, target, client, quote, catalogue, requests, release."""

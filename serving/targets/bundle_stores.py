@@ -1,4 +1,4 @@
-"""Where workers far away fetch a bundle from."""
+"""Stores that remote workers download bundles from."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from serving.bundle.checked import INDEX
 _TIMEOUT_S = 30.0
 
 
-class Place(Protocol):
-    """A store that workers can read."""
+class BundleStore(Protocol):
+    """A store that workers can download from."""
 
     def put(self, bundle: Bundle) -> str:
-        """See that the bundle is there; the address below which its files are."""
+        """Make sure that the bundle is there; returns the URL of its folder."""
         ...
 
 
 @dataclass(frozen=True)
-class StaticPlace:
-    """Any web server or bucket: the user uploads, we look that it is there. `base`/DIGEST/ holds one bundle."""
+class StaticBundleStore:
+    """Any web server or bucket: the user uploads, we check that it is there. `base`/DIGEST/ holds one bundle."""
 
     base: str
 
     def put(self, bundle: Bundle) -> str:
-        """The bundle's address. Raises InputError, saying what to upload, where it is not there."""
+        """The bundle's URL. Raises InputError, saying what to upload, if it is not there."""
         address = f"{self.base.rstrip('/')}/{bundle.index.digest}"
         try:
-            found = httpx.get(f"{address}/{INDEX}", timeout=_TIMEOUT_S, follow_redirects=True)
+            answer = httpx.get(f"{address}/{INDEX}", timeout=_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
-            raise UnavailableError(address, f"cannot be asked ({type(error).__name__})", "see the job's `bundles`") from error
-        if not found.is_success or found.content != (bundle.folder / INDEX).read_bytes():
+            raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "check the job's `bundles`") from error
+        if not answer.is_success or answer.content != (bundle.folder / INDEX).read_bytes():
             raise InputError(address, "does not hold the bundle", f"upload the files of {bundle.folder} there")
         return address

@@ -1,6 +1,6 @@
-"""A front for a pair of endpoints whose provider does not share traffic itself: POST /predict goes to one or the other.
+"""A canary proxy before two endpoints whose provider cannot split traffic: POST /predict goes to one or the other.
 
-Who asks never meets the canary's failure: what it does not answer, the version that serves is asked.
+A client never sees the canary's failure: what it does not answer, the stable version answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from registry.errors import InputError, ModelyardError
-from serving.canary.tally import Counting
+from serving.canary.tally import TrafficCounter
 from serving.server.app import as_json, file_of
 from serving.server.images import image_bytes
 from serving.server.middleware import Guard, Limits
@@ -32,8 +32,8 @@ _SHADOWS = 8
 
 
 @dataclass(frozen=True)
-class Way:
-    """An endpoint and how it is asked."""
+class ProxiedEndpoint:
+    """An endpoint and how to ask it."""
 
     live: LiveEndpoint
     ask: Ask
@@ -41,77 +41,77 @@ class Way:
 
 @dataclass
 class CanaryProxy:
-    """Both ways, and the count."""
+    """Both endpoints, and the counter."""
 
-    stable: Way
-    canary: Way
-    counting: Counting
+    stable: ProxiedEndpoint
+    canary: ProxiedEndpoint
+    counter: TrafficCounter
     _shadows: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def health(self, _: Request) -> Response:
-        """What is behind it."""
+        """The versions behind it."""
         return as_json({"status": "ok", "stable": self.stable.live.version, "canary": self.canary.live.version})
 
     async def predict(self, request: Request) -> Response:
         """One picture."""
         picture = await _picture_of(request)
-        if not self.counting.next_is_canary():
-            return as_json(_words(self.stable, await self._asked("stable", self.stable, picture)))
+        if not self.counter.next_is_canary():
+            return as_json(_answer(self.stable, await self._measured("stable", self.stable, picture)))
         try:
-            found = await self._asked("canary", self.canary, picture)
+            probabilities = await self._measured("canary", self.canary, picture)
         except InputError:
             raise
         except ModelyardError:
-            return as_json(_words(self.stable, await asyncio.to_thread(self.stable.ask, picture)))
+            return as_json(_answer(self.stable, await asyncio.to_thread(self.stable.ask, picture)))
         if len(self._shadows) < _SHADOWS:
-            shadow = asyncio.create_task(self._compare(picture, found))
+            shadow = asyncio.create_task(self._compare(picture, probabilities))
             self._shadows.add(shadow)
             shadow.add_done_callback(self._shadows.discard)
-        return as_json(_words(self.canary, found))
+        return as_json(_answer(self.canary, probabilities))
 
-    async def _asked(self, side: Any, way: Way, picture: bytes) -> dict[str, float]:
+    async def _measured(self, side: Any, endpoint: ProxiedEndpoint, picture: bytes) -> dict[str, float]:
         began, failed = time.perf_counter(), True
         try:
-            found = await asyncio.to_thread(way.ask, picture)
+            probabilities = await asyncio.to_thread(endpoint.ask, picture)
         except InputError:
             failed = False
             raise
         else:
             failed = False
-            return found
+            return probabilities
         finally:
-            self.counting.note(side, time.perf_counter() - began, failed=failed)
+            self.counter.note(side, time.perf_counter() - began, failed=failed)
 
-    async def _compare(self, picture: bytes, said: dict[str, float]) -> None:
+    async def _compare(self, picture: bytes, canary_answer: dict[str, float]) -> None:
         with contextlib.suppress(ModelyardError):
-            found = await asyncio.to_thread(self.stable.ask, picture)
-            self.counting.compare(same=_best(found) == _best(said))
+            stable_answer = await asyncio.to_thread(self.stable.ask, picture)
+            self.counter.compare(same=_best(stable_answer) == _best(canary_answer))
 
     async def drain(self) -> None:
-        """Wait for what is compared."""
+        """Wait for running comparisons."""
         await asyncio.gather(*self._shadows)
 
     async def save(self) -> None:
-        """Write what was counted, until cancelled."""
+        """Save the counts, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(_SAVE_S)
-                await asyncio.to_thread(self.counting.save)
+                await asyncio.to_thread(self.counter.save)
         finally:
-            self.counting.save()
+            self.counter.save()
 
 
-def serve_proxy(front: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
-    """Serve until told to stop."""
-    routes = [Route("/predict", front.predict, methods=["POST"]), Route("/health", front.health, methods=["GET"])]
+def serve_proxy(proxy: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
+    """Serve until stopped."""
+    routes = [Route("/predict", proxy.predict, methods=["POST"]), Route("/health", proxy.health, methods=["GET"])]
     app = Guard(Router(routes), limits)
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
 
     async def run() -> None:
-        saving = asyncio.create_task(front.save())
+        saving = asyncio.create_task(proxy.save())
         try:
             await uvicorn.Server(config).serve([listening])
-            await front.drain()
+            await proxy.drain()
         finally:
             saving.cancel()
             await asyncio.gather(saving, return_exceptions=True)
@@ -121,23 +121,23 @@ def serve_proxy(front: CanaryProxy, listening: socket.socket, limits: Limits) ->
 
 async def _picture_of(request: Request) -> bytes:
     """An image file's bytes: the body, a form's file, or base64 in JSON."""
-    way = plain.kind_of(request.headers.get("content-type", ""))
-    if way == "form":
+    kind = plain.kind_of(request.headers.get("content-type", ""))
+    if kind == "form":
         return await file_of(request)
     body = await request.body()
-    if way == "raw":
+    if kind == "raw":
         return body
-    texts, several = plain.texts_of(body)
-    if several:
-        raise InputError("images", "are asked for one by one here", 'send {"image": "<base64>"}')
+    texts, is_list = plain.texts_of(body)
+    if is_list:
+        raise InputError("images", "are not accepted by the canary proxy", 'send {"image": "<base64>"}')
     return await image_bytes(texts[0], None, "image")
 
 
-def _best(found: dict[str, float]) -> str:
-    return max(found, key=found.__getitem__)
+def _best(probabilities: dict[str, float]) -> str:
+    return max(probabilities, key=probabilities.__getitem__)
 
 
-def _words(way: Way, found: dict[str, float]) -> dict[str, Any]:
-    best, live = _best(found), way.live
+def _answer(endpoint: ProxiedEndpoint, probabilities: dict[str, float]) -> dict[str, Any]:
+    best, live = _best(probabilities), endpoint.live
     named = {"model": live.model, "version": live.version, "bundle": live.bundle}
-    return {"label": best, "probability": found[best], "probabilities": found, **named}
+    return {"label": best, "probability": probabilities[best], "probabilities": probabilities, **named}

@@ -1,4 +1,4 @@
-"""What a deploy target can do."""
+"""The contract of deploy targets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ State = Literal["live", "asleep", "starting", "broken", "gone"]
 
 
 class LiveEndpoint(Record):
-    """An endpoint that was deployed.
+    """A deployed endpoint.
 
-    `handle` is what the provider calls it (a process number, an endpoint's id), `source` where its files came from.
+    `handle` is the provider's id (a process number, an endpoint's id), `source` is where its files came from.
     """
 
     name: str
@@ -43,36 +43,36 @@ class Quote(Record):
 
 
 class Status(Record):
-    """How an endpoint is now, in a word and in a line."""
+    """An endpoint's state, and a line of detail."""
 
     state: State
     detail: str
 
 
 Ask = Callable[[bytes], dict[str, float]]
-"""An image file's bytes → each class's probability, through the endpoint and as a client would."""
+"""An image file's bytes → each class's probability, through the endpoint as a client would."""
 
 Smoke = Callable[[Ask], None]
-"""Called with a new endpoint before any traffic goes there; raises when it does not answer as it must."""
+"""A smoke test: called with a new endpoint before it gets traffic; raises if an answer is wrong."""
 
 
 class Target(Protocol):
     """A place where bundles are served.
 
     `deploy` is idempotent by (name, bundle): it never leaves two endpoints of one name, and when it raises, the endpoint
-    that answered before still does. `delete` of what is not there is fine.
+    that answered before still does. `delete` of a missing endpoint does nothing.
     """
 
     def quote(self) -> Quote:
-        """What an endpoint made now would cost."""
+        """The cost of an endpoint created now."""
         ...
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Start the bundle, smoke-test it, and only then let `name` mean it; of a standing endpoint, update it."""
+        """Start the bundle, smoke-test it, and only then switch `name` to it; an existing endpoint is updated."""
         ...
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Let `name` mean the bundle that it meant before. Raises NotFoundError where there is none."""
+        """Switch `name` back to the bundle before. Raises NotFoundError if there is none."""
         ...
 
     def find(self, name: str) -> LiveEndpoint | None:
@@ -84,19 +84,19 @@ class Target(Protocol):
         ...
 
     def status(self, name: str) -> Status:
-        """How it is now, without waking it."""
+        """Its state, without waking it."""
         ...
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether the endpoint answers now, or would as soon as it is asked, and for that bundle."""
+        """Whether the endpoint answers now, or would after waking, with that bundle."""
         ...
 
     def ask(self, live: LiveEndpoint) -> Ask:
-        """What a client would call."""
+        """A function that asks the endpoint as a client would."""
         ...
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """The newest lines that it said, oldest of them first."""
+        """The newest log lines, oldest first."""
         ...
 
     def delete(self, name: str) -> None:
@@ -110,18 +110,18 @@ class Timed(Protocol):
 
     @property
     def ready(self) -> Stopwatch:
-        """Of the last worker that was started."""
+        """Of the last worker started."""
         ...
 
 
 @runtime_checkable
 class Splits(Protocol):
-    """A target that shares an endpoint's traffic with another endpoint by itself; for others `canary front` does."""
+    """A target that can split an endpoint's traffic itself; for others `canary front` does."""
 
     def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
-        """Pass a share of `name`'s requests on to another endpoint, and count; None: no more, and forget the count."""
+        """Send a share of `name`'s requests to another endpoint, and count; None ends it and deletes the count."""
         ...
 
     def tally(self, name: str) -> Tally | None:
-        """What was counted since."""
+        """The counts so far."""
         ...

@@ -1,4 +1,4 @@
-"""What is undone where it fails."""
+"""Undoing what failed halfway."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from registry.errors import InputError, ModelyardError, RefusedError, UnavailableError
 
 NEXT = "-next"
-"""The end of an endpoint's name on which a bundle is tried out."""
+"""The suffix of an endpoint on which a new bundle is tried."""
 
 CANARY = "-canary"
-"""The end of an endpoint's name beside it that has a share of the traffic."""
+"""The suffix of an endpoint that gets a share of the traffic."""
 
 
 @contextmanager
 def undone(undo: Callable[[], object], provider: str) -> Iterator[None]:
-    """Where it fails, `undo` is called; where that fails, too, both are told."""
+    """Call `undo` on failure; if that fails too, the error names both."""
     try:
         yield
     except ModelyardError as error:
         try:
             undo()
         except ModelyardError as again:
-            told = f"{error.expectation}; and it could not be put back ({again.expectation})"
-            raise UnavailableError(error.subject, told, f"deploy again when {provider} answers") from error
+            both = f"{error.expectation}; and it could not be restored ({again.expectation})"
+            raise UnavailableError(error.subject, both, f"deploy again when {provider} answers") from error
         raise
     except BaseException:
         with contextlib.suppress(ModelyardError):
@@ -34,12 +34,12 @@ def undone(undo: Callable[[], object], provider: str) -> Iterator[None]:
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for a name under which bundles of another endpoint would be tried out."""
+    """Raise InputError for a name that is reserved for trials."""
     if name.endswith(NEXT):
-        raise InputError(f"endpoint {name}", f"ends in '{NEXT}', where bundles are tried out", "give it another name")
+        raise InputError(f"endpoint {name}", f"ends in '{NEXT}', which is reserved for trials", "give it another name")
 
 
 def not_ours(name: str, provider: str) -> RefusedError:
-    """What is said of an endpoint that somebody else made."""
+    """The error for an endpoint that Modelyard did not create."""
     remedy = "deploy under another name, or delete it in the console"
     return RefusedError(f"endpoint {name}", f"is at {provider} and was not made by Modelyard: it is left alone", remedy)

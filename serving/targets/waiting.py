@@ -1,4 +1,4 @@
-"""Waiting for what takes time elsewhere: with a deadline, on a clock that tests can move on."""
+"""Polling with a deadline, on a clock that tests can advance."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
-    """A clock and a way to wait."""
+class Clock:
+    """The time, and a way to wait."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
 
-    def until(self, seconds: float, pause: float = 1.0, longest: float = 15.0) -> Iterator[float]:
-        """Yields seconds waited so far, at growing intervals, and once more at the deadline; the caller leaves when content."""
+    def poll(self, seconds: float, pause: float = 1.0, longest: float = 15.0) -> Iterator[float]:
+        """Yield the seconds waited so far, at growing intervals, and once more at the deadline; the caller breaks when done."""
         began = self.now()
         while (waited := self.now() - began) < seconds:
             yield waited
@@ -28,12 +28,12 @@ class Patience:
 
 @dataclass
 class Stopwatch:
-    """Seconds from the moment when the last new worker was asked for until it answered; None before one did."""
+    """Seconds from requesting the last new worker until it answered; None before that."""
 
     seconds: float | None = None
 
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """The system's certificates, read once: it takes longer than a request."""
+    """The system's certificates, read once: reading takes longer than a request."""
     return ssl.create_default_context()

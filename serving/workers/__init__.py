@@ -1,1 +1,1 @@
-"""Predictors in processes of their own."""
+"""Worker processes: each decodes pictures and runs the model."""

@@ -1,4 +1,4 @@
-"""A worker as the server hears it: its wire, which tells at once when the worker is gone, whether anybody reads or not."""
+"""The server's connection to a worker, which reports at once that the worker has ended, even while idle."""
 
 from __future__ import annotations
 
@@ -11,108 +11,108 @@ from collections.abc import Callable
 
 from registry.errors import UnavailableError
 from serving.workers.messages import PREFIX, lengths, read_hello
-from serving.workers.spawn import Spawned
+from serving.workers.spawn import WorkerProcess
 
 _START_S = 120.0
 
 
 class _Reader(asyncio.StreamReader):
-    """A stream whose end somebody is told of who does not read."""
+    """A stream that reports its end without being read."""
 
     def __init__(self, ended: Callable[[], None]) -> None:
         super().__init__(limit=1 << 24)
         self._ended = ended
 
     def feed_eof(self) -> None:
-        """There will be no more."""
+        """The worker closed its end."""
         super().feed_eof()
         self._ended()
 
     def set_exception(self, exc: Exception) -> None:
-        """The wire is broken."""
+        """The connection broke."""
         super().set_exception(exc)
         self._ended()
 
 
-class Line:
-    """A worker that was started, and both directions of its wire."""
+class WorkerConnection:
+    """The connection to a worker process, in both directions."""
 
-    def __init__(self, spawned: Spawned) -> None:
+    def __init__(self, process: WorkerProcess) -> None:
         """Use `connect`."""
-        self._spawned, self._over = spawned, False
+        self._process, self._ended = process, False
         self._reader = _Reader(self._end)
         self._writer: asyncio.StreamWriter | None = None
-        self._tell: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
 
     async def connect(self) -> None:
-        """Take the wire over into the running loop."""
+        """Attach the socket to the running event loop."""
         loop = asyncio.get_running_loop()
         protocol = asyncio.StreamReaderProtocol(self._reader)
-        transport, _ = await loop.create_connection(lambda: protocol, sock=self._spawned.wire)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=self._process.socket)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def greeting(self) -> tuple[tuple[int, ...], str]:
-        """What a worker that is ready says of its model; UnavailableError with what keeps it from being ready."""
+        """The model's output shape and provider, once it is ready. Raises UnavailableError if the worker cannot start."""
         try:
             async with asyncio.timeout(_START_S):
                 hello = read_hello((await self._read())[0])
         except (TimeoutError, EOFError, ConnectionError) as error:
-            raise UnavailableError("worker", "ended before it was ready", "see what it printed") from error
+            raise UnavailableError("worker", "ended before it was ready", "see its output") from error
         if hello.error:
-            raise UnavailableError("worker", hello.error, "mend the bundle")
+            raise UnavailableError("worker", hello.error, "fix the bundle")
         return hello.row, hello.provider
 
     async def ask(self, message: bytes, seconds: float) -> tuple[bytes, bytes]:
-        """The answer to a message. A worker that takes longer than that hangs: it is killed, and TimeoutError raised."""
-        assert self._writer is not None  # noqa: S101 who asks has connected
+        """The answer to a message. A worker that takes longer is killed, and TimeoutError raised."""
+        assert self._writer is not None  # noqa: S101 connect() came before
         try:
             async with asyncio.timeout(seconds):
                 self._writer.write(message)
                 await self._writer.drain()
                 return await self._read()
         except TimeoutError:
-            if not self._spawned.ended():
-                os.kill(self._spawned.pid, signal.SIGKILL)
+            if not self._process.ended():
+                os.kill(self._process.pid, signal.SIGKILL)
             raise
 
     @property
     def gone(self) -> bool:
-        """Whether a worker that owes no answer is gone, even where the loop was not told yet."""
-        if self._over:
+        """Whether an idle worker has ended, even if the event loop has not noticed yet."""
+        if self._ended:
             return True
         try:
-            return self._spawned.wire.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._process.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except BlockingIOError:
             return False
         except OSError:
             return True
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """Call `tell` once, as soon as the worker is gone; None: call nobody any more."""
-        self._tell = tell
-        if self._over:
+    def when_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback` once, as soon as the worker has ended; None cancels it."""
+        self._on_end = callback
+        if self._ended:
             self._end()
 
     async def close(self) -> None:
-        """Hang up, and give the worker a moment to end."""
+        """Close the connection, and give the worker two seconds to end."""
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(OSError):
                 await self._writer.wait_closed()
         with contextlib.suppress(OSError):
-            self._spawned.wire.close()
+            self._process.socket.close()
         for _ in range(100):
-            if self._spawned.ended():
+            if self._process.ended():
                 return
             await asyncio.sleep(0.02)
-        self._spawned.kill()
+        self._process.kill()
 
     async def _read(self) -> tuple[bytes, bytes]:
         head, data = lengths(await self._reader.readexactly(PREFIX))
         return await self._reader.readexactly(head), await self._reader.readexactly(data)
 
     def _end(self) -> None:
-        self._over = True
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell()
+        self._ended = True
+        callback, self._on_end = self._on_end, None
+        if callback is not None:
+            callback()

@@ -1,8 +1,8 @@
-"""What the HTTP process and its workers say to each other: JSON heads with raw bytes behind them, over a socket pair.
+"""The messages between the HTTP process and its workers: JSON heads with raw bytes behind them, over a socket pair.
 
     length of the head, length of the bytes, head, bytes
 
-Nothing is imported here that numpy does not bring anyway: a worker that starts is somebody who waits.
+Imports nothing that numpy does not import anyway: a user waits for a cold start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Item(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """A worker's first word: what it runs on and the shape of a row of its answers; or why it cannot."""
+    """A worker's first message: its provider and the shape of an output row, or why it cannot start."""
 
     provider: str = ""
     row: tuple[int, ...] = ()
@@ -32,7 +32,7 @@ class Hello(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Answers in order, as float32 bytes; why a picture could not be read, by its place; and seconds spent."""
+    """Rows in order, as float32 bytes; errors by picture index; and seconds spent."""
 
     rows: list[bytes]
     errors: dict[int, str]
@@ -40,77 +40,77 @@ class Done(NamedTuple):
     predict_s: float
 
 
-def pack_order(bundle: str, threads: int, device: str) -> bytes:
-    """What a worker is told first: what to load."""
+def pack_load(bundle: str, threads: int, device: str) -> bytes:
+    """The first message to a worker: what to load."""
     return _pack({"bundle": bundle, "threads": threads, "device": device})
 
 
 def pack_hello(hello: Hello) -> bytes:
-    """A worker's first word."""
+    """A worker's first message."""
     return _pack(hello._asdict())
 
 
 def read_hello(head: bytes) -> Hello:
-    """A worker's first word, read."""
-    told = json.loads(head)
-    return Hello(told["provider"], tuple(told["row"]), told["error"])
+    """Read a worker's first message."""
+    fields = json.loads(head)
+    return Hello(fields["provider"], tuple(fields["row"]), fields["error"])
 
 
 def pack_items(items: list[Item]) -> bytes:
-    """Pictures, as one message."""
+    """Pack pictures as one message."""
     return _pack([(len(item.data), item.shape) for item in items], b"".join(item.data for item in items))
 
 
 def read_items(head: bytes, data: bytes) -> list[Item]:
-    """Pictures, out of a message."""
-    found, at = list[Item](), 0
+    """Read pictures from a message."""
+    items, at = list[Item](), 0
     for size, shape in json.loads(head):
-        found.append(Item(data[at : at + size], tuple(shape) if shape else None))
+        items.append(Item(data[at : at + size], tuple(shape) if shape else None))
         at += size
-    return found
+    return items
 
 
 def pack_done(done: Done) -> bytes:
-    """Answers, as one message."""
+    """Pack answers as one message."""
     head = {"sizes": [len(row) for row in done.rows], "errors": done.errors, "seconds": (done.decode_s, done.predict_s)}
     return _pack(head, b"".join(done.rows))
 
 
 def read_done(head: bytes, data: bytes) -> Done:
-    """Answers, out of a message."""
-    told, rows, at = json.loads(head), list[bytes](), 0
-    for size in told["sizes"]:
+    """Read answers from a message."""
+    fields, rows, at = json.loads(head), list[bytes](), 0
+    for size in fields["sizes"]:
         rows.append(data[at : at + size])
         at += size
-    return Done(rows, {int(place): why for place, why in told["errors"].items()}, *told["seconds"])
+    return Done(rows, {int(index): why for index, why in fields["errors"].items()}, *fields["seconds"])
 
 
 def _pack(head: Any, data: bytes = b"") -> bytes:
-    told = json.dumps(head).encode()
-    return _LENGTHS.pack(len(told), len(data)) + told + data
+    encoded = json.dumps(head).encode()
+    return _LENGTHS.pack(len(encoded), len(data)) + encoded + data
 
 
 def lengths(prefix: bytes) -> tuple[int, int]:
-    """How long a message's head is, and how long its bytes."""
+    """The lengths of a message's head and of its bytes."""
     head, data = _LENGTHS.unpack(prefix)
     return head, data
 
 
-def receive(wire: socket.socket) -> tuple[bytes, bytes] | None:
-    """The next message's head and bytes, or None when the other side is gone."""
-    if (prefix := _exactly(wire, PREFIX)) is None:
+def receive(connection: socket.socket) -> tuple[bytes, bytes] | None:
+    """The next message's head and bytes, or None when the other side has closed."""
+    if (prefix := _exactly(connection, PREFIX)) is None:
         return None
     head, data = lengths(prefix)
-    found = _exactly(wire, head + data)
-    return None if found is None else (found[:head], found[head:])
+    body = _exactly(connection, head + data)
+    return None if body is None else (body[:head], body[head:])
 
 
-def _exactly(wire: socket.socket, count: int) -> bytes | None:
-    found = bytearray(count)
-    view, at = memoryview(found), 0
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    buffer = bytearray(count)
+    view, at = memoryview(buffer), 0
     while at < count:
-        got = wire.recv_into(view[at:])
+        got = connection.recv_into(view[at:])
         if not got:
             return None
         at += got
-    return bytes(found)
+    return bytes(buffer)

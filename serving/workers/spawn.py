@@ -1,6 +1,6 @@
-"""Starting a worker. The first thing that a server does: the worker loads while the server imports its own half.
+"""Starting a worker: the first thing a server does, so that both load at once.
 
-So nothing is imported here that takes time: `subprocess` alone would cost a cold start 20 ms.
+So this module imports nothing slow: `subprocess` alone would cost a cold start 20 ms.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ import socket
 import sys
 
 _WORKER = "import gc; gc.disable(); from serving.workers.worker import main; raise SystemExit(main({}))"
-"""`-m` would import `runpy` first, and collecting garbage while importing finds none."""
+"""`-m` would import `runpy` first, and garbage collection during imports finds nothing."""
 
 
-class Spawned:
-    """A worker process and our end of its wire."""
+class WorkerProcess:
+    """A worker process and our end of its socket pair."""
 
-    def __init__(self, pid: int, wire: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket.socket) -> None:
         """Use `spawn`."""
-        self.pid, self.wire, self._ended = pid, wire, False
+        self.pid, self.socket, self._ended = pid, connection, False
 
     def ended(self) -> bool:
-        """Whether the process is gone; a child that ended is buried here."""
+        """Whether the process has ended; reaps it."""
         if not self._ended:
             self._ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
         return self._ended
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it now."""
         if not self.ended():
             os.kill(self.pid, 9)
             os.waitpid(self.pid, 0)
             self._ended = True
 
 
-def spawn() -> Spawned:
-    """Start a worker, which imports what it needs and waits to be told what to load."""
+def spawn() -> WorkerProcess:
+    """Start a worker, which imports its modules and waits for the message that says what to load."""
     ours, theirs = socket.socketpair()
     with theirs:
         number = theirs.fileno()
         os.set_inheritable(number, True)
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         command = [sys.executable, "-P", "-c", _WORKER.format(number)]
-        return Spawned(os.posix_spawn(sys.executable, command, os.environ, file_actions=actions), ours)
+        return WorkerProcess(os.posix_spawn(sys.executable, command, os.environ, file_actions=actions), ours)

@@ -1,7 +1,7 @@
 """One process that decodes pictures and runs the model; the HTTP process keeps as many as the machine has cores.
 
-`spawn.py` starts it. It imports neither HTTP nor pydantic nor msgspec: what it imports is what a cold start waits for. A
-picture that breaks a decoder breaks a worker and not the server, and no thread of it waits for another one's lock.
+`spawn.py` starts it. It imports neither HTTP nor pydantic nor msgspec, because a cold start waits for its imports. A
+picture that crashes a decoder ends a worker and not the server, and no thread waits for another's lock.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from serving.workers.messages import Done, Hello, Item, pack_done, pack_hello, r
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 
 MOST_KEPT = 100_000_000
-"""With more bytes of pixels than these the model runs at once, and on the rest of the batch afterwards."""
+"""Above this many bytes of pixels the model runs at once, and the rest of the batch follows."""
 
 
 def main(fd: int) -> int:
-    """Load what the first message says, say hello, and answer until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
-    with socket.socket(fileno=fd) as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        if (told := receive(wire)) is None:
+    """Load the bundle of the first message, say hello, and answer until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the server decides when to end
+    with socket.socket(fileno=fd) as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if (message := receive(connection)) is None:
             return 0
         try:
-            runner = load(json.loads(told[0]))
+            runner = load(json.loads(message[0]))
         except ModelyardError as error:
-            wire.sendall(pack_hello(Hello(error=str(error))))
+            connection.sendall(pack_hello(Hello(error=str(error))))
             return error.exit_code
         grey = Image.new("RGB", (64, 64), (114, 114, 114))
-        row = runner.rows([grey])[0].shape  # the first answer is slower than all that follow: let it not be a user's
-        wire.sendall(pack_hello(Hello(runner.provider, row)))
+        row = runner.rows([grey])[0].shape  # warm up: the first prediction is slower
+        connection.sendall(pack_hello(Hello(runner.provider, row)))
         gc.enable()
         gc.freeze()
-        while (told := receive(wire)) is not None:
-            wire.sendall(pack_done(answer(runner, read_items(*told))))
+        while (message := receive(connection)) is not None:
+            connection.sendall(pack_done(answer(runner, read_items(*message))))
     return 0
 
 
-def load(order: dict[str, Any]) -> Runner:
-    """The model of a bundle, made of the very bytes whose digests were compared."""
-    found = read_checked(Path(order["bundle"]), (MODEL, PREPROCESS))
-    preprocess = Preprocess.of(json.loads(found[PREPROCESS]))
-    return Runner(found[MODEL], preprocess, order["threads"], order["device"], fitted=True)
+def load(settings: dict[str, Any]) -> Runner:
+    """A bundle's model, loaded from the very bytes whose digests were checked."""
+    contents = read_checked(Path(settings["bundle"]), (MODEL, PREPROCESS))
+    preprocess = Preprocess.of(json.loads(contents[PREPROCESS]))
+    return Runner(contents[MODEL], preprocess, settings["threads"], settings["device"], fitted=True)
 
 
 def answer(runner: Runner, items: list[Item]) -> Done:
-    """Each picture's row, or why it has none: one bad picture does not spoil a batch.
+    """Each picture's row, or its error: one bad picture does not fail a batch.
 
-    Of a picture no more is kept than the model takes, and of a batch no more than MOST_KEPT: a small request can hold many
+    Keeps no more of a picture than the model takes, and no more of a batch than MOST_KEPT: a small request can hold many
     huge pictures.
     """
     began, predicted = time.perf_counter(), 0.0
     rows, errors = [b""] * len(items), dict[int, str]()
     waiting, kept = dict[int, Prepared](), 0
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         try:
-            waiting[place] = prepared = runner.prepare(_picture(runner, item))
+            waiting[index] = prepared = runner.prepare(_picture(runner, item))
         except InputError as error:
-            errors[place] = str(error)
+            errors[index] = str(error)
             continue
         kept += prepared.pixels.size
         if kept > MOST_KEPT:
@@ -82,10 +82,10 @@ def answer(runner: Runner, items: list[Item]) -> Done:
 
 
 def _predict(runner: Runner, waiting: dict[int, Prepared], rows: list[bytes]) -> float:
-    """Put the rows of these pictures into their places; the seconds that it took."""
+    """Write these pictures' rows at their indices; returns the seconds taken."""
     began = time.perf_counter()
-    for place, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
-        rows[place] = row.astype("<f4").tobytes()
+    for index, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
+        rows[index] = row.astype("<f4").tobytes()
     return time.perf_counter() - began
 
 

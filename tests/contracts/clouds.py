@@ -15,9 +15,9 @@ from starlette.staticfiles import StaticFiles
 
 from serving.fakes.boot import booting, mounting
 from serving.fakes.clock import VirtualClock
+from serving.fakes.http import listening
 from serving.fakes.huggingface.app import HuggingFaceDouble, huggingface_double
 from serving.fakes.runpod.app import RunPodDouble, runpod_double
-from serving.fakes.wire import listening
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.hub import Hub
@@ -25,7 +25,7 @@ from serving.targets.huggingface.target import HuggingFaceTarget
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.target import RunPodTarget
-from serving.targets.waiting import Patience
+from serving.targets.waiting import Clock
 
 SPEC = Path(__file__).resolve().parents[3] / "shared/specs/runpod-v2.openapi.json"
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
@@ -63,11 +63,11 @@ class RunPodWorld:
     def target(self, **config) -> RunPodTarget:
         usual = {"image": IMAGE, "bundles": "https://bundles.invalid", "pools": ("AMPERE_16", "AMPERE_24")}
         told = RunPodDeploy(**(usual | config))
-        return RunPodTarget(self.client(), told, self.shelf, Patience(self.clock.now, self.clock.advance))
+        return RunPodTarget(self.client(), told, self.shelf, Clock(self.clock.now, self.clock.advance))
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there: tried out and left, or doubled."""
-        names = [one.told["name"] for one in self.double.cloud.endpoints.values()]
+        names = [one.spec["name"] for one in self.double.cloud.endpoints.values()]
         return [name for name in names if name.endswith("-next") or names.count(name) > 1]
 
 
@@ -92,7 +92,7 @@ class HuggingFaceWorld:
     def target(self, **config) -> HuggingFaceTarget:
         endpoints = Endpoints(self.hub(), "me", f"{self.url}/ie-api")
         told = HuggingFaceDeploy(**({"repository": "me/hand"} | config))
-        return HuggingFaceTarget(endpoints, told, Patience(self.clock.now, self.clock.advance))
+        return HuggingFaceTarget(endpoints, told, Clock(self.clock.now, self.clock.advance))
 
     def leaks(self) -> list[str]:
         """Endpoints that should not be there."""

@@ -20,7 +20,7 @@ from chaos import RATES, Chaos
 
 from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
 from serving.inference.standalone import StandalonePredictor
-from serving.targets.huggingface.hub import HubPlace, bundle_files
+from serving.targets.huggingface.hub import HubBundleStore, bundle_files
 from serving.targets.huggingface.package import repository_files
 
 
@@ -170,7 +170,7 @@ def test_a_wrong_token_or_owner_or_price_is_one_line(world, make_bundle, tmp_pat
 def test_runpod_s_workers_fetch_from_a_repository(make_bundle, picture, tmp_path: Path) -> None:
     with clouds.huggingface_world(tmp_path / "hub") as hub, clouds.runpod_world(tmp_path / "cloud") as runpod:
         target = runpod.target()
-        target.place = HubPlace(hub.hub(), "me/bundles")
+        target.store = HubBundleStore(hub.hub(), "me/bundles")
         boot = runpod.double.cloud.boot
         runpod.double.cloud.boot = lambda env: boot(env | {"MODELYARD_BUNDLE_TOKEN": "hf_double"})
         live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
@@ -213,7 +213,7 @@ def test_with_a_gpu_it_is_served_on_that_or_says_that_it_cannot(world, make_bund
     """ONNX Runtime's build for the CPU would answer as well, on a machine that is paid for its GPU."""
     bundle, told = make_bundle(tmp_path / "one"), {"accelerator": "gpu", "instance": "nvidia-t4"}
     world.target(**told).deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
+    assert world.double.account.endpoints["my-hand"].spec["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
     assert b"onnxruntime-gpu[cuda,cudnn]>=" in repository_files(bundle, gpu=True)["requirements.txt"]
     assert b"onnxruntime==" in repository_files(bundle)["requirements.txt"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
@@ -232,7 +232,7 @@ def test_a_thousand_deployments_under_random_faults(
 
     def served(name: str) -> str | None:
         one = account.endpoints.get(f"my-{name}")
-        return one.told["model"]["revision"] if one else None
+        return one.spec["model"]["revision"] if one else None
 
     world.double.faults.rates = RATES | {"unhealthy": 0.03, "stuck": 0.01}
     chaos = Chaos(target, bundles, served, lambda _: 0.0, 0.0)  # Hugging Face tells no bill
@@ -262,15 +262,15 @@ def test_other_settings_of_the_same_bundle_are_brought_there(world, make_bundle,
     bundle = make_bundle(tmp_path / "one")
     world.target(min_replicas=1).deploy("hand", bundle, passes)
     world.target(min_replicas=0, max_replicas=3).deploy("hand", bundle, passes)
-    scaling = world.double.account.endpoints["my-hand"].told["compute"]["scaling"]
+    scaling = world.double.account.endpoints["my-hand"].spec["compute"]["scaling"]
     assert (scaling["minReplica"], scaling["maxReplica"], scaling["scaleToZeroTimeout"]) == (0, 3, 15)
     world.target(min_replicas=1).deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["compute"]["scaling"]["scaleToZeroTimeout"] is None
+    assert world.double.account.endpoints["my-hand"].spec["compute"]["scaling"]["scaleToZeroTimeout"] is None
 
 
 def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_path: Path) -> None:
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
-    before = json.dumps(world.double.account.endpoints["my-hand"].told, sort_keys=True)
+    before = json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True)
     told, asked = {"repository": "me/other", "instance": "nvidia-t4", "accelerator": "gpu", "max_replicas": 5}, []
 
     def fails_at_last(ask) -> None:
@@ -280,17 +280,17 @@ def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_pa
 
     with pytest.raises(IntegrityError):
         world.target(**told).deploy("hand", make_bundle(tmp_path / "two", gain=30.0), fails_at_last)
-    assert json.dumps(world.double.account.endpoints["my-hand"].told, sort_keys=True) == before
+    assert json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True) == before
 
 
 def test_our_own_image_comes_and_goes_and_is_asked_at_its_own_address(world, make_bundle, picture, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "one")
     live = world.target(image="docker.io/me/serve:1").deploy("hand", bundle, passes)
-    model = world.double.account.endpoints["my-hand"].told["model"]
+    model = world.double.account.endpoints["my-hand"].spec["model"]
     assert model["image"] == {"custom": {"url": "docker.io/me/serve:1", "port": 8000, "healthRoute": "/health"}}
     assert world.target().ask(live)(picture("red"))["red"] > 0.9  # one that only looks does not know of the image
     world.target().deploy("hand", bundle, passes)
-    assert world.double.account.endpoints["my-hand"].told["model"]["image"] == {"huggingface": {}}
+    assert world.double.account.endpoints["my-hand"].spec["model"]["image"] == {"huggingface": {}}
 
 
 def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Pat
     ):
         with pytest.raises(RefusedError, match="was not made by Modelyard"):
             act()
-    assert world.double.account.endpoints["my-hand"].told == theirs
+    assert world.double.account.endpoints["my-hand"].spec == theirs
     with pytest.raises(InputError, match="ends in '-next'"):
         world.target().deploy("hand-next", make_bundle(tmp_path / "two"), passes)
 
@@ -332,7 +332,7 @@ def test_prices_are_the_vendor_s_and_an_unknown_one_is_refused(world) -> None:
 
 
 def test_boxes_of_one_label_count_with_the_best_one() -> None:
-    from serving.targets.huggingface.release import probabilities_of
+    from serving.targets.huggingface.requests import probabilities_of
 
     assert probabilities_of([{"label": "a", "score": 0.9}, {"label": "a", "score": 0.2}], "x") == {"a": 0.9}
     assert probabilities_of([], "x") == {}
@@ -346,7 +346,7 @@ def test_who_is_told_to_wait_for_a_day_says_so_and_does_not(world, monkeypatch) 
         answer = httpx2.Response(429, headers={"Retry-After": "86400"}, request=httpx2.Request("GET", "http://x"))
         raise HfHubHTTPError("slow down", response=answer)
 
-    with pytest.raises(UnavailableError, match="asks to be left alone for 86400 s"):
+    with pytest.raises(UnavailableError, match="asks to wait 86400 s"):
         world.hub().call(refuse)
 
 

@@ -17,7 +17,8 @@ from chaos import RATES, Chaos
 
 from registry.errors import InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
 from serving.fakes.runpod.check import FIELDS
-from serving.targets.runpod.release import Release, created
+from serving.targets.runpod.release import Release
+from serving.targets.runpod.release_spec import new_endpoint
 from serving.targets.runpod.shapes import EndpointChanges
 
 
@@ -36,7 +37,7 @@ def fails(_) -> None:
 
 
 def names(world: clouds.RunPodWorld) -> list[str]:
-    return sorted(one.told["name"] for one in world.double.cloud.endpoints.values())
+    return sorted(one.spec["name"] for one in world.double.cloud.endpoints.values())
 
 
 def test_what_is_sent_is_what_is_published(world, make_bundle, tmp_path: Path) -> None:
@@ -49,11 +50,11 @@ def test_what_is_sent_is_what_is_published(world, make_bundle, tmp_path: Path) -
     (one,) = world.double.cloud.endpoints.values()
     check = world.double.control.checker.by_document
     assert check("Endpoint", world.double.control.shown(one)) == []
-    assert one.told["registry"] == "reg1"
-    assert one.told["env"]["A"] == "1"
-    assert one.told["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
-    assert (one.told["flashboot"], one.told["timeout"]) == ("FLASHBOOT", 60_000)
-    assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").wire() | {"imag": "y"}) != []
+    assert one.spec["registry"] == "reg1"
+    assert one.spec["env"]["A"] == "1"
+    assert one.spec["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
+    assert (one.spec["flashboot"], one.spec["timeout"]) == ("FLASHBOOT", 60_000)
+    assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").as_dict() | {"imag": "y"}) != []
 
 
 def test_the_double_knows_the_fields_that_are_published(world) -> None:
@@ -109,7 +110,7 @@ def test_two_of_one_name_become_one_and_the_older_stays(world, make_bundle, tmp_
     live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
     cloud = world.double.cloud
     world.clock.advance(5)
-    cloud.create(dict(cloud.endpoints[live.handle].told))
+    cloud.create(dict(cloud.endpoints[live.handle].spec))
     assert len(names(world)) == 2
     assert target.deploy("hand", make_bundle(tmp_path / "again"), passes).handle == live.handle
     assert names(world) == ["modelyard-hand"]
@@ -135,7 +136,7 @@ def test_without_capacity_each_pool_is_tried(world, make_bundle, tmp_path: Path)
     world.double.faults.add("no-capacity", "^POST", times=2)
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
     (one,) = world.double.cloud.endpoints.values()
-    assert one.told["gpu"]["pools"] == ["AMPERE_24"]
+    assert one.spec["gpu"]["pools"] == ["AMPERE_24"]
     world.double.faults.add("no-capacity", "^POST", times=9)
     with pytest.raises(InputError, match="no instances"):
         world.target().deploy("other", make_bundle(tmp_path / "one"), passes)
@@ -228,14 +229,14 @@ def test_a_name_that_runpod_does_not_know_is_one_line(world, make_bundle, tmp_pa
 
 
 def test_a_static_place_says_what_to_upload(make_bundle, tmp_path: Path) -> None:
-    from serving.targets.bundle_stores import StaticPlace
+    from serving.targets.bundle_stores import StaticBundleStore
 
     bundle = make_bundle(tmp_path / "one")
     with clouds.shelf(tmp_path / "shelf") as shelf:
         with pytest.raises(InputError, match="upload the files of"):
-            StaticPlace(shelf.url).put(bundle)
+            StaticBundleStore(shelf.url).put(bundle)
         shelf.put(bundle)
-        assert StaticPlace(shelf.url).put(bundle) == f"{shelf.url}/{bundle.index.digest}"
+        assert StaticBundleStore(shelf.url).put(bundle) == f"{shelf.url}/{bundle.index.digest}"
 
 
 @pytest.mark.journey
@@ -250,10 +251,10 @@ def test_a_thousand_deployments_under_random_faults(
         world.shelf.put(bundle)
 
     def mine(name: str) -> list:
-        return [one for one in cloud.endpoints.values() if one.told["name"].startswith(f"modelyard-{name}")]
+        return [one for one in cloud.endpoints.values() if one.spec["name"].startswith(f"modelyard-{name}")]
 
     def served(name: str) -> str | None:
-        found = [one.told["env"]["MODELYARD_BUNDLE"] for one in mine(name) if not one.told["name"].endswith("-next")]
+        found = [one.spec["env"]["MODELYARD_BUNDLE"] for one in mine(name) if not one.spec["name"].endswith("-next")]
         return found[0] if found else None
 
     def spent(name: str) -> float:
@@ -272,7 +273,7 @@ def test_a_thousand_deployments_under_random_faults(
     assert chaos.ends["over the cap"] > 0
     every = [*cloud.endpoints.values(), *cloud.deleted]
     assert max(one.billed(world.clock.now()) for one in every) <= cap + chaos.dearest, "more than the cap and one deployment"
-    left = [one.told["name"].removeprefix("modelyard-").removesuffix("-next") for one in cloud.endpoints.values()]
+    left = [one.spec["name"].removeprefix("modelyard-").removesuffix("-next") for one in cloud.endpoints.values()]
     chaos.target = world.target(**told)
     chaos.mend(left, passes)
     assert world.leaks() == []
@@ -291,13 +292,13 @@ def test_other_settings_of_the_same_bundle_are_tried_out_and_put_back(world, mak
     bundle = make_bundle(tmp_path / "one")
     world.shelf.put(bundle)
     world.target().deploy("hand", bundle, passes)
-    before = json.dumps(world.double.cloud.endpoints["ep000000001"].told, sort_keys=True)
+    before = json.dumps(world.double.cloud.endpoints["ep000000001"].spec, sort_keys=True)
     with pytest.raises(IntegrityError):
         world.target(image="docker.io/someone/broken:1", data_centers=("EU-RO-1",)).deploy("hand", bundle, fails)
     (one,) = world.double.cloud.endpoints.values()
-    assert json.dumps(one.told, sort_keys=True) == before
+    assert json.dumps(one.spec, sort_keys=True) == before
     world.target(max_workers=5).deploy("hand", bundle, passes)
-    assert one.told["workers"]["max"] == 5
+    assert one.spec["workers"]["max"] == 5
 
 
 def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_bundle, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_b
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, f"{world.shelf.url}/{bundle.index.digest}")
-    target._create("hand", target._wanted(release, None))  # and then the power went
+    target._create("hand", target._spec(release, None))  # and then the power went
     with pytest.raises(IntegrityError):
         target.deploy("hand", bundle, fails)
     smoked = []
@@ -323,7 +324,7 @@ def test_an_answer_that_comes_very_late_leaves_one_endpoint_and_that_one_is_prov
     def late(ask) -> None:
         if not smoked:  # the request whose answer was lost shows only now
             find_identical = target.client.create_endpoint(
-                created("modelyard-hand", target.config, target._wanted(release, None))
+                new_endpoint("modelyard-hand", target.config, target._spec(release, None))
             )
             world.double.cloud.endpoints[find_identical.id].created -= 100
         smoked.append(ask)
@@ -341,7 +342,7 @@ def test_a_template_s_own_variables_stay_when_the_bundle_changes(world, make_bun
         world.shelf.put(bundle)
         target.deploy("hand", bundle, passes)
         (one,) = world.double.cloud.endpoints.values()
-        assert one.told["env"]["A"] == "1"
+        assert one.spec["env"]["A"] == "1"
     assert one.version == 2  # the same again changes nothing
 
 
@@ -363,7 +364,7 @@ def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Pat
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, world.shelf.url)
-    new = created("modelyard-hand", target.config, target._wanted(release, None))
+    new = new_endpoint("modelyard-hand", target.config, target._spec(release, None))
     target.client.create_endpoint(new.model_copy(update={"env": {"THEIRS": "1"}}))
     for act in (lambda: target.deploy("hand", bundle, passes), lambda: target.delete("hand")):
         with pytest.raises(RefusedError, match="was not made by Modelyard"):

@@ -52,7 +52,7 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     fill(home)
     shown = page("forecast")
     assert not shown.exception
-    assert "is the cheapest at 1,000 requests a day" in words(shown)
+    assert "is the cheapest at 1,000 requests per day" in words(shown)
     table = shown.dataframe[0].value
     assert len(table) == 8
     assert list(table["per month"]) == sorted(table["per month"])

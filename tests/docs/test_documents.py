@@ -143,10 +143,10 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
 
 def test_what_the_page_says_of_forecasts_is_what_they_assume() -> None:
     from registry.money.places import DISK_GB, HF_COLD_S, RUNPOD_COLD_S, Overrides
-    from serving.targets.runpod import release
+    from serving.targets.runpod import release_spec
 
     page = (ROOT / "docs/costs.md").read_text()
     assert f"{RUNPOD_COLD_S:g} s (RunPod), {HF_COLD_S:g} s (Hugging Face)" in page
     assert f"{Overrides().max_workers} at most where they come and go" in page
     assert f"a disk of {DISK_GB:g} GB for each worker" in page
-    assert release._DISK_GB == DISK_GB
+    assert release_spec._DISK_GB == DISK_GB

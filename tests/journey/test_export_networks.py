@@ -27,7 +27,7 @@ from serving.export.build import build_bundle
 from serving.export.card import Facts
 from serving.export.reference import Reference
 from serving.export.request import Built, ExportRequest, Tools
-from serving.export.subprocess_job import Bounds, Ties, run_child
+from serving.export.subprocess_job import Bounds, Ties, run_subprocess
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 ROOT = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def test_what_the_converter_trips_over_is_named(tmp_path: Path) -> None:
     ties = Ties(lines.append)
     ties.feed.put("go")
     job = {"onnx": str(tmp_path / "m.onnx"), "tfjs": str(tmp_path / "tfjs"), "variants": ["float32"]}
-    run_child([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
+    run_subprocess([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
     assert len(lines) == 1
     assert lines[0].startswith("failed tfjs onnx2tf cannot convert Mean (")
 

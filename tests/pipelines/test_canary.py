@@ -285,7 +285,7 @@ def asked(front: Any, body: bytes, times: int) -> list[int]:
             for _ in range(times):
                 found.append((await client.post("/predict", content=body)).raise_for_status().json()["version"])
             await front.drain()
-        front.counting.save()
+        front.counter.save()
         return found
 
     return asyncio.run(run())

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from serving.fakes.wire import listening
+from serving.fakes.http import listening
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def names_in(lock: str) -> list[str]:
 
 
 @contextmanager
-def shelved(bundle, folder: Path) -> Iterator[str]:
+def hosted(bundle, folder: Path) -> Iterator[str]:
     """A bundle's address at a host of files."""
     shutil.copytree(bundle.folder, folder / bundle.index.digest)
     with listening(Starlette(routes=[Mount("/", StaticFiles(directory=folder))])) as url:

@@ -20,7 +20,7 @@ _PIP = "24.0"
 """What the Python of the images brings. Older ones, such as 3.11.7's, cannot install a lock in which somebody wants an extra."""
 
 
-def told(name: str) -> list[tuple[str, str]]:
+def instructions(name: str) -> list[tuple[str, str]]:
     """A Dockerfile's instructions, in order."""
     text = re.sub(r"^#.*\n", "", (ROOT / "docker" / name).read_text(), flags=re.MULTILINE).replace("\\\n", "")
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
@@ -31,12 +31,12 @@ class Image:
 
     def __init__(self, name: str, root: Path, **arguments: str) -> None:
         """Build it: what is copied is copied, and what the first stage runs is run. `arguments` are --build-arg's."""
-        named = [rest.partition("=") for word, rest in told(name) if word == "ARG"]
-        self.arguments = {one: arguments.get(one, default) for one, _, default in reversed(named)}
+        named = [rest.partition("=") for word, rest in instructions(name) if word == "ARG"]
+        self.arguments = {key: arguments.get(key, default) for key, _, default in reversed(named)}
         self.root, self.env, self.entry, self.check, stage = root, dict[str, str](), list[str](), list[str](), 0
         self.folder = root / "tmp"
         self.folder.mkdir(parents=True)
-        for word, rest in told(name):
+        for word, rest in instructions(name):
             if word == "FROM":
                 stage += 1
             elif word == "COPY":
@@ -47,7 +47,7 @@ class Image:
             elif word == "RUN":
                 assert rest.startswith("useradd "), rest  # the one thing that this machine is spared
             elif word == "ENV":
-                self.env |= dict(one.split("=", 1) for one in shlex.split(self.here(rest)))
+                self.env |= dict(pair.split("=", 1) for pair in shlex.split(self.here(rest)))
             elif word == "WORKDIR":
                 self.folder = Path(self.here(rest))
             elif word == "ENTRYPOINT":
@@ -81,12 +81,12 @@ class Image:
         if rest.startswith("--from="):
             assert source == into  # between stages, which share the folder here
             return
-        place = Path(self.here(into))
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = Path(self.here(into))
+        target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / source, place)
+            shutil.copy(ROOT / source, target)
 
     def _machine(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}

@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Served:
     """Where it answers, and its process."""
 
-    def __init__(self, process: subprocess.Popen[str], told: dict) -> None:
-        self.process, self.told, self.url = process, told, told["url"]
+    def __init__(self, process: subprocess.Popen[str], info: dict) -> None:
+        self.process, self.info, self.url = process, info, info["url"]
 
     @property
     def workers(self) -> list[psutil.Process]:
-        return [one for one in psutil.Process(self.process.pid).children() if _works(one)]
+        return [process for process in psutil.Process(self.process.pid).children() if _works(process)]
 
     def end(self) -> str:
         """Stop it; what it logged."""
@@ -31,9 +31,9 @@ class Served:
         return self.process.communicate(timeout=60)[1]
 
 
-def _works(one: psutil.Process) -> bool:
+def _works(process: psutil.Process) -> bool:
     try:
-        return "serving.workers.worker" in " ".join(one.cmdline())
+        return "serving.workers.worker" in " ".join(process.cmdline())
     except psutil.Error:  # it ended, and is not buried yet
         return False
 

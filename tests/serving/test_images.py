@@ -20,10 +20,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from serving.fakes.wire import listening
+from serving.fakes.http import listening
 
 sys.path.insert(0, str(Path(__file__).parent))
-from containers import answered, free_port, names_in, shelved, signed
+from containers import answered, free_port, hosted, names_in, signed
 from dockerfiles import Image
 
 pytestmark = pytest.mark.journey
@@ -62,8 +62,8 @@ def running(image: Image, *arguments: str, **environment: str) -> Iterator[Path]
     """Its process; the file that it prints into."""
     log = image.root / "log"
     with log.open("wb") as file:
-        told = image.command(*arguments, **environment)
-        process = subprocess.Popen(**told, stdout=file, stderr=file, start_new_session=True)
+        command = image.command(*arguments, **environment)
+        process = subprocess.Popen(**command, stdout=file, stderr=file, start_new_session=True)
         try:
             yield log
         finally:
@@ -73,8 +73,8 @@ def running(image: Image, *arguments: str, **environment: str) -> Iterator[Path]
 
 def test_it_sees_the_packages_of_its_lock_and_our_two_folders_and_nothing_else(image: Image) -> None:
     script = "import importlib.metadata as m, json, serving; print(json.dumps([[d.name for d in m.distributions()], serving.__file__]))"
-    found, where = json.loads(image.python("-P", "-c", script))
-    plain = {re.sub(r"[-_.]+", "-", name).lower() for name in found}
+    installed, where = json.loads(image.python("-P", "-c", script))
+    plain = {re.sub(r"[-_.]+", "-", name).lower() for name in installed}
     lock = LOCKS["serve.Dockerfile" if image.check else "runpod-queue.Dockerfile"]
     assert plain - {"pip", "setuptools"} == {re.sub(r"[-_.]+", "-", name) for name in names_in(lock)}
     assert where == str(image.root / "opt" / "app" / "serving" / "__init__.py")
@@ -83,17 +83,17 @@ def test_it_sees_the_packages_of_its_lock_and_our_two_folders_and_nothing_else(i
 def test_the_http_worker_fetches_checks_and_answers(serve: Image, make_bundle, picture, tmp_path: Path) -> None:
     bundle, port = make_bundle(tmp_path / "one"), str(free_port())
     keys, digest = signed(bundle, tmp_path / "signed"), bundle.index.digest
-    with shelved(bundle, tmp_path / "shelf") as url:
-        told = {"MODELYARD_BUNDLE_URL": url, "MODELYARD_BUNDLE": digest, "MODELYARD_KEYS": str(keys), "PORT": port}
+    with hosted(bundle, tmp_path / "shelf") as url:
+        environment = {"MODELYARD_BUNDLE_URL": url, "MODELYARD_BUNDLE": digest, "MODELYARD_KEYS": str(keys), "PORT": port}
         assert not serve.healthy(PORT=port)
-        with running(serve, "--fetch", **told) as log, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with running(serve, "--fetch", **environment) as log, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             answer = answered(lambda: client.post("/predict", content=picture("red")))
             assert answer.json()["label"] == "red", log.read_text()
             assert serve.healthy(PORT=port)
             assert client.get("/health").json()["bundle"] == digest
             assert b"modelyard_requests_total" in client.get("/metrics").content
             inward = client.post("/predict", json={"image": "https://localhost/a.jpg"})
-            assert (inward.status_code, "no public host" in inward.json()["error"]) == (422, True)
+            assert (inward.status_code, "not a public host" in inward.json()["error"]) == (422, True)
 
 
 def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, picture, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, pic
     finished = Route("/job-done/{worker}/{job}", finish, methods=["POST"])
     bundle = make_bundle(tmp_path / "one")
     with listening(Starlette(routes=[Route("/job-take/{id}", take), finished, Route("/ping", ping)])) as url:
-        told = {
+        environment = {
             "MODELYARD_BUNDLE_DIR": str(bundle.folder),
             "MODELYARD_BUNDLE": bundle.index.digest,
             "MODELYARD_KEYS": str(signed(bundle, tmp_path / "signed")),
@@ -132,7 +132,7 @@ def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, pic
             "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
             "RUNPOD_SKIP_GPU_CHECK": "true",
         }
-        with running(queue, **told) as log:
+        with running(queue, **environment) as log:
             assert both.wait(60), log.read_text()[-2000:]
     assert done["good"]["output"]["label"] == "green"
     assert "image" in done["bad"]["error"]
@@ -143,12 +143,12 @@ def test_what_it_may_not_serve_is_one_line(image: Image, make_bundle, tmp_path: 
     bundle = make_bundle(tmp_path / "one")
     keys = signed(make_bundle(tmp_path / "two", version=2), tmp_path / "signed")
     folder = {"MODELYARD_BUNDLE_DIR": str(bundle.folder), "PORT": str(free_port())}
-    for told, said in (
+    for environment, message in (
         ({}, "MODELYARD_BUNDLE_URL: is not set"),
         (folder | {"MODELYARD_BUNDLE": "0" * 64}, f"holds bundle {bundle.index.digest[:12]} and not 000000000000"),
         (folder | {"MODELYARD_KEYS": str(keys)}, "is not signed"),
         (folder | {"MODELYARD_KEYS": str(tmp_path)}, "holds no public key"),
     ):
-        done = subprocess.run(**image.command(**told), capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(**image.command(**environment), capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert said in done.stderr
+        assert message in done.stderr

@@ -8,9 +8,9 @@ from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.canary.state import active_canary
 from registry.errors import InputError, NotFoundError
 from registry.refs import CANARY_SUFFIX
-from serving.canary.tally import Counting
+from serving.canary.tally import TrafficCounter
 from serving.server.middleware import Limits
-from serving.targets.canary_proxy import CanaryProxy, Way
+from serving.targets.canary_proxy import CanaryProxy, ProxiedEndpoint
 from serving.targets.contract import Splits
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def proxy_of(canaries: Canaries, model: str, stage: Stage, api_key: str = "") ->
     if isinstance(target, Splits):
         raise InputError(f"{model}@{stage}", f"its endpoint at {canary.started.target} shares the traffic itself", "ask it")
     stable, beside = _way(target, canary.name), _way(target, canary.name + CANARY_SUFFIX)
-    counting = Counting(beside.live.bundle, canary.rules.share, canaries.tally_path(canary.name))
+    counting = TrafficCounter(beside.live.bundle, canary.rules.share, canaries.tally_path(canary.name))
     return CanaryProxy(stable, beside, counting), Limits(api_key=api_key)
 
 
-def _way(target: Target, name: str) -> Way:
+def _way(target: Target, name: str) -> ProxiedEndpoint:
     live = target.find(name)
     if live is None:
         raise NotFoundError(f"endpoint {name}", "is not there", "run `modelyard reconcile`")
-    return Way(live, target.ask(live))
+    return ProxiedEndpoint(live, target.ask(live))

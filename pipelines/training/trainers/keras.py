@@ -12,7 +12,7 @@ from pipelines.job.trainers import KerasTrainer
 from pipelines.training.trainers.contract import Fitted, OnEpoch
 from serving.bundle.modelinfo import ModelInfo, write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
-from serving.export.subprocess_job import Ties, run_child
+from serving.export.subprocess_job import Ties, run_subprocess
 
 _SCRIPT = Path(__file__).with_name("keras_fit.py")
 
@@ -37,7 +37,7 @@ class KerasAdapter:
                 path = work / f"{split}_{name}.npy"
                 np.save(path, array)
                 job[f"{split}_{name}"] = str(path)
-        run_child([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
+        run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
         info = ModelInfo(
             trainer="keras",
             arch=self._config.arch,

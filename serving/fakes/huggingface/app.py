@@ -17,23 +17,18 @@ from starlette.routing import Route
 
 from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
+from serving.fakes.http import Cut
 from serving.fakes.huggingface import hardware
+from serving.fakes.huggingface.check import problems
 from serving.fakes.huggingface.state import Account, Commit, Endpoint, Repository
 from serving.fakes.runpod.state import Program
-from serving.fakes.wire import Cut
 
 Handler = Callable[[Request], Awaitable[Response]]
 _ANY = frozenset({"429", "500", "503", "dropped"})
 _CHANGES = _ANY | {"402", "403", "lost"}
 _KINDS = {"GET": _ANY, "DELETE": _CHANGES, "POST": _CHANGES | {"stuck", "unhealthy"}, "PUT": _CHANGES | {"unhealthy"}}
 KINDS = frozenset().union(*_KINDS.values())
-"""What can go wrong."""
-
-_COMPUTE = {"accelerator", "instanceSize", "instanceType", "scaling"}
-_SCALING = {"minReplica", "maxReplica", "scaleToZeroTimeout", "measure"}
-_MODEL = {"framework", "repository", "revision", "task", "image", "env", "secrets", "command", "args"}
-_CUSTOM = {"url", "port", "healthRoute", "credentials"}
-_TOP = {"compute", "model", "name", "provider", "type", "tags", "route", "cacheHttpResponses", "privateService"}
+"""Every kind of fault."""
 
 
 @dataclass
@@ -93,8 +88,8 @@ class HuggingFaceDouble:
         return guarded
 
     def _public(self, request: Request) -> bool:
-        found, _ = self._of(request) if "/resolve/" in request.url.path else (None, None)
-        return found is not None and not found.private
+        repository, _ = self._of(request) if "/resolve/" in request.url.path else (None, None)
+        return repository is not None and not repository.private
 
     async def who(self, _: Request) -> Response:
         """GET /api/whoami-v2."""
@@ -120,55 +115,57 @@ class HuggingFaceDouble:
 
     async def validate(self, request: Request) -> Response:
         """POST /api/validate-yaml."""
-        told = json.loads(await request.body())
-        front = told["content"].startswith("---\n")
+        document = json.loads(await request.body())
+        front = document["content"].startswith("---\n")
         return JSONResponse({"errors": [] if front else [{"message": "no metadata"}], "warnings": []}, 200 if front else 400)
 
     async def info(self, request: Request) -> Response:
         """GET /api/models/ID: what is there now, or was at a commit."""
-        found, commit = self._of(request)
-        if found is None or commit is None:
+        repository, commit = self._of(request)
+        if repository is None or commit is None:
             return _missing()
         siblings = [{"rfilename": name} for name in sorted(commit.files)]
-        return JSONResponse({"id": found.id, "sha": commit.oid, "private": found.private, "siblings": siblings, "tags": []})
+        return JSONResponse(
+            {"id": repository.id, "sha": commit.oid, "private": repository.private, "siblings": siblings, "tags": []}
+        )
 
     async def preupload(self, request: Request) -> Response:
         """POST …/preupload/REV: which files go which way."""
-        found, commit = self._of(request)
-        if found is None or commit is None:
+        repository, commit = self._of(request)
+        if repository is None or commit is None:
             return _missing()
         files = json.loads(await request.body())["files"]
-        told = list[dict[str, Any]]()
-        for one in files:
-            lfs, oid = _large(one["path"]), commit.files.get(one["path"])
+        uploads = list[dict[str, Any]]()
+        for file in files:
+            lfs, oid = _large(file["path"]), commit.files.get(file["path"])
             here = {} if oid is None else {"oid": oid if lfs else _git_oid(self.account.blobs[oid])}
-            told.append({"path": one["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False} | here)
-        return JSONResponse({"files": told})
+            uploads.append({"path": file["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False} | here)
+        return JSONResponse({"files": uploads})
 
     async def lfs(self, request: Request) -> Response:
         """POST ….git/info/lfs/objects/batch."""
-        told = json.loads(await request.body())
+        batch = json.loads(await request.body())
         objects = list[dict[str, Any]]()
-        for one in told["objects"]:
-            upload = {"upload": {"href": f"{self.account.url}/lfs/{one['oid']}"}}
-            objects.append(one if one["oid"] in self.account.blobs else one | {"actions": upload})
+        for blob in batch["objects"]:
+            upload = {"upload": {"href": f"{self.account.url}/lfs/{blob['oid']}"}}
+            objects.append(blob if blob["oid"] in self.account.blobs else blob | {"actions": upload})
         return JSONResponse({"transfer": "basic", "objects": objects})
 
     async def upload(self, request: Request) -> Response:
         """PUT /lfs/OID: bytes whose digest has to be that oid."""
-        found = self.account.keep(await request.body())
-        return Response(status_code=200 if found == request.path_params["oid"] else 400)
+        oid = self.account.keep(await request.body())
+        return Response(status_code=200 if oid == request.path_params["oid"] else 400)
 
     async def commit(self, request: Request) -> Response:
         """POST …/commit/REV: lines of JSON, all of them or none."""
-        found, commit = self._of(request)
-        if found is None or commit is None:
+        repository, commit = self._of(request)
+        if repository is None or commit is None:
             return _missing()
         lines = [json.loads(line) for line in (await request.body()).splitlines() if line.strip()]
         head, files = lines[0]["value"], dict(commit.files)
         if lines[0]["key"] != "header" or not head.get("summary"):
             return _no(400, "the first line is no header")
-        if head.get("parentCommit") not in {None, found.head.oid}:
+        if head.get("parentCommit") not in {None, repository.head.oid}:
             return _no(412, "A commit has happened since. Please refresh and try again.")
         for line in lines[1:]:
             value = line["value"]
@@ -180,45 +177,45 @@ class HuggingFaceDouble:
                 del files[value["path"]]
             else:
                 return _no(400, f"cannot apply {line['key']} of {value.get('path')}")
-        done = self.account.commit(found, files)
-        address = f"{self.account.url}/{found.id}/commit/{done.oid}"
+        done = self.account.commit(repository, files)
+        address = f"{self.account.url}/{repository.id}/commit/{done.oid}"
         return JSONResponse({"success": True, "commitOid": done.oid, "commitUrl": address, "hookOutput": ""})
 
     async def resolve(self, request: Request) -> Response:
         """GET /ID/resolve/REV/PATH: a file's bytes."""
-        found, commit = self._of(request)
-        oid = commit.files.get(request.path_params["path"]) if found and commit else None
+        repository, commit = self._of(request)
+        oid = commit.files.get(request.path_params["path"]) if repository and commit else None
         if oid is None:
             return JSONResponse({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
         return Response(self.account.blobs[oid])
 
     async def endpoints(self, _: Request) -> Response:
         """GET /endpoint/OWNER."""
-        return JSONResponse({"items": [self.account.shown(one) for one in self.account.endpoints.values()]})
+        return JSONResponse({"items": [self.account.shown(endpoint) for endpoint in self.account.endpoints.values()]})
 
     async def deploy(self, request: Request) -> Response:
         """POST /endpoint/OWNER."""
         body = json.loads(await request.body())
-        if wrong := list(_wrong(body, new=True)):
-            return _no(400, "; ".join(wrong))
+        if errors := list(problems(body, new=True)):
+            return _no(400, "; ".join(errors))
         if body["name"] in self.account.endpoints:
             return _no(409, "an endpoint of that name exists")
         return JSONResponse(self.account.shown(self.account.deploy(body, request.state.fault)), 202)
 
     async def endpoint(self, request: Request) -> Response:
         """GET /endpoint/OWNER/NAME."""
-        one = self.account.endpoints.get(request.path_params["name"])
-        return JSONResponse(self.account.shown(one)) if one else _no(404, "no such endpoint")
+        endpoint = self.account.endpoints.get(request.path_params["name"])
+        return JSONResponse(self.account.shown(endpoint)) if endpoint else _no(404, "no such endpoint")
 
     async def update(self, request: Request) -> Response:
         """PUT /endpoint/OWNER/NAME: what is named changes."""
-        one, body = self.account.endpoints.get(request.path_params["name"]), json.loads(await request.body())
-        if one is None:
+        endpoint, body = self.account.endpoints.get(request.path_params["name"]), json.loads(await request.body())
+        if endpoint is None:
             return _no(404, "no such endpoint")
-        if wrong := list(_wrong(body, new=False)):
-            return _no(400, "; ".join(wrong))
-        self.account.change(one, body, request.state.fault)
-        return JSONResponse(self.account.shown(one))
+        if errors := list(problems(body, new=False)):
+            return _no(400, "; ".join(errors))
+        self.account.change(endpoint, body, request.state.fault)
+        return JSONResponse(self.account.shown(endpoint))
 
     async def delete(self, request: Request) -> Response:
         """DELETE /endpoint/OWNER/NAME."""
@@ -229,48 +226,38 @@ class HuggingFaceDouble:
 
     async def logs(self, request: Request) -> Response:
         """GET /endpoint/OWNER/NAME/logs, as text."""
-        one = self.account.endpoints.get(request.path_params["name"])
-        return Response(f"started\n{one.failed}\n" if one.failed else "started\n") if one else _no(404, "no such endpoint")
+        endpoint = self.account.endpoints.get(request.path_params["name"])
+        return (
+            Response(f"started\n{endpoint.failed}\n" if endpoint.failed else "started\n")
+            if endpoint
+            else _no(404, "no such endpoint")
+        )
 
     async def predict(self, request: Request) -> Response:
         """An endpoint's own address; while it sleeps or starts, the proxy answers 503."""
-        one, data = self.account.endpoints.get(request.path_params["name"]), await request.body()
-        if one is None or _custom(one) != request.url.path.endswith("/predict"):
+        endpoint, data = self.account.endpoints.get(request.path_params["name"]), await request.body()
+        if endpoint is None or _custom(endpoint) != request.url.path.endswith("/predict"):
             return _no(404, "no such endpoint")
-        program = self.account.take(one)
+        program = self.account.take(endpoint)
         if program is None:
             return _no(503, "the endpoint is not ready")
         try:
-            told = program(data)
-        except Exception as error:  # noqa: BLE001 whatever a handler dies of
+            prediction = program(data)
+        except Exception as error:  # noqa: BLE001 whatever a handler raises
             return _no(400, str(error))
-        return JSONResponse(told if _custom(one) else [{"label": k, "score": v} for k, v in told["probabilities"].items()])
+        return JSONResponse(
+            prediction if _custom(endpoint) else [{"label": k, "score": v} for k, v in prediction["probabilities"].items()]
+        )
 
     def _of(self, request: Request) -> tuple[Repository | None, Commit | None]:
         kind = request.path_params.get("kind") or ("space" if request.url.path.startswith("/spaces/") else "model")
         id_ = f"{request.path_params['owner']}/{request.path_params['name']}"
-        found = self.account.repositories.get((kind, id_))
-        return found, found.at(request.path_params.get("revision", "main")) if found else None
+        repository = self.account.repositories.get((kind, id_))
+        return repository, repository.at(request.path_params.get("revision", "main")) if repository else None
 
 
-def _wrong(body: dict[str, Any], *, new: bool) -> Any:
-    """What of a request Hugging Face would not take."""
-    yield from (f"unknown field {name}" for name in body.keys() - _TOP)
-    compute, model = body.get("compute") or {}, body.get("model") or {}
-    yield from (f"unknown field compute.{name}" for name in compute.keys() - _COMPUTE)
-    yield from (f"unknown field compute.scaling.{name}" for name in (compute.get("scaling") or {}).keys() - _SCALING)
-    yield from (f"unknown field model.{name}" for name in model.keys() - _MODEL)
-    custom = (model.get("image") or {}).get("custom") or {}
-    yield from (f"unknown field model.image.custom.{name}" for name in custom.keys() - _CUSTOM)
-    if new:
-        yield from (f"missing field {name}" for name in ("compute", "model", "name", "provider", "type") if name not in body)
-        name = str(body.get("name", ""))
-        if not 0 < len(name) <= 32 or not name.replace("-", "").isalnum() or name != name.lower():  # noqa: PLR2004
-            yield f"invalid name '{name}'"
-
-
-def _custom(one: Endpoint) -> bool:
-    return "custom" in one.told["model"].get("image", {})
+def _custom(endpoint: Endpoint) -> bool:
+    return "custom" in endpoint.spec["model"].get("image", {})
 
 
 def _large(path: str) -> bool:
@@ -278,7 +265,7 @@ def _large(path: str) -> bool:
 
 
 def _git_oid(data: bytes) -> str:
-    """What git calls a file's bytes."""
+    """Git's object id of a file."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324 git's own
 
 

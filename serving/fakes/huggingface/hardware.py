@@ -1,4 +1,4 @@
-"""What the double lists as hardware, in the shapes that huggingface_hub 2.4 reads: figures to reckon with, no price list."""
+"""What the double lists as hardware, in the shapes that huggingface_hub 2.4 reads: example prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the double remembers: repositories with their commits, and endpoints around them."""
+"""The double's state: repositories with their commits, and endpoints of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.fakes.clock import VirtualClock, stamp
 from serving.fakes.runpod.state import Program
 
 USD_PER_HOUR = 0.033
-"""For one replica: a figure to reckon with."""
+"""For one replica: an example price."""
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Repository:
 
     def at(self, revision: str) -> Commit | None:
         """A commit by its name; `main` is the newest."""
-        return self.head if revision == "main" else next((one for one in self.commits if one.oid == revision), None)
+        return self.head if revision == "main" else next((commit for commit in self.commits if commit.oid == revision), None)
 
 
 @dataclass
 class Span:
-    """Replicas that ran, and were paid by the minute."""
+    """Replicas that ran, billed by the minute."""
 
     replicas: int
     began: float
@@ -61,7 +61,7 @@ class Span:
 class Endpoint:
     """An Inference Endpoint."""
 
-    told: dict[str, Any]
+    spec: dict[str, Any]
     created: float
     updated: float
     ready: float
@@ -91,7 +91,7 @@ class Account:
     deleted: list[Endpoint] = field(default_factory=list[Endpoint])
 
     def keep(self, data: bytes) -> str:
-        """Remember bytes; their oid."""
+        """Store bytes; returns their oid."""
         oid = hashlib.sha256(data).hexdigest()
         self.blobs[oid] = data
         return oid
@@ -100,110 +100,115 @@ class Account:
         """Another commit with these files."""
         parent = repository.head.oid if repository.commits else ""
         name = hashlib.sha1(f"{parent}{json.dumps(files, sort_keys=True)}{len(repository.commits)}".encode()).hexdigest()  # noqa: S324
-        found = Commit(name, files)
-        repository.commits.append(found)
-        return found
+        commit = Commit(name, files)
+        repository.commits.append(commit)
+        return commit
 
-    def deploy(self, told: dict[str, Any], fault: str | None) -> Endpoint:
+    def deploy(self, spec: dict[str, Any], fault: str | None) -> Endpoint:
         """A new endpoint, which starts at once."""
         now = self.clock.now()
-        name = told["name"]
-        one = Endpoint(told, now, now, now + self.boot_s, now, f"{self.url}/ie/{name}", stuck=fault == "stuck")
-        one.spans.append(Span(1, now))
-        one.program = self._load(one, fault)
-        self.endpoints[name] = one
-        return one
+        name = spec["name"]
+        endpoint = Endpoint(spec, now, now, now + self.boot_s, now, f"{self.url}/ie/{name}", stuck=fault == "stuck")
+        endpoint.spans.append(Span(1, now))
+        endpoint.program = self._load(endpoint, fault)
+        self.endpoints[name] = endpoint
+        return endpoint
 
-    def change(self, one: Endpoint, changes: dict[str, Any], fault: str | None) -> None:
-        """A rolling update: what serves goes on until the new one is ready, or for ever where that fails."""
+    def change(self, endpoint: Endpoint, changes: dict[str, Any], fault: str | None) -> None:
+        """A rolling update: the old revision serves until the new one is ready, or stays if that fails."""
         now = self.clock.now()
-        self.settle(one)
+        self.settle(endpoint)
         for part in ("compute", "model"):
-            one.told[part] = _merged(one.told[part], changes.get(part) or {})
-        one.updated, one.ready, one.failed = now, now + self.boot_s, ""
-        one.serial += 1
-        one.next_program = self._load(one, fault)
-        if not one.spans or one.spans[-1].ended is not None:
-            one.spans.append(Span(1, now))
+            endpoint.spec[part] = _merged(endpoint.spec[part], changes.get(part) or {})
+        endpoint.updated, endpoint.ready, endpoint.failed = now, now + self.boot_s, ""
+        endpoint.serial += 1
+        endpoint.next_program = self._load(endpoint, fault)
+        if not endpoint.spans or endpoint.spans[-1].ended is not None:
+            endpoint.spans.append(Span(1, now))
 
     def delete(self, name: str) -> None:
-        """It ends, and is paid until now."""
-        one = self.endpoints.pop(name)
-        self.settle(one)
-        self._stop(one, self.clock.now())
-        self.deleted.append(one)
+        """End it, and bill it until now."""
+        endpoint = self.endpoints.pop(name)
+        self.settle(endpoint)
+        self._stop(endpoint, self.clock.now())
+        self.deleted.append(endpoint)
 
-    def settle(self, one: Endpoint) -> None:
-        """Bring an endpoint up to now."""
+    def settle(self, endpoint: Endpoint) -> None:
+        """Advance an endpoint to the current time."""
         now = self.clock.now()
-        if one.next_program and now >= one.ready:
-            one.program, one.next_program = one.next_program, None
-        scaling = one.told["compute"]["scaling"]
+        if endpoint.next_program and now >= endpoint.ready:
+            endpoint.program, endpoint.next_program = endpoint.next_program, None
+        scaling = endpoint.spec["compute"]["scaling"]
         quiet = (scaling.get("scaleToZeroTimeout") or math.inf) * 60
-        end = max(one.used, one.ready) + quiet
-        if scaling["minReplica"] == 0 and now >= end and not one.failed:
-            self._stop(one, end)
+        end = max(endpoint.used, endpoint.ready) + quiet
+        if scaling["minReplica"] == 0 and now >= end and not endpoint.failed:
+            self._stop(endpoint, end)
 
-    def state(self, one: Endpoint) -> str:
-        """In Hugging Face's words."""
-        self.settle(one)
-        if one.failed:
-            return "updateFailed" if one.program else "failed"
-        if one.spans[-1].ended is not None:
+    def state(self, endpoint: Endpoint) -> str:
+        """Its state in Hugging Face's words."""
+        self.settle(endpoint)
+        if endpoint.failed:
+            return "updateFailed" if endpoint.program else "failed"
+        if endpoint.spans[-1].ended is not None:
             return "scaledToZero"
-        if one.stuck or self.clock.now() < one.ready:
-            return "updating" if one.serial > 1 and one.program else "initializing"
+        if endpoint.stuck or self.clock.now() < endpoint.ready:
+            return "updating" if endpoint.serial > 1 and endpoint.program else "initializing"
         return "running"
 
-    def take(self, one: Endpoint) -> Program | None:
-        """What answers now; an endpoint that sleeps is woken and answers later."""
-        state, now = self.state(one), self.clock.now()
-        one.used = now
+    def take(self, endpoint: Endpoint) -> Program | None:
+        """The program that answers now; a sleeping endpoint is woken and answers later."""
+        state, now = self.state(endpoint), self.clock.now()
+        endpoint.used = now
         if state == "scaledToZero":
-            one.spans.append(Span(1, now))
-            one.ready = now + self.boot_s
+            endpoint.spans.append(Span(1, now))
+            endpoint.ready = now + self.boot_s
             return None
-        return one.program if state in {"running", "updating", "updateFailed"} else None
+        return endpoint.program if state in {"running", "updating", "updateFailed"} else None
 
     def spent(self) -> float:
-        """US dollars, for all that ever was."""
-        for one in self.endpoints.values():
-            self.settle(one)
+        """US dollars spent on all endpoints."""
+        for endpoint in self.endpoints.values():
+            self.settle(endpoint)
         every = [*self.endpoints.values(), *self.deleted]
-        return sum(span.usd(self.clock.now()) for one in every for span in one.spans)
+        return sum(span.usd(self.clock.now()) for endpoint in every for span in endpoint.spans)
 
-    def shown(self, one: Endpoint) -> dict[str, Any]:
+    def shown(self, endpoint: Endpoint) -> dict[str, Any]:
         """As the API shows it."""
-        state = self.state(one)
-        status = {"state": state, "createdAt": stamp(one.created), "updatedAt": stamp(one.updated), "message": one.failed}
-        status |= {"url": one.url} if state not in {"pending", "failed"} else {}
-        model = {"revision": None, "task": None, "env": {}} | one.told["model"]
-        return one.told | {"model": model, "status": status, "healthRoute": "/health", "type": one.told["type"]}
+        state = self.state(endpoint)
+        status = {
+            "state": state,
+            "createdAt": stamp(endpoint.created),
+            "updatedAt": stamp(endpoint.updated),
+            "message": endpoint.failed,
+        }
+        status |= {"url": endpoint.url} if state not in {"pending", "failed"} else {}
+        model = {"revision": None, "task": None, "env": {}} | endpoint.spec["model"]
+        return endpoint.spec | {"model": model, "status": status, "healthRoute": "/health", "type": endpoint.spec["type"]}
 
-    def _load(self, one: Endpoint, fault: str | None) -> Program | None:
+    def _load(self, endpoint: Endpoint, fault: str | None) -> Program | None:
         """Start what the model part names."""
-        model = one.told["model"]
+        model = endpoint.spec["model"]
         commit = self.repositories[("model", model["repository"])].at(model.get("revision") or "main")
         if fault == "unhealthy" or commit is None:
-            one.failed = "container exited with exit code 1"
+            endpoint.failed = "container exited with exit code 1"
             return None
         try:
             return self.mount(self._laid_out(commit))
-        except Exception as error:  # noqa: BLE001 whatever a container dies of
-            one.failed = f"container exited: {error}"
+        except Exception as error:  # noqa: BLE001 whatever a container raises
+            endpoint.failed = f"container exited: {error}"
             return None
 
     def _laid_out(self, commit: Commit) -> Path:
         """A folder with a commit's files: what is mounted at /repository."""
-        place = self.scratch / commit.oid
+        folder = self.scratch / commit.oid
         for name, oid in commit.files.items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(self.blobs[oid])
-        return place
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(self.blobs[oid])
+        return folder
 
-    def _stop(self, one: Endpoint, at: float) -> None:
-        if one.spans and one.spans[-1].ended is None:
-            one.spans[-1].ended = max(at, one.spans[-1].began)
+    def _stop(self, endpoint: Endpoint, at: float) -> None:
+        if endpoint.spans and endpoint.spans[-1].ended is None:
+            endpoint.spans[-1].ended = max(at, endpoint.spans[-1].began)
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

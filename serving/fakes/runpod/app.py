@@ -12,13 +12,13 @@ from starlette.routing import Route
 
 from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
+from serving.fakes.http import Cut, problem
 from serving.fakes.runpod.account import Account
 from serving.fakes.runpod.check import Checker
 from serving.fakes.runpod.common import Handler
 from serving.fakes.runpod.control import ControlPlane
 from serving.fakes.runpod.gateway import Gateway
 from serving.fakes.runpod.state import Boot, Cloud
-from serving.fakes.wire import Cut, problem
 
 _ANY = frozenset({"429", "500", "503", "dropped"})
 _CHANGES = _ANY | {"402", "403", "lost"}
@@ -26,12 +26,12 @@ _CREATES = _CHANGES | {"no-capacity", "stuck", "unhealthy"}
 _UPDATES = _CHANGES | {"stale"}
 _KINDS = {"GET": _ANY, "DELETE": _ANY | {"lost"}, "POST": _CREATES, "PATCH": _UPDATES}
 KINDS = _CREATES | _UPDATES
-"""What can go wrong."""
+"""Every kind of fault."""
 
 
 @dataclass
 class RunPodDouble:
-    """An account whose key is `key`, and everything that can be asked of it."""
+    """An account whose key is `key`."""
 
     cloud: Cloud
     faults: Faults
@@ -69,7 +69,7 @@ class RunPodDouble:
         return Starlette(routes=[*routes, Route("/v1/{rest:path}", _retired, methods=["GET", "POST", "PATCH", "DELETE"])])
 
     def _guarded(self, handler: Handler) -> Handler:
-        """Who asks, and what goes wrong."""
+        """Check the key, and apply faults."""
 
         async def guarded(request: Request) -> Response:
             if request.headers.get("Authorization") != f"Bearer {self.key}":
@@ -96,6 +96,6 @@ async def _retired(_: Request) -> Response:
 
 
 def runpod_double(boot: Boot, clock: VirtualClock, key: str = "rpa_double", spec: Path | None = None) -> RunPodDouble:
-    """A new account. With RunPod's OpenAPI document at `spec`, each request is held to it, too."""
+    """A new account. With RunPod's OpenAPI document at `spec`, each request is checked against it, too."""
     cloud = Cloud(clock, boot)
     return RunPodDouble(cloud, Faults(KINDS), ControlPlane(cloud, Checker(spec)), key)

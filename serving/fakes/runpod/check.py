@@ -1,4 +1,4 @@
-"""Whether a request is one that RunPod would take: by its published OpenAPI document where one is given, and by hand always."""
+"""Whether RunPod would accept a request: by its published OpenAPI document if given, and always by our own rules."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Checker:
     """Finds what is wrong with requests, and with our own answers."""
 
     def __init__(self, spec: Path | None = None) -> None:
-        """With the OpenAPI document at `spec`, everything is held to it, too."""
+        """With the OpenAPI document at `spec`, everything is checked against it, too."""
         self._document: dict[str, Any] = json.loads(spec.read_text()) if spec else {}
         self._validators: dict[str, Any] = {}
 
     def request(self, schema: str, body: Any) -> list[str]:
-        """What is wrong with a body, each in a line."""
+        """Problems of a body, a line each."""
         if not isinstance(body, dict):
             return ["the body is not an object"]
         return [*_by_hand(schema, body), *self.by_document(schema, body)]
 
     def by_document(self, schema: str, value: Any) -> list[str]:
-        """What the published document says of a value."""
+        """Problems of a value by the published document."""
         if not self._document:
             return []
         if schema not in self._validators:
@@ -72,8 +72,8 @@ class Checker:
 
             root = {"$ref": f"#/components/schemas/{schema}", "components": self._document["components"]}
             self._validators[schema] = Draft202012Validator(root)
-        found = self._validators[schema].iter_errors(value)
-        return [f"{'/'.join(map(str, one.absolute_path)) or 'body'}: {one.message[:200]}" for one in found]
+        errors = self._validators[schema].iter_errors(value)
+        return [f"{'/'.join(map(str, error.absolute_path)) or 'body'}: {error.message[:200]}" for error in errors]
 
 
 def _by_hand(schema: str, body: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the addresses have in common."""
+"""Shared by all handlers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.fakes.wire import problem
+from serving.fakes.http import problem
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -9,9 +9,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from serving.fakes.http import problem
 from serving.fakes.runpod.common import json_of, unknown
 from serving.fakes.runpod.state import Cloud, Endpoint
-from serving.fakes.wire import problem
 
 
 @dataclass
@@ -22,59 +22,63 @@ class Gateway:
 
     async def ping(self, request: Request) -> Response:
         """An endpoint's health: 200 with a worker that is ready, 204 while one boots."""
-        one = self._of(request)
-        if one is None:
+        endpoint = self._of(request)
+        if endpoint is None:
             return unknown()
-        return JSONResponse({"status": "ok"}) if self.cloud.take(one) else Response(status_code=204 if one.active else 400)
+        return (
+            JSONResponse({"status": "ok"})
+            if self.cloud.take(endpoint)
+            else Response(status_code=204 if endpoint.active else 400)
+        )
 
     async def counts(self, request: Request) -> Response:
-        """A queue's health: it counts, and wakes nobody."""
-        one = self._of(request)
-        if one is None:
+        """A queue's health: counts only, wakes no worker."""
+        endpoint = self._of(request)
+        if endpoint is None:
             return unknown()
-        return JSONResponse({"jobs": {"inQueue": len(one.jobs)}, "workers": {"ready": len(one.active)}})
+        return JSONResponse({"jobs": {"inQueue": len(endpoint.jobs)}, "workers": {"ready": len(endpoint.active)}})
 
     async def predict(self, request: Request) -> Response:
         """A load balancer's worker; without one the gateway answers 400."""
-        one, data = self._of(request), await request.body()
-        if one is None:
+        endpoint, data = self._of(request), await request.body()
+        if endpoint is None:
             return unknown()
-        worker = self.cloud.take(one)
+        worker = self.cloud.take(endpoint)
         if worker is None or worker.program is None:
             return problem(400, "Bad Request", "no workers available")
         return JSONResponse(worker.program(data))
 
     async def run(self, request: Request) -> Response:
-        """A queue takes every job; it is done when a worker is there."""
-        one, body = self._of(request), await json_of(request)
-        if one is None:
+        """A queue accepts every job; it runs once a worker is ready."""
+        endpoint, body = self._of(request), await json_of(request)
+        if endpoint is None:
             return unknown()
         if not isinstance(body, dict) or "input" not in body:
             return problem(400, "Bad Request", "input is missing")
         number = self.cloud.number("job")
-        one.jobs[number] = {"id": number, "status": "IN_QUEUE", "input": body["input"]}
-        return JSONResponse(self._worked(one, number))
+        endpoint.jobs[number] = {"id": number, "status": "IN_QUEUE", "input": body["input"]}
+        return JSONResponse(self._worked(endpoint, number))
 
     async def job(self, request: Request) -> Response:
-        """How a job is now."""
-        one = self._of(request)
-        if one is None or request.path_params["job"] not in one.jobs:
+        """A job's status."""
+        endpoint = self._of(request)
+        if endpoint is None or request.path_params["job"] not in endpoint.jobs:
             return unknown()
-        return JSONResponse(self._worked(one, request.path_params["job"]))
+        return JSONResponse(self._worked(endpoint, request.path_params["job"]))
 
-    def _worked(self, one: Endpoint, number: str) -> dict[str, Any]:
-        """Let a worker do the job, if there is one; what the job looks like then."""
-        job = one.jobs[number]
-        if job["status"] == "IN_QUEUE" and (worker := self.cloud.take(one)) and worker.program:
+    def _worked(self, endpoint: Endpoint, number: str) -> dict[str, Any]:
+        """Let a worker do the job, if one is ready; returns the job's status."""
+        job = endpoint.jobs[number]
+        if job["status"] == "IN_QUEUE" and (worker := self.cloud.take(endpoint)) and worker.program:
             try:
                 output = worker.program(base64.b64decode(job["input"]["image"]))
                 job |= {"status": "COMPLETED", "output": output, "delayTime": 1, "executionTime": 1}
-            except Exception as error:  # noqa: BLE001 whatever a handler dies of
+            except Exception as error:  # noqa: BLE001 whatever a handler raises
                 job |= {"status": "FAILED", "error": str(error)}
         return {name: value for name, value in job.items() if name != "input"}
 
     def _of(self, request: Request) -> Endpoint | None:
-        one = self.cloud.endpoints.get(request.path_params["id"])
-        if one:
-            self.cloud.settle(one)
-        return one
+        endpoint = self.cloud.endpoints.get(request.path_params["id"])
+        if endpoint:
+            self.cloud.settle(endpoint)
+        return endpoint

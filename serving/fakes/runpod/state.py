@@ -1,6 +1,6 @@
-"""What the double remembers, and what time does to it: workers boot, idle away, go stale; seconds are billed.
+"""The double's state over time: workers boot, idle away, go stale; seconds are billed.
 
-Nothing runs in the background: `settle` brings an endpoint up to now whenever somebody looks.
+Nothing runs in the background: `settle` advances an endpoint to the current time on each access.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GPUS = {
     "AMPERE_48": ("NVIDIA A40", 48, 1.22),
     "ADA_80_PRO": ("NVIDIA H100 80GB HBM3", 80, 4.18),
 }
-"""Pool → a GPU of it, its memory in GB, US dollars an hour on Serverless: figures to reckon with, no price list."""
+"""Pool → a GPU of it, its memory in GB, US dollars an hour on Serverless: example prices."""
 CPU_USD = 0.03
 """An hour of one vCPU."""
 
@@ -53,7 +53,7 @@ class Worker:
     log: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
 
     def status(self, now: float) -> str:
-        """In RunPod's words."""
+        """Its status in RunPod's words."""
         if self.unhealthy:
             return "UNHEALTHY"
         if self.throttled:
@@ -63,10 +63,10 @@ class Worker:
 
 @dataclass
 class Endpoint:
-    """One endpoint: what was asked for, and what came of it."""
+    """One endpoint: its settings, and its state."""
 
     id: str
-    told: dict[str, Any]
+    spec: dict[str, Any]
     created: float
     version: int = 1
     changed: float = 0.0
@@ -80,15 +80,15 @@ class Endpoint:
 
     @property
     def active(self) -> list[Worker]:
-        """Workers that run, or try to."""
+        """Workers that run or start."""
         return [worker for worker in self.workers if worker.ended is None]
 
     @property
     def usd_per_second(self) -> float:
-        """What one worker costs."""
-        if cpus := self.told.get("cpu"):
+        """The cost of one worker."""
+        if cpus := self.spec.get("cpu"):
             return max(cpu["vcpuCount"] for cpu in cpus) * CPU_USD / 3600
-        gpu = self.told["gpu"]
+        gpu = self.spec["gpu"]
         return max(GPUS[pool][2] for pool in gpu["pools"]) * gpu.get("count", 1) / 3600
 
     def billed(self, now: float, since: float = 0.0, until: float = math.inf) -> float:
@@ -113,103 +113,107 @@ class Cloud:
     serial: int = 0
 
     def number(self, kind: str) -> str:
-        """An id that nobody else has."""
+        """A new id."""
         self.serial += 1
         return f"{kind}{self.serial:09d}"
 
-    def create(self, told: dict[str, Any], fault: str | None = None) -> Endpoint:
+    def create(self, spec: dict[str, Any], fault: str | None = None) -> Endpoint:
         """A new endpoint; with a fault its workers never come up."""
         now, broken = self.clock.now(), fault if fault in {"stuck", "unhealthy"} else ""
-        found = Endpoint(self.number("ep"), told, now, changed=now, asked=now, broken=broken or "")
-        found.releases.append(_release(found, now, []))
-        self.endpoints[found.id] = found
-        self.settle(found)
-        return found
+        endpoint = Endpoint(self.number("ep"), spec, now, changed=now, asked=now, broken=broken or "")
+        endpoint.releases.append(_release(endpoint, now, []))
+        self.endpoints[endpoint.id] = endpoint
+        self.settle(endpoint)
+        return endpoint
 
-    def change(self, one: Endpoint, changes: dict[str, Any]) -> None:
-        """Change what is named; what a container sees makes another version."""
+    def change(self, endpoint: Endpoint, changes: dict[str, Any]) -> None:
+        """Change the given fields; a change that containers see makes a new version."""
         now, diff = self.clock.now(), list[dict[str, Any]]()
         for name, value in changes.items():
-            old = one.told.get(name)
+            old = endpoint.spec.get(name)
             new = {**old, **value} if name in {"workers", "gpu"} and isinstance(old, dict) else value
             if old != new and name in CONTAINER:
                 diff.append({"field": f"template.{name}", "old": old, "new": new})
-            one.told[name] = new
+            endpoint.spec[name] = new
         if diff:
-            one.version += 1
-            one.changed = now
-            one.releases.insert(0, _release(one, now, diff))
-        self.settle(one)
+            endpoint.version += 1
+            endpoint.changed = now
+            endpoint.releases.insert(0, _release(endpoint, now, diff))
+        self.settle(endpoint)
 
-    def delete(self, one: Endpoint) -> None:
+    def delete(self, endpoint: Endpoint) -> None:
         """All its workers end with it."""
-        self.settle(one)
-        for worker in one.active:
+        self.settle(endpoint)
+        for worker in endpoint.active:
             worker.ended = self.clock.now()
-        self.deleted.append(self.endpoints.pop(one.id))
+        self.deleted.append(self.endpoints.pop(endpoint.id))
 
-    def settle(self, one: Endpoint) -> None:
-        """Bring an endpoint up to now."""
-        now, workers = self.clock.now(), one.told["workers"]
-        quiet_days = (now - one.asked) / DAY
+    def settle(self, endpoint: Endpoint) -> None:
+        """Advance an endpoint to the current time."""
+        now, workers = self.clock.now(), endpoint.spec["workers"]
+        quiet_days = (now - endpoint.asked) / DAY
         if quiet_days >= _STOPPED_DAYS:
             workers["max"] = workers["min"] = 0
         elif quiet_days >= _THROTTLED_DAYS:
             workers["max"] = min(workers["max"], _FEW)
         idle_s = workers.get("idleTimeout", 10)
-        for worker in one.active:
-            if worker.version < one.version and not one.never_cycles and now >= one.changed + _CYCLE_S:
-                worker.ended = max(one.changed + _CYCLE_S, worker.started)
-            elif len(one.active) > workers["min"] and now >= max(worker.ready, worker.used) + idle_s:
+        for worker in endpoint.active:
+            if worker.version < endpoint.version and not endpoint.never_cycles and now >= endpoint.changed + _CYCLE_S:
+                worker.ended = max(endpoint.changed + _CYCLE_S, worker.started)
+            elif len(endpoint.active) > workers["min"] and now >= max(worker.ready, worker.used) + idle_s:
                 worker.ended = max(worker.ready, worker.used) + idle_s
-        for worker in one.active[workers["max"] :]:
+        for worker in endpoint.active[workers["max"] :]:
             worker.ended = now
-        while len(one.active) < min(workers["min"], workers["max"]):
-            self.start(one)
+        while len(endpoint.active) < min(workers["min"], workers["max"]):
+            self.start(endpoint)
 
-    def start(self, one: Endpoint) -> Worker:
+    def start(self, endpoint: Endpoint) -> Worker:
         """Another worker, booting."""
         now = self.clock.now()
-        one.serial += 1
-        boot_s = self.boot_s / 4 if one.told.get("flashboot") == "FLASHBOOT" and one.serial > 1 else self.boot_s
-        worker = Worker(f"{one.id}w{one.serial}", one.version, one.told.get("image", ""), now, now + boot_s)
-        one.workers.append(worker)
-        if one.broken:
-            worker.throttled, worker.unhealthy, worker.ready = one.broken == "stuck", one.broken == "unhealthy", math.inf
+        endpoint.serial += 1
+        boot_s = self.boot_s / 4 if endpoint.spec.get("flashboot") == "FLASHBOOT" and endpoint.serial > 1 else self.boot_s
+        worker = Worker(f"{endpoint.id}w{endpoint.serial}", endpoint.version, endpoint.spec.get("image", ""), now, now + boot_s)
+        endpoint.workers.append(worker)
+        if endpoint.broken:
+            worker.throttled, worker.unhealthy, worker.ready = (
+                endpoint.broken == "stuck",
+                endpoint.broken == "unhealthy",
+                math.inf,
+            )
             worker.log.append((now, "waiting for capacity" if worker.throttled else "worker exited with exit code 1"))
             return worker
         try:
-            worker.program = self.boot(one.told.get("env") or {})
+            worker.program = self.boot(endpoint.spec.get("env") or {})
             worker.log.append((now, "worker started"))
-        except Exception as error:  # noqa: BLE001 whatever a container dies of
+        except Exception as error:  # noqa: BLE001 whatever a container raises
             worker.unhealthy = True
             worker.log.append((now, f"worker exited: {error}"))
         return worker
 
-    def take(self, one: Endpoint) -> Worker | None:
-        """A worker that can answer now; where there is none, one is started if it may be."""
-        one.asked = self.clock.now()
-        self.settle(one)
-        for worker in one.active:
-            if worker.status(one.asked) == "IDLE":
-                worker.used = one.asked
+    def take(self, endpoint: Endpoint) -> Worker | None:
+        """A worker that can answer now; otherwise one is started, if allowed."""
+        endpoint.asked = self.clock.now()
+        self.settle(endpoint)
+        for worker in endpoint.active:
+            if worker.status(endpoint.asked) == "IDLE":
+                worker.used = endpoint.asked
                 return worker
-        if len(one.active) < one.told["workers"]["max"]:
-            self.start(one)
+        if len(endpoint.active) < endpoint.spec["workers"]["max"]:
+            self.start(endpoint)
         return None
 
     def spent(self) -> float:
-        """US dollars, for all that ever was."""
-        for one in self.endpoints.values():
-            self.settle(one)
+        """US dollars spent on all endpoints."""
+        for endpoint in self.endpoints.values():
+            self.settle(endpoint)
         now = self.clock.now()
-        return sum(one.billed(now) for one in [*self.endpoints.values(), *self.deleted])
+        return sum(endpoint.billed(now) for endpoint in [*self.endpoints.values(), *self.deleted])
 
 
-def _release(one: Endpoint, now: float, diff: list[dict[str, Any]]) -> dict[str, Any]:
+def _release(endpoint: Endpoint, now: float, diff: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "id": f"{one.id}r{one.version}",
-        "version": one.version,
+        "id": f"{endpoint.id}r{endpoint.version}",
+        "version": endpoint.version,
         "source": "MANUAL",
         "buildId": None,
         "createdByUserId": None,

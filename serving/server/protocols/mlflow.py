@@ -32,17 +32,21 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def texts_of(body: bytes, content_type: str) -> list[str]:
-    """The pictures that are asked about."""
+    """The pictures of a request."""
     if content_type.partition(";")[0].strip().lower() not in {"application/json", ""}:
         raise UnsupportedError(f"content type '{content_type[:60]}'", "is not read here", "send application/json")
-    told = read_json(body, Invocation)
-    given = [one for one in (told.inputs, told.instances, told.dataframe_split, told.dataframe_records) if one is not None]
+    invocation = read_json(body, Invocation)
+    given = [
+        field
+        for field in (invocation.inputs, invocation.instances, invocation.dataframe_split, invocation.dataframe_records)
+        if field is not None
+    ]
     if len(given) != 1:
         remedy = 'send {"inputs": ["<base64>", …]}'
         raise InputError("request", "has to hold one of inputs, instances, dataframe_split, dataframe_records", remedy)
-    if told.dataframe_split is not None:
-        return _column(told.dataframe_split)
-    return [_text(one) for one in _listed(given[0])]
+    if invocation.dataframe_split is not None:
+        return _column(invocation.dataframe_split)
+    return [_text(element) for element in _listed(given[0])]
 
 
 def _listed(given: Any) -> list[Any]:
@@ -54,20 +58,20 @@ def _listed(given: Any) -> list[Any]:
 def _column(split: Split) -> list[str]:
     if _COLUMN not in split.columns:
         raise InputError("dataframe_split", f"has no column '{_COLUMN}'", f"name the pictures' column '{_COLUMN}'")
-    place = split.columns.index(_COLUMN)
+    index = split.columns.index(_COLUMN)
     if any(len(row) != len(split.columns) for row in split.data):
         raise InputError("dataframe_split", "has a row that is not as long as its columns", "give each column a value")
-    return [_text(row[place]) for row in split.data]
+    return [_text(row[index]) for row in split.data]
 
 
-def _text(one: Any) -> str:
-    if isinstance(one, dict):
-        one = one.get(_COLUMN, one.get("b64"))
-    if not isinstance(one, str):
+def _text(element: Any) -> str:
+    if isinstance(element, dict):
+        element = element.get(_COLUMN, element.get("b64"))
+    if not isinstance(element, str):
         raise InputError("request", "holds something that is no picture", "send each picture as a text in base64")
-    return one
+    return element
 
 
 def respond(served: Served, rows: list[bytes]) -> dict[str, Any]:
-    """A prediction each, as MLflow wraps them."""
-    return {"predictions": [one.plain() for one in served.read(rows)]}
+    """Predictions in MLflow's response format."""
+    return {"predictions": [prediction.plain() for prediction in served.read(rows)]}

@@ -35,27 +35,27 @@ class Tensor(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class Wanted(msgspec.Struct):
-    """One output that is asked for."""
+class RequestedOutput(msgspec.Struct):
+    """A requested output."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(msgspec.Struct):
-    """A request for an inference."""
+    """An inference request."""
 
     inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] = {}
-    outputs: list[Wanted] | None = None
+    outputs: list[RequestedOutput] | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, read: pictures as files' bytes or as texts still to be read, and what is to be answered.
+class ParsedRequest:
+    """A parsed request: pictures as file bytes or as text still to be decoded, and the requested outputs.
 
-    `outputs` are names, and whether each is wanted as bytes behind the JSON.
+    `outputs` are names, and whether each is sent as bytes behind the JSON.
     """
 
     items: list[Item | str]
@@ -63,40 +63,40 @@ class Asked:
     id: str | None
 
 
-def read_request(served: Served, body: bytes, json_length: str | None) -> Asked:
+def read_request(served: Served, body: bytes, json_length: str | None) -> ParsedRequest:
     """The request's pictures. `json_length` is the header Inference-Header-Content-Length. Raises InputError."""
     if json_length is not None and not (_LENGTH.fullmatch(json_length) and int(json_length) <= len(body)):
-        raise InputError("Inference-Header-Content-Length", "is not the length of the JSON part", "mend the header")
+        raise InputError("Inference-Header-Content-Length", "is not the length of the JSON part", "fix the header")
     cut = int(json_length) if json_length is not None else len(body)
-    told = read_json(body[:cut], InferRequest)
-    if len(told.inputs) != 1:
+    request = read_json(body[:cut], InferRequest)
+    if len(request.inputs) != 1:
         raise InputError("inputs", "has to hold one tensor", f"send '{_FILES}' (BYTES) or '{_PIXELS}' (UINT8)")
-    known, binary = _outputs(served), _flag(told.parameters, "binary_data_output", usual=False)
-    wanted = told.outputs or [Wanted(name) for name in known]
-    if unknown := {one.name for one in wanted} - known.keys():
+    known, binary = _outputs(served), _flag(request.parameters, "binary_data_output", usual=False)
+    wanted = request.outputs or [RequestedOutput(name) for name in known]
+    if unknown := {output.name for output in wanted} - known.keys():
         raise InputError(f"output '{min(unknown)}'", "is not one of this model's", f"ask for {', '.join(known)}")
-    outputs = [(one.name, _flag(one.parameters, "binary_data", usual=binary)) for one in wanted]
-    return Asked(_items(told.inputs[0], body[cut:] if json_length is not None else b""), outputs, told.id)
+    outputs = [(output.name, _flag(output.parameters, "binary_data", usual=binary)) for output in wanted]
+    return ParsedRequest(_items(request.inputs[0], body[cut:] if json_length is not None else b""), outputs, request.id)
 
 
 def _flag(parameters: dict[str, Any], name: str, *, usual: bool) -> bool:
-    found = parameters.get(name, usual)
-    if not isinstance(found, bool):
-        raise InputError(name, "is neither true nor false", "mend the parameter")
-    return found
+    value = parameters.get(name, usual)
+    if not isinstance(value, bool):
+        raise InputError(name, "is neither true nor false", "fix the parameter")
+    return value
 
 
 def _items(tensor: Tensor, binary: bytes) -> list[Item | str]:
     size = tensor.parameters.get("binary_data_size")
     if size is not None and (not isinstance(size, int) or size != len(binary)):
-        raise InputError(tensor.name, "has another binary_data_size than what was sent", "mend the parameter")
+        raise InputError(tensor.name, "has another binary_data_size than what was sent", "fix the parameter")
     if any(side < 0 for side in tensor.shape):
-        raise InputError(tensor.name, "has a negative side in its shape", "mend the shape")
+        raise InputError(tensor.name, "has a negative side in its shape", "fix the shape")
     if tensor.datatype == "BYTES" and len(tensor.shape) == 1:
-        found = _counted(binary) if size is not None else _flat(tensor.data)
-        if len(found) != tensor.shape[0] or not all(isinstance(one, str | Item) for one in found):
-            raise InputError(tensor.name, f"does not hold {tensor.shape[0]} pictures", "mend its shape or data")
-        return found
+        items = _counted(binary) if size is not None else _flat(tensor.data)
+        if len(items) != tensor.shape[0] or not all(isinstance(item, str | Item) for item in items):
+            raise InputError(tensor.name, f"does not hold {tensor.shape[0]} pictures", "fix its shape or data")
+        return items
     if tensor.datatype == "UINT8" and len(tensor.shape) == _RANK and tensor.shape[-1] == _CHANNELS:
         return _pixels(tensor, binary if size is not None else None)
     remedy = f"send '{_FILES}' as BYTES [N], or '{_PIXELS}' as UINT8 [N, height, width, 3]"
@@ -105,16 +105,16 @@ def _items(tensor: Tensor, binary: bytes) -> list[Item | str]:
 
 def _counted(binary: bytes) -> list[Item | str]:
     """Elements of a BYTES tensor: four bytes of length, little-endian, then the bytes."""
-    found, at = list[Item | str](), 0
+    items, at = list[Item | str](), 0
     while at + 4 <= len(binary):
         (size,) = struct.unpack_from("<I", binary, at)
         if at + 4 + size > len(binary):
             break
-        found.append(Item(binary[at + 4 : at + 4 + size]))
+        items.append(Item(binary[at + 4 : at + 4 + size]))
         at += 4 + size
     if at != len(binary):
         raise InputError(_FILES, "ends in the middle of an element", "write each element's length before it")
-    return found
+    return items
 
 
 def _pixels(tensor: Tensor, binary: bytes | None) -> list[Item | str]:
@@ -123,21 +123,21 @@ def _pixels(tensor: Tensor, binary: bytes | None) -> list[Item | str]:
         try:
             binary = bytes(_flat(tensor.data))
         except (TypeError, ValueError) as error:
-            raise InputError(tensor.name, "holds something other than numbers of 0 to 255", "mend its data") from error
+            raise InputError(tensor.name, "holds something other than numbers of 0 to 255", "fix its data") from error
     if len(binary) != math.prod(tensor.shape) or not binary:
-        raise InputError(tensor.name, f"does not hold the {math.prod(tensor.shape)} numbers of its shape", "mend its shape")
-    one = height * width * _CHANNELS
-    return [Item(binary[place * one : (place + 1) * one], (height, width)) for place in range(count)]
+        raise InputError(tensor.name, f"does not hold the {math.prod(tensor.shape)} numbers of its shape", "fix its shape")
+    size = height * width * _CHANNELS
+    return [Item(binary[index * size : (index + 1) * size], (height, width)) for index in range(count)]
 
 
 def _flat(data: Any) -> list[Any]:
     """Nested lists, flat; no deeper than a tensor is."""
-    found = data if isinstance(data, list) else [data]
+    elements = data if isinstance(data, list) else [data]
     for _ in range(_RANK - 1):
-        if not any(isinstance(one, list) for one in found):
+        if not any(isinstance(element, list) for element in elements):
             break
-        found = [inner for one in found for inner in (one if isinstance(one, list) else [one])]
-    return found
+        elements = [inner for element in elements for inner in (element if isinstance(element, list) else [element])]
+    return elements
 
 
 def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
@@ -147,32 +147,32 @@ def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
     return {"probabilities": ("FP32", list(served.row)), "label": ("BYTES", [])}
 
 
-def respond(served: Served, asked: Asked, rows: list[bytes]) -> tuple[dict[str, Any], bytes]:
-    """The tensors that were asked for, and the bytes of those that go behind the JSON, in order."""
+def respond(served: Served, parsed: ParsedRequest, rows: list[bytes]) -> tuple[dict[str, Any], bytes]:
+    """The requested tensors, and the bytes of those that go behind the JSON, in order."""
     outputs, behind = list[dict[str, Any]](), bytearray()
-    for name, binary in asked.outputs:
+    for name, binary in parsed.outputs:
         kind, shape = _outputs(served)[name]
-        labels = [one.label for one in served.read(rows)] if name == "label" else []
-        told: dict[str, Any] = {"name": name, "datatype": kind, "shape": [len(rows), *shape]}
+        labels = [prediction.label for prediction in served.read(rows)] if name == "label" else []
+        tensor: dict[str, Any] = {"name": name, "datatype": kind, "shape": [len(rows), *shape]}
         if binary:
             data = b"".join(map(_element, labels) if name == "label" else rows)
-            told["parameters"] = {"binary_data_size": len(data)}
+            tensor["parameters"] = {"binary_data_size": len(data)}
             behind += data
         else:
-            told["data"] = labels if name == "label" else [number for row in rows for number in floats(row)]
-        outputs.append(told)
-    said = {"model_name": served.model, "model_version": str(served.version), "outputs": outputs}
-    return said | ({"id": asked.id} if asked.id is not None else {}), bytes(behind)
+            tensor["data"] = labels if name == "label" else [number for row in rows for number in floats(row)]
+        outputs.append(tensor)
+    answer = {"model_name": served.model, "model_version": str(served.version), "outputs": outputs}
+    return answer | ({"id": parsed.id} if parsed.id is not None else {}), bytes(behind)
 
 
 def _element(text: str) -> bytes:
-    """One of a BYTES tensor."""
+    """An element of a BYTES tensor."""
     data = text.encode()
     return struct.pack("<I", len(data)) + data
 
 
 def metadata(served: Served) -> dict[str, Any]:
-    """What the model takes and gives."""
+    """The model's inputs and outputs."""
     return {
         "name": served.model,
         "versions": [str(served.version)],

@@ -10,7 +10,7 @@ from registry.errors import InputError, shorten
 from serving.server.protocols.served import Served, UnsupportedError
 
 _RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
-"""The last one is what `curl --data-binary` says of everything."""
+"""The last one is what `curl --data-binary` sends by default."""
 
 
 class PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,17 +35,17 @@ def kind_of(content_type: str) -> str:
 
 
 def texts_of(body: bytes) -> tuple[list[str], bool]:
-    """The pictures of a JSON body, and whether it asked for a list."""
-    told = read_json(body, PlainRequest)
-    if (told.image is None) == (told.images is None):
+    """The pictures of a JSON body, and whether it sent a list."""
+    request = read_json(body, PlainRequest)
+    if (request.image is None) == (request.images is None):
         raise InputError("request", "has to hold either `image` or `images`", 'send {"image": "<base64>"}')
-    return ([told.image], False) if told.image is not None else (told.images or [], True)
+    return ([request.image], False) if request.image is not None else (request.images or [], True)
 
 
 def respond(served: Served, rows: list[bytes], *, several: bool) -> dict[str, Any]:
     """The answer to one picture, or to a list of them."""
-    found = [one.plain() for one in served.read(rows)]
-    return ({"predictions": found} if several else found[0]) | served.named()
+    predictions = [prediction.plain() for prediction in served.read(rows)]
+    return ({"predictions": predictions} if several else predictions[0]) | served.named()
 
 
 def read_json(body: bytes, kind: type[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What every protocol needs to know of what is served."""
+"""The served bundle, as every protocol needs it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from serving.inference.prediction import NUMBERS, Prediction, classified, detect
 
 
 class UnsupportedError(ModelyardError):
-    """A body of a kind that is not read here: HTTP's 415."""
+    """A content type that is not accepted: answered with 415."""
 
 
 class Served(Struct, frozen=True):
-    """A bundle, as the server speaks of it. `row` is the shape of one picture's answer."""
+    """A served bundle. `row` is the shape of one picture's output."""
 
     model: str
     version: int
@@ -25,7 +25,7 @@ class Served(Struct, frozen=True):
 
     @property
     def detects(self) -> bool:
-        """Whether its answers are boxes."""
+        """Whether it is a detector."""
         return len(self.row) > 1
 
     def named(self) -> dict[str, str | int]:
@@ -33,7 +33,7 @@ class Served(Struct, frozen=True):
         return {"model": self.model, "version": self.version, "bundle": self.bundle}
 
     def read(self, rows: Sequence[bytes]) -> list[Prediction]:
-        """Rows of float32 bytes, in words."""
+        """Rows of float32 bytes as predictions."""
         return [self._read(floats(row)) for row in rows]
 
     def _read(self, row: tuple[float, ...]) -> Prediction:

@@ -1,4 +1,4 @@
-"""How an endpoint at Hugging Face is wanted, in a job file."""
+"""An endpoint at Hugging Face, in a job file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HuggingFaceDeploy(Record):
     size: str = Field(default="x1", pattern=r"^x\d+$")
     vendor: str = "aws"
     region: str = "us-east-1"
-    min_replicas: int = Field(default=0, ge=0, le=50, description="0: it sleeps when nobody asks")
+    min_replicas: int = Field(default=0, ge=0, le=50, description="0: it sleeps without requests")
     max_replicas: int = Field(default=1, ge=1, le=50)
     sleep_minutes: int = Field(default=15, ge=15, description="paid minutes after the last answer")
     image: str | None = Field(default=None, description="our HTTP server's image, instead of Hugging Face's with our handler")

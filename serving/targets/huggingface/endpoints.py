@@ -27,72 +27,72 @@ class Endpoints:
     api: str = API
 
     def all(self) -> list[InferenceEndpoint]:
-        """Every one."""
+        """All endpoints."""
         return self.hub.call(lambda: self._library.list_inference_endpoints(namespace=self.namespace))
 
     def get(self, name: str) -> InferenceEndpoint | None:
-        """The one of that name, if there is one."""
+        """The endpoint of that name, if it exists."""
         try:
             return self.hub.call(lambda: self._library.get_inference_endpoint(name, namespace=self.namespace))
         except NotFoundError:
             return None
 
-    def create(self, name: str, **told: Any) -> InferenceEndpoint:
-        """Make it, or find that a request whose answer was lost made it: names are unique."""
+    def create(self, name: str, **fields: Any) -> InferenceEndpoint:
+        """Create it, or find it if a request whose answer was lost created it: names are unique."""
         try:
-            return self.hub.call(lambda: self._library.create_inference_endpoint(name, namespace=self.namespace, **told))
+            return self.hub.call(lambda: self._library.create_inference_endpoint(name, namespace=self.namespace, **fields))
         except BusyError:
-            if found := self.get(name):
-                return found
+            if endpoint := self.get(name):
+                return endpoint
             raise
 
-    def update(self, name: str, told: Mapping[str, Any]) -> InferenceEndpoint:
-        """Change what is named. By the library's own connection: its call leaves out what is to be None."""
+    def update(self, name: str, changes: Mapping[str, Any]) -> InferenceEndpoint:
+        """Change the given fields. Sent without the library's method, which drops fields that are None."""
         from huggingface_hub import InferenceEndpoint, get_session
         from huggingface_hub.utils import hf_raise_for_status
 
         def put() -> InferenceEndpoint:
             self._library  # noqa: B018 its connection is set up there
-            answer = get_session().put(f"{self.api}/endpoint/{self.namespace}/{name}", headers=self.headers, json=told)
+            answer = get_session().put(f"{self.api}/endpoint/{self.namespace}/{name}", headers=self.headers, json=changes)
             hf_raise_for_status(answer)
             return InferenceEndpoint.from_raw(answer.json(), namespace=self.namespace)
 
         return self.hub.call(put)
 
     def delete(self, name: str) -> None:
-        """Delete it; that it is gone already is as good."""
+        """Delete it, if it exists."""
         try:
             self.hub.call(lambda: self._library.delete_inference_endpoint(name, namespace=self.namespace))
         except NotFoundError:
             return
 
     def hardware(self) -> list[InferenceEndpointHardware]:
-        """What endpoints can run on, with prices."""
+        """Hardware for endpoints, with prices."""
         return self.hub.call(lambda: self._library.list_inference_endpoints_hardware(namespace=self.namespace))
 
     def job_hardware(self) -> list[JobHardwareInfo]:
-        """What jobs can run on, with prices."""
+        """Hardware for jobs, with prices."""
         return self.hub.call(self.hub.api.list_jobs_hardware)
 
     def logs(self, name: str) -> list[str]:
-        """What its container said."""
+        """Its container's log."""
         address = f"{self.api}/endpoint/{self.namespace}/{name}/logs"
         try:
-            found = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
+            answer = httpx.get(address, headers=self.headers, timeout=_TIMEOUT_S)
         except httpx.HTTPError as error:
             raise UnavailableError("Hugging Face", f"gives no logs ({type(error).__name__})", "try again later") from error
-        return found.text.splitlines() if found.is_success else []
+        return answer.text.splitlines() if answer.is_success else []
 
     @property
     def headers(self) -> dict[str, str]:
-        """What each request carries, also those to an endpoint's own address."""
+        """The headers of every request, also to an endpoint's own URL."""
         return {"Authorization": f"Bearer {self.hub.token.get_secret_value()}"}
 
     @property
     def _library(self) -> HfApi:
-        """The library takes the address of its endpoints from a constant."""
-        found = self.hub.api
+        """The library, pointed at `api`: it reads that URL from a constant."""
+        api = self.hub.api
         from huggingface_hub import constants
 
         constants.INFERENCE_ENDPOINTS_ENDPOINT = self.api
-        return found
+        return api

@@ -1,4 +1,4 @@
-"""Publishing on the Hugging Face Hub: a repository becomes exactly these files by one commit, or stays as it was."""
+"""Publishing on the Hugging Face Hub: one commit makes a repository hold exactly these files, or nothing changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ URL = "https://huggingface.co"
 _TRIES = 5
 _TIMEOUT_S = 30.0
 _LIBRARY_S = 120.0
-"""The library itself waits for ever for an answer."""
+"""The library itself has no timeout."""
 _LONGEST_WAIT_S = 600.0
 T = TypeVar("T")
 Files = Mapping[str, bytes | Path]
@@ -34,7 +34,7 @@ Files = Mapping[str, bytes | Path]
 
 
 @functools.cache
-def _be_patient_but_not_for_ever() -> None:
+def _set_timeout() -> None:
     """Give the library's connections a time limit, once."""
     import httpx2
     from huggingface_hub import set_client_factory
@@ -50,7 +50,7 @@ def _be_patient_but_not_for_ever() -> None:
 
 @dataclass(frozen=True)
 class Hub:
-    """One account at the Hub."""
+    """An account at the Hub."""
 
     token: SecretStr
     url: str = URL
@@ -68,9 +68,9 @@ class Hub:
         from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
-        _be_patient_but_not_for_ever()
+        _set_timeout()
         disable_progress_bars()
-        logging.set_verbosity_error()  # that nothing changed is no warning here
+        logging.set_verbosity_error()  # an unchanged commit is not worth a warning
         if self.url != URL:  # the Hub alone has that storage
             constants.HF_HUB_DISABLE_XET = True
         return HfApi(endpoint=self.url, token=self.token.get_secret_value())
@@ -78,9 +78,9 @@ class Hub:
     def publish(
         self, repository: str, files: Files, message: str, *, private: bool = True, kind: Literal["model", "space"] = "model"
     ) -> str:
-        """The commit at which the repository holds these files and no others; a new one only where something differs.
+        """Publish these files and no others; returns the commit, a new one only if something differs.
 
-        Raises BusyError where somebody else published meanwhile: nothing of it is mixed.
+        Raises BusyError if somebody else published meanwhile: commits are never mixed.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -95,7 +95,7 @@ class Hub:
 
         try:
             return self.call(commit, repeats=False)
-        except UnavailableError:  # it may have been carried out: what the Hub holds now says so
+        except UnavailableError:  # it may have been applied: look at the Hub
             now, _ = self._head(repository, kind)
             if now != head and self._same(repository, now, files, kind):
                 return now
@@ -107,17 +107,17 @@ class Hub:
         address = f"{self.url}/{prefix}{repository}/resolve/{revision}/{name}"
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         try:
-            found = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+            answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
             raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "try again later") from error
-        if found.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(address, "is not at the Hub", "publish it")
-        if not found.is_success:
-            raise UnavailableError(address, f"answered with {found.status_code}", "try again later")
-        return found.content
+        if not answer.is_success:
+            raise UnavailableError(address, f"answered with {answer.status_code}", "try again later")
+        return answer.content
 
     def call(self, ask: Callable[[], T], *, repeats: bool = True) -> T:
-        """Ask the library; what passes is waited for where asking again is safe, and errors become ours."""
+        """Call the library; retry transient errors where that is safe, and convert errors to ours."""
         import httpx2
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -129,12 +129,10 @@ class Hub:
                 passing = code in {408, 429} or code >= httpx.codes.INTERNAL_SERVER_ERROR
                 if not passing or tried == _TRIES or (not repeats and code != httpx.codes.TOO_MANY_REQUESTS):
                     raise self._problem(error, code) from error
-                told = error.response.headers.get("Retry-After", "")
-                pause = float(told) if told.isdigit() else 2.0**tried
+                retry_after = error.response.headers.get("Retry-After", "")
+                pause = float(retry_after) if retry_after.isdigit() else 2.0**tried
                 if pause > _LONGEST_WAIT_S:
-                    raise UnavailableError(
-                        "Hugging Face", f"asks to be left alone for {pause:.0f} s", "try again then"
-                    ) from error
+                    raise UnavailableError("Hugging Face", f"asks to wait {pause:.0f} s", "try again then") from error
                 self.sleep(pause)
             except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: one of many uploads failed
                 cause = error.__cause__
@@ -148,7 +146,7 @@ class Hub:
         raise AssertionError
 
     def _make(self, repository: str, kind: str, *, private: bool) -> None:
-        """Make the repository where it is not there."""
+        """Create the repository if it does not exist."""
         from huggingface_hub.errors import HfUriError
 
         sdk = "static" if kind == "space" else None
@@ -173,7 +171,7 @@ class Hub:
             401: (InputError, "set HF_TOKEN to a token that is valid and may write"),
             402: (RefusedError, "add a way to pay to the account"),
             403: (InputError, "use a token that may write there"),
-            404: (NotFoundError, "see that the repository's owner is right"),
+            404: (NotFoundError, "check the repository's owner"),
             409: (BusyError, "somebody else changed it just now: try again"),
             412: (BusyError, "somebody else published just now: try again"),
         }
@@ -184,15 +182,15 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class HubPlace:
-    """A model repository as the place that workers fetch bundles from."""
+class HubBundleStore:
+    """A model repository that workers download bundles from."""
 
     hub: Hub
     repository: str
     private: bool = False
 
     def put(self, bundle: Bundle) -> str:
-        """The address of the commit that holds the bundle."""
+        """The URL of the commit that holds the bundle."""
         index = bundle.index
         sha = self.hub.publish(self.repository, bundle_files(bundle), f"{index.model}/{index.version}", private=self.private)
         return f"{self.hub.url}/{self.repository}/resolve/{sha}"

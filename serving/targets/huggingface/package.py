@@ -19,7 +19,7 @@ CODE = (
     "serving/__init__.py", "serving/bundle/__init__.py", "serving/bundle/checked.py", "serving/bundle/preprocess.py",
     "serving/inference/__init__.py", "serving/inference/runner.py", "serving/inference/standalone.py",
 )  # fmt: skip
-"""The predictor that parity was measured with, and nothing else of ours."""
+"""The predictor that parity was measured with, and no other code of ours."""
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")
 _CUDA = "onnxruntime-gpu[cuda,cudnn]>=1.31,<2"
 """Its releases do not keep pace with onnxruntime's, so it has bounds of its own."""

@@ -1,4 +1,4 @@
-"""What an hour of Hugging Face's hardware costs, without asking: what it lists for the account, `listed.py` reads."""
+"""What an endpoint at Hugging Face costs, by a price list in this file; `catalogue.py` reads the account's live prices."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ USD_PER_HOUR = {
 """By vendor, of size x1; the others are multiples. Billed by the minute while an endpoint starts or runs."""
 
 
-def quote(config: HuggingFaceDeploy) -> Quote:
-    """What an endpoint costs."""
+def endpoint_quote(config: HuggingFaceDeploy) -> Quote:
+    """The cost of an endpoint."""
     table = USD_PER_HOUR.get(config.vendor, {})
     if config.instance not in table:
         known = ", ".join(table) or "none"

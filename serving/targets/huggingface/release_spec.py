@@ -1,4 +1,4 @@
-"""How an endpoint is wanted, as it is told to Hugging Face; how it is now, told the same way."""
+"""The settings that an endpoint at Hugging Face should have, and those that it has, in the same form."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from registry.errors import InputError, RefusedError
 from serving.targets.huggingface.config import HuggingFaceDeploy
-from serving.targets.huggingface.release import Release, told_of
+from serving.targets.huggingface.release import Release
 
 _PORT = 8000
-Told = dict[str, Any]
+Spec = dict[str, Any]
 
 
-def wanted(config: HuggingFaceDeploy, name: str, release: Release, before: str | None) -> Told:
-    """What an update sends: all of it, because what is left out stays as it was."""
+def endpoint_spec(config: HuggingFaceDeploy, name: str, release: Release, before: str | None) -> Spec:
+    """The body of an update: every setting, because omitted ones stay as they are."""
     scaling = {"minReplica": config.min_replicas, "maxReplica": config.max_replicas}
     return {
         "compute": {
@@ -26,47 +26,47 @@ def wanted(config: HuggingFaceDeploy, name: str, release: Release, before: str |
             "repository": config.repository,
             "revision": release.revision,
             "image": image_of(config) or {"huggingface": {}},
-            "env": told_of(name, release, before, gpu=config.accelerator == "gpu"),
+            "env": release.env(name, before, gpu=config.accelerator == "gpu"),
         },
     }
 
 
-def image_of(config: HuggingFaceDeploy) -> Told | None:
-    """Our HTTP server, where that is wanted: it finds the repository at /repository."""
+def image_of(config: HuggingFaceDeploy) -> Spec | None:
+    """Our HTTP server, if configured: it finds the repository at /repository."""
     if config.image is None:
         return None
     return {"custom": {"url": config.image, "port": _PORT, "healthRoute": "/health"}}
 
 
-def as_it_was(raw: Told) -> Told:
-    """What brings an endpoint back to how it is now."""
+def current_spec(raw: Spec) -> Spec:
+    """The settings that restore an endpoint's current state."""
     compute, model = raw["compute"], raw["model"]
     scaling = {name: compute["scaling"].get(name) for name in ("minReplica", "maxReplica", "scaleToZeroTimeout")}
     kept = {name: compute[name] for name in ("accelerator", "instanceType", "instanceSize") if name in compute}
-    told = {name: model[name] for name in ("repository", "revision", "image", "env") if name in model}
-    return {"compute": kept | {"scaling": scaling}, "model": told}
+    settings = {name: model[name] for name in ("repository", "revision", "image", "env") if name in model}
+    return {"compute": kept | {"scaling": scaling}, "model": settings}
 
 
-def holds(raw: Told, told: Told) -> bool:
-    """Whether an endpoint already is as it is wanted."""
-    now = as_it_was(raw)
-    image, new = now["model"].pop("image", {}), told["model"]["image"]
+def matches_spec(raw: Spec, spec: Spec) -> bool:
+    """Whether an endpoint already has these settings."""
+    now = current_spec(raw)
+    image, new = now["model"].pop("image", {}), spec["model"]["image"]
     same_image = (image.get("custom") or {}).get("url") == (new.get("custom") or {}).get("url")
-    rest = {name: value for name, value in told["model"].items() if name != "image"}
-    return same_image and now["model"] == rest and now["compute"] == told["compute"]
+    rest = {name: value for name, value in spec["model"].items() if name != "image"}
+    return same_image and now["model"] == rest and now["compute"] == spec["compute"]
 
 
-def is_custom(raw: Told) -> bool:
-    """Whether our HTTP server runs there, and not our handler."""
+def is_custom(raw: Spec) -> bool:
+    """Whether the endpoint runs our HTTP server instead of our handler."""
     return "custom" in (raw["model"].get("image") or {})
 
 
-def check_may_become(raw: Told, config: HuggingFaceDeploy, name: str) -> None:
-    """Raise InputError where Hugging Face cannot change an endpoint so, RefusedError where somebody paused it."""
-    place = raw.get("provider") or {}
+def check_can_update(raw: Spec, config: HuggingFaceDeploy, name: str) -> None:
+    """Raise InputError if Hugging Face cannot apply this change, RefusedError if the endpoint is paused."""
+    provider = raw.get("provider") or {}
     for what, value in (("vendor", config.vendor), ("region", config.region)):
-        if place.get(what) not in {None, value}:
+        if provider.get(what) not in {None, value}:
             remedy = "delete it first (archive the version), or leave it there"
-            raise InputError(f"endpoint {name}", f"is at {place[what]} and cannot move to {value}", remedy)
+            raise InputError(f"endpoint {name}", f"is at {provider[what]} and cannot move to {value}", remedy)
     if (raw.get("status") or {}).get("state") == "paused":
-        raise RefusedError(f"endpoint {name}", "was paused by somebody", "resume it in Hugging Face's console, or delete it")
+        raise RefusedError(f"endpoint {name}", "is paused", "resume it in Hugging Face's console, or delete it")

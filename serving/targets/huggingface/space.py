@@ -23,7 +23,7 @@ _FROM_TF = (
     "tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm",
 )
 _VARIANTS = ("tfjs-float16", "tfjs-float32", "tfjs-uint8")
-"""The first that a bundle has is shown: half the bytes, and answers that differ in the fourth place."""
+"""In order of preference: float16 has half the bytes, and answers that differ in the fourth digit."""
 
 _CARD = """---
 title: {title}
@@ -40,22 +40,22 @@ Bundle `{bundle}`; made with Modelyard.
 def space_files(bundle: Bundle, node_modules: Path) -> Mapping[str, bytes | Path]:
     """The page's files by their paths. Raises NotFoundError for a bundle without TF.js, InputError for a detector's."""
     index = bundle.index
-    found = next((bundle.variants[name] for name in _VARIANTS if name in bundle.variants), None)
-    if found is None:
+    variant = next((bundle.variants[name] for name in _VARIANTS if name in bundle.variants), None)
+    if variant is None:
         remedy = "add tfjs to the job's `export`, and export it again"
         raise NotFoundError(f"bundle of {index.model}/{index.version}", "has no TF.js variant", remedy)
     if bundle.preprocess.resize.startswith("longest"):
         raise InputError(f"{index.model}/{index.version}", "is a detector, and the page shows classes", "choose a classifier")
-    told = {"model": index.model, "version": index.version, "bundle": index.digest}
-    about = told | {"labels": bundle.labels, "size": bundle.preprocess.size}
+    names = {"model": index.model, "version": index.version, "bundle": index.digest}
+    about = names | {"labels": bundle.labels, "size": bundle.preprocess.size}
     files: dict[str, bytes | Path] = {
-        "README.md": _CARD.format(title=f"{index.model} {index.version}", **told).encode(),
+        "README.md": _CARD.format(title=f"{index.model} {index.version}", **names).encode(),
         "index.html": _PAGE / "index.html",
         "page.mjs": _PAGE / "page.mjs",
         "resize.mjs": _SERVING / "export" / "resize.mjs",
         "model/about.json": json.dumps(about, ensure_ascii=False, indent=2).encode(),
     }
-    files |= {f"model/tfjs/{path.name}": path for path in sorted(found.iterdir())}
+    files |= {f"model/tfjs/{path.name}": path for path in sorted(variant.iterdir())}
     for name in _FROM_TF:
         path = node_modules / "@tensorflow" / name
         if not path.is_file():

@@ -1,7 +1,7 @@
 """The Hugging Face target: a bundle becomes a commit of a model repository, and an endpoint serves that very commit.
 
-What is there is read from Hugging Face each time. A new bundle is tried out on an endpoint beside the one that serves,
-`NAME-next`, then rolled out, and rolled back where it does not answer.
+The state is read from Hugging Face each time. A new bundle is tried on a second endpoint, `NAME-next`, then rolled out,
+and rolled back if it does not answer.
 """
 
 from __future__ import annotations
@@ -13,134 +13,133 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import httpx
-
-from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
+from registry.errors import NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, State, Status
-from serving.targets.huggingface import quote as pricing
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.hub import Files
 from serving.targets.huggingface.package import repository_files
-from serving.targets.huggingface.release import (
-    PREFIX,
-    Release,
-    env_of,
-    kind_of,
-    probabilities_of,
-    slug_of,
-    told_of,
+from serving.targets.huggingface.quote import endpoint_quote
+from serving.targets.huggingface.release import PREFIX, Release, env_of, slug_of
+from serving.targets.huggingface.release_spec import (
+    check_can_update,
+    current_spec,
+    endpoint_spec,
+    image_of,
+    matches_spec,
 )
-from serving.targets.huggingface.release_spec import as_it_was, check_may_become, holds, image_of, is_custom, wanted
+from serving.targets.huggingface.requests import EndpointClient
 from serving.targets.undo import NEXT, check_name, not_ours, undone
-from serving.targets.waiting import Patience, Stopwatch, tls
+from serving.targets.waiting import Clock, Stopwatch
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
 
-_ASK_S = 60.0
-_SCALE_UP_S = "600"
 _STATES: dict[str, State] = {"running": "live", "scaledToZero": "asleep", "pending": "starting", "initializing": "starting"}
 _STATES |= {"updating": "starting", "updateFailed": "broken", "failed": "broken", "paused": "broken"}
 
 
 @dataclass
 class HuggingFaceTarget:
-    """Endpoints of one namespace whose names begin with ours. `page` makes what a Space shows."""
+    """Endpoints of one namespace whose names have our prefix. `page` builds the files of a Space."""
 
     endpoints: Endpoints
     config: HuggingFaceDeploy
-    patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=Clock)
     page: Callable[[Bundle], Files] | None = None
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
-        """By prices that were read by hand."""
-        return pricing.quote(self.config)
+        """By the price list in `quote.py`."""
+        return endpoint_quote(self.config)
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Publish the bundle, then make the endpoint, or bring it there."""
-        self._afford()
+        """Publish the bundle, then create or update the endpoint."""
+        self._check_budget()
         index = bundle.index
         files, message, hub = (
             repository_files(bundle, gpu=self.config.accelerator == "gpu"),
             f"{index.model}/{index.version}",
             self.endpoints.hub,
         )
-        page = self.page(bundle) if self.page and self.config.space else None  # refused, where it is, before anything is made
+        page = self.page(bundle) if self.page and self.config.space else None  # fails, if it must, before anything is created
         revision = hub.publish(self.config.repository, files, message, private=self.config.private)
-        live = self._bring(name, Release(index.model, index.version, index.digest, revision), smoke)
+        live = self._roll_out(name, Release(index.model, index.version, index.digest, revision), smoke)
         if page and self.config.space:
             hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
         return live
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Return to the commit that was served before."""
+        """Return to the commit before."""
         standing = self.endpoints.get(slug_of(name))
-        told = env_of(standing).get("MODELYARD_BEFORE") if standing else None
-        if not told:
+        before = env_of(standing).get("MODELYARD_BEFORE") if standing else None
+        if not before:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._bring(name, Release(**json.loads(told)), smoke)
+        return self._roll_out(name, Release(**json.loads(before)), smoke)
 
     def find(self, name: str) -> LiveEndpoint | None:
-        """What Hugging Face has under that name."""
-        found = self.endpoints.get(slug_of(name))
-        return self._live(found) if found else None
+        """The endpoint at Hugging Face with that name."""
+        endpoint = self.endpoints.get(slug_of(name))
+        return self._live(endpoint) if endpoint else None
 
     def list(self) -> list[LiveEndpoint]:
-        """Ours, by name; those that are being tried out are not endpoints yet."""
-        ours = [one for one in self.endpoints.all() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
-        return sorted((live for one in ours if (live := self._live(one))), key=lambda live: live.name)
+        """Our endpoints, by name; trials are not endpoints yet."""
+        ours = [
+            endpoint
+            for endpoint in self.endpoints.all()
+            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT)
+        ]
+        return sorted((live for endpoint in ours if (live := self._live(endpoint))), key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
-        """In one word, and in Hugging Face's."""
-        found = self.endpoints.get(slug_of(name))
-        if found is None:
+        """Its state, with Hugging Face's own word."""
+        endpoint = self.endpoints.get(slug_of(name))
+        if endpoint is None:
             return Status(state="gone", detail="no endpoint of that name")
-        message = found.raw["status"].get("message") or ""
-        detail = f"{found.status}{f': {shorten(message, 160)}' if message else ''}"
-        return Status(state=_STATES.get(str(found.status), "starting"), detail=detail)
+        message = endpoint.raw["status"].get("message") or ""
+        detail = f"{endpoint.status}{f': {shorten(message, 160)}' if message else ''}"
+        return Status(state=_STATES.get(str(endpoint.status), "starting"), detail=detail)
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether that endpoint still serves that bundle, or would as soon as it is asked."""
+        """Whether that endpoint serves that bundle, or would after waking."""
         try:
-            found = self.endpoints.get(live.handle)
+            endpoint = self.endpoints.get(live.handle)
         except UnavailableError:
             return False
-        if found is None or _STATES.get(str(found.status)) not in {"live", "asleep", "starting"}:
+        if endpoint is None or _STATES.get(str(endpoint.status)) not in {"live", "asleep", "starting"}:
             return False
-        return env_of(found).get("MODELYARD_BUNDLE") == live.bundle
+        return env_of(endpoint).get("MODELYARD_BUNDLE") == live.bundle
 
     def ask(self, live: LiveEndpoint) -> Ask:
-        """As a client would; while it sleeps the proxy is asked to hold the request."""
-        found = self.endpoints.get(live.handle)
-        if found is None:
+        """As a client would; while it sleeps, the proxy holds the request."""
+        endpoint = self.endpoints.get(live.handle)
+        if endpoint is None:
             raise NotFoundError(f"endpoint {live.name}", "is not at Hugging Face", "deploy it first")
-        return lambda image: self._asked(found, live.name, image)
+        return self._client_of(endpoint, live.name).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """What its container said."""
+        """Its container's log."""
         if self.endpoints.get(slug_of(name)) is None:
             raise NotFoundError(f"endpoint {name}", "is not at Hugging Face", "deploy it first")
         return self.endpoints.logs(slug_of(name))[-lines:]
 
     def delete(self, name: str) -> None:
-        """The endpoint, and what was tried out; the repository stays, because others may use it."""
+        """The endpoint and its trial; the repository stays, because others may use it."""
         check_name(name)
         for slug in (slug_of(name), slug_of(name) + NEXT):
             self._clear(slug)
 
     def _clear(self, slug: str) -> None:
-        """Delete an endpoint that is ours."""
-        found = self.endpoints.get(slug)
-        if found and self._release(found) is None:
+        """Delete an endpoint, if it is ours."""
+        endpoint = self.endpoints.get(slug)
+        if endpoint and self._release(endpoint) is None:
             raise not_ours(slug, "Hugging Face")
-        if found:
+        if endpoint:
             self.endpoints.delete(slug)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
-        """Bring the endpoint of that name to a release, or leave it as it was."""
+    def _roll_out(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was."""
         check_name(name)
         slug = slug_of(name)
         standing = self.endpoints.get(slug)
@@ -150,18 +149,18 @@ class HuggingFaceTarget:
         self._clear(slug + NEXT)
         if standing is None or old is None:
             with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
-                began = self.patience.now()
-                return self._proven(name, self._create(slug, name, release), smoke, began)
-        check_may_become(standing.raw, self.config, slug)
+                began = self.clock.now()
+                return self._tested(name, self._create(slug, name, release), smoke, began)
+        check_can_update(standing.raw, self.config, slug)
         before = env_of(standing).get("MODELYARD_BEFORE") if old == release else json.dumps(asdict(old))
-        told = wanted(self.config, name, release, before)
-        if old == release and holds(standing.raw, told) and str(standing.status) != "updateFailed":
-            return self._proven(name, standing, smoke)  # one made by a command that was cut off was never proven
-        with self._tried(name, release) as trial:
+        spec = endpoint_spec(self.config, name, release, before)
+        if old == release and matches_spec(standing.raw, spec) and str(standing.status) != "updateFailed":
+            return self._tested(name, standing, smoke)  # an interrupted command may have left it untested
+        with self._trial(name, release) as trial:
             smoke(trial)
-        back = as_it_was(standing.raw)
+        back = current_spec(standing.raw)
         with undone(lambda: self.endpoints.update(slug, back), "Hugging Face"):
-            return self._proven(name, self.endpoints.update(slug, told), smoke)
+            return self._tested(name, self.endpoints.update(slug, spec), smoke)
 
     def _create(self, slug: str, name: str, release: Release, *, trial: bool = False) -> InferenceEndpoint:
         config = self.config
@@ -181,79 +180,63 @@ class HuggingFaceTarget:
             scale_to_zero_timeout=None if config.min_replicas and not trial else config.sleep_minutes,
             type=config.access,
             custom_image=image_of(self.config),
-            env=told_of(name, release, None, gpu=config.accelerator == "gpu"),
+            env=release.env(name, None, gpu=config.accelerator == "gpu"),
         )
 
-    def _proven(self, name: str, one: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
-        """Wait until it runs, and see that it answers as it must. `began` is when a new one was asked for."""
-        running = self._wait(one.name)
+    def _tested(self, name: str, endpoint: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
+        """Wait until it runs, and smoke-test it. `began` is when a new one was requested."""
+        running = self._wait(endpoint.name)
         if began is not None:
-            self.ready.seconds = self.patience.now() - began
-        smoke(lambda image: self._asked(running, name, image))
-        return self._kept(running)
+            self.ready.seconds = self.clock.now() - began
+        smoke(self._client_of(running, name).ask)
+        return self._live_or_fail(running)
 
     def _wait(self, slug: str) -> InferenceEndpoint:
         state = "nothing"
-        for _ in self.patience.until(self.config.start_seconds, pause=2.0):
-            found = self.endpoints.get(slug)
-            state = str(found.status) if found else "gone"
-            if found and state in {"running", "scaledToZero"} and found.url:
-                return found
+        for _ in self.clock.poll(self.config.start_seconds, pause=2.0):
+            endpoint = self.endpoints.get(slug)
+            state = str(endpoint.status) if endpoint else "gone"
+            if endpoint and state in {"running", "scaledToZero"} and endpoint.url:
+                return endpoint
             if state in {"failed", "updateFailed", "gone"}:
                 words = self.endpoints.logs(slug)
-                why = shorten(words[-1], 160) if words else "it says nothing"
+                why = shorten(words[-1], 160) if words else "its log is empty"
                 raise UnavailableError(f"endpoint {slug}", f"is '{state}': {why}", "see `modelyard endpoint logs`")
         raise UnavailableError(
             f"endpoint {slug}", f"was still '{state}' after {self.config.start_seconds:.0f} s", "see Hugging Face's console"
         )
 
-    def _asked(self, one: InferenceEndpoint, name: str, image: bytes) -> dict[str, float]:
-        address = f"{one.url}/predict" if is_custom(one.raw) else str(one.url)
-        headers = self.endpoints.headers | {"Content-Type": "application/octet-stream", "X-Scale-Up-Timeout": _SCALE_UP_S}
-        headers["Content-Type"] = kind_of(image)
-        status = "no answer"
-        for _ in self.patience.until(self.config.start_seconds, pause=2.0):
-            try:
-                answer = httpx.post(address, content=image, headers=headers, timeout=_ASK_S, verify=tls())
-            except httpx.HTTPError as error:
-                status = type(error).__name__
-                continue
-            status = str(answer.status_code)
-            if answer.status_code == httpx.codes.OK:
-                return probabilities_of(answer.json(), name)
-            if answer.status_code not in {429, 500, 502, 503, 504}:
-                text = shorten(answer.text, 160)
-                raise InputError(f"endpoint {name}", f"refused ({status}: {text})", "send an image file")
-        raise UnavailableError(f"endpoint {name}", f"did not answer ({status})", "see `modelyard endpoint logs`")
+    def _client_of(self, endpoint: InferenceEndpoint, name: str) -> EndpointClient:
+        return EndpointClient(endpoint, name, self.endpoints.headers, self.clock, self.config.start_seconds)
 
     @contextmanager
-    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
-        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+    def _trial(self, name: str, release: Release) -> Iterator[Ask]:
+        """A second endpoint for a smoke test, always deleted afterwards."""
         slug = slug_of(name) + NEXT
         try:
-            began = self.patience.now()
+            began = self.clock.now()
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)
-            self.ready.seconds = self.patience.now() - began
-            yield lambda image: self._asked(running, name, image)
+            self.ready.seconds = self.clock.now() - began
+            yield self._client_of(running, name).ask
         finally:
             self.endpoints.delete(slug)
 
-    def _afford(self) -> None:
+    def _check_budget(self) -> None:
         cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month
         if cap is not None and idle > Decimal(str(cap)):
             raise RefusedError(
                 "endpoint", f"${idle:.2f} a month for replicas that never stop is over the ${cap:.2f} cap", "lower it"
             )
 
-    def _kept(self, one: InferenceEndpoint) -> LiveEndpoint:
-        live = self._live(one)
+    def _live_or_fail(self, endpoint: InferenceEndpoint) -> LiveEndpoint:
+        live = self._live(endpoint)
         if live is None:
-            raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
+            raise UnavailableError(f"endpoint {endpoint.name}", "came back without our settings", "deploy it again")
         return live
 
-    def _live(self, one: InferenceEndpoint) -> LiveEndpoint | None:
-        release, env = self._release(one), env_of(one)
+    def _live(self, endpoint: InferenceEndpoint) -> LiveEndpoint | None:
+        release, env = self._release(endpoint), env_of(endpoint)
         if release is None:
             return None
         return LiveEndpoint(
@@ -261,14 +244,16 @@ class HuggingFaceTarget:
             model=release.model,
             version=release.version,
             bundle=release.bundle,
-            url=str(one.url or ""),
-            handle=one.name,
-            source=f"{self.endpoints.hub.url}/{one.repository}/resolve/{release.revision}",
+            url=str(endpoint.url or ""),
+            handle=endpoint.name,
+            source=f"{self.endpoints.hub.url}/{endpoint.repository}/resolve/{release.revision}",
         )
 
-    def _release(self, one: InferenceEndpoint) -> Release | None:
-        env = env_of(one)
+    def _release(self, endpoint: InferenceEndpoint) -> Release | None:
+        env = env_of(endpoint)
         try:
-            return Release(env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(one.revision))
+            return Release(
+                env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(endpoint.revision)
+            )
         except (KeyError, ValueError):
             return None

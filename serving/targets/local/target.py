@@ -1,12 +1,12 @@
 """The local target: one HTTP process per endpoint, started from the bundle, on loopback.
 
-    <folder>/<name>.json             what the name means; replaced in one step when traffic flips
-    <folder>/<name>.before.json      what it meant before, for a rollback
-    <folder>/<name>.candidate.json   a process that was started and not yet flipped to; the next call ends it
-    <folder>/<name>.log              what the process said
-    <folder>/canary/<name>.json      an order to share the traffic with another process, and what both of them counted
+    <folder>/<name>.json             the live endpoint; replaced atomically when traffic switches
+    <folder>/<name>.before.json      the endpoint before, for a rollback
+    <folder>/<name>.candidate.json   a process that was started and is not live yet; the next call ends it
+    <folder>/<name>.log              the process's log
+    <folder>/canary/<name>.json      the split order, and the counts of both versions
 
-The processes outlive the command that started them; `modelyard up` ends them with everything else.
+The processes outlive the command that started them; `modelyard up` ends them when it stops.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """Endpoints below one folder. `port` 0 takes any free one for each deployment; `workers` predict side by side.
+    """Endpoints below one folder. `port` 0 takes any free port for each deployment; `workers` predict in parallel.
 
-    `headers` is what a request to our own endpoints carries; `price` what an hour of this machine is taken to cost.
+    `headers` are sent to our own endpoints; `price` is what an hour of this machine costs.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class LocalTarget:
     ready: Stopwatch = field(default_factory=Stopwatch, compare=False)
 
     def quote(self) -> Quote:
-        """The machine, always on."""
+        """The cost of this machine, always on."""
         hour = self.price.usd_per_hour if self.price else Decimal(0)
         month = monthly_cost(self.price) if self.price else Decimal(0)
         return Quote(
@@ -68,7 +68,7 @@ class LocalTarget:
         )
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Start a process, smoke-test it, let the name mean it, and end the one before."""
+        """Start a process, smoke-test it, make it live, and end the one before."""
         old = self.find(name)
         if old and old.bundle == bundle.index.digest and self.answers(old):
             return old
@@ -90,7 +90,7 @@ class LocalTarget:
         return fresh
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Start the bundle that was served before, and let the name mean it."""
+        """Start the bundle before, and make it live."""
         before = _read(self._before(name))
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
@@ -101,7 +101,7 @@ class LocalTarget:
         return _read(self._record(name))
 
     def status(self, name: str) -> Status:
-        """Whether its process is there and healthy."""
+        """Whether its process runs and is healthy."""
         live = self.find(name)
         if live is None:
             return Status(state="gone", detail="no endpoint of that name")
@@ -118,12 +118,12 @@ class LocalTarget:
                 return dict(answer.raise_for_status().json()["probabilities"])
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 why = shorten(error, 120)
-                raise UnavailableError(f"endpoint {live.name}", f"does not answer as it must ({why})", "see its log") from error
+                raise UnavailableError(f"endpoint {live.name}", f"gave no valid answer ({why})", "see its log") from error
 
         return ask
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """The end of its file."""
+        """The end of its log file."""
         path = self.folder / f"{name}.log"
         if not path.exists():
             raise NotFoundError(f"endpoint {name}", "was never started here", "deploy it first")
@@ -136,15 +136,15 @@ class LocalTarget:
         return [live for live in map(self.find, names) if live]
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether the endpoint's health says that it serves that bundle."""
+        """Whether the endpoint's health check names that bundle."""
         try:
-            said = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
+            health = httpx.get(f"{live.url}/health", timeout=_HEALTH_S).json()
         except (httpx.HTTPError, ValueError):
             return False
-        return said.get("bundle") == live.bundle
+        return health.get("bundle") == live.bundle
 
     def delete(self, name: str) -> None:
-        """End the process and forget the name."""
+        """End the process and remove its records."""
         self._end_candidate(name)
         if live := self.find(name):
             _end(live)
@@ -153,22 +153,22 @@ class LocalTarget:
         self.split(name, None, 0)
 
     def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
-        """Let the endpoint of that name pass a share of its requests on to another one; None: no more."""
-        order = self._order(name)
+        """Send a share of the endpoint's requests to another one; None ends it."""
+        path = self._order(name)
         if canary is None:
-            order.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             self._tally(name).unlink(missing_ok=True)
             return
-        told = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
-        order.parent.mkdir(parents=True, exist_ok=True)
-        told.write(order)
+        rule = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rule.write(path)
 
     def tally(self, name: str) -> Tally | None:
-        """What was counted since the traffic is shared."""
+        """The counts since the split began."""
         return read_tally(self._tally(name))
 
     def stop_all(self) -> None:
-        """End every process; the records stay, so that the reconciler starts them again next time."""
+        """End every process; the records stay, so that the reconciler restarts them next time."""
         for path in self.folder.glob("*.candidate.json"):
             self._end_candidate(path.name.removesuffix(".candidate.json"))
         for live in self.list():
@@ -190,7 +190,7 @@ class LocalTarget:
         return self.folder / f"{name}.candidate.json"
 
     def _free_port(self, old: LiveEndpoint | None) -> int:
-        """The port to listen on. A fixed one that our own older endpoint holds cannot be taken over while it answers."""
+        """The port to listen on. A fixed port that our own older endpoint holds cannot be taken over while it answers."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -202,7 +202,7 @@ class LocalTarget:
             return int(probe.getsockname()[1])
 
     def _start(self, name: str, bundle: Bundle, port: int) -> LiveEndpoint:
-        """Start the process and note it as a candidate before anything else can fail."""
+        """Start the process and record it as a candidate before anything else can fail."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(bundle.folder.absolute())]
         command += ["--workers", str(self.workers), "--canary", str(self._order(name).absolute()), "--port", str(port)]
@@ -221,7 +221,7 @@ class LocalTarget:
         return live
 
     def _wait(self, live: LiveEndpoint) -> None:
-        """Wait until the process is healthy, or say its last words."""
+        """Wait until the process is healthy, or fail with the last line of its log."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             if self.answers(live):
@@ -232,12 +232,12 @@ class LocalTarget:
         words = (self.folder / f"{live.name}.log").read_text(errors="replace").strip().splitlines()
         raise UnavailableError(
             f"endpoint {live.name}",
-            f"did not become healthy: {shorten(words[-1] if words else 'no words', 160)}",
+            f"did not become healthy: {shorten(words[-1] if words else 'its log is empty', 160)}",
             f"see {self.folder / f'{live.name}.log'}",
         )
 
     def _end_candidate(self, name: str) -> None:
-        """End a process that was started and never flipped to."""
+        """End a process that was started and never became live."""
         path = self._candidate(name)
         with contextlib.suppress(FileNotFoundError):
             _end(LiveEndpoint.model_validate(read_json(path)))
@@ -270,7 +270,7 @@ def _any_port() -> int:
 
 
 def _process(live: LiveEndpoint) -> psutil.Process | None:
-    """The endpoint's process, if it is still that one: process numbers are used again."""
+    """The endpoint's process, if it is still the same: process ids are reused."""
     try:
         process = psutil.Process(int(live.handle))
         words = process.cmdline()
@@ -283,7 +283,7 @@ def _process(live: LiveEndpoint) -> psutil.Process | None:
 
 
 def _end(live: LiveEndpoint) -> None:
-    """Ask the process to end; insist after a while. One that ended and that its parent has not yet buried is gone."""
+    """Terminate the process; kill it after a while. A zombie counts as ended."""
     process = _process(live)
     if process is None:
         return

@@ -1,4 +1,4 @@
-"""The in-memory target: predictors in this process, under addresses that nobody can reach."""
+"""The in-memory target: predictors in this process, under URLs that cannot be reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MemoryTarget:
     _serving: dict[str, Predictor] = field(default_factory=dict)
 
     def quote(self) -> Quote:
-        """Nothing."""
+        """It is free."""
         free = Decimal(0)
         return Quote(
             usd_per_busy_hour=free,
@@ -33,7 +33,7 @@ class MemoryTarget:
         )
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Load the bundle, smoke-test, flip."""
+        """Load the bundle, smoke-test it, make it live."""
         if (old := self._live.get(name)) and old.bundle == bundle.index.digest:
             return old
         index, url = bundle.index, f"memory://{name}/{bundle.index.digest[:12]}"
@@ -80,13 +80,13 @@ class MemoryTarget:
         return _ask(self._serving[live.name])
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """It says nothing more."""
+        """A single line."""
         if name not in self._live:
             raise NotFoundError(f"endpoint {name}", "is not here", "deploy it first")
         return ["loaded"][:lines]
 
     def delete(self, name: str) -> None:
-        """Forget it."""
+        """Remove it."""
         for kept in (self._live, self._before, self._serving):
             kept.pop(name, None)
 

@@ -1,1 +1,1 @@
-"""The RunPod target: Serverless endpoints, made and mended over REST v2."""
+"""The RunPod target: Serverless endpoints, managed over REST v2."""

@@ -1,4 +1,4 @@
-"""RunPod's catalogue as dated prices: pods by GPU, Serverless by pool and by vCPU. All are billed by the second."""
+"""RunPod's catalogue as dated prices: pods by GPU, Serverless by pool and by vCPU. All billed by the second."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from serving.targets.runpod.client import RunPodClient
 _SOURCE = "RunPod's catalogue, REST v2"
 
 
-def listed_prices(client: RunPodClient, today: date) -> list[Price]:
-    """Everything that has a price now. A pool costs what its dearest GPU costs: nobody knows which one a worker gets."""
-    found, pools = dict[tuple[str, str], Decimal](), dict[str, Decimal]()
+def catalogue_prices(client: RunPodClient, today: date) -> list[Price]:
+    """Current prices. A pool costs what its dearest GPU costs, since a worker may get any of them."""
+    prices, pools = dict[tuple[str, str], Decimal](), dict[str, Decimal]()
     for gpu in client.gpus():
         for product, usd in (("pod", gpu.price.secure), ("pod community", gpu.price.community)):
             if usd:  # 0: the GPU is not offered so
-                found[product, gpu.id] = usd
+                prices[product, gpu.id] = usd
         if gpu.pool and gpu.price.serverless:
             pools[gpu.pool] = max(gpu.price.serverless, pools.get(gpu.pool, Decimal(0)))
-    found |= {("serverless", pool): usd for pool, usd in pools.items()}
-    found |= {("serverless", f"{cpu.id} vCPU"): cpu.price.serverless_per_vcpu for cpu in client.cpus()}
-    told = {"provider": "runpod", "billed_seconds": 1, "as_of": today, "source": _SOURCE}
-    return [Price(product=product, hardware=name, usd_per_hour=usd, **told) for (product, name), usd in found.items()]
+    prices |= {("serverless", pool): usd for pool, usd in pools.items()}
+    prices |= {("serverless", f"{cpu.id} vCPU"): cpu.price.serverless_per_vcpu for cpu in client.cpus()}
+    fields = {"provider": "runpod", "billed_seconds": 1, "as_of": today, "source": _SOURCE}
+    return [Price(product=product, hardware=name, usd_per_hour=usd, **fields) for (product, name), usd in prices.items()]

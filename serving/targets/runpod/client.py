@@ -1,7 +1,7 @@
 """A small client of RunPod's REST v2: typed answers, retries where repeating is safe, errors in one line.
 
-A POST has no idempotency key. What is lost on its way back is told apart (`LostReplyError`): the caller looks whether it
-was done before it does it again.
+A POST has no idempotency key. A lost reply has its own error (`LostReplyError`): the caller checks whether the request
+was carried out before repeating it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ BASE = "https://api.runpod.io"
 _TRIES = 6
 _LONGEST_PAUSE_S = 60.0
 _LONGEST_WAIT_S = 600.0
-"""Who is told to come back later than that is told so, and does not wait."""
+"""A longer Retry-After becomes an error instead of a wait."""
 S = TypeVar("S", bound=Shape)
 
 
 class UnmetError(InputError):
-    """A request was answered with 400: it is wrong, or there is no room for it now; RunPod does not tell these apart."""
+    """A 400: the request is wrong, or there is no capacity now; RunPod does not distinguish these."""
 
 
 class LostReplyError(UnavailableError):
@@ -58,12 +58,12 @@ class RunPodClient:
     ) -> None:
         """`sleep` waits between tries."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
-        self._wire = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, verify=tls())
-        weakref.finalize(self, self._wire.close)
+        self._http = httpx.Client(base_url=f"{self._base}/v2", timeout=timeout_s, headers=self.headers, verify=tls())
+        weakref.finalize(self, self._http.close)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What each request carries, also those to an endpoint's own address."""
+        """The headers of every request, also to an endpoint's own URL."""
         return {"Authorization": f"Bearer {self._key.get_secret_value()}", "User-Agent": "modelyard"}
 
     def endpoints(self) -> list[Endpoint]:
@@ -71,19 +71,19 @@ class RunPodClient:
         return self._many(Endpoint, "/serverless", "endpoints")
 
     def endpoint(self, number: str) -> Endpoint:
-        """One endpoint; NotFoundError where it is gone."""
+        """One endpoint. Raises NotFoundError if it is gone."""
         return self._one(Endpoint, "GET", f"/serverless/{number}")
 
     def create_endpoint(self, new: NewEndpoint) -> Endpoint:
-        """Make an endpoint. LostReplyError: nobody knows whether there is one now."""
+        """Create an endpoint. Raises LostReplyError if it may or may not exist now."""
         return self._one(Endpoint, "POST", "/serverless", new)
 
     def update_endpoint(self, number: str, changes: EndpointChanges) -> Endpoint:
-        """Change what is named, and nothing else."""
+        """Change the given fields only."""
         return self._one(Endpoint, "PATCH", f"/serverless/{number}", changes)
 
     def delete_endpoint(self, number: str) -> None:
-        """Delete it; that it is gone already is as good."""
+        """Delete it, if it exists."""
         self._delete(f"/serverless/{number}")
 
     def workers(self, number: str) -> Workforce:
@@ -103,7 +103,7 @@ class RunPodClient:
         return self._many(Registry, "/registries", "registries")
 
     def gpus(self) -> list[GpuType]:
-        """The catalogue, with what Serverless has of each."""
+        """The GPU catalogue, with its availability on Serverless."""
         return self._many(GpuType, "/catalog/gpus", "gpus", {"include": "AVAILABILITY", "product": "SERVERLESS"})
 
     def cpus(self) -> list[CpuType]:
@@ -112,15 +112,15 @@ class RunPodClient:
 
     def billed(self, number: str, since: datetime) -> list[Billed]:
         """What an endpoint cost since then, by day."""
-        asked = {"serverlessId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "day"}
-        return self._many(Billed, "/billing/serverless", "records", asked)
+        params = {"serverlessId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "day"}
+        return self._many(Billed, "/billing/serverless", "records", params)
 
     def _one(self, shape: type[S], method: str, path: str, body: Shape | None = None) -> S:
         return _read(shape, self._send(method, path, body=body), path)
 
-    def _many(self, shape: type[S], path: str, wrapped: str, asked: Mapping[str, Any] | None = None) -> list[S]:
-        told = self._send("GET", path, asked=asked)
-        rows = told.get(wrapped) if isinstance(told, dict) else None
+    def _many(self, shape: type[S], path: str, wrapped: str, params: Mapping[str, Any] | None = None) -> list[S]:
+        answer = self._send("GET", path, params=params)
+        rows = answer.get(wrapped) if isinstance(answer, dict) else None
         if not isinstance(rows, list):
             raise UnavailableError("RunPod", f"{path} answered without '{wrapped}'", "try again later")
         return [_read(shape, row, path) for row in rows]
@@ -131,16 +131,16 @@ class RunPodClient:
         except NotFoundError:
             return
 
-    def _send(self, method: str, path: str, *, body: Shape | None = None, asked: Mapping[str, Any] | None = None) -> Any:
-        """The answer's JSON, after as many tries as are safe."""
-        answer = self._tried(method, path, body, asked)
+    def _send(self, method: str, path: str, *, body: Shape | None = None, params: Mapping[str, Any] | None = None) -> Any:
+        """The answer's JSON, with retries where repeating is safe."""
+        answer = self._tried(method, path, body, params)
         for tried in range(1, _TRIES):
             if isinstance(answer, httpx.Response) and not _passing(answer):
                 break
             if (pause := _pause(answer, tried)) > _LONGEST_WAIT_S:
-                raise UnavailableError("RunPod", f"asks to be left alone for {pause:.0f} s", "try again then")
+                raise UnavailableError("RunPod", f"asks to wait {pause:.0f} s", "try again then")
             self._sleep(pause)
-            answer = self._tried(method, path, body, asked)
+            answer = self._tried(method, path, body, params)
         if isinstance(answer, httpx.Response) and answer.is_success:
             return answer.json() if answer.content else None
         if isinstance(answer, httpx.Response):
@@ -148,31 +148,35 @@ class RunPodClient:
         why = type(answer).__name__
         raise UnavailableError("RunPod", f"does not answer at {self._base} ({why})", "try again later") from answer
 
-    def _tried(self, method: str, path: str, body: Shape | None, asked: Mapping[str, Any] | None) -> httpx.Response | Exception:
-        """One try. Raises LostReplyError where a POST may have been carried out, and nobody said so."""
+    def _tried(
+        self, method: str, path: str, body: Shape | None, params: Mapping[str, Any] | None
+    ) -> httpx.Response | Exception:
+        """One try. Raises LostReplyError if a POST may have been carried out."""
         try:
-            answer = self._wire.request(method, path, json=body.wire() if body else None, params=asked)
+            answer = self._http.request(method, path, json=body.as_dict() if body else None, params=params)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return error  # it never left
+            return error  # it was never sent
         except httpx.HTTPError as error:
             if method == "POST":
-                raise LostReplyError("RunPod", f"never answered {method} {path}", "look, then try again") from error
+                raise LostReplyError("RunPod", f"never answered {method} {path}", "check RunPod, then try again") from error
             return error
         if method == "POST" and answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise LostReplyError("RunPod", f"answered {method} {path} with {answer.status_code}", "look, then try again")
+            raise LostReplyError(
+                "RunPod", f"answered {method} {path} with {answer.status_code}", "check RunPod, then try again"
+            )
         return answer
 
     def _problem(self, answer: httpx.Response, method: str, path: str) -> ModelyardError:
-        """An answer that says no, in one line."""
+        """An error response as one of our errors."""
         try:
-            told = answer.json()
-            detail = "; ".join([str(told.get("detail") or told.get("title")), *map(str, told.get("errors") or [])])
+            body = answer.json()
+            detail = "; ".join([str(body.get("detail") or body.get("title")), *map(str, body.get("errors") or [])])
         except (ValueError, AttributeError):
             detail = answer.text
         detail = detail.replace(self._key.get_secret_value(), "***")
         code, what = answer.status_code, f"{method} {path}"
         known: dict[int, tuple[type[ModelyardError], str]] = {
-            400: (UnmetError, "mend the job's `deploy`, or try again later"),
+            400: (UnmetError, "fix the job's `deploy`, or try again later"),
             401: (InputError, "set RUNPOD_API_KEY to a key that is valid"),
             402: (RefusedError, "add credit to the account"),
             403: (InputError, "use a key that may do this"),
@@ -180,23 +184,23 @@ class RunPodClient:
             409: (BusyError, "try again in a minute"),
             410: (InputError, "upgrade modelyard: that version of the API is retired"),
         }
-        remedy = "mend the job's `deploy`" if code < HTTPStatus.INTERNAL_SERVER_ERROR else "try again later"
+        remedy = "fix the job's `deploy`" if code < HTTPStatus.INTERNAL_SERVER_ERROR else "try again later"
         kind, remedy = known.get(code, (InputError if code < HTTPStatus.INTERNAL_SERVER_ERROR else UnavailableError, remedy))
         if code == HTTPStatus.TOO_MANY_REQUESTS:
             kind, remedy = UnavailableError, "try again later"
         return kind("RunPod", f"{what} was answered with {code}: {detail}", remedy)
 
-    def _events(self, path: str, asked: Mapping[str, Any]) -> Iterator[str]:
-        """The lines that a stream holds now; it stays open, so silence ends it."""
+    def _events(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that a stream has now; it stays open, so a read timeout ends it."""
         try:
-            with self._wire.stream("GET", path, params=asked, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
+            with self._http.stream("GET", path, params=params, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise self._problem(answer, "GET", path)
                 with _silence():
                     for line in answer.iter_lines():
                         if line.startswith("data:"):
-                            yield _said(line.removeprefix("data:").strip())
+                            yield _line_of(line.removeprefix("data:").strip())
         except httpx.HTTPError as error:
             raise UnavailableError("RunPod", f"gives no logs ({type(error).__name__})", "try again later") from error
 
@@ -209,7 +213,7 @@ def _silence() -> Iterator[None]:
         return
 
 
-def _said(event: str) -> str:
+def _line_of(event: str) -> str:
     """The line that an event of a log stream carries."""
     try:
         return str(json.loads(event)["line"])
@@ -223,16 +227,16 @@ def _passing(answer: httpx.Response) -> bool:
 
 
 def _pause(answer: httpx.Response | Exception, tried: int) -> float:
-    """Seconds until the next try: as the provider says, or longer each time, never in step with others."""
-    told = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
-    if told.isdigit():
-        return float(told)
-    return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 it keeps no secret
+    """Seconds until the next try: the provider's Retry-After, or exponential backoff with jitter."""
+    retry_after = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
+    if retry_after.isdigit():
+        return float(retry_after)
+    return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets
 
 
-def _read(shape: type[S], told: Any, path: str) -> S:
+def _read(shape: type[S], data: Any, path: str) -> S:
     try:
-        return shape.model_validate(told)
+        return shape.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

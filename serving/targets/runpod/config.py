@@ -1,4 +1,4 @@
-"""How an endpoint on RunPod is wanted, in a job file."""
+"""An endpoint on RunPod, in a job file."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 
 
-def monthly_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
-    """The dearest of the pools that are allowed: nobody knows which one has room. Billed from a worker's start to its end."""
+def endpoint_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
+    """The cost of the dearest allowed pool, since any may have capacity. Billed from a worker's start to its end."""
     if config.pools:
-        found = {gpu.pool: gpu.price.serverless for gpu in client.gpus() if gpu.pool and gpu.price.serverless is not None}
-        kind, per_unit, count = "pool", found, config.gpus
+        pools = {gpu.pool: gpu.price.serverless for gpu in client.gpus() if gpu.pool and gpu.price.serverless is not None}
+        kind, per_unit, count = "pool", pools, config.gpus
         wanted = config.pools
     else:
         kind, per_unit = "CPU flavour", {cpu.id: cpu.price.serverless_per_vcpu for cpu in client.cpus()}

@@ -12,43 +12,43 @@ import httpx
 from registry.errors import InputError, UnavailableError, shorten
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
-from serving.targets.waiting import Patience, tls
+from serving.targets.waiting import Clock, tls
 
 _TIMEOUT_S = 60.0
 _WAITING = {204, 400, 408, 425, 429, 500, 502, 503, 504, 524}
-"""What the gateway says while no worker is ready; our own server answers none of 204 and 400."""
+"""What the gateway answers while no worker is ready; our own server answers neither 204 nor 400."""
 _HELD = {"IN_QUEUE", "IN_PROGRESS"}
 
 
 @dataclass(frozen=True)
-class Asking:
-    """One endpoint."""
+class EndpointClient:
+    """A client of one endpoint."""
 
     client: RunPodClient
     endpoint: Endpoint
-    patience: Patience
+    clock: Clock
     seconds: float
 
     def wait(self) -> None:
-        """Wake it, and wait until a worker is ready. Raises UnavailableError with what the workers say."""
-        said = "nothing"
-        for waited in self._often():
+        """Wake it, and wait until a worker is ready. Raises UnavailableError with the workers' log."""
+        status = "nothing"
+        for waited in self._poll():
             try:
                 answer = self._send("GET", self._urls.health)
-                said = f"{answer.status_code}"
+                status = f"{answer.status_code}"
                 if answer.status_code == httpx.codes.OK and (self._urls.base is None or self._ready()):
                     return
             except httpx.HTTPError as error:
-                said = type(error).__name__
+                status = type(error).__name__
             if waited > 0 and (broken := self._broken()):
                 raise self._failed(broken)
-        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({said})")
+        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({status})")
 
     def ask(self, image: bytes) -> dict[str, float]:
         """An image file's bytes → each class's probability."""
-        told = self._queued(image) if self._urls.base is None else self._direct(image)
+        answer = self._queued(image) if self._urls.base is None else self._direct(image)
         try:
-            return {str(label): float(value) for label, value in told["probabilities"].items()}
+            return {str(label): float(value) for label, value in answer["probabilities"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UnavailableError(
                 f"endpoint {self.endpoint.name}", "answered without probabilities", "see its logs"
@@ -62,7 +62,7 @@ class Asking:
 
     def _direct(self, image: bytes) -> Any:
         answer: httpx.Response | None = None
-        for _ in self._often():
+        for _ in self._poll():
             try:
                 answer = self._send("POST", f"{self._urls.base}/predict", content=image)
             except httpx.HTTPError:
@@ -75,10 +75,10 @@ class Asking:
         raise self._failed(f"had no worker within {self.seconds:.0f} s")
 
     def _queued(self, image: bytes) -> Any:
-        """The job is handed over once and looked at until it is done; handed over again only where its taking went unsaid."""
+        """Submit the job once and poll until it is done; submit again only if the submission got no answer."""
         body = {"input": {"image": base64.b64encode(image).decode()}}
         job: dict[str, Any] = {}
-        for waited in self._often():
+        for waited in self._poll():
             if job and waited > 0 and (broken := self._broken()):
                 raise self._failed(broken)
             try:
@@ -102,26 +102,26 @@ class Asking:
                     f"failed: {shorten(job.get('error') or job.get('status'), 160)}",
                     "see its logs",
                 )
-        raise self._failed(f"did not work through its queue in {self.seconds:.0f} s")
+        raise self._failed(f"did not finish the job in {self.seconds:.0f} s")
 
-    def _send(self, method: str, address: str, **told: Any) -> httpx.Response:
-        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **told)
+    def _send(self, method: str, address: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **options)
 
-    def _often(self) -> Iterator[float]:
-        """A worker that was woken idles away again: it has to be seen before that."""
-        return self.patience.until(self.seconds, pause=0.5, longest=2.0)
+    def _poll(self) -> Iterator[float]:
+        """Poll often: a woken worker idles away again soon."""
+        return self.clock.poll(self.seconds, pause=0.5, longest=2.0)
 
     def _ready(self) -> bool:
         return any(worker.status in {"RUNNING", "IDLE"} for worker in self.client.workers(self.endpoint.id).workers)
 
     def _broken(self) -> str:
-        """What the workers die of, if they do: a job waits for ever for a worker that crashes as it starts."""
+        """Why all workers are unhealthy, if they are: a job would wait forever for a worker that crashes at its start."""
         workers = self.client.workers(self.endpoint.id).workers
         sick = [worker for worker in workers if worker.status == "UNHEALTHY"]
         if not sick or len(sick) < len(workers):
             return ""
         words = self.client.worker_logs(self.endpoint.id, sick[-1].id, 5)
-        return f"has only unhealthy workers: {shorten(words[-1] if words else 'no words', 160)}"
+        return f"has only unhealthy workers: {shorten(words[-1] if words else 'their logs are empty', 160)}"
 
     def _failed(self, how: str) -> UnavailableError:
         return UnavailableError(f"endpoint {self.endpoint.name}", how, "see `modelyard endpoint logs`")

@@ -1,6 +1,6 @@
-"""What RunPod's REST v2 takes and gives, as far as endpoints need it (its OpenAPI document, version 2.0.0).
+"""The requests and answers of RunPod's REST v2, as far as endpoints need them (its OpenAPI document, version 2.0.0).
 
-Answers may hold more than is named here; what we send may not.
+Answers may have more fields than are named here; requests may not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
-    def wire(self) -> dict[str, Any]:
-        """As JSON for a request: nothing that was not said."""
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON for a request, without unset fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -74,7 +74,7 @@ class Container(Shape):
 
 
 class EndpointChanges(Container):
-    """What of an endpoint is to be changed."""
+    """Changes of an endpoint."""
 
     template_id: str | None = None
     workers: Workers | None = None
@@ -87,14 +87,14 @@ class EndpointChanges(Container):
 
 
 class NewEndpoint(EndpointChanges):
-    """An endpoint to be made."""
+    """An endpoint to create."""
 
     name: str
     type: Literal["QUEUE", "LOAD_BALANCER"]
 
 
 class Urls(Shape):
-    """Where an endpoint is asked: a queue has `run_sync` and `status`, a load balancer `base`."""
+    """An endpoint's URLs: a queue has `run_sync` and `status`, a load balancer `base`."""
 
     health: str
     base: str | None = None
@@ -121,7 +121,7 @@ class Endpoint(Container):
 
 
 class Worker(Shape):
-    """A worker that runs, or tries to."""
+    """A worker that runs or starts."""
 
     id: str
     status: Literal["RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY"]

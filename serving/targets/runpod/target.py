@@ -1,8 +1,8 @@
-"""The RunPod target. What is there is read from RunPod each time: there is no second record that could be wrong.
+"""The RunPod target. The state is read from RunPod each time: there is no second record that could be wrong.
 
-An endpoint has one name for ever and keeps its address. A new bundle is tried out on an endpoint beside it, `NAME-next`,
-then rolled out, and rolled back where it does not answer. RunPod lets two endpoints have one name and forgets a request
-whose answer was lost: so each name is looked for before it is made and after, and of two the older one stays.
+An endpoint keeps its name and its address. A new bundle is tried on a second endpoint, `NAME-next`, then rolled out, and
+rolled back if it does not answer. RunPod allows two endpoints of one name, and a create request whose answer was lost
+cannot be looked up: so each name is searched before and after it is created, and of two endpoints the older one stays.
 """
 
 from __future__ import annotations
@@ -11,181 +11,192 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 
-from registry.errors import NotFoundError, RefusedError, UnavailableError
+from registry.errors import NotFoundError, UnavailableError
 from serving.bundle.bundle import Bundle
-from serving.targets.bundle_stores import Place
+from serving.targets.bundle_stores import BundleStore
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
+from serving.targets.runpod.budget import check_budget
 from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
 from serving.targets.runpod.config import RunPodDeploy
-from serving.targets.runpod.quote import monthly_quote
-from serving.targets.runpod.release import Release, as_it_was, by_name, changes, check_may_become, created, holds
-from serving.targets.runpod.requests import Asking
+from serving.targets.runpod.quote import endpoint_quote
+from serving.targets.runpod.release import PREFIX, Release
+from serving.targets.runpod.release_spec import (
+    check_can_update,
+    current_spec,
+    endpoint_spec,
+    id_by_name,
+    matches_spec,
+    new_endpoint,
+)
+from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undo import CANARY, NEXT, check_name, not_ours, undone
-from serving.targets.waiting import Patience, Stopwatch
+from serving.targets.undo import NEXT, check_name, not_ours, undone
+from serving.targets.waiting import Clock, Stopwatch
 
-PREFIX = "modelyard-"
-_LOOKS = 4
+_SEARCHES = 4
 _READY = {"RUNNING", "IDLE"}
 
 
 @dataclass
 class RunPodTarget:
-    """Endpoints of one account whose names begin with ours."""
+    """Endpoints of one account whose names have our prefix."""
 
     client: RunPodClient
     config: RunPodDeploy
-    place: Place
-    patience: Patience = field(default_factory=Patience)
+    store: BundleStore
+    clock: Clock = field(default_factory=Clock)
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
-        """By the catalogue as it is now."""
-        return monthly_quote(self.client, self.config, self.today())
+        """By the current catalogue."""
+        return endpoint_quote(self.client, self.config, self.today())
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Make the endpoint, or bring it to the bundle."""
-        return self._bring(name, Release.of(bundle, self.place.put(bundle)), smoke)
+        """Create the endpoint, or update it to the bundle."""
+        return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke)
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Return to the bundle that was served before."""
+        """Return to the bundle before."""
         standing = self._only(name)
         before = Release.before(standing.env) if standing else None
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._bring(name, before, smoke, paid=False)
+        return self._roll_out(name, before, smoke, paid=False)
 
     def find(self, name: str) -> LiveEndpoint | None:
-        """What RunPod has under that name."""
-        found = self._named(PREFIX + name)
-        return self._live(found[0]) if found else None
+        """The endpoint on RunPod with that name."""
+        endpoints = self._named(PREFIX + name)
+        return self._live(endpoints[0]) if endpoints else None
 
     def list(self) -> list[LiveEndpoint]:
-        """Ours, by name; those that are being tried out are not endpoints yet."""
-        ours = [one for one in self.client.endpoints() if one.name.startswith(PREFIX) and not one.name.endswith(NEXT)]
-        lives = [live for one in ours if (live := self._live(one))]
+        """Our endpoints, by name; trials are not endpoints yet."""
+        ours = [
+            endpoint
+            for endpoint in self.client.endpoints()
+            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT)
+        ]
+        lives = [live for endpoint in ours if (live := self._live(endpoint))]
         return sorted(lives, key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
-        """By its workers, and by what RunPod itself scaled it down to."""
-        found = self._named(PREFIX + name)
-        if not found:
+        """By its workers, and by the number of workers that RunPod allows."""
+        endpoints = self._named(PREFIX + name)
+        if not endpoints:
             return Status(state="gone", detail="no endpoint of that name")
-        one = found[0]
-        if one.workers.max == 0:
+        endpoint = endpoints[0]
+        if endpoint.workers.max == 0:
             return Status(
                 state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
             )
-        workers = self.client.workers(one.id).workers
+        workers = self.client.workers(endpoint.id).workers
         if not workers:
             return Status(state="asleep", detail="no worker; the next request starts one")
         counts = {state: sum(worker.status == state for worker in workers) for state in sorted({w.status for w in workers})}
-        told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
+        detail = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
         stale = sum(worker.is_stale for worker in workers)
-        told += f", {stale} of an older release" if stale else ""
+        detail += f", {stale} of an older release" if stale else ""
         if any(worker.status in _READY for worker in workers):
-            return Status(state="live", detail=told)
-        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=told)
+            return Status(state="live", detail=detail)
+        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=detail)
 
     def answers(self, live: LiveEndpoint) -> bool:
-        """Whether that endpoint still serves that bundle and has, or may start, as many workers as it was given."""
+        """Whether that endpoint serves that bundle and may start as many workers as configured."""
         try:
-            one = self.client.endpoint(live.handle)
+            endpoint = self.client.endpoint(live.handle)
         except (NotFoundError, UnavailableError):
             return False
-        release = Release.read(one.env)
-        full = one.workers.max >= self.config.max_workers
+        release = Release.read(endpoint.env)
+        full = endpoint.workers.max >= self.config.max_workers
         return full and release is not None and release.bundle == live.bundle and self.status(live.name).state != "broken"
 
     def ask(self, live: LiveEndpoint) -> Ask:
         """Through the load balancer, or through the queue."""
-        return self._asking(self.client.endpoint(live.handle)).ask
+        return self._client_of(self.client.endpoint(live.handle)).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
-        """Of every worker that is there."""
-        found = self._named(PREFIX + name)
-        if not found:
+        """The log of every worker."""
+        endpoints = self._named(PREFIX + name)
+        if not endpoints:
             raise NotFoundError(f"endpoint {name}", "is not at RunPod", "deploy it first")
-        one = found[0]
-        workers = self.client.workers(one.id).workers
-        return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(one.id, worker.id, lines)]
+        endpoint = endpoints[0]
+        workers = self.client.workers(endpoint.id).workers
+        return [f"{worker.id}: {line}" for worker in workers for line in self.client.worker_logs(endpoint.id, worker.id, lines)]
 
     def delete(self, name: str) -> None:
-        """Everything of that name that is ours, also what was tried out."""
+        """Our endpoints of that name, with trials."""
         check_name(name)
         self._clear(name)
         self._clear(name + NEXT)
 
-    def _bring(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
-        """Bring the endpoint of that name to a release, or leave it as it was. `paid`: the cap on spending counts."""
+    def _roll_out(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was. `paid`: the spending cap applies."""
         check_name(name)
         standing = self._only(name)
         old = Release.read(standing.env) if standing else None
         if standing and old is None:
             raise not_ours(standing.name, "RunPod")
         if paid:
-            self._afford(name)
+            check_budget(self.client, self.config, name, self.today())
         self._clear(name + NEXT)
         if standing is None:
-            return self._first(name, release, smoke)
+            return self._create_first(name, release, smoke)
         before = Release.before(standing.env) if old == release else old
-        wanted = self._wanted(release, before)
-        if old == release and holds(standing, wanted):
-            self._prove(standing, smoke)  # one that was made by a command which was cut off was never proven
-            return self._kept(standing)
-        check_may_become(standing, self.config)
-        with self._tried(name, release) as trial:
+        spec = self._spec(release, before)
+        if old == release and matches_spec(standing, spec):
+            self._test(standing, smoke)  # an interrupted command may have left it untested
+            return self._live_or_fail(standing)
+        check_can_update(standing, self.config)
+        with self._trial(name, release) as trial:
             smoke(trial)
-        back = as_it_was(standing)
+        back = current_spec(standing)
         with undone(lambda: self.client.update_endpoint(standing.id, back), "RunPod"):
-            updated = self._update(standing, wanted)
-            self._prove(updated, smoke)
-        return self._kept(updated)
+            updated = self._update(standing, spec)
+            self._test(updated, smoke)
+        return self._live_or_fail(updated)
 
-    def _first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
-        """The first endpoint of that name; one that a lost answer left beside it goes, and what stays is proven."""
-        wanted, began = self._wanted(release, None), self.patience.now()
-        fresh = self._create(name, wanted)
+    def _create_first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
+        """Create the first endpoint of that name; a duplicate from a lost answer is deleted, the remaining one tested."""
+        spec, began = self._spec(release, None), self.clock.now()
+        fresh = self._create(name, spec)
         with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
-            self._prove(fresh, smoke, began)
+            self._test(fresh, smoke, began)
         stays = self._only(name) or fresh
         if stays.id != fresh.id:
             with undone(lambda: self.client.delete_endpoint(stays.id), "RunPod"):
-                self._prove(stays, smoke)
-        return self._kept(stays)
+                self._test(stays, smoke)
+        return self._live_or_fail(stays)
 
-    def _prove(self, one: Endpoint, smoke: Smoke, began: float | None = None) -> None:
-        """Wake it, and see that it answers as it must. `began` is when a new one was asked for."""
-        self._asking(one).wait()
-        smoke(self._asking(one).ask if began is None else self._first_answer(one, began))
+    def _test(self, endpoint: Endpoint, smoke: Smoke, began: float | None = None) -> None:
+        """Wake it, and smoke-test it. `began` is when a new one was requested."""
+        self._client_of(endpoint).wait()
+        smoke(self._client_of(endpoint).ask if began is None else self._first_answer(endpoint, began))
 
-    def _first_answer(self, one: Endpoint, began: float) -> Ask:
-        """Asks a new endpoint, and notes how long its first answer took from `began` on: a queue's health wakes nobody."""
-        ask, waited = self._asking(one).ask, list[float]()
+    def _first_answer(self, endpoint: Endpoint, began: float) -> Ask:
+        """Ask a new endpoint, and record the time from `began` to its first answer: a queue's health check wakes no worker."""
+        ask, waited = self._client_of(endpoint).ask, list[float]()
 
         def first(image: bytes) -> dict[str, float]:
-            found = ask(image)
-            waited.append(self.patience.now() - began)
+            probabilities = ask(image)
+            waited.append(self.clock.now() - began)
             self.ready.seconds = waited[0]
-            return found
+            return probabilities
 
         return first
 
-    def _wanted(self, release: Release, before: Release | None) -> EndpointChanges:
+    def _spec(self, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
-        registry_id = by_name(registry, self.client.registries(), "registry") if registry else None
-        template_id = by_name(template, self.client.templates(), "template") if template else None
-        return changes(self.config, release.env(self.config, before), registry_id, template_id)
+        registry_id = id_by_name(registry, self.client.registries(), "registry") if registry else None
+        template_id = id_by_name(template, self.client.templates(), "template") if template else None
+        return endpoint_spec(self.config, release.env(self.config, before), registry_id, template_id)
 
-    def _create(self, name: str, wanted: EndpointChanges) -> Endpoint:
-        """Make it once. A lost answer is looked for; without capacity for any of the pools each is tried by itself."""
+    def _create(self, name: str, spec: EndpointChanges) -> Endpoint:
+        """Create it exactly once. After a lost answer it is searched for; without capacity each pool is tried alone."""
         refused: UnmetError | None = None
         for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
-            gpu = wanted.gpu.model_copy(update={"pools": list(pools)}) if wanted.gpu else None
-            new = created(PREFIX + name, self.config, wanted.model_copy(update={"gpu": gpu}))
+            gpu = spec.gpu.model_copy(update={"pools": list(pools)}) if spec.gpu else None
+            new = new_endpoint(PREFIX + name, self.config, spec.model_copy(update={"gpu": gpu}))
             try:
                 return self._once(name, lambda new=new: self.client.create_endpoint(new))
             except UnmetError as error:
@@ -194,106 +205,91 @@ class RunPodTarget:
         raise refused
 
     def _once(self, name: str, create: Callable[[], Endpoint]) -> Endpoint:
-        for tried in range(_LOOKS):
+        for tried in range(_SEARCHES):
             try:
                 return create()
             except LostReplyError:
-                if found := self._look(name):
-                    return found
-                if tried == _LOOKS - 1:
+                if endpoint := self._search(name):
+                    return endpoint
+                if tried == _SEARCHES - 1:
                     raise
         raise AssertionError
 
-    def _look(self, name: str) -> Endpoint | None:
-        """Whether it was made after all; it may take a moment to show."""
-        for waited in range(1, _LOOKS):
-            if found := self._only(name):
-                return found
-            self.patience.sleep(2.0**waited)
+    def _search(self, name: str) -> Endpoint | None:
+        """The endpoint, if it was created after all; it may take a moment to be listed."""
+        for waited in range(1, _SEARCHES):
+            if endpoint := self._only(name):
+                return endpoint
+            self.clock.sleep(2.0**waited)
         return self._only(name)
 
-    def _update(self, one: Endpoint, wanted: EndpointChanges) -> Endpoint:
+    def _update(self, endpoint: Endpoint, spec: EndpointChanges) -> Endpoint:
         """Roll out, and wait until no worker runs an older release."""
-        updated = self.client.update_endpoint(one.id, wanted)
+        updated = self.client.update_endpoint(endpoint.id, spec)
         workers: list[Worker] = []
-        for _ in self.patience.until(self.config.start_seconds):
-            workers = self.client.workers(one.id).workers
+        for _ in self.clock.poll(self.config.start_seconds):
+            workers = self.client.workers(endpoint.id).workers
             if not any(worker.is_stale for worker in workers):
                 return updated
         stale = sum(worker.is_stale for worker in workers)
         raise UnavailableError(
-            f"endpoint {one.name}", f"{stale} of {len(workers)} workers still run the older release", "see RunPod's console"
+            f"endpoint {endpoint.name}",
+            f"{stale} of {len(workers)} workers still run the older release",
+            "see RunPod's console",
         )
 
     @contextmanager
-    def _tried(self, name: str, release: Release) -> Iterator[Ask]:
-        """An endpoint beside the one that serves, gone afterwards whatever happens."""
+    def _trial(self, name: str, release: Release) -> Iterator[Ask]:
+        """A second endpoint for a smoke test, always deleted afterwards."""
         few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
         try:
-            wanted, began = self._wanted(release, None).model_copy(update={"workers": few}), self.patience.now()
-            trial = self._create(name + NEXT, wanted)
-            self._asking(trial).wait()
+            spec, began = self._spec(release, None).model_copy(update={"workers": few}), self.clock.now()
+            trial = self._create(name + NEXT, spec)
+            self._client_of(trial).wait()
             yield self._first_answer(trial, began)
         finally:
             self._clear(name + NEXT)
 
-    def _afford(self, name: str) -> None:
-        """Raise RefusedError where a month of it, or this month so far with what stands beside it, costs too much."""
-        cap = self.config.max_usd_per_month
-        if cap is None:
-            return
-        idle = self.quote().usd_per_idle_month
-        if idle > Decimal(str(cap)):
-            raise RefusedError(
-                "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
-            )
-        names = {PREFIX + name, PREFIX + name + NEXT, PREFIX + name + CANARY}
-        began = self.today().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        bills = [row for one in self.client.endpoints() if one.name in names for row in self.client.billed(one.id, began)]
-        spent = sum((row.total_amount for row in bills), Decimal(0))
-        if spent > Decimal(str(cap)):
-            raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
-
     def _only(self, name: str) -> Endpoint | None:
-        """The endpoint of that name; of several of ours, which lost answers leave, the oldest stays."""
-        found = self._named(PREFIX + name)
-        if any(Release.read(one.env) is None for one in found):
+        """The endpoint of that name; of duplicates, which lost answers leave, the oldest stays."""
+        endpoints = self._named(PREFIX + name)
+        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
             raise not_ours(PREFIX + name, "RunPod")
-        for one in found[1:]:
-            self.client.delete_endpoint(one.id)
-        return found[0] if found else None
+        for endpoint in endpoints[1:]:
+            self.client.delete_endpoint(endpoint.id)
+        return endpoints[0] if endpoints else None
 
     def _named(self, full: str) -> list[Endpoint]:
-        found = [one for one in self.client.endpoints() if one.name == full]
-        return sorted(found, key=lambda one: (one.created_at, one.id))
+        endpoints = [endpoint for endpoint in self.client.endpoints() if endpoint.name == full]
+        return sorted(endpoints, key=lambda endpoint: (endpoint.created_at, endpoint.id))
 
     def _clear(self, name: str) -> None:
-        found = self._named(PREFIX + name)
-        if any(Release.read(one.env) is None for one in found):
+        endpoints = self._named(PREFIX + name)
+        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
             raise not_ours(PREFIX + name, "RunPod")
-        for one in found:
-            self.client.delete_endpoint(one.id)
+        for endpoint in endpoints:
+            self.client.delete_endpoint(endpoint.id)
 
-    def _kept(self, one: Endpoint) -> LiveEndpoint:
-        live = self._live(one)
+    def _live_or_fail(self, endpoint: Endpoint) -> LiveEndpoint:
+        live = self._live(endpoint)
         if live is None:
-            raise UnavailableError(f"endpoint {one.name}", "was answered without our settings", "deploy it again")
+            raise UnavailableError(f"endpoint {endpoint.name}", "came back without our settings", "deploy it again")
         return live
 
-    def _live(self, one: Endpoint) -> LiveEndpoint | None:
-        release = Release.read(one.env)
-        if release is None or one.request_urls is None:
+    def _live(self, endpoint: Endpoint) -> LiveEndpoint | None:
+        release = Release.read(endpoint.env)
+        if release is None or endpoint.request_urls is None:
             return None
-        urls = one.request_urls
+        urls = endpoint.request_urls
         return LiveEndpoint(
-            name=one.name.removeprefix(PREFIX),
+            name=endpoint.name.removeprefix(PREFIX),
             model=release.model,
             version=release.version,
             bundle=release.bundle,
             url=urls.base or urls.run_sync or urls.health,
-            handle=one.id,
+            handle=endpoint.id,
             source=release.url,
         )
 
-    def _asking(self, one: Endpoint) -> Asking:
-        return Asking(self.client, one, self.patience, self.config.start_seconds)
+    def _client_of(self, endpoint: Endpoint) -> EndpointClient:
+        return EndpointClient(self.client, endpoint, self.clock, self.config.start_seconds)

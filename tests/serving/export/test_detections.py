@@ -12,13 +12,13 @@ from serving.export.detections import compare_detections, mean_average_precision
 def scene(images: int = 12, seed: int = 0) -> np.ndarray:
     """Detections `[images, 20, 6]`, three to eight real ones each."""
     random = np.random.default_rng(seed)
-    found = np.zeros((images, 20, 6), np.float32)
-    for image in found:
+    detections = np.zeros((images, 20, 6), np.float32)
+    for image in detections:
         count = int(random.integers(3, 9))
         corner, extent = random.uniform(0, 80, (count, 2)), random.uniform(10, 30, (count, 2))
         score = np.sort(random.uniform(0.4, 1, count))[::-1]
         image[:count] = np.column_stack([corner, corner + extent, score, random.integers(0, 3, count)])
-    return found
+    return detections
 
 
 def test_the_same_boxes_agree_and_those_of_another_image_do_not() -> None:
@@ -80,27 +80,27 @@ def test_map_is_what_ultralytics_computes() -> None:
 
     random = np.random.default_rng(4)
     truth = truth_of(scene(30, 1))
-    found = scene(30, 1)
-    found[..., :4] += random.normal(0, 1.5, found[..., :4].shape)
-    found[..., 4] *= random.uniform(0.3, 1, found[..., 4].shape) * (random.random(found[..., 4].shape) > 0.15)
-    found[:, -1] = [3, 3, 30, 30, 0.5, 1]
+    detections = scene(30, 1)
+    detections[..., :4] += random.normal(0, 1.5, detections[..., :4].shape)
+    detections[..., 4] *= random.uniform(0.3, 1, detections[..., 4].shape) * (random.random(detections[..., 4].shape) > 0.15)
+    detections[:, -1] = [3, 3, 30, 30, 0.5, 1]
     hits, scores, kinds = [], [], []
-    for given, real in zip(found, truth, strict=True):
+    for given, real in zip(detections, truth, strict=True):
         rows = given[given[:, 4] > 0]
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         near = overlap(rows[:, :4], real[:, :4]) * (rows[:, None, 5] == real[None, :, 4])
         hit = np.zeros((len(rows), 10), bool)
-        for place, iou in enumerate(np.arange(0.5, 1.0, 0.05)):
+        for column, iou in enumerate(np.arange(0.5, 1.0, 0.05)):
             taken = np.zeros(len(real), bool)
             for row in range(len(rows)):
                 free = np.where(taken, -1, near[row])
                 if free.max(initial=-1) >= iou:
-                    hit[row, place] = taken[free.argmax()] = True
+                    hit[row, column] = taken[free.argmax()] = True
         hits.append(hit)
         scores.append(rows[:, 4])
         kinds.append(rows[:, 5])
-    theirs = ap_per_class(*map(np.concatenate, (hits, scores, kinds)), np.concatenate([one[:, 4] for one in truth]))[5]
-    ours = mean_average_precision(truth, found)
+    theirs = ap_per_class(*map(np.concatenate, (hits, scores, kinds)), np.concatenate([boxes[:, 4] for boxes in truth]))[5]
+    ours = mean_average_precision(truth, detections)
     assert 0.2 < ours < 0.95
     assert ours == pytest.approx(theirs.mean(), abs=0.01)
 

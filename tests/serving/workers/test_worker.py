@@ -17,7 +17,7 @@ from serving.inference.runner import Prepared, Runner
 from serving.workers.messages import Item
 from serving.workers.worker import answer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _HUNGRY = """
 import io, json, resource, sys
 from PIL import Image
@@ -36,8 +36,8 @@ print(json.dumps([peak(1), peak(12)]))
 def test_a_batch_of_huge_pictures_takes_the_memory_of_one(make_bundle, tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "bundle").folder
     done = subprocess.run([sys.executable, "-c", _HUNGRY, folder], cwd=ROOT, capture_output=True, text=True, check=True)
-    one, twelve = map(int, done.stdout.strip("[]\n").split(","))
-    assert twelve - one < 60
+    single, twelve = map(int, done.stdout.strip("[]\n").split(","))
+    assert twelve - single < 60
 
 
 class Resizing:
@@ -53,8 +53,8 @@ class Resizing:
         return Prepared(np.asarray(picture), picture.size)
 
     def run(self, prepared: list[Prepared]) -> list[np.ndarray]:
-        self.together.append([one.size[0] for one in prepared])
-        return [np.array([one.size[0]], np.float32) for one in prepared]
+        self.together.append([picture.size[0] for picture in prepared])
+        return [np.array([picture.size[0]], np.float32) for picture in prepared]
 
 
 def test_pictures_that_the_graph_resizes_run_in_parts(picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:

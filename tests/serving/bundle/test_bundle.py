@@ -19,9 +19,9 @@ def folder(make_bundle, tmp_path: Path) -> Path:
 
 
 def test_it_knows_its_colours(folder: Path, picture: Callable[..., bytes]) -> None:
-    found = load_predictor(folder).predict([picture("red"), picture("lime"), picture("blue")])
-    assert [one.label for one in found] == ["red", "green", "blue"]
-    assert all(sum(one.probabilities.values()) == pytest.approx(1, abs=1e-5) for one in found)
+    predictions = load_predictor(folder).predict([picture("red"), picture("lime"), picture("blue")])
+    assert [prediction.label for prediction in predictions] == ["red", "green", "blue"]
+    assert all(sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5) for prediction in predictions)
 
 
 def test_a_batch_answers_as_its_images_do_one_by_one(folder: Path, picture: Callable[..., bytes]) -> None:
@@ -71,9 +71,9 @@ def test_something_else_renamed_to_onnx_is_one_line(make_bundle, tmp_path: Path)
 
 
 def test_the_same_bytes_give_the_same_digest(make_bundle, tmp_path: Path) -> None:
-    one, other = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "other")
-    assert one.index.digest == other.index.digest
-    assert make_bundle(tmp_path / "third", gain=21.0).index.digest != one.index.digest
+    bundle, other = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "other")
+    assert bundle.index.digest == other.index.digest
+    assert make_bundle(tmp_path / "third", gain=21.0).index.digest != bundle.index.digest
 
 
 def test_the_serving_process_refuses_a_broken_bundle_with_one_line(folder: Path) -> None:

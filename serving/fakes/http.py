@@ -1,4 +1,4 @@
-"""What all doubles do over HTTP: problems as JSON, answers that are cut off, a server in a thread."""
+"""HTTP for all doubles: problems as JSON, truncated answers, a server in a thread."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def problem(
 
 
 class Cut(Response):
-    """An answer of which nothing arrives but its head: the connection ends."""
+    """An answer that ends after its head."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Promise more than is sent; the server closes the connection."""
+        """Declare more bytes than are sent; the server closes the connection."""
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100000")]})
 
 
 @contextmanager
 def listening(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """Serve an app on loopback from a thread of its own; its address."""
-    wire = socket.socket()
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    wire.bind(("127.0.0.1", port))
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, args=([wire],), daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:
         while not server.started:
             time.sleep(0.005)
-        yield f"http://127.0.0.1:{wire.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
-        wire.close()
+        listener.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from endpoints import Served, served
 
 KEY = "s3cret-of-the-endpoint"
@@ -38,13 +38,13 @@ def image(picture: Callable[..., bytes]) -> bytes:
 def strict(folder: Path) -> Iterator[Served]:
     """One that wants a key, waits a second for slow clients, and keeps a short line."""
     options = ("--patience", "1", "--queue", "8", "--max-batch", "2", "--log-level", "info", "--timeout", "20")
-    with served(folder, *options, MODELYARD_API_KEY=KEY) as one:
-        yield one
-        assert KEY not in one.end()
+    with served(folder, *options, MODELYARD_API_KEY=KEY) as server:
+        yield server
+        assert KEY not in server.end()
 
 
-def ask(one: Served, image: bytes, **options) -> httpx.Response:
-    return httpx.post(f"{one.url}/predict", content=image, headers={"authorization": f"Bearer {KEY}"}, timeout=60, **options)
+def ask(server: Served, image: bytes, **options) -> httpx.Response:
+    return httpx.post(f"{server.url}/predict", content=image, headers={"authorization": f"Bearer {KEY}"}, timeout=60, **options)
 
 
 def test_without_the_key_nothing_is_answered_but_health(strict: Served, image: bytes) -> None:
@@ -92,17 +92,21 @@ def test_more_than_it_can_answer_is_refused_at_once_and_it_never_collapses(stric
     worker.suspend()
     with ThreadPoolExecutor(40) as crowd:
         asked = [crowd.submit(ask, strict, image) for _ in range(40)]
-        time.sleep(1)
-        told = [one.result() for one in asked if one.done()]
-        assert len(told) >= 25
-        assert {one.status_code for one in told} == {429}
-        assert all(one.headers["retry-after"] == "1" and "wait already" in one.json()["error"] for one in told)
+        before, deadline = 0, time.monotonic() + 15
+        while (done := sum(future.done() for future in asked)) < 28 or done != before:  # a busy machine sends 40 slowly
+            assert time.monotonic() < deadline, f"{done} of 40 were refused"
+            before = done
+            time.sleep(1)
+        refused = [future.result() for future in asked if future.done()]
+        assert len(refused) >= 25
+        assert {answer.status_code for answer in refused} == {429}
+        assert all(answer.headers["retry-after"] == "1" and "wait already" in answer.json()["error"] for answer in refused)
         assert httpx.get(f"{strict.url}/health", timeout=2).status_code == 200
         worker.resume()
-        answered = [one.result() for one in asked if one.result().status_code == 200]
-    assert len(answered) + len(told) == 40
+        answered = [future.result() for future in asked if future.result().status_code == 200]
+    assert len(answered) + len(refused) == 40
     assert 8 <= len(answered) <= 12
-    assert all(one.json()["label"] == "blue" for one in answered)
+    assert all(answer.json()["label"] == "blue" for answer in answered)
     assert ask(strict, image).status_code == 200
 
 
@@ -114,43 +118,43 @@ def test_a_worker_that_ends_is_replaced_and_nobody_notices(strict: Served, image
         time.sleep(0.3)
         worker.kill()
         assert asked.result().json()["label"] == "blue"
-    assert [one.pid for one in strict.workers] != [worker.pid]
+    assert [process.pid for process in strict.workers] != [worker.pid]
 
 
 def test_workers_that_are_killed_while_nobody_asks_are_missed_and_no_picture_s_fault(folder: Path, image: bytes) -> None:
-    with served(folder, "--workers", "2") as one:
+    with served(folder, "--workers", "2") as server:
 
         def health() -> int:
-            return httpx.get(f"{one.url}/health").status_code
+            return httpx.get(f"{server.url}/health").status_code
 
         def seen(status: int, workers: int) -> None:
             deadline = time.monotonic() + 20
-            while health() != status or len(one.workers) < workers:
+            while health() != status or len(server.workers) < workers:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
 
         seen(200, 2)
         time.sleep(0.5)  # the second one loads
-        for worker in one.workers:
+        for worker in server.workers:
             worker.kill()
         seen(503, 0)
-        assert ask(one, image).json()["label"] == "blue"
+        assert ask(server, image).json()["label"] == "blue"
         seen(200, 2)
 
 
 def test_told_to_stop_it_answers_what_was_asked_and_nothing_is_left(folder: Path, image: bytes) -> None:
-    with served(folder, "--log-level", "info") as one:
-        (worker,) = one.workers
+    with served(folder, "--log-level", "info") as server:
+        (worker,) = server.workers
         worker.suspend()
         with ThreadPoolExecutor(1) as other:
-            asked = other.submit(ask, one, image, params={"q": "kept out of the log"})
+            asked = other.submit(ask, server, image, params={"q": "kept out of the log"})
             time.sleep(0.3)
-            one.process.terminate()
+            server.process.terminate()
             time.sleep(0.3)
             worker.resume()
             assert asked.result().json()["label"] == "blue"
-        _, noise = one.process.communicate(timeout=30)
-        assert one.process.returncode == 0
+        _, noise = server.process.communicate(timeout=30)
+        assert server.process.returncode == 0
         assert not worker.is_running()
     logged = [json.loads(line) for line in noise.splitlines()]
     request = next(line for line in logged if line["event"] == "request")
@@ -160,14 +164,14 @@ def test_told_to_stop_it_answers_what_was_asked_and_nothing_is_left(folder: Path
 
 
 def test_two_workers_share_the_work(folder: Path, image: bytes) -> None:
-    with served(folder, "--workers", "2") as one:
+    with served(folder, "--workers", "2") as server:
         deadline = time.monotonic() + 20
-        while len(one.workers) < 2 and time.monotonic() < deadline:
+        while len(server.workers) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         with ThreadPoolExecutor(8) as crowd:
-            told = list(crowd.map(lambda _: ask(one, image).json()["label"], range(80)))
-        assert told == ["blue"] * 80
-        spent = [sum(worker.cpu_times()[:2]) for worker in one.workers]
+            labels = list(crowd.map(lambda _: ask(server, image).json()["label"], range(80)))
+        assert labels == ["blue"] * 80
+        spent = [sum(worker.cpu_times()[:2]) for worker in server.workers]
         assert len(spent) == 2
 
 
@@ -222,14 +226,14 @@ def test_a_bundle_has_to_be_signed_where_a_key_is_asked_for(make_bundle, tmp_pat
 
     folder, keys, others = make_bundle(tmp_path / "bundle").folder, tmp_path / "keys", tmp_path / "others"
     ours, theirs = (open_keyring(tmp_path / f"{name}.pem", tmp_path / "none") for name in ("ours", "theirs"))
-    for place, ring in ((keys, ours), (others, theirs)):
-        place.mkdir()
-        (place / "key.pub").write_text(public_text(ring.own.public_key()))
+    for path, ring in ((keys, ours), (others, theirs)):
+        path.mkdir()
+        (path / "key.pub").write_text(public_text(ring.own.public_key()))
     unsigned = start(folder, "--keys", str(keys))
     assert (unsigned.returncode, "is not signed" in unsigned.stderr) == (2, True)
     sign_bundle(folder, ours)
-    with served(folder, "--keys", str(keys)) as one:
-        assert httpx.get(f"{one.url}/health").status_code == 200
+    with served(folder, "--keys", str(keys)) as server:
+        assert httpx.get(f"{server.url}/health").status_code == 200
     wrong = start(folder, "--keys", str(others))
     assert (wrong.returncode, "is not trusted here" in wrong.stderr) == (2, True)
     (folder / "bundle.json").write_text((folder / "bundle.json").read_text().replace('"version": 1', '"version": 2'))
@@ -238,8 +242,8 @@ def test_a_bundle_has_to_be_signed_where_a_key_is_asked_for(make_bundle, tmp_pat
 
 
 def test_a_hundred_clients_that_hang_up_leave_nothing_behind(folder: Path, image: bytes) -> None:
-    with served(folder) as one:
-        host, port = one.url.removeprefix("http://").split(":")
+    with served(folder) as server:
+        host, port = server.url.removeprefix("http://").split(":")
 
         def rude(_: int) -> None:
             with socket.create_connection((host, int(port))) as wire:
@@ -251,7 +255,9 @@ def test_a_hundred_clients_that_hang_up_leave_nothing_behind(folder: Path, image
             thread.start()
         for thread in threads:
             thread.join()
-        assert ask(one, image).json()["label"] == "blue"
-        waiting = next(line for line in httpx.get(f"{one.url}/metrics").text.splitlines() if line.startswith("modelyard_queue"))
+        assert ask(server, image).json()["label"] == "blue"
+        waiting = next(
+            line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if line.startswith("modelyard_queue")
+        )
         assert waiting.endswith(" 0.0")
-        assert "failed" not in one.end()
+        assert "failed" not in server.end()

@@ -71,7 +71,7 @@ def test_a_pickle_within_is_refused_before_it_runs_and_the_scanner_sees_it(progr
 
 def test_parts_that_no_graph_needs_are_refused(program: Path, tmp_path: Path) -> None:
     bad = changed(program, tmp_path / "a.pt2", lambda _, data: data, {"model/data/constants/custom_obj_0": b"x"})
-    with pytest.raises(IntegrityError, match="holds model/data/constants/custom_obj_0, which is no plain data"):
+    with pytest.raises(IntegrityError, match="holds model/data/constants/custom_obj_0, which is not plain data"):
         load_program(bad)
 
 
@@ -81,7 +81,7 @@ def test_pickled_weights_and_strange_expressions_are_refused(program: Path, tmp_
             return data
         return data.replace(b'"use_pickle": false', b'"use_pickle": true').replace(b'"use_pickle":false', b'"use_pickle":true')
 
-    with pytest.raises(IntegrityError, match="a pickle, which is no plain data"):
+    with pytest.raises(IntegrityError, match="a pickle, which is not plain data"):
         load_program(changed(program, tmp_path / "b.pt2", pickled))
 
     def strange(name: str, data: bytes) -> bytes:

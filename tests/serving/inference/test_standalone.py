@@ -38,34 +38,34 @@ def test_an_array_is_a_picture(handler: EndpointHandler, given: object) -> None:
 def test_several_pictures_are_answered_in_order(handler: EndpointHandler, picture: Callable[..., bytes]) -> None:
     red = base64.b64encode(picture("red")).decode()
     given = [red, f"data:image/png;base64,{red}", picture("blue"), GREEN, GREEN.tolist(), Image.fromarray(GREEN)]
-    assert [best(one) for one in handler({"inputs": given})] == ["red", "red", "blue", "green", "green", "green"]
+    assert [best(answer) for answer in handler({"inputs": given})] == ["red", "red", "blue", "green", "green", "green"]
     for stack in (np.stack([GREEN, GREEN]), np.stack([GREEN, GREEN]).tolist(), [GREEN, GREEN]):
-        assert [best(one) for one in handler({"inputs": stack})] == ["green", "green"]
+        assert [best(answer) for answer in handler({"inputs": stack})] == ["green", "green"]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (None, "image: is missing"),
         ("", "image: is missing"),
         (7, "image: is missing"),
         (b"no picture", "cannot be decoded"),
-        ([], "array: is no picture"),
-        ([1, 2, 3], "array: is no picture"),
-        ([[[1, 2, 3]], [[1, 2]]], "array: is no picture"),
-        ([[[256, 0, 0]]], "array: is no picture"),
-        ([[[-1, 0, 0]]], "array: is no picture"),
-        ([[["a", "b", "c"]]], "array: is no picture"),
-        (GREEN / 255, "array: is no picture"),
-        (GREEN[:, :, 0], "array: is no picture"),
-        (GREEN[:0], "array: is no picture"),
+        ([], "array: is not a picture"),
+        ([1, 2, 3], "array: is not a picture"),
+        ([[[1, 2, 3]], [[1, 2]]], "array: is not a picture"),
+        ([[[256, 0, 0]]], "array: is not a picture"),
+        ([[[-1, 0, 0]]], "array: is not a picture"),
+        ([[["a", "b", "c"]]], "array: is not a picture"),
+        (GREEN / 255, "array: is not a picture"),
+        (GREEN[:, :, 0], "array: is not a picture"),
+        (GREEN[:0], "array: is not a picture"),
         (np.zeros((1, 200, 3), np.uint8), "more than 100 times longer"),
         ([None], "image: is missing"),
         ({"image": "x"}, "image: is missing"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(handler: EndpointHandler, given: object, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_picture_is_refused_in_one_line(handler: EndpointHandler, given: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         handler({"inputs": given})
 
 

@@ -53,7 +53,7 @@ def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
         (tmp_path / f"{index}.out").write_bytes(Preprocess(size=64).fit(image).tobytes())
         cases.append([index, width, height])
     script = tmp_path / "compare.mjs"
-    resize = Path(__file__).parents[2] / "serving" / "export" / "resize.mjs"
+    resize = Path(__file__).parents[3] / "serving" / "export" / "resize.mjs"
     script.write_text(
         f"import {{ readFileSync }} from 'node:fs'; import {{ fit }} from '{resize}';"
         f"const answers = {json.dumps(cases)}.map(([i, w, h]) => {{"
@@ -61,8 +61,8 @@ def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
         f"  return Buffer.compare(Buffer.from(found), readFileSync(`{tmp_path}/${{i}}.out`)); }});"
         "console.log(JSON.stringify(answers));"
     )
-    found = subprocess.run([_find_node(), str(script)], capture_output=True, text=True, check=True)
-    assert json.loads(found.stdout) == [0] * len(SIZES)
+    done = subprocess.run([_find_node(), str(script)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0] * len(SIZES)
 
 
 def test_the_exif_orientation_is_applied() -> None:
@@ -110,8 +110,8 @@ def test_of_sixteen_bits_the_upper_eight_stay(shape: tuple[int, ...]) -> None:
 
     steps = np.array([0, 255, 256, 30_000, 65_535], np.uint16)
     pixels = np.broadcast_to(steps.reshape(1, 5, *(1 for _ in shape)), (1, 5, *shape))
-    found = np.asarray(decode(cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()))
-    assert found[0].tolist() == [[value] * 3 for value in (0, 0, 1, 117, 255)]
+    picture = np.asarray(decode(cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()))
+    assert picture[0].tolist() == [[value] * 3 for value in (0, 0, 1, 117, 255)]
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", png(noise(40, 40))[:200]], ids=["empty", "text", "truncated"])
@@ -167,7 +167,7 @@ def jpeg(image: Image.Image, **options) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("size", "found"),
+    ("size", "decoded"),
     [
         ((640, 480), (320, 240)),
         ((480, 640), (240, 320)),
@@ -178,8 +178,8 @@ def jpeg(image: Image.Image, **options) -> bytes:
         ((9000, 130), (9000, 130)),
     ],
 )
-def test_a_jpeg_at_reduced_scale_keeps_twice_the_pixels_of_the_input(size: tuple[int, int], found: tuple[int, int]) -> None:
-    assert Preprocess(size=64, decode="reduced").open(jpeg(scene(*size))).size == found
+def test_a_jpeg_at_reduced_scale_keeps_twice_the_pixels_of_the_input(size: tuple[int, int], decoded: tuple[int, int]) -> None:
+    assert Preprocess(size=64, decode="reduced").open(jpeg(scene(*size))).size == decoded
     assert Preprocess(size=64).open(jpeg(scene(*size))).size == size
     assert Preprocess(size=64, decode="reduced").open(png(scene(*size))).size == size
 
@@ -198,7 +198,7 @@ def test_decoding_at_reduced_scale_is_near_the_full_one_and_not_the_same() -> No
     data = jpeg(scene(640, 480))
     apart = np.abs(full.pixels(data).astype(int) - reduced.pixels(data))
     assert 0 < apart.max() <= 6
-    with pytest.raises(InputError, match="is not known here"):
+    with pytest.raises(InputError, match="is not supported here"):
         Preprocess(size=64, resize="longest side, bilinear", crop="none, padded with grey 114", decode="reduced")
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import LETTERBOX, info, pictures, tiny
 
 from registry.errors import InputError
@@ -36,8 +36,8 @@ def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], name: str | None =
 
 
 def levels_apart(preprocess: Preprocess, image: Image.Image, model: onnx.ModelProto) -> np.ndarray:
-    found = run(model, {"images": np.asarray(image)[None]}, "tensor")
-    return np.abs(found - preprocess.tensor(preprocess.fit(image)[None])) * 255
+    tensor = run(model, {"images": np.asarray(image)[None]}, "tensor")
+    return np.abs(tensor - preprocess.tensor(preprocess.fit(image)[None])) * 255
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -65,7 +65,7 @@ def test_another_resize_would_be_noticed() -> None:
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     for node in plain.graph.node:
-        kept = [one for one in node.attribute if one.name not in {"antialias", "exclude_outside"}]
+        kept = [attribute for attribute in node.attribute if attribute.name not in {"antialias", "exclude_outside"}]
         del node.attribute[:]
         node.attribute.extend(kept)
     assert levels_apart(Preprocess(size=32), noise(640, 480), plain).max() > 30
@@ -82,8 +82,8 @@ def test_values_are_taken_as_bytes_are() -> None:
     preprocess, image = Preprocess(size=32), noise(90, 70)
     pixels = np.asarray(image)[None]
     values = pixels.transpose(0, 3, 1, 2).astype(np.float32)
-    found = run(image_graph(preprocess, from_values=True), {"pixel_values": values}, "tensor")
-    assert np.array_equal(found, run(image_graph(preprocess), {"images": pixels}, "tensor"))
+    tensor = run(image_graph(preprocess, from_values=True), {"pixel_values": values}, "tensor")
+    assert np.array_equal(tensor, run(image_graph(preprocess), {"images": pixels}, "tensor"))
 
 
 def test_a_whole_model_takes_batches_and_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_a_whole_model_takes_batches_and_says_where_it_comes_from(tmp_path: Path
     seal_model(assemble(core, about, shape="image"), tmp_path / "m.onnx", {"modelyard.model_sha256": "0" * 64})
     model = onnx.load(tmp_path / "m.onnx")
     assert {prop.key: prop.value for prop in model.metadata_props} == {"modelyard.model_sha256": "0" * 64}
-    assert [(one.domain, one.version) for one in model.opset_import] == [("", OPSET)]
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
     batch = np.stack([np.asarray(noise(50, 40)), np.asarray(noise(50, 40).rotate(180))])
     together = run(model, {"images": batch})
-    alone = np.concatenate([run(model, {"images": one[None]}) for one in batch])
+    alone = np.concatenate([run(model, {"images": image[None]}) for image in batch])
     assert np.allclose(together, alone, atol=1e-6)
     assert not np.allclose(together[0], together[1], atol=1e-3)
 
@@ -121,15 +121,15 @@ def test_suppression_in_the_graph_keeps_what_torchvisions_keeps() -> None:
     given, size = predictions(4), (200, 150)
     ratio = 64 / 200
     feeds = {"predictions": given, "ratio": np.float64([ratio]), "before": np.float64([8, 0]), "sides_of": np.int64([150, 200])}
-    found = run(suppression_graph(about.suppression, to_image=True), feeds)
-    wanted = np.stack([suppress(torch.from_numpy(one), about, size) for one in given])
-    assert found.shape[2] == 6
-    rows = found.shape[1]
+    detections = run(suppression_graph(about.suppression, to_image=True), feeds)
+    wanted = np.stack([suppress(torch.from_numpy(raw), about, size) for raw in given])
+    assert detections.shape[2] == 6
+    rows = detections.shape[1]
     assert (wanted[:, :rows, 4] > 0).sum() > 40
     assert not wanted[:, rows:].any()
-    assert np.allclose(found, wanted[:, :rows], atol=1e-3)
+    assert np.allclose(detections, wanted[:, :rows], atol=1e-3)
     looser = run(suppression_graph(Suppression(iou=0.99), to_image=True), feeds)
-    assert (looser[..., 4] > 0).sum() > (found[..., 4] > 0).sum()
+    assert (looser[..., 4] > 0).sum() > (detections[..., 4] > 0).sum()
 
 
 def crowd(images: int, boxes: int, classes: int) -> np.ndarray:
@@ -150,13 +150,16 @@ def test_classes_are_suppressed_apart_to_the_bit_however_many_there_are() -> Non
 
     about = info(labels=1000, size=640, task="detect", preprocess=Preprocess(size=640, **LETTERBOX), strides=(8, 16, 32))
     given = crowd(8, 900, 1000)
-    found = run(suppression_graph(about.suppression, to_image=False), {"predictions": given})
-    wanted = np.stack([suppress(torch.from_numpy(one), about, (640, 640)) for one in given])
-    assert np.array_equal(found[..., 4:], wanted[:, : found.shape[1], 4:])
+    detections = run(suppression_graph(about.suppression, to_image=False), {"predictions": given})
+    wanted = np.stack([suppress(torch.from_numpy(raw), about, (640, 640)) for raw in given])
+    assert np.array_equal(detections[..., 4:], wanted[:, : detections.shape[1], 4:])
     kept, moved = 0, 0
-    for one, ours in zip(torch.from_numpy(given), found, strict=True):
-        score, kind = one[4:].max(0)
-        boxes = torch.cat([one[:2] - one[2:4] / 2, one[:2] + one[2:4] / 2]).T + kind[:, None] * 7680.0
+    for predictions, ours in zip(torch.from_numpy(given), detections, strict=True):
+        score, kind = predictions[4:].max(0)
+        boxes = (
+            torch.cat([predictions[:2] - predictions[2:4] / 2, predictions[:2] + predictions[2:4] / 2]).T
+            + kind[:, None] * 7680.0
+        )
         kept, moved = kept + int((ours[:, 4] > 0).sum()), moved + len(nms(boxes, score, about.suppression.iou)[:300])
     assert kept != moved  # the control
 

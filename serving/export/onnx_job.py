@@ -1,4 +1,4 @@
-"""In a process of its own: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_child JOB`.
+"""A subprocess job: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_job JOB`.
 
 Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` where that is given, read otherwise),
 `tfjs` (where to put the network for TF.js, or nothing), `variants` (name and path each), `provenance`, `calibration` and
@@ -26,13 +26,13 @@ from serving.export.quantize import to_float16, to_int8
 
 
 def main(job: dict[str, Any]) -> None:
-    """Make what the job asks for, in the order in which others wait for it."""
-    info, place = ModelInfo.of(job["info"]), Path(job["core"])
+    """Do the job in the order in which others wait for its parts."""
+    info, path = ModelInfo.of(job["info"]), Path(job["core"])
     if job.get("program"):
         core = export_core(Path(job["program"]), info)
-        onnx.save(core, place)
+        onnx.save(core, path)
     else:
-        core = settle(onnx.load(place), info)
+        core = settle(onnx.load(path), info)
     if job.get("tfjs"):
         try:
             onnx.save(for_tfjs(core, info), job["tfjs"])
@@ -58,13 +58,13 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
         ),
     }
     networks: dict[str, onnx.ModelProto] = {}
-    for one in job["variants"]:
-        variant = KNOWN[one["name"]]
+    for entry in job["variants"]:
+        variant = KNOWN[entry["name"]]
         shape = "tensor" if variant.name == "onnx-tensor" else "values" if variant.runtime == "transformersjs" else "image"
         try:
             if variant.precision not in networks:
                 networks[variant.precision] = precisions[variant.precision]()
-            seal_model(assemble(networks[variant.precision], info, shape=shape), Path(one["path"]), job["provenance"])
+            seal_model(assemble(networks[variant.precision], info, shape=shape), Path(entry["path"]), job["provenance"])
         except OSError:
             raise
         except ModelyardError as error:
@@ -76,10 +76,10 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
 
 
 if __name__ == "__main__":
-    told = json.loads(Path(sys.argv[1]).read_text())
+    job = json.loads(Path(sys.argv[1]).read_text())
     try:
-        main(told)
+        main(job)
         answer: dict[str, object] = {}
     except ModelyardError as error:
         answer = {"problem": [error.subject, error.expectation, error.remedy]}
-    Path(told["report"]).write_text(json.dumps(answer))
+    Path(job["report"]).write_text(json.dumps(answer))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from registry.errors import InputError
 from registry.records import Limits
-from serving.bundle.preprocess import decode
 from serving.bundle.variants import variant_spec
-from serving.export.hard_images import make_hard_images
 from serving.export.parity import compare, failed, judge
 
 
@@ -54,9 +49,9 @@ def test_an_export_that_answers_the_same_always_fails_agreement() -> None:
 
 
 def test_a_model_that_says_one_thing_of_everything_cannot_be_measured() -> None:
-    one = np.tile(np.float32([0.9, 0.1]), (10, 1))
+    constant = np.tile(np.float32([0.9, 0.1]), (10, 1))
     with pytest.raises(InputError, match="same of every image"):
-        compare("onnx", one, one)
+        compare("onnx", constant, constant)
 
 
 def test_limits_decide_what_stays_and_say_why() -> None:
@@ -73,29 +68,6 @@ def test_what_could_not_be_made_agrees_with_nothing() -> None:
     figures = failed(variant_spec("tfjs-uint8", required=False), 200, "TF.js: has no operation Erf")
     assert (figures.kept, figures.top1_agreement, figures.max_abs_diff) == (False, 0.0, 1.0)
     assert "Erf" in figures.note
-
-
-def opened(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        image.load()
-        return image
-
-
-def test_awkward_pictures_are_what_they_are_called(tmp_path: Path) -> None:
-    source = tmp_path / "real.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(source, quality=95)
-    (tmp_path / "made").mkdir()
-    made = {path.name[3:]: opened(path) for path in make_hard_images([source] * 7, tmp_path / "made")}
-    assert made["wide.jpg"].size == (240, 60)
-    assert made["tall.jpg"].size == (80, 121)
-    assert made["turned.jpg"].getexif()[0x0112] == 6
-    assert made["turned.jpg"].size == (60, 80)
-    assert made["grey.jpg"].mode == "L"
-    assert made["tiny.png"].size == (16, 12)
-    assert made["transparent.png"].mode == "RGBA"
-    assert made["palette.png"].mode == "P"
-    upright = decode((tmp_path / "made" / "02-turned.jpg").read_bytes())
-    assert upright.size == (80, 60)
 
 
 def test_a_variant_that_wrong_images_pass_as_well_is_left_out() -> None:

@@ -73,8 +73,8 @@ def fetch(url: str, answer: bytes | Exception, *addresses: str, most: int = 100)
 
 def test_the_connection_goes_to_the_address_that_was_judged() -> None:
     answer = http("200 OK", "Content-Length: 7", body=b"picture")
-    found, asked, where = fetch("https://Pictures.example/a b/ü.jpg?x=1&y=%20", answer)
-    assert found == b"picture"
+    picture, asked, where = fetch("https://Pictures.example/a b/ü.jpg?x=1&y=%20", answer)
+    assert picture == b"picture"
     assert asked.startswith("GET /a%20b/%C3%BC.jpg?x=1&y=%20 HTTP/1.1\r\nHost: pictures.example\r\n")
     assert where == ["93.184.216.34", "pictures.example"]
 
@@ -94,28 +94,28 @@ def test_a_picture_is_read_as_hosts_send_it(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "addresses", "said"),
+    ("url", "addresses", "message"),
     [
         ("http://pictures.example/a.jpg", (), "only https"),
         ("https://pictures.example:8443/a.jpg", (), "only https on port 443"),
         ("https://me:secret@pictures.example/a.jpg", (), "without a user"),
-        ("https://localhost/a.jpg", ("127.0.0.1",), "no public host"),
-        ("https://both.example/a.jpg", ("93.184.216.34", "10.0.0.1"), "no public host"),
-        ("https://nat.example/a.jpg", ("64:ff9b::a00:1",), "no public host"),
+        ("https://localhost/a.jpg", ("127.0.0.1",), "not a public host"),
+        ("https://both.example/a.jpg", ("93.184.216.34", "10.0.0.1"), "not a public host"),
+        ("https://nat.example/a.jpg", ("64:ff9b::a00:1",), "not a public host"),
         ("https:///a.jpg", (), "not an address"),
         ("https://pictures.example:x/a.jpg", (), "not an address"),
         ("https://[::1/a.jpg", (), "not an address"),
         ("https://pictures .example/a.jpg", (), "not an address"),
     ],
 )
-def test_what_may_not_be_asked_is_not(url: str, addresses: tuple[str, ...], said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_what_may_not_be_asked_is_not(url: str, addresses: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         fetch(url, http("200 OK", body=b"never"), *addresses)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("answer", "kind", "message"),
     [
         (http("302 Found", "Location: https://127.0.0.1/"), InputError, "answered 302"),
         (http("200 OK", body=b"x" * 101), InputError, "larger than 100 bytes"),
@@ -128,8 +128,8 @@ def test_what_may_not_be_asked_is_not(url: str, addresses: tuple[str, ...], said
         (TimeoutError(), UnavailableError, "TimeoutError"),
     ],
 )
-def test_what_goes_wrong_is_one_line(answer: bytes | Exception, kind: type[ModelyardError], said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_what_goes_wrong_is_one_line(answer: bytes | Exception, kind: type[ModelyardError], message: str) -> None:
+    with pytest.raises(kind, match=message):
         fetch("https://pictures.example/a.jpg", answer)
 
 
@@ -144,10 +144,10 @@ def certificate(folder: Path, host: str) -> Path:
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
     made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-    told = key.private_bytes(
+    pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    (folder / "host.pem").write_bytes(told)
+    (folder / "host.pem").write_bytes(pem)
     return folder / "host.pem"
 
 
@@ -178,5 +178,5 @@ def test_the_certificate_has_to_be_the_host_s(tmp_path: Path, monkeypatch: pytes
 
 def test_fetching_needs_no_package_that_the_server_s_image_lacks() -> None:
     script = "import sys; sys.modules['httpx'] = None; import serving.server.fetch"
-    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[3], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from endpoints import served
 
 Picture = Callable[..., bytes]
@@ -24,7 +24,7 @@ Picture = Callable[..., bytes]
 @pytest.fixture(scope="module")
 def server(make_bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = make_bundle(tmp_path_factory.mktemp("served") / "bundle").folder
-    with served(folder) as one, httpx.Client(base_url=one.url, timeout=30) as client:
+    with served(folder) as endpoint, httpx.Client(base_url=endpoint.url, timeout=30) as client:
         yield client
 
 
@@ -39,10 +39,10 @@ def tensor(**fields) -> dict:
 def probabilities(answer: httpx.Response) -> dict[str, float]:
     """What any protocol's answer says of its first picture."""
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    if "outputs" in told:
-        return dict(zip(("red", "green", "blue"), told["outputs"][0]["data"][:3], strict=True))
-    return (told.get("predictions") or [told])[0]["probabilities"]
+    body = answer.json()
+    if "outputs" in body:
+        return dict(zip(("red", "green", "blue"), body["outputs"][0]["data"][:3], strict=True))
+    return (body.get("predictions") or [body])[0]["probabilities"]
 
 
 INFER = "/v2/models/colours/infer"
@@ -51,40 +51,40 @@ INFER = "/v2/models/colours/infer"
 def test_every_way_in_gives_the_same_answer(server: httpx.Client, picture: Picture) -> None:
     image = picture("orange", (90, 41))
     pixels = Image.open(io.BytesIO(image)).convert("RGB").tobytes()
-    said, body = text(image), struct.pack("<I", len(image)) + image
+    encoded, body = text(image), struct.pack("<I", len(image)) + image
     head = json.dumps(tensor(parameters={"binary_data_size": len(body)})).encode()
-    rows = {"columns": ["n", "image"], "data": [[1, said]]}
-    ways = [
+    rows = {"columns": ["n", "image"], "data": [[1, encoded]]}
+    answers = [
         server.post("/predict", content=image),
         server.post("/predict", content=image, headers={"content-type": "image/png"}),
         server.post("/predict", files={"file": image}),
-        server.post("/predict", json={"image": said}),
-        server.post("/predict", json={"images": [f"data:image/png;base64,{said}"]}),
-        server.post("/invocations", json={"inputs": [said]}),
-        server.post("/invocations", json={"inputs": {"image": said}}),
-        server.post("/invocations", json={"instances": [{"b64": said}]}),
+        server.post("/predict", json={"image": encoded}),
+        server.post("/predict", json={"images": [f"data:image/png;base64,{encoded}"]}),
+        server.post("/invocations", json={"inputs": [encoded]}),
+        server.post("/invocations", json={"inputs": {"image": encoded}}),
+        server.post("/invocations", json={"instances": [{"b64": encoded}]}),
         server.post("/invocations", json={"dataframe_split": rows}),
-        server.post("/invocations", json={"dataframe_records": [{"image": said}]}),
-        server.post(INFER, json=tensor(data=[said])),
-        server.post("/v2/models/colours/versions/1/infer", json=tensor(data=said)),
+        server.post("/invocations", json={"dataframe_records": [{"image": encoded}]}),
+        server.post(INFER, json=tensor(data=[encoded])),
+        server.post("/v2/models/colours/versions/1/infer", json=tensor(data=encoded)),
         server.post(INFER, content=head + body, headers={"inference-header-content-length": str(len(head))}),
         server.post(INFER, json=tensor(name="pixels", datatype="UINT8", shape=[1, 41, 90, 3], data=list(pixels))),
     ]
-    first = probabilities(ways[0])
+    first = probabilities(answers[0])
     assert first["red"] > first["green"] > first["blue"]
-    for answer in ways:
+    for answer in answers:
         assert probabilities(answer) == pytest.approx(first, abs=1e-6)
 
 
 def test_a_list_is_answered_in_order(server: httpx.Client, picture: Picture) -> None:
     images = [picture("red"), picture("lime", (20, 90)), picture("blue", kind="JPEG")]
-    told = server.post("/predict", json={"images": [text(one) for one in images]}).json()
-    assert [one["label"] for one in told["predictions"]] == ["red", "green", "blue"]
-    assert (told["model"], told["version"]) == ("colours", 1)
-    asked = tensor(shape=[3], data=[text(one) for one in images]) | {"id": "42", "outputs": [{"name": "label"}]}
-    said = server.post(INFER, json=asked).json()
-    assert said["id"] == "42"
-    assert said["outputs"] == [{"name": "label", "datatype": "BYTES", "shape": [3], "data": ["red", "green", "blue"]}]
+    plain = server.post("/predict", json={"images": [text(image) for image in images]}).json()
+    assert [prediction["label"] for prediction in plain["predictions"]] == ["red", "green", "blue"]
+    assert (plain["model"], plain["version"]) == ("colours", 1)
+    request = tensor(shape=[3], data=[text(image) for image in images]) | {"id": "42", "outputs": [{"name": "label"}]}
+    inferred = server.post(INFER, json=request).json()
+    assert inferred["id"] == "42"
+    assert inferred["outputs"] == [{"name": "label", "datatype": "BYTES", "shape": [3], "data": ["red", "green", "blue"]}]
 
 
 def binary(answer: httpx.Response) -> tuple[dict, list[bytes]]:
@@ -92,38 +92,38 @@ def binary(answer: httpx.Response) -> tuple[dict, list[bytes]]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/octet-stream"
     at = int(answer.headers["inference-header-content-length"])
-    told, found = json.loads(answer.content[:at]), []
-    for one in told["outputs"]:
-        size = one.get("parameters", {}).get("binary_data_size", 0)
-        assert ("data" in one) == (size == 0)
-        found.append(answer.content[at : at + size])
+    head, tensors = json.loads(answer.content[:at]), []
+    for output in head["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size", 0)
+        assert ("data" in output) == (size == 0)
+        tensors.append(answer.content[at : at + size])
         at += size
     assert at == len(answer.content)
-    return told, found
+    return head, tensors
 
 
 def test_tensors_are_answered_as_bytes_where_that_is_asked_for(server: httpx.Client, picture: Picture) -> None:
-    asked = tensor(shape=[2], data=[text(picture("red")), text(picture("lime"))])
-    plain = {one["name"]: one["data"] for one in server.post(INFER, json=asked).json()["outputs"]}
-    told, (numbers, labels) = binary(server.post(INFER, json=asked | {"parameters": {"binary_data_output": True}}))
-    assert [(one["name"], one["datatype"], one["shape"]) for one in told["outputs"]] == [
+    request = tensor(shape=[2], data=[text(picture("red")), text(picture("lime"))])
+    plain = {output["name"]: output["data"] for output in server.post(INFER, json=request).json()["outputs"]}
+    head, (numbers, labels) = binary(server.post(INFER, json=request | {"parameters": {"binary_data_output": True}}))
+    assert [(output["name"], output["datatype"], output["shape"]) for output in head["outputs"]] == [
         ("probabilities", "FP32", [2, 3]),
         ("label", "BYTES", [2]),
     ]
     assert list(struct.unpack("<6f", numbers)) == pytest.approx(plain["probabilities"])
     assert labels == b"\x03\0\0\0red\x05\0\0\0green"
     one_of_both = [{"name": "label"}, {"name": "probabilities", "parameters": {"binary_data": True}}]
-    told, (_, numbers) = binary(server.post(INFER, json=asked | {"outputs": one_of_both}))
-    assert told["outputs"][0]["data"] == ["red", "green"]
+    head, (_, numbers) = binary(server.post(INFER, json=request | {"outputs": one_of_both}))
+    assert head["outputs"][0]["data"] == ["red", "green"]
     assert len(numbers) == 24
     none = [{"name": "label", "parameters": {"binary_data": False}}]
-    answer = server.post(INFER, json=asked | {"outputs": none, "parameters": {"binary_data_output": True}})
+    answer = server.post(INFER, json=request | {"outputs": none, "parameters": {"binary_data_output": True}})
     assert answer.json()["outputs"][0]["data"] == ["red", "green"]
 
 
 def test_it_says_what_it_is_and_that_it_can_answer(server: httpx.Client) -> None:
-    told = server.get("/health").json()
-    assert (told["status"], told["model"], told["version"], len(told["bundle"])) == ("ok", "colours", 1, 64)
+    health = server.get("/health").json()
+    assert (health["status"], health["model"], health["version"], len(health["bundle"])) == ("ok", "colours", 1, 64)
     assert server.get("/ping").status_code == 200
     assert server.get("/version").text == "1"
     assert server.get("/v2/health/live").json() == {"live": True}
@@ -157,13 +157,13 @@ def huge_jpeg() -> bytes:
     held = io.BytesIO()
     Image.new("RGB", (16, 16)).save(held, "JPEG")
     data = bytearray(held.getvalue())
-    place = data.index(b"\xff\xc0")
-    data[place + 5 : place + 9] = struct.pack(">HH", 60_000, 60_000)
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", 60_000, 60_000)
     return bytes(data)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"", "empty"),
         (b"text", "cannot be decoded"),
@@ -174,15 +174,15 @@ def huge_jpeg() -> bytes:
     ],
     ids=["empty", "text", "cut", "bomb", "huge", "pickle"],
 )
-def test_what_is_no_picture_is_refused_with_a_reason(server: httpx.Client, body: bytes, said: str) -> None:
+def test_what_is_no_picture_is_refused_with_a_reason(server: httpx.Client, body: bytes, message: str) -> None:
     answer = server.post("/predict", content=body, headers={"x-request-id": "mine-7"})
     assert answer.status_code == 422
-    assert said in answer.json()["error"]
+    assert message in answer.json()["error"]
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "mine-7"
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "said"),
+    ("path", "body", "status", "message"),
     [
         ("/predict", {}, 422, "either `image` or `images`"),
         ("/predict", {"image": 3}, 422, "$.image"),
@@ -208,11 +208,11 @@ def test_what_is_no_picture_is_refused_with_a_reason(server: httpx.Client, body:
     ],
 )
 def test_what_is_no_request_is_refused_with_a_reason(
-    server: httpx.Client, path: str, body: dict, status: int, said: str
+    server: httpx.Client, path: str, body: dict, status: int, message: str
 ) -> None:
     answer = server.post(path, json=body)
     assert answer.status_code == status, answer.text
-    assert said in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 def test_what_is_no_json_or_of_another_type_is_refused(server: httpx.Client) -> None:
@@ -254,7 +254,9 @@ def test_figures_for_prometheus_add_up(server: httpx.Client, picture: Picture) -
         page = server.get("/metrics")
         assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
         families = text_string_to_metric_families(page.text)
-        return {(one.name, *sorted(one.labels.values())): one.value for family in families for one in family.samples}
+        return {
+            (sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples
+        }
 
     before = read()
     for _ in range(3):
