@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.bundles.store import BundleStore
-from pipelines.data.catalog import DatasetCatalog
 from pipelines.deployment.canary.settle import CanarySettler
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.deploy import Deployer, DeployHook
@@ -27,6 +26,7 @@ from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
     from pipelines.bundles.export import Exporter
+    from pipelines.data.catalog import DatasetCatalog
     from pipelines.evaluation.evaluate import Evaluator
 
 
@@ -42,6 +42,8 @@ class Parts:
     @cached_property
     def datasets(self) -> DatasetCatalog:
         """Its data sets."""
+        from pipelines.data.catalog import DatasetCatalog  # brings OpenCV
+
         return DatasetCatalog(self.home.settings.datasets)
 
     @cached_property

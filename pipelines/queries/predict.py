@@ -17,7 +17,7 @@ from registry.records import ModelVersion, Record
 from registry.refs import Ref, endpoint_name, parse_ref
 from registry.reports.endpoints import last_deployed
 from registry.stages import ALIASES, Stage
-from serving.inference.prediction import most_likely
+from serving.inference.outputs import most_likely
 
 if TYPE_CHECKING:
     from pipelines.deployment.targets import Targets

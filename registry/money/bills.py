@@ -17,9 +17,10 @@ from typing import Literal, NamedTuple
 from registry.money.amounts import round_usd
 from registry.money.books import Spend
 from registry.money.spans import IntervalSet, as_utc, cut, seconds, split_amount
+from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX
 from registry.spending import Billed
 
-_SUFFIXES = ("", "-next", "-canary")
+_SUFFIXES = ("", NEXT_SUFFIX, CANARY_SUFFIX)
 """A new version or a canary runs beside its endpoint for a while; its cost is the endpoint's."""
 _STORES = ("storage", "volume")
 """How a resource's name begins that holds files and no training."""

@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import msgspec
 
+from serving.inference.outputs import most_likely
+
 
 def labels_of(body: bytes) -> list[str] | None:
     """One label for each picture; None if the body is not one of our answers."""
@@ -28,4 +30,4 @@ def _of_tensors(outputs: list[dict[str, Any]]) -> list[str] | None:
     probabilities = named["probabilities"]
     width, data = int(probabilities["shape"][-1]), cast("list[float]", probabilities["data"])
     rows = [data[at : at + width] for at in range(0, len(data), width)]
-    return [str(max(range(width), key=row.__getitem__)) for row in rows]
+    return [most_likely({str(index): probability for index, probability in enumerate(row)}) for row in rows]

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from registry.errors import InputError, UnavailableError
 from serving.bundle.checked import read_checked
 from serving.bundle.preprocess import Preprocess, check_pixels, rgb
+from serving.inference.outputs import classification, detection
 from serving.inference.runner import Device, Runner
 
 _PARTS = ("model.onnx", "preprocess.json", "labels.json")
@@ -42,19 +43,7 @@ class StandalonePredictor:
         Raises InputError for what is not an image.
         """
         row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else _upright(image)])[0]
-        boxes = list[dict[str, Any]]()
-        if self._runner.detects:
-            every = dict.fromkeys(self.labels, 0.0)
-            for left, top, right, bottom, score, kind in row.tolist():
-                if score > 0:
-                    label = self.labels[int(kind)]
-                    boxes.append({"label": label, "score": score, "box": [left, top, right, bottom]})
-                    every[label] = max(every[label], score)
-        else:
-            every = dict(zip(self.labels, map(float, row), strict=True))
-        best = max(every, key=every.__getitem__)
-        prediction = {"label": best, "probability": every[best], "probabilities": every}
-        return prediction | ({"boxes": boxes} if self._runner.detects else {})
+        return detection(self.labels, row.tolist()) if self._runner.detects else classification(self.labels, row.tolist())
 
 
 def _check_signed(folder: Path, keys: Path) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import Route, Router
 
 from registry.errors import InputError, ModelyardError
 from serving.canary.tally import TrafficCounter
+from serving.inference.outputs import most_likely
 from serving.server.app import as_json, file_of
 from serving.server.images import image_bytes
 from serving.server.middleware import Guard, Limits
@@ -85,7 +86,7 @@ class CanaryProxy:
     async def _compare(self, picture: bytes, canary_answer: dict[str, float]) -> None:
         with contextlib.suppress(ModelyardError):
             stable_answer = await asyncio.to_thread(self.stable.ask, picture)
-            self.counter.compare(same=_best(stable_answer) == _best(canary_answer))
+            self.counter.compare(same=most_likely(stable_answer) == most_likely(canary_answer))
 
     async def drain(self) -> None:
         """Wait for running comparisons."""
@@ -133,11 +134,7 @@ async def _picture_of(request: Request) -> bytes:
     return await image_bytes(texts[0], None, "image")
 
 
-def _best(probabilities: dict[str, float]) -> str:
-    return max(probabilities, key=probabilities.__getitem__)
-
-
 def _answer(endpoint: ProxiedEndpoint, probabilities: dict[str, float]) -> dict[str, Any]:
-    best, live = _best(probabilities), endpoint.live
+    best, live = most_likely(probabilities), endpoint.live
     named = {"model": live.model, "version": live.version, "bundle": live.bundle}
-    return {"label": best, "probability": probabilities[best], "probabilities": probabilities, **named}
+    return {"label": best, "probability": probabilities.get(best, 0.0), "probabilities": probabilities, **named}

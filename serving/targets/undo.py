@@ -7,12 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from registry.errors import InputError, ModelyardError, RefusedError, UnavailableError
-
-NEXT = "-next"
-"""The suffix of an endpoint on which a new bundle is tried."""
-
-CANARY = "-canary"
-"""The suffix of an endpoint that gets a share of the traffic."""
+from registry.refs import NEXT_SUFFIX
 
 
 @contextmanager
@@ -35,8 +30,8 @@ def undone(undo: Callable[[], object], provider: str) -> Iterator[None]:
 
 def check_name(name: str) -> None:
     """Raise InputError for a name that is reserved for trials."""
-    if name.endswith(NEXT):
-        raise InputError(f"endpoint {name}", f"ends in '{NEXT}', which is reserved for trials", "give it another name")
+    if name.endswith(NEXT_SUFFIX):
+        raise InputError(f"endpoint {name}", f"ends in '{NEXT_SUFFIX}', which is reserved for trials", "give it another name")
 
 
 def not_ours(name: str, provider: str) -> RefusedError:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from registry.errors import ModelyardError
 from serving.bundle.records import Struct
-from serving.inference.prediction import NUMBERS, Prediction, classified, detected
+from serving.inference.outputs import NUMBERS
+from serving.inference.prediction import Prediction, classified, detected
 
 
 class UnsupportedError(ModelyardError):

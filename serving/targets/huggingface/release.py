@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry.digests import sha256_bytes
-from serving.targets.undo import NEXT
+from registry.refs import NEXT_SUFFIX
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
 
 PREFIX = "my-"
-_LONGEST = 32 - len(PREFIX) - len(NEXT)
+_LONGEST = 32 - len(PREFIX) - len(NEXT_SUFFIX)
 
 
 @dataclass(frozen=True)

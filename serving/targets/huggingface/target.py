@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from registry.errors import NotFoundError, RefusedError, UnavailableError, shorten
+from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, State, Status
 from serving.targets.huggingface.config import HuggingFaceDeploy
@@ -30,7 +31,7 @@ from serving.targets.huggingface.release_spec import (
     matches_spec,
 )
 from serving.targets.huggingface.requests import EndpointClient
-from serving.targets.undo import NEXT, check_name, not_ours, undone
+from serving.targets.undo import check_name, not_ours, undone
 from serving.targets.waiting import Clock, Stopwatch
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class HuggingFaceTarget:
         ours = [
             endpoint
             for endpoint in self.endpoints.all()
-            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT)
+            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT_SUFFIX)
         ]
         return sorted((live for endpoint in ours if (live := self._live(endpoint))), key=lambda live: live.name)
 
@@ -127,7 +128,7 @@ class HuggingFaceTarget:
     def delete(self, name: str) -> None:
         """The endpoint and its trial; the repository stays, because others may use it."""
         check_name(name)
-        for slug in (slug_of(name), slug_of(name) + NEXT):
+        for slug in (slug_of(name), slug_of(name) + NEXT_SUFFIX):
             self._clear(slug)
 
     def _clear(self, slug: str) -> None:
@@ -146,7 +147,7 @@ class HuggingFaceTarget:
         old = self._release(standing) if standing else None
         if standing and old is None:
             raise not_ours(slug, "Hugging Face")
-        self._clear(slug + NEXT)
+        self._clear(slug + NEXT_SUFFIX)
         if standing is None or old is None:
             with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
                 began = self.clock.now()
@@ -212,7 +213,7 @@ class HuggingFaceTarget:
     @contextmanager
     def _trial(self, name: str, release: Release) -> Iterator[Ask]:
         """A second endpoint for a smoke test, always deleted afterwards."""
-        slug = slug_of(name) + NEXT
+        slug = slug_of(name) + NEXT_SUFFIX
         try:
             began = self.clock.now()
             self._create(slug, name, release, trial=True)

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from registry.errors import RefusedError
+from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.quote import endpoint_quote
 from serving.targets.runpod.release import PREFIX
-from serving.targets.undo import CANARY, NEXT
 
 
 def check_budget(client: RunPodClient, config: RunPodDeploy, name: str, now: datetime) -> None:
@@ -23,7 +23,7 @@ def check_budget(client: RunPodClient, config: RunPodDeploy, name: str, now: dat
         raise RefusedError(
             "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
         )
-    names = {PREFIX + name, PREFIX + name + NEXT, PREFIX + name + CANARY}
+    names = {PREFIX + name, PREFIX + name + NEXT_SUFFIX, PREFIX + name + CANARY_SUFFIX}
     began = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     endpoints = [endpoint for endpoint in client.endpoints() if endpoint.name in names]
     spent = sum((bill.total_amount for endpoint in endpoints for bill in client.billed(endpoint.id, began)), Decimal(0))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from registry.errors import NotFoundError, UnavailableError
+from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
 from serving.targets.bundle_stores import BundleStore
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
@@ -31,7 +32,7 @@ from serving.targets.runpod.release_spec import (
 )
 from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undo import NEXT, check_name, not_ours, undone
+from serving.targets.undo import check_name, not_ours, undone
 from serving.targets.waiting import Clock, Stopwatch
 
 _SEARCHES = 4
@@ -75,7 +76,7 @@ class RunPodTarget:
         ours = [
             endpoint
             for endpoint in self.client.endpoints()
-            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT)
+            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT_SUFFIX)
         ]
         lives = [live for endpoint in ours if (live := self._live(endpoint))]
         return sorted(lives, key=lambda live: live.name)
@@ -128,7 +129,7 @@ class RunPodTarget:
         """Our endpoints of that name, with trials."""
         check_name(name)
         self._clear(name)
-        self._clear(name + NEXT)
+        self._clear(name + NEXT_SUFFIX)
 
     def _roll_out(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
         """Roll a release out to the endpoint of that name, or leave it as it was. `paid`: the spending cap applies."""
@@ -139,7 +140,7 @@ class RunPodTarget:
             raise not_ours(standing.name, "RunPod")
         if paid:
             check_budget(self.client, self.config, name, self.today())
-        self._clear(name + NEXT)
+        self._clear(name + NEXT_SUFFIX)
         if standing is None:
             return self._create_first(name, release, smoke)
         before = Release.before(standing.env) if old == release else old
@@ -244,11 +245,11 @@ class RunPodTarget:
         few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
         try:
             spec, began = self._spec(release, None).model_copy(update={"workers": few}), self.clock.now()
-            trial = self._create(name + NEXT, spec)
+            trial = self._create(name + NEXT_SUFFIX, spec)
             self._client_of(trial).wait()
             yield self._first_answer(trial, began)
         finally:
-            self._clear(name + NEXT)
+            self._clear(name + NEXT_SUFFIX)
 
     def _only(self, name: str) -> Endpoint | None:
         """The endpoint of that name; of duplicates, which lost answers leave, the oldest stays."""

@@ -44,7 +44,7 @@ def test_a_plain_squash_is_something_else() -> None:
 
 
 def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
-    from pipelines.home import _find_node
+    from pipelines.bundles.tools import find_node
 
     cases = []
     for index, (width, height) in enumerate(SIZES):
@@ -61,7 +61,7 @@ def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
         f"  return Buffer.compare(Buffer.from(found), readFileSync(`{tmp_path}/${{i}}.out`)); }});"
         "console.log(JSON.stringify(answers));"
     )
-    done = subprocess.run([_find_node(), str(script)], capture_output=True, text=True, check=True)
+    done = subprocess.run([find_node(), str(script)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [0] * len(SIZES)
 
 
