@@ -56,7 +56,7 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     table = shown.dataframe[0].value
     assert len(table) == 8
     assert list(table["per month"]) == sorted(table["per month"])
-    assert words(shown).count("an hour") >= 8
+    assert words(shown).count("per hour") >= 8
     assert "Latency: 1 ms (measured on this machine, hand/2" in words(shown)
     assert any("days old" in warning.value for warning in shown.warning)
     shown.number_input[0].set_value(0).run()
