@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -36,8 +37,8 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(enough_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """`modelyard demo --clips` with YOLO and Keras, whole."""
+def trained(enough_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Demo, Path]:
+    """`modelyard demo --clips` with YOLO and Keras, whole; and a copy of its home as it was then."""
     home = tmp_path_factory.mktemp("demo") / "home"
     command = [
         "demo",
@@ -60,7 +61,20 @@ def demo(enough_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return Demo(home, enough_clips, json.loads(done.stdout), done.stderr)
+    shutil.copytree(home, home.parent / "kept", symlinks=True)
+    return Demo(home, enough_clips, json.loads(done.stdout), done.stderr), home.parent / "kept"
+
+
+@pytest.fixture(scope="module")
+def demo(trained: tuple[Demo, Path]) -> Demo:
+    """The demo's home as it was when the demo had run, whatever another file's tests did to it.
+
+    At the same place: the ledger names the folders of bundles.
+    """
+    shown, kept = trained
+    shutil.rmtree(shown.home)
+    shutil.copytree(kept, shown.home, symlinks=True)
+    return shown
 
 
 @contextmanager
