@@ -59,8 +59,8 @@ def sums_table(groups: Iterable[Group], by: str) -> pd.DataFrame:
 def bills_table(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
     """One row a bill, beside what its time was quoted at, in US dollars."""
     rows = [
-        (one.endpoint, one.provider, one.start, one.end, float(one.quoted_usd), float(one.billed_usd))
-        for one in compared(entries, now)
+        (bill.endpoint, bill.provider, bill.start, bill.end, float(bill.quoted_usd), float(bill.billed_usd))
+        for bill in compared(entries, now)
     ]
     return pd.DataFrame(rows, columns=["endpoint", "provider", "from", "to", "quoted", "billed"])
 
@@ -87,8 +87,8 @@ def budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spend] | No
     """Model → this month, for models that have a budget. `spent` is `spending` up to now, where it is known already."""
     warn = {model: Decimal(str(limit.warn_at)) for model, limit in limits(entries).items()}
     return {
-        model: Budget(one.spent_usd, one.limit_usd or Decimal(0), warn[model], one.overridden)
-        for model, one in budget_statuses(entries, now, spent).items()
+        model: Budget(status.spent_usd, status.limit_usd or Decimal(0), warn[model], status.overridden)
+        for model, status in budget_statuses(entries, now, spent).items()
     }
 
 
@@ -98,11 +98,11 @@ def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:
     Training that may still come is not in it.
     """
     last = month_of(now)[1] - timedelta(seconds=1)
-    month, found = f"{now:%Y-%m}", defaultdict[str, Decimal](Decimal)
-    for one in spending(entries, last):
-        if one.month == month:
-            found[one.model] += one.usd
-    return dict(found)
+    month, expected = f"{now:%Y-%m}", defaultdict[str, Decimal](Decimal)
+    for spend in spending(entries, last):
+        if spend.month == month:
+            expected[spend.model] += spend.usd
+    return dict(expected)
 
 
 def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """How a model version is named: parsed and formatted here and nowhere else.
 
 hand                 the model                      hand/3               version 3
-hand@production      whoever holds the alias        models:/hand/3       MLflow's own spelling of both
+hand@production      the version with the alias     models:/hand/3       MLflow's own spelling of both
 
 A stage's endpoint is named after both: `hand-production`. What runs beside it for a while has a suffix: `-next` is a bundle
 that is tried out, `-canary` a version that gets a share of the traffic.

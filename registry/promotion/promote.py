@@ -57,11 +57,11 @@ def _earlier(context: PromotionContext, model: str, stage: Stage, to: int | None
     current = state.holders.get(stage)
     versions = {version.identity: version for version in context.store.versions(model)}
     served = state.served.get(stage, ())
-    past = [one for one in served if one in versions and (current is None or one != current.identity)]
-    chosen = [one for one in past if (one not in state.archived if to is None else one[0] == to)]
+    past = [identity for identity in served if identity in versions and (current is None or identity != current.identity)]
+    chosen = [identity for identity in past if (identity not in state.archived if to is None else identity[0] == to)]
     if not chosen:
         wanted = f"{model}/{to}" if to else f"an earlier version of {model}"
-        known = ", ".join(f"{model}/{one[0]}" for one in dict.fromkeys(past)) or "none"
+        known = ", ".join(f"{model}/{identity[0]}" for identity in dict.fromkeys(past)) or "none"
         raise NotFoundError(wanted, f"was not in {stage} before (those that were: {known})", "see `modelyard history`")
     return versions[chosen[-1]]
 
@@ -69,9 +69,9 @@ def _earlier(context: PromotionContext, model: str, stage: Stage, to: int | None
 def ratify(context: PromotionContext, verdict: Verdict, actor: Actor) -> Promoted:
     """Append the verdict, whichever it is; raise RefusedError where it is no. The same refusal is kept once."""
     version, stage = verdict.version, verdict.stage
-    told: dict[str, Any] = {"actor": actor.name, "proven": actor.proven, "findings": verdict.findings, "proof": verdict.proof}
+    fields: dict[str, Any] = {"actor": actor.name, "proven": actor.proven, "findings": verdict.findings, "proof": verdict.proof}
     if not verdict.passed:
-        fresh = Refused(**about(version, verdict.digest), stage=stage, **told)
+        fresh = Refused(**about(version, verdict.digest), stage=stage, **fields)
         last = last_refusal(context.ledger.entries(version.model), version, stage)
         if last is None or _said(last) != _said(fresh):
             context.ledger.append(fresh)
@@ -79,7 +79,7 @@ def ratify(context: PromotionContext, verdict: Verdict, actor: Actor) -> Promote
             f"{version.ref} for {stage}", verdict.reasons, f"see `modelyard gates {version.ref} {stage}` for every figure"
         )
     previous = context.store.aliases(version.model).get(stage.value)
-    promotion = Promoted(**about(version, verdict.digest), stage=stage, previous=_other(previous, version), **told)
+    promotion = Promoted(**about(version, verdict.digest), stage=stage, previous=_other(previous, version), **fields)
     context.ledger.append(promotion)
     return promotion
 
@@ -120,9 +120,9 @@ def flip(context: PromotionContext, version: ModelVersion, promotion: Promoted, 
 
 def record_flip(context: PromotionContext, version: ModelVersion, promotion: Promoted) -> Holder:
     """Write down that the alias stands on a ratified version: from here on it is what serves."""
-    told: dict[str, Any] = {"stage": promotion.stage, "previous": promotion.previous, "actor": promotion.actor}
-    told["proven"] = promotion.proven
-    entry = context.ledger.append(Flipped(**about(version, promotion.digest), **told))
+    fields: dict[str, Any] = {"stage": promotion.stage, "previous": promotion.previous, "actor": promotion.actor}
+    fields["proven"] = promotion.proven
+    entry = context.ledger.append(Flipped(**about(version, promotion.digest), **fields))
     return Holder(promotion, entry.seq, promotion.actor)
 
 
@@ -132,24 +132,24 @@ def recover(context: PromotionContext, model: str, held: Lease) -> list[str]:
     if not state.pending and not state.leaving:
         return []
     versions = {version.identity: version for version in context.store.versions(model)}
-    said: list[str] = []
+    lines: list[str] = []
     for promotion in state.pending.values():
         version = versions.get(promotion.identity)
         reason = _spoilt(context, version, promotion)
         if version is None or reason is not None:
             event = Undone(**promotion.subject, stage=promotion.stage, reason=reason or "its version is gone")
-            said.append(str(context.ledger.append(event).event))
+            lines.append(str(context.ledger.append(event).event))
             continue
         try:
             flip(context, version, promotion, held)
-            said.append(f"{promotion.label}: finished its promotion to {promotion.stage}")
+            lines.append(f"{promotion.label}: finished its promotion to {promotion.stage}")
         except RefusedError as undone:
-            said.append(f"{promotion.label}: undone, {undone.expectation}")
+            lines.append(f"{promotion.label}: undone, {undone.expectation}")
     for identity, archived in state.leaving.items():
         if identity in versions:
             _leave(context, versions[identity], archived.digest)
-            said.append(f"{archived.label}: finished archiving it")
-    return said
+            lines.append(f"{archived.label}: finished archiving it")
+    return lines
 
 
 def _spoilt(context: PromotionContext, version: ModelVersion | None, promotion: Promoted) -> str | None:
@@ -176,14 +176,14 @@ def _archive(context: PromotionContext, version: ModelVersion, actor: Actor) -> 
         entry = context.ledger.append(Archived(**about(version, digest), actor=actor.name, proven=actor.proven))
         held.check()
         _leave(context, version, digest)
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "stage": Stage.ARCHIVED,
         "previous": None,
         "actor": actor.name,
         "findings": [],
         "proven": actor.proven,
     }
-    return _finish(context, Holder(Promoted(**about(version, digest), **told), entry.seq, actor.name))
+    return _finish(context, Holder(Promoted(**about(version, digest), **fields), entry.seq, actor.name))
 
 
 def _known(context: PromotionContext, ref: Ref) -> ModelVersion:
@@ -203,7 +203,9 @@ def _digest_or_last(context: PromotionContext, version: ModelVersion) -> str:
         return digest_version(context.store, version)
     except (IntegrityError, NotFoundError):
         ratified = fold(context.ledger.entries(version.model)).ratified
-        return next((one.digest for (_, identity), (_, one) in ratified.items() if identity == version.identity), "")
+        return next(
+            (promotion.digest for (_, identity), (_, promotion) in ratified.items() if identity == version.identity), ""
+        )
 
 
 def _leave(context: PromotionContext, version: ModelVersion, digest: str) -> None:

@@ -128,8 +128,8 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
 
 def _turn_away(context: PromotionContext, version: ModelVersion, stage: Stage, reason: str) -> list[str]:
     """A request that the gates do not grant: blocked, and put back where the policy says so."""
-    said = _block(context, version, stage, reason)
-    return [*said, _put_back(context, version, stage)] if context.revert else said
+    lines = _block(context, version, stage, reason)
+    return [*lines, _put_back(context, version, stage)] if context.revert else lines
 
 
 def _still_blocked(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> str | None:
@@ -161,12 +161,12 @@ def _block(context: PromotionContext, version: ModelVersion, stage: Stage, reaso
     """Record, once, that an alias is not served, and why."""
     fresh = Blocked(**about(version, ""), stage=stage, reason=reason)
     last = _last(context.ledger.entries(version.model), version.identity, stage)
-    said: list[str] = []
+    lines: list[str] = []
     if last != fresh:
         context.ledger.append(fresh)
-        said.append(str(fresh))
+        lines.append(str(fresh))
     write_tags(context, version.model, {version.version})
-    return said
+    return lines
 
 
 def _put_back(context: PromotionContext, version: ModelVersion, stage: Stage) -> str:
@@ -185,11 +185,11 @@ def _bar(context: PromotionContext, versions: Mapping[int, ModelVersion], alias:
         return []
     stage = Stage(alias.lower())
     reason = f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case"
-    said = _block(context, versions[number], stage, reason)
+    lines = _block(context, versions[number], stage, reason)
     if context.revert:
         context.store.delete_alias(versions[number].model, alias)
-        said.append(f"alias '{alias}' taken from {versions[number].ref}")
-    return said
+        lines.append(f"alias '{alias}' taken from {versions[number].ref}")
+    return lines
 
 
 def _release(context: PromotionContext, holder: Holder) -> list[str]:
@@ -198,11 +198,11 @@ def _release(context: PromotionContext, holder: Holder) -> list[str]:
     event = Released(**promotion.subject, stage=promotion.stage, reason="its alias was removed in MLflow")
     context.ledger.append(event)
     write_tags(context, promotion.model, {promotion.version})
-    said = [str(event)]
+    lines = [str(event)]
     for hook in context.hooks.get(Stage.ARCHIVED, ()):
         failed = run_step(context, holder, hook.name, lambda hook=hook: hook.run(promotion))
-        said += [str(failed)] if failed else []
-    return said
+        lines += [str(failed)] if failed else []
+    return lines
 
 
 def _report_gone(context: PromotionContext, model: str) -> list[str]:

@@ -24,7 +24,7 @@ def reserved(key: str) -> bool:
 
 def tags_of(entries: Sequence[Entry], version: ModelVersion) -> dict[str, str]:
     """Every tag of ours that a version must carry, and no other."""
-    told: dict[str, str] = {}
+    tags: dict[str, str] = {}
     for entry in entries:
         event = entry.event
         if entry.flaw is not None or not isinstance(event, (Refused, Promoted, Blocked)):
@@ -32,16 +32,16 @@ def tags_of(entries: Sequence[Entry], version: ModelVersion) -> dict[str, str]:
         if event.identity != version.identity:
             continue
         if isinstance(event, Blocked):
-            told[BLOCKED_TAG] = event.reason
+            tags[BLOCKED_TAG] = event.reason
         elif isinstance(event, Refused) or event.again is None:
             passed = sum(finding.passed for finding in event.findings)
             outcome = "passed" if isinstance(event, Promoted) else "refused"
-            told[GATES_TAG + event.stage] = f"{outcome}, {passed} of {len(event.findings)} findings (ledger row {entry.seq})"
+            tags[GATES_TAG + event.stage] = f"{outcome}, {passed} of {len(event.findings)} findings (ledger row {entry.seq})"
         if isinstance(event, Promoted):
-            told[DIGEST_TAG] = event.digest
-            told.pop(BLOCKED_TAG, None)
+            tags[DIGEST_TAG] = event.digest
+            tags.pop(BLOCKED_TAG, None)
     stage = fold(entries).stage_of(version.identity)
-    return told if stage is Stage.NONE else told | {STAGE_TAG: stage.value}
+    return tags if stage is Stage.NONE else tags | {STAGE_TAG: stage.value}
 
 
 def changes(entries: Sequence[Entry], version: ModelVersion) -> dict[str, str]:

@@ -130,13 +130,13 @@ def hash_of(policy: object) -> str:
 
 def tools() -> dict[str, str]:
     """The versions of what measured and judged, without importing any of it."""
-    found = {"python": python_version()}
+    versions = {"python": python_version()}
     for name in _TOOLS:
         try:
-            found[name] = version_of(name)
+            versions[name] = version_of(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _rival(state: PromotionState, version: ModelVersion) -> Rival | None:

@@ -37,10 +37,10 @@ def spending(entries: Sequence[Entry], now: datetime, by_day: str = "") -> list[
     Rows with a flaw count for nothing.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    parts = resolve_overlaps(one for _, one in sound if isinstance(one, Billed))
+    parts = resolve_overlaps(event for _, event in sound if isinstance(event, Billed))
     spans = _paid_spans(entries, now)
     endpoints = {endpoint_named(deployed): deployed.model for deployed, _, _ in spans}
-    runs = [_of_run(at, one) for at, one in sound if isinstance(one, (Trained, TrainingFailed))]
+    runs = [_of_run(at, event) for at, event in sound if isinstance(event, (Trained, TrainingFailed))]
     spends = book_bills(parts, BillSubjects(endpoints, runs), by_day)
     covered = dict[str, IntervalSet]()
     for part in parts:
@@ -68,12 +68,12 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
     out.
     """
     sound = [(entry.at, entry.event) for entry in entries if entry.flaw is None]
-    spans, found = _paid_spans(entries, now), dict[tuple[object, ...], Comparison]()
-    for part in resolve_overlaps(one for _, one in sound if isinstance(one, Billed)):
+    spans, comparisons = _paid_spans(entries, now), dict[tuple[object, ...], Comparison]()
+    for part in resolve_overlaps(event for _, event in sound if isinstance(event, Billed)):
         provider, resource = bill_key(part.bill)
         key = (provider, resource, part.bill.start, part.bill.end)
-        before = found.get(key)
-        found[key] = Comparison(
+        before = comparisons.get(key)
+        comparisons[key] = Comparison(
             endpoint=resource,
             provider=provider,
             start=part.bill.start,
@@ -81,29 +81,29 @@ def compared(entries: Sequence[Entry], now: datetime) -> list[Comparison]:
             quoted_usd=(before.quoted_usd if before else _ZERO) + round_usd(_quote_of(part, spans)),
             billed_usd=(before.billed_usd if before else _ZERO) + part.usd,
         )
-    return sorted(found.values(), key=lambda one: one.start, reverse=True)
+    return sorted(comparisons.values(), key=lambda event: event.start, reverse=True)
 
 
 def came_to_production(entries: Iterable[Entry], model: str, month: str | None = None) -> int:
     """How many versions of a model were promoted to production for the first time, in a month (as 2026-11) or ever."""
     first = dict[tuple[int, int], datetime]()
     for entry in entries:
-        one = entry.event
-        if isinstance(one, Promoted) and (one.model, one.stage) == (model, Stage.PRODUCTION) and entry.flaw is None:
-            first.setdefault(one.identity, entry.at)
+        event = entry.event
+        if isinstance(event, Promoted) and (event.model, event.stage) == (model, Stage.PRODUCTION) and entry.flaw is None:
+            first.setdefault(event.identity, entry.at)
     return sum(month in {None, f"{at:%Y-%m}"} for at in first.values())
 
 
 def limits(entries: Iterable[Entry]) -> dict[str, Limit]:
     """Model → its budget, by the policy that was set last; models without one are left out."""
-    found = dict[str, Limit]()
+    limits_of = dict[str, Limit]()
     for entry in entries:
         if isinstance(entry.event, PolicySet) and entry.flaw is None:
-            found.pop(entry.event.model, None)
-            if told := entry.event.job.get("budget"):
-                known = {name: told[name] for name in Limit.model_fields if name in told}
-                found[entry.event.model] = Limit.model_validate(known)
-    return found
+            limits_of.pop(entry.event.model, None)
+            if budget := entry.event.job.get("budget"):
+                known = {name: budget[name] for name in Limit.model_fields if name in budget}
+                limits_of[entry.event.model] = Limit.model_validate(known)
+    return limits_of
 
 
 def budget_status(entries: Sequence[Entry], model: str, at: datetime, limit: Limit | None) -> BudgetStatus:
@@ -118,25 +118,25 @@ def budget_status(entries: Sequence[Entry], model: str, at: datetime, limit: Lim
 
 def budget_statuses(entries: Sequence[Entry], at: datetime, spent: Iterable[Spend] | None = None) -> dict[str, BudgetStatus]:
     """Where each model with a budget stands. `spent` is `spending` up to then, where it is known already."""
-    known, said = list(spending(entries, at) if spent is None else spent), overrides(entries)
+    known, overridden = list(spending(entries, at) if spent is None else spent), overrides(entries)
     month = f"{at:%Y-%m}"
     return {
-        model: BudgetStatus.for_month(model, at, spent_in(known, model, month), limit, said.get((model, month)))
+        model: BudgetStatus.for_month(model, at, spent_in(known, model, month), limit, overridden.get((model, month)))
         for model, limit in sorted(limits(entries).items())
     }
 
 
 def overrides(entries: Iterable[Entry]) -> dict[tuple[str, str], BudgetOverridden]:
     """Model and month → the last override of its budget."""
-    found = (one.event for one in entries if isinstance(one.event, BudgetOverridden) and one.flaw is None)
-    return {(one.model, one.month): one for one in found}
+    events = (event.event for event in entries if isinstance(event.event, BudgetOverridden) and event.flaw is None)
+    return {(event.model, event.month): event for event in events}
 
 
 def cost_between(entries: Iterable[Entry], event: Deployed, start: datetime, end: datetime) -> Decimal:
     """US dollars of an endpoint for a span of time in which it stood: by bills where there are any, else by its quote."""
-    bills = (one.event for one in entries if isinstance(one.event, Billed) and one.flaw is None)
+    bills = (bill.event for bill in entries if isinstance(bill.event, Billed) and bill.flaw is None)
     spent, left = _ZERO, IntervalSet()
-    for part in resolve_overlaps(one for one in bills if one.resource == endpoint_named(event)):
+    for part in resolve_overlaps(bill for bill in bills if bill.resource == endpoint_named(event)):
         low, high = max(start, part.start), min(end, part.end)
         if low < high:
             left.add(low, high)
@@ -147,20 +147,20 @@ def cost_between(entries: Iterable[Entry], event: Deployed, start: datetime, end
 
 def cold_starts(entries: Iterable[Entry], model: str = "") -> dict[str, ColdStart]:
     """Target → how long a worker took to answer after it was started: measured when this model was deployed, else any other."""
-    rows = [(one.at, one.event) for one in entries if isinstance(one.event, Deployed) and one.flaw is None]
-    measured = [(at, one) for at, one in rows if one.cold_start_s is not None and 0 <= one.cold_start_s < inf]
-    found = dict[str, ColdStart]()
-    for at, one in sorted(measured, key=lambda row: row[1].model == model):
-        told = f"measured with {one.label} on {at:%Y-%m-%d}"
-        found[one.target] = ColdStart(seconds=one.cold_start_s or 0.0, source=told)
-    return found
+    rows = [(event.at, event.event) for event in entries if isinstance(event.event, Deployed) and event.flaw is None]
+    measured = [(at, event) for at, event in rows if event.cold_start_s is not None and 0 <= event.cold_start_s < inf]
+    starts = dict[str, ColdStart]()
+    for at, event in sorted(measured, key=lambda row: row[1].model == model):
+        source = f"measured with {event.label} on {at:%Y-%m-%d}"
+        starts[event.target] = ColdStart(seconds=event.cold_start_s or 0.0, source=source)
+    return starts
 
 
-def measured(entries: Iterable[Entry], exported: Exported | None, told: tuple[float, str], model: str = "") -> Measurements:
+def measured(entries: Iterable[Entry], exported: Exported | None, assumed: tuple[float, str], model: str = "") -> Measurements:
     """What a forecast may rest on: what was measured of an export, or the milliseconds that are told and by whom."""
     cold = cold_starts(entries, exported.model if exported else model)
     if exported is None or exported.latency is None:
-        return Measurements(service_ms=told[0], service_from=told[1], cold=cold)
+        return Measurements(service_ms=assumed[0], service_from=assumed[1], cold=cold)
     latency = exported.latency
     return Measurements(
         service_ms=latency.p50_ms,
@@ -209,14 +209,16 @@ def _quote_of(part: BillPart, spans: Iterable[_PaidSpan]) -> Decimal:
 
 def _quoted(event: Deployed, start: datetime, end: datetime, covered: IntervalSet, by_day: str) -> list[Spend]:
     """The quote of the time that an endpoint stood and no bill covers, by month or day; days add up to their month."""
-    found = list[Spend]()
-    told = {"what": "serving", "basis": "quoted", "model": event.model, "version": event.version, "provider": event.target}
+    spends = list[Spend]()
+    fields = {"what": "serving", "basis": "quoted", "model": event.model, "version": event.version, "provider": event.target}
     for month in cut(start, end):
         spent = stood = _ZERO
         for low, high in cut(*month, by_day):
             stood += sum((seconds(until - since) for since, until in covered.gaps(low, high)), _ZERO)
             upto = round_usd(event.usd_per_month * stood / _HOUR / HOURS_PER_MONTH)
             if upto > spent:
-                found.append(Spend.model_validate(told | {"at": low, "resource": endpoint_named(event), "usd": upto - spent}))
+                spends.append(
+                    Spend.model_validate(fields | {"at": low, "resource": endpoint_named(event), "usd": upto - spent})
+                )
             spent = upto
-    return found
+    return spends

@@ -40,8 +40,8 @@ def another_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shelves\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[modelyard.targets]\nshelf = their_shelves:Shelf\n")
     monkeypatch.syspath_prepend(str(folder))
-    told = TypeAdapter(DeployConfig).validate_python({"kind": "shelf", "options": {"room": "attic"}})
-    made = Targets(Settings(home=folder)).build(told)
+    config = TypeAdapter(DeployConfig).validate_python({"kind": "shelf", "options": {"room": "attic"}})
+    made = Targets(Settings(home=folder)).build(config)
     assert made.room == "attic"
     return made
 

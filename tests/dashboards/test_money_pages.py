@@ -14,8 +14,8 @@ from worlds import MARKUP, a_run, budget, entries_of, fill, fill_runs, page, wor
 from dashboards.money import break_even, latest_exports, outlook_table
 from registry.events import Deployed, now
 from registry.money.catalogue import published
-from registry.money.forecast import outlook
-from registry.money.places import Assumptions, Measured, Overrides, places
+from registry.money.forecast import forecast_place
+from registry.money.places import Assumptions, Measurements, Overrides, list_places
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.opening import ledger_of
@@ -52,11 +52,11 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     fill(home)
     shown = page("forecast")
     assert not shown.exception
-    assert "is the cheapest at 1,000 requests a day" in words(shown)
+    assert "is the cheapest at 1,000 requests per day" in words(shown)
     table = shown.dataframe[0].value
     assert len(table) == 8
     assert list(table["per month"]) == sorted(table["per month"])
-    assert words(shown).count("an hour") >= 8
+    assert words(shown).count("per hour") >= 8
     assert "Latency: 1 ms (measured on this machine, hand/2" in words(shown)
     assert any("days old" in warning.value for warning in shown.warning)
     shown.number_input[0].set_value(0).run()
@@ -94,8 +94,8 @@ def test_the_forecast_page_shows_every_assumption_whole(home: Path) -> None:
     assert not shown.exception, shown.exception
     text = words(shown)
     for sentence in (
-        "the visitor's browser", "it runs on the viewer's device", "needs a TF.js export", "3 workers at most",
-        "Every place is taken to answer as fast as the machine where that was measured.",
+        "the visitor's browser", "it runs on the visitor's device", "needs a TF.js export", "at most 3 workers",
+        "Every place is assumed to answer as fast as the machine where this was measured.",
         "(assumed; loading the model took 0.03 s of it here, measured)", "with the bundle's 2.5 MB", "no network volume",
         "https://docs.runpod.io/serverless/pricing, per second times 3600, read by hand",
     ):  # fmt: skip
@@ -120,10 +120,10 @@ def test_the_forecast_page_asks_all_that_the_command_asks(home: Path) -> None:
     shown.run()
     assert not shown.exception, shown.exception
     text = words(shown)
-    assert "9 workers at most" in text
-    assert "a worker starts in 3 s (as told)" in text
+    assert "at most 9 workers" in text
+    assert "a worker starts in 3 s (as given)" in text
     assert "a network volume of 50 GB all month" in text
-    assert any("one waits longer than 1 s" in problem for problem in shown.dataframe[0].value["problem"])
+    assert any("s is above the limit of 1 s" in problem for problem in shown.dataframe[0].value["problem"])
 
 
 def test_the_forecast_page_uses_a_start_that_was_measured(home: Path) -> None:
@@ -153,18 +153,18 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
         shown = page(name)
         assert not shown.exception, (name, shown.exception)
     shown = page("forecast")
-    assert "this machine is the cheapest at 1,000 requests a day: $0.00 a month" in words(shown)
+    assert "this machine is the cheapest at 1,000 requests per day: $0.00 per month" in words(shown)
     shown.number_input[0].set_value(0).run()
     assert not shown.exception, shown.exception
 
 
 def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of_nothing() -> None:
     free = local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(0)})
-    options = places(published(), free, Assumptions.combine(Measured(service_ms=5, service_from="x"), Overrides()))
+    options = list_places(published(), free, Assumptions.combine(Measurements(service_ms=5, service_from="x"), Overrides()))
     points = break_even(Traffic(requests_per_day=1), options)
     assert set(points["place"]) == {option.name for option in options if option.rented}
     assert (points["usd"] >= 0.01).all()
-    table = outlook_table([outlook(Traffic(requests_per_day=9), options[-1])])
+    table = outlook_table([forecast_place(Traffic(requests_per_day=9), options[-1])])
     assert (table["per month"][0], table["per 1,000"][0]) == (0, 0)
 
 

@@ -16,7 +16,7 @@ from registry.protocols import Entry
 from registry.records import Evaluation, Finding, Latency, Mistake, ModelVersion, ParityFigures
 from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
-from registry.runs.server import Look
+from registry.runs.server import RunChanges
 from registry.settings import Settings
 from registry.stages import Stage
 
@@ -84,9 +84,9 @@ class _LastSeenServer:
     def __init__(self, rows: list[RunRow]) -> None:
         self._rows = rows
 
-    def look(self, *_: object, **__: object) -> Look:
+    def changes(self, *_: object, **__: object) -> RunChanges:
         pages: Iterator[list[tuple[str, RunRow]]] = iter([[(row.digest, row) for row in self._rows]])
-        return Look("", pages)
+        return RunChanges("", pages)
 
 
 def fill_runs(home: Path, rows: list[RunRow], ago_s: float = 0) -> None:

@@ -51,6 +51,39 @@ def test_help_names_every_command(modelyard: Run) -> None:
     assert all(command in shown for command in COMMANDS)
 
 
+@pytest.mark.parametrize("group", [(), ("budget",), ("ledger",), ("canary",), ("endpoint",), ("notify",)])
+def test_by_itself_it_prints_its_help_and_nothing_is_wrong(modelyard: Run, group: tuple[str, ...]) -> None:
+    done = modelyard(*group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == modelyard(*group, "--help").stdout
+
+
+def test_it_says_its_version_and_offers_completion(modelyard: Run) -> None:
+    from importlib.metadata import version
+
+    assert modelyard("--version").stdout == f"modelyard {version('modelyard')}\n"
+    for shell in ("bash", "zsh", "fish"):
+        assert "_MODELYARD_COMPLETE" in modelyard("--show-completion", shell).stdout.upper(), shell
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        (["prmote"], "modelyard: command 'prmote': does not exist; did you mean promote or approve?"),
+        (["budget", "sow"], "modelyard: command 'sow': does not exist; did you mean show?"),
+        (["xyzzy"], "modelyard: command 'xyzzy': does not exist; see `modelyard --help`"),
+        (["frame"], "modelyard: command 'frame': does not exist; did you mean frames?"),
+        (["frames", "--clip"], "modelyard: option '--clip': does not exist; did you mean --clips or --help?"),
+        (["status", "--jsn"], "modelyard: option '--jsn': does not exist; did you mean --json?"),
+        (["status", "--qqqqqq"], "modelyard: option '--qqqqqq': does not exist; see `modelyard --help`"),
+        (["promote"], "modelyard: command line: Missing argument 'REF'; see `modelyard --help`"),
+    ],
+)
+def test_what_is_mistyped_is_one_line_with_what_is_spelled_alike(modelyard: Run, typed: list[str], line: str) -> None:
+    done = modelyard(*typed)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}\n")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_speaks_json(modelyard: Run, command: str) -> None:
     shown = modelyard(command, "--help")
@@ -77,8 +110,8 @@ def test_an_error_is_json_too_where_json_is_asked_for(modelyard: Run) -> None:
     assert json.loads(done.stdout)["remedy"] == "write one with `modelyard init`"
 
 
-@pytest.mark.parametrize("arguments", [["frame"], ["frames", "--clip"], ["promote", "hand/1"], ["up", "--mlflow-port", "x"]])
-def test_a_mistyped_command_is_one_line(modelyard: Run, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["promote", "hand/1"], ["up", "--mlflow-port", "x"]])
+def test_what_is_missing_or_of_another_kind_is_one_line(modelyard: Run, arguments: list[str]) -> None:
     one_line(modelyard(*arguments), "command line")
 
 

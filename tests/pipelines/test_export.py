@@ -199,7 +199,7 @@ def test_what_was_exported_is_found_within_a_second_and_not_converted_or_recorde
     assert time.monotonic() - began < 1
     assert converted == [["onnx"]]
     assert len(context.ledger.entries()) == rows
-    assert said == ["digits/1: the bundle of these bytes stands"]
+    assert said == ["digits/1: the bundle of these bytes is valid"]
     assert Path(first.path).name == f"1-{first.bundle[:12]}"
 
 
@@ -236,12 +236,12 @@ def test_where_it_cannot_be_shown_the_bundle_before_still_stands_alone(
     version = model()
     first = export(shop, context, job(), version.ref, quiet)
     before = shelf(shop)
-    Shop.broken.append("has no room")
+    shop.broken.append("has no room")
     with pytest.raises(StorageError, match="MLflow: has no room"):
         export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert open_exported(first).index.digest == first.bundle
     assert shelf(shop) == before
-    Shop.broken.clear()
+    shop.broken.clear()
     second = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert shelf(shop) == {Path(second.path).name, f"{Path(second.path).name}.smoke"}
     assert [one.event.bundle for one in context.ledger.entries() if isinstance(one.event, Exported)] == [
@@ -363,7 +363,7 @@ def test_the_bundle_and_what_was_measured_are_shown_on_the_training_run(
     shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     found = export(shop, context, job(), model().ref, quiet)
-    assert Shop.seen == [f"bundle/{found.bundle[:12]}", "parity", "bundle_mb", "parity_onnx_max_abs_diff"]
+    assert shop.seen == [f"bundle/{found.bundle[:12]}", "parity", "bundle_mb", "parity_onnx_max_abs_diff"]
     told = json.loads((smoke_folder(Path(found.path)) / "expected.json").read_text())
     assert {one["truth"] for one in told["images"]} == set(told["labels"])
 

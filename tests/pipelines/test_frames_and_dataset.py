@@ -206,7 +206,7 @@ def test_images_are_split_by_the_group_in_their_names(photos: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"), [("(", "no regular expression"), ("s", "no group"), (r"^(x\d)", "does not match")]
+    ("pattern", "said"), [("(", "is not a regular expression"), ("s", "no group"), (r"^(x\d)", "does not match")]
 )
 def test_a_bad_group_pattern_is_one_line(photos: Path, tmp_path: Path, pattern: str, said: str) -> None:
     with pytest.raises(InputError, match=said):

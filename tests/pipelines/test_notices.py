@@ -344,7 +344,7 @@ def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
     [
         ({"notify_webhook": "https://x"}, "set MODELYARD_NOTIFY_SECRET too"),
         ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is not an https address"),
-        ({"notify_webhook": "https://x", "notify_secret": "whsec_!"}, "is no base64"),
+        ({"notify_webhook": "https://x", "notify_secret": "whsec_!"}, "is not base64"),
         ({"notify_slack": "ftp://x"}, "is not an https address"),
         ({"notify_smtp": "mail.example"}, "is not a mail server's address"),
         ({"notify_smtp": "smtp://mail.example"}, "without sender and receivers"),

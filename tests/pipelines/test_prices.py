@@ -113,9 +113,9 @@ def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     found = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
     assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
     assert found.service_from == "from --service-ms"
-    assert all("an hour" in one.place.assumed[0] for one in found.places)
-    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests a day: $")
-    assert " a day on it is Hugging Face" in found.advice
+    assert all("per hour" in one.place.assumed[0] for one in found.places)
+    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
+    assert " per day on, Hugging Face" in found.advice
     assert "modelyard space" in found.browser
     assert list((tmp_path / "home").glob("*")) == []
     assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)
@@ -156,7 +156,7 @@ def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: P
         assert found.ground.runpod_cold.seconds == 21.5
         assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(found, "RunPod Serverless"))
     told_by_me = asked.model_copy(update={"told": Overrides(runpod_cold_s=3)})
-    assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as told"
+    assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as given"
 
 
 @pytest.mark.journey
@@ -167,7 +167,7 @@ def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path)
     assert [one["usd_per_month"] for one in found["places"][:2]] == ["0.00", "0.00"]  # the browser, and a place that sleeps
     assert found["places"][0]["usd_per_thousand"] is None
     shown = modelyard("forecast", "--requests", "20", "--service-ms", "5", "--volume-gb", "10", "--home", tmp_path / "home")
-    assert " is the cheapest at 20 requests a day: $" in shown.stdout.splitlines()[0]
+    assert " is the cheapest at 20 requests per day: $" in shown.stdout.splitlines()[0]
     assert "a network volume of 10 GB all month, from $0.07 a GB" in shown.stdout
     assert "(assumed; measure your own)" in shown.stdout
     assert "Every place is taken to answer as fast as the machine where that was measured." in shown.stdout

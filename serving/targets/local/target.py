@@ -284,8 +284,7 @@ def _process(live: LiveEndpoint) -> psutil.Process | None:
 
 def _end(live: LiveEndpoint) -> None:
     """Terminate the process; kill it after a while. A zombie counts as ended."""
-    process = _process(live)
-    if process is None:
+    if (process := _process(live)) is None:
         return
     for tell in (process.terminate, process.kill):
         with contextlib.suppress(psutil.NoSuchProcess):
