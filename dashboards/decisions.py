@@ -11,11 +11,11 @@ from dashboards.words import cell
 from registry.errors import shorten
 from registry.events import Exported
 from registry.protocols import Entry
+from registry.reports.attention import AttentionItem
 from registry.reports.history import decisions
-from registry.reports.waiting import Waiting
 
 
-def waiting_table(items: Iterable[Waiting]) -> pd.DataFrame:
+def waiting_table(items: Iterable[AttentionItem]) -> pd.DataFrame:
     """One row a thing that waits."""
     rows = [(item.at, item.ref, item.stage, shorten(item.what, 300), item.command) for item in items]
     return pd.DataFrame(rows, columns=["since", "version", "stage", "what", "command"])

@@ -18,8 +18,8 @@ from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
 from registry.reports.accounts import spending, spent_in
+from registry.reports.attention import AttentionItem, by_model, needs_attention
 from registry.reports.endpoints import existing_deployments, existing_endpoints
-from registry.reports.waiting import Waiting, by_model, waiting
 from registry.stages import Stage
 
 CHANGED_DAYS = 14
@@ -73,7 +73,7 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
         for model, rows in by_model(entries).items()
         if Stage.PRODUCTION in fold(rows).holders
     ]
-    alerts = [*_waiting_alerts(waiting(entries)), *_budget_alerts(limits, expected), *_canaries(entries)]
+    alerts = [*_waiting_alerts(needs_attention(entries)), *_budget_alerts(limits, expected), *_canaries(entries)]
     return Overview(
         at=now,
         served=served,
@@ -126,7 +126,7 @@ def since_words(since: datetime, now: datetime) -> str:
     return f"since {since.astimezone(UTC):%Y-%m-%d} ({format_ago})"
 
 
-def _waiting_alerts(items: Iterable[Waiting]) -> list[Alert]:
+def _waiting_alerts(items: Iterable[AttentionItem]) -> list[Alert]:
     return [Alert(item.grave, f"{item.ref} for {item.stage}: {item.what}", item.command) for item in items]
 
 

@@ -10,8 +10,8 @@ from dashboards.pages import entries, settings
 from dashboards.rates import Rates
 from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
+from registry.reports.attention import failed_deployments
 from registry.reports.endpoints import existing_deployments
-from registry.reports.waiting import failed_deployments
 
 _FORMATS = {"errors": PERCENT, "refused": PERCENT, "p50 ms": "%.1f", "p95 ms": "%.1f"}
 _LABELS = {"errors": "Errors (5xx)", "refused": "Rejected (4xx)", "waiting": "Queued images"}

@@ -9,7 +9,7 @@ from dashboards.decisions import moments, parity_table, waiting_table
 from dashboards.pages import entries, runs
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
-from registry.reports.waiting import waiting
+from registry.reports.attention import needs_attention
 
 _VERSION_FORMATS = {"test top-1": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
 _DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "policy": "Policy hash", "bundle": "Bundle digest"}
@@ -26,7 +26,7 @@ models = sorted({entry.event.model for entry in rows})
 model = st.selectbox("Model", ["all", *models], key="model", bind="query-params")
 rows = [entry for entry in rows if model in {"all", entry.event.model}]
 
-pending = waiting_table(waiting(rows))
+pending = waiting_table(needs_attention(rows))
 if len(pending):
     st.subheader("Pending and refused", anchor=False)
     show_table(pending)

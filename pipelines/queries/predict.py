@@ -93,7 +93,7 @@ def last_bundle(store: Store, ledger: Ledger, ref: Ref) -> tuple[ModelVersion, B
 
     version = resolve(store, ref)
     entries = ledger.entries(version.model)
-    if ref.alias in ALIASES and fold(entries).stands(version, Stage(ref.alias)) is None:
+    if ref.alias in ALIASES and fold(entries).ratification_of(version, Stage(ref.alias)) is None:
         raise RefusedError(ref, f"{version.ref} was not ratified for it", f"run `modelyard promote {version.ref} {ref.alias}`")
     exports = [
         entry.event

@@ -9,8 +9,8 @@ from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, T
 from registry.promotion.state import PromotionState, done, fold
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion, Record
+from registry.reports.attention import by_model
 from registry.reports.endpoints import existing_endpoints
-from registry.reports.waiting import by_model
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:

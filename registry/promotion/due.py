@@ -1,4 +1,4 @@
-"""What a pass has to look at closely, told from one look at everything; and whether a hook has to run again."""
+"""Which models a pass has to look at closely, from one look at everything; and whether a hook has to run again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class View:
         return self._rows.get(model, [])
 
     def state(self, model: str) -> PromotionState:
-        """One model's standing."""
+        """One model's state."""
         if model not in self._folded:
             self._folded[model] = fold(self.rows(model))
         return self._folded[model]

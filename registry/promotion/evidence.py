@@ -17,7 +17,7 @@ def gather(
 ) -> Evidence:
     """Fold a model's ledger rows into evidence; rows about other bytes, or an older namesake, do not count.
 
-    Nor does a row that was touched or that nobody we trust signed, nor a score on anything but the test split of the
+    Nor does a row that was changed or that no trusted key signed, nor a score on anything but the test split of the
     data set that the version was trained on: of any other images nobody can say that training never saw them. The
     rival is scored on the candidate's own held-out images.
     """

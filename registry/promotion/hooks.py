@@ -18,14 +18,14 @@ from registry.stages import ALIASES
 def run_hooks(context: PromotionContext, holder: Holder, held: Lease) -> list[HookFailed]:
     """Tidy, then run the stage's hooks in order, stopping at the first that fails; return the failure, if any.
 
-    An alias that somebody moved meanwhile ends it: what was begun for this version is no longer wanted.
+    An alias that moved meanwhile ends it: what was begun for this version is no longer wanted.
     """
     promotion = holder.promotion
-    for name, step, stands in _steps(context, holder):
+    for name, step, is_valid in _steps(context, holder):
         held.check()
         if promotion.stage in ALIASES and context.store.aliases(promotion.model).get(promotion.stage) != promotion.version:
             return []
-        if done(context.ledger.entries(promotion.model), holder, name) and stands():
+        if done(context.ledger.entries(promotion.model), holder, name) and is_valid():
             continue
         if failed := run_step(context, holder, name, step):
             return [failed]
@@ -33,12 +33,12 @@ def run_hooks(context: PromotionContext, holder: Holder, held: Lease) -> list[Ho
 
 
 def _steps(context: PromotionContext, holder: Holder) -> list[tuple[str, Callable[[], None], Callable[[], bool]]]:
-    """Each step's name, what does it, and what tells whether it still stands once it was done."""
+    """Each step's name, what does it, and whether its result is still valid once it was done."""
     promotion = holder.promotion
     steps = [(TIDY, partial(tidy, context, promotion), _always)]
     for hook in context.hooks.get(promotion.stage, ()):
-        stands = partial(hook.healthy, promotion) if isinstance(hook, Checkable) else _always
-        steps.append((hook.name, partial(hook.run, promotion), stands))
+        is_valid = partial(hook.healthy, promotion) if isinstance(hook, Checkable) else _always
+        steps.append((hook.name, partial(hook.run, promotion), is_valid))
     return steps
 
 

@@ -4,8 +4,8 @@
                    └► refused                └► undone, where the alias had moved elsewhere meanwhile
 
 A step is keyed by model, version, time of creation, digest and stage. `recover` looks at what the ledger says was begun
-and at the alias as it is, and finishes or undoes it, never both: an alias that still stands where it stood is moved, one
-that stands there already is recorded, and any other means that somebody decided otherwise.
+and at the alias as it is, and finishes or undoes it, never both: an alias that is still where it was is moved, one
+that has moved already is recorded, and any other means that another decision was made.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def promote(context: PromotionContext, ref: Ref, stage: Stage, actor: Actor) -> 
 def rollback(context: PromotionContext, model: str, stage: Stage, to: int | None, actor: Actor) -> Outcome:
     """Return a stage to a version that was ratified for it before, by default the one that served last.
 
-    Nothing is judged again: the ratification stands for exactly these bytes, whose digest is computed again.
+    Nothing is judged again: the ratification is for exactly these bytes, whose digest is computed again.
     """
     with context.deciding(model) as held:
         recover(context, model, held)
@@ -52,7 +52,7 @@ def rollback(context: PromotionContext, model: str, stage: Stage, to: int | None
 
 
 def _earlier(context: PromotionContext, model: str, stage: Stage, to: int | None) -> ModelVersion:
-    """The version to go back to; one that somebody archived only where it is named."""
+    """The version to go back to; an archived one only where it is named."""
     state = fold(context.ledger.entries(model))
     current = state.holders.get(stage)
     versions = {version.identity: version for version in context.store.versions(model)}
@@ -110,7 +110,7 @@ def flip(context: PromotionContext, version: ModelVersion, promotion: Promoted, 
     held.check()
     current = context.store.aliases(version.model).get(stage.value)
     if current not in {promotion.previous, version.version}:
-        reason = f"alias '{stage}' moved to {current or 'nobody'} meanwhile"
+        reason = f"alias '{stage}' moved to {current or 'none'} meanwhile"
         context.ledger.append(Undone(**about(version, promotion.digest), stage=stage, reason=reason))
         raise RefusedError(version.ref, reason, "promote it again if it still should be")
     if current != version.version:
@@ -119,7 +119,7 @@ def flip(context: PromotionContext, version: ModelVersion, promotion: Promoted, 
 
 
 def record_flip(context: PromotionContext, version: ModelVersion, promotion: Promoted) -> Holder:
-    """Write down that the alias stands on a ratified version: from here on it is what serves."""
+    """Record that the alias is on a ratified version: from here on it is what serves."""
     fields: dict[str, Any] = {"stage": promotion.stage, "previous": promotion.previous, "actor": promotion.actor}
     fields["proven"] = promotion.proven
     entry = context.ledger.append(Flipped(**about(version, promotion.digest), **fields))

@@ -3,7 +3,7 @@
 Level-triggered: a pass looks at every alias as it is now (the wish) and at what was decided (the ledger). It keeps no
 state of its own, so a lost event, a crash or a restart costs nothing but the time to the next pass.
 
-    alias on the version that serves      its hooks are brought to their end, and mended where they broke
+    alias on the version that serves      its hooks are run to their end, and again where they broke
     alias on another version              a request: judged like any promotion; blocked, with the reason, where it fails
     alias removed, version still there    the stage is released, nothing serves it any more
     version or model gone                 reported as lost; what serves goes on, because its bytes are proven still
@@ -52,7 +52,7 @@ class Pass:
 
 
 def reconcile(context: PromotionContext, model: str, *, wait: bool = True) -> Pass:
-    """Look at one model closely; somebody else's lease is waited for, or ends it without a word."""
+    """Look at one model closely; a lease that is held elsewhere is waited for, or ends it silently."""
     try:
         with context.working(model, wait=wait) as held:
             return _settle_all(context, model, held)
@@ -110,7 +110,7 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
     if reason := _still_blocked(context.ledger.entries(version.model), version, stage):
         return _turn_away(context, version, stage, reason)
     try:
-        again = fold(context.ledger.entries(version.model)).stands(version, stage) is not None
+        again = fold(context.ledger.entries(version.model)).ratification_of(version, stage) is not None
         if not again:
             context.measure(version, stage)
         with context.deciding(version.model):

@@ -1,9 +1,9 @@
-"""Where a model stands by what was decided: one fold over its ledger rows.
+"""The state of a model by what was decided: one fold over its ledger rows.
 
     promoted ──► (alias moved) flipped ──► hooks ──► … ──► flipped again to another version, released, or archived
         └──────► undone                     a promotion that never came to its alias
 
-A row that was touched, or that nobody we trust signed, decides nothing.
+A row that was changed, or that no trusted key signed, decides nothing.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class PromotionState:
         once = identity in self.archived or any(known == identity for _, known in self.ratified)
         return Stage.ARCHIVED if once else Stage.NONE
 
-    def stands(self, version: ModelVersion, stage: Stage) -> Promoted | None:
-        """The ratification by which an alias may stand on a version; None after it was archived by somebody."""
+    def ratification_of(self, version: ModelVersion, stage: Stage) -> Promoted | None:
+        """The ratification by which a version may hold a stage; None after the version was archived."""
         if version.identity in self.archived or (stage, version.identity) not in self.ratified:
             return None
         return self.ratified[stage, version.identity][1]
@@ -75,7 +75,7 @@ class PromotionState:
 
     @property
     def backing(self) -> dict[tuple[int, int], Stage]:
-        """Versions whose bytes must stay: all that were ratified and that nobody archived since."""
+        """Versions whose bytes must stay: all that were ratified and not archived since."""
         return {identity: stage for stage, identity in self.ratified if identity not in self.archived}
 
 

@@ -61,7 +61,7 @@ def resolve(store: Versions, ref: Ref) -> ModelVersion:
             raise NotFoundError(f"reference '{ref}'", "names no version", f"write {ref}/VERSION or {ref}@ALIAS")
         number = store.aliases(ref.model).get(ref.alias)
         if number is None:
-            raise NotFoundError(f"reference '{ref}'", f"nobody holds '{ref.alias}'", f"promote a version of {ref.model}")
+            raise NotFoundError(f"reference '{ref}'", f"no version holds '{ref.alias}'", f"promote a version of {ref.model}")
     if number not in versions:
         known = f"versions {min(versions)} to {max(versions)}" if versions else "no version"
         raise NotFoundError(f"reference '{ref}'", f"does not exist ({ref.model} has {known})", "see `modelyard status`")
@@ -124,7 +124,7 @@ def described(gate: Gate) -> dict[str, Any]:
 
 
 def hash_of(policy: object) -> str:
-    """The digest that stands for a policy."""
+    """A policy's digest."""
     return sha256_bytes(canonical(policy))
 
 

@@ -1,6 +1,6 @@
 """The books: what the ledger says was spent, on what, by whom, for which model; what is billed beats what was quoted.
 
-Training is measured seconds at the price of its day. Serving is, for as long as an endpoint stands by the ledger, the
+Training is measured seconds at the price of its day. Serving is, for as long as an endpoint exists by the ledger, the
 month's quote by the hour, except where a bill covers the time. What one machine of our own costs is quoted in full for each
 endpoint on it. How bills count is in `registry.money.bills`.
 """
@@ -107,7 +107,7 @@ def limits(entries: Iterable[Entry]) -> dict[str, Limit]:
 
 
 def budget_status(entries: Sequence[Entry], model: str, at: datetime, limit: Limit | None) -> BudgetStatus:
-    """Where a model stands in the month of a moment. `limit` is its budget, None for none.
+    """A model's budget in the month of a moment. `limit` is its budget, None for none.
 
     Of a model's own rows alone, bills are left out that are about several models, or were recorded before theirs was known.
     """
@@ -117,7 +117,7 @@ def budget_status(entries: Sequence[Entry], model: str, at: datetime, limit: Lim
 
 
 def budget_statuses(entries: Sequence[Entry], at: datetime, spent: Iterable[Spend] | None = None) -> dict[str, BudgetStatus]:
-    """Where each model with a budget stands. `spent` is `spending` up to then, where it is known already."""
+    """The budget of each model that has one. `spent` is `spending` up to then, where it is known already."""
     known, overridden = list(spending(entries, at) if spent is None else spent), overrides(entries)
     month = f"{at:%Y-%m}"
     return {
@@ -157,7 +157,7 @@ def cold_starts(entries: Iterable[Entry], model: str = "") -> dict[str, ColdStar
 
 
 def measured(entries: Iterable[Entry], exported: Exported | None, assumed: tuple[float, str], model: str = "") -> Measurements:
-    """What a forecast may rest on: what was measured of an export, or the milliseconds that are told and by whom."""
+    """What a forecast may rest on: what was measured of an export, or the milliseconds that are given and their source."""
     cold = cold_starts(entries, exported.model if exported else model)
     if exported is None or exported.latency is None:
         return Measurements(service_ms=assumed[0], service_from=assumed[1], cold=cold)

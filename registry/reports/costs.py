@@ -104,6 +104,6 @@ def _run_line(event: Trained | TrainingFailed, usd: Decimal) -> CostLine:
 
 def _endpoint_line(event: Deployed) -> CostLine:
     always_on = f"a month of {event.target}, always on (quote)"
-    on_demand = f"a month of {event.target} while nobody asks (quote); what is asked is billed by the second or minute"
+    on_demand = f"a month of {event.target} while idle (quote); requests are billed by the second or minute"
     detail = always_on if event.target == "local" else on_demand
     return CostLine(ref=event.label, what=f"serving {event.stage}", detail=detail, usd=event.usd_per_month)

@@ -12,7 +12,7 @@ from pipelines.cli.main import app
 from registry.events import Approved, Blocked, Promoted, Refused, Undone, about
 from registry.opening import ledger_of
 from registry.records import Finding, ModelVersion
-from registry.reports.waiting import _COMMAND_BY_GATE, remedy, waiting
+from registry.reports.attention import _COMMAND_BY_GATE, needs_attention, remedy
 from registry.settings import Settings
 from registry.stages import Stage
 
@@ -21,16 +21,16 @@ def test_what_was_promoted_and_never_came_to_its_alias_waits_until_it_is_undone(
     fill(tmp_path)
     ledger, third = ledger_of(Settings(home=tmp_path)), about(ModelVersion("hand", 10, 10), "d")
     ledger.append(Promoted(**third, stage=Stage.STAGING, previous=2, actor="ada", findings=[]))
-    assert [(item.ref, item.command) for item in waiting(entries_of(tmp_path))] == [("hand/10", "modelyard reconcile")]
+    assert [(item.ref, item.command) for item in needs_attention(entries_of(tmp_path))] == [("hand/10", "modelyard reconcile")]
     ledger.append(Undone(**third, stage=Stage.STAGING, reason="meanwhile"))
-    assert waiting(entries_of(tmp_path)) == []
+    assert needs_attention(entries_of(tmp_path)) == []
 
 
 def test_a_command_that_is_shown_is_safe_to_paste(tmp_path: Path) -> None:
     fill(tmp_path, "a; rm -rf ~")
     third = about(ModelVersion("a; rm -rf ~", 10, 10), "d")
     ledger_of(Settings(home=tmp_path)).append(Blocked(**third, stage=Stage.STAGING, reason="unproven"))
-    assert waiting(entries_of(tmp_path))[0].command == "modelyard promote 'a; rm -rf ~/10' staging"
+    assert needs_attention(entries_of(tmp_path))[0].command == "modelyard promote 'a; rm -rf ~/10' staging"
 
 
 def test_every_command_that_a_page_offers_is_one_that_can_be_run(tmp_path: Path) -> None:

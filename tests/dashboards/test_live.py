@@ -16,8 +16,8 @@ from dashboards.rates import Rates
 from registry.events import Deployed, HookDone, HookFailed, about
 from registry.opening import ledger_of
 from registry.records import ModelVersion
+from registry.reports.attention import failed_deployments
 from registry.reports.endpoints import existing_deployments
-from registry.reports.waiting import failed_deployments
 from registry.settings import Settings
 from registry.stages import Stage
 

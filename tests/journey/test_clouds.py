@@ -89,7 +89,7 @@ def test_production_on_runpod(place: Place) -> None:
     assert told["state"] in {"live", "asleep"}
     place.modelyard("endpoint", "logs", "digits3@production")
     assert event["url"] in place.modelyard("status", "--json")
-    assert "runpod while nobody asks" in place.modelyard("costs", "--json")
+    assert "runpod while idle" in place.modelyard("costs", "--json")
 
 
 def test_production_on_hugging_face(place: Place) -> None:

@@ -168,9 +168,9 @@ def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path)
     assert found["places"][0]["usd_per_thousand"] is None
     shown = modelyard("forecast", "--requests", "20", "--service-ms", "5", "--volume-gb", "10", "--home", tmp_path / "home")
     assert " is the cheapest at 20 requests per day: $" in shown.stdout.splitlines()[0]
-    assert "a network volume of 10 GB all month, from $0.07 a GB" in shown.stdout
+    assert "a network volume of 10 GB all month, from $0.07 per GB and month" in shown.stdout
     assert "(assumed; measure your own)" in shown.stdout
-    assert "Every place is taken to answer as fast as the machine where that was measured." in shown.stdout
+    assert "Every place is assumed to answer as fast as the machine where this was measured." in shown.stdout
     refused = modelyard("forecast", "--requests", "-1", "--home", tmp_path / "home")
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1

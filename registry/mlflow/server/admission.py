@@ -92,7 +92,7 @@ class Admission:
             return None  # decided already: `modelyard promote` at its last step, or the alias set once more
         context = self.context_of(name)
         with context.deciding(name, wait=False):
-            if state.stands(candidate, stage):
+            if state.ratification_of(candidate, stage):
                 promotion = ratify_again(context, candidate, stage, self.actor())
             else:
                 context.measure(candidate, stage)

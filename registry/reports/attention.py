@@ -32,7 +32,7 @@ _COMMAND_BY_GATE = {
 }
 
 
-class Waiting(NamedTuple):
+class AttentionItem(NamedTuple):
     """Something that needs attention. `grave`: an error, not a warning; `command` fixes it."""
 
     grave: bool
@@ -51,7 +51,7 @@ def by_model(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     return dict(sorted(rows.items()))
 
 
-def waiting(entries: Iterable[Entry]) -> list[Waiting]:
+def needs_attention(entries: Iterable[Entry]) -> list[AttentionItem]:
     """What is pending, blocked, lost or refused and not fixed since; errors before warnings, then the newest first."""
     items = [item for rows in by_model(entries).values() for item in (*_unfinished(rows), *_unproven(rows), *_refused(rows))]
     return sorted(items, key=lambda item: (not item.grave, -item.at.timestamp()))
@@ -69,7 +69,7 @@ def failed_deployments(entries: Iterable[Entry]) -> dict[str, str]:
     return reasons
 
 
-def _unfinished(rows: Sequence[Entry]) -> Iterable[Waiting]:
+def _unfinished(rows: Sequence[Entry]) -> Iterable[AttentionItem]:
     """Hooks of the stages' holders that failed last, and promotions that never came to their alias."""
     state, failed = fold(rows), dict[tuple[Stage, str], Entry]()
     for row in rows:
@@ -79,14 +79,14 @@ def _unfinished(rows: Sequence[Entry]) -> Iterable[Waiting]:
             if holder and holder.identity == event.identity and row.seq > holder.since and not done(rows, holder, event.hook):
                 failed[event.stage, event.hook] = row
     for (stage, _), row in failed.items():
-        yield Waiting(True, row.at, subject_of(row.event), stage.value, str(row.event), "modelyard reconcile")
+        yield AttentionItem(True, row.at, subject_of(row.event), stage.value, str(row.event), "modelyard reconcile")
     for stage, promotion in state.pending.items():
         at = _at(rows, promotion)
         what = "promoted, and its alias has not moved yet"
-        yield Waiting(True, at, promotion.label, stage.value, what, "modelyard reconcile")
+        yield AttentionItem(True, at, promotion.label, stage.value, what, "modelyard reconcile")
 
 
-def _unproven(rows: Sequence[Entry]) -> Iterable[Waiting]:
+def _unproven(rows: Sequence[Entry]) -> Iterable[AttentionItem]:
     """Aliases on versions that nothing ratified, until something moved the alias since, and versions that are lost."""
     state, blocked = fold(rows), dict[Stage, Entry]()
     for row in rows:
@@ -96,13 +96,13 @@ def _unproven(rows: Sequence[Entry]) -> Iterable[Waiting]:
             blocked.pop(row.event.stage, None)
     for stage, row in blocked.items():
         ref = subject_of(row.event)
-        yield Waiting(True, row.at, ref, stage.value, str(row.event), f"modelyard promote {quote(ref)} {stage}")
+        yield AttentionItem(True, row.at, ref, stage.value, str(row.event), f"modelyard promote {quote(ref)} {stage}")
     for stage, event in state.lost.items():
         command = f"modelyard rollback {quote(event.model)} --stage {stage}"
-        yield Waiting(True, _at(rows, event), event.label, stage.value, str(event), command)
+        yield AttentionItem(True, _at(rows, event), event.label, stage.value, str(event), command)
 
 
-def _refused(rows: Sequence[Entry]) -> Iterable[Waiting]:
+def _refused(rows: Sequence[Entry]) -> Iterable[AttentionItem]:
     """Versions whose last attempt at a stage was refused; those that gave way to a newer one that passed are history."""
     last, newest = dict[tuple[Stage, tuple[int, int]], Entry](), dict[Stage, int]()
     for row in rows:
@@ -117,7 +117,7 @@ def _refused(rows: Sequence[Entry]) -> Iterable[Waiting]:
     for (stage, identity), row in last.items():
         if identity[0] > newest.get(stage, 0) and isinstance(row.event, Refused):
             why = "; ".join(finding.text for finding in row.event.findings if not finding.passed)
-            yield Waiting(False, row.at, row.event.label, stage.value, f"refused: {why}", remedy(row.event))
+            yield AttentionItem(False, row.at, row.event.label, stage.value, f"refused: {why}", remedy(row.event))
 
 
 def remedy(refused: Refused) -> str:
