@@ -40,8 +40,8 @@ KEY = {"model": "hand", "version": 1, "created_ms": 1, "digest": "d" * 64}
 
 
 def spent(usd: str) -> Trained:
-    told = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(usd), "price_as_of": "2026-11-01"}
-    return Trained(**KEY, trainer="torch", run_id="r", dataset="x", **told)
+    fields = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(usd), "price_as_of": "2026-11-01"}
+    return Trained(**KEY, trainer="torch", run_id="r", dataset="x", **fields)
 
 
 @pytest.fixture
@@ -53,26 +53,26 @@ def ledger() -> MemoryLedger:
 
 
 def test_it_warns_at_a_share_and_blocks_at_all_of_it(ledger: MemoryLedger) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     ledger.append(spent("7.99"))
-    hold_budget(ledger.entries("hand"), "hand", said.append)
-    assert said == []
+    hold_budget(ledger.entries("hand"), "hand", lines.append)
+    assert lines == []
     ledger.append(spent("0.01"))
-    hold_budget(ledger.entries("hand"), "hand", said.append)
-    assert said == [f"budget: hand spent $8.00 of $10.00 in {now():%Y-%m}"]
+    hold_budget(ledger.entries("hand"), "hand", lines.append)
+    assert lines == [f"budget: hand spent $8.00 of $10.00 in {now():%Y-%m}"]
     ledger.append(spent("2"))
     with pytest.raises(RefusedError, match=r"is spent: \$10\.00 of \$10\.00 in .*; raise `budget`.*budget override hand"):
-        hold_budget(ledger.entries("hand"), "hand", said.append)
-    hold_budget(ledger.entries("hand"), "hand", said.append, Budget(usd_per_month=Decimal(20)))  # the job file that is at hand
+        hold_budget(ledger.entries("hand"), "hand", lines.append)
+    hold_budget(ledger.entries("hand"), "hand", lines.append, Budget(usd_per_month=Decimal(20)))  # the job file that is at hand
 
 
 def test_an_override_is_recorded_and_ends_with_the_month(ledger: MemoryLedger) -> None:
     ledger.append(spent("12"))
     event = override(ledger, "hand", " the fair is tomorrow ", ADA)
     assert str(event).endswith("overridden by ada ($12.00 of $10.00 spent): the fair is tomorrow")
-    said: list[str] = []
-    hold_budget(ledger.entries("hand"), "hand", said.append)
-    assert "overridden by ada" in said[0]
+    lines: list[str] = []
+    hold_budget(ledger.entries("hand"), "hand", lines.append)
+    assert "overridden by ada" in lines[0]
     later = datetime(2099, 1, 1, tzinfo=UTC)
     assert standing_of(ledger.entries("hand"), "hand", later).state == "ok"
     with pytest.raises(InputError, match="--reason: is empty"):
@@ -133,27 +133,27 @@ GOOD = "huggingface,hand-production,2026-11-01,2026-11-02,1.50,USD\n"
 
 
 def stood() -> Deployed:
-    told = {"stage": Stage.PRODUCTION, "target": "huggingface", "url": "u", "bundle": "b", "smoke_images": 8}
-    return Deployed(**KEY, usd_per_month=Decimal(0), price_as_of="2026-11-01", **told)
+    fields = {"stage": Stage.PRODUCTION, "target": "huggingface", "url": "u", "bundle": "b", "smoke_images": 8}
+    return Deployed(**KEY, usd_per_month=Decimal(0), price_as_of="2026-11-01", **fields)
 
 
 def test_a_csv_comes_in_once_and_a_corrected_line_again(tmp_path: Path) -> None:
     book, path = MemoryLedger(), tmp_path / "bill.csv"
     book.append(stood())
     path.write_text("﻿" + HEAD + GOOD + "aws,elsewhere,2026-11-01T00:00:00Z,2026-11-01T01:00:00+00:00,2,EUR\n")
-    found = import_bills(book, path, parse_rates(["EUR=1.10"]))
-    assert [(one.model, one.usd, one.told, one.rate) for one in found] == [
+    bills = import_bills(book, path, parse_rates(["EUR=1.10"]))
+    assert [(bill.model, bill.usd, bill.told, bill.rate) for bill in bills] == [
         ("hand", Decimal("1.50"), "1.50 USD", 1),
         ("", Decimal("2.20"), "2 EUR", Decimal("1.10")),
     ]
-    assert found[0].source == "bill.csv"
+    assert bills[0].source == "bill.csv"
     assert import_bills(book, path, parse_rates(["EUR=1.10"])) == []
     path.write_text(HEAD + GOOD.replace("1.50", "1.75"))
-    assert [one.usd for one in import_bills(book, path, parse_rates([]))] == [Decimal("1.75")]
+    assert [bill.usd for bill in import_bills(book, path, parse_rates([]))] == [Decimal("1.75")]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("huggingface,x,2026-11-01,2026-11-02,1.50,EUR", r"is not in USD; name a rate, e\.g\. --rate EUR="),
         ("huggingface,x,2026-11-01,2026-11-02,one,USD", "line 3: 'one USD' is not an amount"),
@@ -164,10 +164,10 @@ def test_a_csv_comes_in_once_and_a_corrected_line_again(tmp_path: Path) -> None:
         ("huggingface,x,2026-11-02", "line 3: has no end"),
     ],
 )
-def test_one_wrong_line_is_named_and_nothing_comes_in(line: str, said: str, tmp_path: Path) -> None:
+def test_one_wrong_line_is_named_and_nothing_comes_in(line: str, message: str, tmp_path: Path) -> None:
     book, path = MemoryLedger(), tmp_path / "bill.csv"
     path.write_text(HEAD + GOOD + line + "\n")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         import_bills(book, path, parse_rates([]))
     assert book.entries() == []
 
@@ -196,8 +196,8 @@ def test_runpods_bill_is_fetched_for_what_the_ledger_knows(
         monkeypatch.setenv("MODELYARD_RUNPOD_URL", world.url)
         shop = Settings(home=tmp_path / "home")
         book = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-        told = {"stage": Stage.PRODUCTION, "target": "runpod", "url": live.url, "bundle": "b", "smoke_images": 8}
-        book.append(Deployed(**KEY, usd_per_month=Decimal(0), price_as_of="2026-11-01", **told))
+        fields = {"stage": Stage.PRODUCTION, "target": "runpod", "url": live.url, "bundle": "b", "smoke_images": 8}
+        book.append(Deployed(**KEY, usd_per_month=Decimal(0), price_as_of="2026-11-01", **fields))
         world.clock.advance(3600)
         (bill,) = fetch_bills(shop, book, 366)
         assert (bill.model, bill.resource) == ("hand", "hand-production")
@@ -240,9 +240,9 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
     run, book = Run(), MemoryLedger()
     tracker = SimpleNamespace(run=lambda *_: nullcontext(run))
     verdict = DataVerdict(dataset="x", holds=True, errors=0, warnings=0)
-    told = Training(Fails(error), TorchTrainer(), "torch", dataset, "hand", local_price(Settings()), ADA, verdict)
+    training = Training(Fails(error), TorchTrainer(), "torch", dataset, "hand", local_price(Settings()), ADA, verdict)
     with pytest.raises(type(error)):
-        train(SimpleNamespace(), book, tracker, told, lambda *_: None, lambda _: None)
+        train(SimpleNamespace(), book, tracker, training, lambda *_: None, lambda _: None)
     (entry,) = book.entries("hand")
     assert isinstance(entry.event, TrainingFailed)
     assert entry.event.usd > 0

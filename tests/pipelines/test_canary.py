@@ -114,16 +114,16 @@ def world(make_bundle, picture: Callable[..., bytes], tmp_path: Path) -> Iterato
 
 
 def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, config: AnyDeploy) -> World:
-    home, said = Home(Settings(home=tmp_path / "home")), list[str]()
+    home, lines = Home(Settings(home=tmp_path / "home")), list[str]()
     store, ledger = MemoryStore(), MemoryLedger()
     bare = PromotionContext(
         store, ledger, FileLeases(tmp_path / "leases"), dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (Passes(),))
     )
     targets = Cloud(home.settings)
-    parts = assemble(home, said.append, bare, targets)
+    parts = assemble(home, lines.append, bare, targets)
     deploy, retire = DeployHook(parts.deployer, config), RetireHook(parts.retirer)
     context = replace(bare, hooks={Stage.PRODUCTION: (deploy, retire), Stage.ARCHIVED: (retire,)})
-    parts = WithContext(home, context, targets, said.append)
+    parts = WithContext(home, context, targets, lines.append)
     for number, gain in enumerate((20.0, 25.0, -20.0), 1):
         files = tmp_path / f"files{number}"
         files.mkdir()
@@ -135,9 +135,9 @@ def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, confi
         (smoke / "red.png").write_bytes(picture("red"))
         row = Runner(bundle.onnx, bundle.preprocess).answers([picture("red")])[0].tolist()
         write_json(smoke / "expected.json", {"labels": bundle.labels, "images": [{"file": "red.png", "probabilities": row}]})
-        told = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
-        ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **told))
-    return World(parts, targets, context, said)
+        fields = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
+        ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **fields))
+    return World(parts, targets, context, lines)
 
 
 def until(so: Callable[[], bool]) -> None:
@@ -234,8 +234,8 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
         }
         front, _ = proxy_of(made.parts.canaries, "colours", Stage.PRODUCTION)
         assert made.once() == []
-        found = asked(front, picture("red"), 44)
-        assert (found.count(1), found.count(2)) == (22, 22)
+        versions = asked(front, picture("red"), 44)
+        assert (versions.count(1), versions.count(2)) == (22, 22)
         assert any("promoted" in line for line in made.once())
         assert {live.name: live.version for live in target.list()} == {"colours-production": 2}
         assert runpod.leaks() == []
@@ -281,12 +281,12 @@ def asked(front: Any, body: bytes, times: int) -> list[int]:
 
     async def run() -> list[int]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://front", timeout=60) as client:
-            found = list[int]()
+            versions = list[int]()
             for _ in range(times):
-                found.append((await client.post("/predict", content=body)).raise_for_status().json()["version"])
+                versions.append((await client.post("/predict", content=body)).raise_for_status().json()["version"])
             await front.drain()
         front.counter.save()
-        return found
+        return versions
 
     return asyncio.run(run())
 
@@ -299,8 +299,8 @@ def test_a_spent_budget_brings_nothing_new_and_does_not_keep_the_stage_from_goin
         ADA,
     )
     key = world.context.ledger.entries("colours")[0].event.model_dump(include={"model", "version", "created_ms", "digest"})
-    told = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(5), "price_as_of": "2026-11-01"}
-    world.context.ledger.append(Trained(**key, trainer="torch", run_id="r", dataset="x", **told))
+    fields = {"seconds": 1.0, "hardware": "local: here", "usd": Decimal(5), "price_as_of": "2026-11-01"}
+    world.context.ledger.append(Trained(**key, trainer="torch", run_id="r", dataset="x", **fields))
     promote(world.context, Ref("colours", 2), Stage.STAGING, ADA)
     (failed,) = promote(world.context, Ref("colours", 2), Stage.PRODUCTION, ADA).pending
     assert "budget of colours: is spent: $5.00 of $1.00" in failed.reason

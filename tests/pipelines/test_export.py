@@ -119,8 +119,8 @@ def model(context: PromotionContext, dataset: DataSet, tmp_path: Path) -> Model:
             write_info(folder, ModelInfo(**about, labels=dataset.manifest.labels, dataset=dataset.manifest.digest))
         version = context.store.register("digits", folder, run_id="run")
         spent = {"seconds": 1, "hardware": "here", "usd": Decimal("0.1"), "price_as_of": "2026-11-23", "actor": "ada"}
-        told = {"trainer": framework, "run_id": "run", "dataset": dataset.manifest.digest}
-        context.ledger.append(Trained(**about_of(context, version), **told, **spent))
+        fields = {"trainer": framework, "run_id": "run", "dataset": dataset.manifest.digest}
+        context.ledger.append(Trained(**about_of(context, version), **fields, **spent))
         return version
 
     return register
@@ -132,19 +132,21 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     asked: list[list[str]] = []
 
     def convert(order: ExportRequest, folder: Path, tools: object, say: Callable[[str], None]) -> Built:
-        names = [one.variant.name for one in order.wanted]
+        names = [wanted.variant.name for wanted in order.wanted]
         asked.append(names)
         info, random = order.reference.info, np.random.default_rng(0)
         trained = random.dirichlet(np.full(len(info.labels), 0.3), len(order.images)).astype(np.float32)
         parity = []
-        for one in order.wanted:
-            if one.variant.name in CANNOT and one.required:
-                raise InputError(one.variant.name, "cannot be made", "leave it out")
-            made = one.variant.name not in CANNOT
-            figures = judge(compare(one.variant.name, trained, trained), one) if made else failed(one, 8, "cannot be made")
+        for wanted in order.wanted:
+            if wanted.variant.name in CANNOT and wanted.required:
+                raise InputError(wanted.variant.name, "cannot be made", "leave it out")
+            made = wanted.variant.name not in CANNOT
+            figures = (
+                judge(compare(wanted.variant.name, trained, trained), wanted) if made else failed(wanted, 8, "cannot be made")
+            )
             parity.append(figures)
             if made:
-                write_atomic(folder / one.variant.path, f"{one.variant.name} of {order.facts.digest}".encode())
+                write_atomic(folder / wanted.variant.path, f"{wanted.variant.name} of {order.facts.digest}".encode())
         write_json(folder / "preprocess.json", {"size": 32})
         write_json(folder / "labels.json", info.labels)
         write_atomic(folder / "card.md", write_card(order.facts, info, parity).encode())
@@ -185,7 +187,7 @@ def quiet(_: str) -> None:
 
 
 def shelf(shop: Shop) -> set[str]:
-    return {place.name for place in (shop.settings.bundles / "digits").iterdir()}
+    return {folder.name for folder in (shop.settings.bundles / "digits").iterdir()}
 
 
 def test_what_was_exported_is_found_within_a_second_and_not_converted_or_recorded_again(
@@ -193,13 +195,13 @@ def test_what_was_exported_is_found_within_a_second_and_not_converted_or_recorde
 ) -> None:
     version = model()
     first = export(shop, context, job(), version.ref, quiet)
-    rows, said = len(context.ledger.entries()), list[str]()
+    rows, lines = len(context.ledger.entries()), list[str]()
     began = time.monotonic()
-    assert export(shop, context, job(), version.ref, said.append) == first
+    assert export(shop, context, job(), version.ref, lines.append) == first
     assert time.monotonic() - began < 1
     assert converted == [["onnx"]]
     assert len(context.ledger.entries()) == rows
-    assert said == ["digits/1: the bundle of these bytes is valid"]
+    assert lines == ["digits/1: the bundle of these bytes is valid"]
     assert Path(first.path).name == f"1-{first.bundle[:12]}"
 
 
@@ -209,14 +211,14 @@ def test_a_variant_that_nobody_requires_and_that_failed_is_not_tried_each_time(
     version, optional = model(), {"kind": "onnx", "quantize": "int8", "required": False}
     CANNOT.add("onnx-int8")
     first = export(shop, context, job(optional), version.ref, quiet)
-    assert next(one.note for one in first.parity if one.variant == "onnx-int8") == "cannot be made"
+    assert next(figures.note for figures in first.parity if figures.variant == "onnx-int8") == "cannot be made"
     assert export(shop, context, job(optional), version.ref, quiet) == first
     assert len(converted) == 1
     with pytest.raises(InputError, match="onnx-int8: cannot be made"):  # who asks for it by name wants it tried
         export(shop, context, job(optional), version.ref, quiet, ["onnx-int8"])
     CANNOT.clear()
-    found = export(shop, context, job(optional), version.ref, quiet, ["onnx-int8"])
-    assert all(one.kept for one in found.parity)
+    again = export(shop, context, job(optional), version.ref, quiet, ["onnx-int8"])
+    assert all(figures.kept for figures in again.parity)
 
 
 def test_variants_that_were_asked_for_by_name_add_up(
@@ -244,7 +246,7 @@ def test_where_it_cannot_be_shown_the_bundle_before_still_stands_alone(
     shop.broken.clear()
     second = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     assert shelf(shop) == {Path(second.path).name, f"{Path(second.path).name}.smoke"}
-    assert [one.event.bundle for one in context.ledger.entries() if isinstance(one.event, Exported)] == [
+    assert [entry.event.bundle for entry in context.ledger.entries() if isinstance(entry.event, Exported)] == [
         first.bundle,
         second.bundle,
     ]
@@ -255,8 +257,8 @@ def test_a_bundle_that_was_deployed_stays_until_it_is_exported_no_more(
 ) -> None:
     version = model()
     first = export(shop, context, job(), version.ref, quiet)
-    told = {"stage": Stage.STAGING, "target": "local", "url": "u", "usd_per_month": Decimal(0), "price_as_of": "today"}
-    context.ledger.append(Deployed(**about_of(context, version), **told, bundle=first.bundle, smoke_images=0))
+    fields = {"stage": Stage.STAGING, "target": "local", "url": "u", "usd_per_month": Decimal(0), "price_as_of": "today"}
+    context.ledger.append(Deployed(**about_of(context, version), **fields, bundle=first.bundle, smoke_images=0))
     second = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
     third = export(shop, context, job(), version.ref, quiet, ["onnx-float16"])
     assert open_exported(first).index.digest == first.bundle
@@ -268,11 +270,11 @@ def test_a_bundle_named_after_the_models_bytes_opens_until_the_next_one_is_recor
     shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
     version = model()
-    found = export(shop, context, job(), version.ref, quiet)
-    old = Path(found.path).with_name(f"1-{found.digest[:12]}")
-    smoke_folder(Path(found.path)).rename(smoke_folder(old))
-    Path(found.path).rename(old)
-    earlier = found.model_copy(update={"path": str(old)})
+    first = export(shop, context, job(), version.ref, quiet)
+    old = Path(first.path).with_name(f"1-{first.digest[:12]}")
+    smoke_folder(Path(first.path)).rename(smoke_folder(old))
+    Path(first.path).rename(old)
+    earlier = first.model_copy(update={"path": str(old)})
     context.ledger.append(earlier)
     assert export(shop, context, job(), version.ref, quiet) == earlier
     later = export(shop, context, job(), version.ref, quiet, ["onnx-int8"])
@@ -282,11 +284,11 @@ def test_a_bundle_named_after_the_models_bytes_opens_until_the_next_one_is_recor
 def test_the_bundle_of_another_version_with_the_same_bytes_is_taken_over(
     shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
-    one, other = model(), model()
-    first, second = (export(shop, context, job(), version.ref, quiet) for version in (one, other))
+    older, newer = model(), model()
+    first, second = (export(shop, context, job(), version.ref, quiet) for version in (older, newer))
     assert len(converted) == 1
     bundle = open_exported(second)
-    assert (bundle.index.version, second.identity, second.parity) == (2, other.identity, first.parity)
+    assert (bundle.index.version, second.identity, second.parity) == (2, newer.identity, first.parity)
     assert (bundle.folder / "card.md").read_text().startswith("# digits/2\n")
     assert bundle.onnx.samefile(open_exported(first).onnx)
     changed = {name for name, digest in bundle.index.files.items() if open_exported(first).index.files[name] != digest}
@@ -302,8 +304,8 @@ def test_what_a_killed_export_left_is_swept_by_the_next_one(
     left = shop.settings.bundles / "digits" / ".1.abcdef" / "bundle"
     left.mkdir(parents=True)
     (left / "model.onnx").write_bytes(b"half")
-    found = export(shop, context, job(), model().ref, quiet)
-    assert shelf(shop) == {Path(found.path).name, f"{Path(found.path).name}.smoke"}
+    exported = export(shop, context, job(), model().ref, quiet)
+    assert shelf(shop) == {Path(exported.path).name, f"{Path(exported.path).name}.smoke"}
 
 
 def test_a_card_tells_of_the_data_and_is_written_again_when_scores_come(
@@ -319,8 +321,8 @@ def test_a_card_tells_of_the_data_and_is_written_again_when_scores_come(
     assert "- licence: not stated" in card
     assert first.card_missing == ["results", "classes"]
     scores = [ClassScore(label=name, precision=1, recall=f1, f1=f1, support=9) for name, f1 in (("a", 0.9), ("b", 0.7))]
-    told = {"images": 18, "clips": 6, "metrics": {"top1": 0.8}, "interval": (0.7, 0.9), "confusion": [[1]]}
-    scored = Evaluation(dataset=dataset.manifest.digest, split="test", classes=scores, slices={"dark": SliceScore(images=4, top1=0.5)}, **told)  # fmt: skip
+    fields = {"images": 18, "clips": 6, "metrics": {"top1": 0.8}, "interval": (0.7, 0.9), "confusion": [[1]]}
+    scored = Evaluation(dataset=dataset.manifest.digest, split="test", classes=scores, slices={"dark": SliceScore(images=4, top1=0.5)}, **fields)  # fmt: skip
     context.ledger.append(Evaluated(**about_of(context, version), evaluation=scored))
     second = export(shop, context, job(), version.ref, quiet)
     card = (Path(second.path) / "card.md").read_text()
@@ -334,38 +336,38 @@ def test_a_card_tells_of_the_data_and_is_written_again_when_scores_come(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"), [("sleep 600", "took longer than 1 s"), ("echo boom >&2; exit 3", "exited with 3: boom")]
+    ("script", "message"), [("sleep 600", "took longer than 1 s"), ("echo boom >&2; exit 3", "exited with 3: boom")]
 )
 def test_a_converter_that_hangs_or_fails_ends_a_promotions_hook_with_one_line_and_no_bundle(
-    shop: Shop, context: PromotionContext, model: Model, tmp_path: Path, script: str, said: str
+    shop: Shop, context: PromotionContext, model: Model, tmp_path: Path, script: str, message: str
 ) -> None:
     stub = tmp_path / "python"
     stub.write_text(f"#!/bin/sh\n{script}\n")
     stub.chmod(0o755)
     slow = Shop(shop.settings.model_copy(update={"tf_python": stub, "converter_seconds": 1}), context)
-    version, told = model("keras", "keras"), job()
+    version, keras_job = model("keras", "keras"), job()
     context = replace(context, gates={Stage.STAGING: [Passes()]})
-    context = replace(context, hooks={Stage.STAGING: [ExportHook(slow.exporter, told)]})
+    context = replace(context, hooks={Stage.STAGING: [ExportHook(slow.exporter, keras_job)]})
     began = time.monotonic()
     outcome = promote(context, version.ref, Stage.STAGING, ADA)
     assert time.monotonic() - began < 30
     (failure,) = outcome.pending
     assert isinstance(failure, HookFailed)
     assert (failure.hook, failure.attempt) == ("export", 1)
-    assert said in failure.reason
+    assert message in failure.reason
     assert "\n" not in failure.reason
     assert fold(context.ledger.entries("digits")).stage_of(version.identity) is Stage.STAGING
-    assert not [one for one in context.ledger.entries() if isinstance(one.event, Exported)]
+    assert not [entry for entry in context.ledger.entries() if isinstance(entry.event, Exported)]
     assert shelf(shop) == set()
 
 
 def test_the_bundle_and_what_was_measured_are_shown_on_the_training_run(
     shop: Shop, context: PromotionContext, model: Model, converted: list[list[str]]
 ) -> None:
-    found = export(shop, context, job(), model().ref, quiet)
-    assert shop.seen == [f"bundle/{found.bundle[:12]}", "parity", "bundle_mb", "parity_onnx_max_abs_diff"]
-    told = json.loads((smoke_folder(Path(found.path)) / "expected.json").read_text())
-    assert {one["truth"] for one in told["images"]} == set(told["labels"])
+    exported = export(shop, context, job(), model().ref, quiet)
+    assert shop.seen == [f"bundle/{exported.bundle[:12]}", "parity", "bundle_mb", "parity_onnx_max_abs_diff"]
+    expected = json.loads((smoke_folder(Path(exported.path)) / "expected.json").read_text())
+    assert {image["truth"] for image in expected["images"]} == set(expected["labels"])
 
 
 def test_production_asks_for_what_the_job_requires_also_where_it_names_no_parity_gate() -> None:
@@ -381,15 +383,15 @@ def test_production_asks_for_what_the_job_requires_also_where_it_names_no_parity
         failed(variant_spec("onnx-int8", required=False), 8, "cannot be made"),
         failed(variant_spec("tfjs-float16"), 8, "cannot be made"),
     ]
-    told = {"model": "digits", "version": 1, "created_ms": 1, "digest": "d"}
-    for parity, said in (
+    fields = {"model": "digits", "version": 1, "created_ms": 1, "digest": "d"}
+    for parity, message in (
         ([], "no parity of these bytes"),
         (kept[:1], "tfjs-float16 was not exported"),
         ([kept[0], lost[1]], "tfjs-float16 is not in the bundle: cannot be made"),
         ([*kept, lost[0]], None),
     ):
-        against = [one.text for one in gate.judge(Evidence(**told, parity=parity)) if not one.passed]
-        assert (against == []) if said is None else (len(against) == 1 and said in against[0])
+        against = [finding.text for finding in gate.judge(Evidence(**fields, parity=parity)) if not finding.passed]
+        assert (against == []) if message is None else (len(against) == 1 and message in against[0])
 
 
 def test_production_without_any_gate_gets_none_and_a_parity_gate_of_the_jobs_own_stays_alone() -> None:

@@ -73,10 +73,10 @@ class PostOffice(socketserver.StreamRequestHandler):
                 self.wfile.write(office.rcpt)
             elif word == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
-                told = bytearray()
+                body = bytearray()
                 while (part := self.rfile.readline()) != b".\r\n":
-                    told += part
-                office.mails.append((receivers, message_from_bytes(bytes(told))))
+                    body += part
+                office.mails.append((receivers, message_from_bytes(bytes(body))))
                 self.wfile.write(b"250 taken\r\n")
             elif word == b"QUIT":
                 self.wfile.write(b"221 bye\r\n")
@@ -87,10 +87,10 @@ class PostOffice(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    server = Receiver()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
 
 
 @pytest.fixture
@@ -104,19 +104,19 @@ def office() -> Iterator[socketserver.ThreadingTCPServer]:
     server.server_close()
 
 
-def a_notice(text: str = "hand/1 promoted", **told) -> Notice:
-    return Notice(id="row-1", kind="promotion", at=datetime(2026, 11, 24, tzinfo=UTC), model="hand", text=text, **told)
+def a_notice(text: str = "hand/1 promoted", **fields) -> Notice:
+    return Notice(id="row-1", kind="promotion", at=datetime(2026, 11, 24, tzinfo=UTC), model="hand", text=text, **fields)
 
 
 def refuse(shop: Home, text: str = "top1 0.8 is below 0.9") -> None:
-    found = [Finding(gate="metric", passed=False, text=text)]
-    shop.ledger().append(Refused(**HAND, stage=Stage.STAGING, actor="ada", findings=found))
+    findings = [Finding(gate="metric", passed=False, text=text)]
+    shop.ledger().append(Refused(**HAND, stage=Stage.STAGING, actor="ada", findings=findings))
 
 
 def test_a_webhook_is_signed_as_the_standard_says(receiver: Receiver) -> None:
     secret = b"sixteen bytes ok"
-    told = SecretStr(f"whsec_{base64.b64encode(secret).decode()}")
-    Webhook(SecretStr(receiver.url), told, clock=lambda: 1_700_000_000).send(a_notice())
+    key = SecretStr(f"whsec_{base64.b64encode(secret).decode()}")
+    Webhook(SecretStr(receiver.url), key, clock=lambda: 1_700_000_000).send(a_notice())
     headers, body = receiver.got[0]
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     good = base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
@@ -129,10 +129,10 @@ def test_a_webhook_is_signed_as_the_standard_says(receiver: Receiver) -> None:
 
 def test_slack_gets_no_markup_and_mentions_nobody(receiver: Receiver) -> None:
     Slack(SecretStr(receiver.url)).send(a_notice("<!channel> & <http://evil|click> promoted", remedy="modelyard status"))
-    told = json.loads(receiver.got[0][1])
-    assert told["blocks"][0]["text"]["text"].startswith("*promotion* &lt;!channel&gt; &amp; &lt;http")
-    assert "`modelyard status`" in told["blocks"][0]["text"]["text"]
-    assert "<" not in told["text"]
+    message = json.loads(receiver.got[0][1])
+    assert message["blocks"][0]["text"]["text"].startswith("*promotion* &lt;!channel&gt; &amp; &lt;http")
+    assert "`modelyard status`" in message["blocks"][0]["text"]["text"]
+    assert "<" not in message["text"]
     assert len(json.dumps(slack_message(a_notice("x" * 10_000)))) < 8000
 
 
@@ -185,12 +185,12 @@ def test_what_happens_is_told_once_and_in_order_and_the_past_is_not(tmp_path: Pa
     shop.ledger().append(Flipped(**HAND, stage=Stage.STAGING, previous=None, actor="ada"))
     assert notifier.once() == 2
     assert notifier.once() == 0
-    told = [json.loads(body) for _, body in receiver.got]
-    assert [(one["kind"], one["model"], one["version"], one["stage"]) for one in told] == [
+    notices = [json.loads(body) for _, body in receiver.got]
+    assert [(notice["kind"], notice["model"], notice["version"], notice["stage"]) for notice in notices] == [
         ("refusal", "hand", 1, "staging"),
         ("promotion", "hand", 1, "staging"),
     ]
-    assert told[0]["remedy"] == "modelyard gates hand/1 staging"
+    assert notices[0]["remedy"] == "modelyard gates hand/1 staging"
 
 
 def test_a_receiver_that_is_away_is_tried_again_later_with_the_same_id_even_by_another_process(
@@ -218,21 +218,21 @@ def test_a_receiver_that_is_away_is_tried_again_later_with_the_same_id_even_by_a
 
 
 def test_what_is_refused_for_good_is_given_up_and_said_and_holds_nobody_up(tmp_path: Path, receiver: Receiver) -> None:
-    shop, said = Home(Settings(home=tmp_path)), list[str]()
-    notifier = notifier_of(shop, said.append, [Slack(SecretStr(receiver.url))])
+    shop, lines = Home(Settings(home=tmp_path)), list[str]()
+    notifier = notifier_of(shop, lines.append, [Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     refuse(shop, "second")
     receiver.status = [404]
     assert notifier.once() == 1
-    assert "its receiver refused the notice (404); check MODELYARD_NOTIFY_SLACK" in said[0]
-    assert "s3cret" not in said[0]
+    assert "its receiver refused the notice (404); check MODELYARD_NOTIFY_SLACK" in lines[0]
+    assert "s3cret" not in lines[0]
     box = Outbox.model_validate(read_json(tmp_path / "notices" / "slack.json"))
     assert (box.delivered, box.given_up, box.waiting) == (1, 1, [])
 
 
 def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
-    shop, clock, said = Home(Settings(home=tmp_path)), [1000.0], list[str]()
+    shop, clock, lines = Home(Settings(home=tmp_path)), [1000.0], list[str]()
 
     class Away:
         name = "away"
@@ -240,14 +240,14 @@ def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
         def send(self, _: Notice) -> None:
             raise UnavailableError("away", "cannot be reached", "it is tried again")
 
-    notifier = notifier_of(shop, said.append, [Away()], lambda: clock[0])
+    notifier = notifier_of(shop, lines.append, [Away()], lambda: clock[0])
     notifier.once()
     refuse(shop)
     for _ in range(400):
         notifier.once()
         clock[0] += 300
-    assert len(said) == 1
-    assert "given up" in said[0]
+    assert len(lines) == 1
+    assert "given up" in lines[0]
     assert read_json(tmp_path / "notices" / "away.json")["waiting"] == []
 
 
@@ -263,7 +263,7 @@ def test_one_channel_that_is_away_does_not_hold_up_another(tmp_path: Path, recei
 
 
 def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_path: Path, receiver: Receiver) -> None:
-    shop, said = Home(Settings(home=tmp_path)), list[str]()
+    shop, lines = Home(Settings(home=tmp_path)), list[str]()
 
     class Odd:
         name = "odd"
@@ -271,13 +271,13 @@ def test_a_channel_that_breaks_in_a_way_nobody_thought_of_holds_up_no_other(tmp_
         def send(self, _: Notice) -> None:
             "é".encode("ascii")
 
-    notifier = notifier_of(shop, said.append, [Odd(), Slack(SecretStr(receiver.url))])
+    notifier = notifier_of(shop, lines.append, [Odd(), Slack(SecretStr(receiver.url))])
     notifier.once()
     refuse(shop)
     assert notifier.once() == 1
-    assert "cannot send it (UnicodeEncodeError)" in said[0]
+    assert "cannot send it (UnicodeEncodeError)" in lines[0]
     assert notifier.once() == 0
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 def test_a_clock_that_is_set_back_makes_no_notice_wait(tmp_path: Path, receiver: Receiver) -> None:
@@ -292,9 +292,9 @@ def test_a_clock_that_is_set_back_makes_no_notice_wait(tmp_path: Path, receiver:
 
 
 def test_a_channel_that_is_set_by_half_keeps_no_reconciler_from_starting(tmp_path: Path) -> None:
-    said = list[str]()
-    assert start_notifier(Home(Settings(home=tmp_path, notify_webhook="https://x")), lambda: True, said.append) is None
-    assert "set MODELYARD_NOTIFY_SECRET too" in said[0]
+    lines = list[str]()
+    assert start_notifier(Home(Settings(home=tmp_path, notify_webhook="https://x")), lambda: True, lines.append) is None
+    assert "set MODELYARD_NOTIFY_SECRET too" in lines[0]
 
 
 def test_a_broken_outbox_begins_anew(tmp_path: Path, receiver: Receiver) -> None:
@@ -315,7 +315,7 @@ def test_a_budget_is_told_when_it_warns_and_when_it_is_spent_once_each(tmp_path:
         mode="json"
     )
     shop.ledger().append(PolicySet(model="hand", actor="ada", job=policy, policy_hash="p"))
-    told = {
+    fields = {
         "trainer": "torch",
         "run_id": "r",
         "dataset": "d",
@@ -325,8 +325,8 @@ def test_a_budget_is_told_when_it_warns_and_when_it_is_spent_once_each(tmp_path:
     }
     at, seen = datetime.now(UTC), list[str]()
     for usd in ("0.5", "0.35", "0.05", "0.2", "0.1"):
-        shop.ledger().append(Trained(**HAND, usd=Decimal(usd), **told))
-        seen += [one.text for one in budget_notices(shop.ledger().entries(), datetime.now(UTC), known)]
+        shop.ledger().append(Trained(**HAND, usd=Decimal(usd), **fields))
+        seen += [notice.text for notice in budget_notices(shop.ledger().entries(), datetime.now(UTC), known)]
     assert len(seen) == 2
     assert "nearly spent" in seen[0]
     assert "nothing new is started" in seen[1]
@@ -340,7 +340,7 @@ def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"notify_webhook": "https://x"}, "set MODELYARD_NOTIFY_SECRET too"),
         ({"notify_webhook": "http://example.com", "notify_secret": "s"}, "is not an https address"),
@@ -350,15 +350,15 @@ def test_only_what_concerns_somebody_is_told(tmp_path: Path) -> None:
         ({"notify_smtp": "smtp://mail.example"}, "without sender and receivers"),
     ],
 )
-def test_a_channel_that_is_set_by_half_is_one_line(settings: dict[str, str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_channel_that_is_set_by_half_is_one_line(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         channels_of(Settings(**settings))
 
 
 def test_a_test_notice_says_by_channel_how_it_went(receiver: Receiver) -> None:
-    found = try_all(Settings(notify_webhook="http://127.0.0.1:1/x", notify_secret="s", notify_slack=receiver.url))
-    assert [(one["channel"], one["state"]) for one in found] == [("webhook", "failed"), ("slack", "delivered")]
-    assert "127.0.0.1:1" not in found[0]["said"]
+    results = try_all(Settings(notify_webhook="http://127.0.0.1:1/x", notify_secret="s", notify_slack=receiver.url))
+    assert [(result["channel"], result["state"]) for result in results] == [("webhook", "failed"), ("slack", "delivered")]
+    assert "127.0.0.1:1" not in results[0]["said"]
 
 
 def test_who_does_not_lead_sends_nothing_and_leaves_what_is_old_to_who_does(

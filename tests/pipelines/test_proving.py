@@ -50,8 +50,8 @@ def ratify(settings: Settings, files: Path, actor: str = "<b>ada</b>") -> Promot
     manifest = manifest_of(files)
     key = about(ModelVersion("hand", 3, 7), digest_of(manifest))
     proof = Proof(manifest=manifest, dataset="d", policy=[{"kind": "x"}], policy_hash="p", evidence=Evidence(**key), tools={"python": "3"})  # fmt: skip
-    told = {"actor": actor, "findings": [Finding(gate="x", passed=True, text="1 < 2 & fine")], "proof": proof}
-    event = Promoted(**key, stage=Stage.PRODUCTION, previous=2, **told)
+    fields = {"actor": actor, "findings": [Finding(gate="x", passed=True, text="1 < 2 & fine")], "proof": proof}
+    event = Promoted(**key, stage=Stage.PRODUCTION, previous=2, **fields)
     ledger_of(settings).append(event)
     return event
 
@@ -66,22 +66,22 @@ def public_key(settings: Settings, to: Path) -> Path:
 def test_a_version_is_verified_from_ledger_public_key_and_bytes_alone(settings: Settings, files: Path, tmp_path: Path) -> None:
     ratify(settings, files)
     key = public_key(settings, tmp_path / "key.pub")
-    found = verify(Home(settings), Ref("hand", 3), files, key)
-    assert (found.ref, found.files, found.row) == ("hand/3", 2, 1)
+    result = verify(Home(settings), Ref("hand", 3), files, key)
+    assert (result.ref, result.files, result.row) == ("hand/3", 2, 1)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda folder: (folder / "data" / "weights.bin").write_bytes(b"13"), "file 'data/weights.bin' differs"),
         (lambda folder: (folder / "MLmodel").unlink(), "file 'MLmodel' is missing"),
         (lambda folder: (folder / "a.py").write_text("x"), "file 'a.py' was not there"),
     ],
 )
-def test_the_first_thing_that_differs_is_named(settings: Settings, files: Path, change: object, said: str) -> None:
+def test_the_first_thing_that_differs_is_named(settings: Settings, files: Path, change: object, message: str) -> None:
     ratify(settings, files)
     change(files)
-    with pytest.raises(IntegrityError, match=said):
+    with pytest.raises(IntegrityError, match=message):
         verify(Home(settings), Ref("hand", 3), files, None)
 
 
@@ -125,14 +125,14 @@ def test_history_tells_who_when_from_where_and_what_does_not_count(settings: Set
     from registry.ledger.store import open_ledger
 
     open_ledger(settings.ledger.get_secret_value()).append(event)  # without the key
-    told = history(ledger.entries("hand"), "hand")
-    assert [(one.what, one.who, one.was, one.counts) for one in told] == [
+    lines = history(ledger.entries("hand"), "hand")
+    assert [(line.what, line.who, line.was, line.counts) for line in lines] == [
         ("policy_set", "ada (self-declared)", None, True),
         ("promoted", "ada (self-declared)", "hand/2", True),
         ("refused", "eve", None, True),
         ("promoted", "ada (self-declared)", "hand/2", False),
     ]
-    assert "does not count: it is not signed" in told[-1].text
+    assert "does not count: it is not signed" in lines[-1].text
     with pytest.raises(NotFoundError):
         history(ledger.entries("foot"), "foot")
 
@@ -143,8 +143,8 @@ def test_a_webhook_rings_once_and_only_when_it_is_signed_and_fresh(settings: Set
     client = TestClient(make_app(bell))
 
     def send(delivery: str, stamp: int, body: bytes = b"{}", secret: str = SECRET, signed: bytes | None = None) -> int:
-        told = f"{delivery}.{stamp}.".encode() + (signed or body)
-        mac = base64.b64encode(hmac.new(secret.encode(), told, hashlib.sha256).digest()).decode()
+        content = f"{delivery}.{stamp}.".encode() + (signed or body)
+        mac = base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha256).digest()).decode()
         names = {"X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": str(stamp), "X-MLflow-Signature": f"v1,{mac}"}
         return client.post("/webhook", content=body, headers=names).status_code
 
