@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +10,6 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 
 from pipelines.home import Home
 from pipelines.money.bills import fetch_bills, import_bills

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "dashboards"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "dashboards"))
 
 from worlds import a_run, fill, fill_runs
 

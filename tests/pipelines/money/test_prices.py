@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "contracts"))
 import clouds
 
 from pipelines.home import Home

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pipelines.data.dataset import DataSet, build_dataset, deal, open_dataset
 from pipelines.data.frames import Sampling, extract
 from pipelines.data.sources import CLIP_ENDINGS, files_by_class
-from pipelines.demo.clips import Film, film_digits
 from pipelines.job.jobfile import Data, Split
 from registry.errors import InputError, IntegrityError, NotFoundError
 
@@ -57,16 +56,6 @@ def test_a_clip_that_is_cut_short_is_refused(shared: Path) -> None:
 
 def test_real_clips_decode_whole(shared: Path) -> None:
     assert len(extract(shared / "cup.mp4", Sampling(fps=5))) > 20
-
-
-def test_the_demo_films_the_same_clips_each_time(tmp_path: Path) -> None:
-    film = Film(clips=1, frames=3, size=64)
-    films, again = film_digits(tmp_path / "one", film, quiet), film_digits(tmp_path / "other", film, quiet)
-    first = sorted(path.relative_to(films) for path in films.rglob("*.mp4"))
-    assert first == sorted(path.relative_to(again) for path in again.rglob("*.mp4"))
-    assert len(first) == 10
-    frames = [extract(folder / first[0], Sampling(fps=12, min_change=0)) for folder in (films, again)]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(*frames, strict=True))
 
 
 clip_names = st.lists(st.tuples(st.integers(0, 40), st.sampled_from("abc")), min_size=1, max_size=200)

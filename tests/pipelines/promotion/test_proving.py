@@ -1,23 +1,15 @@
-"""Webhooks, identity, evidence that travels, and a history that tells what happened."""
+"""Evidence that travels, and a history that tells what happened."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from pipelines.home import Home
-from pipelines.identity import whoami
 from pipelines.promotion.publish import report
 from pipelines.promotion.verify import verify, verify_evidence
-from pipelines.services.webhook import Doorbell, encryption_key, make_app, secret_of
 from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, NotFoundError
 from registry.events import PolicySet, Promoted, Refused, about
@@ -28,8 +20,6 @@ from registry.reports.history import history
 from registry.settings import Settings
 from registry.signing import open_keyring, public_text
 from registry.stages import Stage
-
-SECRET = hashlib.sha256(b"test").hexdigest()
 
 
 @pytest.fixture
@@ -135,51 +125,3 @@ def test_history_tells_who_when_from_where_and_what_does_not_count(settings: Set
     assert "does not count: it is not signed" in lines[-1].text
     with pytest.raises(NotFoundError):
         history(ledger.entries("foot"), "foot")
-
-
-def test_a_webhook_rings_once_and_only_when_it_is_signed_and_fresh(settings: Settings) -> None:
-    rung, clock = [], [1_000_000.0]
-    bell = Doorbell(SecretStr(SECRET), lambda: rung.append(1), lambda: clock[0])
-    client = TestClient(make_app(bell))
-
-    def send(delivery: str, stamp: int, body: bytes = b"{}", secret: str = SECRET, signed: bytes | None = None) -> int:
-        content = f"{delivery}.{stamp}.".encode() + (signed or body)
-        mac = base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha256).digest()).decode()
-        names = {"X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": str(stamp), "X-MLflow-Signature": f"v1,{mac}"}
-        return client.post("/webhook", content=body, headers=names).status_code
-
-    assert send("a", 1_000_000) == 202
-    assert send("a", 1_000_000) == 200
-    assert send("b", 1_000_000, secret="guess") == 401
-    assert send("c", 1_000_000, body=b"{1}", signed=b"{2}") == 401
-    assert send("d", 1_000_000 - 301) == 401
-    assert send("e", 1_000_000 + 301) == 401
-    assert client.post("/webhook", content=b"{}").status_code == 400
-    assert client.get("/webhook").status_code == 405
-    assert client.post("/webhook", content=b"x" * 1_000_001).status_code == 413
-    assert rung == [1]
-
-
-def test_secrets_are_kept_for_their_owner_alone_and_not_shown(settings: Settings) -> None:
-    secret = secret_of(settings)
-    assert secret_of(settings) == secret
-    assert secret.get_secret_value() not in repr(secret)
-    assert encryption_key(settings.home) == encryption_key(settings.home)
-    for name in ("webhook.secret", "webhook.fernet"):
-        assert (settings.home / "keys" / name).stat().st_mode & 0o077 == 0
-    given = SecretStr("given")
-    assert secret_of(Settings(home=settings.home, webhook_secret=given)) == given
-
-
-def test_without_a_server_that_knows_better_a_name_is_self_declared(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert whoami(settings, "eve") == ("eve", False)
-    assert whoami(settings).proven is False
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "eve")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "x")
-    away = Settings(home=settings.home, mlflow_uri="http://127.0.0.1:9")
-    began = time.monotonic()
-    assert whoami(away) == whoami(settings.model_copy(update={"mlflow_uri": "http://127.0.0.1:9"}))
-    assert whoami(away).proven is False
-    assert time.monotonic() - began < 10
