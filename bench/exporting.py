@@ -61,25 +61,25 @@ def digits(folder: Path) -> DataSet:
 
 def trained(name: str, data: DataSet, folder: Path) -> Path:
     """A model's folder; one that is there is used again."""
-    place = folder / name
-    if not place.exists():
+    target = folder / name
+    if not target.exists():
         with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
             fitted = build_trainer(TRAINERS[name], Settings(home=folder).tf_python).fit(data, Path(work), quiet)
-            shutil.copytree(fitted.folder, place)
-    return place
+            shutil.copytree(fitted.folder, target)
+    return target
 
 
 def detector(folder: Path) -> Path:
     """A detector's folder."""
     from pipelines.training.trainers.checkpoint import describe, open_checkpoint, package_checkpoint
 
-    place = folder / "detector"
-    if not place.exists():
+    target = folder / "detector"
+    if not target.exists():
         with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
             best = train_detector(Path(work) / "training")
             model = open_checkpoint(best, Path(work))
-            package_checkpoint(model, place, describe(model, "yolov8n", None, "0" * 64))
-    return place
+            package_checkpoint(model, target, describe(model, "yolov8n", None, "0" * 64))
+    return target
 
 
 def tools() -> Tools:
@@ -117,51 +117,61 @@ def converters_alone(order: ExportRequest, folder: Path) -> float:
     run_subprocess([sys.executable, "-P", "-m", "serving.export.onnx_job"], job, "ONNX")
     feed: SimpleQueue[str | None] = SimpleQueue()
     feed.put("go")
-    told = {"onnx": str(folder / "tf.onnx"), "tfjs": str(folder / "tfjs")}
-    told["variants"] = [one.variant.precision for one in order.of("tfjs")]
-    run_subprocess([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], told, "TensorFlow", ties=Ties(feed=feed))
+    payload = {"onnx": str(folder / "tf.onnx"), "tfjs": str(folder / "tfjs")}
+    payload["variants"] = [entry.variant.precision for entry in order.of("tfjs")]
+    run_subprocess(
+        [tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], payload, "TensorFlow", ties=Ties(feed=feed)
+    )
     return time.perf_counter() - began
 
 
 def table(models: Path, say: Callable[[str], None]) -> str:
     """Trainer and variant → size, difference, agreement, and milliseconds from image bytes in each runtime."""
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as scratch:
-        place = Path(scratch)
-        data = digits(place)
+        root = Path(scratch)
+        data = digits(root)
         lines = [
             "| model | variant | MB | max diff | agreement | mAP diff | ONNX Runtime | Node | Chromium |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         chosen = data.files(held_out(data, 200))
-        (place / "awkward").mkdir()
-        images = chosen + make_hard_images(chosen[:14], place / "awkward")
+        (root / "awkward").mkdir()
+        images = chosen + make_hard_images(chosen[:14], root / "awkward")
         calibration = data.files(for_calibration(data, 100))
         for name in TRAINERS:
             say(name)
             order = order_of(trained(name, data, models), images, calibration, (*KNOWN, "openvino"))
-            lines += _rows(name, order, place / "bundles" / name)
+            lines += _rows(name, order, root / "bundles" / name)
         say("detector")
-        shapes = draw_shapes(place / "shapes", 60, 5)
+        shapes = draw_shapes(root / "shapes", 60, 5)
         names = tuple(name for name in KNOWN if not name.startswith("transformersjs"))
-        order = order_of(detector(models), shapes, draw_shapes(place / "more", 60, 6), names)
-        return "\n".join([*lines, *_rows("detector", order, place / "bundles" / "detector")])
+        order = order_of(detector(models), shapes, draw_shapes(root / "more", 60, 6), names)
+        return "\n".join([*lines, *_rows("detector", order, root / "bundles" / "detector")])
 
 
 def _rows(name: str, order: ExportRequest, folder: Path) -> list[str]:
     built = build_bundle(order, folder, tools(), quiet)
-    kept = [one.variant.name for one in order.wanted if one.variant.name in built.bundle.variants]
+    kept = [entry.variant.name for entry in order.wanted if entry.variant.name in built.bundle.variants]
     again = order_of(order.reference.folder, list(order.images), [], tuple(kept))
     ms, chromium = measure_bundle(again, built.bundle, tools(), quiet).ms, _in_chromium(built.bundle, order)
     lines: list[str] = []
-    for one in built.parity:
-        path = built.bundle.variants.get(one.variant)
+    for entry in built.parity:
+        path = built.bundle.variants.get(entry.variant)
         files = [path] if path and path.is_file() else list(path.rglob("*")) if path else []
         size = f"{sum(file.stat().st_size for file in files) / 1e6:.2f}" if files else "left out"
-        spent = f"{ms[one.variant]:.1f}" if one.variant in ms else ""
-        native, node = ("", spent) if one.variant.startswith("tfjs") else (spent, "")
-        loss = "" if one.map_difference is None else f"{one.map_difference:.1e}"
-        figures = [f"{one.max_abs_diff:.1e}", f"{one.top1_agreement:.3f}", loss] if one.made else ["", "", ""]
-        cells = [name, one.variant, size if one.made else "not made", *figures, native, node, chromium.get(one.variant, "")]
+        spent = f"{ms[entry.variant]:.1f}" if entry.variant in ms else ""
+        native, node = ("", spent) if entry.variant.startswith("tfjs") else (spent, "")
+        loss = "" if entry.map_difference is None else f"{entry.map_difference:.1e}"
+        figures = [f"{entry.max_abs_diff:.1e}", f"{entry.top1_agreement:.3f}", loss] if entry.made else ["", "", ""]
+        cells = [
+            name,
+            entry.variant,
+            size if entry.made else "not made",
+            *figures,
+            native,
+            node,
+            chromium.get(entry.variant, ""),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -170,29 +180,29 @@ def _in_chromium(bundle: Any, order: ExportRequest) -> dict[str, str]:
     """Median milliseconds in a headless browser, over 60 of the images."""
     from pages import parity_page, run_in_page
 
-    info, found = order.reference.info, dict[str, str]()
+    info, milliseconds = order.reference.info, dict[str, str]()
     head = {"strides": info.strides, "classes": len(info.labels), "rule": info.suppression.plain()}
     dtypes = {"transformersjs": "fp32", "transformersjs-float16": "fp16", "transformersjs-int8": "int8"}
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as scratch:
         names: list[str] = []
-        for place, image in enumerate(order.images[:60]):
-            names.append(f"{place:03d}{image.suffix}")
+        for index, image in enumerate(order.images[:60]):
+            names.append(f"{index:03d}{image.suffix}")
             shutil.copy2(image, Path(scratch) / names[-1])
         with parity_page(bundle.folder, Path(scratch)) as page:
             for name, path in bundle.variants.items():
                 where = path.relative_to(bundle.folder).as_posix()
                 if name.startswith("tfjs"):
-                    told = run_in_page(
+                    result = run_in_page(
                         page, "tfjs", where, names, info.preprocess.size, head if info.task == "detect" else None
                     )
                 elif name in dtypes:
-                    told = run_in_page(page, "transformers", names, info.labels, dtypes[name])
+                    result = run_in_page(page, "transformers", names, info.labels, dtypes[name])
                 elif name.startswith("onnx") and name != "onnx-tensor":
-                    told = run_in_page(page, "ortweb", where, names)
+                    result = run_in_page(page, "ortweb", where, names)
                 else:
                     continue
-                found[name] = f"{told['ms']:.1f}"
-    return found
+                milliseconds[name] = f"{result['ms']:.1f}"
+    return milliseconds
 
 
 if __name__ == "__main__":

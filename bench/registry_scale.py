@@ -65,8 +65,8 @@ def _fill_registry(home: Path, models: int) -> None:
             session.flush()
             for number in range(1, _VERSIONS + 1):
                 times = {"creation_time": number, "last_updated_time": number, "workspace": "default"}
-                told = {"current_stage": "None", "source": "models:/m-x", "status": "READY", "storage_location": "x"}
-                session.add(SqlModelVersion(name=name, version=number, **times, **told))
+                fields = {"current_stage": "None", "source": "models:/m-x", "status": "READY", "storage_location": "x"}
+                session.add(SqlModelVersion(name=name, version=number, **times, **fields))
             session.flush()
             for stage, number in _HELD.items():
                 key = {"name": name, "version": number, "workspace": "default"}
@@ -103,10 +103,10 @@ def two_servers(folder: Path) -> Iterator[tuple[Callable[[], None], Callable[[],
     with (
         _server(folder / "ours", "modelyard") as ours,
         _server(folder / "stock", None) as stock,
-        httpx.Client() as one,
-        httpx.Client() as other,
+        httpx.Client() as our_client,
+        httpx.Client() as stock_client,
     ):
-        yield _asker(one, ours), _asker(other, stock)
+        yield _asker(our_client, ours), _asker(stock_client, stock)
 
 
 def _asker(client: httpx.Client, uri: str) -> Callable[[], None]:

@@ -46,8 +46,8 @@ def cli_help() -> dict[str, Any]:
     for _ in range(_REPEATS):
         for name, command in commands.items():
             times[name].append(wall_ms(command))
-    found = {name: statistics.median(spans) for name, spans in times.items()}
-    return {**found, "limit": 400.0, "unit": "ms"}
+    medians = {name: statistics.median(spans) for name, spans in times.items()}
+    return {**medians, "limit": 400.0, "unit": "ms"}
 
 
 def demo_wall() -> dict[str, Any]:
@@ -78,11 +78,11 @@ def quiet_pass_per_model() -> dict[str, Any]:
     """
     from registry_scale import scaled
 
-    found: dict[int, float] = {}
+    per_model: dict[int, float] = {}
     for models in (250, 1000):
         with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder, scaled(Path(folder), models) as reconciler:
-            found[models] = _slowest(reconciler) * 1000 / models
-    return {"ours": found[1000], "peer": found[250], "limit": 1.5 * found[250], "unit": "s"}
+            per_model[models] = _slowest(reconciler) * 1000 / models
+    return {"ours": per_model[1000], "peer": per_model[250], "limit": 1.5 * per_model[250], "unit": "s"}
 
 
 def _slowest(reconciler: Any) -> float:
@@ -106,14 +106,14 @@ def admission_overhead() -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder, two_servers(Path(folder)) as (ours, stock):
         times: dict[str, list[float]] = {"ours": [], "peer": []}
-        for place in range(420):
-            for name, ask in (("ours", ours), ("peer", stock)) if place % 2 else (("peer", stock), ("ours", ours)):
+        for turn in range(420):
+            for name, ask in (("ours", ours), ("peer", stock)) if turn % 2 else (("peer", stock), ("ours", ours)):
                 began = time.perf_counter()
                 ask()
-                if place >= _WARM_UP:
+                if turn >= _WARM_UP:
                     times[name].append((time.perf_counter() - began) * 1e3)
-    found = {name: statistics.median(spans) for name, spans in times.items()}
-    return {**found, "limit": found["peer"] + 1.0, "unit": "ms"}
+    medians = {name: statistics.median(spans) for name, spans in times.items()}
+    return {**medians, "limit": medians["peer"] + 1.0, "unit": "ms"}
 
 
 def export_wall() -> dict[str, Any]:
@@ -128,18 +128,18 @@ def export_wall() -> dict[str, Any]:
         from pipelines.data.samples import held_out
         from serving.export.hard_images import make_hard_images
 
-        place = Path(folder)
-        data = digits(place)
+        root = Path(folder)
+        data = digits(root)
         chosen = data.files(held_out(data, 200))
-        (place / "awkward").mkdir()
-        images = chosen + make_hard_images(chosen[:14], place / "awkward")
-        order = order_of(trained("yolo", data, place / "models"), images, [], FULL)
+        (root / "awkward").mkdir()
+        images = chosen + make_hard_images(chosen[:14], root / "awkward")
+        order = order_of(trained("yolo", data, root / "models"), images, [], FULL)
         spans: dict[str, list[float]] = {"ours": [], "peer": []}
         for turn in range(2):
-            spans["peer"].append(converters_alone(order, place / f"peer{turn}"))
-            spans["ours"].append(timed(order, place / f"ours{turn}"))
-    found = {name: statistics.mean(one) for name, one in spans.items()}
-    return {**found, "limit": 1.3 * found["peer"], "unit": "s"}
+            spans["peer"].append(converters_alone(order, root / f"peer{turn}"))
+            spans["ours"].append(timed(order, root / f"ours{turn}"))
+    means = {name: statistics.mean(seconds) for name, seconds in spans.items()}
+    return {**means, "limit": 1.3 * means["peer"], "unit": "s"}
 
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -156,17 +156,17 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
 
 def row(name: str) -> dict[str, Any]:
     """One benchmark's row."""
-    found = BENCHES[name]()
-    against = found["peer"] if found["peer"] is not None else found["limit"]
+    measured = BENCHES[name]()
+    against = measured["peer"] if measured["peer"] is not None else measured["limit"]
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    places = 3 if found["limit"] < _SMALL else 1
-    figures = {key: found[key] for key in ("ours", "peer", "limit")}
+    places = 3 if measured["limit"] < _SMALL else 1
+    figures = {key: measured[key] for key in ("ours", "peer", "limit")}
     rounded = {key: round(value, places) if isinstance(value, float) else value for key, value in figures.items()}
     return {
         "name": name,
         **rounded,
-        "unit": found["unit"],
-        "ratio": round(against / found["ours"], 3),
+        "unit": measured["unit"],
+        "ratio": round(against / measured["ours"], 3),
         "machine": machine,
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -183,14 +183,25 @@ def page(rows: list[dict[str, Any]]) -> str:
         "| benchmark | ours | peer | limit | unit | ratio | machine | date |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in rows:
-        peer = "none" if one["peer"] is None else one["peer"]
-        cells = [one["name"], one["ours"], peer, one["limit"], one["unit"], one["ratio"], one["machine"], one["date"]]
+    for entry in rows:
+        peer = "none" if entry["peer"] is None else entry["peer"]
+        cells = [
+            entry["name"],
+            entry["ours"],
+            peer,
+            entry["limit"],
+            entry["unit"],
+            entry["ratio"],
+            entry["machine"],
+            entry["date"],
+        ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     missed = [
-        f"- `{one['name']}`: {one['ours']} {one['unit']}, limit {one['limit']}." for one in rows if one["ours"] > one["limit"]
+        f"- `{entry['name']}`: {entry['ours']} {entry['unit']}, limit {entry['limit']}."
+        for entry in rows
+        if entry["ours"] > entry["limit"]
     ]
-    lines += ["", "## Limits missed", "", *(missed or ["None."]), *(f"  {told}" for told in _why(rows))]
+    lines += ["", "## Limits missed", "", *(missed or ["None."]), *(f"  {line}" for line in _why(rows))]
     lines += ["", "## What each benchmark measures"]
     notes = [f"- `{name}`: {' '.join((bench.__doc__ or '').split())}" for name, bench in BENCHES.items()]
     return "\n".join([*lines, "", *notes]) + "\n"
@@ -198,7 +209,7 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 def _why(rows: list[dict[str, Any]]) -> list[str]:
     """Why a cold start is not ten times as fast as BentoML's: the bare process without HTTP."""
-    known = {one["name"]: one for one in rows}
+    known = {entry["name"]: entry for entry in rows}
     missed, bare = known.get("cold_start_bentoml"), known.get("cold_start_limit")
     if not missed or not bare or missed["ours"] <= missed["limit"]:
         return []
@@ -215,7 +226,7 @@ def main() -> int:
     if unknown := [name for name in wanted if name not in BENCHES]:
         print(f"bench: no benchmark '{unknown[0]}'; expected one of {', '.join(BENCHES)}", file=sys.stderr)
         return 2
-    kept = {one["name"]: one for one in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    kept = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     for name in wanted:
         kept[name] = row(name)
         print(json.dumps(kept[name]))

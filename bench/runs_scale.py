@@ -29,8 +29,8 @@ def fill_runs(database: Path, count: int, metrics: int = METRICS, start: int = 0
     with sqlite3.connect(database, timeout=60) as db:
         ids = [f"{number:032x}" for number in range(start, start + count)]
         runs = [
-            (one, f"run {place}", "LOCAL", "ada", "FAILED" if place % 17 == 0 else "FINISHED", _BASE_MS + place * 60_000)
-            for place, one in enumerate(ids, start)
+            (run_id, f"run {index}", "LOCAL", "ada", "FAILED" if index % 17 == 0 else "FINISHED", _BASE_MS + index * 60_000)
+            for index, run_id in enumerate(ids, start)
         ]
         db.executemany(
             "INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_time, lifecycle_stage, "
@@ -38,20 +38,30 @@ def fill_runs(database: Path, count: int, metrics: int = METRICS, start: int = 0
             "VALUES (?, ?, ?, ?, ?, ?, ?, 'active', '', 0, '', '', '')",
             [(*run, run[-1] + 50_000) for run in runs],
         )
-        names = ["test_top1", "cost_usd", "latency_p95_ms", "train_seconds", *(f"metric_{one}" for one in range(metrics - 4))]
+        names = [
+            "test_top1",
+            "cost_usd",
+            "latency_p95_ms",
+            "train_seconds",
+            *(f"metric_{number}" for number in range(metrics - 4)),
+        ]
         figures = [
-            (name, (place * 31 + number * 17) % 1009 / 1009, _BASE_MS, 0, 0, one)
-            for place, one in enumerate(ids, start)
+            (name, (index * 31 + number * 17) % 1009 / 1009, _BASE_MS, 0, 0, run_id)
+            for index, run_id in enumerate(ids, start)
             for number, name in enumerate(names)
         ]
         db.executemany(
             "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?,?,?,?,?,?)", figures
         )
         params = [
-            (f"param_{number}", str(place % (number + 2)), one) for place, one in enumerate(ids, start) for number in range(8)
+            (f"param_{number}", str(index % (number + 2)), run_id)
+            for index, run_id in enumerate(ids, start)
+            for number in range(8)
         ]
         db.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", params)
-        tags = [("mlflow.user", "ada", one) for one in ids] + [("mlflow.runName", f"run {one}", one) for one in ids]
+        tags = [("mlflow.user", "ada", run_id) for run_id in ids] + [
+            ("mlflow.runName", f"run {run_id}", run_id) for run_id in ids
+        ]
         db.executemany("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", tags)
 
 
@@ -101,22 +111,22 @@ def _measured(count: int) -> dict[str, float]:
             copy.sync(server)
             _check(len(run_frame(copy.rows(), uri)) == count, "rows are missing")
 
-        found = {"first": _timed(first)}
-        found["unchanged"] = max(_timed(lambda: copy.sync(server)) for _ in range(10))
+        measured = {"first": _timed(first)}
+        measured["unchanged"] = max(_timed(lambda: copy.sync(server)) for _ in range(10))
         spans = list[float]()
         for turn in range(5):
             with sqlite3.connect(home / "mlflow.db", timeout=60) as db:
-                told = (turn + 2, f"{7:032x}")
-                db.execute("UPDATE latest_metrics SET value = ? WHERE run_uuid = ? AND key = 'test_top1'", told)
+                update = (turn + 2, f"{7:032x}")
+                db.execute("UPDATE latest_metrics SET value = ? WHERE run_uuid = ? AND key = 'test_top1'", update)
             spans.append(_timed(lambda: copy.sync(server)))
             late = next(row for row in copy.rows() if row.run_id == f"{7:032x}")
             _check(late.metrics["test_top1"] == turn + 2, "the late metric is missing")
-        found["changed"] = statistics.median(spans)
+        measured["changed"] = statistics.median(spans)
         AppTest.from_file(str(_VIEW), default_timeout=300).run()  # imports
-        found["page"] = _page()
-        found["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        found["peer"] = _timed(lambda: _check(len(_search(uri)) == count, "rows are missing"))
-    return found
+        measured["page"] = _page()
+        measured["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        measured["peer"] = _timed(lambda: _check(len(_search(uri)) == count, "rows are missing"))
+    return measured
 
 
 def _page() -> float:
@@ -134,20 +144,20 @@ def _page() -> float:
 
 def first_sync(count: int) -> dict[str, Any]:
     """Every run from the server into our table and from there into a data frame (ours); `mlflow.search_runs` (peer)."""
-    found = _measured(count)
-    return {"ours": found["first"], "peer": found["peer"], "limit": found["peer"], "unit": "s"}
+    measured = _measured(count)
+    return {"ours": measured["first"], "peer": measured["peer"], "limit": measured["peer"], "unit": "s"}
 
 
 def unchanged_sync(count: int) -> dict[str, Any]:
     """A sync with no changes: the slowest of ten (ours); `mlflow.search_runs` again (peer)."""
-    found = _measured(count)
-    return {"ours": found["unchanged"] * 1e3, "peer": found["peer"] * 1e3, "limit": 200.0, "unit": "ms"}
+    measured = _measured(count)
+    return {"ours": measured["unchanged"] * 1e3, "peer": measured["peer"] * 1e3, "limit": 200.0, "unit": "ms"}
 
 
 def changed_sync(count: int) -> dict[str, Any]:
     """A sync after an old run got a late metric: the median of five (ours); `mlflow.search_runs` (peer)."""
-    found = _measured(count)
-    return {"ours": found["changed"] * 1e3, "peer": found["peer"] * 1e3, "limit": found["peer"] * 1e3, "unit": "ms"}
+    measured = _measured(count)
+    return {"ours": measured["changed"] * 1e3, "peer": measured["peer"] * 1e3, "limit": measured["peer"] * 1e3, "unit": "ms"}
 
 
 def runs_page(count: int) -> dict[str, Any]:
@@ -155,8 +165,13 @@ def runs_page(count: int) -> dict[str, Any]:
 
     The peer is `mlflow.search_runs` alone.
     """
-    found = _measured(count)
-    return {"ours": found["page"], "peer": found["peer"], "limit": 1.0 if count <= _MANY else found["peer"], "unit": "s"}
+    measured = _measured(count)
+    return {
+        "ours": measured["page"],
+        "peer": measured["peer"],
+        "limit": 1.0 if count <= _MANY else measured["peer"],
+        "unit": "s",
+    }
 
 
 def runs_memory(count: int) -> dict[str, Any]:
@@ -166,7 +181,7 @@ def runs_memory(count: int) -> dict[str, Any]:
 
 def rows() -> dict[str, Callable[[], dict[str, Any]]]:
     """The rows, by name: each at 10,000 runs of 15 metrics, and at 100,000."""
-    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    benches: dict[str, Callable[[], dict[str, Any]]] = {}
     for name, row in (
         ("first_sync", first_sync),
         ("unchanged", unchanged_sync),
@@ -177,7 +192,7 @@ def rows() -> dict[str, Callable[[], dict[str, Any]]]:
         for size, count in (("10k", _MANY), ("100k", 10 * _MANY)):
             if (name, size) == ("memory", "100k"):
                 continue
-            one = partial(row, count)
-            one.__doc__ = row.__doc__  # what the page prints
-            found[f"runs_{name}_{size}"] = one
-    return found
+            bench = partial(row, count)
+            bench.__doc__ = row.__doc__  # what the page prints
+            benches[f"runs_{name}_{size}"] = bench
+    return benches

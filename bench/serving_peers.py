@@ -39,11 +39,11 @@ class Stage:
     @property
     def environment(self) -> dict[str, str]:
         """What the peers read."""
-        told = {"PEER_MODEL": str(self.bundle / "model.tensor.onnx"), "PEER_CHECKPOINT": str(self.folder / "peer.pt")}
+        model_paths = {"PEER_MODEL": str(self.bundle / "model.tensor.onnx"), "PEER_CHECKPOINT": str(self.folder / "peer.pt")}
         quiet_ones = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "BENTOML_DO_NOT_TRACK": "true", "LIT_SERVE_NO_CHECK": "1"}
         programs = Path(uvicorn.__file__).parents[4] / "bin"  # `mlflow models serve` calls uvicorn by its name
         paths = {"PYTHONPATH": str(PEERS), "PATH": f"{programs}:{os.environ['PATH']}"}
-        return os.environ | told | quiet_ones | paths | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        return os.environ | model_paths | quiet_ones | paths | {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def set_stage(folder: Path, model: str = "yolo") -> Stage:
@@ -80,8 +80,8 @@ class Server:
             return json.dumps({"inputs": tensor(stage.picture).tolist()}).encode(), "application/json"
         if not self.form:
             return stage.picture, "image/jpeg"
-        said = f'--x\r\nContent-Disposition: form-data; name="{self.form}"; filename="a.jpg"\r\nContent-Type: image/jpeg'
-        return said.encode() + b"\r\n\r\n" + stage.picture + b"\r\n--x--\r\n", "multipart/form-data; boundary=x"
+        head = f'--x\r\nContent-Disposition: form-data; name="{self.form}"; filename="a.jpg"\r\nContent-Type: image/jpeg'
+        return head.encode() + b"\r\n\r\n" + stage.picture + b"\r\n--x--\r\n", "multipart/form-data; boundary=x"
 
 
 def servers(stage: Stage, port: int) -> dict[str, Server]:
@@ -146,9 +146,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """The server, and all that it started."""
     with suppress(psutil.NoSuchProcess):
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for one in family:
+        for member in family:
             with suppress(psutil.NoSuchProcess):
-                one.kill()
+                member.kill()
         psutil.wait_procs(family, timeout=10)
     process.wait()
 
@@ -183,9 +183,9 @@ def load(server: str, stage: Stage, seconds: float, connections: int = 8) -> tup
     """Milliseconds an answer takes of the server's time, and the 99th percentile of what a client waits, under full load."""
     port = free_port()
     with running(servers(stage, port)[server], stage, port):
-        one = servers(stage, port)[server]
-        asyncio.run(_load(port, one, stage, 1.5, connections))  # warm
-        spans, wall = asyncio.run(_load(port, one, stage, seconds, connections))
+        target = servers(stage, port)[server]
+        asyncio.run(_load(port, target, stage, 1.5, connections))  # warm
+        spans, wall = asyncio.run(_load(port, target, stage, seconds, connections))
     return wall / len(spans) * 1e3, float(np.quantile(spans, 0.99)) * 1e3
 
 
@@ -193,9 +193,9 @@ def paced(server: str, stage: Stage, gap_s: float, seconds: float) -> float:
     """The 99th percentile of milliseconds from when a request was due to its answer, one every `gap_s`."""
     port = free_port()
     with running(servers(stage, port)[server], stage, port):
-        one = servers(stage, port)[server]
-        asyncio.run(_load(port, one, stage, 1.5, 8))  # warm
-        return float(np.quantile(asyncio.run(_paced(port, one, stage, gap_s, int(seconds / gap_s))), 0.99)) * 1e3
+        target = servers(stage, port)[server]
+        asyncio.run(_load(port, target, stage, 1.5, 8))  # warm
+        return float(np.quantile(asyncio.run(_paced(port, target, stage, gap_s, int(seconds / gap_s))), 0.99)) * 1e3
 
 
 async def _paced(port: int, server: Server, stage: Stage, gap_s: float, count: int) -> list[float]:
@@ -204,8 +204,8 @@ async def _paced(port: int, server: Server, stage: Stage, gap_s: float, count: i
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for place in due:
-            at = began + place * gap_s
+        for turn in due:
+            at = began + turn * gap_s
             await asyncio.sleep(max(at - loop.time(), 0))
             await _ask(reader, writer, request)
             spans.append(loop.time() - at)
@@ -217,16 +217,16 @@ async def _paced(port: int, server: Server, stage: Stage, gap_s: float, count: i
 
 def grown(server: str, stage: Stage, first: int, last: int) -> tuple[float, float]:
     """Megabytes that a server and its children hold after `first` requests, and after `last`."""
-    port, found = free_port(), list[float]()
+    port, megabytes = free_port(), list[float]()
     with running(servers(stage, port)[server], stage, port):
-        one = servers(stage, port)[server]
+        target = servers(stage, port)[server]
         listener = next(c for c in psutil.net_connections("tcp") if c.laddr and c.laddr[1] == port and c.status == "LISTEN")
         parent = psutil.Process(listener.pid)
         for count in (first, last - first):
-            asyncio.run(_count(port, one, stage, count))
+            asyncio.run(_count(port, target, stage, count))
             family = [parent, *parent.children(recursive=True)]
-            found.append(sum(process.memory_full_info().uss for process in family) / 1e6)
-    return found[0], found[1]
+            megabytes.append(sum(process.memory_full_info().uss for process in family) / 1e6)
+    return megabytes[0], megabytes[1]
 
 
 async def _count(port: int, server: Server, stage: Stage, count: int) -> None:

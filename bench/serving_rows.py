@@ -32,12 +32,12 @@ def _stage(model: str = "yolo") -> Any:
 
 def rows() -> dict[str, Row]:
     """Every row by its name."""
-    found: dict[str, Row] = {"cold_start_limit": _cold_start_limit}
-    found |= {f"cold_start_{peer}": _named(_cold_start, peer) for peer in _PEERS}
-    found["throughput_limit"] = _throughput_limit
-    found["throughput_reduced"] = _throughput_reduced
-    found |= {f"throughput_{peer}": _named(_throughput, peer) for peer in _PEERS}
-    return found | {"serving_p99": _p99, "serving_memory": _memory}
+    by_name: dict[str, Row] = {"cold_start_limit": _cold_start_limit}
+    by_name |= {f"cold_start_{peer}": _named(_cold_start, peer) for peer in _PEERS}
+    by_name["throughput_limit"] = _throughput_limit
+    by_name["throughput_reduced"] = _throughput_reduced
+    by_name |= {f"throughput_{peer}": _named(_throughput, peer) for peer in _PEERS}
+    return by_name | {"serving_p99": _p99, "serving_memory": _memory}
 
 
 def _named(measure: Callable[[str], dict[str, Any]], peer: str) -> Row:
@@ -54,7 +54,7 @@ def _in_turn(times: int, **takes: Callable[[], float]) -> dict[str, float]:
     for _ in range(times):
         for name, take in takes.items():
             spans[name].append(take())
-    return {name: statistics.median(found) for name, found in spans.items()}
+    return {name: statistics.median(seconds) for name, seconds in spans.items()}
 
 
 def _cold_start_limit() -> dict[str, Any]:
@@ -65,8 +65,8 @@ def _cold_start_limit() -> dict[str, Any]:
     from serving_peers import bare, cold_start
 
     stage = _stage()
-    found = _in_turn(9, ours=lambda: cold_start("ours", stage), peer=lambda: bare(stage))
-    return {**found, "limit": _LIMIT * found["peer"], "unit": "s"}
+    medians = _in_turn(9, ours=lambda: cold_start("ours", stage), peer=lambda: bare(stage))
+    return {**medians, "limit": _LIMIT * medians["peer"], "unit": "s"}
 
 
 def _cold_start(peer: str) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def _cold_start(peer: str) -> dict[str, Any]:
 
     stage = _stage()
     prepare(peer, stage)
-    found = _in_turn(3, ours=lambda: cold_start("ours", stage), peer=lambda: cold_start(peer, stage))
-    return {**found, "limit": found["peer"] / _TIMES_AHEAD.get(peer, 1.0), "unit": "s"}
+    medians = _in_turn(3, ours=lambda: cold_start("ours", stage), peer=lambda: cold_start(peer, stage))
+    return {**medians, "limit": medians["peer"] / _TIMES_AHEAD.get(peer, 1.0), "unit": "s"}
 
 
 def _throughput_limit() -> dict[str, Any]:
@@ -84,8 +84,8 @@ def _throughput_limit() -> dict[str, Any]:
     from serving_peers import bare, load
 
     stage = _stage()
-    found = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: bare(stage, 300) * 1e3 / 2)
-    return {**found, "limit": _LIMIT * found["peer"], "unit": "ms"}
+    medians = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: bare(stage, 300) * 1e3 / 2)
+    return {**medians, "limit": _LIMIT * medians["peer"], "unit": "ms"}
 
 
 def _throughput_reduced() -> dict[str, Any]:
@@ -96,8 +96,8 @@ def _throughput_reduced() -> dict[str, Any]:
     from serving_peers import bare, load
 
     stage = _stage("reduced")
-    found = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: bare(stage, 300) * 1e3 / 2)
-    return {**found, "limit": found["peer"], "unit": "ms"}
+    medians = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: bare(stage, 300) * 1e3 / 2)
+    return {**medians, "limit": medians["peer"], "unit": "ms"}
 
 
 def _throughput(peer: str) -> dict[str, Any]:
@@ -106,8 +106,8 @@ def _throughput(peer: str) -> dict[str, Any]:
 
     stage = _stage()
     prepare(peer, stage)
-    found = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: load(peer, stage, _SECONDS)[0])
-    return {**found, "limit": found["peer"] / _FASTER.get(peer, 1.0), "unit": "ms"}
+    medians = _in_turn(3, ours=lambda: load("ours", stage, _SECONDS)[0], peer=lambda: load(peer, stage, _SECONDS)[0])
+    return {**medians, "limit": medians["peer"] / _FASTER.get(peer, 1.0), "unit": "ms"}
 
 
 def _p99() -> dict[str, Any]:
@@ -120,10 +120,10 @@ def _p99() -> dict[str, Any]:
     stage = _stage()
     prepare("fastapi", stage)
     gap_s = load("fastapi", stage, _SECONDS)[0] / 1e3 / 0.8
-    found = _in_turn(
+    medians = _in_turn(
         3, ours=lambda: paced("ours", stage, gap_s, 2 * _SECONDS), peer=lambda: paced("fastapi", stage, gap_s, 2 * _SECONDS)
     )
-    return {**found, "limit": found["peer"], "unit": "ms"}
+    return {**medians, "limit": medians["peer"], "unit": "ms"}
 
 
 def _memory() -> dict[str, Any]:

@@ -149,11 +149,11 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A real PostgreSQL server of our own, on a socket in a folder of our own."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
         pytest.skip("PostgreSQL is not installed here (Debian package 'postgresql')")
     # not among pytest's folders: another pytest that starts meanwhile closes those to other users
-    tools, folder = found[-1].parent, Path(tempfile.mkdtemp(prefix="modelyard-postgres-"))
+    tools, folder = programs[-1].parent, Path(tempfile.mkdtemp(prefix="modelyard-postgres-"))
     data, as_user = folder / "data", []
     if os.getuid() == 0:
         shutil.chown(folder, "postgres")

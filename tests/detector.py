@@ -40,7 +40,7 @@ def train_detector(folder: Path, epochs: int = 24) -> Path:
     """`best.pt` of a yolov8n that was trained on them; it finds most of them."""
     draw_shapes(folder / "train", 96, 1)
     draw_shapes(folder / "val", 16, 2)
-    names = "\n".join(f"  {place}: {name}" for place, name in enumerate(NAMES))
+    names = "\n".join(f"  {number}: {name}" for number, name in enumerate(NAMES))
     (folder / "data.yaml").write_text(f"path: {folder}\ntrain: train/images\nval: val/images\nnames:\n{names}\n")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")

@@ -13,8 +13,8 @@ app, model = FastAPI(), YOLO(os.environ["PEER_CHECKPOINT"])
 
 def answer(data: bytes) -> dict:
     """An image file's bytes → its label."""
-    found = model.predict(Image.open(io.BytesIO(data)).convert("RGB"), imgsz=64, device="cpu", verbose=False)[0].probs
-    return {"label": str(found.top1), "probability": float(found.top1conf)}
+    scores = model.predict(Image.open(io.BytesIO(data)).convert("RGB"), imgsz=64, device="cpu", verbose=False)[0].probs
+    return {"label": str(scores.top1), "probability": float(scores.top1conf)}
 
 
 @app.post("/predict")

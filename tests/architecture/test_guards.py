@@ -39,7 +39,7 @@ def test_help_loads_nothing_heavy() -> None:
     "arguments", [["schema"], ["init", "/dev/null/x"], ["promote", "hand/1", "prod"], ["costs", "--home", "HOME"]]
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
-    arguments = [str(tmp_path) if one == "HOME" else one for one in arguments]
+    arguments = [str(tmp_path) if argument == "HOME" else argument for argument in arguments]
     code = f"from pipelines.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass"
     assert loaded_by(code) == set()
 

@@ -23,13 +23,13 @@ def test_what_the_double_answers_is_what_runpod_s_document_says(tmp_path: Path, 
         world.shelf.put(bundle)
         world.target().deploy("hand", bundle, lambda _: None)
         kept = {route.path for route in world.double.app.routes if route.path.startswith("/v2/")}
-        told = json.loads(clouds.SPEC.read_text())
-        known = {path: value for path, value in told["paths"].items() if path.replace("workerId", "worker") in kept}
+        document = json.loads(clouds.SPEC.read_text())
+        known = {path: value for path, value in document["paths"].items() if path.replace("workerId", "worker") in kept}
         assert len(known) == len(kept)
-        told["paths"] = known
-        for one in told["components"]["schemas"]["QueueBasedRequestUrls"]["properties"].values():
-            one.pop("format", None)  # its own examples hold {job_id}, which no URI does
-        (tmp_path / "spec.json").write_text(json.dumps(told))
+        document["paths"] = known
+        for schema in document["components"]["schemas"]["QueueBasedRequestUrls"]["properties"].values():
+            schema.pop("format", None)  # its own examples hold {job_id}, which no URI does
+        (tmp_path / "spec.json").write_text(json.dumps(document))
         command = [
             sys.executable,
             "-m",

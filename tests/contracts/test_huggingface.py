@@ -82,10 +82,10 @@ def test_somebody_who_published_meanwhile_is_noticed_and_nothing_is_mixed(world,
     head = type(hub)._head
 
     def late(self, repository: str, kind: str):
-        found = head(self, repository, kind)
+        current = head(self, repository, kind)
         account = world.double.account
         account.commit(account.repositories[("model", repository)], {"theirs.txt": account.keep(b"x")})
-        return found
+        return current
 
     monkeypatch.setattr(type(hub), "_head", late)
     with pytest.raises(BusyError, match="somebody else published"):
@@ -171,10 +171,10 @@ def test_runpod_s_workers_fetch_from_a_repository(make_bundle, picture, tmp_path
 
 def test_the_handler_runs_alone_from_what_is_in_the_repository(make_bundle, picture, tmp_path: Path) -> None:
     """Imported by its path in an interpreter that does not see this project, as Hugging Face's runtime does."""
-    place = tmp_path / "repository"
+    folder = tmp_path / "repository"
     for name, content in repository_files(make_bundle(tmp_path / "one")).items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
     site = next(path for path in sys.path if path.endswith("site-packages") and (Path(path) / "onnxruntime").is_dir())
     script = """
 import base64, importlib.util, io, json, sys
@@ -188,22 +188,22 @@ said = [handler({"inputs": one}) for one in (data, base64.b64encode(data).decode
 heavy = sorted({"pydantic", "mlflow", "torch", "msgspec", "pipelines"} & sys.modules.keys())
 print(json.dumps([said, heavy, sys.modules["serving"].__file__]))
 """
-    command = [sys.executable, "-I", "-c", script, site, str(place)]
+    command = [sys.executable, "-I", "-c", script, site, str(folder)]
     done = subprocess.run(
         command, input=base64.b64encode(picture("blue")).decode(), capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr
-    said, heavy, where = json.loads(done.stdout)
-    assert [one[0]["label"] for one in said] == ["blue"] * 3
-    assert said[0] == said[1] == said[2]
+    answers, heavy, where = json.loads(done.stdout)
+    assert [answer[0]["label"] for answer in answers] == ["blue"] * 3
+    assert answers[0] == answers[1] == answers[2]
     assert heavy == []
-    assert where.startswith(str(place))
+    assert where.startswith(str(folder))
 
 
 def test_with_a_gpu_it_is_served_on_that_or_says_that_it_cannot(world, make_bundle, tmp_path: Path) -> None:
     """ONNX Runtime's build for the CPU would answer as well, on a machine that is paid for its GPU."""
-    bundle, told = make_bundle(tmp_path / "one"), {"accelerator": "gpu", "instance": "nvidia-t4"}
-    world.target(**told).deploy("hand", bundle, passes)
+    bundle, hardware = make_bundle(tmp_path / "one"), {"accelerator": "gpu", "instance": "nvidia-t4"}
+    world.target(**hardware).deploy("hand", bundle, passes)
     assert world.double.account.endpoints["my-hand"].spec["model"]["env"]["MODELYARD_DEVICE"] == "cuda"
     assert b"onnxruntime-gpu[cuda,cudnn]>=" in repository_files(bundle, gpu=True)["requirements.txt"]
     assert b"onnxruntime==" in repository_files(bundle)["requirements.txt"]

@@ -35,7 +35,7 @@ def test_other_settings_of_the_same_bundle_are_brought_there(world, make_bundle,
 def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_path: Path) -> None:
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
     before = json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True)
-    told, asked = {"repository": "me/other", "instance": "nvidia-t4", "accelerator": "gpu", "max_replicas": 5}, []
+    settings, asked = {"repository": "me/other", "instance": "nvidia-t4", "accelerator": "gpu", "max_replicas": 5}, []
 
     def fails_at_last(ask) -> None:
         asked.append(ask)
@@ -43,7 +43,7 @@ def test_what_fails_is_put_back_with_its_own_settings(world, make_bundle, tmp_pa
             fails(ask)
 
     with pytest.raises(IntegrityError):
-        world.target(**told).deploy("hand", make_bundle(tmp_path / "two", gain=30.0), fails_at_last)
+        world.target(**settings).deploy("hand", make_bundle(tmp_path / "two", gain=30.0), fails_at_last)
     assert json.dumps(world.double.account.endpoints["my-hand"].spec, sort_keys=True) == before
 
 

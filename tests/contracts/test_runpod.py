@@ -64,17 +64,19 @@ def test_what_does_not_pass_stops_at_once(world, make_bundle, tmp_path: Path, ki
 def test_without_capacity_each_pool_is_tried(world, make_bundle, tmp_path: Path) -> None:
     world.double.faults.add("no-capacity", "^POST", times=2)
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
-    (one,) = world.double.cloud.endpoints.values()
-    assert one.spec["gpu"]["pools"] == ["AMPERE_24"]
+    (endpoint,) = world.double.cloud.endpoints.values()
+    assert endpoint.spec["gpu"]["pools"] == ["AMPERE_24"]
     world.double.faults.add("no-capacity", "^POST", times=9)
     with pytest.raises(InputError, match="no instances"):
         world.target().deploy("other", make_bundle(tmp_path / "one"), passes)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("unhealthy", "exit code 1"), ("stuck", "gave no answer in")])
-def test_workers_that_never_come_up_are_told_and_taken_away(world, make_bundle, tmp_path: Path, fault: str, said: str) -> None:
+@pytest.mark.parametrize(("fault", "message"), [("unhealthy", "exit code 1"), ("stuck", "gave no answer in")])
+def test_workers_that_never_come_up_are_told_and_taken_away(
+    world, make_bundle, tmp_path: Path, fault: str, message: str
+) -> None:
     world.double.faults.add(fault, "^POST")
-    with pytest.raises(UnavailableError, match=said):
+    with pytest.raises(UnavailableError, match=message):
         world.target(start_seconds=60).deploy("hand", make_bundle(tmp_path / "one"), passes)
     assert world.names() == []
 
@@ -103,10 +105,10 @@ def test_a_roll_out_that_never_ends_is_taken_back(world, make_bundle, picture, t
 def test_a_new_bundle_that_answers_wrongly_never_reaches_the_endpoint(world, make_bundle, tmp_path: Path) -> None:
     target = world.target()
     old = target.deploy("hand", make_bundle(tmp_path / "one"), passes)
-    versions = [one.version for one in world.double.cloud.endpoints.values()]
+    versions = [endpoint.version for endpoint in world.double.cloud.endpoints.values()]
     with pytest.raises(IntegrityError):
         target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), fails)
-    assert [one.version for one in world.double.cloud.endpoints.values()] == versions
+    assert [endpoint.version for endpoint in world.double.cloud.endpoints.values()] == versions
     assert target.answers(old)
 
 

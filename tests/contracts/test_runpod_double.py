@@ -31,13 +31,13 @@ def test_what_is_sent_is_what_is_published(world, make_bundle, tmp_path: Path) -
     world.double.cloud.registries["reg1"] = {"name": "mine"}
     world.double.cloud.templates["tpl1"] = {"name": "base", "image": "x", "env": {"A": "1"}}
     target.deploy("hand", make_bundle(tmp_path / "one"), passes)
-    (one,) = world.double.cloud.endpoints.values()
+    (endpoint,) = world.double.cloud.endpoints.values()
     check = world.double.control.checker.by_document
-    assert check("Endpoint", world.double.control.shown(one)) == []
-    assert one.spec["registry"] == "reg1"
-    assert one.spec["env"]["A"] == "1"
-    assert one.spec["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
-    assert (one.spec["flashboot"], one.spec["timeout"]) == ("FLASHBOOT", 60_000)
+    assert check("Endpoint", world.double.control.shown(endpoint)) == []
+    assert endpoint.spec["registry"] == "reg1"
+    assert endpoint.spec["env"]["A"] == "1"
+    assert endpoint.spec["env"]["MODELYARD_BUNDLE_TOKEN"] == "{{ RUNPOD_SECRET_hub }}"
+    assert (endpoint.spec["flashboot"], endpoint.spec["timeout"]) == ("FLASHBOOT", 60_000)
     assert check("UpdateEndpointRequest", EndpointChanges(image="x", imag="y").as_dict() | {"imag": "y"}) != []
 
 

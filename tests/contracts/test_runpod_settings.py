@@ -31,10 +31,10 @@ def test_other_settings_of_the_same_bundle_are_tried_out_and_put_back(world, mak
     before = json.dumps(world.double.cloud.endpoints["ep000000001"].spec, sort_keys=True)
     with pytest.raises(IntegrityError):
         world.target(image="docker.io/someone/broken:1", data_centers=("EU-RO-1",)).deploy("hand", bundle, fails)
-    (one,) = world.double.cloud.endpoints.values()
-    assert json.dumps(one.spec, sort_keys=True) == before
+    (endpoint,) = world.double.cloud.endpoints.values()
+    assert json.dumps(endpoint.spec, sort_keys=True) == before
     world.target(max_workers=5).deploy("hand", bundle, passes)
-    assert one.spec["workers"]["max"] == 5
+    assert endpoint.spec["workers"]["max"] == 5
 
 
 def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_bundle, tmp_path: Path) -> None:
@@ -77,21 +77,21 @@ def test_a_template_s_own_variables_stay_when_the_bundle_changes(world, make_bun
     for bundle in (*bundles, bundles[1]):
         world.shelf.put(bundle)
         target.deploy("hand", bundle, passes)
-        (one,) = world.double.cloud.endpoints.values()
-        assert one.spec["env"]["A"] == "1"
-    assert one.version == 2  # the same again changes nothing
+        (endpoint,) = world.double.cloud.endpoints.values()
+        assert endpoint.spec["env"]["A"] == "1"
+    assert endpoint.version == 2  # the same again changes nothing
 
 
-@pytest.mark.parametrize(("told", "said"), [({"pools": ()}, "has a GPU"), ({"mode": "queue"}, "is a LOAD_BALANCER")])
+@pytest.mark.parametrize(("settings", "message"), [({"pools": ()}, "has a GPU"), ({"mode": "queue"}, "is a LOAD_BALANCER")])
 def test_what_runpod_cannot_change_is_said_before_anything_is_paid(
-    told: dict, said: str, world, make_bundle, tmp_path: Path
+    settings: dict, message: str, world, make_bundle, tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "one")
     world.shelf.put(bundle)
     world.target().deploy("hand", bundle, passes)
     made = world.double.cloud.serial
-    with pytest.raises(InputError, match=said):
-        world.target(**told).deploy("hand", bundle, passes)
+    with pytest.raises(InputError, match=message):
+        world.target(**settings).deploy("hand", bundle, passes)
     assert world.double.cloud.serial == made
 
 

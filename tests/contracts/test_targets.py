@@ -116,10 +116,10 @@ def test_deploying_the_same_again_changes_nothing(target: Target, make_bundle, t
 def test_it_answers_what_the_model_answers_and_so_does_the_smoke_test(
     target: Target, make_bundle, picture, tmp_path: Path
 ) -> None:
-    said: list[dict[str, float]] = []
-    live = target.deploy("hand", make_bundle(tmp_path / "one"), lambda ask: said.append(ask(picture("green"))))
-    said.append(target.ask(live)(picture("red")))
-    assert [max(one, key=one.__getitem__) for one in said] == ["green", "red"]
+    answers: list[dict[str, float]] = []
+    live = target.deploy("hand", make_bundle(tmp_path / "one"), lambda ask: answers.append(ask(picture("green"))))
+    answers.append(target.ask(live)(picture("red")))
+    assert [max(answer, key=answer.__getitem__) for answer in answers] == ["green", "red"]
     with pytest.raises(ModelyardError):
         target.ask(live)(b"no image")
 

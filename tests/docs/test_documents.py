@@ -100,7 +100,7 @@ def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
     }
     for what, (seconds, pool, gpu) in cards.items():
         rented = [("serverless", pool), ("pod", gpu), ("pod community", gpu)]
-        amounts = [round_usd(cost(seconds, known.find("runpod", *one).price), 4) for one in rented]
+        amounts = [round_usd(cost(seconds, known.find("runpod", *product).price), 4) for product in rented]
         (row,) = re.findall(rf"^\| {what} \|.*$", page, re.MULTILINE)
         assert row.split(" | ")[2:] == [f"${amounts[0]}", f"${amounts[1]}", f"${amounts[2]} |"]
         whole = round_usd(cost(seconds + 13, known.find("runpod", "serverless", pool).price), 4)
@@ -113,15 +113,15 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
     page, known = (ROOT / "docs/costs.md").read_text(), published()
 
     def row(claim: str) -> str:
-        (found,) = re.findall(rf"^\| {re.escape(claim)}[^|]*\|(.*)\|$", page, re.MULTILINE)
-        return found
+        (cells,) = re.findall(rf"^\| {re.escape(claim)}[^|]*\|(.*)\|$", page, re.MULTILINE)
+        return cells
 
     def hour(product: str, hardware: str, provider: str = "runpod") -> Decimal:
         return known.find(provider, product, hardware).price.usd_per_hour
 
     h100, sxm, a100 = "NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe"
     assert hour("serverless", "AMPERE_48") / 3600 == Decimal("0.00034")
-    cheapest = min(one.price.usd_per_hour for one in known.current() if one.price.key[:2] == ("runpod", "serverless"))
+    cheapest = min(entry.price.usd_per_hour for entry in known.current() if entry.price.key[:2] == ("runpod", "serverless"))
     for usd in (hour("serverless", "AMPERE_48"), cheapest / 3600):
         assert f"${usd}" in row("RunPod Serverless from $0.00034")
     assert hour("pod community", h100) == Decimal("1.99")
@@ -130,13 +130,13 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
     for usd in (hour("serverless", "AMPERE_80"), hour("pod", a100), hour("pod community", a100)):
         assert f"${usd}" in row("an A100 for $2.17")
         assert usd != Decimal("2.17")
-    endpoints = [one.price for one in known.current() if one.price.key[:2] == ("huggingface", "endpoint")]
-    assert min(one.usd_per_hour for one in endpoints if one.hardware.startswith("nvidia")) == Decimal("0.50")
-    assert f"${min(one.usd_per_hour for one in endpoints)}" in row("Hugging Face from $0.50")
-    pods = {one.price.hardware for one in known.current() if one.price.product == "pod community"}
+    endpoints = [entry.price for entry in known.current() if entry.price.key[:2] == ("huggingface", "endpoint")]
+    assert min(entry.usd_per_hour for entry in endpoints if entry.hardware.startswith("nvidia")) == Decimal("0.50")
+    assert f"${min(entry.usd_per_hour for entry in endpoints)}" in row("Hugging Face from $0.50")
+    pods = {entry.price.hardware for entry in known.current() if entry.price.product == "pod community"}
     off = sorted(round(100 * (1 - hour("pod community", card) / hour("pod", card))) for card in pods)
     assert f"{off[0]} to {off[-1]} % below the secure one" in row("60 to 91 % off")
-    assert not any("spot" in " ".join(one.price.key) for one in known.current())
+    assert not any("spot" in " ".join(entry.price.key) for entry in known.current())
     assert "A forecast assumes 8 s" in row("48 % of cold starts")
     assert "in no figure here" in row("PRO for $9 a month")
 

@@ -99,7 +99,7 @@ class Server:
             return run.model(folder, "model", name)
 
     def find(self, name: str, number: int) -> ModelVersion:
-        return next(one for one in MlflowStore(self.uri).versions(name) if one.version == number)
+        return next(version for version in MlflowStore(self.uri).versions(name) if version.version == number)
 
     def prove(self, name: str, number: int, top1: float = 0.95) -> ModelVersion:
         """Give a version evidence, as training and evaluating it would."""
@@ -132,9 +132,9 @@ class Server:
 def serving(home: Path, database: str, ledger: str | None, *options: str, app: str | None = "modelyard") -> Iterator[Server]:
     """Start a server and end it; `options` are MLflow's own."""
     keeper, port = ServiceGroup(), claim(0, "")
-    told = {"MODELYARD_LEDGER_URL": ledger} if ledger else {}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    variables = {"MODELYARD_LEDGER_URL": ledger} if ledger else {}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", database]
     command += ["--artifacts-destination", str(home / "artifacts"), *(["--app-name", app] if app else []), *options]
     if "--workers" not in options:

@@ -32,8 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two workers, under a static prefix."""
     home = tmp_path_factory.mktemp("admission") / "home"
     home.mkdir()
-    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "2", "--static-prefix", "/yard") as found:
-        yield found
+    with serving(home, f"sqlite:///{home / 'mlflow.db'}", None, "--workers", "2", "--static-prefix", "/yard") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def test_no_run_uploads_into_promoted_files_by_an_experiment_that_lies_there(ser
         assert answer.status_code == 403, location
         assert "inside the server's own artifacts" in answer.json()["message"]
     for number, location in enumerate((f"file://{server.home}/elsewhere", "mlflow-artifacts:/elsewhere", None)):
-        told = {"artifact_location": location} if location else {}
-        assert server.ask("experiments/create", name=f"outside {number}", **told).status_code == 200
+        fields = {"artifact_location": location} if location else {}
+        assert server.ask("experiments/create", name=f"outside {number}", **fields).status_code == 200
 
 
 def test_what_backs_nothing_may_go(server: Server, promoted: str) -> None:
@@ -161,8 +161,10 @@ def test_a_server_whose_guards_do_not_hold_does_not_start(tmp_path: Path) -> Non
         "a._wrap = lambda ad, store, name, check: None if name == 'rename_registered_model' else wrap(ad, store, name, check); "
         "from pipelines.plugins.admission import create_app; create_app(); print('STARTED')"
     )
-    told = {"MODELYARD_HOME": str(tmp_path), "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{tmp_path / 'm.db'}", "_MLFLOW_SERVER_ARTIFACT_ROOT": str(tmp_path), "_MLFLOW_SGI_NAME": "uvicorn"}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **told}, capture_output=True, text=True, check=False)
+    variables = {"MODELYARD_HOME": str(tmp_path), "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{tmp_path / 'm.db'}", "_MLFLOW_SERVER_ARTIFACT_ROOT": str(tmp_path), "_MLFLOW_SGI_NAME": "uvicorn"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "STARTED" not in done.stdout
     assert "self-test failed: POST /api/2.0/mlflow/registered-models/rename" in done.stderr
@@ -253,9 +255,9 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         page.goto(f"{server.uri}/#/models/{name}")
         page.get_by_role("link", name="Version 1", exact=True).wait_for()
         save_alias(page, 1)
-        said = page.get_by_role("dialog").get_by_role("alert")
-        said.wait_for()
-        assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in said.inner_text()
+        alert = page.get_by_role("dialog").get_by_role("alert")
+        alert.wait_for()
+        assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in alert.inner_text()
         page.screenshot(path=tmp_path / "refused.png")
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         assert server.holders(name).get("production") is None

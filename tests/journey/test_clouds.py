@@ -25,7 +25,7 @@ IMAGE = "docker.io/someone/modelyard-serve:0.1"
 
 
 @dataclass
-class Place:
+class CloudHome:
     """A home of its own with a version in production, servers, and doubles."""
 
     home: Path
@@ -45,103 +45,103 @@ class Place:
 
     def job(self, **deploy: object) -> Path:
         path = self.home.parent / f"{deploy['kind']}.yaml"
-        told = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": {"production": deploy}}
-        path.write_text(yaml.safe_dump(told))
+        document = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": {"production": deploy}}
+        path.write_text(yaml.safe_dump(document))
         return path
 
 
 @pytest.fixture(scope="module")
-def place(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def cloud(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudHome]:
     home = tmp_path_factory.mktemp("clouds") / ".modelyard"
     shutil.copytree(demo.home, home)
     command = [sys.executable, "-m", "pipelines.cli.main", "clouds", "fake", "--home", str(home), "--json"]
     doubles = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        told = json.loads(doubles.stdout.readline())
+        variables = json.loads(doubles.stdout.readline())
         with up_module(home, "--no-dashboard") as (_, addresses):
             image = next((home / "datasets").glob("digits3/test/1/*.jpg"))
-            yield Place(home, image, told | {"MLFLOW_TRACKING_URI": addresses["mlflow"]})
+            yield CloudHome(home, image, variables | {"MLFLOW_TRACKING_URI": addresses["mlflow"]})
     finally:
         doubles.send_signal(signal.SIGINT)
         doubles.wait()
         doubles.stdout.close()
 
 
-def answers(place: Place) -> list[dict]:
-    return json.loads(place.modelyard("predict", "digits3@production", place.image, "--json"))
+def answers(cloud: CloudHome) -> list[dict]:
+    return json.loads(cloud.modelyard("predict", "digits3@production", cloud.image, "--json"))
 
 
-def test_production_on_runpod(place: Place) -> None:
-    job = place.job(
+def test_production_on_runpod(cloud: CloudHome) -> None:
+    job = cloud.job(
         kind="runpod", image=IMAGE, bundles="hf:me/bundles", bundle_secret="hub", pools=["AMPERE_16"], smoke_images=4
     )
-    quote = json.loads(place.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
+    quote = json.loads(cloud.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
     assert float(quote["usd_per_idle_month"]) == 0 < float(quote["usd_per_busy_hour"])
-    here = answers(place)[0]
-    event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
+    here = answers(cloud)[0]
+    event = json.loads(cloud.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["smoke_images"]) == ("runpod", 4)
     assert event["cold_start_s"] >= 1
-    there = answers(place)[0]
+    there = answers(cloud)[0]
     assert there["label"] == here["label"]
     assert "/lb/" in there["served_by"]
     assert max(abs(there["probabilities"][k] - v) for k, v in here["probabilities"].items()) < 1e-5
-    told = json.loads(place.modelyard("endpoint", "status", "digits3@production", "--json"))
-    assert told["state"] in {"live", "asleep"}
-    place.modelyard("endpoint", "logs", "digits3@production")
-    assert event["url"] in place.modelyard("status", "--json")
-    assert "runpod while idle" in place.modelyard("costs", "--json")
+    status = json.loads(cloud.modelyard("endpoint", "status", "digits3@production", "--json"))
+    assert status["state"] in {"live", "asleep"}
+    cloud.modelyard("endpoint", "logs", "digits3@production")
+    assert event["url"] in cloud.modelyard("status", "--json")
+    assert "runpod while idle" in cloud.modelyard("costs", "--json")
 
 
-def test_production_on_hugging_face(place: Place) -> None:
-    job = place.job(kind="huggingface", repository="me/digits3", space="me/digits3-page", smoke_images=4)
-    event = json.loads(place.modelyard("deploy", "digits3@production", "-j", job, "--json"))
+def test_production_on_hugging_face(cloud: CloudHome) -> None:
+    job = cloud.job(kind="huggingface", repository="me/digits3", space="me/digits3-page", smoke_images=4)
+    event = json.loads(cloud.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["owner"]) == ("huggingface", "me")
-    assert answers(place)[0]["label"] == "1"
-    assert "at http" in place.modelyard("endpoint", "status", "digits3@production")
-    told = place.environment
-    page = f"{told['HF_ENDPOINT']}/spaces/me/digits3-page/resolve/main/index.html"
-    assert "No picture leaves" in httpx.get(page, headers={"Authorization": f"Bearer {told['HF_TOKEN']}"}).text
+    assert answers(cloud)[0]["label"] == "1"
+    assert "at http" in cloud.modelyard("endpoint", "status", "digits3@production")
+    variables = cloud.environment
+    page = f"{variables['HF_ENDPOINT']}/spaces/me/digits3-page/resolve/main/index.html"
+    assert "No picture leaves" in httpx.get(page, headers={"Authorization": f"Bearer {variables['HF_TOKEN']}"}).text
 
 
-def test_a_page_that_runs_the_model_in_the_browser(place: Place) -> None:
+def test_a_page_that_runs_the_model_in_the_browser(cloud: CloudHome) -> None:
     """What it answers is what the endpoint answers; no other address is asked."""
-    folder = place.home.parent / "page"
-    place.modelyard("space", "digits3@production", "--to", folder)
-    here = answers(place)[0]["probabilities"]
+    folder = cloud.home.parent / "page"
+    cloud.modelyard("space", "digits3@production", "--to", folder)
+    here = answers(cloud)[0]["probabilities"]
     asked = list[str]()
     with folder_page(folder) as page:
         page.on("request", lambda request: asked.append(request.url))
         page.reload()
         page.wait_for_selector("#file:not([disabled])", state="attached")
-        page.set_input_files("#file", place.image)
+        page.set_input_files("#file", cloud.image)
         page.wait_for_function("globalThis.answer")
-        found = page.evaluate("globalThis.answer")
+        probabilities = page.evaluate("globalThis.answer")
         assert page.text_content("#label") == max(here, key=here.get)
         page.set_input_files("#file", folder / "README.md")
         page.wait_for_function("document.getElementById('said').textContent.includes('is not a picture')")
         base = page.url
-    assert found.keys() == here.keys()
-    assert max(abs(found[label] - score) for label, score in here.items()) < 2e-3
+    assert probabilities.keys() == here.keys()
+    assert max(abs(probabilities[label] - score) for label, score in here.items()) < 2e-3
     assert asked
     assert all(url.startswith((base, "data:", "blob:")) for url in asked)
-    said = json.loads(place.modelyard("space", "digits3@production", "--publish", "me/page", "--json"))
-    assert said["url"].endswith("/spaces/me/page")
-    assert "choose one" in place.modelyard("space", "digits3@production", code=2)
+    published = json.loads(cloud.modelyard("space", "digits3@production", "--publish", "me/page", "--json"))
+    assert published["url"].endswith("/spaces/me/page")
+    assert "choose one" in cloud.modelyard("space", "digits3@production", code=2)
 
 
-def test_mlflow_s_own_commands(place: Place) -> None:
-    told = ("-t", "huggingface")
-    assert "models:/hand@production" in place.mlflow("help", *told)
-    place.mlflow("create", *told, "-m", "models:/digits3@production", "--name", "by-mlflow", "-C", "repository=me/by-mlflow")
-    assert "by-mlflow" in place.mlflow("list", *told)
-    asked = place.home.parent / "asked.json"
-    asked.write_text(json.dumps({"inputs": [base64.b64encode(place.image.read_bytes()).decode()]}))
-    found = json.loads(place.mlflow("predict", *told, "--name", "by-mlflow", "-I", str(asked)))
-    assert max(found, key=lambda label: found[label]["0"]) == "1"
-    place.mlflow("delete", *told, "--name", "by-mlflow")
+def test_mlflow_s_own_commands(cloud: CloudHome) -> None:
+    target = ("-t", "huggingface")
+    assert "models:/hand@production" in cloud.mlflow("help", *target)
+    cloud.mlflow("create", *target, "-m", "models:/digits3@production", "--name", "by-mlflow", "-C", "repository=me/by-mlflow")
+    assert "by-mlflow" in cloud.mlflow("list", *target)
+    asked = cloud.home.parent / "asked.json"
+    asked.write_text(json.dumps({"inputs": [base64.b64encode(cloud.image.read_bytes()).decode()]}))
+    answer = json.loads(cloud.mlflow("predict", *target, "--name", "by-mlflow", "-I", str(asked)))
+    assert max(answer, key=lambda label: answer[label]["0"]) == "1"
+    cloud.mlflow("delete", *target, "--name", "by-mlflow")
 
 
-def test_mlflow_s_client_for_each_target(place: Place) -> None:
+def test_mlflow_s_client_for_each_target(cloud: CloudHome) -> None:
     script = """
 import base64, json, sys
 from mlflow.deployments import get_deploy_client
@@ -158,30 +158,30 @@ for target, config in (("modelyard-local", {}), ("runpod", runpod), ("huggingfac
     client.delete_deployment("one")
     assert "one" not in [each["name"] for each in client.list_deployments()]
 """
-    place.run(sys.executable, "-c", script, str(place.image), IMAGE)
+    cloud.run(sys.executable, "-c", script, str(cloud.image), IMAGE)
 
 
-def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(place: Place, demo) -> None:
-    loser = next(one["ref"] for one in demo.summary["tries"] if one["outcome"] != "production")
-    said = place.mlflow("create", "-t", "modelyard-local", "-m", f"models:/{loser}", "--name", "no", code=1)
-    assert "holds no stage with these bytes" in said
+def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(cloud: CloudHome, demo) -> None:
+    loser = next(attempt["ref"] for attempt in demo.summary["tries"] if attempt["outcome"] != "production")
+    error = cloud.mlflow("create", "-t", "modelyard-local", "-m", f"models:/{loser}", "--name", "no", code=1)
+    assert "holds no stage with these bytes" in error
 
 
-def test_without_a_key_it_is_one_line(place: Place) -> None:
-    job = place.job(kind="runpod", image=IMAGE, bundles="hf:me/bundles")
-    keyless = Place(
-        place.home, place.image, {key: "" if key.endswith("KEY") else value for key, value in place.environment.items()}
+def test_without_a_key_it_is_one_line(cloud: CloudHome) -> None:
+    job = cloud.job(kind="runpod", image=IMAGE, bundles="hf:me/bundles")
+    keyless = CloudHome(
+        cloud.home, cloud.image, {key: "" if key.endswith("KEY") else value for key, value in cloud.environment.items()}
     )
     del keyless.environment["RUNPOD_API_KEY"]
-    said = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
-    assert "RUNPOD_API_KEY: is not set" in said
-    assert said.count("\n") == 1
+    error = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
+    assert "RUNPOD_API_KEY: is not set" in error
+    assert error.count("\n") == 1
 
 
-def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(place: Place) -> None:
+def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(cloud: CloudHome) -> None:
     """The last of this file: the reconciler follows the new job too."""
-    said = place.mlflow("create", "-t", "runpod", "-m", "models:/digits3@production", "--name", "plain", code=2)
-    assert "-C image: Field required; give it, or a `deploy` of kind runpod in the model's job" in said
+    error = cloud.mlflow("create", "-t", "runpod", "-m", "models:/digits3@production", "--name", "plain", code=2)
+    assert "-C image: Field required; give it, or a `deploy` of kind runpod in the model's job" in error
     runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "hub", "smoke_images": 4}
     script = """
 import json, sys
@@ -193,14 +193,14 @@ from registry.settings import read_settings
 set_policy(Home(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "job"), Actor("ada"))
 """
     deploy = {"production": runpod, "staging": {"kind": "huggingface", "repository": "me/plain"}}
-    told = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": deploy}
-    place.run(sys.executable, "-c", script, json.dumps(told))
+    document = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": deploy}
+    cloud.run(sys.executable, "-c", script, json.dumps(document))
     for target in ("runpod", "huggingface"):
-        place.mlflow("create", "-t", target, "-m", "models:/digits3@production", "--name", "plain")
-        assert "plain" in place.mlflow("list", "-t", target)
-        place.mlflow("update", "-t", target, "--name", "plain")
-        asked = place.home.parent / "odd.json"
+        cloud.mlflow("create", "-t", target, "-m", "models:/digits3@production", "--name", "plain")
+        assert "plain" in cloud.mlflow("list", "-t", target)
+        cloud.mlflow("update", "-t", target, "--name", "plain")
+        asked = cloud.home.parent / "odd.json"
         for odd in ({"inputs": ["abc"]}, {"inputs": [None]}, {"inputs": [5]}, {"other": ["YWJj"]}):
             asked.write_text(json.dumps(odd))
-            assert "hold no image file" in place.mlflow("predict", "-t", target, "--name", "plain", "-I", str(asked), code=2)
-        place.mlflow("delete", "-t", target, "--name", "plain")
+            assert "hold no image file" in cloud.mlflow("predict", "-t", target, "--name", "plain", "-I", str(asked), code=2)
+        cloud.mlflow("delete", "-t", target, "--name", "plain")

@@ -16,16 +16,16 @@ NEVER_MS = 500_000
 
 
 def test_every_trainer_ran_was_priced_and_met_the_gates(demo) -> None:
-    tries = {one["trainer"]: one for one in demo.summary["tries"]}
+    tries = {attempt["trainer"]: attempt for attempt in demo.summary["tries"]}
     assert set(tries) == {"yolo", "keras"}
-    for one in tries.values():
-        assert float(one["usd"]) > 0
-        assert one["interval"][0] <= one["top1"] <= one["interval"][1]
-    best = max(tries.values(), key=lambda one: one["top1"])
+    for attempt in tries.values():
+        assert float(attempt["usd"]) > 0
+        assert attempt["interval"][0] <= attempt["top1"] <= attempt["interval"][1]
+    best = max(tries.values(), key=lambda attempt: attempt["top1"])
     assert best["outcome"] == "production"
-    for one in tries.values():
-        if one["top1"] < 0.9:
-            assert "is below 0.9" in one["outcome"]
+    for attempt in tries.values():
+        if attempt["top1"] < 0.9:
+            assert "is below 0.9" in attempt["outcome"]
 
 
 def test_the_exports_answer_as_the_trained_model_and_a_wrong_image_does_not(demo) -> None:
@@ -43,13 +43,15 @@ def test_the_ledger_holds_and_tells_the_story(demo) -> None:
     assert ledger.verify() > 8
     kinds = [entry.event.kind for entry in ledger.entries()]
     story = ["trained", "evaluated", "promoted", "exported", "promoted", "deployed"]
-    place = -1
+    position = -1
     for kind in story:
-        place = kinds.index(kind, place + 1)
+        position = kinds.index(kind, position + 1)
 
 
 def test_nothing_keeps_running_and_nothing_is_half_written(demo) -> None:
-    left = [one for one in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(one.info["cmdline"] or [])]
+    left = [
+        process for process in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(process.info["cmdline"] or [])
+    ]
     assert left == []
     assert not (demo.home / "up.json").exists()
     assert not [path for path in demo.home.rglob(".*") if path.is_dir() and path.name != ".gx"]
@@ -67,10 +69,10 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
         live = next(row for row in status() if row["endpoint"])
         assert live["stage"] == "production"
         image = next((demo.home / "datasets").glob("digits3/test/1/*.jpg"))
-        told = json.loads(modelyard("predict", "digits3@production", image, "--home", demo.home, "--json").stdout)
-        assert live["endpoint"] in told[0]["served_by"]
+        answers = json.loads(modelyard("predict", "digits3@production", image, "--home", demo.home, "--json").stdout)
+        assert live["endpoint"] in answers[0]["served_by"]
         again = json.loads(modelyard("predict", f"{live['endpoint']}/predict", image, "--json").stdout)
-        assert again[0]["label"] == told[0]["label"]
+        assert again[0]["label"] == answers[0]["label"]
         refused = modelyard("up", "--home", demo.home, "--mlflow-port", "0", "--no-dashboard")
         assert refused.returncode == 2
         assert "another `modelyard up` runs on it" in refused.stderr
@@ -83,7 +85,9 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
         missing = modelyard("evaluate", "digits3/99", "--home", demo.home)
         assert missing.returncode == 2
         assert "digits3 has versions 1 to 2" in missing.stderr
-    left = [one for one in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(one.info["cmdline"] or [])]
+    left = [
+        process for process in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(process.info["cmdline"] or [])
+    ]
     assert left == []
 
 
@@ -95,7 +99,7 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    loser = next(one for one in demo.summary["tries"] if one["outcome"] != "production")
+    loser = next(entry for entry in demo.summary["tries"] if entry["outcome"] != "production")
     number = loser["ref"].rpartition("/")[2]
     with up(demo.home, "--no-dashboard") as (_, addresses):
         client = MlflowClient(tracking_uri=addresses["mlflow"], registry_uri=addresses["mlflow"])
@@ -115,8 +119,8 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
         assert "not served" in next(row for row in rows if row["ref"] == loser["ref"])["note"]
         assert not [row for row in rows if row["ref"] == loser["ref"] and row["endpoint"]]
         point_at(winner)
-        told = json.loads(modelyard("history", "digits3", "--home", demo.home, "--json").stdout)
-        assert {"policy_set", "refused", "promoted", "flipped", "deployed", "blocked"} <= {one["what"] for one in told}
+        entries = json.loads(modelyard("history", "digits3", "--home", demo.home, "--json").stdout)
+        assert {"policy_set", "refused", "promoted", "flipped", "deployed", "blocked"} <= {entry["what"] for entry in entries}
         held = modelyard("verify", "digits3@production", "--home", demo.home)
         assert "is what was ratified for production" in held.stdout, held.stderr
         assert modelyard("ledger", "verify", "--home", demo.home).returncode == 0
@@ -169,7 +173,7 @@ def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, find_vali
     """A stock `mlflow.pyfunc.load_model` of the registered version answers, in the TensorFlow world."""
     from registry.settings import Settings
 
-    number = next(one["ref"] for one in demo.summary["tries"] if one["trainer"] == "keras").rpartition("/")[2]
+    number = next(attempt["ref"] for attempt in demo.summary["tries"] if attempt["trainer"] == "keras").rpartition("/")[2]
     code = (
         "import mlflow, numpy as np; "
         f"model = mlflow.pyfunc.load_model('models:/digits3/{number}'); "

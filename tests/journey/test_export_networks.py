@@ -63,7 +63,7 @@ def sharpened(network: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def about(size: int = 64, labels: int = 4) -> ModelInfo:
-    names = [f"class{place}" for place in range(labels)]
+    names = [f"class{index}" for index in range(labels)]
     preprocess = Preprocess(size=size)
     return ModelInfo(trainer="torch", arch="x", framework="torch", labels=names, preprocess=preprocess, dataset="0" * 64)
 
@@ -106,9 +106,9 @@ def test_a_network_of_torchvision_runs_in_tfjs(images: list[Path], tmp_path: Pat
         assert figures.variant == "onnx" or figures.max_abs_diff < 1e-4
         assert figures.control_agreement < 0.3
     folder = built.bundle.variants["tfjs-float32"]
-    told = json.loads((folder / "model.json").read_text())
-    assert not [one["op"] for one in told["modelTopology"]["node"] if "Swish" in one["op"]]
-    shards = [folder / name for group in told["weightsManifest"] for name in group["paths"]]
+    document = json.loads((folder / "model.json").read_text())
+    assert not [node["op"] for node in document["modelTopology"]["node"] if "Swish" in node["op"]]
+    shards = [folder / name for group in document["weightsManifest"] for name in group["paths"]]
     assert [shard.stat().st_size for shard in shards[:-1]] == [4 * 1024 * 1024] * (len(shards) - 1)
     assert len(shards) == 2
 
@@ -126,17 +126,17 @@ def test_what_tflite_lacks_runs_in_tfjs_and_int8_without_training_images_is_left
     folder = tmp_path / "model"
     package_torch(Curved(), folder, 64, [(-1, 3)])
     built = build(folder, about(labels=3), images, "onnx", "tfjs-float32", "onnx-int8?", calibration=0)
-    found = {one.variant: one for one in built.parity}
-    assert found["tfjs-float32"].kept, found["tfjs-float32"]
-    assert found["tfjs-float32"].max_abs_diff < 1e-4
-    assert found["onnx-int8"].note == "there are no training images to calibrate it with"
+    by_variant = {figures.variant: figures for figures in built.parity}
+    assert by_variant["tfjs-float32"].kept, by_variant["tfjs-float32"]
+    assert by_variant["tfjs-float32"].max_abs_diff < 1e-4
+    assert by_variant["onnx-int8"].note == "there are no training images to calibrate it with"
     assert set(built.bundle.variants) == {"onnx", "tfjs-float32"}
 
 
 class Fork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         means = images.mean((2, 3))
-        return torch.cond(images.sum() > 0, lambda one: one.softmax(1), lambda one: (-one).softmax(1), (means,))
+        return torch.cond(images.sum() > 0, lambda values: values.softmax(1), lambda values: (-values).softmax(1), (means,))
 
 
 def test_a_network_with_control_flow_is_refused_for_tfjs_with_that_reason(images: list[Path], tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_what_the_converter_trips_over_is_named(tmp_path: Path) -> None:
 
 class Eigen(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        found = torch.linalg.eigvalsh(images[:, 0, :4, :4] @ images[:, 0, :4, :4].transpose(1, 2))
-        return found.softmax(1)
+        eigenvalues = torch.linalg.eigvalsh(images[:, 0, :4, :4] @ images[:, 0, :4, :4].transpose(1, 2))
+        return eigenvalues.softmax(1)
 
 
 def test_an_operation_that_no_exporter_knows_is_named(images: list[Path], tmp_path: Path) -> None:
@@ -212,9 +212,9 @@ def test_a_program_of_another_version_is_refused(images: list[Path], tmp_path: P
         for item in old.namelist():
             data = old.read(item)
             if item.endswith("models/model.json"):
-                told = json.loads(data)
-                told["schema_version"]["major"] += 90
-                data = json.dumps(told).encode()
+                document = json.loads(data)
+                document["schema_version"]["major"] += 90
+                data = json.dumps(document).encode()
             new.writestr(item, data)
     shutil.move(newer, program)
     with pytest.raises((InputError, IntegrityError), match=r"torch 2\.14\.1.* cannot load it"):
@@ -241,15 +241,15 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     assert modelyard("frames", "--home", home).returncode == 0
     with up(home, "--no-dashboard"):
         (stranger := tmp_path / "stranger.pt").write_text("no checkpoint")
-        for path, said in ((job, "is not a .pt file"), (stranger, "Ultralytics cannot read it")):
+        for path, reason in ((job, "is not a .pt file"), (stranger, "Ultralytics cannot read it")):
             refused = modelyard("register", path, "--home", home)
             assert refused.returncode == 2
-            assert said in refused.stderr.strip().splitlines()[-1]
+            assert reason in refused.stderr.strip().splitlines()[-1]
         done = modelyard("register", best, "--home", home)
         assert done.returncode == 0, done.stderr
         done = modelyard("export", "shapes/1", "--to", tmp_path / "bundle", "--home", home, "--json")
         assert done.returncode == 0, done.stderr
-        figures = {one["variant"]: one for one in json.loads(done.stdout)["parity"]}
+        figures = {entry["variant"]: entry for entry in json.loads(done.stdout)["parity"]}
         for name in ("onnx", "onnx-tensor", "tfjs-float16"):
             assert figures[name]["kept"], figures[name]
             assert figures[name]["map_difference"] < 0.01
@@ -272,10 +272,10 @@ def _detector_in_a_browser(folder: Path, images: list[Path]) -> None:
     trained = Runner(bundle.variants["onnx-tensor"], bundle.preprocess).answers([path.read_bytes() for path in images])
     head = {"strides": [8, 16, 32], "classes": len(bundle.labels), "rule": {"score": 0.25, "iou": 0.7, "most": 300}}
     with parity_page(folder, images[0].parent) as page:
-        found = {"tfjs": run_in_page(page, "tfjs", "tfjs/float16", names, bundle.preprocess.size, head)}
-        found["onnx"] = run_in_page(page, "ortweb", "model.onnx", names)
-    for name, told in found.items():
-        figures = compare(name, trained, pack(told["answers"], 300))
+        results = {"tfjs": run_in_page(page, "tfjs", "tfjs/float16", names, bundle.preprocess.size, head)}
+        results["onnx"] = run_in_page(page, "ortweb", "model.onnx", names)
+    for name, result in results.items():
+        figures = compare(name, trained, pack(result["answers"], 300))
         assert figures.top1_agreement > 0.97, figures
         assert figures.map_difference < 0.02
         assert figures.control_agreement < 0.2

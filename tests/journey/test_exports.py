@@ -49,15 +49,15 @@ def yard(demo, up_module) -> Iterator[Path]:
 
 
 def ref_of(demo, trainer: str) -> str:
-    return next(one["ref"] for one in demo.summary["tries"] if one["trainer"] == trainer)
+    return next(attempt["ref"] for attempt in demo.summary["tries"] if attempt["trainer"] == trainer)
 
 
 def bundles(home: Path) -> dict[str, bytes]:
     """Every byte below the bundles, and every row of the ledger."""
-    found = {str(path): path.read_bytes() for path in sorted((home / "bundles").rglob("*")) if path.is_file()}
+    contents = {str(path): path.read_bytes() for path in sorted((home / "bundles").rglob("*")) if path.is_file()}
     from registry.ledger.store import open_ledger
 
-    return found | {"rows": str(len(open_ledger(f"sqlite:///{home / 'ledger.db'}").entries())).encode()}
+    return contents | {"rows": str(len(open_ledger(f"sqlite:///{home / 'ledger.db'}").entries())).encode()}
 
 
 def exported(home: Path, ref: str, to: Path, modelyard: Run, *variants: str) -> dict:
@@ -72,20 +72,20 @@ def test_every_variant_answers_as_the_trained_model_here_and_in_a_browser(
     yard: Path, demo, trainer: str, tmp_path: Path, modelyard: Run
 ) -> None:
     ref, folder = ref_of(demo, trainer), tmp_path / "bundle"
-    told = exported(yard, ref, folder, modelyard, *EVERY, "openvino")
-    figures = {one["variant"]: one for one in told["parity"]}
+    event = exported(yard, ref, folder, modelyard, *EVERY, "openvino")
+    figures = {entry["variant"]: entry for entry in event["parity"]}
     assert set(figures) == {"onnx", "tfjs-float16", "openvino", *EVERY}
-    for name, one in figures.items():
-        assert one["images"] >= 100
-        assert one["control_agreement"] < 0.5
-        assert one["kept"] or name in {"onnx-int8", "transformersjs-int8", "openvino", "tfjs-uint8"}, one
-        assert one["kept"] or "is above" in one["note"] or "is below" in one["note"]
+    for name, entry in figures.items():
+        assert entry["images"] >= 100
+        assert entry["control_agreement"] < 0.5
+        assert entry["kept"] or name in {"onnx-int8", "transformersjs-int8", "openvino", "tfjs-uint8"}, entry
+        assert entry["kept"] or "is above" in entry["note"] or "is below" in entry["note"]
     assert all(figures[name]["max_abs_diff"] < 1e-3 and figures[name]["kept"] for name in EXACT)
     assert figures["tfjs-uint8"]["max_abs_diff"] > figures["tfjs-float32"]["max_abs_diff"]
     measured = modelyard("parity", ref, "--home", yard, "--report", tmp_path / "report", "--json")
     assert measured.returncode == 0, measured.stderr
-    again = {one["variant"]: one for one in json.loads(measured.stdout)}
-    assert set(again) == {name for name, one in figures.items() if one["kept"]}
+    again = {entry["variant"]: entry for entry in json.loads(measured.stdout)}
+    assert set(again) == {name for name, entry in figures.items() if entry["kept"]}
     for name in EXACT:
         assert again[name]["max_abs_diff"] == pytest.approx(figures[name]["max_abs_diff"], abs=1e-5)
         assert again[name]["ms"] > 0
@@ -111,12 +111,12 @@ def _says_where_it_comes_from(folder: Path, reference: Reference) -> None:
         if not (folder / name).exists():  # int8 may be outside of its limits
             continue
         model = onnx.load(folder / name)
-        told = {one.key: one.value for one in model.metadata_props}
-        assert json.loads(told["modelyard.labels"]) == reference.info.labels
-        assert told["modelyard.model_sha256"] == digest_of(manifest_of(reference.folder))
-        assert told["modelyard.dataset_sha256"] == reference.info.dataset
-        assert json.loads(told["modelyard.preprocess"])["size"] == 64
-        assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert json.loads(metadata["modelyard.labels"]) == reference.info.labels
+        assert metadata["modelyard.model_sha256"] == digest_of(manifest_of(reference.folder))
+        assert metadata["modelyard.dataset_sha256"] == reference.info.dataset
+        assert json.loads(metadata["modelyard.preprocess"])["size"] == 64
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
 
 
 def _in_a_browser(folder: Path, home: Path, reference: Reference, tmp_path: Path) -> None:
@@ -124,24 +124,24 @@ def _in_a_browser(folder: Path, home: Path, reference: Reference, tmp_path: Path
     bundle, images = open_bundle(folder), tmp_path / "images"
     images.mkdir()
     real = sorted((home / "datasets" / "digits3" / "test").glob("*/*.jpg"))[::3][:40]
-    for place, path in enumerate(real):
-        shutil.copy2(path, images / f"a{place:02d}.jpg")
+    for index, path in enumerate(real):
+        shutil.copy2(path, images / f"a{index:02d}.jpg")
     make_hard_images(real[:14], images)
     names = sorted(path.name for path in images.iterdir())
     trained = reference.probabilities([images / name for name in names])
-    size, found = bundle.preprocess.size, dict[str, dict]()
+    size, results = bundle.preprocess.size, dict[str, dict]()
     with parity_page(folder, images) as page:
         for name, path in bundle.variants.items():
             if name.startswith("tfjs"):
-                found[name] = run_in_page(page, "tfjs", name.replace("-", "/"), names, size, None)
-                assert found[name]["backend"] == "wasm"
+                results[name] = run_in_page(page, "tfjs", name.replace("-", "/"), names, size, None)
+                assert results[name]["backend"] == "wasm"
             elif name in DTYPES:
-                found[name] = run_in_page(page, "transformers", names, bundle.labels, DTYPES[name])
+                results[name] = run_in_page(page, "transformers", names, bundle.labels, DTYPES[name])
             elif name in {"onnx", "onnx-float16", "onnx-int8"}:
-                found[name] = run_in_page(page, "ortweb", path.name, names)
-    assert {"onnx", "onnx-float16", "tfjs-float32", "tfjs-float16", "transformersjs"} <= set(found)
-    for name, told in found.items():
-        figures = judge(compare(name, trained, np.asarray(told["answers"], np.float32)), variant_spec(name))
+                results[name] = run_in_page(page, "ortweb", path.name, names)
+    assert {"onnx", "onnx-float16", "tfjs-float32", "tfjs-float16", "transformersjs"} <= set(results)
+    for name, result in results.items():
+        figures = judge(compare(name, trained, np.asarray(result["answers"], np.float32)), variant_spec(name))
         assert figures.kept, figures
         assert figures.control_agreement < 0.5, figures
 
@@ -167,9 +167,9 @@ def test_an_export_that_stands_is_found_without_starting_anything_and_lies_on_th
     assert len(spare.ledger.entries()) == rows
     address, run = mlflow_address(home.settings), resolve(spare.store, ref).run_id
     client = MlflowClient(address, address)
-    shown = {one.path for one in client.list_artifacts(run, "parity")}
+    shown = {artifact.path for artifact in client.list_artifacts(run, "parity")}
     assert shown == {"parity/parity.json", "parity/parity.md", "parity/scatter.png"}
-    files = {one.path.rpartition("/")[2] for one in client.list_artifacts(run, f"bundle/{first.bundle[:12]}")}
+    files = {artifact.path.rpartition("/")[2] for artifact in client.list_artifacts(run, f"bundle/{first.bundle[:12]}")}
     assert {"model.onnx", "tfjs", "preprocess.json", "labels.json", "card.md", "bundle.json"} <= files
 
 
@@ -180,10 +180,10 @@ def test_the_same_bytes_give_the_same_bundle(yard: Path, demo, trainer: str, tmp
     variants = ("onnx-int8", "onnx-float16", "tfjs-uint8", "tfjs-float32", "transformersjs")
     first = exported(yard, ref, tmp_path / "first", modelyard, *variants)
     shutil.rmtree(first["path"])
-    names = [one["variant"] for one in first["parity"]]
+    names = [entry["variant"] for entry in first["parity"]]
     again = exported(yard, ref, tmp_path / "again", modelyard, *names)
-    one, other = (json.loads((tmp_path / name / "bundle.json").read_text())["files"] for name in ("first", "again"))
-    assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == set()
+    files, files_again = (json.loads((tmp_path / name / "bundle.json").read_text())["files"] for name in ("first", "again"))
+    assert {name for name in files.keys() | files_again.keys() if files.get(name) != files_again.get(name)} == set()
     assert again["bundle"] == first["bundle"]
 
 
@@ -195,7 +195,7 @@ def test_a_converter_that_fails_is_one_line_and_nothing_changes(
     for folder in (yard / "bundles" / "digits3").glob(f"{ref.rpartition('/')[2]}-*[0-9a-f]"):
         shutil.rmtree(folder)
     before = bundles(yard)
-    said = {"killed": "was killed", "too slow": "took longer than 1 s", "too large": "used more than 0.1 GB"}.get(
+    message = {"killed": "was killed", "too slow": "took longer than 1 s", "too large": "used more than 0.1 GB"}.get(
         how, "free some space"
     )
     environment, options = dict(os.environ, PYTHONWARNINGS=""), {}  # MLflow's client leaves sockets to the collector
@@ -223,7 +223,7 @@ def test_a_converter_that_fails_is_one_line_and_nothing_changes(
     assert process.returncode == 2, noise
     last = noise.strip().splitlines()[-1]
     assert last.startswith("modelyard: "), noise
-    assert said in last
+    assert message in last
     assert "Traceback" not in noise
     assert bundles(yard) == before
     assert not list((yard / "bundles").rglob(".*"))
@@ -240,10 +240,10 @@ def test_a_required_variant_under_its_limit_blocks_and_an_optional_one_does_not(
         job.write_text(job.read_text() + "gates: {production: [{kind: parity}]}\n")
         done = modelyard("export", ref, "--job", job, "--home", yard, "--json")
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        left = next(one for one in told["parity"] if one["variant"] == "onnx-int8")
+        event = json.loads(done.stdout)
+        left = next(entry for entry in event["parity"] if entry["variant"] == "onnx-int8")
         assert not left["kept"]
-        assert not (Path(told["path"]) / "model.int8.onnx").exists()
+        assert not (Path(event["path"]) / "model.int8.onnx").exists()
         assert "onnx-int8 is left out: largest difference" in done.stderr or not required  # the second one stands already
         judged = modelyard("gates", ref, "production", "--job", job, "--home", yard)
         assert (judged.returncode == 0) == passes, judged.stdout + judged.stderr

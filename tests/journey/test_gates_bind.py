@@ -38,8 +38,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         database, ledger = f"sqlite:///{home / 'mlflow.db'}", None
     else:
         database = ledger = fresh_database(request.getfixturevalue("postgres_url"))  # both in one database
-    with serving(home, database, ledger) as found:
-        yield found
+    with serving(home, database, ledger) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +81,8 @@ def test_2_an_alias_written_into_the_database_is_blocked_and_not_deployed(server
     yard = server.context(name, serve)
     reconcile(yard, name)
     server.sql("update registered_model_aliases set version = 2 where name = :name and alias = 'production'", name=name)
-    said = reconcile(yard, name).acted
-    assert "cannot go from 'none' to 'production'" in said[0]
+    acted = reconcile(yard, name).acted
+    assert "cannot go from 'none' to 'production'" in acted[0]
     assert serve.flips == [1]
     assert "modelyard.blocked" in server.find(name, 2).tags
     assert any(isinstance(row.event, Blocked) and row.event.version == 2 for row in server.ledger().entries(name))
@@ -101,9 +101,9 @@ def test_3_an_artifact_that_was_overwritten_after_gating_is_not_deployed(server:
     assert "no evaluation of these bytes" in reconcile(yard, name).acted[-1]
     assert serve.flips == []
     path.write_bytes(original)
-    place = path.relative_to(server.home / "artifacts").as_posix()
+    artifact = path.relative_to(server.home / "artifacts").as_posix()
     for method, data in (("PUT", b"x"), ("DELETE", None)):
-        answer = requests.request(method, f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/{place}", data=data, timeout=30)
+        answer = requests.request(method, f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/{artifact}", data=data, timeout=30)
         assert answer.status_code == 403, answer.text
         assert "may not be changed" in answer.json()["message"]
     assert path.read_bytes() == original
@@ -168,8 +168,8 @@ def test_6_webhooks_lost_doubled_reordered_replayed_or_forged_change_nothing(ser
     def deliver(delivery: str, at: float, body: bytes = b"{}", key: bytes = secret) -> int:
         stamp = str(int(at))
         mac = hmac.new(key, f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()
-        told = {"X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": stamp, "X-MLflow-Signature": f"v1,{base64.b64encode(mac).decode()}"}  # fmt: skip
-        return httpx.post(url, content=body, headers=told).status_code
+        headers = {"X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": stamp, "X-MLflow-Signature": f"v1,{base64.b64encode(mac).decode()}"}  # fmt: skip
+        return httpx.post(url, content=body, headers=headers).status_code
 
     now = time.time()
     assert deliver("two", now) == 202
@@ -232,14 +232,14 @@ def test_8_another_spelling_of_a_stage_is_refused(server: Server) -> None:
     assert serve.flips == [1]
 
 
-@pytest.mark.parametrize(("status", "said"), [(1, "PENDING"), (3, "FAILED")])
-def test_9_a_version_of_an_unfinished_or_failed_model_is_refused(server: Server, status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "reason"), [(1, "PENDING"), (3, "FAILED")])
+def test_9_a_version_of_an_unfinished_or_failed_model_is_refused(server: Server, status: int, reason: str) -> None:
     name = server.model(1)
     server.prove(name, 1)
     server.sql("update logged_models set status = :status where model_id = :id", status=status, id=server.find(name, 1).source.split("/")[-1])  # fmt: skip
     answer = server.alias(name, "staging", 1)
     assert answer.status_code == 403
-    assert f"is {said}" in answer.json()["message"]
+    assert f"is {reason}" in answer.json()["message"]
 
 
 def test_10_a_version_in_production_that_vanishes_from_the_database_is_reported_in_one_pass(server: Server) -> None:
@@ -249,8 +249,8 @@ def test_10_a_version_in_production_that_vanishes_from_the_database_is_reported_
     server.sql("delete from model_version_tags where name = :name and version = 1", name=name)
     server.sql("delete from registered_model_aliases where name = :name", name=name)
     server.sql("delete from model_versions where name = :name and version = 1", name=name)
-    said = reconcile(yard, name).acted
-    assert f"{name}/1, which holds 'production', is lost" in said[0]
+    acted = reconcile(yard, name).acted
+    assert f"{name}/1, which holds 'production', is lost" in acted[0]
     assert any(isinstance(row.event, Lost) for row in server.ledger().entries(name))
     assert reconcile(yard, name).acted == []
     assert server.ledger().verify() > 0

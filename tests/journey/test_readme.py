@@ -22,14 +22,14 @@ def test_the_readme_works_as_it_is_written(enough_clips: Path, tmp_path: Path) -
     script = f'export PATH="{Path(sys.executable).parent}:$PATH"\nset -x\n' + "\n".join(blocks)
     done = subprocess.run(["bash", "-em", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    said = done.stdout
-    assert "hand/1 trained by torch" in said
-    assert "hand/1 scored top-1" in said
-    assert "hand/1 promoted to production" in said
-    assert "tfjs-float16 wrong-image agreement" in said
-    assert "training so far $" in said
-    labels = re.findall(r"test/([0-2])/scan\S+\s*│ ([0-2]) ", said)
+    output = done.stdout
+    assert "hand/1 trained by torch" in output
+    assert "hand/1 scored top-1" in output
+    assert "hand/1 promoted to production" in output
+    assert "tfjs-float16 wrong-image agreement" in output
+    assert "training so far $" in output
+    labels = re.findall(r"test/([0-2])/scan\S+\s*│ ([0-2]) ", output)
     assert len(labels) >= 50
     assert sum(truth == label for truth, label in labels) / len(labels) >= 0.9
-    left = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(process.info["cmdline"] or [])]
     assert left == []

@@ -45,9 +45,9 @@ def _ledger(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 def start(server: Server, number: int) -> subprocess.Popen[bytes]:
     """A reconciler as an operator would run it on one of several machines."""
     command = [sys.executable, "-m", "pipelines.cli.main", "reconcile", "--watch", "--every", "2", "--home", str(server.home)]
-    told = {**os.environ, "MODELYARD_MLFLOW_URI": server.uri, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "MODELYARD_MLFLOW_URI": server.uri, "PYTHONUNBUFFERED": "1"}
     with (server.home / f"reconciler-{number}.log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=told)
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 @dataclass(frozen=True)

@@ -55,22 +55,22 @@ def failed(usd: str = "0.25") -> TrainingFailed:
 
 
 def deployed(version: int = 1, month: str = "730", target: str = "local") -> Deployed:
-    told = {"stage": Stage.PRODUCTION, "target": target, "url": "u", "bundle": f"b{version}", "smoke_images": 8}
-    return Deployed(**key(version), usd_per_month=Decimal(month), price_as_of="2026-11-01", **told)
+    fields = {"stage": Stage.PRODUCTION, "target": target, "url": "u", "bundle": f"b{version}", "smoke_images": 8}
+    return Deployed(**key(version), usd_per_month=Decimal(month), price_as_of="2026-11-01", **fields)
 
 
 def bill(start: datetime, end: datetime, usd: str, resource: str = "hand-production") -> Billed:
-    told = {"usd": Decimal(usd), "told": f"{usd} USD", "source": "bill.csv"}
-    return Billed(model="hand", provider="runpod", resource=resource, start=start, end=end, **told)
+    fields = {"usd": Decimal(usd), "told": f"{usd} USD", "source": "bill.csv"}
+    return Billed(model="hand", provider="runpod", resource=resource, start=start, end=end, **fields)
 
 
 def ledger(*rows: tuple[datetime, AnyEvent]) -> list[Row]:
-    return [Row(at, event, place) for place, (at, event) in enumerate(rows, 1)]
+    return [Row(at, event, number) for number, (at, event) in enumerate(rows, 1)]
 
 
 def test_runs_that_failed_are_paid_for_too() -> None:
     spent = spending(ledger((hours(1), trained()), (hours(2), failed())), hours(3))
-    assert [(one.what, one.provider, one.person, one.usd) for one in spent] == [
+    assert [(line.what, line.provider, line.person, line.usd) for line in spent] == [
         ("training", "local", "ada", Decimal("0.50")),
         ("failed training", "runpod", "bob", Decimal("0.25")),
     ]
@@ -79,7 +79,7 @@ def test_runs_that_failed_are_paid_for_too() -> None:
 def test_an_endpoint_costs_its_quote_by_the_hour_in_each_month_that_it_stood_in() -> None:
     """A dollar an hour: 24 hours of October, 30 of November."""
     spent = spending(ledger((hours(0), deployed())), hours(54))
-    assert [(one.month, one.usd) for one in spent] == [("2026-10", Decimal(24)), ("2026-11", Decimal(30))]
+    assert [(line.month, line.usd) for line in spent] == [("2026-10", Decimal(24)), ("2026-11", Decimal(30))]
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_an_endpoint_costs_its_quote_by_the_hour_in_each_month_that_it_stood_in(
 )
 def test_it_stands_until_the_next_one_or_until_the_stage_is_given_up(end: AnyEvent) -> None:
     spent = spending(ledger((hours(0), deployed()), (hours(10), end)), hours(500))
-    assert [one.usd for one in spent] == [Decimal(10)]
+    assert [line.usd for line in spent] == [Decimal(10)]
 
 
 def test_a_bill_beats_the_quote_for_the_time_that_it_covers() -> None:
     rows = ledger((hours(0), deployed()), (hours(30), bill(hours(4), hours(14), "3.33")))
     spent = spending(rows, hours(20))
-    assert [(one.basis, one.usd) for one in spent] == [("quoted", Decimal(10)), ("billed", Decimal("3.33"))]
+    assert [(line.basis, line.usd) for line in spent] == [("quoted", Decimal(10)), ("billed", Decimal("3.33"))]
     (group,) = grouped(spent, "model")
     assert (group.usd, group.billed_usd) == (Decimal("13.33"), Decimal("3.33"))
 
 
 def test_a_corrected_bill_replaces_the_one_before() -> None:
     rows = ledger((hours(1), bill(hours(0), hours(1), "3")), (hours(2), bill(hours(0), hours(1), "4")))
-    assert [one.usd for one in spending(rows, hours(3))] == [Decimal(4)]
+    assert [line.usd for line in spending(rows, hours(3))] == [Decimal(4)]
 
 
 def test_a_row_that_was_touched_counts_for_nothing() -> None:
@@ -111,7 +111,7 @@ def test_a_row_that_was_touched_counts_for_nothing() -> None:
 
 def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
     rows = ledger((hours(10), deployed()), (hours(5), deployed(2)))
-    assert all(one.usd >= 0 for one in spending(rows, hours(0)))
+    assert all(line.usd >= 0 for line in spending(rows, hours(0)))
 
 
 def test_sums_by_each_thing_are_the_same_money() -> None:
@@ -122,9 +122,9 @@ def test_sums_by_each_thing_are_the_same_money() -> None:
     spent = spending(rows, hours(40))
     for by in ("run", "experiment", "model", "person", "provider", "month", "endpoint"):
         groups = grouped(spent, by)
-        assert sum(one.usd for one in groups) == sum(one.usd for one in spent)
-        assert [one.usd for one in groups] == sorted((one.usd for one in groups), reverse=True)
-    by_person = {one.key: one for one in grouped(spent, "person")}
+        assert sum(entry.usd for entry in groups) == sum(entry.usd for entry in spent)
+        assert [entry.usd for entry in groups] == sorted((entry.usd for entry in groups), reverse=True)
+    by_person = {entry.key: entry for entry in grouped(spent, "person")}
     assert by_person["bob"].failed_usd == Decimal("0.25")
     assert by_person["(nobody)"].serving_usd == Decimal(36)
 
@@ -149,7 +149,7 @@ def test_a_month_is_shared_by_the_versions_that_first_came_to_production_in_it()
         (hours(32), Promoted(**key(1), **promotion, again=2)),
     )  # fmt: skip
     assert [came_to_production(rows, "hand", month) for month in ("2026-10", "2026-11", "2026-12", None)] == [1, 1, 0, 2]
-    november = [one for one in spending(rows, hours(40)) if one.month == "2026-11"]
+    november = [line for line in spending(rows, hours(40)) if line.month == "2026-11"]
     (group,) = grouped(november, "model", lambda model: came_to_production(rows, model, "2026-11"))
     assert (group.promoted, group.per_promoted_usd) == (1, Decimal(2))
 
@@ -157,17 +157,17 @@ def test_a_month_is_shared_by_the_versions_that_first_came_to_production_in_it()
 def test_a_run_costs_its_experiment_where_that_is_known_and_else_its_model_s() -> None:
     rows = ledger((hours(1), trained(1, "1")), (hours(2), trained(2, "2")), (hours(3), deployed(2, "730")))
     groups = grouped(spending(rows, hours(4)), "experiment", None, {"run1": "sweep of May"})
-    assert {one.key: one.usd for one in groups} == {"hand": Decimal(3), "sweep of May": Decimal(1)}
+    assert {group.key: group.usd for group in groups} == {"hand": Decimal(3), "sweep of May": Decimal(1)}
 
 
 def test_days_add_up_to_months_exactly() -> None:
     rows = ledger((hours(0), deployed(month="36.50")), (hours(900), bill(hours(100), hours(170), "7.77")))
     whole, days = spending(rows, hours(1000)), spending(rows, hours(1000), "2026-11")
     assert len(days) > len(whole)
-    assert len({one.at.date() for one in days if one.month == "2026-11"}) == 30
+    assert len({entry.at.date() for entry in days if entry.month == "2026-11"}) == 30
     for by in ("month", "endpoint"):
-        assert [(one.key, one.usd, one.billed_usd) for one in grouped(days, by)] == [
-            (one.key, one.usd, one.billed_usd) for one in grouped(whole, by)
+        assert [(entry.key, entry.usd, entry.billed_usd) for entry in grouped(days, by)] == [
+            (entry.key, entry.usd, entry.billed_usd) for entry in grouped(whole, by)
         ]
 
 
@@ -180,8 +180,8 @@ def policy(usd: str | None, model: str = "hand") -> PolicySet:
 
 
 def override(month: str = "2026-10") -> BudgetOverridden:
-    told = {"spent_usd": Decimal(2), "limit_usd": Decimal(1), "reason": "the fair", "actor": "eve"}
-    return BudgetOverridden(model="hand", month=month, **told)
+    fields = {"spent_usd": Decimal(2), "limit_usd": Decimal(1), "reason": "the fair", "actor": "eve"}
+    return BudgetOverridden(model="hand", month=month, **fields)
 
 
 def test_where_a_budget_stands_is_told_the_same_for_one_model_and_for_all() -> None:
@@ -216,16 +216,16 @@ def test_a_bill_that_came_before_its_endpoint_was_known_counts_for_its_model_s_b
 
 def test_a_cold_start_that_was_measured_with_this_model_is_preferred_to_that_of_another() -> None:
     def started(version: int, model: str, seconds: float | None, target: str = "runpod") -> Deployed:
-        told = key(version, model) | {"cold_start_s": seconds, "target": target}
-        return deployed(target=target).model_copy(update=told)
+        fields = key(version, model) | {"cold_start_s": seconds, "target": target}
+        return deployed(target=target).model_copy(update=fields)
 
     rows = ledger(
         (hours(1), started(1, "hand", 9.5)), (hours(2), started(2, "hand", None)), (hours(3), started(1, "foot", 7.0)),
         (hours(4), started(1, "foot", 80.0, "huggingface")), (hours(5), started(3, "hand", -1.0)),
     )  # fmt: skip
-    found = cold_starts(rows, "hand")
-    assert (found["runpod"].seconds, found["runpod"].source) == (9.5, "measured with hand/1 on 2026-10-31")
-    assert found["huggingface"].seconds == 80
+    starts = cold_starts(rows, "hand")
+    assert (starts["runpod"].seconds, starts["runpod"].source) == (9.5, "measured with hand/1 on 2026-10-31")
+    assert starts["huggingface"].seconds == 80
     assert cold_starts(rows)["runpod"].seconds == 7
     assert cold_starts(rows[1:2]) == {}
 
@@ -252,5 +252,5 @@ def test_quoted_and_billed_time_together_is_the_time_that_it_stood(
     bills = [(hours(low + 10_000), bill(hours(low), hours(low + wide), str(usd))) for low, wide, usd in spans]
     spent = spending(ledger((hours(start), deployed(month=str(HOURS_PER_MONTH))), *bills), hours(start + long))
     covered = {hour for low, wide, _ in spans for hour in range(low, low + wide)}
-    quoted = sum((one.usd for one in spent if one.basis == "quoted"), Decimal(0))
+    quoted = sum((line.usd for line in spent if line.basis == "quoted"), Decimal(0))
     assert quoted == sum(hour not in covered for hour in range(start, start + long))

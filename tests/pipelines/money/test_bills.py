@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +10,6 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 
 from pipelines.home import Home
 from pipelines.money.bills import fetch_bills, import_bills
@@ -33,13 +30,13 @@ DAY = "runpod,hand-production,2026-11-03,2026-11-04,2,USD\n"
 
 
 def deployed(number: str = "ep1") -> Deployed:
-    told = {"stage": Stage.PRODUCTION, "target": "runpod", "url": f"https://{number}.api.runpod.ai", "bundle": "b"}
-    return Deployed(**KEY, **told, usd_per_month=Decimal(0), price_as_of="2026-11-01", smoke_images=8)
+    fields = {"stage": Stage.PRODUCTION, "target": "runpod", "url": f"https://{number}.api.runpod.ai", "bundle": "b"}
+    return Deployed(**KEY, **fields, usd_per_month=Decimal(0), price_as_of="2026-11-01", smoke_images=8)
 
 
 def trained(name: str = "r1") -> Trained:
-    told = {"seconds": 1.0, "hardware": "runpod: A100", "usd": Decimal("0.25"), "price_as_of": "2026-11-01", "run_id": name}
-    return Trained(**KEY, trainer="torch", dataset="x", **told)
+    fields = {"seconds": 1.0, "hardware": "runpod: A100", "usd": Decimal("0.25"), "price_as_of": "2026-11-01", "run_id": name}
+    return Trained(**KEY, trainer="torch", dataset="x", **fields)
 
 
 @pytest.fixture
@@ -57,7 +54,7 @@ def bring(book: MemoryLedger, path: Path, *lines: str, replace: bool = False, sa
 
 def spent(book: MemoryLedger) -> Decimal:
     return sum(
-        (one.usd for one in spending(book.entries(), datetime(2027, 1, 1, tzinfo=UTC)) if one.basis == "billed"), Decimal(0)
+        (line.usd for line in spending(book.entries(), datetime(2027, 1, 1, tzinfo=UTC)) if line.basis == "billed"), Decimal(0)
     )
 
 
@@ -68,10 +65,10 @@ def test_a_bill_that_overlaps_another_is_refused_by_naming_both_and_counts_where
     bring(book, tmp_path / "a.csv", first)
     with pytest.raises(
         InputError, match=r"b\.csv: 'runpod billed .* overlaps 'runpod billed .*; leave one out, or add --replace"
-    ) as said:
+    ) as refused:
         bring(book, tmp_path / "b.csv", then)
-    assert "(a.csv)" in str(said.value)
-    assert "nothing was imported" in str(said.value)
+    assert "(a.csv)" in str(refused.value)
+    assert "nothing was imported" in str(refused.value)
     rows = len(book.entries())
     assert len(bring(book, tmp_path / "b.csv", then, replace=True)) == 1
     assert len(book.entries()) == rows + 1
@@ -90,36 +87,36 @@ def test_days_beside_each_other_other_things_and_the_same_bill_again_do_not_over
     lines = (DAY, next_day, MONTH.replace("hand-production", "pod-1"), MONTH.replace("runpod", "aws"))
     assert len(bring(book, tmp_path / "a.csv", *lines)) == 4
     assert bring(book, tmp_path / "a.csv", *lines) == []
-    assert [one.usd for one in bring(book, tmp_path / "a.csv", DAY.replace(",2,", ",3,"))] == [3]
+    assert [bill.usd for bill in bring(book, tmp_path / "a.csv", DAY.replace(",2,", ",3,"))] == [3]
 
 
 def test_a_provider_s_name_may_be_written_as_people_write_it(book: MemoryLedger, tmp_path: Path) -> None:
-    (one,) = bring(book, tmp_path / "a.csv", DAY.replace("runpod", "Hugging Face"))
-    assert one.provider == "huggingface"
+    (bill,) = bring(book, tmp_path / "a.csv", DAY.replace("runpod", "Hugging Face"))
+    assert bill.provider == "huggingface"
     assert bring(book, tmp_path / "a.csv", DAY.replace("runpod", "huggingface")) == []
 
 
 def test_what_the_ledger_does_not_know_is_booked_as_other_and_said(book: MemoryLedger, tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     bills = bring(
         book,
         tmp_path / "a.csv",
         DAY,
         DAY.replace("hand-production", "pod-7"),
         DAY.replace("hand-production", "r1"),
-        say=said.append,
+        say=lines.append,
     )
-    assert [one.model for one in bills] == ["hand", "", "hand"]
-    assert len(said) == 1
-    assert said[0].startswith(
+    assert [bill.model for bill in bills] == ["hand", "", "hand"]
+    assert len(lines) == 1
+    assert lines[0].startswith(
         "pod-7 is neither an endpoint nor a run in the ledger: booked as other; if it is for training, give"
     )
-    kinds = {one.what: one.usd for one in spending(book.entries(), datetime(2027, 1, 1, tzinfo=UTC))}
+    kinds = {line.what: line.usd for line in spending(book.entries(), datetime(2027, 1, 1, tzinfo=UTC))}
     assert kinds == {"serving": 2, "other": 2, "training": 2}
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (DAY.replace(",2,", ",1e400,"), "is implausibly large"),
         (DAY.replace(",2,", ",-1e400,"), "is implausibly large"),
@@ -129,9 +126,9 @@ def test_what_the_ledger_does_not_know_is_booked_as_other_and_said(book: MemoryL
         ("runpod," + "x" * 200_000 + "\n", "line 2: cannot be read as CSV"),
     ],
 )
-def test_an_odd_line_is_one_line_and_nothing_comes_in(line: str, said: str, book: MemoryLedger, tmp_path: Path) -> None:
+def test_an_odd_line_is_one_line_and_nothing_comes_in(line: str, message: str, book: MemoryLedger, tmp_path: Path) -> None:
     rows = len(book.entries())
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         bring(book, tmp_path / "a.csv", line)
     assert len(str(error.value).splitlines()) == 1
     assert len(book.entries()) == rows
@@ -176,10 +173,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_fetching_again_brings_what_is_new_and_a_day_that_has_grown(shop: Settings, book: MemoryLedger) -> None:
-    assert [one.usd for one in fetch_bills(shop, book, 10)] == [1, 2]
+    assert [bill.usd for bill in fetch_bills(shop, book, 10)] == [1, 2]
     assert fetch_bills(shop, book, 10) == []
     Client.rows["ep1"][1] = (1, "3")
-    assert [one.usd for one in fetch_bills(shop, book, 10)] == [3]
+    assert [bill.usd for bill in fetch_bills(shop, book, 10)] == [3]
     assert spent(book) == 4
 
 
@@ -187,32 +184,34 @@ def test_endpoints_that_bore_a_name_one_after_the_other_are_both_billed_and_cana
     shop: Settings, book: MemoryLedger
 ) -> None:
     book.append(deployed("ep2"))
-    told = {"stage": Stage.PRODUCTION, "target": "runpod", "url": "https://ep3.api.runpod.ai", "bundle": "b", "against": 1}
-    book.append(CanaryStarted(**KEY, **told, rules={"share": 0.1}))
+    fields = {"stage": Stage.PRODUCTION, "target": "runpod", "url": "https://ep3.api.runpod.ai", "bundle": "b", "against": 1}
+    book.append(CanaryStarted(**KEY, **fields, rules={"share": 0.1}))
     Client.rows |= {"ep2": [(1, "10")], "ep3": [(0, "100")]}
-    found = {(one.resource, one.usd) for one in fetch_bills(shop, book, 10)}
-    assert found == {
+    bills = {(bill.resource, bill.usd) for bill in fetch_bills(shop, book, 10)}
+    assert bills == {
         ("hand-production", Decimal(1)),
         ("hand-production", Decimal(12)),
         ("hand-production-canary", Decimal(100)),
     }
     assert fetch_bills(shop, book, 10) == []
-    assert {(one.what, one.model) for one in spending(book.entries(), now()) if one.basis == "billed"} == {("serving", "hand")}
+    assert {(line.what, line.model) for line in spending(book.entries(), now()) if line.basis == "billed"} == {
+        ("serving", "hand")
+    }
 
 
 def test_a_bill_that_somebody_imported_is_not_overruled_by_fetching(shop: Settings, book: MemoryLedger, tmp_path: Path) -> None:
     first = (now() - timedelta(days=10)).replace(hour=0, minute=0, second=0, microsecond=0)
     day = f"runpod,hand-production,{first.isoformat()},{(first + timedelta(days=1)).isoformat()},7,USD\n"
     bring(book, tmp_path / "a.csv", day)
-    said: list[str] = []
-    assert [one.usd for one in fetch_bills(shop, book, 10, said.append)] == [2]
-    assert len(said) == 1
-    assert said[0].startswith("left out 1: bills that were imported are about that time already, such as runpod billed 7 USD")
+    lines: list[str] = []
+    assert [bill.usd for bill in fetch_bills(shop, book, 10, lines.append)] == [2]
+    assert len(lines) == 1
+    assert lines[0].startswith("left out 1: bills that were imported are about that time already, such as runpod billed 7 USD")
     assert spent(book) == 9
 
 
 def test_the_sums_of_a_month_share_its_money_among_its_promotions(tmp_path: Path) -> None:
     home = Home(Settings(home=tmp_path / "home"))
     home.ledger().append(trained())
-    found = summed(home.ledger().entries(), home.settings, "experiment", f"{now():%Y-%m}")
-    assert [(one.key, one.usd) for one in found.groups] == [("hand", Decimal("0.25"))]
+    summary = summed(home.ledger().entries(), home.settings, "experiment", f"{now():%Y-%m}")
+    assert [(group.key, group.usd) for group in summary.groups] == [("hand", Decimal("0.25"))]

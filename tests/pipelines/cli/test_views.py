@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "dashboards"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "dashboards"))
 
 from worlds import a_run, fill, fill_runs
 
@@ -30,28 +30,28 @@ def home(tmp_path: Path) -> str:
 
 def test_runs_are_found_sorted_and_told_with_their_age_while_the_server_is_away(home: str, capsys) -> None:
     assert run("runs", "--home", home, "--where", "test_top1 >= 0.85", "--sort", "test_top1", "--most", "2") == 0
-    said = capsys.readouterr()
-    assert "torch 39" in said.out
-    assert "2 of 5 runs" in said.out
-    assert "these are the runs of 1 minute ago" in said.err
+    captured = capsys.readouterr()
+    assert "torch 39" in captured.out
+    assert "2 of 5 runs" in captured.out
+    assert "these are the runs of 1 minute ago" in captured.err
     assert run("runs", "--home", home, "--sort", "-cost_usd", "--most", "1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["runs"][0]["metrics"]["cost_usd"] == 0
     assert run("runs", "--home", home, "--front", "cost_usd,test_top1", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in told["runs"]] == ["torch 35", "torch 36", "torch 37", "torch 38", "torch 39"]
+    document = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in document["runs"]] == ["torch 35", "torch 36", "torch 37", "torch 38", "torch 39"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--where", "top1 >"), "cannot be read"),
         (("--sort", "nothing"), "is not a metric or parameter of any run"),
         (("--front", "cost_usd"), "does not name two metrics"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(home: str, capsys, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_asked_is_one_line(home: str, capsys, words: tuple[str, ...], message: str) -> None:
     assert run("runs", "--home", home, *words) == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_runs_that_were_never_read_say_so(tmp_path: Path, capsys) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "contracts"))
 import clouds
 
 from pipelines.home import Home
@@ -40,8 +40,8 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with clouds.runpod_world(tmp_path / "r") as runpod, clouds.huggingface_world(tmp_path / "h") as huggingface:
-        told = {"HF_URL": huggingface.url, "HF_ENDPOINTS_URL": f"{huggingface.url}/ie-api", "HF_TOKEN": "hf_double"}
-        for name, value in (told | {"RUNPOD_URL": runpod.url, "RUNPOD_API_KEY": "rpa_double"}).items():
+        variables = {"HF_URL": huggingface.url, "HF_ENDPOINTS_URL": f"{huggingface.url}/ie-api", "HF_TOKEN": "hf_double"}
+        for name, value in (variables | {"RUNPOD_URL": runpod.url, "RUNPOD_API_KEY": "rpa_double"}).items():
             monkeypatch.setenv(f"MODELYARD_{name}", value)
         yield World(runpod, huggingface, Settings(home=tmp_path / "home"))
 
@@ -110,15 +110,15 @@ class Shop(Home):
 
 def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
-    found = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
-    assert [one.usd_per_month for one in found.places] == sorted(one.usd_per_month for one in found.places)
-    assert found.service_from == "from --service-ms"
-    assert all("per hour" in one.place.assumed[0] for one in found.places)
-    assert found.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
-    assert " per day on, Hugging Face" in found.advice
-    assert "modelyard space" in found.browser
+    forecast = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
+    assert [cost.usd_per_month for cost in forecast.places] == sorted(cost.usd_per_month for cost in forecast.places)
+    assert forecast.service_from == "from --service-ms"
+    assert all("per hour" in cost.place.assumed[0] for cost in forecast.places)
+    assert forecast.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
+    assert " per day on, Hugging Face" in forecast.advice
+    assert "modelyard space" in forecast.browser
     assert list((tmp_path / "home").glob("*")) == []
-    assert any("huggingface endpoint intel-spr x1" in line for line in found.stale)
+    assert any("huggingface endpoint intel-spr x1" in line for line in forecast.stale)
 
 
 def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
@@ -133,28 +133,30 @@ def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"latency of hand/1: was not measured yet; run `modelyard export hand/1`"):
         forecast_costs(shop, asked, "hand/1")
     figures = Latency(p50_ms=1.5, p95_ms=2, first_ms=3, requests=200)
-    told = {"model": "hand", "version": 1, "created_ms": version.created_ms, "digest": "0" * 64, "bundle": "b", "path": ""}
-    ledger.append(Exported(**told, megabytes=1, parity=[], latency=figures))
-    found = forecast_costs(shop, asked, "hand/1")
-    assert (found.service_ms, found.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
-    assert found.ground.bundle_mb == 1
-    assert "(assumed; loading the model took 0.003 s of it here, measured)" in "; ".join(rests_of(found, "RunPod Serverless"))
+    fields = {"model": "hand", "version": 1, "created_ms": version.created_ms, "digest": "0" * 64, "bundle": "b", "path": ""}
+    ledger.append(Exported(**fields, megabytes=1, parity=[], latency=figures))
+    forecast = forecast_costs(shop, asked, "hand/1")
+    assert (forecast.service_ms, forecast.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
+    assert forecast.ground.bundle_mb == 1
+    assert "(assumed; loading the model took 0.003 s of it here, measured)" in "; ".join(
+        rests_of(forecast, "RunPod Serverless")
+    )
 
 
-def rests_of(found, name: str) -> list[str]:
-    return next(one.place for one in found.places if one.place.name.startswith(name)).assumed
+def rests_of(forecast, name: str) -> list[str]:
+    return next(cost.place for cost in forecast.places if cost.place.name.startswith(name)).assumed
 
 
 def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: Path) -> None:
     shop = Home(Settings(home=tmp_path))
-    told = {"model": "hand", "version": 3, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION, "target": "runpod"}
-    told |= {"url": "u", "bundle": "b", "usd_per_month": Decimal(0), "price_as_of": "2026-11-01", "smoke_images": 8}
-    shop.ledger().append(Deployed(**told, cold_start_s=21.5))
+    fields = {"model": "hand", "version": 3, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION, "target": "runpod"}
+    fields |= {"url": "u", "bundle": "b", "usd_per_month": Decimal(0), "price_as_of": "2026-11-01", "smoke_images": 8}
+    shop.ledger().append(Deployed(**fields, cold_start_s=21.5))
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
     for ref in (None, "hand/3", "other/1"):
-        found = forecast_costs(shop, asked, ref)
-        assert found.ground.runpod_cold.seconds == 21.5
-        assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(found, "RunPod Serverless"))
+        forecast = forecast_costs(shop, asked, ref)
+        assert forecast.ground.runpod_cold.seconds == 21.5
+        assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(forecast, "RunPod Serverless"))
     told_by_me = asked.model_copy(update={"told": Overrides(runpod_cold_s=3)})
     assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as given"
 
@@ -163,9 +165,10 @@ def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: P
 def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path) -> None:
     done = modelyard("forecast", "--requests", "0", "--service-ms", "5", "--json", "--home", tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert [one["usd_per_month"] for one in found["places"][:2]] == ["0.00", "0.00"]  # the browser, and a place that sleeps
-    assert found["places"][0]["usd_per_thousand"] is None
+    forecast = json.loads(done.stdout)
+    # the browser, and a place that sleeps
+    assert [cost["usd_per_month"] for cost in forecast["places"][:2]] == ["0.00", "0.00"]
+    assert forecast["places"][0]["usd_per_thousand"] is None
     shown = modelyard("forecast", "--requests", "20", "--service-ms", "5", "--volume-gb", "10", "--home", tmp_path / "home")
     assert " is the cheapest at 20 requests per day: $" in shown.stdout.splitlines()[0]
     assert "a network volume of 10 GB all month, from $0.07 per GB and month" in shown.stdout

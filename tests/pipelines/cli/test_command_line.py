@@ -33,12 +33,12 @@ COMMANDS = [
 ]
 
 
-def one_line(done: subprocess.CompletedProcess[str], said: str) -> None:
+def one_line(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("·")]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("modelyard: ")
-    assert said in lines[0]
+    assert message in lines[0]
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ def test_what_is_missing_or_of_another_kind_is_one_line(modelyard: Run, argument
 
 def test_frames_from_clips_and_their_manifest(modelyard: Run, job: Path, clips: Path, tmp_path: Path) -> None:
     shutil.copytree(clips, tmp_path / "clips")
-    told = json.loads(modelyard("frames", "--json").stdout)
-    assert told["labels"] == ["0", "1", "2"]
-    assert sum(told["clips"].values()) == 18
+    manifest = json.loads(modelyard("frames", "--json").stdout)
+    assert manifest["labels"] == ["0", "1", "2"]
+    assert sum(manifest["clips"].values()) == 18
     assert (tmp_path / ".modelyard" / "datasets" / "hand" / "manifest.json").exists()
     assert "split" in modelyard("frames").stdout
 
@@ -228,6 +228,6 @@ def test_trainers_that_do_not_exist_are_one_line(modelyard: Run, job: Path) -> N
 
 
 def test_costs_of_a_home_where_nothing_happened_are_nothing(modelyard: Run) -> None:
-    told = json.loads(modelyard("costs", "--json").stdout)
-    assert told["lines"] == []
-    assert told["training_usd"] == "0"
+    report = json.loads(modelyard("costs", "--json").stdout)
+    assert report["lines"] == []
+    assert report["training_usd"] == "0"

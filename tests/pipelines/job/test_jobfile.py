@@ -36,7 +36,7 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"modle": "x"}, "unknown key 'modle'; did you mean 'model'"),
         ({"train": [{"kind": "yolo", "epoch": 3}]}, "did you mean 'epochs'"),
@@ -53,10 +53,10 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"model": "a/b"}, "expected letters"),
     ],
 )
-def test_a_mistake_is_one_line_with_what_was_probably_meant(change: dict[str, object], said: str) -> None:
+def test_a_mistake_is_one_line_with_what_was_probably_meant(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_job(LEAST | change, "modelyard.yaml")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_a_job_reads_back_from_its_own_json() -> None:
 def test_what_a_job_requires_is_what_its_parity_gate_asks_for() -> None:
     exports = [{"kind": "onnx", "quantize": "int8", "required": False}, {"kind": "tfjs", "max_abs_diff": 0.5}]
     job = parse_job(LEAST | {"export": exports, "gates": {"production": [{"kind": "parity"}, {"kind": "size"}]}}, "job")
-    wanted = {one.variant.name: one for one in job.variants}
+    wanted = {entry.variant.name: entry for entry in job.variants}
     assert set(wanted) == {"onnx", "onnx-int8", "tfjs-float16"}
     assert not wanted["onnx-int8"].required
     assert wanted["tfjs-float16"].limits.max_abs_diff == 0.5
@@ -95,4 +95,4 @@ def test_what_a_job_requires_is_what_its_parity_gate_asks_for() -> None:
 def test_a_variant_that_nobody_makes_is_refused_with_those_that_are() -> None:
     with pytest.raises(InputError, match="variant 'onnx-int4': expected one of onnx, onnx-tensor"):
         variant_specs(parse_job(LEAST, "job").export, ["onnx-int4"])
-    assert [one.variant.name for one in variant_specs((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]
+    assert [spec.variant.name for spec in variant_specs((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]

@@ -25,23 +25,23 @@ def held(targets: list[int], clips: list[str] | None = None) -> HeldOutSet:
 def test_scores_are_scikit_learns(case: tuple[np.ndarray, list[int]]) -> None:
     probabilities, targets = case
     guesses = probabilities.argmax(1)
-    found = evaluate(probabilities, held(targets), "d", "test")
-    assert found.metrics["top1"] == pytest.approx((guesses == targets).mean())
-    assert found.metrics["macro_f1"] == pytest.approx(f1_score(targets, guesses, average="macro"))
-    assert [score.precision for score in found.classes] == pytest.approx(precision_score(targets, guesses, average=None))
-    assert [score.recall for score in found.classes] == pytest.approx(recall_score(targets, guesses, average=None))
-    assert found.confusion == confusion_matrix(targets, guesses).tolist()
-    assert found.metrics["worst_recall"] == min(score.recall for score in found.classes)
-    assert (found.images, found.clips) == (200, 40)
-    assert found.interval[0] < found.metrics["top1"] < found.interval[1]
+    evaluation = evaluate(probabilities, held(targets), "d", "test")
+    assert evaluation.metrics["top1"] == pytest.approx((guesses == targets).mean())
+    assert evaluation.metrics["macro_f1"] == pytest.approx(f1_score(targets, guesses, average="macro"))
+    assert [score.precision for score in evaluation.classes] == pytest.approx(precision_score(targets, guesses, average=None))
+    assert [score.recall for score in evaluation.classes] == pytest.approx(recall_score(targets, guesses, average=None))
+    assert evaluation.confusion == confusion_matrix(targets, guesses).tolist()
+    assert evaluation.metrics["worst_recall"] == min(score.recall for score in evaluation.classes)
+    assert (evaluation.images, evaluation.clips) == (200, 40)
+    assert evaluation.interval[0] < evaluation.metrics["top1"] < evaluation.interval[1]
 
 
 def test_an_answer_that_is_no_number_is_wrong(case: tuple[np.ndarray, list[int]]) -> None:
     probabilities, targets = case
     probabilities = probabilities.copy()
     probabilities[:] = np.nan
-    found = evaluate(probabilities, held(targets), "d", "test")
-    assert found.metrics == {"top1": 0.0, "top5": 0.0, "macro_f1": 0.0, "worst_recall": 0.0}
+    evaluation = evaluate(probabilities, held(targets), "d", "test")
+    assert evaluation.metrics == {"top1": 0.0, "top5": 0.0, "macro_f1": 0.0, "worst_recall": 0.0}
 
 
 def test_frames_of_one_clip_do_not_make_the_interval_narrower() -> None:
