@@ -122,8 +122,8 @@ def accuracy_words(evaluation: Evaluation | None) -> str:
 def since_words(since: datetime, now: datetime) -> str:
     """A date, and how long ago that is."""
     days = max((now - since).days, 0)
-    format_ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
-    return f"since {since.astimezone(UTC):%Y-%m-%d} ({format_ago})"
+    ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
+    return f"since {since.astimezone(UTC):%Y-%m-%d} ({ago})"
 
 
 def _waiting_alerts(items: Iterable[AttentionItem]) -> list[Alert]:

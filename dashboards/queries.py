@@ -11,7 +11,6 @@ import pandas as pd
 from registry.events import (
     AnyEvent,
     Approved,
-    Deployed,
     Evaluated,
     Exported,
     HookFailed,
@@ -26,6 +25,7 @@ from registry.opening import ledger_of
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evidence
+from registry.reports.endpoints import existing_deployments
 from registry.settings import Settings
 from registry.spending import ModelEvent
 
@@ -84,6 +84,8 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
         key = (event.model, event.version, event.created_ms)
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
         row |= _facts(event)
+    for deployed in existing_deployments(entries):
+        rows[deployed.model, deployed.version, deployed.created_ms]["endpoint"] = deployed.url
     columns = ["version", "stage", "trainer", "test top-1", "95 % interval", "p95 ms", "MB", "endpoint", "last"]
     newest_first = sorted(rows, key=lambda key: (key[0], -key[1], -key[2]))
     return pd.DataFrame([rows[key] for key in newest_first], columns=columns)
@@ -193,8 +195,6 @@ def _facts(event: AnyEvent) -> dict[str, object]:
             facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
     elif isinstance(event, Exported):
         facts |= {"p95 ms": event.latency.p95_ms if event.latency else None, "MB": event.megabytes}
-    elif isinstance(event, Deployed):
-        facts["endpoint"] = event.url
     elif isinstance(event, HookFailed):
         facts["last"] = f"pending: {event}"
     return facts

@@ -1,1 +1,1 @@
-"""Making models: clips, frames, data sets, trainers, the job file, the command line and the wiring."""
+"""Making models: clips, frames, data sets, trainers, the job file, promotion, the services and the command line."""

@@ -1,4 +1,4 @@
-"""How long to wait before something that failed is tried again: the one rule for hooks, deletions and notices."""
+"""How long to wait before something that failed is tried again: the one rule for hooks, deletions, notices and requests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ FIRST_S = 2.0
 LONGEST_S = 600.0
 
 
-def wait_s(failures: int) -> float:
-    """Seconds after so many failures in a row: two after the first, then twice as long each time, up to ten minutes."""
-    return min(FIRST_S * 2.0 ** min(max(failures - 1, 0), 30), LONGEST_S)
+def wait_s(failures: int, first: float = FIRST_S, longest: float = LONGEST_S) -> float:
+    """Seconds after so many failures in a row: `first` after one, then twice as long each time, up to `longest`."""
+    return min(first * 2.0 ** min(max(failures - 1, 0), 30), longest)
 
 
 def wait_is_over(failed_at: datetime, failures: int, now: datetime) -> bool:

@@ -63,7 +63,7 @@ def run(command: Sequence[str | Path], **environment: str) -> None:
     done = subprocess.run([str(part) for part in command], env={**os.environ, **environment}, check=False)
     if done.returncode:
         words = " ".join(str(part) for part in command[:4])
-        sys.exit(f"[environments] '{words} …' exited with {done.returncode}; mend the cause above and run it again")
+        sys.exit(f"[environments] '{words} …' exited with {done.returncode}; fix the cause above and run it again")
 
 
 @contextlib.contextmanager

@@ -33,8 +33,8 @@ if not spent:
     st.stop()
 
 training, serving, versions = st.columns(3)
-training.metric("Training, total", f"${report.training_usd:.4f}")
-serving.metric("Serving per month, as quoted", f"${report.serving_usd_per_month:.2f}")
+training.metric("Training, total", format_usd(report.training_usd))
+serving.metric("Serving per month, as quoted", format_usd(report.serving_usd_per_month))
 versions.metric("Versions trained", len(table))
 for model, (used, limit, _, overridden) in budgets(rows, now(), spent).items():
     share = min(float(used / limit), 1.0) if limit else 1.0

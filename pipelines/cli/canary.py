@@ -20,14 +20,15 @@ canary = typer.Typer(help="A new version beside the one that serves: figures, ve
 @canary.command()
 def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What the canary of a stage has shown until now: NAME@production."""
+    from pipelines.deployment.canary.settle import CanarySettler
     from pipelines.deployment.canary.state import active_canary, as_dict
-    from pipelines.promotion.assemble import assemble
+    from pipelines.promotion.assemble import canaries_of
     from registry.events import now
 
     model, stage = _stage_of(ref)
-    parts = assemble(open_home(home), say)
-    current = active_canary(parts.context.ledger.entries(model), model, stage)
-    verdict = parts.settler.verdict(current, now())
+    canaries = canaries_of(open_home(home), say)
+    current = active_canary(canaries.ledger.entries(model), model, stage)
+    verdict = CanarySettler(canaries).verdict(current, now())
     figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())
     text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}"
     answer(as_dict(current, verdict), as_json=as_json, text=text)
@@ -75,14 +76,14 @@ def front(
 ) -> None:
     """Share a stage's traffic between a provider's two endpoints until Ctrl-C. On this machine the endpoint does it itself."""
     from pipelines.deployment.canary.proxy import proxy_of
-    from pipelines.promotion.assemble import assemble
+    from pipelines.promotion.assemble import canaries_of
     from serving.server.options import listen
     from serving.targets.canary_proxy import serve_proxy
 
     model, stage = _stage_of(ref)
     opened = open_home(home)
     key = opened.settings.api_key
-    proxy, limits = proxy_of(assemble(opened, say).canaries, model, stage, key.get_secret_value() if key else "")
+    proxy, limits = proxy_of(canaries_of(opened, say), model, stage, key.get_secret_value() if key else "")
     with listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
         url = f"http://{host}:{listening.getsockname()[1]}"
         answer({"url": url}, as_json=as_json, text=f"{model}@{stage} answers at {url}/predict; Ctrl-C stops it")

@@ -30,12 +30,13 @@ def quote(
     """What the job's endpoint of a stage would cost; nothing is made."""
     from pipelines.deployment.targets import Targets
     from pipelines.job.deploys import LocalDeploy
+    from registry.money.amounts import format_usd
     from registry.stages import parse_stage
 
     config = job(job_file).deploy.of(parse_stage(stage)) or LocalDeploy()
     price = Targets(open_home(home).settings).build(config).quote()
-    idle, most = f"${price.usd_per_idle_month:.2f}", f"${price.usd_per_month_at_most:.2f}"
-    text = f"{config.kind}, {price.hardware}: ${price.usd_per_busy_hour:.4f} an hour while busy, {idle} a month "
+    idle, most = format_usd(price.usd_per_idle_month), format_usd(price.usd_per_month_at_most)
+    text = f"{config.kind}, {price.hardware}: {format_usd(price.usd_per_busy_hour)} an hour while busy, {idle} a month "
     text += f"while idle, {most} a month at most ({price.source}, {price.as_of})"
     answer(price.model_dump(mode="json"), as_json=as_json, text=text)
 

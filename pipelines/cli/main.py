@@ -85,8 +85,8 @@ def _foreign(error: Exception, *, as_json: bool) -> int:
 
 def _usage_error(error: Exception, message: str) -> ModelyardError:
     """What the option parser does not understand; a mistyped command or option with those that are spelled alike."""
-    if option := getattr(error, "option_name", None):
-        subject, near = f"option '{option}'", sorted(getattr(error, "possibilities", None) or ())
+    if hasattr(error, "possibilities"):  # an unknown option; one without its value has a sentence of its own
+        subject, near = f"option '{getattr(error, 'option_name', '')}'", sorted(getattr(error, "possibilities", None) or ())
     elif unknown := _UNKNOWN_COMMAND.match(message):
         subject, near = f"command '{unknown['name']}'", re.findall(r"'([^']+)'", unknown["near"] or "")
     else:

@@ -33,11 +33,11 @@ def check(data: DataSet, docs: Path) -> DataReport:
         report = check_frames(table, data.manifest.labels, work / "project")
         report.docs.rename(work / "site")
         (work / "project").rename(work / "great_expectations")
-        write_json(work / "report.json", _told(report, table, data.manifest.digest))
+        write_json(work / "report.json", _as_dict(report, table, data.manifest.digest))
     return DataReport(report.errors, report.warnings, report.passed, docs / "site")
 
 
-def _told(report: DataReport, table: pd.DataFrame, digest: str) -> dict[str, Any]:
+def _as_dict(report: DataReport, table: pd.DataFrame, digest: str) -> dict[str, Any]:
     by_outcome = {"error": report.errors, "warning": report.warnings, "holds": report.passed}
     findings = [{"outcome": name, "text": finding.text} for name, group in by_outcome.items() for finding in group]
     return {"dataset": digest, "findings": findings, "spread": {name: _spread(table[name]) for name in _SPREAD}}

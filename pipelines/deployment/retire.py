@@ -1,4 +1,4 @@
-"""Endpoints of stages that nobody holds any more: deleted, here and in clouds, and tried again until they are gone."""
+"""Endpoints of stages that no version holds any more: deleted, here and in clouds, and tried again until they are gone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Retirer:
     canaries: Canaries
 
     def retire(self, model: str) -> None:
-        """Delete the endpoints of a model's stages that nobody holds. Who calls it has the model's lease."""
+        """Delete the endpoints of a model's stages that no version holds. Who calls it has the model's lease."""
         entries = self.context.ledger.entries(model)
         held = fold(entries).holders
         for stage in ALIASES:
@@ -48,7 +48,7 @@ class Retirer:
         target, retired = self.targets.local(), list[str]()
         for live in target.list():
             if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
-                continue  # somebody deployed it by another name, with MLflow's commands
+                continue  # deployed by another name, with MLflow's commands
             if _is_held(live.name, live.model, state_of(live.model)):
                 continue
             with self.context.working(live.model):
@@ -77,7 +77,7 @@ class Retirer:
                         continue
                     failed = run_step(self.context, holder, RETIRE, lambda model=model: self.retire(model))
             except BusyError:
-                continue  # whoever acts on the model now may be at it
+                continue  # another process acts on the model now
             name = endpoint_name(model, holder.promotion.stage)
             lines.append(str(failed) if failed else f"{name} deleted: no version holds its stage")
         return lines
@@ -85,7 +85,7 @@ class Retirer:
 
 @dataclass(frozen=True)
 class RetireHook:
-    """Deletes the endpoints of this model's stages that nobody holds any more."""
+    """Deletes the endpoints of this model's stages that no version holds any more."""
 
     retirer: Retirer
     name: str = RETIRE
@@ -102,9 +102,10 @@ def _is_held(name: str, model: str, state: PromotionState) -> bool:
 def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
     """The version whose endpoint in a cloud has to be deleted now, and the row since which no version holds its stage."""
     for stage in ALIASES:
-        span = None if stage in state.holders else _last_span(rows, stage)
-        if span is None or span.event.target == "local":
-            continue
+        last = None if stage in state.holders else last_deployed(rows, stage)
+        if last is None or last.target == "local":
+            continue  # most models, at every pass: nothing is folded for them
+        span = _last_span(rows, stage)
         left = span.ended_row or span.row  # without an end it was deployed after its stage was given up
         ends = [row for row in rows if row.seq >= left and _is_retiring(row)]
         if any(isinstance(row.event, HookDone) for row in ends) or (ends and not _may_try(ends[-1])):
@@ -115,9 +116,9 @@ def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
     return None
 
 
-def _last_span(rows: Sequence[Entry], stage: Stage) -> EndpointSpan | None:
-    spans = [span for span in endpoint_spans(rows) if isinstance(span.event, Deployed) and span.event.stage is stage]
-    return spans[-1] if spans else None
+def _last_span(rows: Sequence[Entry], stage: Stage) -> EndpointSpan:
+    """The span of a stage's last deployment; there is one."""
+    return [span for span in endpoint_spans(rows) if isinstance(span.event, Deployed) and span.event.stage is stage][-1]
 
 
 def _is_retiring(row: Entry) -> bool:

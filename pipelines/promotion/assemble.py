@@ -7,7 +7,7 @@ needs targets, bundles and canaries. Whoever acts (the command line, the reconci
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pipelines.bundles.store import BundleStore
@@ -21,7 +21,7 @@ from pipelines.job.jobfile import Job
 from pipelines.promotion.measure import Measuring
 from registry.money.prices import local_price
 from registry.promotion.context import PromotionContext
-from registry.protocols import Gate, Hook
+from registry.protocols import Gate, Hook, Ledger
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Parts:
     @cached_property
     def canaries(self) -> Canaries:
         """The endpoints beside stages' endpoints."""
-        return Canaries(self.context.ledger, self.targets, self.home.settings.home / "canaries", self.say)
+        return canaries_of(self.home, self.say, self.context.ledger, self.targets)
 
     @cached_property
     def settler(self) -> CanarySettler:
@@ -101,13 +101,14 @@ class Parts:
         if job is None:
             return replace(self.context, hooks=archived)
         context = self.context
-        measure = Measuring(context.store, context.ledger, job, local_price(self.home.settings), self.say, self.evaluator)
+        price = partial(local_price, self.home.settings)
+        measure = Measuring(context.store, context.ledger, job, price, self.say, lambda: self.evaluator)
         hooks = {stage: self._hooks(job, stage) for stage in ALIASES}
         gates, revert = gates_of(job), job.gates.unproven == "revert"
         return replace(context, gates=gates, hooks=hooks | archived, measure=measure, revert=revert)
 
     def _hooks(self, job: Job, stage: Stage) -> tuple[Hook, ...]:
-        """Staging exports; a stage with a deployment deploys; what nobody holds any more is retired."""
+        """Staging exports; a stage with a deployment deploys; what no version holds any more is retired."""
         from pipelines.bundles.export import ExportHook
 
         hooks: list[Hook] = [ExportHook(self.exporter, job)] if stage is Stage.STAGING else []
@@ -121,6 +122,11 @@ def assemble(home: Home, say: Say, context: PromotionContext | None = None, targ
     return Parts(home, context or home.context(), targets or Targets(home.settings), say)
 
 
+def canaries_of(home: Home, say: Say, ledger: Ledger | None = None, targets: Targets | None = None) -> Canaries:
+    """The canaries of a home. They need its ledger and its targets: no MLflow server is asked."""
+    return Canaries(ledger or home.ledger(), targets or Targets(home.settings), home.settings.home / "canaries", say)
+
+
 def gates_of(job: Job) -> dict[Stage, tuple[Gate, ...]]:
     """Stage → its gates."""
     return {stage: tuple(job.gates_of(stage)) for stage in ALIASES}
@@ -130,5 +136,5 @@ def guarded_context(context: PromotionContext, home: Home, job: Job | None) -> P
     """A job's gates inside MLflow's server: no hook runs there, and nothing is measured that runs a model."""
     if job is None:
         return context
-    measure = Measuring(context.store, context.ledger, job, local_price(home.settings), print)
+    measure = Measuring(context.store, context.ledger, job, partial(local_price, home.settings), print)
     return replace(context, gates=gates_of(job), measure=measure)

@@ -63,9 +63,9 @@ def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved
     these = about(version, digest)
     mine = [event for event in rows if isinstance(event, Trained) and event.subject == these]
     if not mine or not mine[-1].actor:
-        raise NotFoundError(version.ref, "nobody knows who trained these bytes", "train it with `modelyard train`")
+        raise NotFoundError(version.ref, "it is not recorded who trained these bytes", "train it with `modelyard train`")
     if mine[-1].actor == actor.name:
-        remedy = "ask somebody else" if actor.proven else "ask somebody else, or name yourself with --as"
+        remedy = "ask another person" if actor.proven else "ask another person, or name yourself with --as"
         raise RefusedError(version.ref, f"{actor.name} trained it, and an author cannot approve", remedy)
     event = Approved(**these, stage=stage, actor=actor.name, proven=actor.proven)
     if event not in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measuring:
-    """Measures what a job's gates need. `price` is this machine's.
+    """Measures what a job's gates need. `price` is this machine's, of today.
 
     Without an `evaluator` no model is run, which a server in the middle of a request must not do.
     """
@@ -42,9 +43,9 @@ class Measuring:
     store: Store
     ledger: Ledger
     job: Job
-    price: Price
+    price: Callable[[], Price]
     say: Say
-    evaluator: Evaluator | None = None
+    evaluator: Callable[[], Evaluator] | None = None
 
     def __call__(self, version: ModelVersion, stage: Stage) -> None:
         """Measure what is missing; what cannot be measured stays missing, and its gate says so."""
@@ -83,12 +84,13 @@ class Measuring:
 
     def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:
         deploy = self.job.deploy.of(stage)
-        cost = round_usd(monthly_cost(self.price) if deploy else Decimal(0), 2)
+        price = self.price()
+        cost = round_usd(monthly_cost(price) if deploy else Decimal(0), 2)
         if evidence.serve_usd_per_month != cost:
             fields = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
-            self.ledger.append(Quoted(**about(version, digest), **fields, price_as_of=self.price.as_of.isoformat()))
+            self.ledger.append(Quoted(**about(version, digest), **fields, price_as_of=price.as_of.isoformat()))
 
-    def _score_champion(self, version: ModelVersion, digest: str, evaluator: Evaluator, dataset: str) -> None:
+    def _score_champion(self, version: ModelVersion, digest: str, evaluator_of: Callable[[], Evaluator], dataset: str) -> None:
         """Score who serves production on the candidate's held-out images, where that was not done with these bytes."""
         entries = self.ledger.entries(version.model)
         live = fold(entries).holders.get(Stage.PRODUCTION)
@@ -100,6 +102,7 @@ class Measuring:
         if champion and champion.evaluation is None:
             self.say(f"scoring the champion {version.model}/{number} on the held-out images of {version.ref}")
             try:
+                evaluator = evaluator_of()  # brings the frameworks: only where a champion has to be scored
                 data = evaluator.datasets.find(dataset, version.ref)
                 evaluator.evaluate(Ref(version.model, number), data, "test")
             except ModelyardError as error:

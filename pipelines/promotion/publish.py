@@ -84,7 +84,7 @@ def report(entry: LedgerEntry, event: Promoted | Refused) -> str:
         for name, digest in (proof.manifest if proof else {}).items()
     )
     title = f"{escape(event.label)} for {event.stage}: {outcome}"
-    note = "" if event.proven else "<p>The name is self-declared: the MLflow server has no logins, so nobody checked it.</p>"
+    note = "" if event.proven else "<p>The name is self-declared: the MLflow server has no logins, so it is unverified.</p>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
         f"<h1>{title}</h1><table>{findings}</table><h2>On what it rests</h2><table>{listed}</table>{note}"

@@ -77,7 +77,7 @@ def _row(version: ModelVersion, stage: Stage, state: PromotionState, entries: li
 
 
 def _note(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry]) -> str | None:
-    """What somebody should know: why it is not served, what failed, or why it was refused."""
+    """What a user should know: why it is not served, what failed, or why it was refused."""
     live = state.holders.get(stage)
     if stage in ALIASES and (live is None or live.identity != version.identity):
         blocked = [entry.event.reason for entry in entries if isinstance(entry.event, Blocked)]

@@ -144,7 +144,7 @@ def slack_message(notice: Notice) -> dict[str, Any]:
 
 
 def words_of(notice: Notice) -> list[str]:
-    """The sentence, when it was, and the command that would mend it."""
+    """The sentence, when it was, and the command that would fix it."""
     return [notice.text, f"{notice.at:%Y-%m-%d %H:%M:%S} UTC", *([notice.remedy] if notice.remedy else [])]
 
 

@@ -1,4 +1,4 @@
-"""What people are told of: promotions, refusals, and budgets that run out. Folded from the ledger; nothing is sent here."""
+"""Notices: promotions, refusals, and budgets that run out. Folded from the ledger; nothing is sent here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOUD = {"warn", "over"}
 
 
 class Notice(Record):
-    """One thing that somebody is told. `id` stays the same however often it is sent, so that a receiver can tell."""
+    """One notice. `id` stays the same however often it is sent, so that a receiver can tell."""
 
     id: str
     kind: Kind
@@ -29,7 +29,7 @@ class Notice(Record):
 
 
 def notice_of(entry: Entry) -> Notice | None:
-    """What a ledger row gives to tell; None for the many that concern nobody outside, and for rows that do not count."""
+    """The notice of a ledger row; None for the many that need none, and for rows that do not count."""
     event, kind = entry.event, _kind(entry.event)
     if kind is None or entry.flaw is not None:
         return None

@@ -53,7 +53,7 @@ class Notifier:
     """All channels of one home. `clock` is seconds since 1970."""
 
     folder: Path
-    ledger: SqlLedger
+    ledger_of: Callable[[], SqlLedger]
     say: Say
     channels: Sequence[Channel]
     clock: Callable[[], float] = time.time
@@ -61,7 +61,8 @@ class Notifier:
 
     def once(self) -> int:
         """Take in what happened and deliver what is due; how many notices were delivered."""
-        return sum(self._served(channel, self.ledger) for channel in self.channels)
+        ledger = self.ledger_of()
+        return sum(self._served(channel, ledger) for channel in self.channels)
 
     def keep_on(self, leading: Callable[[], bool], stop: threading.Event) -> None:
         """Again and again until told to stop, while this process leads; who follows keeps up without sending."""
@@ -76,9 +77,10 @@ class Notifier:
 
     def skip(self) -> None:
         """Another process sends: leave what is older than two minutes to it."""
+        ledger = self.ledger_of()
         for channel in self.channels:
-            box = self._open(channel, self.ledger)
-            old = [row.seq for row in self.ledger.entries(after=box.row) if (now() - row.at).total_seconds() > 2 * _BUDGETS_S]
+            box = self._open(channel, ledger)
+            old = [row.seq for row in ledger.entries(after=box.row) if (now() - row.at).total_seconds() > 2 * _BUDGETS_S]
             if old:
                 self._keep(channel, box.model_copy(update={"row": old[-1]}))
 
@@ -100,7 +102,7 @@ class Notifier:
         return sent
 
     def _taken_in(self, channel: Channel, box: Outbox, ledger: SqlLedger) -> Outbox:
-        """With what happened since. The budgets are reckoned once a minute."""
+        """With what happened since. The budgets are computed once a minute."""
         fresh = ledger.entries(after=box.row)
         notices = [notice for entry in fresh if (notice := notice_of(entry))]
         budgets = dict(box.budgets)
@@ -158,7 +160,7 @@ class Notifier:
 
 def notifier_of(home: Home, say: Say, channels: Sequence[Channel], clock: Callable[[], float] = time.time) -> Notifier:
     """The notifier of a home."""
-    return Notifier(home.settings.home / "notices", home.ledger(), say, channels, clock)
+    return Notifier(home.settings.home / "notices", home.ledger, say, channels, clock)
 
 
 def start_notifier(home: Home, leading: Callable[[], bool], say: Say) -> threading.Event | None:
@@ -193,9 +195,9 @@ def try_all(settings: Settings) -> list[dict[str, str]]:
 def channel_status(home: Home) -> list[dict[str, object]]:
     """What each channel has delivered, what waits, and what its last try said."""
     notifier = notifier_of(home, lambda _: None, channels_of(home.settings))
-    states = list[dict[str, object]]()
+    ledger, states = notifier.ledger_of(), list[dict[str, object]]()
     for channel in notifier.channels:
-        box = notifier._open(channel, notifier.ledger)  # noqa: SLF001 this file's own
+        box = notifier._open(channel, ledger)  # noqa: SLF001 this file's own
         states.append(
             {
                 "channel": channel.name,

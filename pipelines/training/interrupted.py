@@ -79,7 +79,7 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
         event = note.event.model_copy(update=fields)
         rows = (row.event for row in ledger.entries(event.model))
         with suppress(ModelyardError):
-            if all(event.run_id != event.run_id for event in rows if isinstance(event, (Trained, TrainingFailed))):
+            if all(row.run_id != event.run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
                 ledger.append(event)
                 lines.append(str(event))
             path.unlink(missing_ok=True)

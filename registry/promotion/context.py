@@ -21,7 +21,7 @@ def _nothing(_version: ModelVersion, _stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class PromotionContext:
-    """The parts that promotion works with; wiring supplies them. `revert`: put an unproven alias back."""
+    """The parts that promotion works with; `assemble.py` makes them. `revert`: put an unproven alias back."""
 
     store: Store
     ledger: Ledger

@@ -13,7 +13,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registry.events import AnyEvent, Archived, CanaryEnded, CanaryStarted, Deployed, HookDone, Released
+from registry.events import (
+    AnyEvent,
+    Archived,
+    CanaryEnded,
+    CanaryStarted,
+    Deployed,
+    Flipped,
+    HookDone,
+    Lost,
+    Promoted,
+    Released,
+    Undone,
+)
 from registry.promotion.state import PromotionState
 from registry.protocols import Entry
 from registry.refs import CANARY_SUFFIX, endpoint_name
@@ -22,6 +34,7 @@ from registry.stages import Stage
 RETIRE = "retire"
 """The hook that deletes the endpoints of stages without a holder."""
 
+_RELEVANT = (Archived, CanaryEnded, CanaryStarted, Deployed, Flipped, HookDone, Lost, Promoted, Released, Undone)
 _Key = tuple[str, Stage, bool]
 
 
@@ -57,10 +70,12 @@ class _Fold:
 
     def add(self, entry: Entry) -> None:
         event, state = entry.event, self._states.setdefault(entry.event.model, PromotionState())
-        held = set(state.holders)
+        before = {stage: holder.identity for stage, holder in state.holders.items()}
         state.apply(entry)
-        for stage in held - set(state.holders):
-            self._end(entry, (event.model, stage))
+        for stage, identity in before.items():
+            holder = state.holders.get(stage)
+            if holder is None or holder.identity != identity:  # a canary is the holder's, an endpoint is its stage's
+                self._end(entry, (event.model, stage), canary_only=holder is not None)
         match event:
             case Deployed():
                 self._end(entry, (event.model, event.stage), replaced=True)
@@ -104,7 +119,7 @@ def endpoint_spans(entries: Iterable[Entry]) -> list[EndpointSpan]:
     """Every endpoint that ever existed, canaries too, in the order of their deployment. Rows of any number of models."""
     fold = _Fold()
     for entry in entries:
-        if entry.flaw is None:
+        if isinstance(entry.event, _RELEVANT) and entry.flaw is None:  # a flaw costs a signature: asked last
             fold.add(entry)
     return fold.spans
 
@@ -121,9 +136,8 @@ def existing_deployments(entries: Iterable[Entry]) -> list[Deployed]:
 
 def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
     """What a model's stage was deployed as last, whether or not that endpoint exists still: where to look and delete."""
-    spans = endpoint_spans(entries)
-    events = [span.event for span in spans if isinstance(span.event, Deployed) and span.event.stage is stage]
-    return events[-1] if events else None
+    rows = (row for row in reversed(entries) if isinstance(row.event, Deployed) and row.event.stage is stage)
+    return next((row.event for row in rows if row.flaw is None and isinstance(row.event, Deployed)), None)
 
 
 def endpoint_named(event: AnyEvent) -> str:

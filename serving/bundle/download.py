@@ -20,6 +20,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from registry.backoff import wait_s
 from registry.digests import digest_of, sha256_bytes
 from registry.errors import InputError, IntegrityError, UnavailableError, shorten
 from serving.bundle.checked import INDEX, NEEDED, SIGNATURE
@@ -96,5 +97,5 @@ def _get(address: str, token: str, *, may_lack: bool = False) -> bytes:
             if len(data) > _MOST_BYTES:
                 raise IntegrityError(address, "is larger than 2 GB", "publish another bundle")
             return data
-        time.sleep(0.5 * 2**tried)
+        time.sleep(wait_s(tried, first=1.0))
     raise AssertionError

@@ -1,4 +1,4 @@
-"""An Ultralytics checkpoint as a program that can be registered: its network, held to Ultralytics' own `predict`.
+"""An Ultralytics checkpoint as a program that can be registered: its network, checked against Ultralytics' own `predict`.
 
 What is registered is a torch.export program, not Ultralytics' pickle. A classifier gives probabilities, a detector its
 decoded predictions and what they are decoded from (`serving.bundle.modelinfo`). Preprocessing that differs between training and

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import httpx
 from pydantic import SecretStr
 
+from registry.backoff import wait_s
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX, SIGNATURE
@@ -131,7 +132,7 @@ class Hub:
                 if not passing or tried == _TRIES or (not repeats and code != httpx.codes.TOO_MANY_REQUESTS):
                     raise self._problem(error, code) from error
                 retry_after = error.response.headers.get("Retry-After", "")
-                pause = float(retry_after) if retry_after.isdigit() else 2.0**tried
+                pause = float(retry_after) if retry_after.isdigit() else wait_s(tried)
                 if pause > _LONGEST_WAIT_S:
                     raise UnavailableError("Hugging Face", f"asks to wait {pause:.0f} s", "try again then") from error
                 self.sleep(pause)
@@ -143,7 +144,7 @@ class Hub:
                 if tried == _TRIES or not repeats:
                     name = type(error).__name__
                     raise UnavailableError("Hugging Face", f"does not answer ({name})", "try again later") from error
-                self.sleep(2.0**tried)
+                self.sleep(wait_s(tried))
         raise AssertionError
 
     def _make(self, repository: str, kind: str, *, private: bool) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import SecretStr, ValidationError
 
+from registry.backoff import wait_s
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
 from serving.targets.runpod.shapes import (
     Billed,
@@ -231,7 +232,7 @@ def _pause(answer: httpx.Response | Exception, tried: int) -> float:
     retry_after = answer.headers.get("Retry-After", "") if isinstance(answer, httpx.Response) else ""
     if retry_after.isdigit():
         return float(retry_after)
-    return min(2.0**tried * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets
+    return min(wait_s(tried) * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets
 
 
 def _read(shape: type[S], data: Any, path: str) -> S:

@@ -86,6 +86,11 @@ def test_what_is_mistyped_is_one_line_with_what_is_spelled_alike(modelyard: Run,
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}\n")
 
 
+def test_a_canary_is_looked_at_without_a_server(modelyard: Run) -> None:
+    one_line(modelyard("canary", "status", "hand@production"), "hand@production: has no canary")
+    one_line(modelyard("canary", "front", "hand@production"), "hand@production: has no canary")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_speaks_json(modelyard: Run, command: str) -> None:
     shown = modelyard(command, "--help")
@@ -112,7 +117,9 @@ def test_an_error_is_json_too_where_json_is_asked_for(modelyard: Run) -> None:
     assert json.loads(done.stdout)["remedy"] == "write one with `modelyard init`"
 
 
-@pytest.mark.parametrize("arguments", [["promote", "hand/1"], ["up", "--mlflow-port", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["promote", "hand/1"], ["up", "--mlflow-port", "x"], ["status", "--home"], ["status", "--json=3"]]
+)
 def test_what_is_missing_or_of_another_kind_is_one_line(modelyard: Run, arguments: list[str]) -> None:
     one_line(modelyard(*arguments), "command line")
 

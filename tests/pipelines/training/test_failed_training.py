@@ -91,8 +91,10 @@ with tracked_on_disk(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(
     process.stdout.close()
     began = read_json(path)["began"]
     os.utime(path, (began + 90, began + 90))
-    assert "failed after 90 s" in book_interrupted(tmp_path, book)[0]
-    (entry,) = book.entries("hand")
+    earlier = {"seconds": 1, "hardware": "local: here", "usd": 1, "price_as_of": "2026-11-01", "reason": "out of memory"}
+    book.append(TrainingFailed(model="hand", trainer="torch", run_id="r8", **earlier))
+    assert "failed after 90 s" in book_interrupted(tmp_path, book)[0], "whatever else the model's ledger has"
+    _, entry = book.entries("hand")
     assert entry.event.usd == round_usd(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
     assert book_interrupted(tmp_path, book) == []
     assert not path.exists()

@@ -179,7 +179,7 @@ def test_archiving_takes_the_alias_away(tmp_path: Path, model: Path) -> None:
     ("text", "message"),
     [
         ("hand/9", "hand has versions 1 to 2"),
-        ("hand@production", "nobody holds"),
+        ("hand@production", "no version holds"),
         ("foot/1", "not registered"),
         ("hand", "no version"),
     ],

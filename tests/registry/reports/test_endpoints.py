@@ -138,6 +138,12 @@ def test_a_canary_ends_by_its_verdict_by_the_deployment_that_follows_and_with_it
     assert [name for name, _ in names([*entries, Row(len(entries) + 1, end)])] == left
 
 
+def test_a_canary_that_was_left_by_a_rollback_is_over() -> None:
+    """It has no end of its own in the ledger then: the stage went back to another holder."""
+    entries = rows(*holds(1), deployed(1), *holds(2), canary(2), *holds(1))
+    assert names(entries) == [("hand-production", 1)]
+
+
 EVENTS = st.sampled_from(
     [
         *(event for version in (1, 2) for stage in (STAGING, PRODUCTION) for event in holds(version, stage)),
