@@ -114,7 +114,8 @@ def verify(
         return
     if ref is None:
         raise InputError("REF", "is missing", "name a version, such as hand/3")
-    v = verify_version(open_home(home), parse_ref(ref), files, public_key)
+    opened = open_home(home)
+    v = verify_version(opened.settings, opened.store, parse_ref(ref), files, public_key)
     text = f"{v.ref} is what was ratified for {v.stage}: {v.files} files, ledger row {v.row} of {v.rows}"
     answer(v.model_dump(), as_json=as_json, text=f"{text}, signed by key {v.signer}")
 

@@ -212,13 +212,14 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """What a month of this traffic would cost at each place, which is the cheapest, and when that changes."""
-    from pipelines.money.forecast import ForecastRequest, Overrides, forecast_costs
+    from pipelines.money.forecast import CostForecast, ForecastRequest, Overrides
     from registry.money.traffic import Traffic
 
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
     overrides = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
     request = ForecastRequest(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=overrides)
-    result = forecast_costs(open_home(home), request, ref)
+    opened = open_home(home)
+    result = CostForecast(opened.settings, opened.ledger, opened.store).forecast(request, ref)
     answer(result.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         _show_forecast(result)

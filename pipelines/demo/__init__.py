@@ -1,1 +1,1 @@
-"""The whole way once, on film that it draws itself."""
+"""From clips to a deployed, priced model, once, on clips that it generates."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.money.prices import prices
@@ -18,10 +19,10 @@ from registry.refs import parse_ref
 from registry.reports.accounts import measured
 
 if TYPE_CHECKING:
-    from pipelines.home import Home
-    from registry.protocols import Entry
+    from registry.protocols import Ledger, Store
+    from registry.settings import Settings
 
-__all__ = ["Forecast", "ForecastRequest", "Overrides", "forecast_costs"]
+__all__ = ["CostForecast", "Forecast", "ForecastRequest", "Overrides"]
 
 _UNMEASURED_MS = 50.0
 
@@ -35,30 +36,34 @@ class ForecastRequest(Record):
     told: Overrides = Overrides()
 
 
-def forecast_costs(home: Home, asked: ForecastRequest, ref: str | None = None) -> Forecast:
-    """Compare the places. Raises NotFoundError for a version that was not exported, InputError for a latency that is none."""
-    exported, latency = None, (_UNMEASURED_MS, "assumed: name a version, or give --service-ms")
-    if asked.service_ms is not None:
-        latency = (asked.service_ms, "from --service-ms")
-    elif ref:
-        exported = _exported(home, ref)
-    known = measured(_entries(home), exported, latency, parse_ref(ref).model if ref else "")
-    ground, settings = Assumptions.combine(known, asked.told), home.settings
-    catalogue, wait = prices(settings), asked.longest_wait_s
-    return compare(catalogue, local_price(settings), asked.traffic, ground, today=today(), p95_limit_s=wait)
+@dataclass(frozen=True)
+class CostForecast:
+    """Forecasts of a home. Store and ledger are opened late: a forecast without a version needs no server."""
+
+    settings: Settings
+    ledger_of: Callable[[], Ledger]
+    store_of: Callable[[], Store]
+
+    def forecast(self, asked: ForecastRequest, ref: str | None = None) -> Forecast:
+        """Compare the places. Raises NotFoundError for a version that was not exported, InputError for no latency."""
+        exported, latency = None, (_UNMEASURED_MS, "assumed: name a version, or give --service-ms")
+        if asked.service_ms is not None:
+            latency = (asked.service_ms, "from --service-ms")
+        elif ref:
+            exported = _exported(self.store_of(), self.ledger_of(), ref)
+        # a home that is not there yet is not made for a question
+        entries = self.ledger_of().entries() if self.settings.home.is_dir() else []
+        known = measured(entries, exported, latency, parse_ref(ref).model if ref else "")
+        local, assumptions = local_price(self.settings), Assumptions.combine(known, asked.told)
+        limit = asked.longest_wait_s
+        return compare(prices(self.settings), local, asked.traffic, assumptions, today=today(), p95_limit_s=limit)
 
 
-def _exported(home: Home, ref: str) -> Exported:
+def _exported(store: Store, ledger: Ledger, ref: str) -> Exported:
     """The version's newest bundle whose latency was measured. Raises NotFoundError where there is none."""
-    context = home.context()
-    version = resolve(context.store, parse_ref(ref))
-    rows = [entry.event for entry in context.ledger.entries(version.model)]
+    version = resolve(store, parse_ref(ref))
+    rows = [entry.event for entry in ledger.entries(version.model)]
     exports = [event for event in rows if isinstance(event, Exported) and event.identity == version.identity and event.latency]
     if not exports:
         raise NotFoundError(f"latency of {ref}", "was not measured yet", f"run `modelyard export {ref}`")
     return exports[-1]
-
-
-def _entries(home: Home) -> Sequence[Entry]:
-    """The ledger's rows; a home that is not there yet is not made for a question."""
-    return home.ledger().entries() if home.settings.home.is_dir() else []

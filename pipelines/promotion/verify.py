@@ -17,7 +17,9 @@ from registry.records import Record
 from registry.signing import Keyring, key_id, read_public
 
 if TYPE_CHECKING:
-    from pipelines.home import Home
+    from collections.abc import Callable
+
+    from registry.protocols import Store
     from registry.refs import Ref
     from registry.settings import Settings
 
@@ -39,13 +41,15 @@ class Verified(Record):
     signer: str
 
 
-def verify(home: Home, ref: Ref, files: Path | None, public_key: Path | None) -> Verified:
+def verify(
+    settings: Settings, store_of: Callable[[], Store], ref: Ref, files: Path | None, public_key: Path | None
+) -> Verified:
     """Check a version's latest ratification: the ledger's chain, its signature, and every file's SHA-256.
 
-    `files` is a folder with the version's bytes; without it they are fetched from MLflow. `public_key` makes the check
-    independent of this home's own keys.
+    `files` is a folder with the version's bytes; without it they are fetched from MLflow, and only then is the store
+    opened. `public_key` makes the check independent of this home's own keys.
     """
-    ledger = _ledger(home.settings, public_key)
+    ledger = _ledger(settings, public_key)
     rows = ledger.verify()
     if files is not None and ref.version is None:
         raise InputError(ref, "names no version", "with --files, write NAME/VERSION")
@@ -53,7 +57,7 @@ def verify(home: Home, ref: Ref, files: Path | None, public_key: Path | None) ->
         folder, number = files, ref.version
         created: int | None = None
         if folder is None:
-            store = home.store()
+            store = store_of()
             version = resolve(store, ref)
             folder, number, created = store.fetch(version, Path(scratch)), version.version, version.created_ms
         elif not folder.is_dir():

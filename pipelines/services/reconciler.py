@@ -41,11 +41,11 @@ class Reconciler:
     def once(self) -> Pass:
         """One pass: one look at everything, a close look at what is not as it must be."""
         parts, view, context = self.parts, self._view, self.parts.context
-        snapshot = context.store.snapshot()
+        snapshot = context.store.snapshot()  # before the ledger is read: a decision in between is seen at the next pass
         view.refresh()
         lines = book_interrupted(parts.home.settings.underway, context.ledger)
         lines += parts.settler.settle(view, self.context_of)
-        view.refresh()
+        view.refresh()  # what the canaries' ends have changed
         lines += [line for model in needs_reconcile(view, snapshot, self.context_of) for line in self._look_at(model)]
         view.refresh()
         lines += [f"{name} retired: no version holds its stage" for name in parts.retirer.retire_local(view.state)]

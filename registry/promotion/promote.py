@@ -107,7 +107,7 @@ def ratify_again(context: PromotionContext, version: ModelVersion, stage: Stage,
 def flip(context: PromotionContext, version: ModelVersion, promotion: Promoted, held: Lease) -> Holder:
     """Move the alias, if it still is where it was when the promotion was ratified; else undo the promotion."""
     stage = promotion.stage
-    held.check()
+    held.check()  # hashing a large model may have taken longer than the lease
     current = context.store.aliases(version.model).get(stage.value)
     if current not in {promotion.previous, version.version}:
         reason = f"alias '{stage}' moved to {current or 'none'} meanwhile"

@@ -65,7 +65,7 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
         versions = {version.version: version for version in context.store.versions(model)}
     except NotFoundError:
         return Pass(1, 0, _report_gone(context, model))
-    with context.deciding(model) as deciding:
+    with context.deciding(model) as deciding:  # another process may be between its verdict and its alias
         acted = recover(context, model, deciding)
     entries = context.ledger.entries(model)
     for holder in fold(entries).holders.values():
@@ -112,7 +112,7 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
     try:
         again = fold(context.ledger.entries(version.model)).ratification_of(version, stage) is not None
         if not again:
-            context.measure(version, stage)
+            context.measure(version, stage)  # before the short lease: measuring takes minutes, a rollback must not wait
         with context.deciding(version.model):
             if context.store.aliases(version.model).get(stage.value) != version.version:
                 return []  # moved on while its evidence was gathered

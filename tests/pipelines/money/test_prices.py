@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "contracts"))
 import clouds
 
 from pipelines.home import Home
-from pipelines.money.forecast import ForecastRequest, Overrides, forecast_costs
+from pipelines.money.forecast import CostForecast, ForecastRequest, Overrides
 from pipelines.money.prices import prices, refresh
 from registry.errors import InputError, NotFoundError
 from registry.events import Deployed, Exported
@@ -98,19 +98,14 @@ def test_the_command_says_so_and_exits_with_2_and_changes_nothing(modelyard, tmp
     assert (home / "prices.json").read_text() == "[]"
 
 
-@dataclass(frozen=True)
-class Shop(Home):
-    """A home whose registry is in memory."""
-
-    kept: tuple = ()
-
-    def context(self):
-        return self.kept[0]
+def forecast_of(settings: Settings) -> CostForecast:
+    home = Home(settings)
+    return CostForecast(settings, home.ledger, home.store)
 
 
 def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
-    forecast = forecast_costs(Home(Settings(home=tmp_path / "home")), asked)
+    forecast = forecast_of(Settings(home=tmp_path / "home")).forecast(asked)
     assert [cost.usd_per_month for cost in forecast.places] == sorted(cost.usd_per_month for cost in forecast.places)
     assert forecast.service_from == "from --service-ms"
     assert all("per hour" in cost.place.assumed[0] for cost in forecast.places)
@@ -122,20 +117,18 @@ def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
 
 
 def test_a_forecast_takes_the_latency_that_was_measured(tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
     from registry.memory import MemoryLedger, MemoryStore
 
     store, ledger = MemoryStore(), MemoryLedger()
     version = store.register("hand", {"model.bin": b"weights"})
-    shop = Shop(Settings(home=tmp_path), kept=(SimpleNamespace(store=store, ledger=ledger),))
+    costs = CostForecast(Settings(home=tmp_path), lambda: ledger, lambda: store)
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20))
     with pytest.raises(NotFoundError, match=r"latency of hand/1: was not measured yet; run `modelyard export hand/1`"):
-        forecast_costs(shop, asked, "hand/1")
+        costs.forecast(asked, "hand/1")
     figures = Latency(p50_ms=1.5, p95_ms=2, first_ms=3, requests=200)
     fields = {"model": "hand", "version": 1, "created_ms": version.created_ms, "digest": "0" * 64, "bundle": "b", "path": ""}
     ledger.append(Exported(**fields, megabytes=1, parity=[], latency=figures))
-    forecast = forecast_costs(shop, asked, "hand/1")
+    forecast = costs.forecast(asked, "hand/1")
     assert (forecast.service_ms, forecast.service_from) == (1.5, "measured on this machine, hand/1, median of 200")
     assert forecast.ground.bundle_mb == 1
     assert "(assumed; loading the model took 0.003 s of it here, measured)" in "; ".join(
@@ -148,17 +141,17 @@ def rests_of(forecast, name: str) -> list[str]:
 
 
 def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: Path) -> None:
-    shop = Home(Settings(home=tmp_path))
+    settings = Settings(home=tmp_path)
     fields = {"model": "hand", "version": 3, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION, "target": "runpod"}
     fields |= {"url": "u", "bundle": "b", "usd_per_month": Decimal(0), "price_as_of": "2026-11-01", "smoke_images": 8}
-    shop.ledger().append(Deployed(**fields, cold_start_s=21.5))
+    Home(settings).ledger().append(Deployed(**fields, cold_start_s=21.5))
     asked = ForecastRequest(traffic=Traffic(requests_per_day=20), service_ms=5)
     for ref in (None, "hand/3", "other/1"):
-        forecast = forecast_costs(shop, asked, ref)
+        forecast = forecast_of(settings).forecast(asked, ref)
         assert forecast.ground.runpod_cold.seconds == 21.5
         assert "a worker starts in 21.5 s (measured with hand/3 on 20" in "; ".join(rests_of(forecast, "RunPod Serverless"))
     told_by_me = asked.model_copy(update={"told": Overrides(runpod_cold_s=3)})
-    assert forecast_costs(shop, told_by_me).ground.runpod_cold.source == "as given"
+    assert forecast_of(settings).forecast(told_by_me).ground.runpod_cold.source == "as given"
 
 
 @pytest.mark.journey

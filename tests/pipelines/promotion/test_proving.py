@@ -56,7 +56,7 @@ def public_key(settings: Settings, to: Path) -> Path:
 def test_a_version_is_verified_from_ledger_public_key_and_bytes_alone(settings: Settings, files: Path, tmp_path: Path) -> None:
     ratify(settings, files)
     key = public_key(settings, tmp_path / "key.pub")
-    result = verify(Home(settings), Ref("hand", 3), files, key)
+    result = verify(settings, Home(settings).store, Ref("hand", 3), files, key)
     assert (result.ref, result.files, result.row) == ("hand/3", 2, 1)
 
 
@@ -72,16 +72,16 @@ def test_the_first_thing_that_differs_is_named(settings: Settings, files: Path, 
     ratify(settings, files)
     change(files)
     with pytest.raises(IntegrityError, match=message):
-        verify(Home(settings), Ref("hand", 3), files, None)
+        verify(settings, Home(settings).store, Ref("hand", 3), files, None)
 
 
 def test_another_key_verifies_nothing(settings: Settings, files: Path, tmp_path: Path) -> None:
     ratify(settings, files)
     stranger = public_key(Settings(home=tmp_path / "other"), tmp_path / "other.pub")
     with pytest.raises(IntegrityError, match=r"row 1: it is signed by key .* not trusted here"):
-        verify(Home(settings), Ref("hand", 3), files, stranger)
+        verify(settings, Home(settings).store, Ref("hand", 3), files, stranger)
     with pytest.raises(NotFoundError, match="was never ratified"):
-        verify(Home(settings), Ref("hand", 4), files, None)
+        verify(settings, Home(settings).store, Ref("hand", 4), files, None)
 
 
 def test_evidence_from_mlflow_is_checked_with_the_public_key_alone(settings: Settings, files: Path, tmp_path: Path) -> None:
