@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TypeVar
 
 from registry.errors import InputError
 
@@ -30,6 +31,14 @@ LEGAL_MOVES: dict[Stage, frozenset[Stage]] = {
     Stage.PRODUCTION: frozenset({Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED}),
     Stage.ARCHIVED: frozenset({Stage.STAGING, Stage.ARCHIVED}),
 }
+
+
+T = TypeVar("T")
+
+
+def of_stage(stage: Stage, staging: T, production: T) -> T:
+    """What belongs to a stage, out of what belongs to each: production's, unless it is staging."""
+    return staging if stage is Stage.STAGING else production
 
 
 def parse_stage(text: str) -> Stage:

@@ -20,7 +20,7 @@ from pipelines.job.trainers import TrainerConfig
 from registry.errors import InputError, NotFoundError
 from registry.records import Record
 from registry.refs import check_model_name
-from registry.stages import Stage
+from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
 from validation.gates.config import GateConfig
 from validation.gates.parity import ParityGate
@@ -71,7 +71,7 @@ class StageGates(Record):
 
     def of(self, stage: Stage) -> tuple[GateConfig, ...]:
         """A stage's gates, as they are written."""
-        return self.staging if stage is Stage.STAGING else self.production
+        return of_stage(stage, self.staging, self.production)
 
 
 class Budget(Record):
@@ -89,7 +89,7 @@ class StageDeploys(Record):
 
     def of(self, stage: Stage) -> AnyDeploy | None:
         """A stage's deployment, if it has one."""
-        return self.staging if stage is Stage.STAGING else self.production
+        return of_stage(stage, self.staging, self.production)
 
 
 class Job(Record):
