@@ -12,8 +12,8 @@ import pandas as pd
 
 from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end
+from registry.amounts import format_usd
 from registry.events import Evaluated, Exported, Promoted, named
-from registry.money.amounts import format_usd
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency

@@ -15,10 +15,10 @@ from typing import Any
 
 from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, served_table, since_words
 from dashboards.queries import load_entries
+from registry.amounts import format_usd
 from registry.errors import InputError, ModelyardError
 from registry.events import now
 from registry.files import write_atomic
-from registry.money.amounts import format_usd
 from registry.settings import read_settings
 
 _STYLE = """

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from registry.amounts import format_usd
 from registry.measured import named
 from registry.records import Record
 
@@ -70,7 +71,7 @@ class BudgetOverridden(ModelEvent):
 
     def __str__(self) -> str:
         who = named(self.actor, proven=self.proven)
-        spent = f"${self.spent_usd:.2f} of ${self.limit_usd:.2f} spent"
+        spent = f"{format_usd(self.spent_usd)} of {format_usd(self.limit_usd)} spent"
         return f"budget of {self.model} for {self.month} overridden by {who} ({spent}): {self.reason}"
 
 
@@ -93,8 +94,8 @@ class BudgetStatus(Record):
 
     def __str__(self) -> str:
         if self.limit_usd is None:
-            return f"{self.model} spent ${self.spent_usd:.2f} in {self.month}; it has no budget"
-        sentence = f"{self.model} spent ${self.spent_usd:.2f} of ${self.limit_usd:.2f} in {self.month}"
+            return f"{self.model} spent {format_usd(self.spent_usd)} in {self.month}; it has no budget"
+        sentence = f"{self.model} spent {format_usd(self.spent_usd)} of {format_usd(self.limit_usd)} in {self.month}"
         return f"{sentence} ({self.overridden})" if self.overridden else sentence
 
     @classmethod

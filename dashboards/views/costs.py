@@ -12,8 +12,8 @@ from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table
 from dashboards.tables import show_table
 from dashboards.words import escaped
+from registry.amounts import format_usd
 from registry.events import now
-from registry.money.amounts import format_usd
 from registry.money.prices import local_price
 from registry.reports.costs import CostReport
 

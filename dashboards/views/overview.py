@@ -9,8 +9,8 @@ from dashboards.pages import entries
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
 from dashboards.words import escaped
+from registry.amounts import format_usd
 from registry.events import now
-from registry.money.amounts import format_usd
 
 _MOST_ALERTS = 20
 _SHOWN = ["when", "version", "text", "who"]

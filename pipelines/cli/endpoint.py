@@ -30,7 +30,7 @@ def quote(
     """What the job's endpoint of a stage would cost; nothing is made."""
     from pipelines.deployment.targets import Targets
     from pipelines.job.deploys import LocalDeploy
-    from registry.money.amounts import format_usd
+    from registry.amounts import format_usd
     from registry.stages import parse_stage
 
     config = job(job_file).deploy.of(parse_stage(stage)) or LocalDeploy()

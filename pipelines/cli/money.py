@@ -122,7 +122,7 @@ def import_(
 ) -> None:
     """Bills of any provider, from a CSV file: all of its lines, or none."""
     from pipelines.money.bills import import_bills
-    from registry.money.amounts import parse_rates
+    from registry.amounts import parse_rates
 
     imported = import_bills(open_home(home).ledger(), path, parse_rates(rate or []), say, replace=replace)
     documents = [bill.model_dump(mode="json") for bill in imported]

@@ -13,9 +13,9 @@ from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wante
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, owner_of
 from pipelines.money.budgets import hold_budget
+from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
-from registry.money.amounts import round_usd
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store

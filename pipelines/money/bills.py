@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from registry.amounts import Money, Rates
 from registry.errors import InputError
 from registry.events import Deployed, Trained, TrainingFailed, now
-from registry.money.amounts import Money, Rates
 from registry.money.bills import BillPart, bill_key, billed_endpoint, normalize_provider, resolve_overlaps, resource_names
 from registry.money.spans import as_utc
 from registry.reports.endpoints import endpoint_named, endpoint_spans

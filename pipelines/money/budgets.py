@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from registry.amounts import format_usd
 from registry.errors import InputError, RefusedError
 from registry.events import now
 from registry.reports.accounts import budget_status, limits
@@ -27,12 +28,14 @@ def standing_of(entries: Sequence[Entry], model: str, at: datetime, budget: Budg
 
 
 def hold_budget(entries: Sequence[Entry], model: str, say: Say, budget: Budget | None = None) -> None:
-    """Warn of a budget that is nearly spent. Raises RefusedError for one that is spent and that nobody overrode."""
+    """Warn of a budget that is nearly spent. Raises RefusedError for one that is spent and was not overridden."""
     status = standing_of(entries, model, now(), budget)
-    if status.state == "over":
+    if status.state == "over" and status.limit_usd is not None:
         remedy = f"raise `budget` in the job, or run `modelyard budget override {model} --reason …`"
         raise RefusedError(
-            f"budget of {model}", f"is spent: ${status.spent_usd:.2f} of ${status.limit_usd:.2f} in {status.month}", remedy
+            f"budget of {model}",
+            f"is spent: {format_usd(status.spent_usd)} of {format_usd(status.limit_usd)} in {status.month}",
+            remedy,
         )
     if status.state in {"warn", "overridden"}:
         say(f"budget: {status}")

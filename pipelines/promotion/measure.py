@@ -9,10 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry.amounts import round_usd
 from registry.digests import digest_of, manifest_of
 from registry.errors import ModelyardError
 from registry.events import Exported, Quoted, Scanned, about
-from registry.money.amounts import round_usd
 from registry.money.billing import monthly_cost
 from registry.money.prices import Price
 from registry.promotion.evidence import gather

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
+from registry.amounts import round_usd
 from registry.errors import ModelyardError
 from registry.events import Trained
 from registry.files import read_json, write_json
-from registry.money.amounts import round_usd
 from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.protocols import Ledger

@@ -14,9 +14,9 @@ from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
 from pipelines.training.interrupted import tracked_on_disk
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
+from registry.amounts import round_usd
 from registry.errors import ModelyardError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.money.amounts import round_usd
 from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.promotion.verdict import digest_version, resolve

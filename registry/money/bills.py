@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from registry.money.amounts import round_usd
+from registry.amounts import round_usd
 from registry.money.books import Spend
 from registry.money.spans import IntervalSet, as_utc, cut, seconds, split_amount
 from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from registry.money.amounts import round_usd
+from registry.amounts import round_usd
 from registry.records import Record
 
 By = Literal["run", "experiment", "model", "person", "provider", "month", "endpoint"]

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from registry.amounts import round_usd
 from registry.errors import InputError
-from registry.money.amounts import round_usd
 from registry.money.billing import HOURS_PER_MONTH, billed_seconds, cost, monthly_cost, storage_cost, total_billed_seconds
 from registry.money.fleet import Fleet, simulate
 from registry.money.prices import Price, StoragePrice

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from registry.money.amounts import round_usd
+from registry.amounts import round_usd
 
 Span = tuple[datetime, datetime]
 _ZERO = Decimal(0)

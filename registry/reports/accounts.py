@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from math import inf
 
+from registry.amounts import round_usd
 from registry.events import Deployed, Exported, PolicySet, Promoted, Trained
-from registry.money.amounts import round_usd
 from registry.money.billing import HOURS_PER_MONTH
 from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
 from registry.money.books import By, Group, Spend, grouped, spent_in

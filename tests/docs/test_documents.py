@@ -89,7 +89,7 @@ def test_the_readme_says_the_licence_plainly() -> None:
 
 
 def test_the_table_of_the_workshop_is_what_the_prices_say() -> None:
-    from registry.money.amounts import round_usd
+    from registry.amounts import round_usd
     from registry.money.billing import cost
     from registry.money.catalogue import published
 

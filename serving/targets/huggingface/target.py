@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from registry.amounts import format_usd
 from registry.errors import NotFoundError, RefusedError, UnavailableError, shorten
 from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
@@ -227,7 +228,9 @@ class HuggingFaceTarget:
         cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month
         if cap is not None and idle > Decimal(str(cap)):
             raise RefusedError(
-                "endpoint", f"${idle:.2f} a month for replicas that never stop is over the ${cap:.2f} cap", "lower it"
+                "endpoint",
+                f"{format_usd(idle)} a month for replicas that never stop is over the {format_usd(cap)} cap",
+                "lower it",
             )
 
     def _live_or_fail(self, endpoint: InferenceEndpoint) -> LiveEndpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from registry.amounts import format_usd
 from registry.errors import RefusedError
 from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
@@ -21,11 +22,13 @@ def check_budget(client: RunPodClient, config: RunPodDeploy, name: str, now: dat
     idle = endpoint_quote(client, config, now).usd_per_idle_month
     if idle > Decimal(str(cap)):
         raise RefusedError(
-            "endpoint", f"${idle:.2f} a month for workers that never stop is over the ${cap:.2f} cap", "lower it"
+            "endpoint", f"{format_usd(idle)} a month for workers that never stop is over the {format_usd(cap)} cap", "lower it"
         )
     names = {PREFIX + name, PREFIX + name + NEXT_SUFFIX, PREFIX + name + CANARY_SUFFIX}
     began = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     endpoints = [endpoint for endpoint in client.endpoints() if endpoint.name in names]
     spent = sum((bill.total_amount for endpoint in endpoints for bill in client.billed(endpoint.id, began)), Decimal(0))
     if spent > Decimal(str(cap)):
-        raise RefusedError(f"endpoint {name}", f"cost ${spent:.2f} this month, over the ${cap:.2f} cap", "raise the cap")
+        raise RefusedError(
+            f"endpoint {name}", f"cost {format_usd(spent)} this month, over the {format_usd(cap)} cap", "raise the cap"
+        )

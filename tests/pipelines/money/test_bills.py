@@ -14,10 +14,10 @@ import pytest
 from pipelines.home import Home
 from pipelines.money.bills import fetch_bills, import_bills
 from pipelines.money.costs import summed
+from registry.amounts import Rates
 from registry.errors import InputError
 from registry.events import CanaryStarted, Deployed, Trained, now
 from registry.memory import MemoryLedger
-from registry.money.amounts import Rates
 from registry.reports.accounts import spending
 from registry.settings import Settings
 from registry.spending import Billed

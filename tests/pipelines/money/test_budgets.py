@@ -18,11 +18,11 @@ from pipelines.job.jobfile import Budget, parse_job
 from pipelines.job.policy import set_policy
 from pipelines.money.bills import fetch_bills, import_bills
 from pipelines.money.budgets import hold_budget, override, standing_of
+from registry.amounts import parse_rates
 from registry.errors import InputError, RefusedError
 from registry.events import Deployed, Trained, now
 from registry.ledger.store import open_ledger
 from registry.memory import MemoryLedger
-from registry.money.amounts import parse_rates
 from registry.records import Actor
 from registry.settings import Settings
 from registry.spending import Billed

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.training.interrupted import book_interrupted
+from registry.amounts import round_usd
 from registry.files import read_json
 from registry.memory import MemoryLedger
-from registry.money.amounts import round_usd
 from registry.money.prices import local_price
 from registry.records import Actor
 from registry.settings import Settings

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.amounts import Money, format_usd, parse_rates, round_usd, total
 from registry.errors import InputError
-from registry.money.amounts import Money, format_usd, parse_rates, round_usd, total
 
 
 @pytest.mark.parametrize(

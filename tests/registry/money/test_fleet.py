@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from registry.amounts import round_usd
 from registry.errors import InputError
-from registry.money.amounts import round_usd
 from registry.money.billing import monthly_cost
 from registry.money.fleet import Fleet, simulate
 from registry.money.forecast import BreakEven, Disk, Place, advice, find_break_evens, forecast, forecast_place

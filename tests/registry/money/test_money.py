@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.amounts import round_usd
 from registry.errors import InputError, NotFoundError
-from registry.money.amounts import round_usd
 from registry.money.billing import (
     HOURS_PER_MONTH,
     billed_seconds,

@@ -74,8 +74,9 @@ def round_usd(amount: Decimal, places: int = 6) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
 
-def format_usd(amount: Decimal) -> str:
+def format_usd(given: Decimal | float) -> str:
     """US dollars with cents; less than a dollar with four decimals, or with as many as it takes to be seen."""
+    amount = Decimal(str(given))
     if amount < 0:
         return f"-{format_usd(-amount)}"
     if amount >= 1 or not amount:
