@@ -119,6 +119,7 @@ def test_a_thousand_deployments_on_hugging_face(make_bundle, tmp_path: Path, mon
         assert account.spent() == pytest.approx(float(target.quote().usd_per_busy_hour) / 60 * minutes)
 
 
+@pytest.mark.journey  # boots that are really slowed
 def test_a_slow_machine_sees_the_same_outcomes_and_the_same_bills(
     make_bundle, picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_costs_page_adds_up_to_the_cent_by_what_is_chosen_with_budgets(home:
     assert any("<b>bob</b>" in list(frame.value.get("person", ())) for frame in shown.dataframe)
 
 
+@pytest.mark.journey  # simulates months
 def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Path) -> None:
     assert "Latency: 50 ms (custom)" in page("forecast").caption[0].value
     fill(home)
@@ -143,6 +144,7 @@ def test_a_broken_price_catalogue_is_one_line_on_the_page(home: Path, broken: st
     assert not shown.dataframe
 
 
+@pytest.mark.journey  # simulates months
 def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_LOCAL_USD_PER_HOUR", "0")
     fill(home)

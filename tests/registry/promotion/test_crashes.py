@@ -140,6 +140,6 @@ def test_a_promotion_that_was_overtaken_is_undone_not_finished(before: Path, tmp
     assert fold(context.ledger.entries("hand")).pending
     context.store.delete_alias("hand", "production")
     lines = reconcile(context, "hand").acted
-    assert any("undone, alias 'production' moved to nobody meanwhile" in line for line in lines)
+    assert any("undone, alias 'production' moved to none meanwhile" in line for line in lines)
     never_both(context)
     assert "production" not in context.store.aliases("hand")
