@@ -69,10 +69,6 @@ class PromotionState:
             return None
         return self.ratified[stage, version.identity][1]
 
-    def row_of(self, promotion: Promoted) -> int:
-        """The row of a version's latest ratification for a stage."""
-        return self.ratified[promotion.stage, promotion.identity][0]
-
     @property
     def backing(self) -> dict[tuple[int, int], Stage]:
         """Versions whose bytes must stay: all that were ratified and not archived since."""

@@ -52,7 +52,7 @@ class EndpointSpan:
     @property
     def name(self) -> str:
         """The endpoint's name at its target."""
-        return endpoint_name(self.event.model, self.event.stage) + (CANARY_SUFFIX if self.is_canary else "")
+        return endpoint_named(self.event)
 
     @property
     def is_canary(self) -> bool:

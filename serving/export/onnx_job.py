@@ -8,8 +8,6 @@ Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` w
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from serving.bundle.variants import KNOWN
 from serving.export.graphs import assemble
 from serving.export.onnx import export_core, for_tfjs, seal_model, settle
 from serving.export.quantize import to_float16, to_int8
+from serving.export.subprocess_job import answer_job
 
 
 def main(job: dict[str, Any]) -> None:
@@ -76,10 +75,4 @@ def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None
 
 
 if __name__ == "__main__":
-    job = json.loads(Path(sys.argv[1]).read_text())
-    try:
-        main(job)
-        answer: dict[str, object] = {}
-    except ModelyardError as error:
-        answer = {"problem": [error.subject, error.expectation, error.remedy]}
-    Path(job["report"]).write_text(json.dumps(answer))
+    answer_job(main)

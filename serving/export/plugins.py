@@ -7,8 +7,6 @@ python -P -m serving.export.plugins JOB.json      what the subprocess runs
 
 from __future__ import annotations
 
-import json
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,9 +14,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.errors import InputError, ModelyardError
+from registry.errors import InputError
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import stack_pixels
+from serving.export.subprocess_job import answer_job
 
 GROUP = "modelyard.exporters"
 
@@ -71,10 +70,4 @@ def main(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    job = json.loads(Path(sys.argv[1]).read_text())
-    try:
-        main(job)
-        answer: dict[str, object] = {}
-    except ModelyardError as error:
-        answer = {"problem": [error.subject, error.expectation, error.remedy]}
-    Path(job["report"]).write_text(json.dumps(answer))
+    answer_job(main)

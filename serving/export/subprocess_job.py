@@ -91,6 +91,20 @@ def run_subprocess(
         return answer
 
 
+def answer_job(main: Callable[[dict[str, Any]], None]) -> None:
+    """The other side of `run_subprocess`, in a script of ours: do the job of the first argument and write the report.
+
+    A ModelyardError becomes the report's `problem`; anything else ends the script without a report.
+    """
+    job = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        main(job)
+        answer: dict[str, object] = {}
+    except ModelyardError as error:
+        answer = {"problem": [error.subject, error.expectation, error.remedy]}
+    Path(job["report"]).write_text(json.dumps(answer))
+
+
 def _read(report: Path) -> dict[str, Any] | None:
     """A subprocess's report; None if it was not finished."""
     try:
