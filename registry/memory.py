@@ -103,9 +103,13 @@ class MemoryLedger:
 
     def append(self, event: AnyEvent) -> MemoryEntry:
         """Add an event at the end."""
-        row = MemoryEntry(len(self._rows) + 1, now(), event)
-        self._rows.append(row)
-        return row
+        return self.append_all([event])[0]
+
+    def append_all(self, events: Sequence[AnyEvent]) -> list[MemoryEntry]:
+        """Add events at the end."""
+        rows = [MemoryEntry(number, now(), event) for number, event in enumerate(events, len(self._rows) + 1)]
+        self._rows.extend(rows)
+        return rows
 
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[MemoryEntry]:
         """Rows in order."""

@@ -99,6 +99,10 @@ class Ledger(Protocol):
         """Add an event at the end; it is on disk when this returns."""
         ...
 
+    def append_all(self, events: Sequence[AnyEvent]) -> Sequence[Entry]:
+        """Add events at the end, all of them or none."""
+        ...
+
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[Entry]:
         """Rows in order, of one model or of all, that come after a place."""
         ...

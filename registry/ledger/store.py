@@ -70,18 +70,28 @@ class SqlLedger:
 
     def append(self, event: AnyEvent) -> LedgerEntry:
         """Add an event at the end, signed."""
+        return self.append_all([event])[0]
+
+    def append_all(self, events: Sequence[AnyEvent]) -> list[LedgerEntry]:
+        """Add events at the end, signed, in one transaction: all of them or none."""
         for _ in range(_TRIES):
+            rows: list[Row] = []
             try:
                 with _usable(self._engine), Session(self._engine, expire_on_commit=False) as session, session.begin():
                     last = session.scalars(select(Row).order_by(Row.seq.desc()).limit(1)).first()
-                    row = _row(event, last, self.keys)
-                    session.add(row)
+                    for event in events:
+                        rows.append(_row(event, rows[-1] if rows else last, self.keys))
+                    session.add_all(rows)
                     session.flush()
             except DuplicateError:
                 continue
             if self._witness:
-                self._witness.note(row.seq, row.hash, signed=bool(row.signature))
-            return LedgerEntry(row.seq, datetime.fromisoformat(row.at), event, row, self.keys)
+                for row in rows:
+                    self._witness.note(row.seq, row.hash, signed=bool(row.signature))
+            return [
+                LedgerEntry(row.seq, datetime.fromisoformat(row.at), event, row, self.keys)
+                for row, event in zip(rows, events, strict=True)
+            ]
         raise StorageError("ledger", f"lost {_TRIES} races for its next row", "run the command again")
 
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[LedgerEntry]:

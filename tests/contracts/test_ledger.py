@@ -62,6 +62,19 @@ def test_an_empty_ledger_holds(ledger: Ledger) -> None:
     assert list(ledger.entries()) == []
 
 
+def test_events_that_belong_together_are_added_together(ledger: Ledger) -> None:
+    assert [row.seq for row in ledger.append_all([event(1), event(2, "foot")])] == [1, 2]
+    assert [row.event.version for row in ledger.entries()] == [1, 2]
+    assert ledger.verify() == 2
+
+
+def test_of_events_that_belong_together_none_stays_where_one_fails(url: str) -> None:
+    ledger = open_ledger(url)
+    with pytest.raises((StorageError, OverflowError)):
+        ledger.append_all([event(1), event(2**70)])  # no database's integer is that wide
+    assert ledger.verify() == 0
+
+
 def test_rows_survive_a_reopening(url: str) -> None:
     open_ledger(url).append(event(1))
     again = open_ledger(url)
