@@ -8,7 +8,7 @@ import os
 import httpx
 
 from registry.address import mlflow_address
-from registry.errors import InputError
+from registry.errors import InputError, UnavailableError
 from registry.records import Actor
 from registry.settings import Settings
 
@@ -40,7 +40,12 @@ def _confirmed(settings: Settings) -> str | None:
         return None
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise InputError("MLFLOW_TRACKING_USERNAME", "the MLflow server does not accept it with its password", "correct both")
-    return str(answer.json()["user"]["username"]) if answer.is_success else None
+    if not answer.is_success:
+        return None
+    try:
+        return str(answer.json()["user"]["username"])
+    except (ValueError, KeyError, TypeError) as error:  # something else answers at that address
+        raise UnavailableError("MLflow server", "does not say who is logged in", "see what answers at its address") from error
 
 
 def _account() -> str:

@@ -3,9 +3,11 @@
     ModelyardError            one line: subject, what was expected, how to fix it
     ├── InputError            what the user gave cannot be used
     │   └── NotFoundError     a reference, model, version or file that does not exist
+    │       └── MissingFileError  a state file that is not there (also a FileNotFoundError)
     ├── UnavailableError      a server or tool that the command needs does not answer
     ├── StorageError          bytes could not be written; nothing half written was left
     ├── IntegrityError        bytes are not the ones that were recorded
+    │   └── DamagedFileError  a state file cannot be read as what it is (also a ValueError)
     ├── BusyError             another process works on the same model now
     └── RefusedError          a gate refused (exit code 1: the question was fine, the answer is no)
 
@@ -45,6 +47,10 @@ class NotFoundError(InputError):
     """Something that the user named does not exist."""
 
 
+class MissingFileError(NotFoundError, FileNotFoundError):
+    """A state file is not there: for many callers an answer, which they ask for as FileNotFoundError."""
+
+
 class UnavailableError(ModelyardError):
     """A server or a tool that the command needs does not answer."""
 
@@ -55,6 +61,10 @@ class StorageError(ModelyardError):
 
 class IntegrityError(ModelyardError):
     """Bytes are not the ones that were recorded."""
+
+
+class DamagedFileError(IntegrityError, ValueError):
+    """A state file is empty, cut, garbage, of the wrong shape, no file at all, or may not be read."""
 
 
 class BusyError(ModelyardError):

@@ -1,8 +1,9 @@
-"""Per-model leases between processes of one machine, by file lock: the kernel frees a dead holder's."""
+"""Locks between processes of one machine, by file: the kernel frees a dead holder's. A model's lease is one of them."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from registry.digests import sha256_bytes
 from registry.errors import BusyError
+from registry.files import open_plainly, storing
 
 
 class Lease:
@@ -28,13 +30,25 @@ class FileLeases:
     @contextmanager
     def hold(self, model: str, *, wait: bool = True) -> Generator[Lease]:
         """Hold the model's lock within the block; a lock that another process has is waited for, or raises BusyError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{sha256_bytes(model.encode())[:16]}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise busy_error(model) from error
+        with locked(self.folder / f"{sha256_bytes(model.encode())[:16]}.lock", busy_error(model), wait=wait):
             yield Lease()
+
+
+@contextmanager
+def locked(path: Path, busy: Exception, *, wait: bool = True) -> Generator[None]:
+    """Hold a lock file within the block. Without `wait`, one that another process holds raises `busy`.
+
+    The file is never written to, and a symbolic link is not followed: it could lead to a file that matters.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open_plainly(path, os.O_RDWR)
+    with os.fdopen(handle, "rb"):  # closing it frees the lock
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise busy from error
+        yield
 
 
 def busy_error(model: str) -> BusyError:

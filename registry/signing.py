@@ -7,20 +7,18 @@ has the private key can sign anything: keep it where only Modelyard's own proces
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from registry.digests import sha256_bytes
-from registry.errors import InputError, NotFoundError
-from registry.files import storing
+from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
+from registry.files import create_once, read_bytes, storing
 
 
 @dataclass(frozen=True)
@@ -62,17 +60,34 @@ def public_text(key: Ed25519PublicKey) -> str:
 
 
 def open_keyring(path: Path, trusted: Path) -> Keyring:
-    """The key at `path`, made where there is none, and the public keys (`*.pub`, PEM) in a folder."""
-    if not path.exists():
+    """The key at `path`, made where there is none, and the public keys (`*.pub`, PEM) in a folder.
+
+    Only for a ledger that nothing was signed in: see `registry/opening.py`.
+    """
+    if not os.path.lexists(path):
         _make(path)
+    return load_keyring(path, trusted)
+
+
+def load_keyring(path: Path, trusted: Path) -> Keyring:
+    """The key at `path`, where there is one, and the public keys (`*.pub`, PEM) in a folder. Nothing is made."""
+    known = read_keyring(trusted)
+    if not os.path.lexists(path):
+        return known
+    own = _read_private(path)
+    return Keyring(own, {key_id(own.public_key()): own.public_key(), **known.trusted})
+
+
+def _read_private(path: Path) -> Ed25519PrivateKey:
+    remedy = "restore it from a backup, or name another with MODELYARD_SIGNING_KEY"
+    data = read_bytes(path, remedy)
     try:
-        own = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as error:
-        raise InputError(path, "is not an unencrypted PEM private key", "name another with MODELYARD_SIGNING_KEY") from error
+        own = serialization.load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InputError(path, "is not an unencrypted PEM private key", remedy) from error
     if not isinstance(own, Ed25519PrivateKey):
-        raise InputError(path, "is not an Ed25519 key", "name another with MODELYARD_SIGNING_KEY")
-    keys = [own.public_key(), *(read_public(file) for file in sorted(trusted.glob("*.pub")))]
-    return Keyring(own, {key_id(key): key for key in keys})
+        raise InputError(path, "is not an Ed25519 key", remedy)
+    return own
 
 
 def read_keyring(folder: Path) -> Keyring:
@@ -83,10 +98,12 @@ def read_keyring(folder: Path) -> Keyring:
 def read_public(path: Path) -> Ed25519PublicKey:
     """A public key from a PEM file."""
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except FileNotFoundError as error:
+        key = serialization.load_pem_public_key(read_bytes(path, "see `modelyard ledger key`"))
+    except MissingFileError as error:
         raise NotFoundError(path, "there is no public key here", "see `modelyard ledger key`") from error
-    except ValueError as error:
+    except DamagedFileError:
+        raise
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError(path, "is not a PEM public key", "see `modelyard ledger key`") from error
     if not isinstance(key, Ed25519PublicKey):
         raise InputError(path, "is not an Ed25519 public key", "see `modelyard ledger key`")
@@ -97,14 +114,7 @@ def _make(path: Path) -> None:
     """Write a new private key that only its owner can read; of two processes that race, one wins and both use its key."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".key.")  # mkstemp: 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, path)
-        Path(name).unlink()
+    text = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    create_once(path, text)

@@ -22,7 +22,7 @@ from pathlib import Path
 from pipelines.job.exports import settled
 from registry.errors import ModelyardError
 from registry.events import CanaryStarted, Deployed, Exported
-from registry.files import storing
+from registry.files import replace_folder, storing
 from registry.protocols import Entry, Ledger
 from registry.records import ModelVersion
 from serving.bundle.bundle import Bundle, open_bundle
@@ -75,9 +75,9 @@ class BundleStore:
         bundle = open_bundle(made)
         folder = self.root / version.model / f"{version.version}-{bundle.index.digest[:_DIGITS]}"
         with storing(folder):
-            _move(smoke_folder(made), smoke_folder(folder))
+            replace_folder(smoke_folder(made), smoke_folder(folder))
             if not _is_whole(folder, bundle.index.digest):
-                _move(made, folder)
+                replace_folder(made, folder)
         return Bundle(folder, bundle.index)
 
     def remove_unused(self, version: ModelVersion, used: Sequence[str] = ()) -> None:
@@ -141,11 +141,6 @@ def _is_whole(folder: Path, digest: str) -> bool:
         return open_bundle(folder).index.digest == digest
     except ModelyardError:
         return False
-
-
-def _move(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    source.rename(target)
 
 
 def _link(source: str, target: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.dataset import DataSet, open_dataset
-from registry.errors import NotFoundError
+from registry.errors import DamagedFileError, MissingFileError, NotFoundError
 from registry.files import read_json, write_json
 
 
@@ -26,12 +26,23 @@ class DatasetCatalog:
 
     def find(self, digest: str, subject: object) -> DataSet:
         """The data set of that digest. Raises NotFoundError about the subject where it is no longer where it was."""
-        note = self._note(digest)
-        data = open_dataset(Path(read_json(note)["folder"])) if note.exists() else None
+        folder = self._noted(digest)
+        data = open_dataset(folder) if folder else None
         if data is None or data.manifest.digest != digest:
             remedy = "make it again with `modelyard frames`, or train a new version"
             raise NotFoundError(subject, f"the data set it was trained on ({digest[:12]}) is not here any more", remedy)
         return data
+
+    def _noted(self, digest: str) -> Path | None:
+        """Where a data set of that digest lay, None where nothing says so. Raises DamagedFileError."""
+        remedy = "remove it; `modelyard frames` and `modelyard train` write it again"
+        try:
+            match read_json(self._note(digest), remedy):
+                case {"folder": str(folder)}:
+                    return Path(folder)
+        except MissingFileError:
+            return None
+        raise DamagedFileError(self._note(digest), "is damaged: it does not say where the data set is", remedy)
 
     def _note(self, digest: str) -> Path:
         return self.root / "by-digest" / f"{digest}.json"

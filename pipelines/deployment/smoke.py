@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.bundles.store import smoke_folder
 from registry.errors import IntegrityError
-from registry.files import read_json
+from registry.files import read_bytes, read_record
+from registry.records import Record
 
 if TYPE_CHECKING:
     from serving.targets.contract import Ask
@@ -16,15 +17,31 @@ _TOLERANCE = 1e-2
 """How far an endpoint's probability may be from the trained model's; the parity gate is stricter."""
 
 
+_REMEDY = "export the version again"
+
+
+class _Image(Record):
+    file: str
+    probabilities: list[float]
+    truth: str = ""
+
+
+class _Expected(Record):
+    """What the trained model answered, as it lies beside a bundle."""
+
+    labels: list[str]
+    images: list[_Image]
+
+
 def smoke_test(name: str, ask: Ask, bundle: Path, count: int) -> None:
     """Send held-out frames to an endpoint; raise IntegrityError unless it answers as the trained model did."""
     folder = smoke_folder(bundle)
-    expected = read_json(folder / "expected.json")
-    for image in expected["images"][:count]:
-        answer = ask((folder / image["file"]).read_bytes())
-        if unknown := answer.keys() - set(expected["labels"]):
+    expected = read_record(folder / "expected.json", _Expected, "what a smoke test needs", _REMEDY)
+    for image in expected.images[:count]:
+        answer = ask(read_bytes(folder / image.file, _REMEDY))
+        if unknown := answer.keys() - set(expected.labels):
             raise IntegrityError(name, f"answers for other classes ({', '.join(sorted(unknown))})", "export the version again")
-        pairs = zip(expected["labels"], image["probabilities"], strict=True)
+        pairs = zip(expected.labels, image.probabilities, strict=True)
         differences = [abs(answer.get(label, 0.0) - right) for label, right in pairs]  # a detector names what it saw
         if not all(difference <= _TOLERANCE for difference in differences):  # NaN is not near
             worst = max(differences)

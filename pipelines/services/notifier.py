@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipelines.services.channels import Channel, channels_of
 from pipelines.services.notices import Notice, budget_notices, notice_of
 from registry.backoff import LONGEST_S, wait_s
-from registry.errors import ModelyardError, UnavailableError, shorten
+from registry.errors import BusyError, DamagedFileError, MissingFileError, ModelyardError, UnavailableError, shorten
 from registry.events import now
-from registry.files import read_json, write_json
+from registry.files import read_record, set_aside, write_json
+from registry.lease import locked
 from registry.records import Record
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _EVERY_S = 5.0
 _BUDGETS_S = 60.0
 _GIVE_UP_S = 24 * 3600.0
 _MOST_WAITING = 1000
+_NEW_OUTBOX = "run `modelyard notify send`: it keeps this one under another name and begins a new one"
 
 
 class Outbox(Record):
@@ -64,6 +66,10 @@ class Notifier:
         ledger = self.ledger_of()
         return sum(self._served(channel, ledger) for channel in self.channels)
 
+    def status(self) -> dict[str, Outbox]:
+        """Each channel's outbox as it is now, written by nobody but the senders. Raises DamagedFileError."""
+        return {channel.name: self._read(channel) or Outbox(row=0) for channel in self.channels}
+
     def keep_on(self, leading: Callable[[], bool], stop: threading.Event) -> None:
         """Again and again until told to stop, while this process leads; who follows keeps up without sending."""
         while not stop.wait(_EVERY_S):
@@ -87,7 +93,11 @@ class Notifier:
     def _served(self, channel: Channel, ledger: SqlLedger) -> int:
         """One channel's turn; whatever is wrong with it holds up none of the others."""
         try:
-            return self._serve(channel, ledger)
+            busy = BusyError(channel.name, "another process sends by it now", "wait for it")
+            with locked(self.folder / f"{channel.name}.lock", busy, wait=False):
+                return self._serve(channel, ledger)
+        except BusyError:
+            return 0  # what is due is delivered by the other one
         except Exception as error:  # noqa: BLE001 a full disk, a file that was damaged
             self.say(f"notices by {channel.name}: {error if isinstance(error, ModelyardError) else type(error).__name__}")
             return 0
@@ -144,15 +154,27 @@ class Notifier:
     def _file(self, channel: Channel) -> Path:
         return self.folder / f"{channel.name}.json"
 
-    def _open(self, channel: Channel, ledger: SqlLedger) -> Outbox:
+    def _read(self, channel: Channel) -> Outbox | None:
+        """A channel's outbox, None for a new channel. Raises DamagedFileError."""
         try:
-            return Outbox.model_validate(read_json(self._file(channel)))
-        except (FileNotFoundError, ValidationError, ValueError):
+            return read_record(self._file(channel), Outbox, "an outbox of notices", _NEW_OUTBOX)
+        except MissingFileError:
+            return None
+
+    def _open(self, channel: Channel, ledger: SqlLedger) -> Outbox:
+        """A channel's outbox to send from. A new one begins now; so does one in the place of one that is damaged."""
+        try:
+            box = self._read(channel)
+        except DamagedFileError as error:
+            beside = set_aside(self._file(channel))
+            self.say(f"{error.subject} {error.expectation}: it is kept as {beside.name}, and a new one begins")
+            box = None
+        if box is None:
             last = ledger.entries()
             box = Outbox(row=last[-1].seq if last else 0)
             budget_notices(last, now(), box.budgets)
             self._keep(channel, box)
-            return box
+        return box
 
     def _keep(self, channel: Channel, box: Outbox) -> None:
         write_json(self._file(channel), box.model_dump(mode="json"))
@@ -193,19 +215,9 @@ def try_all(settings: Settings) -> list[dict[str, str]]:
 
 
 def channel_status(home: Home) -> list[dict[str, object]]:
-    """What each channel has delivered, what waits, and what its last try said."""
-    notifier = notifier_of(home, lambda _: None, channels_of(home.settings))
-    ledger, states = notifier.ledger_of(), list[dict[str, object]]()
-    for channel in notifier.channels:
-        box = notifier._open(channel, ledger)  # noqa: SLF001 this file's own
-        states.append(
-            {
-                "channel": channel.name,
-                "delivered": box.delivered,
-                "waiting": len(box.waiting),
-                "given_up": box.given_up,
-                "tries": box.tries,
-                "said": box.said,
-            }
-        )
-    return states
+    """What each channel has delivered, what waits, and what its last try said. Nothing is written."""
+    shown = ("delivered", "given_up", "tries", "said")
+    return [
+        {"channel": name, "waiting": len(box.waiting), **{field: getattr(box, field) for field in shown}}
+        for name, box in notifier_of(home, lambda _: None, channels_of(home.settings)).status().items()
+    ]

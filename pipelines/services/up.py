@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -20,9 +19,10 @@ import httpx
 import psutil
 
 from pipelines.services.webhook import encryption_key
-from registry.address import UP
-from registry.errors import InputError, UnavailableError, shorten
-from registry.files import read_json, write_json
+from registry.address import UP, read_running
+from registry.errors import DamagedFileError, InputError, MissingFileError, UnavailableError, shorten
+from registry.files import open_plainly, set_aside, write_json
+from registry.lease import locked
 from registry.settings import ROOT, Settings
 from serving.targets.waiting import tls
 
@@ -87,7 +87,7 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
-        _end_left_over(home)
+        _end_left_over(home, say)
         if ports.mlflow and ports.mlflow == ports.dashboard:
             raise InputError(f"port {ports.mlflow}", "cannot serve both MLflow and the dashboard", "choose two different ones")
         mlflow = claim(ports.mlflow, "--mlflow-port")
@@ -130,11 +130,8 @@ def _undisturbed() -> Generator[None]:
 @contextmanager
 def _only_one(home: Path) -> Generator[None]:
     """One `up` for one home: two would write to one database and fight over one ledger."""
-    with (home / "up.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(home, "another `modelyard up` runs on it", "stop that one, or choose another --home") from error
+    busy = InputError(home, "another `modelyard up` runs on it", "stop that one, or choose another --home")
+    with locked(home / "up.lock", busy, wait=False):
         yield
 
 
@@ -144,12 +141,17 @@ def _keep(home: Path, keeper: ServiceGroup, service: Service) -> None:
     write_json(home / UP, {**keeper.addresses, "pids": [service.process.pid for service in keeper.services]})
 
 
-def _end_left_over(home: Path) -> None:
+def _end_left_over(home: Path, say: Callable[[str], None]) -> None:
     """End the services of an `up` that was killed before it could. Only processes that were started for this home."""
-    if not (home / UP).exists():
+    try:
+        pids = read_running(home).pids
+    except MissingFileError:
+        return
+    except DamagedFileError as error:
+        say(f"{error.subject} {error.expectation}, so it is kept as {set_aside(home / UP).name}; what it named is not ended")
         return
     ended: list[psutil.Process] = []
-    for number in read_json(home / UP).get("pids", []):
+    for number in pids:
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             process = psutil.Process(number)
             if process.environ().get("MODELYARD_HOME") == str(home):
@@ -212,7 +214,7 @@ def _spawn(
     """Start a service in a process group of its own, so that Ctrl-C reaches us first and its children end with it."""
     log = home / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with os.fdopen(open_plainly(log, os.O_WRONLY | os.O_APPEND), "ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-P", *command],  # a folder named like a room where the user stands is not ours
             stdout=file,

@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.address import mlflow_address
-from registry.errors import InputError
-from registry.files import write_atomic
+from registry.errors import DamagedFileError, InputError, MissingFileError
+from registry.files import create_once, read_text
 
 if TYPE_CHECKING:
     from registry.settings import Settings
@@ -33,6 +33,8 @@ _HOST = "127.0.0.1"
 _WINDOW_S = 300.0
 _REMEMBERED = 10_000
 _LARGEST = 1_000_000
+_SHORTEST = 44
+"""Characters of a secret that is whole: 32 bytes in base64; in hex they are 64."""
 PATH = "/webhook"
 
 
@@ -117,6 +119,13 @@ def encryption_key(home: Path) -> SecretStr:
 
 
 def _kept(path: Path, make: Callable[[], str]) -> SecretStr:
-    if not path.exists():
-        write_atomic(path, make().encode())  # mkstemp makes it readable by its owner only
-    return SecretStr(path.read_text().strip())
+    """A secret of the home, made on first use. Two processes that race make one, and both read it."""
+    remedy = "restore it from a backup, or remove it: a new one is made"
+    try:
+        secret = read_text(path, remedy).strip()
+    except MissingFileError:
+        create_once(path, make().encode())
+        secret = read_text(path, remedy).strip()
+    if len(secret) < _SHORTEST:  # an empty key would sign what anybody can sign
+        raise DamagedFileError(path, "is empty or cut", remedy)
+    return SecretStr(secret)

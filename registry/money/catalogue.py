@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from registry.errors import InputError, NotFoundError
-from registry.files import write_json
+from registry.errors import MissingFileError, NotFoundError
+from registry.files import read_record, write_json
 from registry.money.prices import Price, StoragePrice
 from registry.records import Record
 
@@ -100,16 +100,12 @@ def published() -> Catalogue:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """What is kept at `path` over what was published. Raises InputError for a file that is none."""
+    """What is kept at `path` over what was published. Raises DamagedFileError for a file that is none."""
     known = published()
-    if not path.exists():
-        return known
     try:
-        kept = Catalogue.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(path, "cannot be read", "see who may read it") from error
-    except ValidationError as error:
-        raise InputError(path, "is not a price catalogue", "remove it, then run `modelyard prices --refresh`") from error
+        kept = read_record(path, Catalogue, "a price catalogue", "remove it, then run `modelyard prices --refresh`")
+    except MissingFileError:
+        return known
     mine = {(entry.price.key, entry.price.as_of) for entry in kept.prices}
     older = [entry for entry in known.prices if (entry.price.key, entry.price.as_of) not in mine]
     return Catalogue(prices=older + kept.prices, storage=known.storage + kept.storage)

@@ -31,10 +31,12 @@ def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[s
 def check_named(folder: Path, digest: str = "") -> dict[str, str]:
     """The digests that a bundle's index names, by file. Raises IntegrityError if the bundle's digest is not `digest`."""
     try:
+        if (folder / INDEX).exists() and not (folder / INDEX).is_file():  # a pipe would be waited for
+            raise IntegrityError(folder / INDEX, "is not a file", "export the version again")
         files: dict[str, str] = dict(json.loads((folder / INDEX).read_bytes())["files"])
     except FileNotFoundError as error:
         raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise IntegrityError(folder / INDEX, "is not a bundle's index", "export the version again") from error
     if digest and (actual := digest_of(files)) != digest:
         raise IntegrityError(folder, f"holds bundle {actual[:12]} and not {digest[:12]}", "publish the bundle again")

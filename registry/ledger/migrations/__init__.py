@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+
+from registry.errors import BusyError
+from registry.lease import locked
 
 VERSION_TABLE = "modelyard_ledger_version"
 """Its own name, because the ledger may share a database with MLflow, which has an `alembic_version`."""
@@ -53,6 +55,6 @@ def _one_at_a_time(engine: Engine) -> Generator[None]:
     if engine.dialect.name != "sqlite" or not engine.url.database:
         yield
         return
-    with Path(f"{engine.url.database}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    busy = BusyError("ledger", "another process brings it up to date", "try again")
+    with locked(Path(f"{engine.url.database}.lock"), busy):
         yield
