@@ -36,7 +36,7 @@ from registry.promotion.state import TIDY, Holder, done, fold
 from registry.promotion.verdict import digest_version, evaluate_gates
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
-from registry.stages import ALIASES, Stage
+from registry.stages import ALIASES, Stage, resembled
 
 OUTSIDE = Actor("somebody in MLflow")
 """Who moved an alias that no admission plugin saw."""
@@ -181,14 +181,14 @@ def _put_back(context: PromotionContext, version: ModelVersion, stage: Stage) ->
 
 def _bar(context: PromotionContext, versions: Mapping[int, ModelVersion], alias: str, number: int) -> list[str]:
     """An alias that looks like a stage and is none."""
-    if number not in versions:
+    stage = resembled(alias)
+    if number not in versions or stage is None:
         return []
-    stage = Stage(alias.lower())
-    reason = f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case"
+    reason = f"alias {alias!a} is not '{stage}': MLflow tells every letter from every other"
     lines = _block(context, versions[number], stage, reason)
     if context.revert:
         context.store.delete_alias(versions[number].model, alias)
-        lines.append(f"alias '{alias}' taken from {versions[number].ref}")
+        lines.append(f"alias {alias!a} taken from {versions[number].ref}")
     return lines
 
 

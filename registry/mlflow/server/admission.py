@@ -30,7 +30,7 @@ from registry.promotion.verdict import evaluate_gates, resolve
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
-from registry.stages import ALIASES, Stage
+from registry.stages import ALIASES, Stage, resembled
 
 MARK = "modelyard: "
 """What every refusal of ours begins with."""
@@ -81,10 +81,11 @@ class Admission:
 
     def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> PendingPromotion | None:
         """A stage's alias: judged like any promotion; what to write down once MLflow has moved it."""
-        if alias.lower() not in ALIASES or self._is_prompt(name):
+        if resembled(alias) is None or self._is_prompt(name):
             return None
         if variant(alias):
-            refuse(f"alias '{alias}' is not '{alias.lower()}', and MLflow tells upper from lower case; use '{alias.lower()}'")
+            stage = resembled(alias)
+            refuse(f"alias {alias!a} is not '{stage}', and MLflow tells every letter from every other; use '{stage}'")
         stage, candidate = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
         state = fold(self.ledger.entries(name))
         begun = [event.identity for event in (state.pending.get(stage), state.holders.get(stage)) if event]
