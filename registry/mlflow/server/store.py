@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import get_local_path_or_none
 
 from registry.errors import IntegrityError, NotFoundError, shorten
+from registry.mlflow.listing import is_prompt, list_models, list_versions
 from registry.mlflow.store import to_model_version, unready_model
 from registry.records import ModelVersion, Snapshot
 
@@ -49,10 +52,8 @@ class InsideStore:
 
     def versions(self, model: str) -> list[ModelVersion]:
         """A model's versions, oldest first."""
-        self._model(model)
-        quoted = model.replace("'", "")
-        versions = self._versions.search_model_versions(f"name='{quoted}'", max_results=10_000)
-        return sorted((to_model_version(version) for version in versions), key=lambda version: version.version)
+        with _naming(model):
+            return [to_model_version(version) for version in list_versions(self._versions, model)]
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version."""
@@ -60,14 +61,8 @@ class InsideStore:
 
     def snapshot(self) -> dict[str, Snapshot]:
         """Every model's aliases."""
-        snapshots: dict[str, Snapshot] = {}
-        token: str | None = None
-        while True:
-            page = self._versions.search_registered_models(max_results=1000, page_token=token)
-            for model in page:
-                snapshots[model.name] = Snapshot({alias: int(version) for alias, version in model.aliases.items()}, {})
-            if not (token := page.token):
-                return snapshots
+        models = list_models(self._versions)
+        return {model.name: Snapshot({alias: int(version) for alias, version in model.aliases.items()}, {}) for model in models}
 
     def unready(self, version: ModelVersion) -> str | None:
         """Why a version is not whole."""
@@ -114,11 +109,12 @@ class InsideStore:
         return root is not None and f"{_plain(uri)}/".startswith(f"{_plain(root)}/")
 
     def is_prompt(self, model: str) -> bool:
-        """Whether MLflow takes a registered model for a prompt."""
+        """Whether a registered model is one of MLflow's prompts: it carries their tag, and no version of it has files."""
         try:
-            return bool(self._model(model)._is_prompt())  # noqa: SLF001 `tags` hides the one that says so
+            registered = self._model(model)
         except NotFoundError:
             return False
+        return bool(registered._is_prompt()) and is_prompt(registered.latest_versions)  # noqa: SLF001 `tags` hides the tag
 
     def location(self, version: ModelVersion) -> Location:
         """What a version's bytes hang on."""
@@ -139,12 +135,19 @@ class InsideStore:
         return Location(model_id, run_id, experiment, path)
 
     def _model(self, name: str) -> Any:
-        try:
+        with _naming(name):
             return self._versions.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise NotFoundError(f"model '{name}'", "is not registered", "see `modelyard status` for what is") from error
-            raise
+
+
+@contextmanager
+def _naming(model: str) -> Generator[None]:
+    """A model that is not there, by its name."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise NotFoundError(f"model '{model}'", "is not registered", "see `modelyard status` for what is") from error
+        raise
 
 
 def _plain(uri: str) -> str:
