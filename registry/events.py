@@ -135,6 +135,16 @@ class Lost(Event):
         return f"{self.label}, which holds '{self.stage}', is lost: {self.reason}"
 
 
+class Regained(Event):
+    """A version that was lost is in MLflow again: deleted and restored, renamed and back, or hidden for a while."""
+
+    kind: Literal["regained"] = "regained"
+    stage: Stage
+
+    def __str__(self) -> str:
+        return f"{self.label}, which holds '{self.stage}', is in MLflow again"
+
+
 class Published(Event):
     """The evidence of an attempt was copied to MLflow, for people to read."""
 
@@ -258,6 +268,7 @@ AnyEvent = Annotated[
     | Archived
     | Released
     | Lost
+    | Regained
     | Published
     | HookDone
     | HookFailed

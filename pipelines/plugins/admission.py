@@ -54,7 +54,7 @@ def _create(app: Flask | None, *, login: bool) -> Any:
             served = create_fastapi_app(flask_app)
     check_guards(admission, flask_app)
     add_feed(flask_app, server_stores()[1], _administers if login else lambda: True)
-    admission.warm()
+    admission.protected.warm()
     return served
 
 
@@ -64,7 +64,7 @@ def guarded(actor: Callable[[], Actor]) -> Admission:
     from pipelines.job.policy import current_policy
     from pipelines.promotion.assemble import guarded_context
     from registry.mlflow.server.admission import Admission
-    from registry.mlflow.server.guard import guard
+    from registry.mlflow.server.guard import guard, guard_direct_artifacts
     from registry.mlflow.server.store import InsideStore, server_stores
     from registry.promotion.context import PromotionContext
     from registry.settings import read_settings
@@ -79,6 +79,7 @@ def guarded(actor: Callable[[], Actor]) -> Admission:
 
     admission = Admission(store, ledger, context_of, actor)
     guard(admission, versions, runs, artifacts)
+    guard_direct_artifacts(admission)
     return admission
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.entities import PagedList
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 from requests.exceptions import ConnectionError as NoConnectionError
 
 from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
 from registry.files import disk_full_message, storing
 from registry.mlflow.connection import connect, mapping_errors, unreachable
+from registry.mlflow.listing import list_models, list_versions, read_pages
 from registry.promotion.tags import STAGE_TAG
 from registry.records import ModelVersion, Snapshot
 from registry.stages import Stage
@@ -33,33 +35,21 @@ class MlflowStore:
         """Connect to a server; raises UnavailableError when it does not answer."""
         self.uri = connect(uri)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        # MlflowClient answers that a model is not registered where anybody marked it as a prompt; what is below it does not.
+        self._registry = ModelRegistryClient(uri, uri).store
 
     def models(self) -> list[str]:
         """Every registered model's name, sorted."""
-        return sorted(model.name for model in self._pages("models", self._client.search_registered_models, 1000))
-
-    def _pages(self, subject: str, search: Callable[..., PagedList[T]], size: int) -> Generator[T]:
-        """Everything that a search finds, page by page."""
-        token: str | None = None
-        while True:
-            page = self._ask(subject, partial(search, max_results=size, page_token=token))
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return sorted(model.name for model in self._ask("models", partial(list_models, self._registry)))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """A model's versions, oldest first."""
-        quoted = model.replace("'", "")
-        self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
-        versions = self._ask(
-            f"model '{model}'", lambda: self._client.search_model_versions(f"name='{quoted}'", max_results=10_000)
-        )
-        return sorted((to_model_version(version) for version in versions), key=lambda version: version.version)
+        versions = self._ask(f"model '{model}'", partial(list_versions, self._registry, model))
+        return [to_model_version(version) for version in versions]
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. `search_model_versions` would answer with none on SQL stores."""
-        registered = self._ask(f"model '{model}'", lambda: self._client.get_registered_model(model))
+        registered = self._ask(f"model '{model}'", lambda: self._registry.get_registered_model(model))
         return {alias: int(version) for alias, version in registered.aliases.items()}
 
     def unready(self, version: ModelVersion) -> str | None:
@@ -72,10 +62,10 @@ class MlflowStore:
 
         The tags save asking for every version; they are not trusted. A version that carries none is asked for by itself.
         """
-        search = partial(self._client.search_model_versions, f"tag.`{STAGE_TAG}` != '{Stage.ARCHIVED}'")
+        search = partial(self._registry.search_model_versions, f"tag.`{STAGE_TAG}` != '{Stage.ARCHIVED}'")
         with ThreadPoolExecutor(1) as beside:  # while the server looks for one, we read the other
-            future = beside.submit(lambda: list(self._pages("versions", search, 10_000)))
-            models = self._pages("models", self._client.search_registered_models, 1000)
+            future = beside.submit(lambda: self._ask("versions", lambda: list(read_pages(search, 10_000))))
+            models = self._ask("models", partial(list_models, self._registry))
             aliases_of = {model.name: dict(model.aliases) for model in models}
             tagged = future.result()
         created: dict[str, dict[int, int]] = defaultdict(dict)
@@ -88,11 +78,11 @@ class MlflowStore:
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
-        self._ask(f"{model}/{version}", lambda: self._client.set_registered_model_alias(model, alias, str(version)))
+        self._ask(f"{model}/{version}", lambda: self._registry.set_registered_model_alias(model, alias, str(version)))
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Remove an alias, if it is there."""
-        self._ask(f"model '{model}'", lambda: self._client.delete_registered_model_alias(model, alias))
+        self._ask(f"model '{model}'", lambda: self._registry.delete_registered_model_alias(model, alias))
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """Download a version's files.
@@ -101,7 +91,7 @@ class MlflowStore:
         """
         at = (version.model, str(version.version))
         try:
-            uri = self._ask(str(version.ref), partial(self._client.get_model_version_download_uri, *at))
+            uri = self._ask(str(version.ref), partial(self._registry.get_model_version_download_uri, *at))
             with storing(into):
                 into.mkdir(parents=True, exist_ok=True)
                 folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
@@ -122,9 +112,9 @@ class MlflowStore:
         at = (version.model, str(version.version))
         for key, value in tags.items():
             if value:
-                self._ask(str(version.ref), partial(self._client.set_model_version_tag, *at, key, value))
+                self._ask(str(version.ref), partial(self._registry.set_model_version_tag, *at, ModelVersionTag(key, value)))
             elif key in version.tags:
-                self._ask(str(version.ref), partial(self._client.delete_model_version_tag, *at, key))
+                self._ask(str(version.ref), partial(self._registry.delete_model_version_tag, *at, key))
 
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""

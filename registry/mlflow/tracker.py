@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,15 @@ from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
+from requests import HTTPError
 
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
+from registry.mlflow.server.refusal import MARK
+from registry.runs.rows import KIND
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,43 +31,58 @@ _DIGEST_CHARACTERS = 36
 
 
 class RunLog:
-    """One run that is open."""
+    """One run that is open.
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        """Log to an existing run."""
-        self._client = client
+    A run behind a promoted version is closed by admission: what is there stays as it was. What was measured anew after a
+    promotion then goes to a further run, which names the first.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, follow_up: Callable[[], str] | None = None) -> None:
+        """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
+        self._client, self._follow_up = client, follow_up
         self.run_id = run_id
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters."""
         for key, value in values.items():
-            self._client.log_param(self.run_id, key, value)
+            self._write(lambda run_id, key=key, value=value: self._client.log_param(run_id, key, value))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step."""
         stamp = get_current_time_millis()
-        self._client.log_batch(self.run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
+        self._write(
+            lambda run_id: self._client.log_batch(run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
+        )
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         for key, value in values.items():
-            self._client.set_tag(self.run_id, key, value)
+            self._write(lambda run_id, key=key, value=value: self._client.set_tag(run_id, key, value))
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a Matplotlib figure as a picture."""
-        self._client.log_figure(self.run_id, figure, name)
+        self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
-        self._client.log_artifacts(self.run_id, str(folder), artifact_path)
+        self._write(lambda run_id: self._client.log_artifacts(run_id, str(folder), artifact_path))
 
     def json(self, value: dict[str, Any] | list[Any], name: str) -> None:
         """Log a value as a JSON artifact."""
-        self._client.log_text(self.run_id, json.dumps(value, indent=2), name)
+        self.text(json.dumps(value, indent=2), name)
 
     def text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""
-        self._client.log_text(self.run_id, text, name)
+        self._write(lambda run_id: self._client.log_text(run_id, text, name))
+
+    def _write(self, write: Callable[[str], object]) -> None:
+        try:
+            write(self.run_id)
+        except (MlflowException, HTTPError) as error:
+            if self._follow_up is None or MARK not in str(error):
+                raise
+            self.run_id, self._follow_up = self._follow_up(), None
+            write(self.run_id)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
@@ -116,5 +135,17 @@ class Tracker:
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
+        further = list[str]()
+
+        def follow_up() -> str:
+            name = self._client.get_run(run_id).info.run_name
+            tags = {KIND: "later", "modelyard.of": run_id}
+            further.append(self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id)
+            return further[0]
+
         with mapping_errors(self._uri, f"run '{run_id}'"):
-            yield RunLog(self._client, run_id)
+            try:
+                yield RunLog(self._client, run_id, follow_up)
+            finally:
+                for started in further:
+                    self._client.set_terminated(started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,38 +13,43 @@ from registry.promotion.context import PromotionContext
 from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
 from registry.protocols import Checkable, Entry, Ledger
 from registry.records import Snapshot
-from registry.stages import ALIASES
+from registry.stages import ALIASES, resembled
 
 
 class View:
-    """A ledger's rows by model, kept up to date by asking for the new ones only."""
+    """A ledger's rows by model, kept up to date by asking for the new ones only. Any number of threads may share it."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Nothing is read before `refresh`."""
         self._ledger, self._last = ledger, 0
         self._rows: dict[str, list[Entry]] = defaultdict(list)
         self._folded: dict[str, PromotionState] = {}
+        self._lock = threading.RLock()
 
     def refresh(self) -> None:
         """Read the rows that were added since the last time."""
-        for entry in self._ledger.entries(after=self._last):
-            self._last = entry.seq
-            self._rows[entry.event.model].append(entry)
-            self._folded.pop(entry.event.model, None)
+        with self._lock:
+            for entry in self._ledger.entries(after=self._last):
+                self._last = entry.seq
+                self._rows[entry.event.model].append(entry)
+                self._folded.pop(entry.event.model, None)
 
     def models(self) -> set[str]:
         """Every model that the ledger knows."""
-        return set(self._rows)
+        with self._lock:
+            return set(self._rows)
 
     def rows(self, model: str) -> Sequence[Entry]:
-        """One model's rows."""
-        return self._rows.get(model, [])
+        """One model's rows, as they are now."""
+        with self._lock:
+            return tuple(self._rows.get(model, ()))
 
     def state(self, model: str) -> PromotionState:
-        """One model's state."""
-        if model not in self._folded:
-            self._folded[model] = fold(self.rows(model))
-        return self._folded[model]
+        """One model's state. It is folded anew after each new row, so one that was handed out does not change."""
+        with self._lock:
+            if model not in self._folded:
+                self._folded[model] = fold(self._rows.get(model, ()))
+            return self._folded[model]
 
 
 def needs_reconcile(view: View, snapshot: Mapping[str, Snapshot], context_of: Callable[[str], PromotionContext]) -> list[str]:
@@ -78,8 +84,8 @@ def _is_settled(view: View, model: str, now_: Snapshot, context_of: Callable[[st
 
 
 def variant(alias: str) -> bool:
-    """Whether an alias is a stage's name in other letters."""
-    return alias.lower() in ALIASES and alias not in ALIASES
+    """Whether an alias reads like a stage's name and is none."""
+    return alias not in ALIASES and resembled(alias) is not None
 
 
 def hook_is_due(context: PromotionContext, entries: Sequence[Entry], holder: Holder) -> bool:

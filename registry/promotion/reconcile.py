@@ -24,6 +24,7 @@ from registry.events import (
     Published,
     Quoted,
     Refused,
+    Regained,
     Released,
     Scanned,
     about,
@@ -32,11 +33,11 @@ from registry.promotion.context import PromotionContext
 from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
 from registry.promotion.promote import ratify, ratify_again, record_flip, recover
-from registry.promotion.state import TIDY, Holder, done, fold
+from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
 from registry.promotion.verdict import digest_version, evaluate_gates
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
-from registry.stages import ALIASES, Stage
+from registry.stages import ALIASES, Stage, resembled
 
 OUTSIDE = Actor("somebody in MLflow")
 """Who moved an alias that no admission plugin saw."""
@@ -74,6 +75,7 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
             acted += _converge(context, version, holder, held)
     aliases = context.store.aliases(model)
     acted += [line for alias, number in aliases.items() if variant(alias) for line in _bar(context, versions, alias, number)]
+    acted += _regain(context, versions, fold(entries))
     for stage in ALIASES:
         acted += _settle(context, versions, (model, stage), aliases.get(stage.value), held)
     return Pass(1, sum(stage.value in aliases for stage in ALIASES), acted)
@@ -181,14 +183,14 @@ def _put_back(context: PromotionContext, version: ModelVersion, stage: Stage) ->
 
 def _bar(context: PromotionContext, versions: Mapping[int, ModelVersion], alias: str, number: int) -> list[str]:
     """An alias that looks like a stage and is none."""
-    if number not in versions:
+    stage = resembled(alias)
+    if number not in versions or stage is None:
         return []
-    stage = Stage(alias.lower())
-    reason = f"alias '{alias}' is not '{stage}': MLflow tells upper from lower case"
+    reason = f"alias {alias!a} is not '{stage}': MLflow tells every letter from every other"
     lines = _block(context, versions[number], stage, reason)
     if context.revert:
         context.store.delete_alias(versions[number].model, alias)
-        lines.append(f"alias '{alias}' taken from {versions[number].ref}")
+        lines.append(f"alias {alias!a} taken from {versions[number].ref}")
     return lines
 
 
@@ -222,6 +224,15 @@ def _lose(context: PromotionContext, entries: Sequence[Entry], holder: Holder, w
         return []
     context.ledger.append(fresh)
     return [str(fresh)]
+
+
+def _regain(context: PromotionContext, versions: Mapping[int, ModelVersion], state: PromotionState) -> list[str]:
+    """Record that what was lost is there again."""
+    back = [holder for stage, holder in state.holders.items() if stage in state.lost and not _missing(versions, holder)]
+    events = [Regained(**holder.promotion.subject, stage=holder.promotion.stage) for holder in back]
+    if events:
+        context.ledger.append_all(events)
+    return [str(event) for event in events]
 
 
 def _missing(versions: Mapping[int, ModelVersion], holder: Holder) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from registry.events import Archived, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone
+from registry.events import Archived, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Regained, Released, Undone
 from registry.protocols import Entry
 from registry.records import ModelVersion
 from registry.stages import Stage
@@ -19,7 +19,7 @@ from registry.stages import Stage
 TIDY = "tidy"
 """The step after an alias moved or a version was archived: other aliases go, tags are written."""
 
-_DECIDING = (Promoted, Flipped, Undone, Archived, Released, Lost, HookDone)
+_DECIDING = (Promoted, Flipped, Undone, Archived, Released, Lost, Regained, HookDone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,16 @@ def _decide(state: PromotionState, entry: Entry) -> None:
             state.lost.pop(event.stage, None)
         case Lost() as event:
             state.lost[event.stage] = event
+        case Regained() as event:
+            state.lost.pop(event.stage, None)
         case _:
             pass
 
 
 def _leave(state: PromotionState, identity: tuple[int, int]) -> None:
-    """A version gives up the stages that it holds."""
+    """A version gives up the stages that it holds, whether it is there or lost."""
     state.holders = {stage: holder for stage, holder in state.holders.items() if holder.identity != identity}
+    state.lost = {stage: lost for stage, lost in state.lost.items() if lost.identity != identity}
 
 
 def _ends(entries: Sequence[Entry], holder: Holder, hook: str) -> list[HookDone | HookFailed]:

@@ -21,6 +21,7 @@ from registry.events import (
     Promoted,
     Published,
     Refused,
+    Regained,
     Released,
     Undone,
     named,
@@ -30,7 +31,7 @@ from registry.records import Record
 
 _DECISIONS = (
     *(PolicySet, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed),
-    *(CanaryStarted, CanaryEnded),
+    *(Regained, CanaryStarted, CanaryEnded),
 )
 
 

@@ -13,16 +13,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
-
-from registry.errors import ModelyardError, shorten
 from registry.events import Promoted, Undone
-from registry.mlflow.server.store import InsideStore, Location
+from registry.mlflow.server.addresses import addresses, reaches
+from registry.mlflow.server.protected import Protected
+from registry.mlflow.server.refusal import refuse
+from registry.mlflow.server.store import InsideStore
 from registry.promotion.context import PromotionContext
-from registry.promotion.due import View, variant
+from registry.promotion.due import variant
 from registry.promotion.promote import ratify, ratify_again, record_flip
 from registry.promotion.state import fold
 from registry.promotion.tags import reserved, tags_of
@@ -30,15 +29,9 @@ from registry.promotion.verdict import evaluate_gates, resolve
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
-from registry.stages import ALIASES, Stage
+from registry.stages import ALIASES, Stage, resembled
 
-MARK = "modelyard: "
-"""What every refusal of ours begins with."""
-
-
-def refuse(sentence: str) -> NoReturn:
-    """Raise what MLflow answers with 403."""
-    raise MlflowException(MARK + shorten(sentence, 1200), error_code=PERMISSION_DENIED)
+_PROMPT_TAGS = "mlflow.prompt."
 
 
 @dataclass(frozen=True)
@@ -76,15 +69,15 @@ class Admission:
         """`context_of` gives a model's gates; `actor` who makes the request that is being handled."""
         self.store, self.ledger, self.context_of, self.actor = store, ledger, context_of, actor
         self.closed = False
-        self._view = View(ledger)
-        self._locations: dict[tuple[str, tuple[int, int]], Location] = {}
+        self.protected = Protected(store, ledger)
 
     def set_registered_model_alias(self, name: str, alias: str, version: object, **_: object) -> PendingPromotion | None:
         """A stage's alias: judged like any promotion; what to write down once MLflow has moved it."""
-        if alias.lower() not in ALIASES or self._is_prompt(name):
+        if resembled(alias) is None or self._is_prompt(name):
             return None
         if variant(alias):
-            refuse(f"alias '{alias}' is not '{alias.lower()}', and MLflow tells upper from lower case; use '{alias.lower()}'")
+            stage = resembled(alias)
+            refuse(f"alias {alias!a} is not '{stage}', and MLflow tells every letter from every other; use '{stage}'")
         stage, candidate = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
         state = fold(self.ledger.entries(name))
         begun = [event.identity for event in (state.pending.get(stage), state.holders.get(stage)) if event]
@@ -117,7 +110,8 @@ class Admission:
             refuse(f"{candidate.ref} is '{held}' by decision, not '{stage}'; run `modelyard promote {candidate.ref} STAGE`")
 
     def set_model_version_tag(self, name: str, version: object, tag: Any, **_: object) -> None:
-        """Our tags say what the ledger says, whoever writes them."""
+        """Our tags say what the ledger says, whoever writes them; and none hides a model from whoever asks."""
+        self._refuse_hiding(name, tag.key)
         if reserved(tag.key) and self._verdict_tags(name, version).get(tag.key) != tag.value:
             refuse(f"tag '{tag.key}' is written by Modelyard alone, and {name}/{version} has no such verdict")
 
@@ -127,14 +121,15 @@ class Admission:
             refuse(f"tag '{key}' of {name}/{version} is written by Modelyard alone")
 
     def set_registered_model_tag(self, name: str, tag: Any, **_: object) -> None:
-        """Models carry no tag of ours."""
+        """Models carry no tag of ours, nor one that makes MLflow leave them out."""
+        self._refuse_hiding(name, tag.key)
         if reserved(tag.key):
             refuse(f"tags that begin with 'modelyard.' are reserved; call the tag of '{name}' something else")
 
-    def create_registered_model(self, tags: Any = None, **_: object) -> None:
+    def create_registered_model(self, name: str, tags: Any = None, **_: object) -> None:
         """Models carry no tag of ours from the beginning."""
         for tag in tags or ():
-            self.set_registered_model_tag("a new model", tag)
+            self.set_registered_model_tag(name, tag)
 
     def create_experiment(self, artifact_location: str | None = None, **_: object) -> None:
         """A location inside our own storage would let a run's uploads reach promoted files past the guarded repository."""
@@ -155,35 +150,54 @@ class Admission:
 
     def delete_run(self, run_id: str, **_: object) -> None:
         """The run behind a version that backs a stage stays."""
-        self._keep(self._promoted_where(lambda location: location.run_id == run_id), f"left without its run {run_id}")
+        self._keep(self.protected.where(lambda location: run_id in location.run_ids), f"left without its run {run_id}")
 
     def delete_experiment(self, experiment_id: object, **_: object) -> None:
         """Nor may its whole experiment go."""
         self._keep(
-            self._promoted_where(lambda location: location.experiment_id == str(experiment_id)), "left without its experiment"
+            self.protected.where(lambda location: location.experiment_id == str(experiment_id)), "left without its experiment"
         )
 
     def delete_logged_model(self, model_id: str, **_: object) -> None:
         """Nor its logged model."""
         self._keep(
-            self._promoted_where(lambda location: location.model_id == model_id), f"left without its logged model {model_id}"
+            self.protected.where(lambda location: location.model_id == model_id), f"left without its logged model {model_id}"
         )
 
     def finalize_logged_model(self, model_id: str, **_: object) -> None:
         """Nor may its logged model be called ready or failed anew."""
-        self._keep(self._promoted_where(lambda location: location.model_id == model_id), "finalized again")
+        self._keep(self.protected.where(lambda location: location.model_id == model_id), "finalized again")
 
-    def artifact(self, path: str) -> None:
-        """A file, or a folder, below the artifact root that is to be written or deleted."""
-        wanted = posixpath.normpath(path.strip("/")) if path.strip("/") else ""
-        self._keep(
-            self._promoted_where(lambda location: _touches(wanted, location.path)), "changed: its files are what was proven"
+    def delete_artifacts(self, root: str, path: str) -> None:
+        """A file or a folder below an artifact root that is to be deleted, or replaced as a whole."""
+        changed = addresses(root, path)
+        kept = self.protected.where(
+            lambda location: any(reaches(changed, kept) for kept in (location.address, *location.run_addresses))
         )
+        self._keep(kept, "changed: its files are what was proven")
 
-    def create_model_version(self, tags: Any = None, **_: object) -> None:
+    def write_artifact(self, root: str, path: str, exists: Callable[[], bool]) -> None:
+        """A file below an artifact root that is to be written: never among promoted files; beside their run's, if it is new."""
+        changed = addresses(root, path)
+        self._keep(
+            self.protected.where(lambda location: reaches(changed, location.address)),
+            "changed: its files are what was proven",
+        )
+        beside = self.protected.where(lambda location: any(reaches(changed, folder) for folder in location.run_addresses))
+        if beside and exists():
+            self._keep(beside, f"left with a run whose file '{posixpath.basename(path)}' was replaced")
+
+    def create_model_version(self, name: str, tags: Any = None, **_: object) -> None:
         """A version that is copied, as the UI's Promote does, does not bring tags of ours along."""
+        for tag in tags or ():
+            self._refuse_hiding(name, tag.key)
         for tag in [tag for tag in tags or () if reserved(tag.key)]:
             tags.remove(tag)
+
+    def _refuse_hiding(self, name: str, key: str) -> None:
+        """MLflow's searches leave out what carries the tag of its prompts, and its client says it is not registered."""
+        if key.lower().startswith(_PROMPT_TAGS) and (self.ledger.entries(name) or self.store.has_files(name)):
+            refuse(f"'{name}' is a model, and tag '{key}' would hide it as a prompt; give a prompt a name of its own")
 
     def _is_prompt(self, name: str) -> bool:
         """MLflow keeps prompts among the models; one that the ledger knows is a model, whatever its tags say."""
@@ -202,33 +216,3 @@ class Admission:
             return []
         mine = [version for version in self.store.versions(name) if version.identity in backing and which(version)]
         return [(str(version.ref), backing[version.identity]) for version in mine]
-
-    def _promoted_where(self, which: Callable[[Location], bool]) -> list[tuple[str, Stage]]:
-        """The promoted versions whose bytes depend on a location."""
-        self.warm()
-        promoted: list[tuple[str, Stage]] = []
-        for (name, identity), location in self._locations.items():
-            backing = self._view.state(name).backing
-            if identity in backing and which(location):
-                promoted.append((f"{name}/{identity[0]}", backing[identity]))
-        return promoted
-
-    def warm(self) -> None:
-        """Look up the location of each promoted version, once."""
-        self._view.refresh()
-        for name in self._view.models():
-            missing = [identity for identity in self._view.state(name).backing if (name, identity) not in self._locations]
-            if not missing:
-                continue
-            try:
-                versions = {version.identity: version for version in self.store.versions(name)}
-            except ModelyardError:
-                versions = {}
-            for identity in missing:
-                gone = Location("", "", "", "")
-                self._locations[name, identity] = self.store.location(versions[identity]) if identity in versions else gone
-
-
-def _touches(path: str, kept: str) -> bool:
-    """Whether changing a path would change what lies at, or below, the other."""
-    return bool(kept) and (not path or path == kept or path.startswith(f"{kept}/") or kept.startswith(f"{path}/"))

@@ -10,9 +10,12 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from mlflow.server import handlers
 
 from registry.errors import BusyError, ModelyardError, shorten
-from registry.mlflow.server.admission import MARK, Admission, PendingPromotion, refuse
+from registry.mlflow.server.admission import Admission, PendingPromotion
+from registry.mlflow.server.closed_runs import ClosedRuns
+from registry.mlflow.server.refusal import MARK, refuse
 
 GUARDED = {
     "versions": (
@@ -29,9 +32,26 @@ GUARDED = {
         "delete_registered_model",
     ),
     "runs": ("delete_run", "create_experiment", "delete_experiment", "delete_logged_model", "finalize_logged_model"),
+    "closed": (
+        "log_metric",
+        "log_param",
+        "log_batch",
+        "set_tag",
+        "delete_tag",
+        "update_run_info",
+        "record_logged_model",
+        "log_inputs",
+        "log_outputs",
+        "log_logged_model_params",
+        "set_logged_model_tags",
+        "delete_logged_model_tag",
+    ),
     "artifacts": ("log_artifact", "log_artifacts", "delete_artifacts"),
 }
-"""The methods that are guarded, in every release that is supported; a release without one of them is not."""
+"""The methods that are guarded, in every release that is supported; a release without one of them is not.
+
+`closed` are those of the tracking store that matter for runs behind a promoted version only.
+"""
 
 STREAMED = (
     "log_artifact_from_stream",
@@ -45,13 +65,34 @@ STREAMED = (
 
 def guard(admission: Admission, versions: Any, runs: Any, artifacts: Any | None) -> None:
     """Put the decisions before the methods of a server's stores, on these very objects."""
+    closed = ClosedRuns(runs, admission.protected)
     for name in GUARDED["versions"]:
         _wrap(admission, versions, name, getattr(admission, name))
     for name in GUARDED["runs"]:
         _wrap(admission, runs, name, getattr(admission, name))
-    for name in (*GUARDED["artifacts"], *STREAMED) if artifacts is not None else ():
-        if name in GUARDED["artifacts"] or hasattr(artifacts, name):
-            _wrap(admission, artifacts, name, functools.partial(_check_artifact, admission, name))
+    for name in GUARDED["closed"]:
+        _wrap(admission, runs, name, getattr(closed, name))
+    if artifacts is not None:
+        guard_artifacts(admission, artifacts)
+
+
+def guard_artifacts(admission: Admission, artifacts: Any) -> Any:
+    """Put the decisions before the methods that write or delete in an artifact repository, and return it."""
+    for name in (*GUARDED["artifacts"], *STREAMED):
+        if hasattr(artifacts, name):
+            _wrap(admission, artifacts, name, functools.partial(_check_artifact, admission, artifacts, name))
+    return artifacts
+
+
+def guard_direct_artifacts(admission: Admission) -> None:
+    """Guard the repositories that a server makes for a run whose artifacts it does not proxy."""
+    make = handlers._get_artifact_repository_for_uri  # noqa: SLF001 what its own routes use
+
+    @functools.wraps(make)
+    def guarded(artifact_uri: str) -> Any:
+        return guard_artifacts(admission, make(artifact_uri))
+
+    handlers._get_artifact_repository_for_uri = guarded  # noqa: SLF001
 
 
 def _wrap(admission: Admission, store: Any, name: str, check: Callable[..., Any]) -> None:
@@ -92,11 +133,21 @@ def _decide(check: Callable[..., Any], given: Mapping[str, Any]) -> PendingPromo
         refuse(f"admission cannot decide ({type(error).__name__}: {shorten(error, 200)}); see the server's log")
 
 
-def _check_artifact(admission: Admission, name: str, artifact_path: str | None = None, **given: Any) -> None:
+def _check_artifact(admission: Admission, artifacts: Any, name: str, artifact_path: str | None = None, **given: Any) -> None:
     """Which path a method of an artifact repository writes to or deletes."""
-    folder = artifact_path or ""
-    if name in {"log_artifacts", "delete_artifacts", "create_presigned_upload_url"}:
-        admission.artifact(folder)
+    root, folder = artifacts.artifact_uri, artifact_path or ""
+    if name in {"log_artifacts", "delete_artifacts"}:
+        admission.delete_artifacts(root, folder)
         return
-    file = str(given.get("artifact_file_name") or given.get("local_file") or "")
-    admission.artifact(posixpath.join(folder, posixpath.basename(file)))
+    if name == "create_presigned_upload_url":
+        folder, file = posixpath.split(folder)
+    else:
+        file = str(given.get("artifact_file_name") or given.get("local_file") or "")
+    for path in {posixpath.join(folder, posixpath.basename(file)), posixpath.join(folder, file.lstrip("/"))}:
+        admission.write_artifact(root, path, functools.partial(_exists, artifacts, folder, posixpath.basename(file)))
+
+
+def _exists(artifacts: Any, folder: str, file: str) -> bool:
+    """Whether a repository has a file already."""
+    names = {posixpath.basename(listed.path) for listed in artifacts.list_artifacts(folder or None)}
+    return not file or file in names

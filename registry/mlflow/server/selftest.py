@@ -10,7 +10,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from registry.mlflow.server.admission import MARK, Admission
+from registry.mlflow.server.admission import Admission
+from registry.mlflow.server.refusal import MARK
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _NAME = {"name": "modelyard-self-test"}
 _VERSION = {**_NAME, "version": "1"}
 _ID = "m-" + "0" * 32
+_RUN = {"run_id": "0" * 32}
+_MLMODEL = '{"artifact_path": "m", "flavors": {"python_function": {}}, "utc_time_created": "2026-01-01", "run_id": "0"}'
 
 ROUTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "mlflow/registered-models/alias", {**_VERSION, "alias": "production"}),
@@ -31,7 +34,19 @@ ROUTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("DELETE", "mlflow/registered-models/delete", _NAME),
     ("POST", "mlflow/registered-models/create", {**_NAME, "tags": [{"key": "modelyard.x", "value": "y"}]}),
     ("POST", "mlflow/experiments/create", {**_NAME, "artifact_location": "mlflow-artifacts:/modelyard-self-test"}),
-    ("POST", "mlflow/runs/delete", {"run_id": "0" * 32}),
+    ("POST", "mlflow/runs/delete", _RUN),
+    ("POST", "mlflow/runs/log-metric", {**_RUN, "key": "k", "value": 1.0, "timestamp": 1}),
+    ("POST", "mlflow/runs/log-parameter", {**_RUN, "key": "k", "value": "v"}),
+    ("POST", "mlflow/runs/log-batch", {**_RUN, "tags": [{"key": "k", "value": "v"}]}),
+    ("POST", "mlflow/runs/set-tag", {**_RUN, "key": "k", "value": "v"}),
+    ("POST", "mlflow/runs/delete-tag", {**_RUN, "key": "k"}),
+    ("POST", "mlflow/runs/update", {**_RUN, "run_name": "x"}),
+    ("POST", "mlflow/runs/log-model", {**_RUN, "model_json": _MLMODEL}),
+    ("POST", "mlflow/runs/log-inputs", {**_RUN, "models": [{"model_id": _ID}]}),
+    ("POST", "mlflow/runs/outputs", {**_RUN, "models": [{"model_id": _ID, "step": 0}]}),
+    ("POST", f"mlflow/logged-models/{_ID}/params", {"model_id": _ID, "params": [{"key": "k", "value": "v"}]}),
+    ("PATCH", f"mlflow/logged-models/{_ID}/tags", {"model_id": _ID, "tags": [{"key": "k", "value": "v"}]}),
+    ("DELETE", f"mlflow/logged-models/{_ID}/tags/k", {}),
     ("POST", "mlflow/experiments/delete", {"experiment_id": "999999999"}),
     ("DELETE", f"mlflow/logged-models/{_ID}", {}),
     ("PATCH", f"mlflow/logged-models/{_ID}", {"model_id": _ID, "status": 2}),

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +21,24 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import get_local_path_or_none
 
 from registry.errors import IntegrityError, NotFoundError, shorten
+from registry.mlflow.listing import is_prompt, list_models, list_versions
+from registry.mlflow.server.addresses import address
 from registry.mlflow.store import to_model_version, unready_model
 from registry.records import ModelVersion, Snapshot
 
 _PROXIED = "mlflow-artifacts"
+_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What a version's bytes hang on: a logged model or a run, its experiment, and a path below the artifact root."""
+    """What a version hangs on: its logged model, its runs, their experiment, and where its files and its runs' files lie."""
 
     model_id: str
-    run_id: str
+    run_ids: frozenset[str]
     experiment_id: str
-    path: str
+    address: str
+    run_addresses: frozenset[str]
 
 
 class InsideStore:
@@ -49,10 +56,8 @@ class InsideStore:
 
     def versions(self, model: str) -> list[ModelVersion]:
         """A model's versions, oldest first."""
-        self._model(model)
-        quoted = model.replace("'", "")
-        versions = self._versions.search_model_versions(f"name='{quoted}'", max_results=10_000)
-        return sorted((to_model_version(version) for version in versions), key=lambda version: version.version)
+        with _naming(model):
+            return [to_model_version(version) for version in list_versions(self._versions, model)]
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version."""
@@ -60,14 +65,8 @@ class InsideStore:
 
     def snapshot(self) -> dict[str, Snapshot]:
         """Every model's aliases."""
-        snapshots: dict[str, Snapshot] = {}
-        token: str | None = None
-        while True:
-            page = self._versions.search_registered_models(max_results=1000, page_token=token)
-            for model in page:
-                snapshots[model.name] = Snapshot({alias: int(version) for alias, version in model.aliases.items()}, {})
-            if not (token := page.token):
-                return snapshots
+        models = list_models(self._versions)
+        return {model.name: Snapshot({alias: int(version) for alias, version in model.aliases.items()}, {}) for model in models}
 
     def unready(self, version: ModelVersion) -> str | None:
         """Why a version is not whole."""
@@ -114,37 +113,65 @@ class InsideStore:
         return root is not None and f"{_plain(uri)}/".startswith(f"{_plain(root)}/")
 
     def is_prompt(self, model: str) -> bool:
-        """Whether MLflow takes a registered model for a prompt."""
+        """Whether a registered model is one of MLflow's prompts: it carries their tag, and no version of it has files."""
         try:
-            return bool(self._model(model)._is_prompt())  # noqa: SLF001 `tags` hides the one that says so
+            registered = self._model(model)
         except NotFoundError:
             return False
+        return bool(registered._is_prompt()) and is_prompt(registered.latest_versions)  # noqa: SLF001 `tags` hides the tag
+
+    def has_files(self, model: str) -> bool:
+        """Whether a model is there and a version of it is one of a model, not of a prompt."""
+        with suppress(NotFoundError):
+            return not is_prompt(self._model(model).latest_versions)
+        return False
 
     def location(self, version: ModelVersion) -> Location:
-        """What a version's bytes hang on."""
+        """What a version hangs on."""
         uri = self._versions.get_model_version_download_uri(version.model, str(version.version))
-        path = proxied_path(uri) if urlparse(uri).scheme == _PROXIED else ""
-        model_id = next((part for part in path.split("/") if part.startswith("m-")), "")
+        parts = urlparse(uri).path.strip("/").split("/")
+        model_id = next((part for part in parts if _MODEL_ID.fullmatch(part)), "")
         if version.source.startswith("models:/m-"):
             model_id = version.source.removeprefix("models:/").split("/")[0]
-        run_id, experiment = version.run_id, path.split("/")[0]
-        try:
+        experiment = proxied_path(uri).split("/")[0] if urlparse(uri).scheme == _PROXIED else ""
+        run_ids = {version.run_id}
+        with suppress(MlflowException):  # gone already: what is left is guarded by its address
             if model_id:
                 logged = self._runs.get_logged_model(model_id)
-                run_id, experiment = run_id or logged.source_run_id or "", logged.experiment_id
-            elif run_id:
-                experiment = self._runs.get_run(run_id).info.experiment_id
-        except MlflowException:
-            pass  # gone already: what is left is guarded by its path
-        return Location(model_id, run_id, experiment, path)
+                experiment = logged.experiment_id
+                run_ids.add(logged.source_run_id or "")
+        runs = [run for run_id in run_ids - {""} if (run := self._run(run_id))]
+        experiment = experiment or next((run.info.experiment_id for run in runs), "")
+        folders = frozenset(stored_address(run.info.artifact_uri) for run in runs)
+        return Location(model_id, frozenset(run_ids - {""}), experiment, stored_address(uri), folders)
+
+    def _run(self, run_id: str) -> Any | None:
+        with suppress(MlflowException):
+            return self._runs.get_run(run_id)
+        return None
 
     def _model(self, name: str) -> Any:
-        try:
+        with _naming(name):
             return self._versions.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise NotFoundError(f"model '{name}'", "is not registered", "see `modelyard status` for what is") from error
-            raise
+
+
+@contextmanager
+def _naming(model: str) -> Generator[None]:
+    """A model that is not there, by its name."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise NotFoundError(f"model '{model}'", "is not registered", "see `modelyard status` for what is") from error
+        raise
+
+
+def stored_address(uri: str) -> str:
+    """Where what MLflow calls by a URI lies, with the server's own artifacts looked up below their root."""
+    if urlparse(uri).scheme != _PROXIED:
+        return address(uri)
+    root = os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR, "")
+    return address(f"{root.rstrip('/')}/{proxied_path(uri)}") if root else ""
 
 
 def _plain(uri: str) -> str:

@@ -12,11 +12,12 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Vers
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
 from registry.mlflow.server.admission import Admission
+from registry.mlflow.server.closed_runs import ClosedRuns
 from registry.mlflow.server.guard import GUARDED, STREAMED
 from registry.mlflow.server.selftest import PROXIED, ROUTES
 
 TESTED = "3.17"
-STORES = {"versions": Versions, "runs": Runs, "artifacts": LocalArtifactRepository}
+STORES = {"versions": Versions, "runs": Runs, "closed": Runs, "artifacts": LocalArtifactRepository}
 NEW = "MLflow's internals have moved: read registry/mlflow/server/admission.py against this release before allowing it"
 
 
@@ -32,7 +33,7 @@ def test_a_guarded_method_is_there_and_takes_what_its_decision_asks_for(store: s
     if store == "artifacts":
         assert "artifact_path" in given, NEW
         return
-    decision = inspect.signature(getattr(Admission, name))
+    decision = inspect.signature(getattr(ClosedRuns if store == "closed" else Admission, name))
     asked = {
         parameter.name for parameter in decision.parameters.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     } - {"self"}
