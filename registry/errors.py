@@ -2,8 +2,10 @@
 
     ModelyardError            one line: subject, what was expected, how to fix it
     ├── InputError            what the user gave cannot be used
-    │   └── NotFoundError     a reference, model, version or file that does not exist
+    │   ├── NotFoundError     a reference, model, version or file that does not exist
+    │   └── DeniedError       a provider does not accept our key: not set, not valid, or not allowed to do this
     ├── UnavailableError      a server or tool that the command needs does not answer
+    │   └── WaitingError      a provider that failed lately is not asked again yet: nothing was tried
     ├── StorageError          bytes could not be written; nothing half written was left
     ├── IntegrityError        bytes are not the ones that were recorded
     ├── BusyError             another process works on the same model now
@@ -22,6 +24,11 @@ def shorten(text: object, longest: int = _LONGEST) -> str:
     """The text on one line, cut to `longest` characters, so that a message stays a line."""
     line = " ".join(str(text).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def describe(error: Exception) -> str:
+    """An error on one line; one of anybody else's code with its type."""
+    return str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
 
 
 class ModelyardError(Exception):
@@ -45,8 +52,16 @@ class NotFoundError(InputError):
     """Something that the user named does not exist."""
 
 
+class DeniedError(InputError):
+    """A provider does not accept our key: it is not set, not valid, or may not do this."""
+
+
 class UnavailableError(ModelyardError):
     """A server or a tool that the command needs does not answer."""
+
+
+class WaitingError(UnavailableError):
+    """A provider that failed lately is not asked again before its wait is over: nothing was tried."""
 
 
 class StorageError(ModelyardError):
