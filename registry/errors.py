@@ -26,7 +26,7 @@ def shorten(text: object, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """An error on one line; one of anybody else's code with its type."""
     return str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
 
