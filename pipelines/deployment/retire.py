@@ -23,9 +23,10 @@ from registry.stages import ALIASES, Stage
 
 
 class Retirement(NamedTuple):
-    """An endpoint that has to be deleted, at an account. `retire` does it and says so; it is tried again until it succeeds."""
+    """An endpoint of a model that has to be deleted, at an account. `retire` does it and says so."""
 
     name: str
+    model: str
     account: Account
     retire: Callable[[], list[str]]
 
@@ -70,7 +71,7 @@ class Retirer:
             if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
                 continue  # deployed by another name, with MLflow's commands
             if not _is_held(live.name, live.model, view.state(live.model)):
-                yield Retirement(live.name, Account("local"), partial(self._retire_here, live.name, live.model))
+                yield Retirement(live.name, live.model, Account("local"), partial(self._retire_here, live.name, live.model))
 
     def _retire_here(self, name: str, model: str) -> list[str]:
         with self.context.working(model, wait=False):
@@ -94,7 +95,7 @@ class Retirer:
             event = holder and last_deployed(rows, holder.promotion.stage)
             if holder and event:
                 name, account = endpoint_name(model, holder.promotion.stage), Account(event.target, event.owner)
-                yield Retirement(name, account, partial(self._retire_in_cloud, model))
+                yield Retirement(name, model, account, partial(self._retire_in_cloud, model))
 
     def _retire_in_cloud(self, model: str) -> list[str]:
         with self.context.working(model, wait=False):

@@ -14,9 +14,13 @@ Lane = tuple[object, ...]
 
 
 class Task(NamedTuple):
-    """Work in a lane; `name` is what it is about. It returns sentences of what was done."""
+    """Work in a lane; `name` is what it is about. It returns sentences of what was done.
+
+    Two tasks of one model never run at once: they would meet at its lease.
+    """
 
     name: str
+    model: str
     lane: Lane
     work: Callable[[], list[str]]
 
@@ -28,7 +32,7 @@ class Lanes:
         """No thread runs before the first task."""
         self._changed = threading.Condition()
         self._queues: dict[Lane, deque[Task]] = {}
-        self._pending = set[str]()
+        self._pending, self._busy = set[str](), set[str]()
         self._ended = list[tuple[str, list[str]]]()
 
     def submit(self, task: Task) -> None:
@@ -53,15 +57,28 @@ class Lanes:
     def _run(self, lane: Lane) -> None:
         while True:
             with self._changed:
-                if not self._queues[lane]:
+                task = self._next(lane)
+                if task is None:
                     del self._queues[lane]
                     return
-                task = self._queues[lane].popleft()
+                self._busy.add(task.model)
             lines = _on_its_own(task)
             with self._changed:
                 self._ended.append((task.name, lines))
                 self._pending.discard(task.name)
+                self._busy.discard(task.model)
                 self._changed.notify_all()
+
+    def _next(self, lane: Lane) -> Task | None:
+        """The first task whose model nobody works on; waited for where there is none now. None once the lane is empty."""
+        queue = self._queues[lane]
+        while queue:
+            for task in queue:
+                if task.model not in self._busy:
+                    queue.remove(task)
+                    return task
+            self._changed.wait()
+        return None
 
 
 def _on_its_own(task: Task) -> list[str]:

@@ -90,8 +90,8 @@ class Reconciler:
             return [f"{subject} could not be looked at: {describe(error)}"]
 
     def _retire(self) -> list[str]:
-        for name, account, retire in self.parts.retirer.overdue(self._view):
-            self._lanes.submit(Task(name, (account,), retire))
+        for name, model, account, retire in self.parts.retirer.overdue(self._view):
+            self._lanes.submit(Task(f"endpoint {name}", model, (account,), retire))
         return []
 
     def _publish(self) -> list[str]:
@@ -112,13 +112,13 @@ class Reconciler:
             context = self.context_of(model)
         except Exception as error:  # noqa: BLE001 a policy may name anything
             lines.append(f"{model} could not be reconciled: {describe(error)}")
-            self._lanes.submit(Task(model, (), lambda: lines))
+            self._lanes.submit(Task(model, model, (), lambda: lines))
             return
 
         def look_closely() -> list[str]:
             return reconcile(context, model, wait=False).acted if self._needs_reconcile(look, context) else []
 
-        self._lanes.submit(Task(model, accounts_of(context), look_closely))
+        self._lanes.submit(Task(model, model, accounts_of(context), look_closely))
 
     @staticmethod
     def _needs_reconcile(look: Look, context: PromotionContext) -> bool:

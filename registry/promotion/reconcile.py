@@ -15,7 +15,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError, WaitingError, describe
+from registry.errors import (
+    BusyError,
+    DeniedError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    WaitingError,
+    describe,
+)
 from registry.events import (
     AnyEvent,
     Blocked,
@@ -149,6 +158,8 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
             verdict = None if again else evaluate_gates(context, version, stage)
             promotion = ratify(context, verdict, OUTSIDE) if verdict else ratify_again(context, version, stage, OUTSIDE)
             return record_flip(context, version, promotion.model_copy(update={"previous": served[-1][0] if served else None}))
+    except DeniedError:
+        raise  # a key is missing here, which says nothing of the version
     except RefusedError as refused:
         return _turn_away(context, version, stage, refused.expectation)
     except (IntegrityError, InputError) as error:
