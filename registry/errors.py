@@ -2,9 +2,11 @@
 
     ModelyardError            one line: subject, what was expected, how to fix it
     ├── InputError            what the user gave cannot be used
-    │   └── NotFoundError     a reference, model, version or file that does not exist
-    │       └── MissingFileError  a state file that is not there (also a FileNotFoundError)
+    │   ├── NotFoundError     a reference, model, version or file that does not exist
+    │   │   └── MissingFileError  a state file that is not there (also a FileNotFoundError)
+    │   └── DeniedError       a provider does not accept our key: not set, not valid, or not allowed to do this
     ├── UnavailableError      a server or tool that the command needs does not answer
+    │   └── WaitingError      a provider that failed lately is not asked again yet: nothing was tried
     ├── StorageError          bytes could not be written; nothing half written was left
     ├── IntegrityError        bytes are not the ones that were recorded
     │   └── DamagedFileError  a state file cannot be read as what it is (also a ValueError)
@@ -24,6 +26,11 @@ def shorten(text: object, longest: int = _LONGEST) -> str:
     """The text on one line, cut to `longest` characters, so that a message stays a line."""
     line = " ".join(str(text).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def describe(error: BaseException) -> str:
+    """An error on one line; one of anybody else's code with its type."""
+    return str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
 
 
 class ModelyardError(Exception):
@@ -51,8 +58,16 @@ class MissingFileError(NotFoundError, FileNotFoundError):
     """A state file is not there: for many callers an answer, which they ask for as FileNotFoundError."""
 
 
+class DeniedError(InputError):
+    """A provider does not accept our key: it is not set, not valid, or may not do this."""
+
+
 class UnavailableError(ModelyardError):
     """A server or a tool that the command needs does not answer."""
+
+
+class WaitingError(UnavailableError):
+    """A provider that failed lately is not asked again before its wait is over: nothing was tried."""
 
 
 class StorageError(ModelyardError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from threading import Lock
 
 from registry.errors import IntegrityError, NotFoundError
 from registry.events import AnyEvent, now
@@ -100,6 +101,7 @@ class MemoryLedger:
     """A ledger in a list."""
 
     _rows: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def append(self, event: AnyEvent) -> MemoryEntry:
         """Add an event at the end."""
@@ -107,9 +109,10 @@ class MemoryLedger:
 
     def append_all(self, events: Sequence[AnyEvent]) -> list[MemoryEntry]:
         """Add events at the end."""
-        rows = [MemoryEntry(number, now(), event) for number, event in enumerate(events, len(self._rows) + 1)]
-        self._rows.extend(rows)
-        return rows
+        with self._lock:
+            rows = [MemoryEntry(number, now(), event) for number, event in enumerate(events, len(self._rows) + 1)]
+            self._rows.extend(rows)
+            return rows
 
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[MemoryEntry]:
         """Rows in order."""

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         return self.home / "underway"
 
     @property
+    def outages(self) -> Path:
+        """Where the reconciler says which accounts at providers it does not ask now."""
+        return self.home / "outages.json"
+
+    @property
     def deployments(self) -> Path:
         """Where the local target keeps what it runs."""
         return self.home / "deployments"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
+from pipelines.deployment.health import HealthWatch
+from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.targets import Targets, owner_of
+from pipelines.deployment.targets import Targets, account_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
@@ -29,6 +31,7 @@ from serving.targets.contract import Ask, LiveEndpoint, Target, Timed
 if TYPE_CHECKING:
     from pipelines.home import Say
     from pipelines.job.deploys import AnyDeploy
+    from registry.promotion.context import PromotionContext
 
 _ASK_AGAIN_S = 60.0
 """A cloud is asked once a minute whether an endpoint is healthy; this machine, at each pass."""
@@ -46,6 +49,8 @@ class Deployer:
     bundles: BundleStore
     canaries: Canaries
     say: Say
+    outages: Outages = field(default_factory=Outages)
+    watch: HealthWatch = field(default_factory=HealthWatch)
     healthy_at: dict[_Checked, float] = field(default_factory=dict[_Checked, float])
 
     def deploy(self, config: AnyDeploy, ref: Ref, stage: Stage) -> Deployed:
@@ -56,7 +61,14 @@ class Deployer:
         return _Deployment.of(self, config, ref, stage).deploy()
 
     def roll_out(self, config: AnyDeploy, promotion: Promoted) -> None:
-        """What follows a promotion: a canary where the job wants one and another version serves, else all of the traffic."""
+        """What follows a promotion: a canary where the job wants one and another version serves, else all of the traffic.
+
+        Raises WaitingError while the account that serves it is not asked.
+        """
+        with self.outages.asking(account_of(config)):
+            self._roll_out(config, promotion)
+
+    def _roll_out(self, config: AnyDeploy, promotion: Promoted) -> None:
         entries, stage = self.ledger.entries(promotion.model), promotion.stage
         known = canary_of(entries, stage)
         if known and known.ended and known.ended.outcome == "rolled_back":
@@ -82,9 +94,11 @@ class Deployer:
         local, key = config.kind == "local", (config.kind, name, promotion.digest, traffic)
         if not local and time.monotonic() - self.healthy_at.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
             return True
-        # after a rollback there is nothing to run: the stage goes back
-        if healthy := traffic == "rolled_back" or self._answers(config, promotion, canary if traffic == "canary" else None):
-            self.healthy_at[key] = time.monotonic()
+        if traffic == "rolled_back":
+            return True  # there is nothing to run: the stage goes back
+        with self.outages.asking(account_of(config)):
+            if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
+                self.healthy_at[key] = time.monotonic()
         return healthy
 
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
@@ -92,7 +106,9 @@ class Deployer:
             return self.canaries.is_healthy(config, canary)
         target = self.targets.build(config)
         live = target.find(endpoint_name(promotion.model, promotion.stage))
-        return live is not None and (live.model, live.version) == (promotion.model, promotion.version) and target.answers(live)
+        if live is None or (live.model, live.version) != (promotion.model, promotion.version):
+            return False
+        return not self.watch.is_broken(config.kind, target, live)
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,12 @@ class DeployHook:
     def healthy(self, promotion: Promoted) -> bool:
         """Whether the endpoint that was deployed still answers for this version."""
         return self.deployer.is_running(self.config, promotion)
+
+
+def accounts_of(context: PromotionContext) -> tuple[Account, ...]:
+    """The accounts that serve a model's stages, by its hooks."""
+    hooks = [hook for hooks in context.hooks.values() for hook in hooks if isinstance(hook, DeployHook)]
+    return tuple(sorted({account_of(hook.config) for hook in hooks}))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from pipelines.deployment.canary.start import Canaries
+from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.targets import Targets
 from registry.backoff import wait_is_over
-from registry.errors import BusyError
 from registry.events import Deployed, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
@@ -20,6 +22,15 @@ from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, las
 from registry.stages import ALIASES, Stage
 
 
+class Retirement(NamedTuple):
+    """An endpoint of a model that has to be deleted, at an account. `retire` does it and says so."""
+
+    name: str
+    model: str
+    account: Account
+    retire: Callable[[], list[str]]
+
+
 @dataclass(frozen=True)
 class Retirer:
     """Deletes endpoints. What is deleted is decided by the ledger alone."""
@@ -27,60 +38,80 @@ class Retirer:
     context: PromotionContext
     targets: Targets
     canaries: Canaries
+    outages: Outages = field(default_factory=Outages)
 
     def retire(self, model: str) -> None:
-        """Delete the endpoints of a model's stages that no version holds. Who calls it has the model's lease."""
-        entries = self.context.ledger.entries(model)
+        """Delete the endpoints of a model's stages that no version holds. Who calls it has the model's lease.
+
+        One that cannot be deleted keeps none of the others; the first failure is raised at the end.
+        """
+        entries, failures = self.context.ledger.entries(model), list[Exception]()
         held = fold(entries).holders
         for stage in ALIASES:
             event = last_deployed(entries, stage)
-            if stage not in held and event is not None:
-                target, name = self.targets.of(event), endpoint_name(model, stage)
-                target.delete(name)
-                self.canaries.remove(entries, target, name)
+            if stage in held or event is None:
+                continue
+            try:
+                self._delete(entries, event, endpoint_name(model, stage))
+            except Exception as error:  # noqa: BLE001 a target is anybody's code
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
-    def retire_local(self, state_of: Callable[[str], PromotionState]) -> list[str]:
-        """Stop the endpoints on this machine of stages that no version holds any more by decision; return their names.
+    def overdue(self, view: View) -> list[Retirement]:
+        """The endpoints to delete now: those on this machine first. Nothing is deleted, and no cloud is asked.
 
         An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it,
         and so does one whose version was lost.
         """
-        target, retired = self.targets.local(), list[str]()
-        for live in target.list():
+        return [*self._overdue_here(view), *self._overdue_in_clouds(view)]
+
+    def _overdue_here(self, view: View) -> Iterator[Retirement]:
+        for live in self.targets.local().list():
             if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
                 continue  # deployed by another name, with MLflow's commands
-            if _is_held(live.name, live.model, state_of(live.model)):
-                continue
-            with self.context.working(live.model):
-                entries = self.context.ledger.entries(live.model)
-                if not _is_held(live.name, live.model, fold(entries)):
-                    target.delete(live.name)
-                    self.canaries.remove(entries, target, live.name)
-                    retired.append(live.name)
-        return retired
+            if not _is_held(live.name, live.model, view.state(live.model)):
+                yield Retirement(live.name, live.model, Account("local"), partial(self._retire_here, live.name, live.model))
 
-    def retire_in_clouds(self, view: View) -> list[str]:
-        """Delete in clouds, which cost money, what an earlier attempt did not: it failed, or was killed on its way.
+    def _retire_here(self, name: str, model: str) -> list[str]:
+        with self.context.working(model, wait=False):
+            entries = self.context.ledger.entries(model)
+            if _is_held(name, model, fold(entries)):
+                return []
+            target = self.targets.local()
+            target.delete(name)
+            self.canaries.remove(entries, target, name)
+            return [f"{name} retired: no version holds its stage"]
+
+    def _overdue_in_clouds(self, view: View) -> Iterator[Retirement]:
+        """In clouds, which cost money, what an earlier attempt did not delete: it failed, or was killed on its way.
 
         What a cloud still has is not asked at each pass: a row of the ledger says that it was deleted. After a failure the
         wait grows, up to ten minutes.
         """
-        lines = list[str]()
         for model in sorted(view.models()):
-            if _overdue(view.rows(model), view.state(model)) is None:
-                continue
-            try:
-                with self.context.working(model, wait=False):
-                    entries = self.context.ledger.entries(model)
-                    holder = _overdue(entries, fold(entries))
-                    if holder is None:
-                        continue
-                    failed = run_step(self.context, holder, RETIRE, lambda model=model: self.retire(model))
-            except BusyError:
-                continue  # another process acts on the model now
-            name = endpoint_name(model, holder.promotion.stage)
-            lines.append(str(failed) if failed else f"{name} deleted: no version holds its stage")
-        return lines
+            rows = view.rows(model)
+            holder = _overdue(rows, view.state(model))
+            event = holder and last_deployed(rows, holder.promotion.stage)
+            if holder and event:
+                name, account = endpoint_name(model, holder.promotion.stage), Account(event.target, event.owner)
+                yield Retirement(name, model, account, partial(self._retire_in_cloud, model))
+
+    def _retire_in_cloud(self, model: str) -> list[str]:
+        with self.context.working(model, wait=False):
+            entries = self.context.ledger.entries(model)
+            holder = _overdue(entries, fold(entries))
+            if holder is None:
+                return []
+            failed = run_step(self.context, holder, RETIRE, partial(self.retire, model))
+        name = endpoint_name(model, holder.promotion.stage)
+        return [str(failed) if failed else f"{name} deleted: no version holds its stage"]
+
+    def _delete(self, entries: Sequence[Entry], event: Deployed, name: str) -> None:
+        with self.outages.asking(Account(event.target, event.owner)):
+            target = self.targets.of(event)
+            target.delete(name)
+            self.canaries.remove(entries, target, name)
 
 
 @dataclass(frozen=True)

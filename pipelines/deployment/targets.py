@@ -7,8 +7,9 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
+from pipelines.deployment.outages import Account
 from pipelines.job.deploys import GROUP, AnyDeploy, LocalDeploy, OtherDeploy
-from registry.errors import InputError
+from registry.errors import DeniedError
 from registry.events import CanaryStarted, Deployed
 from registry.money.prices import local_price
 from registry.settings import Settings
@@ -67,6 +68,11 @@ def owner_of(config: AnyDeploy) -> str:
     return config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else ""
 
 
+def account_of(config: AnyDeploy) -> Account:
+    """The account that a config deploys to: what fails there fails for all of its endpoints."""
+    return Account(config.kind, owner_of(config))
+
+
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     from serving.targets.bundle_stores import StaticBundleStore
     from serving.targets.huggingface.hub import HubBundleStore, hub_of
@@ -74,7 +80,7 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     from serving.targets.runpod.target import RunPodTarget
 
     if settings.runpod_api_key is None:
-        raise InputError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
+        raise DeniedError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
     if config.bundles.startswith("hf:"):
         repository, private = config.bundles.removeprefix("hf:"), config.bundle_secret is not None
         store = HubBundleStore(hub_of(settings), repository, private=private)

@@ -14,6 +14,7 @@ from pipelines.bundles.store import BundleStore
 from pipelines.deployment.canary.settle import CanarySettler
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.deploy import Deployer, DeployHook
+from pipelines.deployment.outages import Outages
 from pipelines.deployment.retire import RetireHook, Retirer
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home, Say
@@ -86,14 +87,21 @@ class Parts:
         return CanarySettler(self.canaries)
 
     @cached_property
+    def outages(self) -> Outages:
+        """The accounts that failed lately."""
+        return Outages()
+
+    @cached_property
     def deployer(self) -> Deployer:
         """What brings endpoints to their stages' versions."""
-        return Deployer(self.context.store, self.context.ledger, self.targets, self.bundles, self.canaries, self.say)
+        return Deployer(
+            self.context.store, self.context.ledger, self.targets, self.bundles, self.canaries, self.say, self.outages
+        )
 
     @cached_property
     def retirer(self) -> Retirer:
         """What deletes endpoints."""
-        return Retirer(self.context, self.targets, self.canaries)
+        return Retirer(self.context, self.targets, self.canaries, self.outages)
 
     def context_for(self, job: Job | None) -> PromotionContext:
         """The context with a job's gates, hooks and measuring; without a job nothing can be ratified."""

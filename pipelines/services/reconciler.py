@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from pipelines.deployment.deploy import accounts_of
+from pipelines.deployment.outages import Outage, write_outages
 from pipelines.job.policy import current_policy
 from pipelines.promotion.assemble import Parts, assemble
 from pipelines.promotion.publish import publish_pending
+from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
-from registry.errors import BusyError, ModelyardError, UnavailableError, shorten
-from registry.promotion.due import View, needs_reconcile
+from registry.errors import BusyError, ModelyardError, UnavailableError, describe
+from registry.promotion.context import ImpatientLeases
+from registry.promotion.due import Look, View, looks
 from registry.promotion.reconcile import Pass, reconcile
 
 if TYPE_CHECKING:
     from pipelines.home import Home, Say
     from registry.promotion.context import PromotionContext
+    from registry.records import Snapshot
 
 ELECTION = "/reconciler"
 """The lease of which one reconciler acts; no model can be called so."""
+_PATIENCE_S = 10.0
+"""For how long a pass waits for what it began: a cloud may take minutes, and a rollback elsewhere must not."""
 
 
 @dataclass
@@ -35,35 +43,95 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         """Nothing is read before the first pass."""
-        self._view = View(self.parts.context.ledger)
+        self._view, self._lanes = View(self.parts.context.ledger), Lanes()
         self._contexts: dict[str, tuple[int, PromotionContext]] = {}
+        self._written: list[Outage] | None = None
 
-    def once(self) -> Pass:
-        """One pass: one look at everything, a close look at what is not as it must be."""
-        parts, view, context = self.parts, self._view, self.parts.context
-        snapshot = context.store.snapshot()  # before the ledger is read: a decision in between is seen at the next pass
+    def once(self, seconds: float | None = None) -> Pass:
+        """One pass: one look at everything, a close look at what is not as it must be.
+
+        Each step and each model is on its own, and models that other accounts serve are looked at side by side. What takes
+        longer than the seconds goes on beside the next passes. Raises at its end where MLflow could not be asked.
+        """
+        parts, view, lines = self.parts, self._view, list[str]()
+        lines += self._step(
+            "runs that were killed", lambda: book_interrupted(parts.home.settings.underway, parts.context.ledger)
+        )
         view.refresh()
-        lines = book_interrupted(parts.home.settings.underway, context.ledger)
-        lines += parts.settler.settle(view, self.context_of)
-        view.refresh()  # what the canaries' ends have changed
-        lines += [line for model in needs_reconcile(view, snapshot, self.context_of) for line in self._look_at(model)]
+        lines += self._step("endpoints without a version", self._retire)  # asks the ledger alone, so whatever MLflow does
+        snapshot, trouble = self._snapshot()
+        if snapshot is not None:
+            view.refresh()  # after the snapshot: a decision in between is seen at the next pass
+            lines += self._step("canaries", lambda: parts.settler.settle(view, self._deciding_context_of))
+            view.refresh()  # what the canaries' ends have changed
+            for look in looks(view, snapshot):
+                self._submit(look)
+        lines += self._lanes.collect(seconds)
         view.refresh()
-        lines += [f"{name} retired: no version holds its stage" for name in parts.retirer.retire_local(view.state)]
-        lines += parts.retirer.retire_in_clouds(view)
-        try:
-            lines += publish_pending(context.ledger, parts.home.tracker, view)
-        except ModelyardError as error:
-            lines.append(f"evidence could not be copied to MLflow: {error}")
+        self._step("accounts that are not asked", self._write_outages)
+        if trouble is not None or snapshot is None:
+            for line in lines:
+                parts.say(line)
+            raise trouble or AssertionError
+        lines += self._publish()
         return Pass(len(snapshot), sum(len(model.aliases) for model in snapshot.values()), lines)
 
-    def _look_at(self, model: str) -> list[str]:
-        """A close look at one model; what goes wrong with it keeps nobody from the others."""
+    def _snapshot(self) -> tuple[dict[str, Snapshot] | None, Exception | None]:
         try:
-            return reconcile(self.context_of(model), model, wait=False).acted
-        except UnavailableError:
-            raise
-        except Exception as error:  # noqa: BLE001 a model's gates, hooks and files are anybody's
-            return [f"{model} could not be reconciled: {_message(error)}"]
+            return self.parts.context.store.snapshot(), None
+        except Exception as error:  # noqa: BLE001 what needs no MLflow is done first
+            return None, error
+
+    def _step(self, subject: str, step: Callable[[], list[str]]) -> list[str]:
+        """A step of a pass that keeps none of the others."""
+        try:
+            return step()
+        except Exception as error:  # noqa: BLE001 files, ledgers and clouds are anybody's
+            return [f"{subject} could not be looked at: {describe(error)}"]
+
+    def _retire(self) -> list[str]:
+        for name, model, account, retire in self.parts.retirer.overdue(self._view):
+            self._lanes.submit(Task(f"endpoint {name}", model, (account,), retire))
+        return []
+
+    def _publish(self) -> list[str]:
+        lines = list[str]()
+        for model in sorted(self._view.models()):
+            try:
+                lines += publish_pending(self.parts.context.ledger, self.parts.home.tracker, self._view, model)
+            except UnavailableError as error:
+                return [*lines, f"evidence could not be copied to MLflow: {error}"]  # nor could the others'
+            except Exception as error:  # noqa: BLE001 one model's evidence keeps no other's
+                lines.append(f"evidence of {model} could not be copied to MLflow: {describe(error)}")
+        return lines
+
+    def _submit(self, look: Look) -> None:
+        """A close look at one model, in the lane of the accounts that serve it; most need none, and are only asked."""
+        model, lines = look.model, list[str]()
+        try:
+            context = self.context_of(model)
+        except Exception as error:  # noqa: BLE001 a policy may name anything
+            lines.append(f"{model} could not be reconciled: {describe(error)}")
+            self._lanes.submit(Task(model, model, (), lambda: lines))
+            return
+
+        def look_closely() -> list[str]:
+            return reconcile(context, model, wait=False).acted if self._needs_reconcile(look, context) else []
+
+        self._lanes.submit(Task(model, model, accounts_of(context), look_closely))
+
+    @staticmethod
+    def _needs_reconcile(look: Look, context: PromotionContext) -> bool:
+        """Where the places that serve it cannot be asked, the close look finds out which of its stages can."""
+        try:
+            return look.needs_reconcile(context)
+        except Exception:  # noqa: BLE001 it is met again there, and said
+            return True
+
+    def _deciding_context_of(self, model: str) -> PromotionContext:
+        """For ends of canaries: its leases are not waited for, and its hooks are left to the model's lane."""
+        context = self.context_of(model)
+        return replace(context, leases=ImpatientLeases(context.leases), hooks={})
 
     def context_of(self, model: str) -> PromotionContext:
         """A model's context, made again when the ledger has something new on it."""
@@ -78,6 +146,14 @@ class Reconciler:
             self._contexts[model] = (len(rows), context)
         return context
 
+    def _write_outages(self) -> list[str]:
+        """For `modelyard status`, which is another process."""
+        standing = self.parts.outages.standing()
+        if standing != self._written:
+            write_outages(self.parts.home.settings.outages, standing)
+            self._written = standing
+        return []
+
     def keep_on(self, every: float) -> NoReturn:
         """Pass after pass, while no other reconciler does; a server that is away is waited for."""
         while True:
@@ -86,7 +162,7 @@ class Reconciler:
             except BusyError:
                 pass  # this process stood still for so long that another one acts
             except Exception as error:  # noqa: BLE001 a watcher that dies watches nothing; the next pass tries again
-                self.parts.say(_message(error))
+                self.parts.say(describe(error))
             self._rest(every)
 
     def _lead(self, every: float) -> NoReturn:
@@ -97,7 +173,7 @@ class Reconciler:
                 self._subscribe(every)
                 while True:
                     lease.check()
-                    for line in self.once().acted:
+                    for line in self.once(max(every, _PATIENCE_S)).acted:
                         self.parts.say(line)
                     self._rest(every)
             finally:
@@ -145,8 +221,3 @@ def connected(home: Home, every: float, say: Say) -> Reconciler:
         except ModelyardError as error:
             say(str(error))
             pause()
-
-
-def _message(error: Exception) -> str:
-    """An error on one line; one of anybody else's code with its type."""
-    return str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"

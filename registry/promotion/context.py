@@ -20,6 +20,17 @@ def _nothing(_version: ModelVersion, _stage: Stage) -> None:
 
 
 @dataclass(frozen=True)
+class ImpatientLeases:
+    """Leases that are never waited for: whoever looks after many models goes on to the next."""
+
+    leases: Leases
+
+    def hold(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:  # noqa: ARG002 the contract's
+        """Hold the model's lease within the block, or raise BusyError."""
+        return self.leases.hold(model, wait=False)
+
+
+@dataclass(frozen=True)
 class PromotionContext:
     """The parts that promotion works with; `assemble.py` makes them. `revert`: put an unproven alias back."""
 

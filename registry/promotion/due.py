@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from registry.backoff import wait_is_over
-from registry.events import HookDone, HookFailed, now
+from registry.events import HookDone, now
 from registry.promotion.context import PromotionContext
-from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
+from registry.promotion.state import TIDY, Holder, PromotionState, done, fold, last_end
 from registry.protocols import Checkable, Entry, Ledger
 from registry.records import Snapshot
 from registry.stages import ALIASES, resembled
@@ -52,11 +53,37 @@ class View:
             return self._folded[model]
 
 
-def needs_reconcile(view: View, snapshot: Mapping[str, Snapshot], context_of: Callable[[str], PromotionContext]) -> list[str]:
-    """The models that a pass has to look at closely; for all others alias, version and hooks are as they must be."""
+@dataclass(frozen=True)
+class Look:
+    """One model as a pass saw it. `decided`: alias and decision agree, so that only hooks are left to look at."""
+
+    model: str
+    rows: Sequence[Entry]
+    state: PromotionState
+    decided: bool
+
+    def needs_reconcile(self, context: PromotionContext) -> bool:
+        """Whether it has to be looked at closely. Asks the hooks, and so the places where it is served."""
+        return not self.decided or any(hook_is_due(context, self.rows, holder) for holder in self.state.holders.values())
+
+
+def looks(view: View, snapshot: Mapping[str, Snapshot]) -> list[Look]:
+    """Every model that a stage may concern, first those of which alias and decision differ: a rollback waits for no hook.
+
+    Nothing is asked of anybody.
+    """
     known = {model for model in view.models() if _begun(view.state(model))}
     names = sorted({*(model for model, now_ in snapshot.items() if now_.aliases), *known})
-    return [model for model in names if not _is_settled(view, model, snapshot.get(model, _GONE), context_of)]
+    every = [
+        Look(model, view.rows(model), view.state(model), _is_decided(view, model, snapshot.get(model, _GONE)))
+        for model in names
+    ]
+    return sorted(every, key=lambda look: look.decided)
+
+
+def needs_reconcile(view: View, snapshot: Mapping[str, Snapshot], context_of: Callable[[str], PromotionContext]) -> list[str]:
+    """The models that a pass has to look at closely; for all others alias, version and hooks are as they must be."""
+    return [look.model for look in looks(view, snapshot) if look.needs_reconcile(context_of(look.model))]
 
 
 def _begun(state: PromotionState) -> bool:
@@ -67,7 +94,7 @@ def _begun(state: PromotionState) -> bool:
 _GONE = Snapshot({}, {})
 
 
-def _is_settled(view: View, model: str, now_: Snapshot, context_of: Callable[[str], PromotionContext]) -> bool:
+def _is_decided(view: View, model: str, now_: Snapshot) -> bool:
     state, rows = view.state(model), view.rows(model)
     if state.pending or state.leaving or any(variant(alias) for alias in now_.aliases):
         return False
@@ -78,7 +105,7 @@ def _is_settled(view: View, model: str, now_: Snapshot, context_of: Callable[[st
         holder = state.holders[stage]
         if holder.identity != (number, now_.created_ms.get(number)) or stage in state.lost:
             return False
-        if not done(rows, holder, TIDY) or hook_is_due(context_of(model), rows, holder):
+        if not done(rows, holder, TIDY):
             return False
     return True
 
@@ -100,12 +127,7 @@ def hook_is_due(context: PromotionContext, entries: Sequence[Entry], holder: Hol
 
 def retry_is_due(entries: Sequence[Entry], holder: Holder, hook: str, at: datetime | None = None) -> bool:
     """Whether a hook may run now: it did not fail last, or its wait after that failure is over."""
-    for entry in reversed(entries):
-        event = entry.event
-        if entry.seq <= holder.since:
-            return True
-        if not isinstance(event, (HookDone, HookFailed)) or event.identity != holder.identity:
-            continue
-        if (event.hook, event.stage) == (hook, holder.promotion.stage):
-            return isinstance(event, HookDone) or wait_is_over(entry.at, event.attempt, at or now())
-    return True
+    last = last_end(entries, holder, hook)
+    if last is None or isinstance(last[1], HookDone):
+        return True
+    return wait_is_over(last[0].at, last[1].attempt, at or now())

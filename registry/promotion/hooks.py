@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from registry.errors import ModelyardError, shorten
+from registry.errors import WaitingError, describe
 from registry.events import HookDone, HookFailed, Promoted
 from registry.promotion.context import PromotionContext
 from registry.promotion.state import TIDY, Holder, done, failures
@@ -48,10 +48,11 @@ def run_step(context: PromotionContext, holder: Holder, name: str, step: Callabl
     same: dict[str, Any] = {**promotion.subject, "stage": promotion.stage}
     try:
         step()
+    except WaitingError:
+        raise  # nothing was tried, so nothing failed that a wait could grow by
     except Exception as error:  # noqa: BLE001 a hook is anybody's code, and its failure must be recorded whatever it is
         attempt = 1 + failures(context.ledger.entries(promotion.model), holder, name)
-        reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {shorten(error)}"
-        failed = HookFailed(**same, hook=name, attempt=attempt, reason=reason)
+        failed = HookFailed(**same, hook=name, attempt=attempt, reason=describe(error))
         context.ledger.append(failed)
         return failed
     if not done(context.ledger.entries(promotion.model), holder, name):

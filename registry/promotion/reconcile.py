@@ -11,10 +11,20 @@ state of its own, so a lost event, a crash or a restart costs nothing but the ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from registry.errors import BusyError, InputError, IntegrityError, NotFoundError, RefusedError
+from registry.errors import (
+    BusyError,
+    DeniedError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    WaitingError,
+    describe,
+)
 from registry.events import (
     AnyEvent,
     Blocked,
@@ -29,7 +39,7 @@ from registry.events import (
     Scanned,
     about,
 )
-from registry.promotion.context import PromotionContext
+from registry.promotion.context import ImpatientLeases, PromotionContext
 from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
 from registry.promotion.promote import ratify, ratify_again, record_flip, recover
@@ -53,9 +63,14 @@ class Pass:
 
 
 def reconcile(context: PromotionContext, model: str, *, wait: bool = True) -> Pass:
-    """Look at one model closely; a lease that is held elsewhere is waited for, or ends it silently."""
+    """Look at one model closely. A lease that is held elsewhere is waited for, or ends it silently.
+
+    What goes wrong at one of its stages keeps nobody from the other: it becomes a sentence.
+    """
+    if not wait:
+        context = replace(context, leases=ImpatientLeases(context.leases))
     try:
-        with context.working(model, wait=wait) as held:
+        with context.working(model) as held:
             return _settle_all(context, model, held)
     except BusyError:
         return Pass(1, 0, [])
@@ -66,19 +81,42 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
         versions = {version.version: version for version in context.store.versions(model)}
     except NotFoundError:
         return Pass(1, 0, _report_gone(context, model))
-    with context.deciding(model) as deciding:  # another process may be between its verdict and its alias
-        acted = recover(context, model, deciding)
-    entries = context.ledger.entries(model)
-    for holder in fold(entries).holders.values():
+
+    def finish_begun() -> list[str]:
+        with context.deciding(model) as deciding:  # another process may be between its verdict and its alias
+            return recover(context, model, deciding)
+
+    acted = _on_its_own(model, finish_begun)
+    for holder in _untidy(context, model):
         version = versions.get(holder.identity[0])
-        if version is not None and version.identity == holder.identity and not done(entries, holder, TIDY):
-            acted += _converge(context, version, holder, held)
+        if version is not None and version.identity == holder.identity:
+            acted += _on_its_own(model, partial(_converge, context, version, holder, held))
     aliases = context.store.aliases(model)
-    acted += [line for alias, number in aliases.items() if variant(alias) for line in _bar(context, versions, alias, number)]
-    acted += _regain(context, versions, fold(entries))
+    for alias, number in aliases.items():
+        if variant(alias):
+            acted += _on_its_own(model, partial(_bar, context, versions, alias, number))
+    acted += _on_its_own(model, lambda: _regain(context, versions, fold(context.ledger.entries(model))))
     for stage in ALIASES:
-        acted += _settle(context, versions, (model, stage), aliases.get(stage.value), held)
+        settle = partial(_settle, context, versions, (model, stage), aliases.get(stage.value), held)
+        acted += _on_its_own(f"{model}@{stage}", settle)
     return Pass(1, sum(stage.value in aliases for stage in ALIASES), acted)
+
+
+def _untidy(context: PromotionContext, model: str) -> list[Holder]:
+    entries = context.ledger.entries(model)
+    return [holder for holder in fold(entries).holders.values() if not done(entries, holder, TIDY)]
+
+
+def _on_its_own(subject: str, step: Callable[[], list[str]]) -> list[str]:
+    """A step of a pass: what goes wrong is a sentence, and the next step is taken. A lost lease ends them all."""
+    try:
+        return step()
+    except BusyError:
+        raise
+    except WaitingError:
+        return []  # it was said when it failed
+    except Exception as error:  # noqa: BLE001 gates, hooks and files are anybody's
+        return [f"{subject} could not be reconciled: {describe(error)}"]
 
 
 def _settle(
@@ -122,6 +160,8 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
             verdict = None if again else evaluate_gates(context, version, stage)
             promotion = ratify(context, verdict, OUTSIDE) if verdict else ratify_again(context, version, stage, OUTSIDE)
             return record_flip(context, version, promotion.model_copy(update={"previous": served[-1][0] if served else None}))
+    except DeniedError:
+        raise  # a key is missing here, which says nothing of the version
     except RefusedError as refused:
         return _turn_away(context, version, stage, refused.expectation)
     except (IntegrityError, InputError) as error:

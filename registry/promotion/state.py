@@ -138,6 +138,19 @@ def _ends(entries: Sequence[Entry], holder: Holder, hook: str) -> list[HookDone 
     ]
 
 
+def last_end(entries: Sequence[Entry], holder: Holder, hook: str) -> tuple[Entry, HookDone | HookFailed] | None:
+    """The row of a hook's last end since the version began to serve. A row with a flaw ends nothing."""
+    for row in reversed(entries):
+        if row.seq <= holder.since:
+            return None
+        event = row.event
+        if not isinstance(event, (HookDone, HookFailed)) or (event.identity, event.hook) != (holder.identity, hook):
+            continue
+        if event.stage == holder.promotion.stage and row.flaw is None:
+            return row, event
+    return None
+
+
 def done(entries: Sequence[Entry], holder: Holder, hook: str) -> bool:
     """Whether a hook's last end since the version began to serve was a good one."""
     ends = _ends(entries, holder, hook)

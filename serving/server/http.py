@@ -21,12 +21,10 @@ from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits
-from serving.server.options import CONNECTIONS
+from serving.server.options import CONNECTIONS, DRAIN_S
 from serving.server.protocols.served import Served
 from serving.workers.pool import Bounds, WorkerPool
 from serving.workers.spawn import WorkerProcess
-
-_DRAIN_S = 30
 
 
 class HeadTimeoutProtocol(HttpToolsProtocol):
@@ -119,7 +117,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
             access_log=False,
             server_header=False,
             limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=_DRAIN_S,
+            timeout_graceful_shutdown=DRAIN_S,
         )
         host, port = listening.getsockname()[:2]
         where = {"url": f"http://{host}:{port}", **served.named(), "provider": pool.provider, "workers": options.workers}

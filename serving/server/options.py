@@ -11,6 +11,8 @@ from registry.errors import InputError
 
 CONNECTIONS = 1024
 """Open connections, and the length of the backlog."""
+DRAIN_S = 30
+"""For how long a server that is told to end answers what it has begun; whoever ends it waits longer before it kills."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from serving.canary.tally import Tally
 
 State = Literal["live", "asleep", "starting", "broken", "gone"]
+Health = Literal["live", "slow", "refusing", "gone"]
+"""One health check: answered; not in time, though its process accepts requests; not listening, though its process runs; or
+there is no such process, or another one answers."""
 
 
 class LiveEndpoint(Record):
@@ -101,6 +104,15 @@ class Target(Protocol):
 
     def delete(self, name: str) -> None:
         """Stop and forget an endpoint."""
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A target that can tell an endpoint that is slow from one that is dead."""
+
+    def probe(self, live: LiveEndpoint) -> Health:
+        """One health check, now."""
         ...
 
 

@@ -191,7 +191,7 @@ def test_a_local_endpoint_answers_over_http(make_bundle, picture: Callable[..., 
 def test_a_process_left_by_a_crash_is_ended_by_the_next_deployment(make_bundle, tmp_path: Path) -> None:
     local = LocalTarget(tmp_path / "deployments")
     bundle = make_bundle(tmp_path / "one")
-    orphan = local._start("hand", bundle, local._free_port(None))
+    orphan = local._start("hand", bundle, local._free_port("hand"))
     local._wait(orphan)
     try:
         live = local.deploy("hand", bundle, passes)

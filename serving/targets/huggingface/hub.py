@@ -14,7 +14,16 @@ import httpx
 from pydantic import SecretStr
 
 from registry.backoff import wait_s
-from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from registry.errors import (
+    BusyError,
+    DeniedError,
+    InputError,
+    ModelyardError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    shorten,
+)
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX, SIGNATURE
 from serving.targets.waiting import tls
@@ -170,9 +179,9 @@ class Hub:
     def _problem(self, error: Exception, code: int) -> ModelyardError:
         detail = shorten(str(error).replace(self.token.get_secret_value(), "***"), 200)
         known: dict[int, tuple[type[ModelyardError], str]] = {
-            401: (InputError, "set HF_TOKEN to a token that is valid and may write"),
+            401: (DeniedError, "set HF_TOKEN to a token that is valid and may write"),
             402: (RefusedError, "add a way to pay to the account"),
-            403: (InputError, "use a token that may write there"),
+            403: (DeniedError, "use a token that may write there"),
             404: (NotFoundError, "check the repository's owner"),
             409: (BusyError, "somebody else changed it just now: try again"),
             412: (BusyError, "somebody else published just now: try again"),
@@ -207,5 +216,5 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:
 def hub_of(settings: Settings) -> Hub:
     """The account that HF_TOKEN opens. Raises InputError where it is not set."""
     if settings.hf_token is None:
-        raise InputError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
+        raise DeniedError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
     return Hub(settings.hf_token, settings.hf_url)

@@ -1,20 +1,14 @@
 """The local target: one HTTP process per endpoint, started from the bundle, on loopback.
 
-    <folder>/<name>.json             the live endpoint; replaced atomically when traffic switches
-    <folder>/<name>.before.json      the endpoint before, for a rollback
-    <folder>/<name>.candidate.json   a process that was started and is not live yet; the next call ends it
-    <folder>/<name>.log              the process's log
-    <folder>/canary/<name>.json      the split order, and the counts of both versions
+The order of a deployment: start a process, wait until it is healthy, test it, write the record, end every other process of
+that name. The record is the one thing that says which process is live, so a command that is killed anywhere in between leaves
+either the old endpoint or the new one, and at most a process too many, which the next deployment finds and ends.
 
 The processes outlive the command that started them; `modelyard up` ends them when it stops.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,22 +16,35 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
-import psutil
 
-from registry.errors import InputError, NotFoundError, UnavailableError, shorten
-from registry.files import read_json, write_json
+from registry.errors import InputError, IntegrityError, NotFoundError, UnavailableError, shorten
 from registry.money.billing import monthly_cost
 from registry.money.prices import Price
 from serving.bundle.bundle import Bundle, open_bundle
 from serving.canary.tally import SplitOrder, Tally, read_tally
-from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
-from serving.targets.waiting import Stopwatch, tls
+from serving.server.options import DRAIN_S
+from serving.targets.contract import Ask, Health, LiveEndpoint, Quote, Smoke, Status
+from serving.targets.local.process import (
+    HOST,
+    EndpointProcess,
+    any_port,
+    as_endpoint,
+    end_all,
+    is_free,
+    process_of,
+    processes_in,
+    spawn,
+)
+from serving.targets.local.records import Records, check_endpoint_name
+from serving.targets.waiting import Clock, Stopwatch, tls
 
 _START_S = 60.0
-_STOP_S = 10.0
+_STOP_S = DRAIN_S + 5.0
+"""A server that is told to end answers what it has begun for so long, and then ends its workers."""
 _HEALTH_S = 2.0
+_PATIENCE_S = 15.0
+"""How long an endpoint whose process runs may miss its health check before a deployment replaces it."""
 _ASK_S = 30.0
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -68,37 +75,38 @@ class LocalTarget:
         )
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Start a process, smoke-test it, make it live, and end the one before."""
+        """Start a process, smoke-test it, make it live, and end every other one of that name."""
+        check_endpoint_name(name)
         old = self.find(name)
-        if old and old.bundle == bundle.index.digest and self.answers(old):
-            return old
-        self._end_candidate(name)
-        began, fresh = time.monotonic(), self._start(name, bundle, self._free_port(old))
+        if old and old.bundle == bundle.index.digest and self._still_answers(old):
+            return self._keep(name, old, smoke)
+        began, fresh = time.monotonic(), self._start(name, bundle, self._free_port(name))
         try:
             self._wait(fresh)
             self.ready.seconds = time.monotonic() - began
             smoke(self.ask(fresh))
-            if old:
-                write_json(self._before(name), old.model_dump(mode="json"))
-            write_json(self._record(name), fresh.model_dump(mode="json"))
+            self._records.commit(fresh, old)
         except BaseException:
-            self._end_candidate(name)
+            if self._recorded(name) != fresh:  # Ctrl-C may come right after the record was written
+                end_all([process for process in [process_of(fresh)] if process], _STOP_S)
             raise
-        self._candidate(name).unlink(missing_ok=True)
-        if old:
-            _end(old)
+        self._end_others(name, fresh, old)
         return fresh
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Start the bundle before, and make it live."""
-        before = _read(self._before(name))
+        before = self._records.before(name)
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
         return self.deploy(name, open_bundle(Path(before.source)), smoke)
 
     def find(self, name: str) -> LiveEndpoint | None:
-        """The endpoint of that name, as recorded."""
-        return _read(self._record(name))
+        """The endpoint of that name, as recorded; where its record cannot be used, the one process that runs for it."""
+        try:
+            return self._records.live(name)
+        except IntegrityError:
+            running = self._processes(name)
+            return as_endpoint(name, running[0]) if len(running) == 1 else None
 
     def status(self, name: str) -> Status:
         """Whether its process runs and is healthy."""
@@ -124,175 +132,124 @@ class LocalTarget:
 
     def logs(self, name: str, lines: int) -> list[str]:
         """The end of its log file."""
-        path = self.folder / f"{name}.log"
-        if not path.exists():
+        path = self._records.log(name)
+        if not path.is_file():
             raise NotFoundError(f"endpoint {name}", "was never started here", "deploy it first")
         return path.read_text(errors="replace").splitlines()[-lines:]
 
     def list(self) -> list[LiveEndpoint]:
         """Every recorded endpoint, by name."""
-        beside = (".candidate.json", ".before.json")
-        names = sorted(path.stem for path in self.folder.glob("*.json") if not path.name.endswith(beside))
-        return [live for live in map(self.find, names) if live]
+        return [live for live in map(self.find, self._records.names()) if live]
 
     def answers(self, live: LiveEndpoint) -> bool:
         """Whether the endpoint's health check names that bundle."""
+        return self.probe(live) == "live"
+
+    def probe(self, live: LiveEndpoint) -> Health:
+        """What one health check says, and whether the process runs where it says nothing."""
         try:
-            health = httpx.get(f"{live.url}/health", timeout=_HEALTH_S, verify=tls()).json()
+            answer = httpx.get(f"{live.url}/health", timeout=_HEALTH_S, verify=tls()).json()
+        except httpx.ConnectError:
+            return "refusing" if process_of(live) else "gone"
         except (httpx.HTTPError, ValueError):
-            return False
-        return health.get("bundle") == live.bundle
+            return "slow" if process_of(live) else "gone"
+        return "live" if isinstance(answer, dict) and answer.get("bundle") == live.bundle else "gone"
 
     def delete(self, name: str) -> None:
-        """End the process and remove its records."""
-        self._end_candidate(name)
-        if live := self.find(name):
-            _end(live)
-            self._record(name).unlink(missing_ok=True)
-        self._before(name).unlink(missing_ok=True)
+        """End the processes and remove the records."""
+        live = self.find(name)
+        self._end_others(name, None, live)
+        self._records.forget(name)
         self.split(name, None, 0)
 
     def split(self, name: str, canary: LiveEndpoint | None, share: float) -> None:
         """Send a share of the endpoint's requests to another one; None ends it."""
-        path = self._order(name)
+        path, tally = self._records.order(name), self._records.tally(name)
         if canary is None:
             path.unlink(missing_ok=True)
-            self._tally(name).unlink(missing_ok=True)
+            tally.unlink(missing_ok=True)
             return
-        rule = SplitOrder(canary.url, canary.bundle, share, str(self._tally(name).absolute()))
         path.parent.mkdir(parents=True, exist_ok=True)
-        rule.write(path)
+        SplitOrder(canary.url, canary.bundle, share, str(tally)).write(path)
 
     def tally(self, name: str) -> Tally | None:
         """The counts since the split began."""
-        return read_tally(self._tally(name))
+        return read_tally(self._records.tally(name))
 
     def stop_all(self) -> None:
         """End every process; the records stay, so that the reconciler restarts them next time."""
-        for path in self.folder.glob("*.candidate.json"):
-            self._end_candidate(path.name.removesuffix(".candidate.json"))
-        for live in self.list():
-            _end(live)
+        recorded = [process for process in map(process_of, self.list()) if process]
+        end_all({*recorded, *(running.process for running in self._processes())}, _STOP_S)
 
-    def _record(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
+    @property
+    def _records(self) -> Records:
+        return Records(self.folder)
 
-    def _before(self, name: str) -> Path:
-        return self.folder / f"{name}.before.json"
+    def _recorded(self, name: str) -> LiveEndpoint | None:
+        try:
+            return self._records.live(name)
+        except IntegrityError:
+            return None
 
-    def _order(self, name: str) -> Path:
-        return self.folder / "canary" / f"{name}.json"
+    def _processes(self, name: str = "") -> list[EndpointProcess]:
+        """The processes of one endpoint, or of all, however they were left."""
+        order = self._records.order(name)
+        return [running for running in processes_in(order.parent) if not name or running.order.name == order.name]
 
-    def _tally(self, name: str) -> Path:
-        return self.folder / "canary" / f"{name}.tally.json"
+    def _end_others(self, name: str, live: LiveEndpoint | None, old: LiveEndpoint | None) -> None:
+        """End the process before, and whatever a killed command left; the live one stays."""
+        processes = {running.process for running in self._processes(name)}
+        if old and (before := process_of(old)):  # of a home that was moved, its command line names the old folder
+            processes.add(before)
+        end_all((process for process in processes if not live or str(process.pid) != live.handle), _STOP_S)
 
-    def _candidate(self, name: str) -> Path:
-        return self.folder / f"{name}.candidate.json"
+    def _keep(self, name: str, live: LiveEndpoint, smoke: Smoke) -> LiveEndpoint:
+        """An endpoint that serves the bundle already. One known by its process alone is tested before it is recorded."""
+        if self._recorded(name) != live:
+            smoke(self.ask(live))
+            self._records.commit(live, None)
+        self._end_others(name, live, None)
+        return live
 
-    def _free_port(self, old: LiveEndpoint | None) -> int:
-        """The port to listen on. A fixed port that our own older endpoint holds cannot be taken over while it answers."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_HOST, self.port))
-            except OSError as error:
-                if old and old.url.endswith(f":{self.port}") and self.answers(old):
-                    return _any_port()
-                raise InputError(f"port {self.port}", "is taken", "choose another one, or 0 for any free one") from error
-            return int(probe.getsockname()[1])
+    def _still_answers(self, live: LiveEndpoint) -> bool:
+        """Whether it answers, if need be after a while: on a busy machine a check that takes long is no fault."""
+        for _ in Clock().poll(_PATIENCE_S, pause=0.5):
+            if (health := self.probe(live)) in {"live", "gone"}:
+                return health == "live"
+        return False
+
+    def _free_port(self, name: str) -> int:
+        """The port to listen on. A fixed port that our own older endpoint holds cannot be taken over while it runs."""
+        if self.port == 0 or (not is_free(self.port) and any(run.port == self.port for run in self._processes(name))):
+            return any_port()
+        if not is_free(self.port):
+            raise InputError(f"port {self.port}", "is taken", "choose another one, or 0 for any free one")
+        return self.port
 
     def _start(self, name: str, bundle: Bundle, port: int) -> LiveEndpoint:
-        """Start the process and record it as a candidate before anything else can fail."""
+        """Start the process. No record names it before it is proven."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(bundle.folder.absolute())]
-        command += ["--workers", str(self.workers), "--canary", str(self._order(name).absolute()), "--port", str(port)]
-        pid = _detach(command, self.folder / f"{name}.log")
-        index = bundle.index
-        live = LiveEndpoint(
+        index, folder = bundle.index, bundle.folder.absolute()
+        pid = spawn(folder, self._records.order(name), self.workers, port, self._records.log(name))
+        return LiveEndpoint(
             name=name,
             model=index.model,
             version=index.version,
             bundle=index.digest,
-            url=f"http://{_HOST}:{port}",
+            url=f"http://{HOST}:{port}",
             handle=str(pid),
-            source=str(bundle.folder.absolute()),
+            source=str(folder),
         )
-        write_json(self._candidate(name), live.model_dump(mode="json"))
-        return live
 
     def _wait(self, live: LiveEndpoint) -> None:
         """Wait until the process is healthy, or fail with the last line of its log."""
-        deadline = time.monotonic() + _START_S
+        deadline, log = time.monotonic() + _START_S, self._records.log(live.name)
         while time.monotonic() < deadline:
             if self.answers(live):
                 return
-            if _process(live) is None:
+            if process_of(live) is None:
                 break
             time.sleep(0.05)
-        words = (self.folder / f"{live.name}.log").read_text(errors="replace").strip().splitlines()
-        raise UnavailableError(
-            f"endpoint {live.name}",
-            f"did not become healthy: {shorten(words[-1] if words else 'its log is empty', 160)}",
-            f"see {self.folder / f'{live.name}.log'}",
-        )
-
-    def _end_candidate(self, name: str) -> None:
-        """End a process that was started and never became live."""
-        path = self._candidate(name)
-        with contextlib.suppress(FileNotFoundError):
-            _end(LiveEndpoint.model_validate(read_json(path)))
-            path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> LiveEndpoint | None:
-    try:
-        return LiveEndpoint.model_validate(read_json(path))
-    except FileNotFoundError:
-        return None
-
-
-def _detach(command: list[str], log: Path) -> int:
-    """Start a process in a session of its own that outlives us, with its output in `log`; return its number."""
-    wanted = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), wanted, 0o644),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
-
-
-def _any_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _process(live: LiveEndpoint) -> psutil.Process | None:
-    """The endpoint's process, if it is still the same: process ids are reused."""
-    try:
-        process = psutil.Process(int(live.handle))
-        words = process.cmdline()
-        ours = "serving.start" in words and words[-1] == live.url.rpartition(":")[2]
-        if process.status() == psutil.STATUS_ZOMBIE or not ours:
-            return None
-    except psutil.Error:
-        return None
-    return process
-
-
-def _end(live: LiveEndpoint) -> None:
-    """Terminate the process; kill it after a while. A zombie counts as ended."""
-    if (process := _process(live)) is None:
-        return
-    for tell in (process.terminate, process.kill):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            tell()
-        deadline = time.monotonic() + _STOP_S
-        while time.monotonic() < deadline:
-            if _process(live) is None:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(process.pid, os.WNOHANG)
-                return
-            time.sleep(0.02)
+        words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        last = shorten(words[-1] if words else "its log is empty", 160)
+        raise UnavailableError(f"endpoint {live.name}", f"did not become healthy: {last}", f"see {log}")

@@ -20,7 +20,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from registry.backoff import wait_s
-from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import BusyError, DeniedError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
 from serving.targets.runpod.shapes import (
     Billed,
     CpuType,
@@ -178,9 +178,9 @@ class RunPodClient:
         code, what = answer.status_code, f"{method} {path}"
         known: dict[int, tuple[type[ModelyardError], str]] = {
             400: (UnmetError, "fix the job's `deploy`, or try again later"),
-            401: (InputError, "set RUNPOD_API_KEY to a key that is valid"),
+            401: (DeniedError, "set RUNPOD_API_KEY to a key that is valid"),
             402: (RefusedError, "add credit to the account"),
-            403: (InputError, "use a key that may do this"),
+            403: (DeniedError, "use a key that may do this"),
             404: (NotFoundError, "see `modelyard status`"),
             409: (BusyError, "try again in a minute"),
             410: (InputError, "upgrade modelyard: that version of the API is retired"),

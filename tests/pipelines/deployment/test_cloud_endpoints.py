@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -72,9 +73,13 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
             made.once()
         assert [live.name for live in target.list()] == ["colours-production"]
         assert made.once() == [], "the wait is not over"
+        made.parts.outages.clock = lambda: time.monotonic() + 60
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert any("no answer" in line for line in made.once())
         monkeypatch.undo()
+        monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
+        assert made.once() == [], "the account failed just now, and is not asked"
+        made.parts.outages.clock = lambda: time.monotonic() + 120
         monkeypatch.setattr("pipelines.deployment.retire.now", lambda: now() + timedelta(minutes=1))
         assert made.once() == ["colours-production deleted: no version holds its stage"]
         assert target.list() == []

@@ -1,0 +1,47 @@
+"""When an endpoint counts as broken: not by one missed check, which on a busy machine means nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from serving.targets.contract import Probed
+
+if TYPE_CHECKING:
+    from serving.targets.contract import Health, LiveEndpoint, Target
+
+MISSES = 3
+REFUSING_S = 15.0
+"""For how long an endpoint that does not listen, or that a provider calls broken, may do so."""
+SLOW_S = 120.0
+"""For how long one whose process accepts requests may leave health checks unanswered: load is no fault, a deadlock is."""
+
+
+@dataclass
+class HealthWatch:
+    """The checks that each endpoint missed in a row. An endpoint is known by its place, its bundle and its process."""
+
+    clock: Callable[[], float] = time.monotonic
+    _missed: dict[tuple[str, ...], tuple[int, float]] = field(default_factory=dict[tuple[str, ...], tuple[int, float]])
+
+    def is_broken(self, kind: str, target: Target, live: LiveEndpoint) -> bool:
+        """Check an endpoint's health; whether it has to be deployed again.
+
+        An endpoint without a process is broken at once. Any other is broken when several checks over a time have failed.
+        """
+        health = _health(target, live)
+        key = (kind, live.name, live.bundle, live.handle)
+        if health in {"live", "gone"}:
+            self._missed.pop(key, None)
+            return health == "gone"
+        misses, since = self._missed.get(key, (0, self.clock()))
+        self._missed[key] = misses + 1, since
+        return misses + 1 >= MISSES and self.clock() - since >= (SLOW_S if health == "slow" else REFUSING_S)
+
+
+def _health(target: Target, live: LiveEndpoint) -> Health:
+    if isinstance(target, Probed):
+        return target.probe(live)
+    return "live" if target.answers(live) else "refusing"
