@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from registry.errors import InputError, UnavailableError
 from serving.bundle.checked import read_checked
-from serving.bundle.preprocess import Preprocess, check_pixels, rgb
+from serving.bundle.decode import upright
+from serving.bundle.preprocess import Preprocess
 from serving.inference.outputs import classification, detection
 from serving.inference.runner import Device, Runner
 
@@ -42,7 +43,7 @@ class StandalonePredictor:
 
         Raises InputError for what is not an image.
         """
-        row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else _upright(image)])[0]
+        row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else upright(image)])[0]
         return detection(self.labels, row.tolist()) if self._runner.detects else classification(self.labels, row.tolist())
 
 
@@ -53,15 +54,6 @@ def _check_signed(folder: Path, keys: Path) -> None:
         why = f"cannot be checked here, where {error.name} is missing"
         raise UnavailableError("the bundle's signature", why, "use the image of docker/, or unset MODELYARD_KEYS") from error
     check_signature(folder, keys)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """A caller's picture as RGB, upright; it may not have been decoded yet."""
-    check_pixels(*image.size)
-    try:
-        return rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError("image", "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
 
 
 def picture_of(given: object) -> bytes | Image.Image:
