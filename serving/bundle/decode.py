@@ -39,7 +39,7 @@ def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Ima
         picture = _turbo(data, header, shortest) if header.kind == "JPEG" else None
         if picture is not None:  # without asking Pillow, which takes longer to start than to decode
             return _turned(picture, header.orientation)
-        with Image.open(io.BytesIO(header.data), formats=(header.kind,)) as opened:
+        with Image.open(io.BytesIO(header.needed(data)), formats=(header.kind,)) as opened:
             if opened.size != (header.width, header.height):
                 raise _undecodable(name)  # noqa: TRY301 the bounds were checked on other sides
             picture = rgb(opened)

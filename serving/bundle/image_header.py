@@ -35,7 +35,7 @@ MAX_RUN_PIXELS, MAX_RUN_BYTES = 4_000_000, 262_144
 _ORIENTATION, _WHOLE_NUMBERS = 0x0112, {1: "B", 3: "H", 4: "I"}
 _MOST_TAGS, _MOST_TEXT = 512, 65_536
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
-_FRAMES, _HUFFMAN = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, range(0xC0, 0xC8)
+_FRAMES, _HUFFMAN, _SEQUENTIAL = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, range(0xC0, 0xC8), {0xC0, 0xC1}
 _FILL, _SCAN, _APP1 = 0xFF, 0xDA, 0xE1
 _DROPPED = {*range(0xE0, 0xF0), 0xFE} - {0xE0, 0xEE}
 """Application data and comments; JFIF's and Adobe's stay, which say how colours are coded."""
@@ -57,15 +57,19 @@ class BrokenImageError(Exception):
 
 
 class ImageHeader(NamedTuple):
-    """`data` is the file without what no decoder needs; `orientation` is EXIF's, 1 to 8; `passes` are a JPEG's scans."""
+    """`orientation` is EXIF's, 1 to 8; `passes` are a JPEG's scans; `spans` are the parts that a decoder needs, if not all."""
 
     kind: str
     width: int
     height: int
-    orientation: int
-    data: bytes
+    orientation: int = 1
     passes: int = 1
     raw_bytes: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
+
+    def needed(self, data: bytes) -> bytes:
+        """The file without the parts that cost a decoder time and change no pixel."""
+        return b"".join(data[start:end] for start, end in self.spans) if self.spans else data
 
 
 def read_header(data: bytes, name: str = "image") -> ImageHeader:
@@ -126,30 +130,29 @@ def orientation_of(exif: bytes, xmp: bytes = b"") -> int:
 
 def _jpeg(data: bytes, name: str) -> ImageHeader:
     """Follow the segments to the first scan; those that no pixel depends on are left out."""
-    sides, coded, exif, xmp, kept = (0, 0), 0, b"", b"", [b"\xff\xd8"]
+    sides, components, coded, exif, xmp, kept = (0, 0), 0, 0, b"", b"", [(0, 2)]
     at, end = len(data), len(data)
     for marker, at, end in _segments(data):
         if marker in _FRAMES:
             if coded:
                 raise BrokenImageError
             coded, height, width = marker, *struct.unpack_from(">HH", data, at + 5)
-            sides = width, height
+            sides, components = (width, height), data[at + 9]
         elif marker == _APP1:
             body = data[at + 4 : end]
             exif = exif or (body if body.startswith(b"Exif\0") else b"")
             xmp = xmp or (body if body.startswith(b"http://ns.adobe.com/xap/1.0/\0") else b"")
         if marker not in _DROPPED:
-            kept.append(data[at:end])
+            kept.append((at, end))
         if marker == _SCAN:
             break
     width, height = sides
     check_sides(width, height, name)
-    scans = data.count(b"\xff\xda", at)
-    if scans > MAX_SCANS:  # a picture's trailer, such as a phone's film, may hold these two bytes by chance
-        scans = _scans(data, at)
     if coded in _HUFFMAN and (len(data) - at) * _JPEG_PIXELS < width * height:
         raise BrokenImageError  # cut off: the decoder would paint it grey to its end before it says so
-    return ImageHeader("JPEG", width, height, orientation_of(exif, xmp), b"".join(kept) + data[end:], scans)
+    scans = 1 if coded in _SEQUENTIAL and data[at + 4] == components else _scans(data, at)
+    spans = (*kept, (end, len(data)))
+    return ImageHeader("JPEG", width, height, orientation_of(exif, xmp), scans, spans=spans)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -171,7 +174,12 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _scans(data: bytes, at: int) -> int:
-    """How many scans begin between here and the end of the image; one more than is allowed is enough to know."""
+    """How many scans begin between here and the end of the image; one more than is allowed is enough to know.
+
+    A picture's trailer, such as a phone's film, may hold the marker's two bytes by chance.
+    """
+    if (count := data.count(b"\xff\xda", at)) <= MAX_SCANS:
+        return count
     for count in range(MAX_SCANS + 1):
         match = _SCAN_OR_END.search(data, at)
         if match is None or match[0] == b"\xff\xd9":
@@ -185,10 +193,10 @@ def _png(data: bytes, name: str) -> ImageHeader:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     check_sides(width, height, name)
     raw = (width * _DEPTHS.get(colour, 4) * depth + 7) // 8 * height
-    kept, exif, xmp, packed, dropped = [data[:8]], b"", b"", 0, False
+    kept, exif, xmp, packed, dropped = [(0, 8)], b"", b"", 0, False
     for kind, at, end in _chunks(data):
         if kind in _NEEDED:
-            kept.append(data[at:end])
+            kept.append((at, end))
             packed += end - at - 12 if kind == b"IDAT" else 0
             continue
         dropped, body = True, data[at + 8 : end - 4]
@@ -200,7 +208,7 @@ def _png(data: bytes, name: str) -> ImageHeader:
             exif = exif or _raw_profile(body.partition(b"\0")[2], packed=kind == b"zTXt")
     if packed * _INFLATED < raw:
         raise BrokenImageError  # no stream of this length inflates to so many pixels
-    return ImageHeader("PNG", width, height, orientation_of(exif, xmp), b"".join(kept) if dropped else data, 1, raw)
+    return ImageHeader("PNG", width, height, orientation_of(exif, xmp), 1, raw, tuple(kept) if dropped else ())
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -255,7 +263,7 @@ def _webp(data: bytes, name: str) -> ImageHeader:
     else:
         raise BrokenImageError
     check_sides(width, height, name)
-    return ImageHeader("WEBP", width, height, 1, data)
+    return ImageHeader("WEBP", width, height)
 
 
 def _bmp(data: bytes, name: str) -> ImageHeader:
@@ -273,4 +281,4 @@ def _bmp(data: bytes, name: str) -> ImageHeader:
         raw = 0
     elif len(data) + 3 < raw:
         raise BrokenImageError
-    return ImageHeader("BMP", width, height, 1, data, 1, raw)
+    return ImageHeader("BMP", width, height, raw_bytes=raw)
