@@ -14,7 +14,8 @@ import simplejpeg
 from PIL import Image
 
 from registry.errors import InputError
-from serving.bundle.image_header import ImageHeader, check_sides, orientation_of, read_header
+from serving.bundle.exif import orientation_of
+from serving.bundle.image_header import ImageHeader, check_sides, read_header
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from registry.errors import InputError
+from serving.bundle.exif import international_text, orientation_of, raw_profile
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded: a small file can hold a huge picture."""
@@ -32,9 +33,6 @@ MAX_RAW = 4 * MAX_PIXELS
 MAX_RUN_PIXELS, MAX_RUN_BYTES = 4_000_000, 262_144
 """Of a run-length encoded BMP, which Pillow decodes byte by byte in Python."""
 
-_ORIENTATION, _WHOLE_NUMBERS = 0x0112, {1: "B", 3: "H", 4: "I"}
-_MOST_TAGS, _MOST_TEXT = 512, 65_536
-_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _FRAMES, _HUFFMAN, _SEQUENTIAL = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, range(0xC0, 0xC8), {0xC0, 0xC1}
 _FILL, _SCAN, _APP1 = 0xFF, 0xDA, 0xE1
 _DROPPED = {*range(0xE0, 0xF0), 0xFE} - {0xE0, 0xEE}
@@ -47,6 +45,8 @@ _INFLATED = 1032
 """The most that a byte of deflate stands for."""
 _JPEG_PIXELS = 1024
 """The most pixels for which a byte of Huffman codes can stand, with a margin of three."""
+_GLANCED, _PROGRESSIVE = 200, 8
+"""Segments that are looked at to weigh a picture; and the weight of a pixel that is decoded in several passes."""
 _DEPTHS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG colour type → channels."""
 _NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -94,6 +94,28 @@ def read_header(data: bytes, name: str = "image") -> ImageHeader:
     return header
 
 
+def weigh(data: bytes) -> int:
+    """The pixels of a file, times what its kind takes to decode; 0 for what is no picture. Looks at its first bytes alone."""
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            for marker, at, _ in islice(_segments(data), _GLANCED):
+                if marker in _FRAMES:
+                    height, width = struct.unpack_from(">HH", data, at + 5)
+                    return height * width * (1 if marker in _SEQUENTIAL else _PROGRESSIVE)
+        elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack_from(">II", data, 16)
+            return width * height
+        elif data.startswith(b"RIFF"):
+            header = _webp(data, "")
+            return header.width * header.height * _PROGRESSIVE
+        elif data.startswith(b"BM"):
+            header = _bmp(data, "")
+            return header.width * header.height
+    except (BrokenImageError, InputError, IndexError, struct.error):
+        pass
+    return 0
+
+
 def check_sides(width: int, height: int, name: str = "image") -> None:
     """Raise InputError for a picture too large to be decoded, or too thin to be scaled."""
     if width <= 0 or height <= 0:
@@ -107,25 +129,6 @@ def check_shape(width: int, height: int, name: str = "image") -> None:
     """Raise InputError for a picture so thin that it would grow out of bounds when its shorter side is scaled up."""
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InputError(name, f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
-
-
-def orientation_of(exif: bytes, xmp: bytes = b"") -> int:
-    """EXIF's orientation, 1 to 8, or else XMP's; 1 for what cannot be read, as viewers do. No other tag is looked at."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    try:
-        if order is not None:
-            (start,) = struct.unpack_from(order + "I", tiff, 4)
-            (count,) = struct.unpack_from(order + "H", tiff, start)
-            for at in range(start + 2, start + 2 + 12 * min(count, _MOST_TAGS), 12):
-                tag, kind, values = struct.unpack_from(order + "HHI", tiff, at)
-                if tag == _ORIENTATION and values == 1 and kind in _WHOLE_NUMBERS:
-                    (value,) = struct.unpack_from(order + _WHOLE_NUMBERS[kind], tiff, at + 8)
-                    return value if value in range(1, 9) else 1
-    except struct.error:
-        pass
-    match = _XMP.search(xmp[:_MOST_TEXT])
-    return int(match[1]) if match else 1
 
 
 def _jpeg(data: bytes, name: str) -> ImageHeader:
@@ -203,9 +206,9 @@ def _png(data: bytes, name: str) -> ImageHeader:
         if kind == b"eXIf":
             exif = body
         elif kind == b"iTXt" and body.startswith(b"XML:com.adobe.xmp\0"):
-            xmp = _international(body)
+            xmp = international_text(body)
         elif kind in {b"zTXt", b"tEXt"} and body.startswith(b"Raw profile type exif\0"):
-            exif = exif or _raw_profile(body.partition(b"\0")[2], packed=kind == b"zTXt")
+            exif = exif or raw_profile(body.partition(b"\0")[2], packed=kind == b"zTXt")
     if packed * _INFLATED < raw:
         raise BrokenImageError  # no stream of this length inflates to so many pixels
     return ImageHeader("PNG", width, height, orientation_of(exif, xmp), 1, raw, tuple(kept) if dropped else ())
@@ -224,30 +227,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         at = end
     raise BrokenImageError
-
-
-def _international(body: bytes) -> bytes:
-    """The text of an iTXt chunk, of bounded length."""
-    _, _, rest = body.partition(b"\0")
-    text = rest[2:].split(b"\0", 2)[-1]
-    return _inflated(text) if rest[:1] == b"\x01" else text
-
-
-def _raw_profile(body: bytes, *, packed: bool) -> bytes:
-    """EXIF as ImageMagick writes it into a text chunk: a name, a length, and hexadecimal digits."""
-    text = _inflated(body[1:]) if packed else body[:_MOST_TEXT]
-    digits = b"".join(text.split()[2:])
-    try:
-        return bytes.fromhex(digits.decode("ascii"))
-    except ValueError:
-        return b""
-
-
-def _inflated(packed: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(packed, _MOST_TEXT)
-    except zlib.error:
-        return b""
 
 
 def _webp(data: bytes, name: str) -> ImageHeader:

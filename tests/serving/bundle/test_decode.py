@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from registry.errors import InputError
 from serving.bundle import image_header
 from serving.bundle.decode import decode, upright
-from serving.bundle.image_header import orientation_of, read_header
+from serving.bundle.exif import orientation_of
+from serving.bundle.image_header import read_header
 from serving.bundle.preprocess import Preprocess
 
 sys.path.insert(0, str(Path(__file__).parent))
