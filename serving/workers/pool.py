@@ -98,6 +98,11 @@ class WorkerPool:
         for picture in self._queue.drain():
             self._fail(picture)
 
+    @property
+    def most(self) -> int:
+        """How many pictures a request may hold."""
+        return self._bounds.queue
+
     def check_room(self, pictures: int) -> None:
         """Raise OverloadedError if the queue has no room for this many pictures.
 
