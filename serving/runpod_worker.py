@@ -16,7 +16,7 @@ from registry.errors import InputError, ModelyardError, shorten
 from serving.container import bundle_dir, keys_dir
 from serving.inference.standalone import StandalonePredictor, image_of
 
-_MOST_BYTES = 20_000_000
+_MOST_BYTES, _MOST_IMAGES = 20_000_000, 64
 
 
 class Loading:
@@ -49,23 +49,33 @@ def handler_of(loading: Loading) -> Any:
 
     def handler(job: dict[str, Any]) -> dict[str, Any]:
         try:
-            payload = job.get("input")
-            if not isinstance(payload, dict) or ("image" in payload) == ("images" in payload):
-                raise InputError("input", "must hold 'image' or 'images'", "send {'image': '<base64 of an image file>'}")  # noqa: TRY301
-            texts = payload["images"] if "images" in payload else [payload["image"]]
-            if not isinstance(texts, list) or not texts:
-                raise InputError("images", "is not a list of images", "send base64 texts")  # noqa: TRY301
-            if sum(len(text) for text in texts if isinstance(text, str)) > _MOST_BYTES:
-                raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")  # noqa: TRY301
+            texts, several = _texts_of(job.get("input"))
             predictor = loading.get()
             predictions = [predictor.predict(image_of(text)) for text in texts]
         except ModelyardError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 a trace would show a stranger our files
             return {"error": f"prediction failed ({type(error).__name__})"}
-        return {"predictions": predictions} if "images" in payload else predictions[0]
+        return {"predictions": predictions} if several else predictions[0]
 
     return handler
+
+
+def _texts_of(payload: object) -> tuple[list[Any], bool]:
+    """A job's pictures, still as text, and whether it sent a list. Everything is counted before anything is decoded."""
+    if not isinstance(payload, dict) or ("image" in payload) == ("images" in payload):
+        raise InputError("input", "must hold 'image' or 'images'", "send {'image': '<base64 of an image file>'}")
+    if others := payload.keys() - {"image", "images"}:
+        raise InputError(f"input '{shorten(min(map(str, others)), 60)}'", "is not offered", "send 'image' or 'images' alone")
+    several = "images" in payload
+    texts = payload["images"] if several else [payload["image"]]
+    if not isinstance(texts, list) or not texts:
+        raise InputError("images", "is not a list of images", "send base64 texts")
+    if len(texts) > _MOST_IMAGES:
+        raise InputError("images", f"holds more than {_MOST_IMAGES} images", "send fewer at a time")
+    if sum(len(text) for text in texts if isinstance(text, str)) > _MOST_BYTES:
+        raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")
+    return texts, several
 
 
 def main() -> int:

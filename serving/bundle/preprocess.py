@@ -16,45 +16,21 @@ squash to a square loses a quarter of the top-1 agreement.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from registry.errors import InputError
-
-MAX_PIXELS = 64_000_000
-"""Images with more pixels are refused before they are decoded: a small file can hold a huge picture."""
-
-MAX_ASPECT = 100
-"""A picture one pixel wide and very long is small until its shorter side is scaled up."""
+from serving.bundle.decode import decode
+from serving.bundle.image_header import check_shape
 
 _REDUCED_TO = 2
 """A picture that is decoded at reduced scale keeps so many times the pixels of the network's input, in each direction."""
-
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-"""What is decoded, and nothing else that Pillow knows: for EPS it would start Ghostscript. An iPhone's MPO is a JPEG here."""
-
-_JPEG = b"\xff\xd8\xff"
-_TURNED = (b"Exif\0", b"tiff:Orientation")
-"""Bytes that occur in a JPEG that may have to be rotated."""
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation → the transpose that undoes it."""
 
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
@@ -144,66 +120,6 @@ def from_letterbox(boxes: Tensor, size: int, width: int, height: int) -> Tensor:
     left, top = (round((size - max(round(side * ratio), 1)) / 2 - 0.1) for side in (width, height))
     placed = (boxes - np.asarray([left, top, left, top], np.float32)) / np.float32(ratio)
     return np.clip(placed, 0, np.asarray([width, height, width, height], np.float32))
-
-
-def check_shape(width: int, height: int) -> None:
-    """Raise InputError for a picture so thin that it would grow out of bounds when its shorter side is scaled up."""
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise InputError("image", f"is more than {MAX_ASPECT} times longer than it is wide", "crop it")
-
-
-def decode(data: bytes, name: str = "image", shortest: int | None = None) -> Image.Image:
-    """Image file bytes → RGB image, upright as its EXIF orientation says.
-
-    With `shortest` a JPEG may come smaller, by a power of two, as long as no side falls below so many pixels.
-    """
-    try:
-        if data.startswith(_JPEG) and not any(word in data for word in _TURNED) and (picture := _turbo(data, name, shortest)):
-            return picture  # without asking Pillow, which takes longer to start than to decode
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
-            check_pixels(opened.width, opened.height, name)
-            if opened.format == "JPEG" and opened.mode in {"RGB", "L"} and (picture := _turbo(data, name, shortest)):
-                turn = _UPRIGHT.get(opened.getexif().get(_ORIENTATION, 1))
-                return picture if turn is None else picture.transpose(turn)
-            ImageOps.exif_transpose(opened, in_place=True)
-            return rgb(opened)
-    except Image.DecompressionBombError as error:  # Pillow's own bound, which is wider than ours and comes before it
-        raise _too_many(name) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(name, "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
-
-
-def rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB, itself where it is that. Of 16 bits the upper eight stay, in grey as in colour."""
-    picture.load()
-    if picture.mode.startswith("I"):  # Pillow's own conversion cuts at 255, which makes most of such a picture white
-        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def check_pixels(width: int, height: int, name: str = "image") -> None:
-    """Raise InputError for a picture that is too large to be decoded."""
-    if width * height > MAX_PIXELS:
-        raise _too_many(name)
-
-
-def _too_many(name: str) -> InputError:
-    return InputError(name, f"has more than {MAX_PIXELS:,} pixels", "send a smaller picture")
-
-
-def _turbo(data: bytes, name: str, shortest: int | None) -> Image.Image | None:
-    """A valid JPEG's picture, bit for bit Pillow's result in a third of the time; None for any other file."""
-    try:
-        header_height, header_width, kind, _ = simplejpeg.decode_jpeg_header(data)
-        height, width = int(header_height), int(header_width)
-        check_pixels(width, height, name)
-        if kind not in {"YCbCr", "Gray", "RGB"}:
-            return None
-        factor = 1 if shortest is None else next((by for by in (8, 4, 2) if min(width, height) >= shortest * by), 1)
-        least = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
-        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **(least if factor > 1 else {})))
-    except ValueError:
-        return None
 
 
 def read_pixels(preprocess: Preprocess, files: Iterable[Path]) -> Iterator[Pixels]:

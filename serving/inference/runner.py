@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from registry.errors import IntegrityError, UnavailableError, shorten
-from serving.bundle.preprocess import Preprocess, check_shape, from_letterbox
+from serving.bundle.image_header import check_shape
+from serving.bundle.preprocess import Preprocess, from_letterbox
 
 Array = NDArray[np.float32]
 Device = Literal["cpu", "cuda"]

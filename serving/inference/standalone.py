@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from registry.errors import InputError, UnavailableError
 from serving.bundle.checked import read_checked
-from serving.bundle.preprocess import Preprocess, check_pixels, rgb
+from serving.bundle.decode import upright
+from serving.bundle.preprocess import Preprocess
 from serving.inference.outputs import classification, detection
 from serving.inference.runner import Device, Runner
+from serving.inference.texts import file_of_text
 
 _PARTS = ("model.onnx", "preprocess.json", "labels.json")
 _RANK, _CHANNELS = 3, 3
@@ -37,13 +39,18 @@ class StandalonePredictor:
         self._runner = Runner(contents["model.onnx"], preprocess, threads, device, fitted=True)
         self._runner.rows([Image.new("RGB", (64, 64), (114, 114, 114))])  # warm up: the first prediction is slower
 
+    @property
+    def detects(self) -> bool:
+        """Whether it is a detector."""
+        return self._runner.detects
+
     def predict(self, image: bytes | Image.Image) -> dict[str, Any]:
         """An image file's bytes, or a picture → `label`, `probability`, `probabilities`, and a detector's `boxes`.
 
         Raises InputError for what is not an image.
         """
-        row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else _upright(image)])[0]
-        return detection(self.labels, row.tolist()) if self._runner.detects else classification(self.labels, row.tolist())
+        row = self._runner.rows([self._runner.open(image) if isinstance(image, bytes) else upright(image)])[0]
+        return detection(self.labels, row.tolist()) if self.detects else classification(self.labels, row.tolist())
 
 
 def _check_signed(folder: Path, keys: Path) -> None:
@@ -53,15 +60,6 @@ def _check_signed(folder: Path, keys: Path) -> None:
         why = f"cannot be checked here, where {error.name} is missing"
         raise UnavailableError("the bundle's signature", why, "use the image of docker/, or unset MODELYARD_KEYS") from error
     check_signature(folder, keys)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """A caller's picture as RGB, upright; it may not have been decoded yet."""
-    check_pixels(*image.size)
-    try:
-        return rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError("image", "cannot be decoded as an image", "give a whole JPEG, PNG, WebP or BMP file") from error
 
 
 def picture_of(given: object) -> bytes | Image.Image:
@@ -102,12 +100,6 @@ def _no_picture() -> InputError:
 
 def image_of(text: object) -> bytes:
     """The image file's bytes that base64 or a data URL holds. Raises InputError."""
-    import base64
-    import binascii
-
     if not isinstance(text, str) or not text:
         raise InputError("image", "is missing", "send the image file's bytes in base64")
-    try:
-        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError("image", "is neither base64 nor a data URL", "encode the image file's bytes in base64") from error
+    return file_of_text(text)

@@ -12,28 +12,24 @@ GET  /metrics, /openapi.json
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from registry.errors import InputError, shorten
+from registry.errors import InputError
+from serving.server.forms import file_of
 from serving.server.images import Fetch, image_bytes
 from serving.server.metrics import CONTENT_TYPE, Metrics
 from serving.server.middleware import Guard, Limits
 from serving.server.protocols import mlflow, oip, plain
-from serving.server.protocols.served import Served
+from serving.server.protocols.served import AnsweredPicture, Served
+from serving.server.routing import Handler, NoSuchAddressError, router
 from serving.workers.messages import Item
 from serving.workers.pool import WorkerPool
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def as_json(content: object, status: int = 200) -> Response:
@@ -59,9 +55,9 @@ class Endpoint:
         paths = ["/predict", "/invocations", f"/v2/models/{self.served.model}/infer"]
         return as_json({"service": "modelyard", **self.served.named(), "post": paths, "openapi": "/openapi.json"})
 
-    async def health(self, _: Request) -> Response:
+    async def health(self, request: Request) -> Response:
         """Whether it is ready, and which bundle it serves."""
-        return as_json({"status": "ok" if self._ready else "not ready", **self.served.named()}, 200 if self._ready else 503)
+        return self._state(request, {"status": "ok" if self._ready else "not ready", **self.served.named()})
 
     async def ping(self, _: Request) -> Response:
         """MLflow's and RunPod's health check: 204 while it starts."""
@@ -84,29 +80,30 @@ class Endpoint:
         """MLflow's scoring protocol."""
         self.pool.check_room(1)
         texts = mlflow.texts_of(await request.body(), request.headers.get("content-type", ""))
-        return as_json(mlflow.respond(self.served, await self._answer(list(texts))))
+        return as_json(mlflow.respond(await self._answer(list(texts))))
 
     async def infer(self, request: Request) -> Response:
         """An inference by the Open Inference Protocol."""
-        if (refused := self._unknown(request)) is not None:
-            return refused
+        self._check_served(request)
         self.pool.check_room(1)
-        parsed = oip.read_request(self.served, await request.body(), request.headers.get("inference-header-content-length"))
+        length = request.headers.get("inference-header-content-length")
+        parsed = oip.read_request(self.served, await request.body(), length, self.pool.most)
         answer, behind = oip.respond(self.served, parsed, await self._answer(parsed.items))
         if not any(binary for _, binary in parsed.outputs):
             return as_json(answer)
         head = msgspec.json.encode(answer)
-        length = {"inference-header-content-length": str(len(head))}
-        return Response(head + behind, headers=length, media_type="application/octet-stream")
+        header = {"inference-header-content-length": str(len(head))}
+        return Response(head + behind, headers=header, media_type="application/octet-stream")
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs."""
-        return self._unknown(request) or as_json(oip.metadata(self.served))
+        self._check_served(request)
+        return as_json(oip.metadata(self.served))
 
     async def model_ready(self, request: Request) -> Response:
         """Whether the model is ready."""
-        state = {"name": self.served.model, "ready": self._ready}
-        return self._unknown(request) or as_json(state, 200 if self._ready else 503)
+        self._check_served(request)
+        return self._state(request, {"name": self.served.model, "ready": self._ready})
 
     async def server(self, _: Request) -> Response:
         """The server's name and extensions."""
@@ -116,9 +113,9 @@ class Endpoint:
         """Whether the process is alive."""
         return as_json({"live": True})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Whether it can answer."""
-        return as_json({"ready": self._ready}, 200 if self._ready else 503)
+        return self._state(request, {"ready": self._ready})
 
     async def version(self, _: Request) -> Response:
         """The served version, for MLflow's clients."""
@@ -138,38 +135,35 @@ class Endpoint:
     def _ready(self) -> bool:
         return self.pool.ready
 
-    async def _answer(self, items: Sequence[Item | str]) -> list[bytes]:
-        """Each picture's row."""
+    def _state(self, request: Request, state: dict[str, object]) -> Response:
+        """A state; with 503, and the fields of every error, while it cannot answer."""
+        if self._ready:
+            return as_json(state)
+        error = {"error": "server: no worker runs at the moment; try again in a second"}
+        return as_json(state | error | {"request_id": request.scope["request_id"]}, 503)
+
+    async def _answer(self, items: Sequence[Item | str]) -> list[AnsweredPicture]:
+        """Each picture's row. What may be refused by its count is, before anything is decoded."""
         if not items:
             raise InputError("request", "holds no picture", "send at least one")
+        self.pool.check_count(len(items))
+        self.pool.check_room(len(items))
         texts = [item for item in items if isinstance(item, str)]
         read = iter(await asyncio.gather(*(image_bytes(text, self.fetch, f"image {n}") for n, text in enumerate(texts, 1))))
         pictures = [Item(next(read)) if isinstance(item, str) else item for item in items]
         if any(not picture.data for picture in pictures):
             raise InputError("request", "its body is empty", "send an image file")
-        rows = await self.pool.answer(pictures)
-        for prediction in self.served.read(rows):
-            self.metrics.count_answer(prediction.label)
-        return rows
+        answered = self.served.read(await self.pool.answer(pictures))
+        for picture in answered:
+            self.metrics.count_answer(picture.label)
+        return answered
 
-    def _unknown(self, request: Request) -> Response | None:
+    def _check_served(self, request: Request) -> None:
+        """Raise NoSuchAddressError for another model or version than the one that is served."""
         asked = request.path_params
-        if asked["model"] == self.served.model and asked.get("version", str(self.served.version)) == str(self.served.version):
-            return None
-        here = f"{self.served.model}/{self.served.version}"
-        return as_json({"error": f"model: is not served here; {here} is, at /v2/models/{self.served.model}"}, 404)
-
-
-async def file_of(request: Request) -> bytes:
-    """The file in a form."""
-    try:
-        async with request.form(max_files=1, max_fields=16) as form:
-            for value in form.values():
-                if isinstance(value, UploadFile):
-                    return await value.read()
-    except MultiPartException as error:
-        raise InputError("form", f"cannot be read ({shorten(error.message, 100)})", "send one file in it") from error
-    raise InputError("form", "holds no file", "send one with `curl -F file=@image.jpg`")
+        if asked["model"] != self.served.model or asked.get("version", str(self.served.version)) != str(self.served.version):
+            here = f"{self.served.model}/{self.served.version}"
+            raise NoSuchAddressError("model", "is not served here", f"{here} is, at /v2/models/{self.served.model}")
 
 
 def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Guard:
@@ -199,13 +193,4 @@ def build_app(endpoint: Endpoint, around: Callable[[ASGIApp], ASGIApp] = lambda 
         "/v2/models/{model}/versions/{version}/infer": endpoint.infer,
     }
 
-    routes = [Route(path, handler, methods=["POST"]) for path, handler in post.items()]
-    routes += [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
-    return Guard(around(Router(routes, default=_not_found)), endpoint.limits, endpoint.metrics)
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """404 for an unknown path."""
-    await as_json({"error": f"{shorten(scope['path'], 80)}: is not an address of this server; see /openapi.json"}, 404)(
-        scope, receive, send
-    )
+    return Guard(around(router(get, post)), endpoint.limits, endpoint.metrics)

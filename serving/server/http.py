@@ -1,4 +1,4 @@
-"""Listening: uvicorn around the app, with a time limit for request heads and a graceful stop."""
+"""Listening: uvicorn around the app, with bounds on connections and a graceful stop."""
 
 from __future__ import annotations
 
@@ -12,55 +12,19 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from registry.errors import ModelyardError
 from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
+from serving.server.connections import bounded, connections_at_most
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits
-from serving.server.options import CONNECTIONS, DRAIN_S
+from serving.server.options import DRAIN_S
 from serving.server.protocols.served import Served
 from serving.workers.pool import Bounds, WorkerPool
 from serving.workers.spawn import WorkerProcess
-
-
-class HeadTimeoutProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head does not arrive in time: uvicorn alone would wait forever."""
-
-    head_seconds = 20.0
-    head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
-        super().connection_made(transport)
-        self._start_timer()
-
-    def on_message_begin(self) -> None:
-        """Another request on the same connection."""
-        super().on_message_begin()
-        if self.head_timer is None:
-            self._start_timer()
-
-    def on_headers_complete(self) -> None:
-        """The head is complete."""
-        self._cancel_timer()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self._cancel_timer()
-        super().connection_lost(exc)
-
-    def _start_timer(self) -> None:
-        self.head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
-
-    def _cancel_timer(self) -> None:
-        if self.head_timer is not None:
-            self.head_timer.cancel()
-            self.head_timer = None
 
 
 def serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> int:
@@ -110,13 +74,12 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         splitter = Splitter(options.canary) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=type("Protocol", (HeadTimeoutProtocol,), {"head_seconds": options.patience}),
+            http=bounded(options.patience, connections_at_most()),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=DRAIN_S,
         )
         host, port = listening.getsockname()[:2]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.errors import InputError, ModelyardError, UnavailableError
 from serving.server.metrics import Metrics
 from serving.server.protocols.served import UnsupportedError
+from serving.server.routing import NoSuchAddressError, WrongMethodError
 from serving.workers.pool import OverloadedError
 
 log = logging.getLogger("modelyard.serving")
@@ -38,6 +39,10 @@ class Limits:
     api_key: str = field(default="", repr=False)
 
 
+class _NoKeyError(ModelyardError):
+    """Answered with 401."""
+
+
 class _TooLargeError(ModelyardError):
     """Answered with 413."""
 
@@ -47,6 +52,9 @@ class _TooSlowError(ModelyardError):
 
 
 _STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
+    (_NoKeyError, 401),
+    (NoSuchAddressError, 404),
+    (WrongMethodError, 405),
     (_TooLargeError, 413),
     (_TooSlowError, 408),
     (UnsupportedError, 415),
@@ -83,6 +91,7 @@ class Guard:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         call = _Call(scope, given if _ID.fullmatch(given) else secrets.token_hex(8))
+        scope["request_id"] = call.id
         deadline = asyncio.get_running_loop().time() + self._limits.body_seconds
 
         async def bounded() -> Message:
@@ -106,10 +115,11 @@ class Guard:
         try:
             self._admit(scope["path"], headers)
             await self._app(scope, bounded, record_status)
-        except PermissionError as error:
-            await _refuse(record_status, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
         except ModelyardError as error:
             await _refuse(record_status, call, *_status_of(error))
+        except asyncio.CancelledError:  # a graceful stop took too long; uvicorn itself would answer in plain text
+            await _refuse(record_status, call, 503, "server: is stopping; ask another server", [(b"retry-after", b"1")])
+            raise
         except ClientDisconnect:
             call.status = call.status or _GONE
         except Exception:
@@ -124,7 +134,7 @@ class Guard:
             scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
             shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
             if not hmac.compare_digest(shown, self._key):
-                raise PermissionError("API key: is missing or wrong; send Authorization: Bearer KEY")
+                raise _NoKeyError("API key", "is missing or wrong", "send Authorization: Bearer KEY")
         length = headers.get(b"content-length", b"")
         if length.isdigit():
             self._check_size(int(length))
@@ -151,7 +161,10 @@ def _protocol(path: str) -> str:
 
 def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    return status, str(error), [(b"retry-after", b"1")] if status in {429, 503} else []
+    headers = [(b"retry-after", b"1")] if status in {429, 503} else []
+    headers += [(b"www-authenticate", b"Bearer")] if isinstance(error, _NoKeyError) else []
+    headers += [(b"allow", error.allowed.encode())] if isinstance(error, WrongMethodError) else []
+    return status, str(error), headers
 
 
 async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[tuple[bytes, bytes]]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from registry.errors import InputError
 
-CONNECTIONS = 1024
-"""Open connections, and the length of the backlog."""
 DRAIN_S = 30
 """For how long a server that is told to end answers what it has begun; whoever ends it waits longer before it kills."""
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise InputError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", "choose another --port") from error
-    listening.listen(CONNECTIONS)
+    listening.listen(BACKLOG)
     return listening
 
 

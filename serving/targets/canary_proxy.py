@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
 
 from registry.errors import InputError, ModelyardError
 from serving.canary.tally import TrafficCounter
 from serving.inference.outputs import most_likely
-from serving.server.app import as_json, file_of
+from serving.server.app import as_json
+from serving.server.connections import bounded, connections_at_most
+from serving.server.forms import file_of
 from serving.server.images import image_bytes
 from serving.server.middleware import Guard, Limits
 from serving.server.protocols import plain
+from serving.server.routing import router
 from serving.targets.contract import Ask, LiveEndpoint
 
 if TYPE_CHECKING:
@@ -104,9 +106,9 @@ class CanaryProxy:
 
 def serve_proxy(proxy: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
     """Serve until stopped."""
-    routes = [Route("/predict", proxy.predict, methods=["POST"]), Route("/health", proxy.health, methods=["GET"])]
-    app = Guard(Router(routes), limits)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
+    app = Guard(router({"/health": proxy.health}, {"/predict": proxy.predict}), limits)
+    http = bounded(limits.body_seconds, connections_at_most())
+    config = uvicorn.Config(app, http=http, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
 
     async def run() -> None:
         saving = asyncio.create_task(proxy.save())

@@ -14,9 +14,11 @@ from registry.errors import InputError, ModelyardError, UnavailableError, shorte
 from serving.workers.connection import WorkerConnection
 from serving.workers.messages import Item, pack_items, pack_load, read_done
 from serving.workers.spawn import WorkerProcess, spawn
+from serving.workers.waiting import PictureQueue, QueuedPicture, Rest, broken
 
 log = logging.getLogger("modelyard.serving")
-_PAUSE_S = 0.5
+_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
+_LOOK_S = 0.001
 _TRIES = 2
 _HUNG_S, _HUNG_PART = 5.0, 3
 """A worker that takes longer than both this many seconds and this fraction of a caller's timeout is hanging."""
@@ -44,15 +46,6 @@ class Bounds:
 
 
 @dataclass
-class _QueuedPicture:
-    """A picture whose caller waits for the answer."""
-
-    item: Item
-    answer: asyncio.Future[bytes]
-    tries: int = 0
-
-
-@dataclass
 class Timings:
     """Durations of the last batches, for metrics; the app reads and empties it."""
 
@@ -69,8 +62,8 @@ class WorkerPool:
         self.provider = ""
         self.timings = Timings()
         self._folder, self._bounds, self._first = folder, bounds, first
-        self._queue: asyncio.Queue[_QueuedPicture] = asyncio.Queue()
-        self._alive = 0
+        self._queue = PictureQueue()
+        self._alive, self._answered = 0, 0
         self._closing = False
         self._tasks = list[asyncio.Task[None]]()
 
@@ -82,7 +75,7 @@ class WorkerPool:
     @property
     def waiting(self) -> int:
         """How many pictures are queued."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     @property
     def alive(self) -> int:
@@ -102,23 +95,37 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while not self._queue.empty():
-            self._fail(self._queue.get_nowait())
+        for picture in self._queue.drain():
+            self._fail(picture)
+
+    @property
+    def most(self) -> int:
+        """How many pictures a request may hold."""
+        return self._bounds.queue
 
     def check_room(self, pictures: int) -> None:
-        """Raise OverloadedError if the queue has no room for this many pictures."""
-        if self._queue.qsize() + pictures > self._bounds.queue:
-            raise OverloadedError("server", f"{self._queue.qsize()} pictures wait already", "try again in a second")
+        """Raise OverloadedError if the queue has no room for this many pictures.
+
+        Requests with several pictures cannot take the room of those with one.
+        """
+        waiting = self._queue.waiting(bulk=pictures > 1)
+        if waiting + pictures > self._bounds.queue:
+            raise OverloadedError("server", f"{waiting} pictures wait already", "try again in a second")
+
+    def check_count(self, pictures: int) -> None:
+        """Raise InputError for more pictures than a request may hold."""
+        if pictures > self._bounds.queue:
+            raise InputError("request", f"holds more than {self._bounds.queue} pictures", "send fewer at a time")
 
     async def answer(self, items: Sequence[Item]) -> list[bytes]:
         """A row of float32 bytes for each."""
-        if len(items) > self._bounds.queue:
-            raise InputError("request", f"holds more than {self._bounds.queue} pictures", "send fewer at a time")
+        self.check_count(len(items))
         self.check_room(len(items))
         loop = asyncio.get_running_loop()
-        queued = [_QueuedPicture(item, loop.create_future()) for item in items]
-        for picture in queued:
-            self._queue.put_nowait(picture)
+        queued = [QueuedPicture(item, loop.create_future(), bulk=len(items) > 1) for item in items]
+        if any(picture in self._queue.remembered for picture in queued):
+            raise broken()
+        self._queue.add(queued)
         try:
             async with asyncio.timeout(self._bounds.seconds):
                 return await asyncio.gather(*(picture.answer for picture in queued))
@@ -139,8 +146,10 @@ class WorkerPool:
         return worker
 
     async def _keep(self, spawned: WorkerProcess | None, began: asyncio.Future[None] | None) -> None:
-        """Keep one worker running."""
+        """Keep one worker running. One that ends without having answered is replaced later each time, up to a bound."""
+        pause = _PAUSE_S
         while not self._closing:
+            answered = self._answered
             try:
                 await self._run(WorkerConnection(spawned or self._spawn()), began)
             except Exception as error:  # noqa: BLE001 whatever the error was, a worker is needed
@@ -151,7 +160,9 @@ class WorkerPool:
                 _log_end(error)
             spawned, began = None, None
             self.timings.restarts += 1
-            await asyncio.sleep(_PAUSE_S)
+            pause = _PAUSE_S if self._answered > answered else min(pause, _MOST_PAUSE_S)
+            await asyncio.sleep(pause)
+            pause *= 2
 
     async def _run(self, connection: WorkerConnection, began: asyncio.Future[None] | None) -> None:
         """Feed one worker until it ends."""
@@ -162,40 +173,47 @@ class WorkerPool:
             try:
                 if began and not began.done():
                     began.set_result(None)
+                rest = Rest()
                 while True:
-                    await self._feed(connection, await self._idle(connection))
+                    await self._feed(connection, await self._idle(connection, rest), rest)
             finally:
                 self._alive -= 1
         finally:
             await connection.close()
 
-    async def _idle(self, connection: WorkerConnection) -> list[_QueuedPicture]:
+    async def _idle(self, connection: WorkerConnection, rest: Rest) -> list[QueuedPicture]:
         """The next batch. Raises _GoneError as soon as the waiting worker has ended."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as timeout:
                 connection.when_gone(lambda: timeout.reschedule(loop.time()))
-                return await self._batch()
+                return await self._batch(rest)
         except TimeoutError:
             raise _GoneError from None
         finally:
             connection.when_gone(None)
 
-    async def _feed(self, connection: WorkerConnection, batch: list[_QueuedPicture]) -> None:
+    async def _feed(self, connection: WorkerConnection, batch: list[QueuedPicture], rest: Rest) -> None:
         """Run one batch. Pictures on which the worker ends or hangs are tried again."""
         if connection.gone:
-            self._put_back(batch)
+            self._queue.done(batch, rest, 0.0)
+            self._queue.add(batch, first=True)
             raise _GoneError
+        began = time.monotonic()
         try:
             limit = max(self._bounds.seconds / _HUNG_PART, _HUNG_S)
             done = read_done(*await connection.ask(pack_items([picture.item for picture in batch]), limit))
-        except BaseException:
+        except BaseException as error:
+            hung = isinstance(error, TimeoutError) and len(batch) == 1  # a second try would take as long
             for picture in batch:
                 if self._closing:
                     self._fail(picture)
                 else:
-                    self._retry(picture)
+                    self._retry(picture, last=hung)
             raise
+        finally:
+            self._queue.done(batch, rest, time.monotonic() - began)
+        self._answered += 1
         self.timings.batches.append((len(batch), done.decode_s, done.predict_s))
         for index, picture in enumerate(batch):
             if picture.answer.done():
@@ -205,52 +223,41 @@ class WorkerPool:
             else:
                 picture.answer.set_result(done.rows[index])
 
-    async def _batch(self) -> list[_QueuedPicture]:
-        """The next pictures: this worker's share of the queue, once the first has waited for max_wait_ms."""
-        batch = [await self._next()]
-        if batch[0].tries:
+    async def _batch(self, rest: Rest) -> list[QueuedPicture]:
+        """The next pictures: this worker's share of the queue, once the first has waited for max_wait_ms.
+
+        A large picture runs alone, and so does one on which a worker ended.
+        """
+        batch = [await self._queue.next(rest)]
+        if batch[0].tries or batch[0].heavy:
             return batch
         most, deadline = self._bounds.max_batch, time.monotonic() + self._bounds.max_wait_ms / 1e3
         try:
             while len(batch) < most and (left := deadline - time.monotonic()) > 0:
-                async with asyncio.timeout(left):
-                    batch.append(await self._next())
-        except TimeoutError:
-            pass
+                if (picture := self._queue.take_light()) is not None:
+                    batch.append(picture)
+                else:
+                    await asyncio.sleep(min(left, _LOOK_S))
         except asyncio.CancelledError:
-            self._put_back(batch)
+            self._queue.add(batch, first=True)
             raise
-        share = min(most - len(batch), self._queue.qsize() // max(self._alive, 1))
-        for _ in range(share):
-            picture = self._queue.get_nowait()
-            if picture.tries:
-                self._queue.put_nowait(picture)
-            elif not picture.answer.done():
-                batch.append(picture)
+        share = min(most - len(batch), self._queue.light // max(self._alive, 1))
+        while share > 0 and (picture := self._queue.take_light()) is not None:
+            batch.append(picture)
+            share -= 1
         return batch
 
-    def _put_back(self, batch: Sequence[_QueuedPicture]) -> None:
-        for picture in batch:
-            self._queue.put_nowait(picture)
-
-    async def _next(self) -> _QueuedPicture:
-        while True:
-            picture = await self._queue.get()
-            if not picture.answer.done():  # skip callers that timed out
-                return picture
-
-    def _retry(self, picture: _QueuedPicture) -> None:
-        """Try a picture again, alone; one that ends two workers is refused."""
+    def _retry(self, picture: QueuedPicture, *, last: bool) -> None:
+        """Try a picture again, alone; one that ends two workers, or that hangs alone, is refused, then and later."""
         picture.tries += 1
-        if picture.tries >= _TRIES:
-            if not picture.answer.done():
-                picture.answer.set_exception(InputError("image", "broke the worker that read it", "send another file"))
+        if picture.tries >= _TRIES or last:
+            self._queue.remembered.add(picture)
+            picture.fail(broken())
         else:
-            self._queue.put_nowait(picture)
+            self._queue.add([picture])
 
-    def _fail(self, picture: _QueuedPicture) -> None:
-        if not picture.answer.done():
-            picture.answer.set_exception(UnavailableError("server", "is stopping", "ask another server"))
+    def _fail(self, picture: QueuedPicture) -> None:
+        picture.fail(UnavailableError("server", "is stopping", "ask another server"))
 
 
 def _log_end(error: Exception) -> None:

@@ -12,6 +12,7 @@ import json
 import signal
 import socket
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main(fd: int) -> int:
         except ModelyardError as error:
             connection.sendall(pack_hello(Hello(error=str(error))))
             return error.exit_code
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of a stranger's file: no line in the server's log
         grey = Image.new("RGB", (64, 64), (114, 114, 114))
         row = runner.rows([grey])[0].shape  # warm up: the first prediction is slower
         connection.sendall(pack_hello(Hello(runner.provider, row)))
@@ -73,6 +75,9 @@ def answer(runner: Runner, items: list[Item]) -> Done:
         except InputError as error:
             errors[index] = str(error)
             continue
+        except Exception as error:  # noqa: BLE001 one picture's lack of memory does not fail its neighbours
+            errors[index] = str(_unprepared(error))
+            continue
         kept += prepared.pixels.size
         if kept > MOST_KEPT:
             predicted += _predict(runner, waiting, rows)
@@ -87,6 +92,10 @@ def _predict(runner: Runner, waiting: dict[int, Prepared], rows: list[bytes]) ->
     for index, row in zip(waiting, runner.run(list(waiting.values())), strict=True):
         rows[index] = row.astype("<f4").tobytes()
     return time.perf_counter() - began
+
+
+def _unprepared(error: Exception) -> InputError:
+    return InputError("image", f"cannot be prepared ({type(error).__name__})", "send a smaller picture")
 
 
 def _picture(runner: Runner, item: Item) -> Image.Image:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from registry.errors import InputError
+from registry.errors import InputError, shorten
 from serving.server.protocols.plain import read_json
-from serving.server.protocols.served import Served, UnsupportedError
+from serving.server.protocols.served import AnsweredPicture, UnsupportedError
 
 _COLUMN = "image"
 
@@ -36,6 +36,8 @@ def texts_of(body: bytes, content_type: str) -> list[str]:
     if content_type.partition(";")[0].strip().lower() not in {"application/json", ""}:
         raise UnsupportedError(f"content type '{content_type[:60]}'", "is not read here", "send application/json")
     invocation = read_json(body, Invocation)
+    if invocation.params:
+        raise InputError(f"params '{shorten(min(invocation.params), 60)}'", "is not offered by this model", "leave params out")
     given = [
         field
         for field in (invocation.inputs, invocation.instances, invocation.dataframe_split, invocation.dataframe_records)
@@ -72,6 +74,6 @@ def _text(element: Any) -> str:
     return element
 
 
-def respond(served: Served, rows: list[bytes]) -> dict[str, Any]:
+def respond(answered: list[AnsweredPicture]) -> dict[str, Any]:
     """Predictions in MLflow's response format."""
-    return {"predictions": [prediction.plain() for prediction in served.read(rows)]}
+    return {"predictions": [picture.prediction.plain() for picture in answered]}

@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 
 from registry.errors import InputError, shorten
-from serving.server.protocols.served import Served, UnsupportedError
+from serving.server.protocols.served import AnsweredPicture, Served, UnsupportedError
 
 _RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 """The last one is what `curl --data-binary` sends by default."""
+
+
+_MOST_VALUES = 10_000
 
 
 class PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,14 +45,16 @@ def texts_of(body: bytes) -> tuple[list[str], bool]:
     return ([request.image], False) if request.image is not None else (request.images or [], True)
 
 
-def respond(served: Served, rows: list[bytes], *, several: bool) -> dict[str, Any]:
+def respond(served: Served, answered: list[AnsweredPicture], *, several: bool) -> dict[str, Any]:
     """The answer to one picture, or to a list of them."""
-    predictions = [prediction.plain() for prediction in served.read(rows)]
+    predictions = [picture.prediction.plain() for picture in answered]
     return ({"predictions": predictions} if several else predictions[0]) | served.named()
 
 
-def read_json(body: bytes, kind: type[Any]) -> Any:
-    """A JSON body as a record. Raises InputError naming the field."""
+def read_json(body: bytes, kind: type[Any], most: int = _MOST_VALUES) -> Any:
+    """A JSON body as a record. Raises InputError naming the field, or for more than `most` values before any is made."""
+    if body.count(b",") >= most:  # values are set apart by commas, and base64 has none
+        raise InputError("request", f"holds more than {most:,} values", "send fewer, or images as bytes")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cached_property
 
 from registry.errors import ModelyardError
 from serving.bundle.records import Struct
-from serving.inference.outputs import NUMBERS
+from serving.inference.outputs import NOTHING, NUMBERS
 from serving.inference.prediction import Prediction, classified, detected
 
 
@@ -33,16 +34,35 @@ class Served(Struct, frozen=True):
         """Model, version and bundle, for every answer."""
         return {"model": self.model, "version": self.version, "bundle": self.bundle}
 
-    def read(self, rows: Sequence[bytes]) -> list[Prediction]:
-        """Rows of float32 bytes as predictions."""
-        return [self._read(floats(row)) for row in rows]
-
-    def _read(self, row: tuple[float, ...]) -> Prediction:
-        if not self.detects:
-            return classified(self.labels, row)
-        return detected(self.labels, (row[at : at + NUMBERS] for at in range(0, len(row), NUMBERS)))
+    def read(self, rows: Sequence[bytes]) -> list[AnsweredPicture]:
+        """Rows of float32 bytes, to be read once each."""
+        return [AnsweredPicture(self, row) for row in rows]
 
 
-def floats(row: bytes) -> tuple[float, ...]:
-    """Little-endian float32 bytes as numbers."""
-    return struct.unpack(f"<{len(row) // 4}f", row)
+class AnsweredPicture:
+    """One picture's row of the output. What several readers need (metrics, an answer's parts) is made once, when asked for."""
+
+    def __init__(self, served: Served, row: bytes) -> None:
+        """`row` is little-endian float32."""
+        self.row, self._served = row, served
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The row as numbers."""
+        return struct.unpack(f"<{len(self.row) // 4}f", self.row)
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """The row with labels."""
+        labels, numbers = self._served.labels, self.numbers
+        if not self._served.detects:
+            return classified(labels, numbers)
+        return detected(labels, (numbers[at : at + NUMBERS] for at in range(0, len(numbers), NUMBERS)))
+
+    @cached_property
+    def label(self) -> str:
+        """The most likely label; NOTHING where no probability is over 0."""
+        if self._served.detects:
+            return self.prediction.label
+        best = max(self.numbers, default=0.0)
+        return self._served.labels[self.numbers.index(best)] if best else NOTHING

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[3]
 CODE = (
     "registry/__init__.py", "registry/digests.py", "registry/errors.py",
-    "serving/__init__.py", "serving/bundle/__init__.py", "serving/bundle/checked.py", "serving/bundle/preprocess.py",
+    "serving/__init__.py", "serving/bundle/__init__.py", "serving/bundle/checked.py",
+    "serving/bundle/decode.py", "serving/bundle/exif.py",
+    "serving/bundle/image_header.py", "serving/bundle/preprocess.py",
     "serving/inference/__init__.py", "serving/inference/outputs.py", "serving/inference/runner.py",
-    "serving/inference/standalone.py",
+    "serving/inference/standalone.py", "serving/inference/texts.py",
 )  # fmt: skip
 """The predictor that parity was measured with, and no other code of ours."""
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from registry.errors import InputError
-from serving.bundle.preprocess import MAX_PIXELS, Preprocess, decode
+from serving.bundle.decode import decode
+from serving.bundle.image_header import MAX_PIXELS
+from serving.bundle.preprocess import Preprocess
 
 SIZES = [(64, 64), (128, 128), (100, 60), (60, 100), (641, 479), (33, 200), (200, 33), (20, 20), (65, 64), (1, 1), (1, 90)]
 

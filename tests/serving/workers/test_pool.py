@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,76 +12,9 @@ import pytest
 from registry.errors import InputError, UnavailableError
 from serving.workers.messages import Item
 from serving.workers.pool import Bounds, OverloadedError, WorkerPool
-from serving.workers.spawn import WorkerProcess
 
-ROOT = Path(__file__).resolve().parents[3]
-_FRAGILE = """
-import socket, sys, time
-from serving.workers.messages import Done, Hello, pack_done, pack_hello, read_items, receive
-connection = socket.socket(fileno=int(sys.argv[1]))
-connection.sendall(pack_hello(Hello("test", (1,))))
-while (told := receive(connection)) is not None:
-    items = read_items(*told)
-    if any(item.data == b"poison" for item in items):
-        sys.exit(1)
-    if any(item.data == b"endless" for item in items):
-        time.sleep(600)
-    connection.sendall(pack_done(Done([bytes([len(items)]) * 4 for _ in items], {}, 0.0, 0.0)))
-connection.close()
-"""
-
-
-def fragile() -> WorkerProcess:
-    """A worker that answers with the size of the batch, and ends at the sight of poison."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        os.set_inheritable(theirs.fileno(), True)
-        command = [sys.executable, "-c", _FRAGILE, str(theirs.fileno())]
-        return WorkerProcess(os.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}), ours)
-
-
-def with_pool(bounds: Bounds, use: Callable, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], WorkerProcess] = fragile):
-    """What `use` makes of a started pool with such workers."""
-
-    async def run():
-        pool = WorkerPool(Path(), bounds)
-        await pool.start()
-        try:
-            return await use(pool)
-        finally:
-            await pool.stop()
-
-    monkeypatch.setattr("serving.workers.pool.spawn", spawn)
-    monkeypatch.setattr("serving.workers.pool.pack_load", lambda *_: b"")
-    monkeypatch.setattr("serving.workers.pool._PAUSE_S", 0.05)
-    return asyncio.run(run())
-
-
-async def seen(what: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until it is so."""
-    async with asyncio.timeout(seconds):
-        while not what():  # noqa: ASYNC110 it is another task's doing, which tells nobody
-            await asyncio.sleep(0.005)
-
-
-class Counted:
-    """Starts fragile workers and remembers them; `failing` says for how many of the next ones there is no room."""
-
-    def __init__(self) -> None:
-        self.all, self.failing = list[WorkerProcess](), 0
-
-    def __call__(self) -> WorkerProcess:
-        if self.failing:
-            self.failing -= 1
-            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-        self.all.append(fragile())
-        return self.all[-1]
-
-    def kill(self) -> None:
-        """All that were started so far."""
-        for worker in self.all:
-            if not worker.ended():
-                os.kill(worker.pid, signal.SIGKILL)
+sys.path.insert(0, str(Path(__file__).parent))
+from fragile import Counted, seen, with_pool
 
 
 def test_a_batch_takes_what_waits_and_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,3 +146,85 @@ def test_stopping_tells_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             await waiting
 
     with_pool(Bounds(), use, monkeypatch)
+
+
+def test_a_picture_that_broke_two_workers_breaks_no_third_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Counted()
+
+    async def use(pool: WorkerPool) -> None:
+        copies = [pool.answer([Item(b"poison")]) for _ in range(6)]
+        answers = await asyncio.gather(*copies, return_exceptions=True)
+        assert all(isinstance(answer, InputError) and "broke the worker" in str(answer) for answer in answers)
+        ended = pool.timings.restarts
+        for _ in range(20):
+            with pytest.raises(InputError, match="broke the worker"):
+                await pool.answer([Item(b"poison")])
+        assert await pool.answer([Item(b"fine")]) == [bytes([1]) * 4]
+        assert pool.timings.restarts <= ended + 1
+        assert ended <= 3
+
+    with_pool(Bounds(max_batch=1), use, monkeypatch, started)
+
+
+def test_a_picture_on_which_a_worker_hangs_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.workers.pool._HUNG_S", 0.3)
+    monkeypatch.setattr("serving.workers.pool._HUNG_PART", 1000)
+
+    async def use(pool: WorkerPool) -> None:
+        with pytest.raises(InputError, match="broke the worker"):
+            await pool.answer([Item(b"endless")])
+        await seen(lambda: pool.timings.restarts == 1)
+        assert await pool.answer([Item(b"fine")]) == [bytes([1]) * 4]
+        assert pool.timings.restarts == 1
+
+    with_pool(Bounds(), use, monkeypatch)
+
+
+def test_a_worker_that_never_answers_is_replaced_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, pauses = Counted(), list[float]()
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds > 0.4:
+            pauses.append(seconds)
+        await sleep(0)
+
+    async def use(pool: WorkerPool) -> None:
+        monkeypatch.setattr("serving.workers.pool._PAUSE_S", 0.5)
+        monkeypatch.setattr("serving.workers.pool.asyncio.sleep", noted)
+        assert await pool.answer([Item(b"fine")])
+        started.failing = 7
+        started.kill()
+        assert await pool.answer([Item(b"fine")])
+
+    with_pool(Bounds(), use, monkeypatch, started)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 8.0
+
+
+def test_honest_senders_are_answered_beside_two_who_send_what_breaks_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each poison is sent again and again; a control without memory ends a worker each time."""
+    started = Counted()
+
+    async def use(pool: WorkerPool) -> int:
+        await seen(lambda: pool.alive == 2)
+        answered, loop = 0, asyncio.get_running_loop()
+        until = loop.time() + 2
+
+        async def hostile() -> None:
+            while loop.time() < until:
+                with pytest.raises(InputError):
+                    await pool.answer([Item(b"poison")])
+                await asyncio.sleep(0)
+
+        async def honest() -> None:
+            nonlocal answered
+            while loop.time() < until:
+                await pool.answer([Item(b"fine")])
+                answered += 1
+
+        await asyncio.gather(hostile(), hostile(), honest(), honest())
+        return answered
+
+    assert with_pool(Bounds(workers=2, max_batch=1), use, monkeypatch, started) > 50
+    assert len(started.all) <= 6

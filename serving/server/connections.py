@@ -1,0 +1,228 @@
+"""One client's connection: bounds on a head's bytes, on seconds, and on how many there are, before any request is handled.
+
+uvicorn parses HTTP but waits without end, for any number of bytes, and answers what it cannot parse in plain text. Here each
+wait for a client has a deadline, a refusal is JSON like every other, and where too many connections are open the one that
+has kept us waiting longest is closed: a client that sends its request at once is never shut out by those that do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import secrets
+from collections import Counter
+from typing import Any, ClassVar
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+CONNECTIONS = 1024
+"""Open connections; half of them may be one client's."""
+
+_MOST_HEAD, _MOST_URL, _MOST_HEADERS = 32_768, 8_192, 128
+_SLICE = 16_384
+_PIPELINED = 16
+_OTHER_FILES = 128
+_BAD, _LONG_URL, _LONG_HEAD, _BUSY = 400, 414, 431, 503
+_LINGER_S, _LINGER_BYTES = 5.0, 64_000_000
+"""How long what a refused client still sends is thrown away: a connection closed at once would lose it the answer."""
+
+
+class _HeadError(Exception):
+    """A head beyond a bound."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's, with bounds. Use `bounded`, which gives each server its own counts."""
+
+    patience = 20.0
+    most = CONNECTIONS
+    clients: ClassVar[Counter[str]] = Counter()
+
+    _timer: asyncio.TimerHandle | None = None
+    _waiting_since: float | None = 0.0
+    _head_bytes = 0
+    _discarded = 0
+    _whole = True
+    """Whether the last request has arrived in full."""
+    _in_head = True
+    _discarding = False
+    _refusal = (_BAD, "request: is not valid HTTP; send HTTP/1.1")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that a client that does not read is noticed at its first byte
+        self._wait(self.patience)
+        self.clients[self._host] += 1
+        if len(self.connections) > self.most or self.clients[self._host] > self.most // 2:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._cancel_timer()
+        self.clients[self._host] -= 1
+        if self.clients[self._host] <= 0:
+            del self.clients[self._host]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, handed to the parser in slices so that a bound holds within a packet, too."""
+        at = 0
+        while at < len(data) and not self._discarding and not self.transport.is_closing():
+            part = data[at : at + _SLICE]
+            at += len(part)
+            if self._in_head:
+                self._head_bytes += len(part)
+                if self._head_bytes > _MOST_HEAD + _SLICE:
+                    self._refuse(_LONG_HEAD, f"request: its head is larger than {_MOST_HEAD:,} bytes; send fewer headers")
+                    break
+            super().data_received(part)
+        if self._discarding or (self.cycle is not None and self.cycle.response_complete and not self._whole):
+            self._discarded += len(data)
+            if self._discarded > _LINGER_BYTES:
+                self.transport.abort()
+        elif self._timer is None and self._in_head and self._waiting_since is not None:
+            self._wait(self.patience)  # uvicorn has just stopped its own timer, be it for an empty line
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 our line says more
+        """The parser, or one of our bounds, refused the head."""
+        self._refuse(*self._refusal)
+
+    def on_message_begin(self) -> None:
+        """Another request on the same connection."""
+        if len(self.pipeline) >= _PIPELINED:
+            raise self._beyond(_BAD, f"request: more than {_PIPELINED} were sent before an answer; wait for answers")
+        super().on_message_begin()
+        self._whole, self._in_head = False, True
+        if self._waiting_since is not None:
+            self._wait(self.patience)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the address."""
+        super().on_url(url)
+        if len(self.url) > _MOST_URL:
+            raise self._beyond(_LONG_URL, f"request: its address is longer than {_MOST_URL:,} bytes; send data in the body")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        if len(self.headers) >= _MOST_HEADERS:
+            raise self._beyond(_LONG_HEAD, f"request: has more than {_MOST_HEADERS} headers; send fewer")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete; the guard bounds how long its body may take."""
+        self._cancel_timer()
+        self._head_bytes, self._in_head, self._discarded = 0, False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request has arrived in full."""
+        self._whole, self._in_head = True, True
+        super().on_message_complete()
+        if self.cycle.response_complete:  # it was answered before: the connection is idle now
+            self._wait(self.timeout_keep_alive)
+        else:
+            self._cancel_timer()
+            self._waiting_since = None
+
+    def on_response_complete(self) -> None:
+        """Answered. What follows of a request that was answered early is read for a while only."""
+        super().on_response_complete()
+        if self.transport.is_closing() or not self.cycle.response_complete:
+            return
+        self._waiting_since = self.loop.time()
+        if not self._whole:
+            self._unset_keepalive_if_required()
+            self._wait(_LINGER_S)
+
+    def pause_writing(self) -> None:
+        """The client does not read: it has as long for that as for sending."""
+        super().pause_writing()
+        self._wait(self.patience)
+
+    def resume_writing(self) -> None:
+        """The client has read everything."""
+        super().resume_writing()
+        if self._whole and not self._discarding:
+            self._cancel_timer()
+            self._waiting_since = self.loop.time() if self.cycle.response_complete else None
+
+    @property
+    def _host(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _beyond(self, status: int, why: str) -> _HeadError:
+        self._refusal = (status, why)
+        return _HeadError(why)
+
+    def _wait(self, seconds: float) -> None:
+        """Close the connection unless the client has done its part by then."""
+        self._cancel_timer()
+        self._timer = self.loop.call_later(seconds, self._expire)
+        self._waiting_since = self._waiting_since or self.loop.time()
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.transport.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _make_room(self) -> None:
+        """Close the connection that has kept us waiting longest: any, or one of this client's where those are too many."""
+        own = len(self.connections) <= self.most
+        others: set[Any] = self.connections - {self}
+        waiting = [other for other in others if other.keeps_waiting and not (own and other.client_host != self._host)]
+        if waiting:
+            min(waiting, key=lambda other: other.keeps_waiting).transport.abort()
+        else:
+            self._refuse(_BUSY, "server: has too many connections at work; try again in a second")
+
+    @property
+    def keeps_waiting(self) -> float | None:
+        """Since when we wait for this client; None while it waits for us."""
+        return None if self.transport.is_closing() else self._waiting_since
+
+    @property
+    def client_host(self) -> str:
+        """The client's address."""
+        return self._host
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer in JSON and close; only close where another answer is under way."""
+        if self.pipeline or (self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete):
+            self.transport.close()
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        request_id = secrets.token_hex(8)
+        body = msgspec.json.encode({"error": why, "request_id": request_id})
+        fields = {"content-type": "application/json", "content-length": len(body), "x-request-id": request_id}
+        fields |= {"connection": "close"} | ({"retry-after": 1} if status == _BUSY else {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.transport.write(STATUS_LINE[status] + head.encode() + b"\r\n" + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._discarding = True
+        self._wait(_LINGER_S)
+
+
+def bounded(patience: float, most: int = CONNECTIONS) -> type[BoundedProtocol]:
+    """The protocol of one server: `patience` are the seconds for a head, and for reading an answer."""
+    return type("Protocol", (BoundedProtocol,), {"patience": patience, "most": most, "clients": Counter()})
+
+
+def connections_at_most() -> int:
+    """How many connections this process has file descriptors for, after asking for more of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + _OTHER_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES), 16)

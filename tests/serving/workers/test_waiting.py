@@ -1,0 +1,136 @@
+"""Who is answered next: requests take turns, large pictures leave time to small ones, what broke two workers stays out."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+
+from serving.workers.messages import Item
+from serving.workers.waiting import PictureQueue, QueuedPicture, Rest, broken
+
+SMALL, LARGE = (10, 10), (3000, 3000)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def in_loop(use: Callable[[PictureQueue, Clock, Callable[..., QueuedPicture]], None]) -> None:
+    """Run `use` with a queue, its clock, and a maker of pictures."""
+
+    async def run() -> None:
+        clock, loop = Clock(), asyncio.get_running_loop()
+
+        def picture(name: str, shape: tuple[int, int] = SMALL, *, bulk: bool = False) -> QueuedPicture:
+            return QueuedPicture(Item(name.encode(), shape), loop.create_future(), bulk)
+
+        use(PictureQueue(clock), clock, picture)
+
+    asyncio.run(run())
+
+
+def names(queue: PictureQueue, count: int, rest: Rest | None = None) -> list[str]:
+    """The next pictures that one worker would take."""
+    taken = [queue._take(rest or Rest()) for _ in range(count)]
+    return [picture.item.data.decode() if picture else "" for picture in taken]
+
+
+def test_a_request_with_many_pictures_waits_for_the_others_and_not_they_for_it() -> None:
+    def use(queue: PictureQueue, _: Clock, picture: Callable[..., QueuedPicture]) -> None:
+        queue.add([picture(f"many{n}", bulk=True) for n in range(50)])
+        for name in ("a", "b"):
+            queue.add([picture(name)])
+        assert (queue.waiting(bulk=True), queue.waiting(bulk=False), len(queue)) == (50, 2, 52)
+        assert names(queue, 4) == ["many0", "a", "b", "many1"]
+
+    in_loop(use)
+
+
+def test_large_pictures_take_a_third_of_a_worker_s_time_while_small_ones_come() -> None:
+    def use(queue: PictureQueue, clock: Clock, picture: Callable[..., QueuedPicture]) -> None:
+        queue.add([picture("large", LARGE) for _ in range(1000)])
+        rest, spent, began = Rest(), {"large": 0.0, "small": 0.0}, clock.now
+        while clock.now < began + 100:
+            queue.add([picture("small")])
+            taken = queue._take(rest)
+            assert taken
+            seconds = 1.0 if taken.heavy else 0.01
+            clock.now += seconds
+            spent[taken.item.data.decode()] += seconds
+            queue.done([taken], rest, seconds)
+        assert 25 < spent["large"] < 40
+        assert spent["small"] > 60
+        while queue.take_light():
+            pass
+        clock.now += 2.1
+        assert names(queue, 3, rest) == ["large"] * 3  # nobody else is there
+
+    in_loop(use)
+
+
+def test_a_suspect_runs_on_one_worker_at_a_time_and_its_copies_are_refused_after_it() -> None:
+    def use(queue: PictureQueue, _: Clock, picture: Callable[..., QueuedPicture]) -> None:
+        suspects, copy = [picture("poison"), picture("neighbour")], picture("poison")
+        for suspect in suspects:
+            suspect.tries = 1
+        queue.add(suspects)
+        queue.add([copy])
+        queue.add([picture("fine")])
+        rest = Rest()
+        first = queue._take(rest)
+        assert first is suspects[0]
+        queue.remembered.add(first)
+        assert names(queue, 2) == ["fine", ""]
+        assert str(copy.answer.exception()) == str(broken())
+        queue.done([first], rest, 0.0)
+        assert names(queue, 1) == ["neighbour"]
+
+    in_loop(use)
+
+
+def test_only_so_many_broken_pictures_are_remembered_and_none_is_hashed_before_the_first(monkeypatch) -> None:
+    def use(queue: PictureQueue, _: Clock, picture: Callable[..., QueuedPicture]) -> None:
+        monkeypatch.setattr("serving.workers.waiting._REMEMBERED", 2)
+        unhashed = picture("x")
+        assert unhashed not in queue.remembered
+        assert "digest" not in vars(unhashed)
+        for name in "abc":
+            queue.remembered.add(picture(name))
+        assert [picture(name) in queue.remembered for name in "abc"] == [False, True, True]
+        assert picture("b", (5, 20)) not in queue.remembered
+
+    in_loop(use)
+
+
+def test_a_worker_that_waits_is_told_of_a_picture_and_of_the_end_of_its_rest() -> None:
+    async def run() -> None:
+        queue, loop = PictureQueue(), asyncio.get_running_loop()
+        waiting = asyncio.create_task(queue.next(Rest()))
+        await asyncio.sleep(0)
+        small = QueuedPicture(Item(b"x", SMALL), loop.create_future())
+        queue.add([small])
+        assert await waiting is small
+        large = QueuedPicture(Item(b"y", LARGE), loop.create_future())
+        queue.add([large])
+        async with asyncio.timeout(5):
+            assert await queue.next(Rest(until=queue.clock() + 0.05)) is large
+
+    asyncio.run(run())
+
+
+def test_a_file_is_weighed_by_its_head_alone(picture: Callable[..., bytes]) -> None:
+    from serving.bundle.image_header import weigh
+
+    assert weigh(picture(size=(30, 20))) == 600
+    assert weigh(picture(size=(30, 20), kind="JPEG")) == 600
+    assert weigh(picture(size=(30, 20), kind="BMP")) == 600
+    assert weigh(picture(size=(30, 20), kind="WEBP")) == 600 * 8
+    assert weigh(b"\xff\xd8\xff\xe0" + struct.pack(">H", 60_000)) == 0
+    assert weigh(b"") == weigh(b"RIFF") == weigh(b"BM") == 0
