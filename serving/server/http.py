@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -14,11 +13,12 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, UnavailableError
 from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
+from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits
 from serving.server.options import CONNECTIONS
@@ -91,11 +91,15 @@ def uvloop_run(main: Any) -> None:
 
 def _check(options: argparse.Namespace) -> BundleIndex:
     """The bundle's index, after checking its files and, with --keys, its signature."""
-    index = check_sealed(options.bundle, pulled=options.pulled)
-    if options.keys:
-        from serving.bundle.signature import check_signature
+    try:
+        index = check_sealed(options.bundle, pulled=options.pulled)
+        if options.keys:
+            from serving.bundle.signature import check_signature
 
-        check_signature(options.bundle, options.keys)
+            check_signature(options.bundle, options.keys)
+    except OSError as error:
+        why = f"cannot be read ({error.strerror or type(error).__name__})"
+        raise UnavailableError(error.filename or options.bundle, why, "let the user that serves read it") from error
     return index
 
 
@@ -152,7 +156,7 @@ def _bounds(options: argparse.Namespace) -> Bounds:
 
 
 def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(int(options.max_mb * 1e6), options.patience, api_key=os.environ.get("MODELYARD_API_KEY", ""))
+    return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment())
 
 
 def _fetch(options: argparse.Namespace) -> Any:

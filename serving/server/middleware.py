@@ -46,7 +46,12 @@ class _TooSlowError(ModelyardError):
     """Answered with 408."""
 
 
+class _WrongKeyError(ModelyardError):
+    """Answered with 401. No PermissionError: that is also what a file of this machine raises."""
+
+
 _STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
+    (_WrongKeyError, 401),
     (_TooLargeError, 413),
     (_TooSlowError, 408),
     (UnsupportedError, 415),
@@ -106,8 +111,6 @@ class Guard:
         try:
             self._admit(scope["path"], headers)
             await self._app(scope, bounded, record_status)
-        except PermissionError as error:
-            await _refuse(record_status, call, 401, str(error), [(b"www-authenticate", b"Bearer")])
         except ModelyardError as error:
             await _refuse(record_status, call, *_status_of(error))
         except ClientDisconnect:
@@ -124,7 +127,7 @@ class Guard:
             scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
             shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
             if not hmac.compare_digest(shown, self._key):
-                raise PermissionError("API key: is missing or wrong; send Authorization: Bearer KEY")
+                raise _WrongKeyError("API key", "is missing or wrong", "send Authorization: Bearer KEY")
         length = headers.get(b"content-length", b"")
         if length.isdigit():
             self._check_size(int(length))
@@ -151,7 +154,8 @@ def _protocol(path: str) -> str:
 
 def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    return status, str(error), [(b"retry-after", b"1")] if status in {429, 503} else []
+    headers = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")], 503: [(b"retry-after", b"1")]}
+    return status, str(error), headers.get(status, [])
 
 
 async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[tuple[bytes, bytes]]) -> None:
