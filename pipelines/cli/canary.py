@@ -21,17 +21,17 @@ canary = typer.Typer(help="A new version beside the one that serves: figures, ve
 def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What the canary of a stage has shown until now: NAME@production."""
     from pipelines.deployment.canary.settle import CanarySettler
-    from pipelines.deployment.canary.state import active_canary, as_dict
+    from pipelines.deployment.canary.state import active_canary, as_dict, counting_words
     from pipelines.promotion.assemble import canaries_of
     from registry.events import now
 
     model, stage = _stage_of(ref)
     canaries = canaries_of(open_home(home), say)
-    current = active_canary(canaries.ledger.entries(model), model, stage)
-    verdict = CanarySettler(canaries).verdict(current, now())
+    current, at = active_canary(canaries.ledger.entries(model), model, stage), now()
+    verdict, counted = CanarySettler(canaries).verdict(current, at), canaries.counted_until(current)
     figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())
-    text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}"
-    answer(as_dict(current, verdict), as_json=as_json, text=text)
+    text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}\n{counting_words(counted, at)}"
+    answer(as_dict(current, verdict, counted), as_json=as_json, text=text)
 
 
 @canary.command()

@@ -27,6 +27,8 @@ from serving.workers.pool import Bounds, WorkerPool
 from serving.workers.spawn import WorkerProcess
 
 _DRAIN_S = 30
+_SPLIT_SPARE_S = 30.0
+"""Beyond the limit on a prediction: for what a request downloads, and for reading pictures."""
 
 
 class HeadTimeoutProtocol(HttpToolsProtocol):
@@ -113,7 +115,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options), _fetch(options))
-        splitter = Splitter(options.canary) if options.canary else None
+        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=type("Protocol", (HeadTimeoutProtocol,), {"head_seconds": options.patience}),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from registry.errors import ModelyardError
+from registry.errors import InputError
 from serving.bundle.records import Struct
 from serving.inference.outputs import NUMBERS
 from serving.inference.prediction import Prediction, classified, detected
 
 
-class UnsupportedError(ModelyardError):
+class UnsupportedError(InputError):
     """A content type that is not accepted: answered with 415."""
 
 
