@@ -22,6 +22,7 @@ from serving.bundle.records import read_frozen
 from serving.canary.fault import is_answer, is_request_at_fault, reason_of, status_of
 from serving.canary.labels import labels_of
 from serving.canary.tally import SplitOrder, TrafficCounter
+from serving.inference.traffic import is_request, names_version, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,6 @@ log = logging.getLogger("modelyard.serving")
 _ASK_S = 10.0
 _LOOK_S = 0.5
 _SHADOWS = 8
-_PATHS = ("/predict", "/invocations")
 _HOP = {b"host", b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"expect", b"te", b"upgrade"}
 _OWN = {"content-length", "connection", "date", "x-request-id", "server-timing", "transfer-encoding"}
 _OK = 200
@@ -105,7 +105,7 @@ class Splitter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with this version, or with the canary."""
         active = self._active
-        if active is None or scope["type"] != "http" or scope["method"] != "POST" or not _may_split(scope["path"]):
+        if active is None or scope["type"] != "http" or not _may_split(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
@@ -186,9 +186,9 @@ async def _not_wrapped(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Before `around` was called."""
 
 
-def _may_split(path: str) -> bool:
-    """Whether any version may answer this request: not if it names a version."""
-    return path in _PATHS or (path.startswith("/v2/models/") and path.endswith("/infer") and "/versions/" not in path)
+def _may_split(method: str, path: str) -> bool:
+    """Whether any version may answer: a request that names no version."""
+    return is_request(protocol_of(method, path)) and not names_version(path)
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -85,6 +85,11 @@ class WorkerPool:
         return self._queue.qsize()
 
     @property
+    def size(self) -> int:
+        """How many workers there are to be."""
+        return self._bounds.workers
+
+    @property
     def alive(self) -> int:
         """How many workers run."""
         return self._alive
