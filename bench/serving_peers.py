@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"
 OTHERS = ROOT / ".venv-peers" / "bin"
+COMMAND = str(Path(sys.executable).with_name("modelyard"))
+"""What a person types."""
 _PATIENCE_S = 90.0
 
 
@@ -42,7 +44,7 @@ class Stage:
         model_paths = {"PEER_MODEL": str(self.bundle / "model.tensor.onnx"), "PEER_CHECKPOINT": str(self.folder / "peer.pt")}
         quiet_ones = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "BENTOML_DO_NOT_TRACK": "true", "LIT_SERVE_NO_CHECK": "1"}
         programs = Path(uvicorn.__file__).parents[4] / "bin"  # `mlflow models serve` calls uvicorn by its name
-        paths = {"PYTHONPATH": str(PEERS), "PATH": f"{programs}:{os.environ['PATH']}"}
+        paths = {"PYTHONPATH": str(PEERS), "PATH": f"{programs}:{os.environ['PATH']}", "MODELYARD_BUNDLE_DIR": str(self.bundle)}
         return os.environ | model_paths | quiet_ones | paths | {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -69,7 +71,7 @@ class Server:
     path: str = "/predict"
     form: str = ""
     tensor: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
+    of_ours: bool = False
 
     def body(self, stage: Stage) -> tuple[bytes, str]:
         """The request's body and its content type."""
@@ -87,11 +89,13 @@ class Server:
 def servers(stage: Stage, port: int) -> dict[str, Server]:
     """Ours and the others, each with two processes that predict where it can have them."""
     here, where = sys.executable, ["--host", "127.0.0.1", "--port", str(port)]
-    ours = [here, "-P", "-m", "serving.start", "--bundle", str(stage.bundle), "--workers", "2", *where]
+    ours = [COMMAND, "serve", str(stage.bundle), "--workers", "2", *where]
+    container = [here, "-P", "-m", "serving.container", "--workers", "2", *where]
     uvicorn = ["-m", "uvicorn", "--log-level", "warning", "--app-dir", str(PEERS), *where]
     served = ["models", "serve", "-m", str(stage.folder / "mlflow"), "--env-manager", "local", *where]
     return {
-        "ours": Server(ours),
+        "ours": Server(ours, of_ours=True),
+        "container": Server(container, of_ours=True),
         "fastapi": Server([str(OTHERS / "python"), *uvicorn, "--workers", "2", "fastapi_app:app"]),
         "litserve": Server([str(OTHERS / "python"), str(PEERS / "litserve_app.py"), str(port)], form="request"),
         "bentoml": Server([str(OTHERS / "bentoml"), "serve", "bento_service:Digits", *where], form="image"),
@@ -129,7 +133,7 @@ def running(server: Server, stage: Stage, port: int) -> Iterator[float]:
     with (stage.folder / "peer.log").open("wb") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
-            server.command, stdout=log, stderr=log, env=stage.environment, cwd=ROOT if "-P" in server.command else PEERS,
+            server.command, stdout=log, stderr=log, env=stage.environment, cwd=ROOT if server.of_ours else PEERS,
             start_new_session=True,
         )  # fmt: skip
         try:

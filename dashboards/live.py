@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from registry.errors import shorten
 from registry.events import Deployed
 from registry.refs import endpoint_name
+from serving.inference.traffic import is_request
 
 _TIMEOUT_S = 2.0
 _MOST_BYTES = 2_000_000
@@ -42,6 +43,7 @@ class EndpointReading(NamedTuple):
     waiting: float | None = None
     seconds: float | None = None
     busy_seconds: float | None = None
+    workers: float | None = None
 
 
 def poll_endpoints(
@@ -71,11 +73,16 @@ def _poll(event: Deployed, headers: Mapping[str, str], failures: Mapping[str, st
 
 
 def parse_metrics(page: str) -> dict[str, float | None]:
-    """Requests, errors and latency from a Prometheus page of ours. Raises ValueError for any other text."""
+    """Requests, errors and latency from a Prometheus page of ours. Raises ValueError for any other text.
+
+    What is no request, such as a health check, is in none of these figures.
+    """
     requests = errors = refused = busy = 0.0
-    buckets, waiting, started = dict[float, float](), None, None
+    buckets, gauges = dict[float, float](), dict[str, float]()
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
+            if not is_request(sample.labels.get("protocol", "")):
+                continue
             if sample.name == "modelyard_requests_total":
                 status = int(sample.labels.get("status", "0"))
                 requests += sample.value
@@ -86,11 +93,11 @@ def parse_metrics(page: str) -> dict[str, float | None]:
                 buckets[edge] = buckets.get(edge, 0.0) + sample.value
             elif sample.name in {"modelyard_decode_seconds_sum", "modelyard_predict_seconds_sum"}:
                 busy += sample.value
-            elif sample.name == "modelyard_queue_pictures":
-                waiting = sample.value
-            elif sample.name == "modelyard_started_seconds":
-                started = sample.value
-    figures: dict[str, float | None] = {"requests": requests, "errors": errors, "refused": refused, "waiting": waiting}
+            elif not sample.labels:
+                gauges[sample.name] = sample.value
+    figures: dict[str, float | None] = {"requests": requests, "errors": errors, "refused": refused}
+    started, workers = gauges.get("modelyard_started_seconds"), gauges.get("modelyard_workers")
+    figures |= {"waiting": gauges.get("modelyard_queue_pictures"), "workers": gauges.get("modelyard_worker_slots", workers)}
     figures |= {"seconds": max(time() - started, 0.0) if started else None, "busy_seconds": busy}
     return figures | {"p50_ms": quantile_ms(buckets, 0.5), "p95_ms": quantile_ms(buckets, 0.95)}
 

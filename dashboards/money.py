@@ -143,7 +143,7 @@ def serving_costs(
     """One row an endpoint, in US dollars: its month as quoted, what was billed this month, 1,000 requests, idle spend.
 
     A thousand requests cost what was billed, or quoted where no bill is, for the time in which an endpoint counted them.
-    Idle spend is the part of the quote in which an endpoint decoded and predicted nothing; in a cloud, whose quote is
+    Idle spend is the part of the quote in which an endpoint's workers decoded and predicted nothing; in a cloud, whose quote is
     what its minimum workers cost without traffic, all of it. What is not known is empty.
     """
     month = f"{now:%Y-%m}"
@@ -170,7 +170,8 @@ def _idle(event: Deployed, reading: EndpointReading) -> float | None:
         return quote
     if not reading.seconds or reading.busy_seconds is None:
         return None
-    return quote * max(0.0, 1 - reading.busy_seconds / reading.seconds)
+    there_were = reading.seconds * max(reading.workers or 1.0, 1.0)
+    return quote * max(0.0, 1 - reading.busy_seconds / there_were)
 
 
 def latest_exports(entries: Iterable[Entry]) -> dict[str, Exported]:

@@ -6,6 +6,8 @@ MODELYARD_BUNDLE            the digest that it must have: required with a URL, a
 MODELYARD_BUNDLE_TOKEN      for the URL, where it needs one
 MODELYARD_KEYS              a folder of *.pub in the image: the bundle has to be signed by one of them
 MODELYARD_DEVICE            cpu (default) or cuda
+MODELYARD_API_KEY           what clients have to show: needed unless the next one is set
+MODELYARD_NO_KEY            1 where a provider's gateway in front asks for its own key, as our deployments say
 PORT                        default 8000
 """
 
@@ -58,11 +60,17 @@ def main() -> int:
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        subject, why = error.filename or "the bundle", f"cannot be read or written ({error.strerror or type(error).__name__})"
+        print(ModelyardError(subject, why, "let this container's user do it"), file=sys.stderr)
+        return ModelyardError.exit_code
     os.environ.pop("MODELYARD_BUNDLE_TOKEN", None)
     options = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
     options += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
     if (keys := keys_dir()) is not None:
         options += ["--keys", str(keys)]
+    if os.environ.get("MODELYARD_NO_KEY") == "1":
+        options.append("--no-key")
     options += sys.argv[1:]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *options])  # noqa: S606 no shell is wanted
     return 0

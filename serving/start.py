@@ -13,18 +13,19 @@ import sys
 from serving.workers.spawn import spawn
 
 
-def main() -> int:
-    """Check the bundle, load it, and serve it until stopped."""
+def start(words: list[str] | None = None) -> int:
+    """Check the bundle, load it, and serve it until stopped. `words`: the options; None for this process's own."""
     first = spawn()
     from registry.errors import ModelyardError  # the imports that the worker need not wait for
+    from serving.server.exposure import key_of_environment, keyed
     from serving.server.options import arguments, cores, listen
     from serving.workers.messages import pack_load
 
-    options = arguments()
+    options = arguments(words)
     first.socket.sendall(pack_load(str(options.bundle), options.threads, options.device))
     options.workers = options.workers or (1 if options.device == "cuda" else cores())
     try:
-        listening = listen(options.host, options.port)
+        listening = listen(options.host, options.port, keyed(key_of_environment(), no_key=options.no_key))
     except ModelyardError as error:
         print(error, file=sys.stderr)
         first.socket.close()
@@ -36,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

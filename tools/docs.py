@@ -14,7 +14,7 @@ from pathlib import Path
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from pipelines.cli.main import app
+from pipelines.cli.app import app
 from pipelines.job.jobfile import Job
 from serving.server.openapi import document
 

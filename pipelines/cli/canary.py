@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home
 from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
@@ -21,17 +21,17 @@ canary = typer.Typer(help="A new version beside the one that serves: figures, ve
 def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What the canary of a stage has shown until now: NAME@production."""
     from pipelines.deployment.canary.settle import CanarySettler
-    from pipelines.deployment.canary.state import active_canary, as_dict
+    from pipelines.deployment.canary.state import active_canary, as_dict, counting_words
     from pipelines.promotion.assemble import canaries_of
     from registry.events import now
 
     model, stage = _stage_of(ref)
     canaries = canaries_of(open_home(home), say)
-    current = active_canary(canaries.ledger.entries(model), model, stage)
-    verdict = CanarySettler(canaries).verdict(current, now())
+    current, at = active_canary(canaries.ledger.entries(model), model, stage), now()
+    verdict, counted = CanarySettler(canaries).verdict(current, at), canaries.counted_until(current)
     figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())
-    text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}"
-    answer(as_dict(current, verdict), as_json=as_json, text=text)
+    text = f"{current.started}\n{verdict.state}: {verdict.reason}\n{figures}\n{counting_words(counted, at)}"
+    answer(as_dict(current, verdict, counted), as_json=as_json, text=text)
 
 
 @canary.command()
@@ -70,21 +70,24 @@ def front(
     ref: Reference,
     *,
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help=HOST_HELP)] = "127.0.0.1",
+    no_key: NoKey = False,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Share a stage's traffic between a provider's two endpoints until Ctrl-C. On this machine the endpoint does it itself."""
     from pipelines.deployment.canary.proxy import proxy_of
     from pipelines.promotion.assemble import canaries_of
+    from serving.server.exposure import api_key, keyed
     from serving.server.options import listen
     from serving.targets.canary_proxy import serve_proxy
 
     model, stage = _stage_of(ref)
     opened = open_home(home)
-    key = opened.settings.api_key
-    proxy, limits = proxy_of(canaries_of(opened, say), model, stage, key.get_secret_value() if key else "")
-    with listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
+    secret = opened.settings.api_key
+    key = api_key(secret.get_secret_value() if secret else None)
+    with listen(host, port, keyed(key, no_key=no_key)) as listening, contextlib.suppress(KeyboardInterrupt):
+        proxy, limits = proxy_of(canaries_of(opened, say), model, stage, key)
         url = f"http://{host}:{listening.getsockname()[1]}"
         answer({"url": url}, as_json=as_json, text=f"{model}@{stage} answers at {url}/predict; Ctrl-C stops it")
         serve_proxy(proxy, listening, limits)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HomeFolder = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
 JobFile = Annotated[Path, typer.Option("--job", "-j", help="The job file.")]
 Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
+HOST_HELP = "The address to listen at; any but loopback needs MODELYARD_API_KEY."
+NoKey = Annotated[bool, typer.Option("--no-key", help="Answer other machines without a key: something in front asks for one.")]
 JOB = Path("modelyard.yaml")
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
+from pipelines.cli.quick_serve import DEVICES, LOG_LEVELS
 
 if TYPE_CHECKING:
     from pipelines.demo.run import Summary
 
 MlflowPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
-_LEVELS = ("debug", "info", "warning", "error")
 DashboardPort = Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)]
 
 
@@ -44,7 +44,8 @@ def serve(
     ],
     *,
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8080,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help=HOST_HELP)] = "127.0.0.1",
+    no_key: NoKey = False,
     workers: Annotated[int, typer.Option(help="Processes that predict; 0 for one a core.", min=0, max=256)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     max_batch: Annotated[int, typer.Option(help="Pictures that are answered together, at most.", min=1, max=1024)] = 8,
@@ -61,12 +62,12 @@ def serve(
     from pipelines.services.serve import serve as become_server
     from registry.errors import InputError
 
-    for name, value, known in (("--device", device, ("cpu", "cuda")), ("--log-level", log_level, _LEVELS)):
+    for name, value, known in (("--device", device, DEVICES), ("--log-level", log_level, LOG_LEVELS)):
         if value not in known:
             raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
     options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
     options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
-    become_server(bundle_folder(open_home(home), bundle_or_ref), options | {"json": as_json})
+    become_server(bundle_folder(open_home(home), bundle_or_ref), options | {"no_key": no_key, "json": as_json})
 
 
 def demo(

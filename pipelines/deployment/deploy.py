@@ -231,7 +231,12 @@ class _Deployment:
         if known and known.ended is None:
             fields: dict[str, Any] = {"stage": self.stage, "outcome": "promoted", "figures": {}, "actor": JUDGE.name}
             reason = "deployed without waiting for it"
-            self.deployer.ledger.append(CanaryEnded(**known.started.subject, **fields, reason=reason))
+            try:
+                self.deployer.canaries.end(known, CanaryEnded(**known.started.subject, **fields, reason=reason))
+            except RefusedError:  # somebody else ended it first: with the same verdict, that is what was wanted
+                now = canary_of(self.deployer.ledger.entries(self.version.model), self.stage)
+                if now is None or now.ended is None or now.ended.outcome != "promoted":
+                    raise
         self.deployer.canaries.remove(entries, target, self.name)
 
 

@@ -22,7 +22,7 @@ from pipelines.job.jobfile import Job
 from pipelines.promotion.measure import Measuring
 from registry.money.prices import local_price
 from registry.promotion.context import PromotionContext
-from registry.protocols import Gate, Hook, Ledger
+from registry.protocols import Gate, Hook
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Parts:
     @cached_property
     def canaries(self) -> Canaries:
         """The endpoints beside stages' endpoints."""
-        return canaries_of(self.home, self.say, self.context.ledger, self.targets)
+        return canaries_of(self.home, self.say, self.context, self.targets)
 
     @cached_property
     def settler(self) -> CanarySettler:
@@ -130,9 +130,13 @@ def assemble(home: Home, say: Say, context: PromotionContext | None = None, targ
     return Parts(home, context or home.context(), targets or Targets(home.settings), say)
 
 
-def canaries_of(home: Home, say: Say, ledger: Ledger | None = None, targets: Targets | None = None) -> Canaries:
-    """The canaries of a home. They need its ledger and its targets: no MLflow server is asked."""
-    return Canaries(ledger or home.ledger(), targets or Targets(home.settings), home.settings.home / "canaries", say)
+def canaries_of(home: Home, say: Say, context: PromotionContext | None = None, targets: Targets | None = None) -> Canaries:
+    """The canaries of a home. They need its ledger, leases and targets: no MLflow server is asked."""
+    chosen, folder = targets or Targets(home.settings), home.settings.home / "canaries"
+    if context is not None:
+        return Canaries(context.ledger, chosen, folder, say, context.leases)
+    ledger = home.ledger()
+    return Canaries(ledger, chosen, folder, say, home.leases(ledger))
 
 
 def gates_of(job: Job) -> dict[Stage, tuple[Gate, ...]]:

@@ -14,8 +14,8 @@ from typing import Any
 from pipelines.services.up import ServiceGroup, claim, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
 from registry.settings import ROOT, Settings
+from serving.server.exposure import Exposure, address_of
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _ENDINGS = (".html", ".csv", ".json")
 _REPORT_S = 120
 
@@ -23,9 +23,9 @@ _REPORT_S = 120
 @contextmanager
 def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> Generator[ServiceGroup]:
     """The dashboard alone, on whatever MLflow server the settings name, until the block ends."""
-    if host not in _LOOPBACK and settings.dashboard_password is None:
-        remedy = "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out"
-        raise InputError(f"--host {host}", "would show everything to whoever reaches it", remedy)
+    password = settings.dashboard_password
+    protected = password is not None and bool(password.get_secret_value().strip())
+    Exposure(protected, "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out").check(host, address_of(host))
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}

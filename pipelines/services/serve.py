@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from registry.errors import InputError
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from pipelines.home import Home
 
 
 def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
     """A bundle's folder: one that is named, or the last one of a version that is."""
+    from pathlib import Path
+
+    from registry.errors import InputError
     from registry.refs import parse_ref
 
     if (Path(bundle_or_ref) / "bundle.json").is_file():
@@ -32,8 +34,14 @@ def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
 
 def serve(folder: Path, options: Mapping[str, object]) -> NoReturn:
     """Become the server: `python -m serving.start` with these options; None leaves one out, True names it alone."""
-    words = [sys.executable, "-P", "-m", "serving.start", "--bundle", str(folder.absolute())]
+    words = [sys.executable, "-P", "-m", "serving.start", *server_words(str(folder), options)]
+    os.execv(words[0], words)  # noqa: S606 no shell is wanted: our own interpreter takes this process over
+
+
+def server_words(folder: str, options: Mapping[str, object]) -> list[str]:
+    """The command line of `serving.start`; None leaves an option out, True names it alone."""
+    words = ["--bundle", os.path.join(os.getcwd(), folder)]  # noqa: PTH109, PTH118 no import before the server's own
     for name, value in options.items():
         if value is not None and value is not False:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    os.execv(words[0], words)  # noqa: S606 no shell is wanted: our own interpreter takes this process over
+    return words

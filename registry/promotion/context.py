@@ -15,6 +15,11 @@ Measure = Callable[[ModelVersion, Stage], None]
 """Measures what a stage's gates will ask for and the ledger does not know yet."""
 
 
+def deciding(leases: Leases, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
+    """The short lease around what is decided about a model."""
+    return leases.hold(f"{model}/alias", wait=wait)
+
+
 def _nothing(_version: ModelVersion, _stage: Stage) -> None:
     """Prepare nothing."""
 
@@ -44,7 +49,7 @@ class PromotionContext:
 
     def deciding(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
         """The short lease around a decision and its alias; held for as long as two requests take, so it is waited for."""
-        return self.leases.hold(f"{model}/alias", wait=wait)
+        return deciding(self.leases, model, wait=wait)
 
     def working(self, model: str, *, wait: bool = True) -> AbstractContextManager[Lease]:
         """The long lease around hooks. A decision never waits for it: going back is possible while an export runs."""

@@ -39,16 +39,29 @@ def promote(context: PromotionContext, ref: Ref, stage: Stage, actor: Actor) -> 
     return _finish(context, holder)
 
 
-def rollback(context: PromotionContext, model: str, stage: Stage, to: int | None, actor: Actor) -> Outcome:
+def rollback(
+    context: PromotionContext, model: str, stage: Stage, to: int | None, actor: Actor, since: int | None = None
+) -> Outcome:
     """Return a stage to a version that was ratified for it before, by default the one that served last.
+
+    With `since`, only from the holder that serves since that row: RefusedError where another decision was made meanwhile.
 
     Nothing is judged again: the ratification is for exactly these bytes, whose digest is computed again.
     """
     with context.deciding(model) as held:
         recover(context, model, held)
+        _check_since(context, model, stage, since)
         version = _earlier(context, model, stage, to)
         holder = flip(context, version, ratify_again(context, version, stage, actor), held)
     return _finish(context, holder)
+
+
+def _check_since(context: PromotionContext, model: str, stage: Stage, since: int | None) -> None:
+    if since is None:
+        return
+    holder = fold(context.ledger.entries(model)).holders.get(stage)
+    if holder is None or holder.since != since:
+        raise RefusedError(f"{model}@{stage}", "another version came to hold it meanwhile", "see `modelyard history`")
 
 
 def _earlier(context: PromotionContext, model: str, stage: Stage, to: int | None) -> ModelVersion:

@@ -2,6 +2,8 @@
 
 A client never sees a canary's failure: what it does not answer with 200 is answered here. What it did answer is also
 predicted here, in the background, and the labels are compared. A canary is active while its order file exists.
+
+A request that both versions refuse for a reason of the same kind counts for neither of them.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from registry.errors import ModelyardError, UnavailableError
+from registry.errors import UnavailableError, shorten
 from serving.bundle.records import read_frozen
+from serving.canary.fault import is_answer, is_request_at_fault, reason_of, status_of
 from serving.canary.labels import labels_of
 from serving.canary.tally import SplitOrder, TrafficCounter
-from serving.workers.pool import OverloadedError
+from serving.inference.traffic import is_request, names_version, protocol_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
 log = logging.getLogger("modelyard.serving")
@@ -29,11 +34,10 @@ log = logging.getLogger("modelyard.serving")
 _ASK_S = 10.0
 _LOOK_S = 0.5
 _SHADOWS = 8
-_PATHS = ("/predict", "/invocations")
 _HOP = {b"host", b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"expect", b"te", b"upgrade"}
 _OWN = {"content-length", "connection", "date", "x-request-id", "server-timing", "transfer-encoding"}
 _OK = 200
-_BAD_REQUEST, _SERVER_ERROR = 400, 500
+_STABLE_S = 60.0
 
 
 class _ActiveCanary:
@@ -51,9 +55,10 @@ class _ActiveCanary:
 class Splitter:
     """An ASGI app around the server's own."""
 
-    def __init__(self, order: Path) -> None:
-        """Nothing is split until `watch` reads an order."""
-        self._path = order
+    def __init__(self, order: Path, stable_s: float = _STABLE_S, canary_s: float = _ASK_S) -> None:
+        """Nothing is split until `watch` reads an order. Within these seconds either version has answered, or has failed."""
+        self._path, self._stable_s, self._canary_s = order, stable_s, canary_s
+        self._problem = ""
         self._app: ASGIApp = _not_wrapped
         self._active: _ActiveCanary | None = None
         self._shadows = set[asyncio.Task[None]]()
@@ -67,25 +72,31 @@ class Splitter:
         """Follow the order file and save the counts, until cancelled."""
         try:
             while True:
-                with contextlib.suppress(ModelyardError, OSError):  # a file that cannot be read now may be so later
-                    await self._refresh()
+                await self._look()
                 await asyncio.sleep(_LOOK_S)
         finally:
             await self._switch_to(None)
 
-    async def _refresh(self) -> None:
-        order = read_frozen(self._path, SplitOrder) if self._path.exists() else None
-        if order != (self._active.order if self._active else None):
-            await self._switch_to(order)
+    async def _look(self) -> None:
+        """Follow the order, and save the counts; neither trouble ends the watch, nor the other."""
+        try:
+            order = read_frozen(self._path, SplitOrder) if self._path.exists() else None
+            if order != (self._active.order if self._active else None):
+                await self._switch_to(order)
+            problem = ""
+        except Exception as error:  # noqa: BLE001 a file that cannot be read now may be so later
+            problem = shorten(error, 200)
+        if problem and problem != self._problem:
+            log.warning("the order to share traffic cannot be followed: %s; it stays as it is", problem)
+        self._problem = problem
         if self._active:
-            await asyncio.to_thread(self._active.counter.save)
+            await asyncio.to_thread(self._active.counter.try_save)
 
     async def _switch_to(self, order: SplitOrder | None) -> None:
         before, self._active = self._active, None
         if before:
-            with contextlib.suppress(ModelyardError, OSError):
-                if self._path.exists():
-                    before.counter.save()
+            if self._path.exists():
+                before.counter.try_save()
             await before.client.aclose()
         if order:
             self._active = await asyncio.to_thread(_ActiveCanary, order)
@@ -94,7 +105,7 @@ class Splitter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with this version, or with the canary."""
         active = self._active
-        if active is None or scope["type"] != "http" or scope["method"] != "POST" or not _may_split(scope["path"]):
+        if active is None or scope["type"] != "http" or not _may_split(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
@@ -102,32 +113,50 @@ class Splitter:
             return
         if active.counter.next_is_canary():
             await self._ask_canary(active, scope, body, send)
-        else:
-            await self._ask_stable(active, scope, body, send)
+            return
 
-    async def _ask_stable(self, active: _ActiveCanary, scope: Scope, body: bytes, send: Send) -> None:
-        began, failed = time.perf_counter(), True
+        def count(status: int, seconds: float) -> None:
+            if reason_of(status) is None:
+                active.counter.note("stable", seconds, failed=not is_answer(status))
+
+        await self._ask_stable(scope, body, send, count)
+
+    async def _ask_stable(self, scope: Scope, body: bytes, send: Send, count: Callable[[int, float], None]) -> None:
+        """Answer with this version, and count the status and the seconds; its errors are the guard's to answer."""
+        began, status = time.perf_counter(), 0
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        limit = asyncio.timeout(self._stable_s)
         try:
-            await self._app(scope, _replay(body), send)
-            failed = False
-        except ModelyardError as error:
-            failed = isinstance(error, (OverloadedError, UnavailableError))
+            async with limit:
+                await self._app(scope, _replay(body), seen)
+        except Exception as error:
+            late = limit.expired()
+            count(503 if late else status or status_of(error), time.perf_counter() - began)
+            if late:
+                why = f"had no answer in {self._stable_s:g} s"
+                raise UnavailableError("server", why, "try again later") from None
             raise
-        finally:
-            active.counter.note("stable", time.perf_counter() - began, failed=failed)
+        count(status, time.perf_counter() - began)
 
     async def _ask_canary(self, active: _ActiveCanary, scope: Scope, body: bytes, send: Send) -> None:
-        import httpx
-
-        began = time.perf_counter()
-        try:
-            answer = await active.client.send(_request(active.client, scope, body))
-            status = answer.status_code
-        except (OSError, RuntimeError, httpx.HTTPError):  # RuntimeError: its client was closed meanwhile
-            answer, status = None, 0
-        seconds = _took(answer, time.perf_counter() - began)
+        began, answer = time.perf_counter(), None
+        with contextlib.suppress(Exception):  # refused, broken off, unreadable, late, or its client was closed meanwhile
+            async with asyncio.timeout(self._canary_s):
+                answer = await active.client.send(_request(active.client, scope, body))
+        status, seconds = answer.status_code if answer is not None else 0, _took(answer, time.perf_counter() - began)
         if answer is None or status != _OK:
-            await self._fall_back(active, scope, body, send, (status, seconds))
+
+            def count(stable: int, _: float) -> None:
+                if not is_request_at_fault(status, stable):
+                    active.counter.note("canary", seconds, failed=True)
+
+            await self._ask_stable(scope, body, send, count)
             return
         active.counter.note("canary", seconds, failed=False)
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items() if name not in _OWN]
@@ -139,19 +168,6 @@ class Splitter:
             self._shadows.add(shadow)
             shadow.add_done_callback(self._shadows.discard)
 
-    async def _fall_back(self, active: _ActiveCanary, scope: Scope, body: bytes, send: Send, canary: tuple[int, float]) -> None:
-        """The canary did not answer, so this version does. If this version refuses as well, the request was at fault."""
-        status, seconds = canary
-        at_fault = False
-        try:
-            await self._app(scope, _replay(body), send)
-        except ModelyardError as error:
-            server = isinstance(error, (OverloadedError, UnavailableError))
-            at_fault = not server and _BAD_REQUEST <= status < _SERVER_ERROR
-            raise
-        finally:
-            active.counter.note("canary", seconds, failed=not at_fault)
-
     async def _shadow(self, active: _ActiveCanary, scope: Scope, body: bytes, canary_labels: list[str]) -> None:
         """Predict with this version, too, and compare the labels."""
         parts = list[bytes]()
@@ -159,8 +175,9 @@ class Splitter:
         async def keep(message: Message) -> None:
             parts.append(message.get("body", b""))
 
-        with contextlib.suppress(ModelyardError):  # no room now: nothing to compare with
-            await self._app(dict(scope), _replay(body), keep)
+        with contextlib.suppress(Exception):  # no room now, or no answer: nothing to compare with
+            async with asyncio.timeout(self._stable_s):
+                await self._app(dict(scope), _replay(body), keep)
             if (stable_labels := labels_of(b"".join(parts))) is not None:
                 active.counter.compare(same=stable_labels == canary_labels)
 
@@ -169,9 +186,9 @@ async def _not_wrapped(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Before `around` was called."""
 
 
-def _may_split(path: str) -> bool:
-    """Whether any version may answer this request: not if it names a version."""
-    return path in _PATHS or (path.startswith("/v2/models/") and path.endswith("/infer") and "/versions/" not in path)
+def _may_split(method: str, path: str) -> bool:
+    """Whether any version may answer: a request that names no version."""
+    return is_request(protocol_of(method, path)) and not names_version(path)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -205,7 +222,8 @@ def _request(client: httpx.AsyncClient, scope: Scope, body: bytes) -> httpx.Requ
 
 def _took(answer: httpx.Response | None, seconds: float) -> float:
     """How long the canary took by its own Server-Timing, which leaves the network out."""
-    timing = answer.headers.get("server-timing", "") if answer else ""
+    timing = answer.headers.get("server-timing", "") if answer is not None else ""
     with contextlib.suppress(ValueError):
-        return float(timing.removeprefix("total;dur=")) / 1e3
+        own = float(timing.removeprefix("total;dur=")) / 1e3
+        return own if 0 <= own <= seconds else seconds
     return seconds

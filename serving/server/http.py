@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -13,18 +12,22 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, UnavailableError
 from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
 from serving.server.connections import bounded, connections_at_most
+from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits
 from serving.server.options import DRAIN_S
 from serving.server.protocols.served import Served
 from serving.workers.pool import Bounds, WorkerPool
 from serving.workers.spawn import WorkerProcess
+
+_SPLIT_SPARE_S = 30.0
+"""Beyond the limit on a prediction: for what a request downloads, and for reading pictures."""
 
 
 def serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> int:
@@ -53,11 +56,15 @@ def uvloop_run(main: Any) -> None:
 
 def _check(options: argparse.Namespace) -> BundleIndex:
     """The bundle's index, after checking its files and, with --keys, its signature."""
-    index = check_sealed(options.bundle, pulled=options.pulled)
-    if options.keys:
-        from serving.bundle.signature import check_signature
+    try:
+        index = check_sealed(options.bundle, pulled=options.pulled)
+        if options.keys:
+            from serving.bundle.signature import check_signature
 
-        check_signature(options.bundle, options.keys)
+            check_signature(options.bundle, options.keys)
+    except OSError as error:
+        why = f"cannot be read ({error.strerror or type(error).__name__})"
+        raise UnavailableError(error.filename or options.bundle, why, "let the user that serves read it") from error
     return index
 
 
@@ -71,7 +78,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options), _fetch(options))
-        splitter = Splitter(options.canary) if options.canary else None
+        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=bounded(options.patience, connections_at_most()),
@@ -113,7 +120,7 @@ def _bounds(options: argparse.Namespace) -> Bounds:
 
 
 def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(int(options.max_mb * 1e6), options.patience, api_key=os.environ.get("MODELYARD_API_KEY", ""))
+    return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment())
 
 
 def _fetch(options: argparse.Namespace) -> Any:

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.errors import InputError, ModelyardError, UnavailableError
+from serving.inference.traffic import protocol_of
 from serving.server.metrics import Metrics
 from serving.server.protocols.served import UnsupportedError
 from serving.server.routing import NoSuchAddressError, WrongMethodError
@@ -146,17 +147,10 @@ class Guard:
     def _record(self, call: _Call) -> None:
         seconds, path = time.perf_counter() - call.began, call.scope["path"]
         if self._metrics is not None:
-            self._metrics.count_request(_protocol(path), call.status, seconds)
+            self._metrics.count_request(protocol_of(call.scope["method"], path), call.status, seconds)
         if log.isEnabledFor(logging.INFO):
             fields = {"id": call.id, "method": call.scope["method"], "path": path, "status": call.status}
             log.info("request", extra={"fields": fields | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
-
-
-def _protocol(path: str) -> str:
-    """The protocol of a path, from a fixed set: a metric's labels must not grow with the paths that strangers request."""
-    first = path.strip("/").partition("/")[0]
-    known = {"predict": "plain", "invocations": "mlflow", "v2": "oip", "health": "health", "ping": "health"}
-    return known.get(first, "other")
 
 
 def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import socket
 from pathlib import Path
 
 from registry.errors import InputError
+from serving.server.exposure import Exposure
 
 DRAIN_S = 30
 """For how long a server that is told to end answers what it has begun; whoever ends it waits longer before it kills."""
@@ -32,6 +34,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--max-mb", type=float, default=20.0, help="a longer body is refused with 413")
     add("--patience", type=float, default=20.0, help="seconds for a request's head to arrive, and again for its body")
     add("--fetch", action="store_true", help="accept https addresses of pictures on public hosts")
+    add("--no-key", action="store_true", help="answer other machines without MODELYARD_API_KEY: what is in front asks")
     add("--keys", type=Path, help="a folder of *.pub: the bundle has to be signed by one of them")
     add("--pulled", action="store_true", help="the bundle was fetched: files that serving does not read may be absent")
     add("--canary", type=Path, help="a file in which an order to share the traffic with another server may lie")
@@ -40,20 +43,33 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, exposure: Exposure) -> socket.socket:
     """Bind the address. From here on no connection is refused: early requests wait until the model is loaded.
 
-    Raises InputError if the address is in use.
+    Raises InputError if the address cannot be taken, or is reached by other machines and nothing protects it.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except OSError as error:
+        exposure.check(host, listening.getsockname()[0])
+    except (OSError, UnicodeError, OverflowError) as error:
         listening.close()
-        raise InputError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", "choose another --port") from error
+        raise _unusable(host, port, error) from error
+    except InputError:
+        listening.close()
+        raise
     listening.listen(BACKLOG)
     return listening
+
+
+def _unusable(host: str, port: int, error: Exception) -> InputError:
+    """Why an address cannot be taken; a permission is missing only for ports that the system keeps for itself."""
+    if not isinstance(error, OSError):
+        return InputError(f"{host}:{port}", "is no address", "choose another --host or --port")
+    remedies = {errno.EACCES: "choose a --port from 1024 on", errno.EADDRINUSE: "choose another --port"}
+    remedy, why = remedies.get(error.errno or 0, "choose another --host"), error.strerror or type(error).__name__
+    return InputError(f"{host}:{port}", f"cannot be listened at ({why})", remedy)
 
 
 def cores() -> int:

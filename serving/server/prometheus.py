@@ -22,7 +22,8 @@ class Figures:
         """In a registry of its own: two servers in a process do not share metrics."""
         self._registry = given = CollectorRegistry()
         labels = ["protocol", "status"]
-        self._requests = Counter("modelyard_requests_total", "Requests, by protocol and HTTP status", labels, registry=given)
+        by = "Requests by protocol and HTTP status; health checks count as `health`, everything else as `other`"
+        self._requests = Counter("modelyard_requests_total", by, labels, registry=given)
         self._seconds = Histogram(
             "modelyard_request_seconds",
             "From a request's head to its answer's end",
@@ -36,6 +37,8 @@ class Figures:
         self._batch = Histogram("modelyard_batch_pictures", "Pictures in a batch", buckets=_SIZES, registry=given)
         self._waiting = Gauge("modelyard_queue_pictures", "Pictures that wait in line", registry=given)
         self._workers = Gauge("modelyard_workers", "Workers that run", registry=given)
+        slots = "Workers that are to run: each is busy for one second in a second at most"
+        self._slots = Gauge("modelyard_worker_slots", slots, registry=given)
         self._started = Gauge("modelyard_started_seconds", "When the server started, in seconds since 1970", registry=given)
         self._started.set(time())
         self._restarts = Counter("modelyard_worker_restarts_total", "Workers that were started again", registry=given)
@@ -60,4 +63,5 @@ class Figures:
         """The page."""
         self._waiting.set(pool.waiting)
         self._workers.set(pool.alive)
+        self._slots.set(pool.size)
         return generate_latest(self._registry)

@@ -53,7 +53,11 @@ class Status(Record):
 
 
 Ask = Callable[[bytes], dict[str, float]]
-"""An image file's bytes → each class's probability, through the endpoint as a client would."""
+"""An image file's bytes → each class's probability, through the endpoint as a client would.
+
+Raises InputError where the image was looked at and refused, UnavailableError for anything else: a key, a bill, a limit, a
+server or an address that is wrong are no fault of an image.
+"""
 
 Smoke = Callable[[Ask], None]
 """A smoke test: called with a new endpoint before it gets traffic; raises if an answer is wrong."""
@@ -123,6 +127,15 @@ class Timed(Protocol):
     @property
     def ready(self) -> Stopwatch:
         """Of the last worker started."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A target whose requests can be given a time limit; by default one waits as long as a cold start may take."""
+
+    def ask_within(self, live: LiveEndpoint, seconds: float) -> Ask:
+        """A function that asks the endpoint, and gives up after so many seconds."""
         ...
 
 

@@ -78,6 +78,11 @@ class WorkerPool:
         return len(self._queue)
 
     @property
+    def size(self) -> int:
+        """How many workers there are to be."""
+        return self._bounds.workers
+
+    @property
     def alive(self) -> int:
         """How many workers run."""
         return self._alive

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from worlds import entries_of, fill, page
 
-from pipelines.cli.main import app
+from pipelines.cli.app import app
 from registry.events import Approved, Blocked, Promoted, Refused, Undone, about
 from registry.opening import ledger_of
 from registry.records import Finding, ModelVersion

@@ -42,7 +42,7 @@ def test_every_linked_heading_exists(page: Path) -> None:
 def test_every_command_that_is_shown_exists(page: Path) -> None:
     from typer.main import get_command
 
-    from pipelines.cli.main import app
+    from pipelines.cli.app import app
 
     known = get_command(app).commands  # type: ignore[attr-defined]
     blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", page.read_text(), re.DOTALL)
@@ -62,7 +62,7 @@ def test_every_command_that_is_shown_in_a_sentence_is_accepted(page: Path) -> No
     """One with arguments has to parse; `modelyard promote` alone only names the command."""
     from typer.main import get_command
 
-    from pipelines.cli.main import app
+    from pipelines.cli.app import app
 
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL).replace("\n", " ")
     for line in re.findall(r"`modelyard ([a-z][^`]*)`", text):

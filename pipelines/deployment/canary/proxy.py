@@ -10,8 +10,8 @@ from registry.errors import InputError, NotFoundError
 from registry.refs import CANARY_SUFFIX
 from serving.canary.tally import TrafficCounter
 from serving.server.middleware import Limits
-from serving.targets.canary_proxy import CanaryProxy, ProxiedEndpoint
-from serving.targets.contract import Splits
+from serving.targets.canary_proxy import CANARY_S, STABLE_S, CanaryProxy, ProxiedEndpoint
+from serving.targets.contract import Bounded, Splits
 
 if TYPE_CHECKING:
     from registry.stages import Stage
@@ -24,13 +24,14 @@ def proxy_of(canaries: Canaries, model: str, stage: Stage, api_key: str = "") ->
     target = canaries.targets.of(canary.started)
     if isinstance(target, Splits):
         raise InputError(f"{model}@{stage}", f"its endpoint at {canary.started.target} shares the traffic itself", "ask it")
-    stable, beside = _way(target, canary.name), _way(target, canary.name + CANARY_SUFFIX)
+    stable, beside = _way(target, canary.name, STABLE_S), _way(target, canary.name + CANARY_SUFFIX, CANARY_S)
     counting = TrafficCounter(beside.live.bundle, canary.rules.share, canaries.tally_path(canary.name))
     return CanaryProxy(stable, beside, counting), Limits(api_key=api_key)
 
 
-def _way(target: Target, name: str) -> ProxiedEndpoint:
+def _way(target: Target, name: str, seconds: float) -> ProxiedEndpoint:
     live = target.find(name)
     if live is None:
         raise NotFoundError(f"endpoint {name}", "is not there", "run `modelyard reconcile`")
-    return ProxiedEndpoint(live, target.ask(live))
+    ask = target.ask_within(live, seconds) if isinstance(target, Bounded) else target.ask(live)
+    return ProxiedEndpoint(live, ask, seconds)

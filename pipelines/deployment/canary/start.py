@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.deployment.canary.state import Canary, canary_of
 from pipelines.deployment.targets import Targets, owner_of
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
-from registry.events import CanaryStarted, about
-from registry.protocols import Entry, Ledger
+from registry.errors import RefusedError
+from registry.events import CanaryEnded, CanaryStarted, about
+from registry.promotion.context import deciding
+from registry.protocols import Entry, Leases, Ledger
 from registry.records import ModelVersion
 from registry.refs import CANARY_SUFFIX, endpoint_name
 from registry.stages import Stage
@@ -42,6 +45,7 @@ class Canaries:
     targets: Targets
     folder: Path
     say: Say
+    leases: Leases
 
     def start(self, config: AnyDeploy, stage: Stage, candidate: Candidate, before: LiveEndpoint) -> CanaryStarted:
         """Deploy a bundle beside the stage's endpoint, and share the traffic. Doing it twice changes nothing."""
@@ -67,6 +71,21 @@ class Canaries:
             target.split(name, live, rules.share)
         return event
 
+    def end(self, canary: Canary, event: CanaryEnded) -> None:
+        """Record how a canary ends: once, decided under the model's lease after another look.
+
+        Raises RefusedError where it ended meanwhile, or another version came to hold its stage.
+        """
+        model, stage = canary.started.model, canary.started.stage
+        with deciding(self.leases, model) as held:
+            current = canary_of(self.ledger.entries(model), stage)
+            if current is None or (current.holder.since, current.started) != (canary.holder.since, canary.started):
+                raise RefusedError(f"{model}@{stage}", "another version came to hold it meanwhile", "see `modelyard history`")
+            if current.ended:
+                raise RefusedError(f"{model}@{stage}", f"its canary ended: {current.ended.reason}", "see `modelyard history`")
+            held.check()
+            self.ledger.append(event)
+
     def remove(self, entries: Sequence[Entry], target: Target, name: str) -> None:
         """End what a canary left beside an endpoint; nothing is asked where there never was one."""
         events = [row.event for row in entries if isinstance(row.event, CanaryStarted)]
@@ -87,6 +106,11 @@ class Canaries:
         target, bundle = self.targets.of(canary.started), canary.started.bundle
         tally = target.tally(canary.name) if isinstance(target, Splits) else read_tally(self.tally_path(canary.name))
         return tally if tally and tally.bundle == bundle else Tally(bundle)
+
+    def counted_until(self, canary: Canary) -> datetime | None:
+        """When its counts were saved last; None where there are none yet."""
+        saved_at = self.tally(canary).saved_at
+        return datetime.fromtimestamp(saved_at, UTC) if saved_at else None
 
     def tally_path(self, name: str) -> Path:
         """Where the proxy of a pair of endpoints counts."""

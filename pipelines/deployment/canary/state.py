@@ -19,11 +19,14 @@ from registry.records import Actor
 from registry.refs import endpoint_name
 from registry.stages import Stage
 from serving.canary.rules import CanaryRules, Verdict
+from serving.canary.tally import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from pipelines.job.deploys import AnyDeploy
     from registry.events import Promoted
     from serving.targets.contract import LiveEndpoint
+
+_FRESH_S = 6 * HEARTBEAT_S
 
 JUDGE = Actor("the canary's figures")
 """Who ends a canary that nobody ended by hand."""
@@ -58,7 +61,7 @@ def canary_of(entries: Sequence[Entry], stage: Stage) -> Canary | None:
     mine = [row for row in rows if isinstance(row.event, (CanaryStarted, CanaryEnded)) and _is_of(row.event, holder, stage)]
     begun = [(row.event, row.at) for row in mine if isinstance(row.event, CanaryStarted)]
     ended = [row.event for row in mine if isinstance(row.event, CanaryEnded)]
-    return Canary(holder, *begun[0], ended[-1] if ended else None) if begun else None
+    return Canary(holder, *begun[0], ended[0] if ended else None) if begun else None  # what was decided first, counts
 
 
 def active_canary(entries: Sequence[Entry], model: str, stage: Stage) -> Canary:
@@ -80,7 +83,7 @@ def is_wanted(config: AnyDeploy, promotion: Promoted, entries: Sequence[Entry], 
     return known is None or known.ended is None
 
 
-def as_dict(canary: Canary, verdict: Verdict) -> dict[str, Any]:
+def as_dict(canary: Canary, verdict: Verdict, counted_until: datetime | None) -> dict[str, Any]:
     """A canary and its verdict for people and machines."""
     started = canary.started
     return {
@@ -91,8 +94,20 @@ def as_dict(canary: Canary, verdict: Verdict) -> dict[str, Any]:
         "against": started.against,
         "share": canary.rules.share,
         "began": canary.at.isoformat(),
+        "counted_until": counted_until.isoformat() if counted_until else None,
         **verdict.model_dump(mode="json"),
     }
+
+
+def counting_words(counted_until: datetime | None, at: datetime) -> str:
+    """Whether the counts are fresh: whoever counts writes them at least every few seconds."""
+    if counted_until is None:
+        return "nothing was counted yet: does its endpoint run, or `modelyard canary front`?"
+    age = (at - counted_until).total_seconds()
+    if age <= _FRESH_S:
+        return f"counted until {counted_until:%Y-%m-%d %H:%M:%S} UTC"
+    remedy = "see whether the endpoint or `modelyard canary front` runs, and its log: a full disk keeps counts from being saved"
+    return f"nothing was saved for {age / 60:.0f} minutes; {remedy}"
 
 
 def _is_of(event: CanaryStarted | CanaryEnded, holder: Holder, stage: Stage) -> bool:

@@ -6,13 +6,13 @@ import struct
 from collections.abc import Sequence
 from functools import cached_property
 
-from registry.errors import ModelyardError
+from registry.errors import InputError
 from serving.bundle.records import Struct
 from serving.inference.outputs import NOTHING, NUMBERS
 from serving.inference.prediction import Prediction, classified, detected
 
 
-class UnsupportedError(ModelyardError):
+class UnsupportedError(InputError):
     """A content type that is not accepted: answered with 415."""
 
 

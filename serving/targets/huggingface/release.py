@@ -28,7 +28,7 @@ class Release:
     def env(self, name: str, before: str | None, *, gpu: bool = False) -> dict[str, str]:
         """The environment of an endpoint's container. With a GPU it serves on that or says that it cannot."""
         env = {"MODELYARD_NAME": name, "MODELYARD_MODEL": self.model, "MODELYARD_VERSION": str(self.version)}
-        env["MODELYARD_BUNDLE"] = self.bundle
+        env |= {"MODELYARD_BUNDLE": self.bundle, "MODELYARD_NO_KEY": "1"}  # Hugging Face asks, unless `access` is public
         if gpu:
             env["MODELYARD_DEVICE"] = "cuda"
         return env | ({"MODELYARD_BEFORE": before} if before else {})

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from registry.errors import InputError, UnavailableError, shorten
+from registry.errors import UnavailableError
 from serving.targets.huggingface.release_spec import is_custom
+from serving.targets.refusals import json_of, refusal
 from serving.targets.waiting import Clock, tls
 
 if TYPE_CHECKING:
@@ -38,16 +39,17 @@ class EndpointClient:
         status = "no answer"
         for _ in self.clock.poll(self.seconds, pause=2.0):
             try:
-                answer = httpx.post(address, content=image, headers=headers, timeout=_TIMEOUT_S, verify=tls())
+                answer = httpx.post(
+                    address, content=image, headers=headers, timeout=min(_TIMEOUT_S, self.seconds), verify=tls()
+                )
             except httpx.HTTPError as error:
                 status = type(error).__name__
                 continue
             status = str(answer.status_code)
             if answer.status_code == httpx.codes.OK:
-                return probabilities_of(answer.json(), self.name)
+                return probabilities_of(json_of(answer, self.name), self.name)
             if answer.status_code not in _WAITING:
-                text = shorten(answer.text, 160)
-                raise InputError(f"endpoint {self.name}", f"refused ({status}: {text})", "send an image file")
+                raise refusal(self.name, answer.status_code, answer.text)
         raise UnavailableError(f"endpoint {self.name}", f"did not answer ({status})", "see `modelyard endpoint logs`")
 
 

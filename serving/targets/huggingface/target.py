@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -115,10 +115,14 @@ class HuggingFaceTarget:
 
     def ask(self, live: LiveEndpoint) -> Ask:
         """As a client would; while it sleeps, the proxy holds the request."""
+        return self.ask_within(live, self.config.start_seconds)
+
+    def ask_within(self, live: LiveEndpoint, seconds: float) -> Ask:
+        """The same, for so long at most."""
         endpoint = self.endpoints.get(live.handle)
         if endpoint is None:
             raise NotFoundError(f"endpoint {live.name}", "is not at Hugging Face", "deploy it first")
-        return self._client_of(endpoint, live.name).ask
+        return replace(self._client_of(endpoint, live.name), seconds=seconds).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
         """Its container's log."""

@@ -57,6 +57,7 @@ class Release:
             "MODELYARD_BUNDLE_URL": self.url,
             "PORT": str(PORT),
             "PORT_HEALTH": str(PORT),
+            "MODELYARD_NO_KEY": "1",  # RunPod's gateway asks for a key of its own
         }
         if config.pools:
             env["MODELYARD_DEVICE"] = "cuda"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from registry.errors import InputError, UnavailableError, shorten
+from serving.targets.refusals import json_of, refusal
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
 from serving.targets.waiting import Clock, tls
@@ -68,10 +69,9 @@ class EndpointClient:
             except httpx.HTTPError:
                 continue
             if answer.is_success and answer.status_code == httpx.codes.OK:
-                return answer.json()
+                return json_of(answer, self.endpoint.name)
             if answer.status_code not in _WAITING:
-                text = shorten(answer.text, 160)
-                raise InputError(f"endpoint {self.endpoint.name}", f"refused ({answer.status_code}: {text})", "send an image")
+                raise refusal(self.endpoint.name, answer.status_code, answer.text)
         raise self._failed(f"had no worker within {self.seconds:.0f} s")
 
     def _queued(self, image: bytes) -> Any:
@@ -92,10 +92,10 @@ class EndpointClient:
             if answer.status_code in _WAITING:
                 continue
             if not answer.is_success:
-                raise InputError(f"endpoint {self.endpoint.name}", f"refused with {answer.status_code}", "see its logs")
-            job = answer.json()
+                raise refusal(self.endpoint.name, answer.status_code, answer.text)
+            job = json_of(answer, self.endpoint.name)
             if job.get("status") == "COMPLETED":
-                return job["output"]
+                return job.get("output")
             if job.get("status") not in _HELD:
                 raise UnavailableError(
                     f"endpoint {self.endpoint.name}",
@@ -105,7 +105,9 @@ class EndpointClient:
         raise self._failed(f"did not finish the job in {self.seconds:.0f} s")
 
     def _send(self, method: str, address: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, address, headers=self.client.headers, timeout=_TIMEOUT_S, verify=tls(), **options)
+        return httpx.request(
+            method, address, headers=self.client.headers, timeout=min(_TIMEOUT_S, self.seconds), verify=tls(), **options
+        )
 
     def _poll(self) -> Iterator[float]:
         """Poll often: a woken worker idles away again soon."""
@@ -116,7 +118,10 @@ class EndpointClient:
 
     def _broken(self) -> str:
         """Why all workers are unhealthy, if they are: a job would wait forever for a worker that crashes at its start."""
-        workers = self.client.workers(self.endpoint.id).workers
+        try:
+            workers = self.client.workers(self.endpoint.id).workers
+        except InputError as error:  # the account's trouble, which no picture causes
+            raise UnavailableError(error.subject, error.expectation, error.remedy) from error
         sick = [worker for worker in workers if worker.status == "UNHEALTHY"]
         if not sick or len(sick) < len(workers):
             return ""

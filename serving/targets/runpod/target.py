@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from registry.errors import NotFoundError, UnavailableError
@@ -115,6 +115,10 @@ class RunPodTarget:
     def ask(self, live: LiveEndpoint) -> Ask:
         """Through the load balancer, or through the queue."""
         return self._client_of(self.client.endpoint(live.handle)).ask
+
+    def ask_within(self, live: LiveEndpoint, seconds: float) -> Ask:
+        """The same, for so long at most."""
+        return replace(self._client_of(self.client.endpoint(live.handle)), seconds=seconds).ask
 
     def logs(self, name: str, lines: int) -> list[str]:
         """The log of every worker."""
