@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from registry.errors import InputError, UnavailableError, shorten
+from registry.errors import InputError, UnavailableError
 from serving.targets.huggingface.release_spec import is_custom
+from serving.targets.refusals import why_refused
 from serving.targets.waiting import Clock, tls
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class EndpointClient:
             if answer.status_code == httpx.codes.OK:
                 return probabilities_of(answer.json(), self.name)
             if answer.status_code not in _WAITING:
-                text = shorten(answer.text, 160)
-                raise InputError(f"endpoint {self.name}", f"refused ({status}: {text})", "send an image file")
+                raise InputError(f"endpoint {self.name}", f"refused ({why_refused(answer)})", "send an image file")
         raise UnavailableError(f"endpoint {self.name}", f"did not answer ({status})", "see `modelyard endpoint logs`")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from registry.errors import InputError, UnavailableError, shorten
+from serving.targets.refusals import why_refused
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
 from serving.targets.waiting import Clock, tls
@@ -70,8 +71,7 @@ class EndpointClient:
             if answer.is_success and answer.status_code == httpx.codes.OK:
                 return answer.json()
             if answer.status_code not in _WAITING:
-                text = shorten(answer.text, 160)
-                raise InputError(f"endpoint {self.endpoint.name}", f"refused ({answer.status_code}: {text})", "send an image")
+                raise InputError(f"endpoint {self.endpoint.name}", f"refused ({why_refused(answer)})", "send an image")
         raise self._failed(f"had no worker within {self.seconds:.0f} s")
 
     def _queued(self, image: bytes) -> Any:
@@ -92,7 +92,7 @@ class EndpointClient:
             if answer.status_code in _WAITING:
                 continue
             if not answer.is_success:
-                raise InputError(f"endpoint {self.endpoint.name}", f"refused with {answer.status_code}", "see its logs")
+                raise InputError(f"endpoint {self.endpoint.name}", f"refused ({why_refused(answer)})", "see its logs")
             job = answer.json()
             if job.get("status") == "COMPLETED":
                 return job["output"]
