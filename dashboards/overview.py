@@ -13,11 +13,12 @@ import pandas as pd
 from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end
 from registry.amounts import format_usd
-from registry.events import Evaluated, Exported, Promoted, named
+from registry.events import Exported, Promoted, named
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
 from registry.reports.accounts import spending, spent_in
+from registry.reports.accuracy import own_evaluation
 from registry.reports.attention import AttentionItem, by_model, needs_attention
 from registry.reports.endpoints import existing_deployments, existing_endpoints
 from registry.stages import Stage
@@ -89,7 +90,6 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
 def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Decimal, expected: Decimal) -> Served:
     holder = fold(rows).holders[Stage.PRODUCTION]
     mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == holder.identity]
-    scores = [event.evaluation for event in mine if isinstance(event, Evaluated) and event.evaluation.split == "test"]
     exports = [event.latency for event in mine if isinstance(event, Exported)]
     serving = [event for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION]
     endpoints = [event for event in serving if event.identity == holder.identity]
@@ -99,7 +99,7 @@ def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Deci
         version=holder.promotion.label,
         since=since,
         who=named(holder.actor, proven=holder.promotion.proven),
-        evaluation=scores[-1] if scores else None,
+        evaluation=own_evaluation(rows, (model, *holder.identity), holder.promotion.digest),
         latency=exports[-1] if exports else None,
         place=endpoints[-1].target if endpoints else "",
         url=endpoints[-1].url if endpoints else "",

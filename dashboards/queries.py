@@ -11,7 +11,6 @@ import pandas as pd
 from registry.events import (
     AnyEvent,
     Approved,
-    Evaluated,
     Exported,
     HookFailed,
     Promoted,
@@ -25,6 +24,7 @@ from registry.opening import ledger_of
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evidence
+from registry.reports.accuracy import own_evaluations
 from registry.reports.endpoints import existing_deployments
 from registry.settings import Settings
 from registry.spending import ModelEvent
@@ -84,6 +84,9 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
         key = (event.model, event.version, event.created_ms)
         row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
         row |= _facts(event)
+    for key, scored in own_evaluations(entries).items():
+        low, high = scored.interval
+        rows[key] |= {"test top-1": scored.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
     for deployed in existing_deployments(entries):
         rows[deployed.model, deployed.version, deployed.created_ms]["endpoint"] = deployed.url
     columns = ["version", "stage", "trainer", "test top-1", "95 % interval", "p95 ms", "MB", "endpoint", "last"]
@@ -189,10 +192,6 @@ def _facts(event: AnyEvent) -> dict[str, object]:
     facts: dict[str, object] = {"last": str(event)}
     if isinstance(event, Trained):
         facts["trainer"] = event.trainer
-    elif isinstance(event, Evaluated):
-        low, high = event.evaluation.interval
-        if event.evaluation.split == "test":
-            facts |= {"test top-1": event.evaluation.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
     elif isinstance(event, Exported):
         facts |= {"p95 ms": event.latency.p95_ms if event.latency else None, "MB": event.megabytes}
     elif isinstance(event, HookFailed):

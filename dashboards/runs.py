@@ -11,8 +11,6 @@ import pandas as pd
 
 from dashboards.words import cell
 from registry.errors import shorten
-from registry.events import Evaluated, Trained
-from registry.protocols import Entry
 from registry.records import Evaluation
 from registry.runs.rows import RunRow
 from registry.runs.select import differing_params, pareto, smooth, value_of
@@ -149,18 +147,6 @@ def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
         [(name, *(cell(value) for value in values)) for name, values in differing_params(rows).items()],
         columns=["parameter", *(label(row) for row in rows)],
     )
-
-
-def evaluations(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
-    """Run → the version it ended in, and that version's newest scores on its test split."""
-    runs, newest = dict[tuple[str, tuple[int, int]], str](), dict[str, tuple[str, Evaluation]]()
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, Trained):
-            runs[event.model, event.identity] = event.run_id
-        elif isinstance(event, Evaluated) and event.evaluation.split == "test" and (event.model, event.identity) in runs:
-            newest[runs[event.model, event.identity]] = (event.label, event.evaluation)
-    return newest
 
 
 def confusion_table(evaluation: Evaluation) -> pd.DataFrame:

@@ -99,6 +99,7 @@ class Evaluated(Event):
     def __str__(self) -> str:
         score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
         where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
+        where += f" of data set {self.evaluation.dataset[:12]}"  # a champion is scored on a candidate's data, too
         return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}"
 
 

@@ -13,7 +13,6 @@ from dashboards.runs import (
     confusion_table,
     curve_table,
     difference_table,
-    evaluations,
     front_table,
     group_names,
     group_table,
@@ -26,6 +25,7 @@ from dashboards.selection import select_axes, select_name, show_filters, show_ru
 from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
+from registry.reports.accuracy import scored_runs, with_own_scores
 from registry.runs.sync import read_curves
 
 st.title("Runs")
@@ -34,7 +34,7 @@ if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-rows = show_filters(known.rows)
+rows = show_filters(with_own_scores(known.rows, entries()))
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
@@ -69,7 +69,7 @@ with groups:
     if by and measured:
         show_table(group_table(rows, by, measured), labels={by: by})
 with errors:
-    scores = evaluations(entries())
+    scores = scored_runs(entries())
     scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
     for column, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
         column.subheader(escaped(f"{version}: {label(row)}"), anchor=False)

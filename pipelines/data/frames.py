@@ -34,10 +34,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One kept frame: its place in the clip and its picture, BGR uint8 `[height, width, 3]`."""
+    """One kept frame: its place in the clip, its picture, BGR uint8 `[height, width, 3]`, and its time by the clip's rate."""
 
     index: int
     image: MatLike
+    seconds: float = 0.0
 
     def jpeg(self) -> bytes:
         """The frame as JPEG bytes."""
@@ -67,7 +68,11 @@ def extract(clip: Path, sampling: Sampling) -> list[Frame]:
     Raises InputError for a file that is no video, and for a clip of which only a part can be decoded: the
     frames that are left would stand for a recording that is not there.
     """
-    kept: list[Frame] = []
+    return list(iterate_frames(clip, sampling))
+
+
+def iterate_frames(clip: Path, sampling: Sampling) -> Generator[Frame]:
+    """The same frames one by one, so that a long clip needs no memory; what is wrong with it is raised at its end."""
     with _opened(clip) as capture:
         declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -81,14 +86,13 @@ def extract(clip: Path, sampling: Sampling) -> list[Frame]:
                     break
                 thumb = _thumbnail(image)
                 if last is None or float(np.abs(thumb - last).mean()) >= sampling.min_change:
-                    kept.append(Frame(decoded, image))
+                    yield Frame(decoded, image, decoded / rate if rate > 0 else 0.0)
                     last = thumb
             decoded += 1
     if not decoded:
         raise InputError(clip, "is not a video that can be decoded", "record it again or convert it to MP4")
     if decoded < _WHOLE * declared - 1:
         raise InputError(clip, f"is cut short: {decoded} of {declared} frames decode", "record it again or remove it")
-    return kept
 
 
 def _thumbnail(image: MatLike) -> NDArray[np.float32]:

@@ -202,7 +202,8 @@ class _Demo:
         rows, home = held_out(data, 5), self.home
         prediction = Prediction(home.ledger, home.store, self.parts.targets, home.settings.endpoint_headers)
         answers = prediction.predict(f"{event.model}@production", data.files(rows))
-        return [f"{row.label} → {a.label} ({a.probability:.2f})" for row, a in zip(rows, answers, strict=True)]
+        shown = [answer.error or f"{answer.label} ({answer.probability:.2f})" for answer in answers]
+        return [f"{row.label} → {words}" for row, words in zip(rows, shown, strict=True)]
 
     def describe(self, data: DataSet) -> str:
         """The data set in one line."""

@@ -19,14 +19,16 @@ from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
 from registry.promotion.verdict import resolve
 from registry.protocols import Ledger, Store
-from registry.records import Evaluation
+from registry.records import Evaluation, ModelVersion
 from registry.refs import Ref
+from registry.reports.accuracy import is_own, run_metrics
+from registry.runs.rows import KIND
 from serving.bundle.modelinfo import ModelInfo, read_info
 from serving.export.reference import Reference
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
-    from registry.mlflow.tracker import Tracker
+    from registry.mlflow.tracker import RunLog, Tracker
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class Evaluator:
     tf_python: Path
 
     def evaluate(self, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
-        """Score a version on a split; record it in the ledger for its exact bytes and show it on the run.
+        """Score a version on a split; show it in MLflow, and record it in the ledger for its exact bytes.
 
-        Without `data` it is the data set that the version was trained on, whose test split it has never seen. Scores on
-        anything else are recorded and shown, and no gate counts them.
+        Without `data` it is the data set that the version was trained on, whose test split it has never seen: that score
+        is the version's own, and its training run carries it. Scores on anything else get a run of their own, are
+        recorded, and no gate counts them.
         """
         version = resolve(self.store, ref)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
@@ -63,8 +66,9 @@ class Evaluator:
             evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices)
             self.ledger.append(scanned)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
-        self.ledger.append(event)
-        _show(self.tracker(version.model), version.run_id, data, evaluation)
+        own = bool(version.run_id) and is_own(self.ledger.entries(version.model), event)
+        _show(self.tracker(version.model), version, data, event, own=own)
+        self.ledger.append(event)  # last: what is recorded is shown
         return event
 
 
@@ -89,15 +93,24 @@ def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str,
     return score(probabilities, held_out, data.manifest.digest, split)
 
 
-def _show(tracker: Tracker, run_id: str, data: DataSet, evaluation: Evaluation) -> None:
-    """Put the scores on the training run, where people compare runs."""
-    if not run_id:
+def _show(tracker: Tracker, version: ModelVersion, data: DataSet, event: Evaluated, *, own: bool) -> None:
+    """Put a version's own scores on its training run, where people compare runs, and any others into a run of their own."""
+    evaluation = event.evaluation
+    if own:
+        with tracker.resume(version.run_id) as run:
+            _write(run, version, data, evaluation)
         return
-    low, high = evaluation.interval
-    metrics = {f"{evaluation.split}_{name}": value for name, value in evaluation.metrics.items()}
-    metrics |= {f"{evaluation.split}_top1_low": low, f"{evaluation.split}_top1_high": high}
-    with tracker.resume(run_id) as run:
-        run.metrics(metrics)
-        run.json(evaluation.model_dump(mode="json"), f"evaluation/{evaluation.split}.json")
-        figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{evaluation.split} split")
-        run.figure(figure, f"plots/confusion_{evaluation.split}.png")
+    tags = {KIND: "evaluation"} | ({"modelyard.training_run": version.run_id} if version.run_id else {})
+    with tracker.run(f"evaluate {event.label} {evaluation.split}", tags) as run:
+        run.params({"version": event.label, "digest": event.digest, "dataset": evaluation.dataset, "split": evaluation.split})
+        run.dataset(version.model, evaluation.dataset, str(data.folder.absolute()), evaluation.split)
+        _write(run, version, data, evaluation)
+
+
+def _write(run: RunLog, version: ModelVersion, data: DataSet, evaluation: Evaluation) -> None:
+    """The figures, the whole evaluation, and the picture of its confusion matrix."""
+    split = evaluation.split
+    run.scores(run_metrics(evaluation), version.source, (version.model, evaluation.dataset))
+    run.json(evaluation.model_dump(mode="json"), f"evaluation/{split}.json")
+    figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{split} split")
+    run.figure(figure, f"plots/confusion_{split}.png")

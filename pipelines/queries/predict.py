@@ -1,39 +1,44 @@
-"""Asking a deployed endpoint, a URL, or a version's bundle what images show."""
+"""Asking a deployed endpoint, a URL, or a version's bundle what pictures show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
-
-from registry.errors import InputError, NotFoundError, RefusedError, UnavailableError, shorten
+from pipelines.queries.answers import Answer
+from pipelines.queries.asking import Asker, BundleAsker, CloudAsker, Fields, HttpAsker
+from pipelines.queries.pictures import Picture, Sources, sources_of
+from registry.errors import ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Deployed, Exported
 from registry.promotion.state import fold
 from registry.promotion.verdict import resolve
-from registry.records import ModelVersion, Record
+from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name, parse_ref
 from registry.reports.endpoints import last_deployed
 from registry.stages import ALIASES, Stage
-from serving.inference.outputs import most_likely
 
 if TYPE_CHECKING:
     from pipelines.deployment.targets import Targets
     from registry.protocols import Ledger, Store
     from serving.bundle.bundle import Bundle
 
+FPS = 5.0
+"""Frames of each second of a video that are asked about, as in a job's data."""
+_Outcome = tuple[Answer, ModelyardError | None]
+_PARALLEL = 8
+"""Pictures in flight at an endpoint."""
+_GIVE_UP = 3
+"""After so many pictures in a row for which nobody answered, the rest is not asked."""
 
-class Answer(Record):
-    """What one image was said to show, by whom."""
 
-    image: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    boxes: list[dict[str, Any]] | None = None
-    served_by: str
+def _no_progress(_done: int, _of: int) -> None:
+    """For callers that show no progress."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,31 @@ class Prediction:
     headers: Mapping[str, str]
 
     def predict(self, ref_or_url: str, images: Sequence[Path]) -> list[Answer]:
-        """One answer an image. A stage is asked at its endpoint; anything else is answered from its bundle, here."""
-        files = [(str(image), _read(image)) for image in images]
+        """One answer a picture; a stage is asked at its endpoint, anything else is answered from its bundle, here."""
+        return list(self.answers(ref_or_url, sources_of(images)))
+
+    def answers(
+        self, ref_or_url: str, sources: Sources, fps: float = FPS, done: Callable[[int, int], None] = _no_progress
+    ) -> Iterator[Answer]:
+        """Answers in the order of the pictures, as they come; what is wrong with one picture is that picture's `error`.
+
+        Raises ModelyardError where nothing could be asked: nobody answers at all, or there is no such version.
+        """
+        ask, parallel = self._asker(ref_or_url)
+        with closing(ask):
+            yield from _held_back(_in_order(ask, sources.pictures(fps, done), parallel))
+
+    def _asker(self, ref_or_url: str) -> tuple[Asker, int]:
+        """Who is asked, and about how many pictures at once."""
         if ref_or_url.startswith(("http://", "https://")):
-            return [_ask(ref_or_url, name, data) for name, data in files]
+            return HttpAsker(ref_or_url), _PARALLEL
         ref = parse_ref(ref_or_url)
         if (event := self._deployed(ref)) and event.target != "local":
-            return self._from_cloud(event, files)
+            return self._cloud(event), _PARALLEL
         if ref.alias in ALIASES and (url := self._local_address(ref)):
-            return [_ask(url, name, data, self.headers) for name, data in files]
-        return _from_bundle(*last_bundle(self.store(), self.ledger(), ref), files)
+            return HttpAsker(url, self.headers), _PARALLEL
+        version, bundle = last_bundle(self.store(), self.ledger(), ref)
+        return BundleAsker(bundle, f"{version.ref} here"), 1  # ONNX Runtime takes all cores for one picture
 
     def _deployed(self, ref: Ref) -> Deployed | None:
         """Where a stage was deployed last."""
@@ -66,25 +86,76 @@ class Prediction:
             return None
         return last_deployed(self.ledger().entries(ref.model), Stage(ref.alias))
 
-    def _from_cloud(self, event: Deployed, files: list[tuple[str, bytes]]) -> list[Answer]:
-        """Ask the provider's endpoint, as its clients do."""
+    def _cloud(self, event: Deployed) -> CloudAsker:
+        """The provider's endpoint, asked as its clients do."""
         target = self.targets.of(event)
         live = target.find(endpoint_name(event.model, event.stage))
         if live is None:
             remedy = f"run `modelyard deploy {event.label} --stage {event.stage}`"
             raise NotFoundError(f"endpoint of {event.model}@{event.stage}", f"is not at {event.target}", remedy)
-        ask, by, answers = target.ask(live), f"{live.model}/{live.version} at {live.url}", list[Answer]()
-        for name, data in files:
-            every = ask(data)
-            best = most_likely(every)
-            answers.append(Answer(image=name, label=best, probability=every.get(best, 0.0), probabilities=every, served_by=by))
-        return answers
+        return CloudAsker(target.ask(live), f"{live.model}/{live.version} at {live.url}")
 
     def _local_address(self, ref: Ref) -> str | None:
         """The address of a stage's endpoint on this machine, if it answers."""
         target = self.targets.local()
         live = target.find(endpoint_name(ref.model, str(ref.alias)))
         return live.url if live and target.answers(live) else None
+
+
+def _in_order(ask: Callable[[bytes], Fields], pictures: Iterable[Picture], parallel: int) -> Iterator[_Outcome]:
+    """Each picture's answer, with the error where there is none. No more than `parallel` pictures are held at a time."""
+    pending, silent = deque[tuple[Picture, Future[Fields]]](), 0
+    pool = ThreadPoolExecutor(parallel, thread_name_prefix="predict")
+    rest = iter(pictures)
+    try:
+        while silent < _GIVE_UP:
+            for picture in islice(rest, parallel - len(pending)):
+                pending.append((picture, pool.submit(_ask, ask, picture)))
+            if not pending:
+                return
+            answer, error = _settled(*pending.popleft())
+            silent = silent + 1 if isinstance(error, UnavailableError) else 0
+            yield answer, error
+        for picture, future in pending:
+            yield _not_asked(picture) if future.cancel() else _settled(picture, future)
+        yield from map(_not_asked, rest)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ask(ask: Callable[[bytes], Fields], picture: Picture) -> Fields:
+    return ask(picture.read())
+
+
+def _settled(picture: Picture, future: Future[Fields]) -> _Outcome:
+    about = {"image": picture.name, "frame": picture.frame, "seconds": picture.seconds}
+    try:
+        return Answer(**about, **future.result()), None
+    except ModelyardError as error:
+        return Answer(**about, error=f"{error.expectation}; {error.remedy}"), error
+    except Exception as error:  # noqa: BLE001 whatever it is, it costs one row
+        return Answer(**about, error=f"failed: {shorten(error, 160) or type(error).__name__}"), None
+
+
+def _not_asked(picture: Picture) -> _Outcome:
+    about = {"image": picture.name, "frame": picture.frame, "seconds": picture.seconds}
+    return Answer(**about, error=f"was not asked; the endpoint did not answer {_GIVE_UP} times in a row"), None
+
+
+def _held_back(answers: Iterable[_Outcome]) -> Iterator[Answer]:
+    """Answers as they come, from the first good one on: where nobody answered at all, that error alone is the outcome."""
+    waiting, gone, answered = list[Answer](), None, False
+    for answer, error in answers:
+        if isinstance(error, UnavailableError):
+            gone = gone or error
+        answered = answered or answer.error is None
+        waiting.append(answer)
+        if answered:
+            yield from waiting
+            waiting.clear()
+    if gone and not answered:
+        raise gone
+    yield from waiting
 
 
 def last_bundle(store: Store, ledger: Ledger, ref: Ref) -> tuple[ModelVersion, Bundle]:
@@ -103,39 +174,3 @@ def last_bundle(store: Store, ledger: Ledger, ref: Ref) -> tuple[ModelVersion, B
     if not exports:
         raise NotFoundError(version.ref, "has no bundle", f"run `modelyard export {version.ref}`")
     return version, open_exported(exports[-1])
-
-
-def _read(image: Path) -> bytes:
-    try:
-        return image.read_bytes()
-    except OSError as error:
-        reason = error.strerror or "unreadable"
-        raise NotFoundError(image, f"cannot be read ({reason.lower()})", "name an image file") from error
-
-
-def _ask(url: str, name: str, data: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-    """POST an image to an endpoint; our key goes to our own endpoints alone."""
-    try:
-        answer = httpx.post(f"{url.rstrip('/').removesuffix('/predict')}/predict", content=data, timeout=30, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        remedy = "see `modelyard status` for live endpoints"
-        raise UnavailableError(url, f"does not answer ({type(error).__name__})", remedy) from error
-    if answer.status_code in {413, 422}:
-        raise InputError(name, shorten(answer.text, 200), "give a whole image file")
-    if not answer.is_success:
-        raise UnavailableError(url, f"answered {answer.status_code}", "check that it is a Modelyard endpoint")
-    try:
-        document = answer.json()
-        served_by = f"{document['model']}/{document['version']} at {url}"
-        fields = {key: document[key] for key in ("label", "probability", "probabilities")}
-        return Answer(image=name, served_by=served_by, boxes=document.get("boxes"), **fields)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnavailableError(url, "does not answer as a Modelyard endpoint does", "check the address") from error
-
-
-def _from_bundle(version: ModelVersion, bundle: Bundle, files: list[tuple[str, bytes]]) -> list[Answer]:
-    """Load a version's last bundle in this process."""
-    from serving.inference.predictor import Predictor
-
-    predictor, by = Predictor(bundle), f"{version.ref} here"
-    return [Answer(image=name, served_by=by, **predictor.predict([data])[0].plain()) for name, data in files]

@@ -8,6 +8,8 @@ from time import time
 from typing import Any, NamedTuple
 
 from registry.errors import InputError, NotFoundError
+from registry.opening import ledger_of
+from registry.reports.accuracy import with_own_scores
 from registry.runs.mirror import RunMirror
 from registry.runs.rows import RunRow
 from registry.runs.select import filter_runs, pareto, parse_conditions, sort_runs, value_of
@@ -35,7 +37,7 @@ def find_runs(
     heard = sync_runs(settings, copy, progress, whole=whole)
     if heard.missing and not heard.synced.at:
         raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
-    rows = copy.rows()
+    rows = with_own_scores(copy.rows(), ledger_of(settings).entries())
     by = (sort or "").removeprefix("-")
     if by and rows and all(value_of(row, by) is None for row in rows):
         raise InputError(

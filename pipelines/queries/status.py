@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from registry.events import Blocked, Evaluated, HookFailed, Promoted, Refused, Trained
+from registry.events import Blocked, HookFailed, Promoted, Refused, Trained
 from registry.promotion.state import PromotionState, done, fold
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion, Record
+from registry.reports.accuracy import own_evaluation
 from registry.reports.attention import by_model
 from registry.reports.endpoints import existing_endpoints
 from registry.stages import ALIASES, Stage
@@ -66,12 +67,9 @@ def mine(entries: Sequence[Entry], version: ModelVersion) -> list[Entry]:
 
 
 def _row(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry], endpoint: str | None) -> Row:
-    trainer, top1 = None, None
-    for entry in entries:
-        if isinstance(entry.event, Trained):
-            trainer = entry.event.trainer
-        elif isinstance(entry.event, Evaluated) and entry.event.evaluation.split == "test":
-            top1 = entry.event.evaluation.metrics["top1"]
+    trainer = next((entry.event.trainer for entry in reversed(entries) if isinstance(entry.event, Trained)), None)
+    scored = own_evaluation(entries, (version.model, *version.identity))
+    top1 = scored.metrics["top1"] if scored else None
     note = _note(version, stage, state, entries)
     return Row(ref=str(version.ref), stage=stage, trainer=trainer, top1=top1, endpoint=endpoint, note=note)
 

@@ -54,6 +54,17 @@ class RunLog:
             lambda run_id: self._client.log_batch(run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
         )
 
+    def scores(self, values: Mapping[str, float], source: str, dataset: tuple[str, str]) -> None:
+        """Log what was measured of a registered version on a data set (its name and digest).
+
+        The figures are bound to the logged model behind the version and to the data set, so that MLflow's pages of models
+        keep scores on several data sets apart. A run has one value a name: scores on other data belong in runs of their own.
+        """
+        stamp, (name, digest) = get_current_time_millis(), dataset
+        bound = {"dataset_name": name, "dataset_digest": digest[:_DIGEST_CHARACTERS], "model_id": _logged_model(source)}
+        metrics = [Metric(key, value, stamp, 0, **bound, run_id=self.run_id) for key, value in values.items()]
+        self._client.log_batch(self.run_id, metrics)
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         for key, value in values.items():
@@ -100,6 +111,12 @@ class RunLog:
             model_type="classifier",
         )
         return int(info.registered_model_version or 0)
+
+
+def _logged_model(source: str) -> str | None:
+    """The id of the logged model that a version was registered from; None for one that has none."""
+    model_id = source.removeprefix("models:/").partition("/")[0]
+    return model_id if source.startswith("models:/m-") else None
 
 
 def _dataset(name: str, digest: str, source: str) -> MetaDataset:

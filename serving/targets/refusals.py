@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -17,9 +18,11 @@ _REMEDIES = {
 }
 
 
-def refusal(name: str, status: int, text: str) -> ModelyardError:
+def refusal(name: str, answer: httpx.Response) -> ModelyardError:
     """The error for a status that waiting does not change: InputError only where the picture was looked at and refused."""
-    why = f"refused ({status}: {shorten(text, 160)})"
+    status = answer.status_code
+    words = why_refused(answer)
+    why = f"refused ({words if words.startswith(str(status)) else f'{status}: {words}'})"
     if reason_of(status) == "content":
         return InputError(f"endpoint {name}", why, "send an image file")
     return UnavailableError(f"endpoint {name}", why, _REMEDIES.get(status, "see `modelyard endpoint logs`"))
@@ -31,3 +34,19 @@ def json_of(answer: httpx.Response, name: str) -> Any:
         return answer.json()
     except ValueError as error:
         raise UnavailableError(f"endpoint {name}", "answered no JSON", "see `modelyard endpoint logs`") from error
+
+
+def why_refused(answer: httpx.Response) -> str:
+    """The sentence in a server's JSON (`error`, `message` or `detail`), else what the status means."""
+    try:
+        document = answer.json()
+    except ValueError:  # also of bytes that are no text
+        document = None
+    if isinstance(document, dict):
+        for key in ("error", "message", "detail"):
+            if isinstance(words := document.get(key), str) and words.strip():
+                return shorten(words, 200)
+    try:
+        return f"{answer.status_code} {HTTPStatus(answer.status_code).phrase}"
+    except ValueError:
+        return str(answer.status_code)

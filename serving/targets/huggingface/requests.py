@@ -49,7 +49,7 @@ class EndpointClient:
             if answer.status_code == httpx.codes.OK:
                 return probabilities_of(json_of(answer, self.name), self.name)
             if answer.status_code not in _WAITING:
-                raise refusal(self.name, answer.status_code, answer.text)
+                raise refusal(self.name, answer)
         raise UnavailableError(f"endpoint {self.name}", f"did not answer ({status})", "see `modelyard endpoint logs`")
 
 

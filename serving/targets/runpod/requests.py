@@ -71,7 +71,7 @@ class EndpointClient:
             if answer.is_success and answer.status_code == httpx.codes.OK:
                 return json_of(answer, self.endpoint.name)
             if answer.status_code not in _WAITING:
-                raise refusal(self.endpoint.name, answer.status_code, answer.text)
+                raise refusal(self.endpoint.name, answer)
         raise self._failed(f"had no worker within {self.seconds:.0f} s")
 
     def _queued(self, image: bytes) -> Any:
@@ -92,7 +92,7 @@ class EndpointClient:
             if answer.status_code in _WAITING:
                 continue
             if not answer.is_success:
-                raise refusal(self.endpoint.name, answer.status_code, answer.text)
+                raise refusal(self.endpoint.name, answer)
             job = json_of(answer, self.endpoint.name)
             if job.get("status") == "COMPLETED":
                 return job.get("output")

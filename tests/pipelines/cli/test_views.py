@@ -24,7 +24,7 @@ def run(*words: str) -> int:
 @pytest.fixture
 def home(tmp_path: Path) -> str:
     fill(tmp_path)
-    fill_runs(tmp_path, [a_run(number) for number in range(40)], ago_s=90)
+    fill_runs(tmp_path, [a_run(number) for number in range(11, 40)], ago_s=90)
     return str(tmp_path)
 
 

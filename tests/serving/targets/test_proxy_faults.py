@@ -33,7 +33,7 @@ def live(version: int) -> LiveEndpoint:
     return LiveEndpoint(name=f"v{version}", model="hand", version=version, bundle=f"b{version}", url="-", handle="-")
 
 
-CLOUD = {status: refusal("hand", status, "no") for status in STATUSES}
+CLOUD = {status: refusal("hand", httpx.Response(status, text="no")) for status in STATUSES}
 CLOUD_ODD = [
     UnavailableError("e", "is away", "wait"),
     ValueError("no json"),

@@ -1,0 +1,99 @@
+"""How accurate a version is, wherever that is shown: the score that gates would count, and no other.
+
+It is the newest score of the version's exact bytes on the test split of the data set that it was trained on, by the gates'
+own function. Scores on other data (a champion on the candidate's images), on other splits or of other bytes are facts
+about those; they are recorded, and they are nobody's headline.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from registry.events import AnyEvent, Evaluated, PolicySet, Trained, now
+from registry.memory import MemoryEntry
+from registry.promotion.evidence import gather
+from registry.protocols import Entry
+from registry.records import Evaluation, ModelVersion
+from registry.runs.rows import RunRow
+
+VersionKey = tuple[str, int, int]
+"""Model, number and time of creation: what tells a version from a later one of the same number."""
+
+_SHOWN = ("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high")
+
+
+def own_evaluations(entries: Iterable[Entry]) -> dict[VersionKey, Evaluation]:
+    """Each version's own score, in one pass over the ledger; versions without one are left out."""
+    return {key: evaluation for key, (_, evaluation) in _own(entries).items()}
+
+
+def own_evaluation(entries: Iterable[Entry], key: VersionKey, digest: str = "") -> Evaluation | None:
+    """One version's own score; `digest` names its bytes where they are known, else they are those that training registered."""
+    mine = (row for row in entries if isinstance(row.event, PolicySet) or _key(row.event) == key)
+    scored = _own(mine, digest).get(key)
+    return scored[1] if scored else None
+
+
+def is_own(entries: Iterable[Entry], event: Evaluated) -> bool:
+    """Whether a score that is about to be recorded would be its version's own."""
+    rows = [row for row in entries if _key(row.event) == _key(event)]
+    pending = MemoryEntry(rows[-1].seq + 1 if rows else 1, now(), event)
+    return own_evaluation([*rows, pending], _key(event), event.digest) is event.evaluation
+
+
+def scored_runs(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
+    """Training run → the version it ended in, and that version's own score."""
+    return {trained.run_id: (trained.label, evaluation) for trained, evaluation in _own(entries).values()}
+
+
+def run_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """A score's metrics as MLflow's runs carry them: `test_top1` and its interval, `test_macro_f1` and so on."""
+    low, high = evaluation.interval
+    figures = evaluation.metrics | {"top1_low": low, "top1_high": high}
+    return {f"{evaluation.split}_{name}": value for name, value in figures.items()}
+
+
+def with_own_scores(rows: Sequence[RunRow], entries: Sequence[Entry]) -> list[RunRow]:
+    """Runs whose `test_*` metrics are those of the ledger, where a version came of them.
+
+    MLflow's metrics can be overwritten by anybody, and older releases wrote a champion's scores on other data there.
+    """
+    scored, trained = scored_runs(entries), {row.event.run_id for row in entries if isinstance(row.event, Trained)}
+    ours = {f"test_{name}" for name in _SHOWN}
+    return [_with(row, scored.get(row.run_id), ours) if row.run_id in trained else row for row in rows]
+
+
+def _with(row: RunRow, scored: tuple[str, Evaluation] | None, ours: set[str]) -> RunRow:
+    others = {name: value for name, value in row.metrics.items() if name not in ours}
+    metrics = others | (run_metrics(scored[1]) if scored else {})
+    return msgspec.structs.replace(row, metrics=dict(sorted(metrics.items())), odd=[n for n in row.odd if n not in ours])
+
+
+def _key(event: AnyEvent) -> VersionKey:
+    return (event.model, event.version, event.created_ms)
+
+
+def _own(entries: Iterable[Entry], digest: str = "") -> dict[VersionKey, tuple[Trained, Evaluation]]:
+    """Each version's training and own score. Rows are handed to the gates' function version by version: that is linear."""
+    rows, trained = defaultdict[VersionKey, list[Entry]](list), dict[VersionKey, Trained]()
+    policies = dict[str, Entry]()
+    for row in entries:
+        event = row.event
+        if row.flaw is not None:
+            continue
+        if isinstance(event, PolicySet):
+            policies[event.model] = row
+        elif isinstance(event, (Trained, Evaluated)):
+            rows[_key(event)].append(row)
+            if isinstance(event, Trained):
+                trained[_key(event)] = event
+    scores = dict[VersionKey, tuple[Trained, Evaluation]]()
+    for key, event in trained.items():
+        policy = [policies[event.model]] if event.model in policies else []
+        evidence = gather([*rows[key], *policy], ModelVersion(*key), digest or event.digest)
+        if evidence.evaluation is not None:
+            scores[key] = (event, evidence.evaluation)
+    return scores
