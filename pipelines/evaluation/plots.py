@@ -24,7 +24,8 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
                 axes.plot(epochs, [epoch[name] for epoch in history], marker="o", markersize=3, label=name)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     return figure
 
 

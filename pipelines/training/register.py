@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
-from pipelines.training.train import NAME_TAG
+from pipelines.training.train import NAME_TAG, TASK_TAG
 from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.promotion.verdict import resolve
 from registry.protocols import Store
@@ -63,10 +63,10 @@ class Registration:
             self.datasets.add(data)
             tracker, store = self.tracker(model), self.store()
             self.say("logging and registering the model")
-            with tracker.run(arch, {NAME_TAG: "yolo"}) as run:
+            with tracker.run(arch, {NAME_TAG: "yolo", TASK_TAG: job.task}) as run:
                 run.params({"checkpoint": checkpoint.name, "trained": "elsewhere", "dataset": data.manifest.digest})
                 run.folder(own.parent, "training")
-                number = run.model(folder, arch, model)
+                number = run.model(folder, arch, model, job.task)
         return resolve(store, Ref(model, number))
 
 

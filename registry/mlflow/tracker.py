@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mlflow.entities import Metric
 from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
 
+from registry.errors import ModelyardError
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
 
@@ -24,63 +26,82 @@ if TYPE_CHECKING:
 
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
+TASK_TAG = "modelyard.task"
+_MODEL_TYPES = {"classify": "classifier", "detect": "detector"}
+
+
+Mapped = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which what MLflow's client raises becomes one of our errors."""
 
 
 class RunLog:
-    """One run that is open."""
+    """One run that is open.
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    Each call is mapped by itself: what else happens while a run is open (training, most of all) is not MLflow's to answer for.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, mapped: Mapped) -> None:
         """Log to an existing run."""
-        self._client = client
+        self._client, self._mapped = client, mapped
         self.run_id = run_id
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters."""
-        for key, value in values.items():
-            self._client.log_param(self.run_id, key, value)
+        with self._mapped():
+            for key, value in values.items():
+                self._client.log_param(self.run_id, key, value)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step."""
-        stamp = get_current_time_millis()
-        self._client.log_batch(self.run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
+        with self._mapped():
+            stamp = get_current_time_millis()
+            self._client.log_batch(self.run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        for key, value in values.items():
-            self._client.set_tag(self.run_id, key, value)
+        with self._mapped():
+            for key, value in values.items():
+                self._client.set_tag(self.run_id, key, value)
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a Matplotlib figure as a picture."""
-        self._client.log_figure(self.run_id, figure, name)
+        with self._mapped():
+            self._client.log_figure(self.run_id, figure, name)
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
-        self._client.log_artifacts(self.run_id, str(folder), artifact_path)
+        with self._mapped():
+            self._client.log_artifacts(self.run_id, str(folder), artifact_path)
 
     def json(self, value: dict[str, Any] | list[Any], name: str) -> None:
         """Log a value as a JSON artifact."""
-        self._client.log_text(self.run_id, json.dumps(value, indent=2), name)
+        with self._mapped():
+            self._client.log_text(self.run_id, json.dumps(value, indent=2), name)
 
     def text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""
-        self._client.log_text(self.run_id, text, name)
+        with self._mapped():
+            self._client.log_text(self.run_id, text, name)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
+        with self._mapped():
+            mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
 
-    def model(self, prepared: Path, name: str, registered: str) -> int:
-        """Log a prepared model folder, register it, and return its version."""
-        info = Model.log(
-            artifact_path=None,
-            name=name,
-            flavor=prepared_flavour,
-            prepared=str(prepared),
-            registered_model_name=registered,
-            validate_serving_input=False,
-            model_type="classifier",
-        )
-        return int(info.registered_model_version or 0)
+    def model(self, prepared: Path, name: str, registered: str, task: str = "classify") -> int:
+        """Log a prepared model folder of a task (`classify` or `detect`), register it, and return its version."""
+        with self._mapped():
+            info = Model.log(
+                artifact_path=None,
+                name=name,
+                flavor=prepared_flavour,
+                prepared=str(prepared),
+                registered_model_name=registered,
+                validate_serving_input=False,
+                model_type=_MODEL_TYPES[task],
+                tags={TASK_TAG: task},
+            )
+            return int(info.registered_model_version or 0)
 
 
 def _dataset(name: str, digest: str, source: str) -> MetaDataset:
@@ -109,12 +130,20 @@ class Tracker:
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
-        """A new run, finished when the block ends, failed when it raises."""
-        with mapping_errors(self._uri, f"run '{name}'"), mlflow.start_run(run_name=name, tags=dict(tags)) as active:
-            yield RunLog(self._client, active.info.run_id)
+        """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
+        mapped = partial(mapping_errors, self._uri, f"run '{name}'")
+        with mapped():
+            run_id = mlflow.start_run(run_name=name, tags=dict(tags)).info.run_id
+        try:
+            yield RunLog(self._client, run_id, mapped)
+        except BaseException as error:
+            with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
+                mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        with mapped():
+            mlflow.end_run("FINISHED")
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
-        with mapping_errors(self._uri, f"run '{run_id}'"):
-            yield RunLog(self._client, run_id)
+        yield RunLog(self._client, run_id, partial(mapping_errors, self._uri, f"run '{run_id}'"))
