@@ -61,10 +61,9 @@ class Evaluator:
             job = current_policy(self.ledger.entries(version.model))
             slices = job.data.slices if job else {}
             evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices)
-            self.ledger.append(scanned)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
-        self.ledger.append(event)
         _show(self.tracker(version.model), version.run_id, data, evaluation)
+        self.ledger.append_all([scanned, event])  # last: what is recorded was shown, and what failed can be done again
         return event
 
 

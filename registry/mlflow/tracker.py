@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -64,8 +65,9 @@ class RunLog:
                 self._client.set_tag(self.run_id, key, value)
 
     def figure(self, figure: Figure, name: str) -> None:
-        """Log a Matplotlib figure as a picture."""
-        with self._mapped():
+        """Log a Matplotlib figure as a picture; a character that no font here has becomes a box, in silence."""
+        with self._mapped(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
             self._client.log_figure(self.run_id, figure, name)
 
     def folder(self, folder: Path, artifact_path: str) -> None:
