@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from pipelines.data.frames import Sampling, extract
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, files_by_class
+from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_name, files_by_class
 from pipelines.job.jobfile import Data, Split
 from registry.digests import canonical, sha256_bytes, sha256_file
 from registry.errors import InputError, IntegrityError, NotFoundError
@@ -27,6 +28,8 @@ from serving.bundle.preprocess import decode
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 MANIFEST = "manifest.json"
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every file system that is common."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -89,8 +92,9 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A frame that has yet to be written."""
+    """A frame that has yet to be written; `source` is what the user knows it by."""
 
+    source: str
     name: str
     data: bytes
     clip: str
@@ -128,6 +132,7 @@ def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2
 
 def _check_target(folder: Path, source: Path) -> None:
     """A data set replaces an older data set and nothing else."""
+    check_name(folder)
     here, there = folder.resolve(), source.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
@@ -170,7 +175,8 @@ def _from_clips(groups: Mapping[str, Sequence[Path]], sampling: Sampling, progre
             digest = sha256_file(clip)
             name = f"{label}/{clip.name}"
             for frame in extract(clip, sampling):
-                pictures.append(_Picture(f"{clip.stem}-{frame.index:05d}.jpg", frame.jpeg(), name, digest, label))
+                own, source = _file_name(clip.stem, f"-{frame.index:05d}.jpg", digest), f"frame {frame.index} of {clip}"
+                pictures.append(_Picture(source, own, frame.jpeg(), name, digest, label))
             seen += 1
             progress("clips to frames", seen, total)
     return pictures
@@ -192,9 +198,18 @@ def _from_images(groups: Mapping[str, Sequence[Path]], group: str | None, progre
                         file, f"its name does not match the group pattern '{group}'", "fix the pattern or the name"
                     )
                 clip = match.group(1)
-            pictures.append(_Picture(f"{file.stem}-{own[:8]}{file.suffix.lower()}", data, clip, own, label))
+            name = _file_name(file.stem, f"-{own[:8]}{file.suffix.lower()}", own)
+            pictures.append(_Picture(str(file), name, data, clip, own, label))
             progress("images", len(pictures), total)
     return pictures
+
+
+def _file_name(stem: str, ending: str, digest: str) -> str:
+    """The stem with an ending; one that would be too long for a file system is cut, and its digest tells it apart."""
+    room = _LONGEST_NAME - len(ending)
+    if len(stem.encode()) <= room:
+        return f"{stem}{ending}"
+    return f"{stem.encode()[: room - 9].decode(errors='ignore')}-{digest[:8]}{ending}"
 
 
 def _group_pattern(group: str | None) -> re.Pattern[str] | None:
@@ -214,12 +229,14 @@ def _group_pattern(group: str | None) -> re.Pattern[str] | None:
 
 def _write(work: Path, picture: _Picture, split: SplitName) -> FrameRow:
     """Write one frame and return its row."""
-    image = decode(picture.data, f"{picture.label}/{picture.name}")
+    with warnings.catch_warnings():  # Pillow warns of a huge picture before we refuse it
+        warnings.simplefilter("ignore")
+        image = decode(picture.data, picture.source)
     path = work / split / picture.label / picture.name
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise InputError(f"{picture.label}/{picture.name}", "two frames have this name", "give the clips different names")
+            raise InputError(picture.source, f"would be a second {picture.name}", "give the files different names")
         path.write_bytes(picture.data)
     return FrameRow(
         file=path.relative_to(work).as_posix(),

@@ -13,6 +13,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from pipelines.data.sources import check_name
 from registry.errors import InputError
 
 _WHOLE = 0.95
@@ -51,6 +52,7 @@ class Frame:
 @contextmanager
 def _opened(clip: Path) -> Generator[cv2.VideoCapture]:
     """A clip, open; closed after. A damaged one is our sentence, not pages of the decoder's."""
+    check_name(clip)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)

@@ -64,11 +64,10 @@ class Evaluator:
             job = current_policy(self.ledger.entries(version.model))
             slices = job.data.slices if job else {}
             evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices)
-            self.ledger.append(scanned)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
         own = bool(version.run_id) and is_own(self.ledger.entries(version.model), event)
         _show(self.tracker(version.model), version, data, event, own=own)
-        self.ledger.append(event)  # last: what is recorded is shown
+        self.ledger.append_all([scanned, event])  # last: what is recorded was shown, and what failed can be done again
         return event
 
 

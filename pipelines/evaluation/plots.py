@@ -9,8 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from registry.errors import shorten
+
 if TYPE_CHECKING:
     from serving.export.request import Measured
+
+_MOST_COUNTS, _MOST_CELLS, _LONGEST_NAME = 30, 400, 24
 
 
 def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -24,25 +28,50 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
                 axes.plot(epochs, [epoch[name] for epoch in history], marker="o", markersize=3, label=name)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     return figure
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Figure:
-    """Counts, true class down, guessed class across."""
-    side = max(4.0, 0.55 * len(labels))
+    """Counts, true class down, guessed class across; of bounded size, however many classes there are.
+
+    Up to 30 classes have their counts and names. Beyond that colours say it, each row relative to its own images, and only some
+    names fit; beyond 400, neighbouring classes share a cell.
+    """
+    counts = np.asarray(confusion, np.int64).reshape(len(labels), len(labels))
+    step = -(-len(labels) // _MOST_CELLS) or 1
+    cells = _merged(counts, step)
+    few = len(labels) <= _MOST_COUNTS
+    side = max(4.0, 0.55 * min(len(labels), _MOST_COUNTS))
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(confusion, cmap="Blues")
+    axes.imshow(
+        cells if few else cells / np.maximum(cells.sum(axis=1, keepdims=True), 1), cmap="Blues", interpolation="nearest"
+    )
     axes.set(title=title, xlabel="guessed", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) == 1 else 45)
-    axes.set_yticks(range(len(labels)), labels)
-    darkest = max((max(row) for row in confusion), default=0)
-    for down, row in enumerate(confusion):
-        for across, count in enumerate(row):
-            if count:
-                axes.text(across, down, str(count), ha="center", va="center", color="white" if count > darkest / 2 else "black")
+    shown = range(0, len(cells), -(-len(cells) // _MOST_COUNTS) or 1)
+    names = [_short(labels[index * step]) for index in shown]
+    axes.set_xticks(shown, names, rotation=0 if max(map(len, names), default=0) == 1 else 45, parse_math=False)
+    axes.set_yticks(shown, names, parse_math=False)
+    darkest = cells.max(initial=0)
+    for down, across in np.argwhere(cells) if few else ():
+        count = cells[down, across]
+        axes.text(across, down, str(count), ha="center", va="center", color="white" if count > darkest / 2 else "black")
     return figure
+
+
+def _merged(counts: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    """The sums of blocks of `step` x `step` cells."""
+    starts = np.arange(0, len(counts), step)
+    if step == 1:
+        return counts
+    return np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+
+
+def _short(label: str) -> str:
+    """A class's name as a figure can show it: one line, and not wider than the figure."""
+    return shorten("".join(character if character.isprintable() else " " for character in label), _LONGEST_NAME)
 
 
 def parity_figure(measured: Measured) -> Figure:

@@ -1,24 +1,28 @@
-"""Training whose process was killed (SIGKILL, out of memory): what it used is booked as failed by whoever looks next.
+"""What a run used is paid for, however it ends: by itself, or, where its process is gone, by whoever looks next.
 
-While a run trains, a file in the home says who trains it and at which price; it is touched every few seconds. It goes when
-the run ends, however it ends. One whose process is gone is what a killed run left.
+From before a run trains until a row of the ledger says what it cost, a file in the home says who trains it, at which price and,
+once it is known, for how long. The file is touched every few seconds while the run trains. One that is left over was left by
+a process that is gone (SIGKILL, out of memory), or by one that could not write the ledger: it is booked by the next `train`
+and by the reconciler. Booking is done under a lock and only where no row names the run yet, so each run is booked once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 
 import psutil
 from pydantic import ValidationError
 
 from registry.amounts import round_usd
-from registry.errors import ModelyardError
-from registry.events import Trained
+from registry.errors import ModelyardError, shorten
+from registry.events import AnyEvent, Trained
 from registry.files import read_json, write_json
 from registry.money.billing import cost
 from registry.money.prices import Price
@@ -31,59 +35,164 @@ _SAME_S = 2.0
 
 
 class RunningTraining(Record):
-    """A run that trains. `event` is what its failure would be, `born` and `began` are seconds since 1970."""
+    """A run that no row names yet. `event` is what its failure would be, `born` and `began` are seconds since 1970.
+
+    `measured`: the event's seconds and price are final, because training itself has ended. `given_up`: its process could not
+    book it and does nothing more about it, whether it still lives or not.
+    """
 
     pid: int
     born: float
     began: float
     price: Price
     event: TrainingFailed
+    measured: bool = False
+    given_up: bool = False
+
+
+class Payment:
+    """What one run costs, until it is booked. Without a folder nothing is kept on disk."""
+
+    def __init__(self, folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed) -> None:
+        """Write the run's file: a home in which that is impossible trains nothing. `event` is its failure, at no cost yet."""
+        self._folder, self._ledger, self._began = folder, ledger, monotonic()
+        born = psutil.Process().create_time()
+        self._note = RunningTraining(pid=os.getpid(), born=born, began=time.time(), price=price, event=event)
+        self._over = threading.Event()
+        self._beat: threading.Thread | None = None
+        if self._path:
+            self._write()
+            self._beat = threading.Thread(target=self._touch, name="underway", daemon=True)
+            self._beat.start()
+
+    @property
+    def event(self) -> TrainingFailed:
+        """What the run's failure would be by now."""
+        return self._note.event
+
+    @property
+    def _path(self) -> Path | None:
+        return self._folder / f"{self.event.run_id}.json" if self._folder else None
+
+    def measure(self) -> TrainingFailed:
+        """Training ended now: what comes after it (registering, digests) is not paid for. A second call changes nothing."""
+        if not self._note.measured:
+            self.stop()
+            self._note = _with_cost(self._note, monotonic() - self._began)
+            with suppress(ModelyardError, OSError):  # a full disk: the file as it was says it too, to a few seconds
+                self._write()
+        return self.event
+
+    def book(self, events: Sequence[AnyEvent]) -> None:
+        """Append rows that say what the run cost, and only then remove its file. Raises what the ledger raises."""
+        self.stop()
+        if self._folder is None:
+            _append_once(self._ledger, self.event.run_id, self.event.model, events)
+            return
+        with _booking(self._folder):
+            _append_once(self._ledger, self.event.run_id, self.event.model, events)
+            (self._folder / f"{self.event.run_id}.json").unlink(missing_ok=True)
+
+    def fail(self, error: BaseException) -> TrainingFailed:
+        """Book the run as one that came to nothing; where the ledger cannot be written, its file stays for whoever looks next.
+
+        What went wrong is what the user has to hear of, so nothing that goes wrong here is raised.
+        """
+        self.measure()
+        fields = {"reason": shorten(error) or type(error).__name__}
+        self._note = self._note.model_copy(update={"event": self.event.model_copy(update=fields)})
+        try:
+            self.book([self.event])
+        except Exception:  # noqa: BLE001 a ledger fails in its driver's ways
+            self._note = self._note.model_copy(update={"given_up": True})
+            with suppress(ModelyardError, OSError):
+                self._write()
+        return self.event
+
+    def stop(self) -> None:
+        """No more touches; the last says until when it trained."""
+        if self._beat and not self._over.is_set():
+            self._over.set()
+            self._beat.join()
+            self._touch_once()
+
+    def _write(self) -> None:
+        if self._path:
+            write_json(self._path, self._note.model_dump(mode="json"))
+
+    def _touch(self) -> None:
+        while not self._over.wait(_BEAT_S):
+            self._touch_once()
+
+    def _touch_once(self) -> None:
+        with suppress(OSError):
+            os.utime(self._path or "")
 
 
 @contextmanager
-def tracked_on_disk(folder: Path | None, price: Price, event: TrainingFailed) -> Iterator[None]:
-    """Keep a run's file while the block runs; without a folder nothing is kept."""
-    if folder is None:
-        yield
-        return
-    path, over = folder / f"{event.run_id}.json", threading.Event()
-    born = psutil.Process().create_time()
-    note = RunningTraining(pid=os.getpid(), born=born, began=time.time(), price=price, event=event)
-    write_json(path, note.model_dump(mode="json"))
-
-    def beat() -> None:
-        while not over.wait(_BEAT_S):
-            with suppress(OSError):
-                path.touch()
-
-    threading.Thread(target=beat, name="underway", daemon=True).start()
+def paid_for(folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed) -> Generator[Payment]:
+    """A run that trains and is registered within the block, which books it. Where the block raises, it is booked as failed."""
+    payment = Payment(folder, ledger, price, event)
     try:
-        yield
+        yield payment
+    except BaseException as error:  # Ctrl-C too: what was used is paid
+        payment.fail(error)
+        raise
     finally:
-        over.set()
-        path.unlink(missing_ok=True)
+        payment.stop()
 
 
 def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
-    """Book every run whose process is gone, up to its file's last touch; sentences of what was booked."""
+    """Book every run that its process can no longer book; sentences of what was booked.
+
+    A run that was killed is paid up to its file's last touch. What cannot be booked now stays for the next time.
+    """
     lines = list[str]()
     for path in sorted(folder.glob("*.json")):
-        try:
-            note, last = RunningTraining.model_validate(read_json(path)), path.stat().st_mtime
-        except (OSError, ValueError, ValidationError):
-            continue
-        if _lives(note):
-            continue
-        seconds = max(last - note.began, 0.0)
-        fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
-        event = note.event.model_copy(update=fields)
-        rows = (row.event for row in ledger.entries(event.model))
-        with suppress(ModelyardError):
-            if all(row.run_id != event.run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
-                ledger.append(event)
+        with suppress(ModelyardError, FileNotFoundError), _booking(folder):  # gone: another process has just booked it
+            event = _unbooked(path)
+            if event is None:
+                continue
+            if _append_once(ledger, event.run_id, event.model, [event]):
                 lines.append(str(event))
             path.unlink(missing_ok=True)
     return lines
+
+
+def _unbooked(path: Path) -> TrainingFailed | None:
+    """What a run's file says it cost; None where its process still cares for it, or where it says nothing."""
+    try:
+        note, last = RunningTraining.model_validate(read_json(path)), path.stat().st_mtime
+    except (OSError, ValueError, ValidationError, ModelyardError):
+        return None
+    if _lives(note) and not note.given_up:
+        return None
+    return note.event if note.measured else _with_cost(note, max(last - note.began, 0.0)).event
+
+
+def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
+    fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
+    return note.model_copy(update={"event": note.event.model_copy(update=fields), "measured": True})
+
+
+def _append_once(ledger: Ledger, run_id: str, model: str, events: Sequence[AnyEvent]) -> bool:
+    """Append the rows unless the run is booked already; whether they were appended."""
+    rows = (row.event for row in ledger.entries(model))
+    if any(row.run_id == run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
+        return False
+    ledger.append_all(events)
+    return True
+
+
+@contextmanager
+def _booking(folder: Path) -> Generator[None]:
+    """One booker at a time. The folder itself is locked, which needs no room on a full disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _lives(note: RunningTraining) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
-from pipelines.training.train import NAME_TAG
+from pipelines.training.train import NAME_TAG, TASK_TAG
 from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.promotion.verdict import resolve
 from registry.protocols import Store
@@ -59,33 +59,43 @@ class Registration:
                 raise IntegrityError(checkpoint, "holds code that runs when it is opened", "do not use it")
             data.verify()
             folder, arch = work / "model", checkpoint.stem
-            _package(own, folder, (job.task, size, data), work, self.say)
+            _package(_Copy(own, checkpoint), folder, (job.task, size, data), work, self.say)
             self.datasets.add(data)
             tracker, store = self.tracker(model), self.store()
             self.say("logging and registering the model")
-            with tracker.run(arch, {NAME_TAG: "yolo"}) as run:
+            with tracker.run(arch, {NAME_TAG: "yolo", TASK_TAG: job.task}) as run:
                 run.params({"checkpoint": checkpoint.name, "trained": "elsewhere", "dataset": data.manifest.digest})
                 run.folder(own.parent, "training")
-                number = run.model(folder, arch, model)
+                number = run.model(folder, arch, model, job.task)
         return resolve(store, Ref(model, number))
 
 
-def _package(checkpoint: Path, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> None:
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A copy that is worked on, and the file of the user's that errors name."""
+
+    path: Path
+    original: Path
+
+
+def _package(checkpoint: _Copy, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> None:
     """Write the model's folder, and hold it to Ultralytics on the data set's validation images."""
     from pipelines.training.trainers.checkpoint import compare_with_ultralytics, describe, open_checkpoint, package_checkpoint
     from serving.export.reference import Reference
 
-    (task, size, data), arch = about, checkpoint.stem
-    opened = open_checkpoint(checkpoint, work)
+    (task, size, data), arch = about, checkpoint.original.stem
+    opened = open_checkpoint(checkpoint.path, work, checkpoint.original)
     info = describe(opened, arch, size, data.manifest.digest)
     if info.task != task:
-        raise InputError(checkpoint.name, f"is made to {info.task}, the job's task is {task}", "fix `task:` in the job file")
+        raise InputError(
+            checkpoint.original, f"is made to {info.task}, the job's task is {task}", "fix `task:` in the job file"
+        )
     if info.task == "classify":
-        check_labels(info, data, checkpoint.name)
+        check_labels(info, data, checkpoint.original)
     if info.preprocess.size % 32 or info.preprocess.size <= 0:
         raise InputError("--imgsz", f"{info.preprocess.size} is not a multiple of 32", "give the side it was trained with")
     say(f"{arch}: a {'classifier' if info.task == 'classify' else 'detector'} of {', '.join(info.labels)}")
     package_checkpoint(opened, folder, info)
     say("comparing it with Ultralytics' own predict")
     rows = data.rows("val") or data.rows("test")
-    compare_with_ultralytics(open_checkpoint(checkpoint, work), Reference(folder, info, Path()), data.files(rows))
+    compare_with_ultralytics(open_checkpoint(checkpoint.path, work), Reference(folder, info, Path()), data.files(rows))

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
-from pipelines.training.interrupted import tracked_on_disk
+from pipelines.training.interrupted import Payment, paid_for
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
-from registry.amounts import round_usd
-from registry.errors import ModelyardError, shorten
+from registry.errors import ModelyardError, UnavailableError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.money.billing import cost
+from registry.files import storing
 from registry.money.prices import Price
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store
-from registry.records import Actor, DataVerdict, Record
+from registry.records import Actor, DataVerdict, ModelVersion, Record
 from registry.refs import Ref
 
 if TYPE_CHECKING:
     from registry.mlflow.tracker import RunLog, Tracker
 
 NAME_TAG = "modelyard.trainer"
+TASK_TAG = "modelyard.task"
+_TAGS = {TASK_TAG: "classify"}
+"""Detectors are not trained here; they are registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,63 +53,74 @@ class Training:
 def train(
     store: Store, ledger: Ledger, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]
 ) -> Trained:
-    """Run one training. The run is marked failed and nothing is registered when it does not end well."""
+    """Run one training. The run is marked failed, or killed on Ctrl-C, when it does not end well; it is paid for either way.
+
+    A run is done when the ledger says what it cost: what fails after that costs nothing again.
+    """
     data, kind = training.data, training.kind
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, {NAME_TAG: kind}) as run:
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, _TAGS | {NAME_TAG: kind}) as run:
         run.params(training.config.model_dump(mode="json") | {"dataset": data.manifest.digest})
         for split in ("train", "val"):
             run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
-        began = time.monotonic()
-        killed = _failed(training, run.run_id, 0.0, "its process was killed")
-        with tracked_on_disk(training.underway, training.price, killed):
-            try:
-                fitted, history = _fit(training, Path(scratch), run, on_epoch)
-            except BaseException as error:  # Ctrl-C too: what was used is paid
-                _record_failure(ledger, training, run, time.monotonic() - began, error)
-                raise
-        seconds = time.monotonic() - began
-        spent = round_usd(cost(seconds, training.price))
-        run.metrics({"train_seconds": seconds, "cost_usd": float(spent)})
-        run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
-        run.figure(curves_figure(history), "plots/curves.png")
-        if fitted.extras:
-            run.folder(fitted.extras, "training")
-        say(f"{kind}: logging and registering the model")
-        number = run.model(fitted.folder, kind, training.model)
-    version = resolve(store, Ref(training.model, number))
-    event = Trained(
-        **about(version, digest_version(store, version)),
-        trainer=kind,
-        run_id=run.run_id,
-        dataset=data.manifest.digest,
-        seconds=seconds,
-        hardware=f"{training.price.provider}: {training.price.hardware}",
-        usd=spent,
-        price_as_of=training.price.as_of.isoformat(),
-        actor=training.actor.name,
-        proven=training.actor.proven,
-    )
-    ledger.append(event)
-    ledger.append(DataChecked(**about(version, event.digest), verdict=training.verdict))
+        with _paid(training, ledger, run) as payment:
+            fitted, history = _fit(training, Path(scratch), run, on_epoch)
+            used = payment.measure()
+            run.metrics(_price_of(used))
+            run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
+            run.figure(curves_figure(history), "plots/curves.png")
+            if fitted.extras:
+                run.folder(fitted.extras, "training")
+            say(f"{kind}: logging and registering the model")
+            number = run.model(fitted.folder, kind, training.model)
+            version = resolve(store, Ref(training.model, number))
+            event = _trained(training, version, digest_version(store, version), used)
+            payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
     return event
 
 
-def _record_failure(ledger: Ledger, training: Training, run: RunLog, seconds: float, error: BaseException) -> None:
-    """What a run cost that came to nothing; a ledger that cannot be written is not what the user has to hear of first."""
-    event = _failed(training, run.run_id, seconds, shorten(error) or type(error).__name__)
-    with suppress(ModelyardError):
-        ledger.append(event)
-        run.metrics({"train_seconds": seconds, "cost_usd": float(event.usd)})
+@contextmanager
+def _paid(training: Training, ledger: Ledger, run: RunLog) -> Generator[Payment]:
+    """Pays for what happens within the block, and shows on the run what a failure cost."""
+    killed, payment = _failed(training, run.run_id, "its process was killed"), None
+    try:
+        with paid_for(training.underway, ledger, training.price, killed) as payment:
+            yield payment
+    except BaseException:
+        if payment:
+            with suppress(ModelyardError):  # the server may be what failed
+                run.metrics(_price_of(payment.event))
+        raise
 
 
-def _failed(training: Training, run_id: str, seconds: float, reason: str) -> TrainingFailed:
+def _price_of(used: TrainingFailed) -> dict[str, float]:
+    return {"train_seconds": used.seconds, "cost_usd": float(used.usd)}
+
+
+def _trained(training: Training, version: ModelVersion, digest: str, used: TrainingFailed) -> Trained:
+    """A version, at what its run used."""
+    return Trained(
+        **about(version, digest),
+        trainer=training.kind,
+        run_id=used.run_id,
+        dataset=training.data.manifest.digest,
+        seconds=used.seconds,
+        hardware=used.hardware,
+        usd=used.usd,
+        price_as_of=used.price_as_of,
+        actor=training.actor.name,
+        proven=training.actor.proven,
+    )
+
+
+def _failed(training: Training, run_id: str, reason: str) -> TrainingFailed:
+    """A run that came to nothing, before it is known what it cost."""
     return TrainingFailed(
         model=training.model,
         trainer=training.kind,
         run_id=run_id,
-        seconds=seconds,
+        seconds=0.0,
         hardware=f"{training.price.provider}: {training.price.hardware}",
-        usd=round_usd(cost(seconds, training.price)),
+        usd=Decimal(0),
         price_as_of=training.price.as_of.isoformat(),
         reason=reason,
         actor=training.actor.name,
@@ -124,7 +137,22 @@ def _fit(training: Training, work: Path, run: RunLog, on_epoch: OnEpoch) -> tupl
         run.metrics(metrics, epoch)
         on_epoch(epoch, metrics)
 
-    fitted = training.trainer.fit(training.data, work, log)
+    with _training_errors(training.kind):
+        fitted = training.trainer.fit(training.data, work, log)
     if not history:
         raise ModelyardError(f"{training.kind} trainer", "ended without a single epoch", "see its output above")
     return fitted, history
+
+
+@contextmanager
+def _training_errors(kind: str) -> Generator[None]:
+    """The border to the frameworks that train: a network they miss, or a full disk, in one line. A bug stays what it is.
+
+    What goes wrong with MLflow meanwhile is an error of ours already.
+    """
+    try:
+        with storing(f"{kind} trainer"):
+            yield
+    except OSError as error:
+        why = f"could not reach or use what it needs ({type(error).__name__}: {shorten(error, 160)})"
+        raise UnavailableError(f"{kind} trainer", why, "see its output above") from error

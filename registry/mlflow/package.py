@@ -11,13 +11,14 @@ from pathlib import Path
 import mlflow.pytorch
 import numpy as np
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from registry.errors import InputError, shorten
+from registry.errors import InputError, ModelyardError, shorten
 
 
 def package_torch(module: nn.Module, folder: Path, size: int, outputs: Sequence[tuple[int, ...]]) -> None:
@@ -49,6 +50,8 @@ def package_torch(module: nn.Module, folder: Path, size: int, outputs: Sequence[
     except (TorchDynamoException, GuardOnDataDependentSymNode) as error:
         what = f"cannot be written as a program: {shorten(str(error).strip().splitlines()[0], 160)}"
         raise InputError("network", what, "let no branch or loop depend on the values that it sees") from error
+    except MlflowException as error:
+        raise ModelyardError("network", f"MLflow cannot write it ({shorten(error, 160)})", "report it") from error
     _forget_this_machine(folder / "data" / "model.pt2")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
 from requests import HTTPError
 
+from registry.errors import ModelyardError
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
 from registry.mlflow.server.refusal import MARK
@@ -28,18 +31,26 @@ if TYPE_CHECKING:
 
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
+TASK_TAG = "modelyard.task"
+_MODEL_TYPES = {"classify": "classifier", "detect": "detector"}
+
+
+Mapped = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which what MLflow's client raises becomes one of our errors."""
 
 
 class RunLog:
     """One run that is open.
 
+    Each call is mapped by itself: what else happens while a run is open (training, most of all) is not MLflow's to answer for.
+
     A run behind a promoted version is closed by admission: what is there stays as it was. What was measured anew after a
     promotion then goes to a further run, which names the first.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, follow_up: Callable[[], str] | None = None) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, mapped: Mapped, follow_up: Callable[[], str] | None = None) -> None:
         """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
-        self._client, self._follow_up = client, follow_up
+        self._client, self._mapped, self._follow_up = client, mapped, follow_up
         self.run_id = run_id
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -62,8 +73,13 @@ class RunLog:
         """
         stamp, (name, digest) = get_current_time_millis(), dataset
         bound = {"dataset_name": name, "dataset_digest": digest[:_DIGEST_CHARACTERS], "model_id": _logged_model(source)}
-        metrics = [Metric(key, value, stamp, 0, **bound, run_id=self.run_id) for key, value in values.items()]
-        self._client.log_batch(self.run_id, metrics)
+
+        def write(run_id: str) -> None:
+            self._client.log_batch(
+                run_id, [Metric(key, value, stamp, 0, **bound, run_id=run_id) for key, value in values.items()]
+            )
+
+        self._write(write)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
@@ -71,8 +87,10 @@ class RunLog:
             self._write(lambda run_id, key=key, value=value: self._client.set_tag(run_id, key, value))
 
     def figure(self, figure: Figure, name: str) -> None:
-        """Log a Matplotlib figure as a picture."""
-        self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
+        """Log a Matplotlib figure as a picture; a character that no font here has becomes a box, in silence."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
+            self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
@@ -87,30 +105,34 @@ class RunLog:
         self._write(lambda run_id: self._client.log_text(run_id, text, name))
 
     def _write(self, write: Callable[[str], object]) -> None:
-        try:
-            write(self.run_id)
-        except (MlflowException, HTTPError) as error:
-            if self._follow_up is None or MARK not in str(error):
-                raise
-            self.run_id, self._follow_up = self._follow_up(), None
-            write(self.run_id)
+        with self._mapped():
+            try:
+                write(self.run_id)
+            except (MlflowException, HTTPError) as error:
+                if self._follow_up is None or MARK not in str(error):
+                    raise
+                self.run_id, self._follow_up = self._follow_up(), None
+                write(self.run_id)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
+        with self._mapped():
+            mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
 
-    def model(self, prepared: Path, name: str, registered: str) -> int:
-        """Log a prepared model folder, register it, and return its version."""
-        info = Model.log(
-            artifact_path=None,
-            name=name,
-            flavor=prepared_flavour,
-            prepared=str(prepared),
-            registered_model_name=registered,
-            validate_serving_input=False,
-            model_type="classifier",
-        )
-        return int(info.registered_model_version or 0)
+    def model(self, prepared: Path, name: str, registered: str, task: str = "classify") -> int:
+        """Log a prepared model folder of a task (`classify` or `detect`), register it, and return its version."""
+        with self._mapped():
+            info = Model.log(
+                artifact_path=None,
+                name=name,
+                flavor=prepared_flavour,
+                prepared=str(prepared),
+                registered_model_name=registered,
+                validate_serving_input=False,
+                model_type=_MODEL_TYPES[task],
+                tags={TASK_TAG: task},
+            )
+            return int(info.registered_model_version or 0)
 
 
 def _logged_model(source: str) -> str | None:
@@ -145,9 +167,18 @@ class Tracker:
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
-        """A new run, finished when the block ends, failed when it raises."""
-        with mapping_errors(self._uri, f"run '{name}'"), mlflow.start_run(run_name=name, tags=dict(tags)) as active:
-            yield RunLog(self._client, active.info.run_id)
+        """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
+        mapped = partial(mapping_errors, self._uri, f"run '{name}'")
+        with mapped():
+            run_id = mlflow.start_run(run_name=name, tags=dict(tags)).info.run_id
+        try:
+            yield RunLog(self._client, run_id, mapped)
+        except BaseException as error:
+            with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
+                mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        with mapped():
+            mlflow.end_run("FINISHED")
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
@@ -160,9 +191,10 @@ class Tracker:
             further.append(self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id)
             return further[0]
 
-        with mapping_errors(self._uri, f"run '{run_id}'"):
-            try:
-                yield RunLog(self._client, run_id, follow_up)
-            finally:
+        mapped = partial(mapping_errors, self._uri, f"run '{run_id}'")
+        try:
+            yield RunLog(self._client, run_id, mapped, follow_up)
+        finally:
+            with mapped():
                 for started in further:
                     self._client.set_terminated(started)

@@ -72,13 +72,19 @@ def ultralytics(work: Path) -> Any:
     return YOLO
 
 
-def open_checkpoint(path: Path, work: Path) -> Any:
-    """An Ultralytics model from a `.pt` file. It is a pickle: only ever open one that you trust."""
+def open_checkpoint(path: Path, work: Path, subject: object = None) -> Any:
+    """An Ultralytics model from a `.pt` file. It is a pickle: only ever open one that you trust.
+
+    `subject` is what errors call it, where `path` is a copy that the user has never seen.
+    """
     try:
         return ultralytics(work)(path)
     except Exception as error:  # an unpickler raises whatever a foreign file happens to hit
-        why = f"this Ultralytics cannot read it ({shorten(error, 160)})"
-        raise InputError(path, why, "give a .pt file of Ultralytics, saved by a version not newer than the one here") from error
+        named = subject or path
+        why = f"this Ultralytics cannot read it ({shorten(str(error).replace(str(path), str(named)), 160)})"
+        raise InputError(
+            named, why, "give a .pt file of Ultralytics, saved by a version not newer than the one here"
+        ) from error
 
 
 def describe(model: Any, arch: str, size: int | None, dataset: str) -> ModelInfo:
@@ -144,13 +150,11 @@ def compare_with_ultralytics(model: Any, ours: Reference, files: Sequence[Path])
 
 
 def _their_answers(model: Any, files: Sequence[Path], info: ModelInfo) -> Answers:
-    """Ultralytics' own answers, in our labels' order; a detector's on squares, as its exports do it."""
+    """Ultralytics' own answers, class by class as our labels are numbered; a detector's on squares, as its exports do it."""
     options = {"imgsz": info.preprocess.size, "device": "cpu", "verbose": False, "rect": False}
     results = [model.predict(str(file), **options)[0] for file in files]
     if info.task == "classify":
-        names = results[0].names
-        order = [next(index for index, name in names.items() if name == label) for label in info.labels]
-        return np.stack([result.probs.data.cpu().numpy()[order] for result in results])
+        return np.stack([result.probs.data.cpu().numpy() for result in results])
     boxes = np.zeros((len(results), info.suppression.most, 6), np.float32)
     for index, result in enumerate(results):
         rows: NDArray[np.float32] = result.boxes.data.cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +71,32 @@ class YoloAdapter:
             Reference(folder, info, Path()),
             sorted(path for path in (seen / "val").rglob("*") if path.is_file()),
         )
-        return Fitted(folder, _keep(best, work / "extras"))
+        return Fitted(folder, _keep(best, labels, work / "extras"))
 
 
 def _view(data: DataSet, folder: Path, preprocess: Preprocess) -> Path:
-    """The splits that training may see: links, or the JPEGs as they will be decoded, without loss, at reduced scale.
+    """Copies of what training may see, under names that mean nothing: `<split>/<class number>/<image number>`.
 
-    Ultralytics writes its caches beside what it reads; not beside ours.
+    Ultralytics reads folders' names (n01440764 becomes "tench", and its order another), writes caches beside what it reads, and
+    writes JPEGs anew that have bytes behind their end. Those, and all at reduced scale, are PNGs of what we decode.
     """
-    folder.mkdir(parents=True)
+    digits = len(str(len(data.manifest.labels)))
     for split in ("train", "val"):  # never test: Ultralytics would look at it
-        if preprocess.decode == "full":
-            (folder / split).symlink_to((data.folder / split).absolute(), target_is_directory=True)
-            continue
-        for file in data.files(data.rows(split)):
-            copy = (folder / file.relative_to(data.folder)).with_suffix(".png")
+        rows = data.rows(split)
+        for index, (file, target) in enumerate(zip(data.files(rows), data.targets(rows), strict=True)):
+            copy = folder / split / f"{target:0{digits}d}" / f"{index:07d}{file.suffix.lower()}"
             copy.parent.mkdir(parents=True, exist_ok=True)
-            preprocess.open(file.read_bytes(), str(file)).save(copy, compress_level=1)
+            content = file.read_bytes()
+            if preprocess.decode == "full" and not _rewritten(content):
+                copy.write_bytes(content)
+            else:
+                preprocess.open(content, str(file)).save(copy.with_suffix(".png"), compress_level=1)
     return folder
+
+
+def _rewritten(content: bytes) -> bool:
+    """Whether Ultralytics would take it for a damaged JPEG, and write it anew with other pixels."""
+    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
 
 
 def _report(trainer: Any, on_epoch: OnEpoch) -> None:
@@ -102,10 +111,12 @@ def _report(trainer: Any, on_epoch: OnEpoch) -> None:
     on_epoch(trainer.epoch + 1, metrics)
 
 
-def _keep(best: Path, folder: Path) -> Path:
-    """The checkpoint and Ultralytics' own results, for the run's artifacts; nothing of ours loads them."""
+def _keep(best: Path, labels: Sequence[str], folder: Path) -> Path:
+    """The checkpoint with its classes' own names, and Ultralytics' results, for the run's artifacts; we load neither."""
     folder.mkdir()
-    for file in (best, best.parent.parent / "results.csv"):
-        if file.exists():
-            shutil.copy2(file, folder)
+    named = ultralytics(folder.parent)(best, task="classify")
+    named.model.names = dict(enumerate(labels))
+    named.save(folder / best.name)
+    if (results := best.parent.parent / "results.csv").exists():
+        shutil.copy2(results, folder)
     return folder

@@ -73,12 +73,14 @@ def test_a_training_that_was_killed_is_booked_by_whoever_looks_next(tmp_path: Pa
     code = """
 import os, signal, sys, time
 from pathlib import Path
-from pipelines.training.interrupted import tracked_on_disk
+from pipelines.training.interrupted import paid_for
+from registry.memory import MemoryLedger
 from registry.money.prices import local_price
 from registry.settings import Settings
 from registry.spending import TrainingFailed
 told = {"seconds": 0, "hardware": "local: this machine", "usd": 0, "price_as_of": "2026-11-01", "reason": "its process was killed"}
-with tracked_on_disk(Path(sys.argv[1]), local_price(Settings()), TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)):
+failure = TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)
+with paid_for(Path(sys.argv[1]), MemoryLedger(), local_price(Settings()), failure):
     print("on", flush=True)
     time.sleep(60)
 """

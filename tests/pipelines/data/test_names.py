@@ -1,0 +1,131 @@
+"""Names that people and file systems give: each works from pictures to checks, or is refused in one line before anything is made."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.data.checks import check
+from pipelines.data.dataset import build_dataset, open_dataset
+from pipelines.data.frames import Sampling, extract
+from pipelines.job.jobfile import Data
+from registry.errors import InputError
+
+GOOD = [
+    "n01440764", "n02102040", "$1_$2", r"$\frac{", "$HOME", "it's", 'a "b"', "a\\b", "<b>&amp;", "{x} %s", "~", "-", "#1", "a|b",
+    "日本", "שלום", "👩‍👩‍👧", "é", "None", "nan", "10", "CON", "a" * 255, "ä" * 127, " ", "a.b.jpg",
+]  # fmt: skip
+BAD = ["a\nb", "a\rb", "a\tb", "\x1b[31m", "a\u2028b", os.fsdecode(b"\xff"), os.fsdecode(b"caf\xe9")]
+
+
+def quiet(*_: object) -> None:
+    return
+
+
+def draw(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(60, 200, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(path, "PNG")
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """Three pictures of each class that can be."""
+    for number, name in enumerate(GOOD):
+        for picture in range(3):
+            draw(tmp_path / "pictures" / name / f"{picture}.png", number * 3 + picture)
+    return tmp_path / "pictures"
+
+
+@pytest.mark.usefixtures("_english")
+def test_every_name_that_a_class_can_have_comes_through_the_checks(named: Path, tmp_path: Path) -> None:
+    data = build_dataset(Data(images=named), tmp_path / "data", quiet)
+    assert data.manifest.labels == sorted(GOOD)
+    assert open_dataset(data.folder).manifest == data.manifest
+    report = check(data, tmp_path / "report")
+    assert report.errors == []
+
+
+@pytest.fixture
+def _english() -> None:
+    """File names are UTF-8 here, whatever the machine's language."""
+    if sys.getfilesystemencoding() != "utf-8":
+        pytest.skip("this machine's file names are not UTF-8")
+
+
+PLACES = ("class", "file", "stray", "source", "target")
+CASES = [(name, where) for name in BAD for where in PLACES if where == "class" or "\\udc" in ascii(name)]
+
+
+@pytest.mark.parametrize(("name", "where"), CASES, ids=ascii)
+def test_a_name_that_cannot_be_is_one_line_and_leaves_nothing(name: str, where: str, tmp_path: Path) -> None:
+    """Of classes one line of text is asked; of files that they are UTF-8."""
+    source = tmp_path / (name if where == "source" else "pictures")
+    for label in ("red", "blue"):
+        for number in range(3):
+            draw(source / label / f"{number}.png", number)
+    draw({"class": source / name, "file": source / "red"}.get(where, source) / ("x.png" if where == "class" else "0.png"), 1)
+    if where == "file":
+        (source / "red" / "0.png").rename(source / "red" / f"{name}.png")
+    if where == "stray":
+        (source / "0.png").rename(source / f"{name}.png")
+    elif where != "class":
+        (source / "0.png").unlink(missing_ok=True)
+    target = tmp_path / (name if where == "target" else "data")
+    with pytest.raises(InputError) as caught:
+        build_dataset(Data(images=source), target, quiet)
+    str(caught.value).encode()
+    assert len(str(caught.value).splitlines()) == 1
+    assert "name" in caught.value.expectation
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", [b"\xff.mp4", b"caf\xe9.mp4"])
+def test_a_clip_whose_name_is_not_utf8_crashes_nobody(name: bytes, tmp_path: Path) -> None:
+    clip = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 12, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    (tmp_path / "clip.mp4").rename(clip)
+    with pytest.raises(InputError, match="is not UTF-8"):
+        extract(clip, Sampling())
+
+
+def test_long_names_of_files_are_cut_and_stay_apart(tmp_path: Path) -> None:
+    for label in ("red", "blue"):
+        for number in range(3):
+            draw(tmp_path / "pictures" / label / f"{'x' * 249}{number}.png", number)
+    data = build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+    assert len({row.file for row in data.manifest.frames}) == 6
+    data.verify()
+
+
+def test_errors_name_the_files_that_the_user_has(tmp_path: Path) -> None:
+    for label in ("red", "blue"):
+        for number in range(3):
+            draw(tmp_path / "pictures" / label / f"{number}.png", number)
+    broken = tmp_path / "pictures" / "red" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(InputError) as caught:
+        build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+    assert caught.value.subject == str(broken)
+
+
+def test_a_picture_bomb_is_our_line_alone(tmp_path: Path) -> None:
+    for label in ("red", "blue"):
+        for number in range(3):
+            draw(tmp_path / "pictures" / label / f"{number}.png", number)
+    bomb = tmp_path / "pictures" / "red" / "1.png"
+    Image.new("1", (10_000, 9_500)).save(bomb, "PNG")
+    with warnings.catch_warnings(record=True) as heard, pytest.raises(InputError, match="pixels") as caught:
+        warnings.simplefilter("always")
+        build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+    assert heard == []
+    assert caught.value.subject == str(bomb)

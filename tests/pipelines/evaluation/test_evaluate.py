@@ -1,0 +1,63 @@
+"""An evaluation is recorded when everything that shows it has worked, and can be done again where it has not."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch import nn
+
+from pipelines.data.catalog import DatasetCatalog
+from pipelines.data.dataset import DataSet
+from pipelines.evaluation.evaluate import Evaluator
+from registry.errors import UnavailableError
+from registry.memory import MemoryLedger, MemoryStore
+from registry.mlflow.package import package_torch
+from registry.refs import Ref
+from serving.bundle.modelinfo import ModelInfo, write_info
+from serving.bundle.preprocess import Preprocess
+
+
+class Run:
+    """A run that fails at one of its calls."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing, self.shown = failing, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object) -> None:
+            if name == self.failing:
+                raise UnavailableError("MLflow server", "stopped answering", "start it")
+            self.shown.append(name)
+
+        return call
+
+
+@pytest.fixture
+def evaluator(dataset: DataSet, tmp_path: Path) -> Evaluator:
+    labels = dataset.manifest.labels
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, len(labels)), nn.Softmax(1))
+    package_torch(network, tmp_path / "model", 32, [(-1, len(labels))])
+    info = ModelInfo("torch", "tiny", "torch", labels, Preprocess(size=32), dataset.manifest.digest)
+    write_info(tmp_path / "model", info)
+    store = MemoryStore()
+    store.register("hand", tmp_path / "model", "r1")
+    return Evaluator(store, MemoryLedger(), DatasetCatalog(tmp_path / "datasets"), lambda _: None, Path("python"))
+
+
+@pytest.mark.parametrize("failing", ["metrics", "json", "figure", ""])
+def test_the_row_comes_last(failing: str, evaluator: Evaluator, dataset: DataSet) -> None:
+    run = Run(failing)
+    tracker = SimpleNamespace(resume=lambda _: nullcontext(run))
+    object.__setattr__(evaluator, "tracker", lambda _: tracker)
+    if failing:
+        with pytest.raises(UnavailableError):
+            evaluator.evaluate(Ref("hand", 1), dataset, "test")
+        assert evaluator.ledger.entries() == []
+        run.failing = ""
+    evaluator.evaluate(Ref("hand", 1), dataset, "test")
+    assert [row.event.kind for row in evaluator.ledger.entries()] == ["scanned", "evaluated"]
+    assert {"metrics", "json", "figure"} <= set(run.shown)
