@@ -93,6 +93,7 @@ class MemoryEntry:
     at: datetime
     event: AnyEvent
     flaw: str | None = None
+    signer: str = ""
 
 
 @dataclass
@@ -100,6 +101,7 @@ class MemoryLedger:
     """A ledger in a list."""
 
     _rows: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
+    signer: str = ""
 
     def append(self, event: AnyEvent) -> MemoryEntry:
         """Add an event at the end."""
@@ -107,7 +109,9 @@ class MemoryLedger:
 
     def append_all(self, events: Sequence[AnyEvent]) -> list[MemoryEntry]:
         """Add events at the end."""
-        rows = [MemoryEntry(number, now(), event) for number, event in enumerate(events, len(self._rows) + 1)]
+        rows = [
+            MemoryEntry(number, now(), event, signer=self.signer) for number, event in enumerate(events, len(self._rows) + 1)
+        ]
         self._rows.extend(rows)
         return rows
 

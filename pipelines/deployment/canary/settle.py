@@ -78,4 +78,4 @@ class CanarySettler:
         """Remove the canary, and return its stage to the version that serves still."""
         started, target = canary.started, self.canaries.targets.of(canary.started)
         self.canaries.remove(context.ledger.entries(started.model), target, canary.name)
-        rollback(context, started.model, started.stage, started.against, JUDGE)
+        rollback(context, started.model, started.stage, started.against, JUDGE, unarchive=False)
