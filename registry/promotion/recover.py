@@ -121,10 +121,16 @@ def flip(context: PromotionContext, version: ModelVersion, promotion: Promoted, 
 
 
 def record_flip(context: PromotionContext, version: ModelVersion, promotion: Promoted) -> Holder:
-    """Record that the alias is on a ratified version: from here on it is what serves."""
+    """Record that the alias is on a ratified version: from here on it is what serves, and it serves no other stage.
+
+    Its other alias goes while the lease is held: after a decision in between it would stand for a request.
+    """
     fields: dict[str, Any] = {"stage": promotion.stage, "previous": promotion.previous, "actor": promotion.actor}
     fields["proven"] = promotion.proven
     entry = context.ledger.append(Flipped(**about(version, promotion.digest), **fields))
+    for alias, number in context.store.aliases(version.model).items():
+        if alias in ALIASES and alias != promotion.stage and number == version.version:
+            context.store.delete_alias(version.model, alias)
     return Holder(promotion, entry.seq, promotion.actor)
 
 
