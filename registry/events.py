@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -20,24 +20,15 @@ from registry.measured import (
     now,
 )
 from registry.records import Finding, Proof
-from registry.spending import Billed, BudgetOverridden, ModelEvent, TrainingFailed
+from registry.spending import Billed, BudgetOverridden, PolicyApproved, PolicySet, TrainingFailed
 from registry.stages import Stage
 
-__all__ = ["DataChecked", "Evaluated", "Event", "Exported", "Quoted", "Scanned", "Trained", "about", "named", "now"]
-
-
-class PolicySet(ModelEvent):
-    """The job that a model is judged, exported and deployed by from here on."""
-
-    kind: Literal["policy_set"] = "policy_set"
-    actor: str
-    job: dict[str, Any]
-    policy_hash: str
-    proven: bool = False
-
-    def __str__(self) -> str:
-        who = named(self.actor, proven=self.proven)
-        return f"policy of {self.model} set by {who} ({self.policy_hash[:12]})"
+# fmt: off
+__all__ = [
+    "DataChecked", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet", "Quoted", "Scanned", "Trained", "about",
+    "named", "now",
+]
+# fmt: on
 
 
 class Approved(Event):
@@ -70,7 +61,8 @@ class Refused(Event):
 class Promoted(Event):
     """A promotion that every gate let pass: from here on the alias may point at this version.
 
-    `again` is set where an earlier promotion of the same bytes is returned to; it is that one's row.
+    `again` is set where an earlier promotion of the same bytes is returned to; it is that one's row. Nothing was judged
+    then, so there are no findings (rows of older releases repeat those of the earlier promotion).
     """
 
     kind: Literal["promoted"] = "promoted"
@@ -85,7 +77,8 @@ class Promoted(Event):
     def __str__(self) -> str:
         after = f", after version {self.previous}" if self.previous else ""
         how = "rolled back" if self.again else "promoted"
-        return f"{self.label} {how} to {self.stage} by {named(self.actor, proven=self.proven)}{after}"
+        judged = f" (judged in row {self.again}, not again)" if self.again else ""
+        return f"{self.label} {how} to {self.stage} by {named(self.actor, proven=self.proven)}{after}{judged}"
 
 
 class Flipped(Event):
@@ -254,6 +247,7 @@ class Blocked(Event):
 
 AnyEvent = Annotated[
     PolicySet
+    | PolicyApproved
     | Trained
     | DataChecked
     | Scanned

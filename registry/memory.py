@@ -94,6 +94,7 @@ class MemoryEntry:
     at: datetime
     event: AnyEvent
     flaw: str | None = None
+    signer: str = ""
 
 
 @dataclass
@@ -101,6 +102,7 @@ class MemoryLedger:
     """A ledger in a list."""
 
     _rows: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
+    signer: str = ""
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def append(self, event: AnyEvent) -> MemoryEntry:
@@ -110,7 +112,10 @@ class MemoryLedger:
     def append_all(self, events: Sequence[AnyEvent]) -> list[MemoryEntry]:
         """Add events at the end."""
         with self._lock:
-            rows = [MemoryEntry(number, now(), event) for number, event in enumerate(events, len(self._rows) + 1)]
+            rows = [
+                MemoryEntry(number, now(), event, signer=self.signer)
+                for number, event in enumerate(events, len(self._rows) + 1)
+            ]
             self._rows.extend(rows)
             return rows
 

@@ -87,6 +87,11 @@ class Entry(Protocol):
         ...
 
     @property
+    def signer(self) -> str:
+        """The id of the key that signed it; "" where none did."""
+        ...
+
+    @property
     def flaw(self) -> str | None:
         """Why the row does not count (touched, unsigned, signed by a key that is not trusted), or None where it does."""
         ...
@@ -94,6 +99,11 @@ class Entry(Protocol):
 
 class Ledger(Protocol):
     """An append-only record of decisions. Rows are never changed and never removed."""
+
+    @property
+    def signer(self) -> str:
+        """The id of the key that rows are signed with here; "" where they are not signed."""
+        ...
 
     def append(self, event: AnyEvent) -> Entry:
         """Add an event at the end; it is on disk when this returns."""

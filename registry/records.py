@@ -205,6 +205,19 @@ class Rival(Record):
     evaluation: Evaluation | None = None
 
 
+class PolicyChange(Record):
+    """The policy that judges, against the one by which a version last came to the stage.
+
+    `since`: that promotion's row, None for the first one. `row`: the judging policy's, None where it is not recorded yet.
+    """
+
+    since: int | None
+    changed: bool
+    row: int | None
+    set_by: str
+    approvals: list[Approval] = []
+
+
 class Evidence(Record):
     """Everything known about one version's exact bytes, for gates to judge. Absent means not measured."""
 
@@ -226,6 +239,7 @@ class Evidence(Record):
     train_usd: Decimal | None = None
     serve_usd_per_month: Decimal | None = None
     rival: Rival | None = None
+    policy: PolicyChange | None = None
     stage: str = "STAGE"
 
     @property

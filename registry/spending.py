@@ -1,10 +1,10 @@
-"""What happened with money beside what was measured of a version: runs that came to nothing, bills, budgets overridden."""
+"""What happened to a model and none of its versions: policies, runs that came to nothing, bills, budgets overridden."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -20,6 +20,67 @@ class ModelEvent(Record):
     version: Literal[0] = 0
     created_ms: Literal[0] = 0
     digest: Literal[""] = ""
+
+
+class PolicyRules(Record):
+    """Who may set a model's policy, as the policy itself says it: either kind of proof is enough, without any everybody may."""
+
+    set_by: tuple[str, ...] = Field(default=(), description="names, as an MLflow server with logins has checked them")
+    keys: tuple[str, ...] = Field(default=(), description="ids of signing keys, see `modelyard ledger key --json`")
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may."""
+        return not (self.set_by or self.keys)
+
+    def allow(self, actor: str, *, proven: bool, signer: str) -> bool:
+        """Whether somebody may set the policy that comes after this one."""
+        return self.open or (proven and actor in self.set_by) or (signer != "" and signer in self.keys)
+
+    def __str__(self) -> str:
+        names = [f"{name} (logged in)" for name in self.set_by]
+        return " or ".join([*names, *(f"key {key}" for key in self.keys)]) or "anybody"
+
+
+class PolicySet(ModelEvent):
+    """The job that a model is judged, exported and deployed by from here on.
+
+    `changes` says what is other than in the policy before, a sentence each. `first` comes from a training: it counts only
+    where the model had no policy.
+    """
+
+    kind: Literal["policy_set"] = "policy_set"
+    actor: str
+    job: dict[str, Any]
+    policy_hash: str
+    proven: bool = False
+    changes: list[str] = Field(default=[], description="what is other than in the policy before, in words")
+    first: bool = False
+
+    @property
+    def rules(self) -> PolicyRules:
+        """Who may set the policy after this one. Raises ValueError for a row that says it in no way that is understood."""
+        return PolicyRules.model_validate(self.job.get("policy") or {})
+
+    def __str__(self) -> str:
+        who = named(self.actor, proven=self.proven)
+        changes = f": {'; '.join(self.changes)}" if self.changes else ""
+        how = " by the first training" if self.first else ""
+        return f"policy of {self.model} set by {who}{how} ({self.policy_hash[:12]}){changes}"
+
+
+class PolicyApproved(ModelEvent):
+    """A person's approval of the policy that a row has set, by its content."""
+
+    kind: Literal["policy_approved"] = "policy_approved"
+    actor: str
+    proven: bool
+    row: int
+    policy_hash: str
+
+    def __str__(self) -> str:
+        who = named(self.actor, proven=self.proven)
+        return f"policy of {self.model} ({self.policy_hash[:12]}, row {self.row}) approved by {who}"
 
 
 class TrainingFailed(ModelEvent):

@@ -88,8 +88,14 @@ def _plain_letter(letter: str) -> str:
 
 
 def of_stage(stage: Stage, staging: T, production: T) -> T:
-    """What belongs to a stage, out of what belongs to each: production's, unless it is staging."""
-    return staging if stage is Stage.STAGING else production
+    """What belongs to a stage, out of what belongs to each. Raises InputError for whatever is not exactly one of the two."""
+    if stage is Stage.STAGING:
+        return staging
+    if stage is Stage.PRODUCTION:
+        return production
+    raise InputError(
+        f"stage '{stage}'", "is not one that a version is judged for or served at", f"choose {' or '.join(ALIASES)}"
+    )
 
 
 def parse_stage(text: str) -> Stage:
@@ -101,6 +107,11 @@ def parse_stage(text: str) -> Stage:
         near = get_close_matches(text.lower(), names, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else "choose one of them"
         raise InputError(f"stage '{text}'", f"expected one of {', '.join(names)}", remedy) from error
+
+
+def check_alias_stage(stage: Stage) -> Stage:
+    """Return a stage that versions are judged for and served at. Raises InputError for any other."""
+    return of_stage(stage, Stage.STAGING, Stage.PRODUCTION)
 
 
 def why_illegal(current: Stage, wanted: Stage) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, Policy, open_home, policy_of
+from pipelines.cli.options import HomeFolder, Policy, chosen_job, open_home
 from pipelines.cli.output import AsJson, answer, say, table
 from pipelines.cli.promotion import StageName, show_findings, show_outcome
 from pipelines.cli.training import Reference
@@ -28,7 +28,7 @@ def gates(
     from registry.stages import parse_stage
 
     parsed, wanted = parse_ref(ref), parse_stage(stage)
-    verdict = judge(open_home(home), parsed, wanted, policy_of(parsed.model, job_file), say)
+    verdict = judge(open_home(home), parsed, wanted, chosen_job(parsed.model, job_file), say)
     findings = [finding.model_dump() for finding in verdict.findings]
     document = {"ref": str(verdict.version.ref), "stage": wanted, "passed": verdict.passed, "findings": findings}
     answer(document | {"digest": verdict.digest, "policy_hash": verdict.proof.policy_hash}, as_json=as_json)

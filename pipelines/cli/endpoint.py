@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.options import JOB, HomeFolder, JobFile, job, open_home
-from pipelines.cli.output import AsJson, answer
+from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def quote(
     from registry.amounts import format_usd
     from registry.stages import parse_stage
 
-    config = job(job_file).deploy.of(parse_stage(stage)) or LocalDeploy()
+    config = job(job_file).deploy.of(parse_stage(stage))
+    if config is None:
+        say(f"{job_file} does not say how {stage} is deployed: this is a process on this machine (kind: local)")
+        config = LocalDeploy()
     price = Targets(open_home(home).settings).build(config).quote()
     idle, most = format_usd(price.usd_per_idle_month), format_usd(price.usd_per_month_at_most)
     text = f"{config.kind}, {price.hardware}: {format_usd(price.usd_per_busy_hour)} an hour while busy, {idle} a month "

@@ -11,10 +11,19 @@ if TYPE_CHECKING:
     from pipelines.data.catalog import DatasetCatalog
     from pipelines.home import Home
     from pipelines.job.jobfile import Job
+    from pipelines.job.policy import JobChoice
+    from pipelines.promotion.policy import Confirmation
 
 HomeFolder = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
 JobFile = Annotated[Path, typer.Option("--job", "-j", help="The job file.")]
-Policy = Annotated[Path | None, typer.Option("--job", "-j", help="The job file.  [default: modelyard.yaml, else the policy]")]
+Policy = Annotated[
+    Path | None,
+    typer.Option("--job", "-j", help="A job file to go by.  [default: the policy; modelyard.yaml if it is the same]"),
+]
+ConfirmTarget = Annotated[
+    list[str] | None,
+    typer.Option("--confirm-target", metavar="KIND", help="Agree to a change of deployment target, such as runpod."),
+]
 HOST_HELP = "The address to listen at; any but loopback needs MODELYARD_API_KEY."
 NoKey = Annotated[bool, typer.Option("--no-key", help="Answer other machines without a key: something in front asks for one.")]
 JOB = Path("modelyard.yaml")
@@ -42,15 +51,26 @@ def job(path: Path) -> Job:
     return read_job(path)
 
 
-def policy_of(model: str, path: Path | None) -> Job | None:
-    """The job file that was named, or that lies here and is this model's; None means the policy in the ledger."""
+def chosen_job(model: str, path: Path | None) -> JobChoice:
+    """The job file that was named, or that lies here and is this model's; without one, the policy in the ledger."""
+    from pipelines.job.policy import JobChoice
     from registry.errors import InputError
 
     if path is None and not JOB.exists():
-        return None
+        return JobChoice()
     chosen = job(path or JOB)
     if chosen.model == model:
-        return chosen
+        return JobChoice(chosen, path or JOB, explicit=path is not None)
     if path is None:
-        return None
+        return JobChoice()
     raise InputError(path, f"is the job of '{chosen.model}', not of '{model}'", "name the right one with --job")
+
+
+def confirmation(targets: list[str] | None, *, as_json: bool) -> Confirmation:
+    """What was agreed to by option; the rest is asked for on a terminal, and refused elsewhere."""
+    import sys
+
+    from pipelines.promotion.policy import Confirmation
+
+    asks = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    return Confirmation(tuple(targets or ()), (lambda question: typer.confirm(question, err=True)) if asks else None)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, job, open_home, policy_of
+from pipelines.cli.options import ConfirmTarget, HomeFolder, Policy, chosen_job, confirmation, open_home
 from pipelines.cli.output import AsJson, answer, say, table
+from pipelines.cli.policy import policy_app
 from pipelines.cli.training import Reference
 
 if TYPE_CHECKING:
@@ -18,26 +19,43 @@ StageName = Annotated[str, typer.Argument(metavar="STAGE", help="staging, produc
 
 
 def promote(
-    ref: Reference, stage: StageName, *, job_file: Policy = None, home: HomeFolder = None, as_json: AsJson = False
+    ref: Reference,
+    stage: StageName,
+    *,
+    job_file: Policy = None,
+    confirm_target: ConfirmTarget = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks."""
+    """Judge a version by the stage's gates; if it passes, move the alias and run the stage's hooks.
+
+    A job file becomes the model's policy with a promotion that passes, and not otherwise.
+    """
     from pipelines.promotion.decide import promote as promote_version
     from registry.refs import parse_ref
     from registry.stages import parse_stage
 
     parsed, wanted = parse_ref(ref), parse_stage(stage)
-    policy = policy_of(parsed.model, job_file)
-    outcome = promote_version(open_home(home), parsed, wanted, policy, say)
+    choice, agreed = chosen_job(parsed.model, job_file), confirmation(confirm_target, as_json=as_json)
+    outcome = promote_version(open_home(home), parsed, wanted, choice, agreed, say)
     show_outcome(outcome, as_json=as_json)
 
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """A promotion that happened; exit 1 where a hook failed and will be tried again."""
     pending = [str(failure) for failure in outcome.pending]
-    answer({"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}, as_json=as_json)
+    document = {"promotion": outcome.promotion.model_dump(mode="json"), "pending": pending}
+    document["policy"] = outcome.policy.model_dump(mode="json") if outcome.policy else None
+    document["judged"] = {"row": outcome.judged.seq, "at": outcome.judged.at, "now": False} if outcome.judged else None
+    answer(document, as_json=as_json)
     if not as_json:
-        show_findings(outcome.promotion.findings)
+        if outcome.judged is None:
+            show_findings(outcome.promotion.findings)
         print(outcome.promotion)
+        if outcome.judged is not None:
+            print(f"judged {outcome.judged.at:%Y-%m-%d %H:%M} UTC in row {outcome.judged.seq}; not judged now")
+        if outcome.policy is not None:
+            print(outcome.policy)
     if pending:
         say(f"{pending[0]}; the reconciler of `modelyard up` tries again")
         raise typer.Exit(1)
@@ -52,21 +70,19 @@ def deploy(
     ref: Reference,
     *,
     stage: Annotated[str, typer.Option(help="Which stage's endpoint.")] = "production",
-    job_file: JobFile = JOB,
+    job_file: Policy = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a version that was ratified for a stage; promotion does this by itself."""
-    from pipelines.job.deploys import LocalDeploy
     from pipelines.promotion.assemble import assemble
+    from pipelines.promotion.follow import deploy_by_policy
     from registry.refs import parse_ref
-    from registry.stages import parse_stage
+    from registry.stages import check_alias_stage, parse_stage
 
-    parsed, wanted = parse_ref(ref), parse_stage(stage)
-    config = job(job_file).deploy.of(wanted) or LocalDeploy()
-    parts = assemble(open_home(home), say)
-    with parts.context.leases.hold(parsed.model):
-        event = parts.deployer.deploy(config, parsed, wanted)
+    parsed, wanted = parse_ref(ref), check_alias_stage(parse_stage(stage))
+    choice = chosen_job(parsed.model, job_file)
+    event = deploy_by_policy(assemble(open_home(home), say), parsed, wanted, choice)
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
 
 
@@ -93,3 +109,4 @@ def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (promote, deploy, reconcile):
         app.command()(command)
+    app.add_typer(policy_app, name="policy")

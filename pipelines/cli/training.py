@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, datasets_of, job, open_home, policy_of
+from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -101,17 +101,16 @@ def export(
     """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
     from pipelines.job.exports import check_variant
     from pipelines.promotion.assemble import assemble
+    from pipelines.promotion.follow import export_by_policy
     from registry.errors import InputError
     from registry.refs import parse_ref
 
     parsed = parse_ref(ref)
-    policy = policy_of(parsed.model, job_file)
+    choice = chosen_job(parsed.model, job_file)
     names = [check_variant(name) for name in variant or ()]
     if to and to.exists():
         raise InputError(to, "exists already", "name a folder that is not there yet")
-    parts = assemble(open_home(home), say)
-    with parts.context.leases.hold(parsed.model):
-        event = parts.exporter.export(parsed, policy, names)
+    event = export_by_policy(assemble(open_home(home), say), parsed, choice, names)
     if to:
         from pipelines.bundles.export import copy_bundle
 

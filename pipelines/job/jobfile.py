@@ -20,6 +20,7 @@ from pipelines.job.trainers import TrainerConfig
 from registry.errors import InputError, NotFoundError
 from registry.records import Record
 from registry.refs import check_model_name
+from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
 from validation.gates.config import GateConfig
@@ -106,6 +107,7 @@ class Job(Record):
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
     budget: Budget | None = None
+    policy: PolicyRules | None = Field(default=None, description="who may set the policy after this one; default: anybody")
 
     @property
     def variants(self) -> list[VariantSpec]:

@@ -61,7 +61,6 @@ def _create(app: Flask | None, *, login: bool) -> Any:
 def guarded(actor: Callable[[], Actor]) -> Admission:
     """Guard the stores of this process."""
     from pipelines.home import Home
-    from pipelines.job.policy import current_policy
     from pipelines.promotion.assemble import guarded_context
     from registry.mlflow.server.admission import Admission
     from registry.mlflow.server.guard import guard, guard_direct_artifacts
@@ -75,7 +74,7 @@ def guarded(actor: Callable[[], Actor]) -> Admission:
     context = PromotionContext(store, ledger, home.leases(ledger))
 
     def context_of(model: str) -> PromotionContext:
-        return guarded_context(context, home, current_policy(ledger.entries(model)))
+        return guarded_context(context, home, ledger.entries(model))
 
     admission = Admission(store, ledger, context_of, actor)
     guard(admission, versions, runs, artifacts)

@@ -6,9 +6,10 @@ needs targets, bundles and canaries. Whoever acts (the command line, the reconci
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.bundles.store import BundleStore
 from pipelines.deployment.canary.settle import CanarySettler
@@ -19,11 +20,14 @@ from pipelines.deployment.retire import RetireHook, Retirer
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home, Say
 from pipelines.job.jobfile import Job
+from pipelines.job.policy import job_of
 from pipelines.promotion.measure import Measuring
 from registry.money.prices import local_price
 from registry.promotion.context import PromotionContext
-from registry.protocols import Gate, Hook
+from registry.promotion.policy import JudgingPolicy, last_judged_by, policy_entry, policy_of
+from registry.protocols import Entry, Gate, Hook
 from registry.stages import ALIASES, Stage
+from validation.gates.policy import PolicyGate
 
 if TYPE_CHECKING:
     from pipelines.bundles.export import Exporter
@@ -103,16 +107,21 @@ class Parts:
         """What deletes endpoints."""
         return Retirer(self.context, self.targets, self.canaries, self.outages)
 
-    def context_for(self, job: Job | None) -> PromotionContext:
-        """The context with a job's gates, hooks and measuring; without a job nothing can be ratified."""
+    def context_for(
+        self, job: Job | None, policy: JudgingPolicy | None = None, entries: Sequence[Entry] = ()
+    ) -> PromotionContext:
+        """The context with a job's gates, hooks and measuring; without a job nothing can be ratified.
+
+        `policy` says how the job relates to what the ledger has, `entries` are the model's rows.
+        """
         archived: dict[Stage, tuple[Hook, ...]] = {Stage.ARCHIVED: (RetireHook(self.retirer),)}
         if job is None:
-            return replace(self.context, hooks=archived)
-        context = self.context
+            return replace(self.context, hooks=archived, policy=policy)
+        context = replace(self.context, policy=policy)
         price = partial(local_price, self.home.settings)
         measure = Measuring(context.store, context.ledger, job, price, self.say, lambda: self.evaluator)
         hooks = {stage: self._hooks(job, stage) for stage in ALIASES}
-        gates, revert = gates_of(job), job.gates.unproven == "revert"
+        gates, revert = gates_of(job, entries), job.gates.unproven == "revert"
         return replace(context, gates=gates, hooks=hooks | archived, measure=measure, revert=revert)
 
     def _hooks(self, job: Job, stage: Stage) -> tuple[Hook, ...]:
@@ -139,14 +148,37 @@ def canaries_of(home: Home, say: Say, context: PromotionContext | None = None, t
     return Canaries(ledger, chosen, folder, say, home.leases(ledger))
 
 
-def gates_of(job: Job) -> dict[Stage, tuple[Gate, ...]]:
-    """Stage → its gates."""
-    return {stage: tuple(job.gates_of(stage)) for stage in ALIASES}
+def gates_of(job: Job, entries: Sequence[Entry] = ()) -> dict[Stage, tuple[Gate, ...]]:
+    """Stage → its gates; with the model's rows, also the gate on the policy that the policy before it had.
+
+    A policy without that gate is itself a change that the gate has to let pass.
+    """
+    gates: dict[Stage, tuple[Gate, ...]] = {}
+    for stage in ALIASES:
+        before = last_judged_by(entries, stage)
+        kept = policy_gate(before[1].job, stage) if before else None
+        own = tuple(job.gates_of(stage))
+        gates[stage] = own if kept is None or any(isinstance(gate, PolicyGate) for gate in own) else (*own, kept)
+    return gates
 
 
-def guarded_context(context: PromotionContext, home: Home, job: Job | None) -> PromotionContext:
-    """A job's gates inside MLflow's server: no hook runs there, and nothing is measured that runs a model."""
+def policy_gate(job: Mapping[str, Any], stage: Stage) -> PolicyGate | None:
+    """The gate on the policy that a recorded job has for a stage; the rest of the job need not be readable here."""
+    gates: Mapping[str, Any] = job.get("gates") or {}
+    return next((PolicyGate.model_validate(gate) for gate in gates.get(stage) or () if gate.get("kind") == "policy"), None)
+
+
+def recorded_policy(entries: Sequence[Entry]) -> tuple[Job | None, JudgingPolicy]:
+    """The job in force by a model's rows, and what a decision by it rests on."""
+    entry = policy_entry(entries)
+    policy = policy_of(entry)
+    return job_of(entry), JudgingPolicy(policy.policy_hash if policy else "")
+
+
+def guarded_context(context: PromotionContext, home: Home, entries: Sequence[Entry]) -> PromotionContext:
+    """A model's gates inside MLflow's server: no hook runs there, and nothing is measured that runs a model."""
+    job, policy = recorded_policy(entries)
     if job is None:
-        return context
+        return replace(context, policy=policy)
     measure = Measuring(context.store, context.ledger, job, partial(local_price, home.settings), print)
-    return replace(context, gates=gates_of(job), measure=measure)
+    return replace(context, gates=gates_of(job, entries), measure=measure, policy=policy)

@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.identity import whoami
-from pipelines.job.policy import current_policy, set_policy
-from pipelines.promotion.assemble import Parts, assemble
+from pipelines.job.policy import JobChoice
+from pipelines.promotion.assemble import Parts, assemble, recorded_policy
+from pipelines.promotion.policy import Confirmation, judge_by, say_unserved
 from pipelines.promotion.publish import publish_pending
-from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
+from registry.errors import ModelyardError, NotFoundError, RefusedError
 from registry.events import Approved, Trained, about
 from registry.promotion.context import Outcome, PromotionContext
 from registry.promotion.due import View
+from registry.promotion.policy import check_may_set
 from registry.promotion.promote import promote as promote_version
 from registry.promotion.promote import rollback as roll_back
-from registry.promotion.verdict import Verdict, digest_version, evaluate_gates, resolve
-from registry.stages import ALIASES, Stage
+from registry.promotion.recover import deciding
+from registry.promotion.verdict import Verdict, digest_version, evaluate_gates, manifest_version, resolve
+from registry.stages import Stage, check_alias_stage
 
 if TYPE_CHECKING:
     from pipelines.home import Home, Say
-    from pipelines.job.jobfile import Job
+    from registry.records import Actor, ModelVersion
     from registry.refs import Ref
 
 
-def promote(home: Home, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Outcome:
-    """Promote by a job, which becomes the model's policy; without one, by the policy that it has."""
+def promote(home: Home, ref: Ref, stage: Stage, choice: JobChoice, confirmation: Confirmation, say: Say) -> Outcome:
+    """Promote by the model's policy, or by a job file, which becomes the policy together with a promotion that passes."""
     parts, actor = assemble(home, say), whoami(home.settings)
-    if job is not None:
-        resolve(parts.context.store, ref)  # a name that is not there leaves no policy behind
-        set_policy(parts.context.ledger, job, actor)
+    if choice.job and stage is not Stage.ARCHIVED:
+        resolve(parts.context.store, ref)  # nobody is asked about the policy of a name that is not there
     try:
-        return promote_version(policy_context(parts, ref.model), ref, stage, actor)
+        context = _context_by(parts, ref, stage, choice, confirmation)
+        if context.policy and context.policy.proposed:  # before anything is measured, and once more with the verdict
+            check_may_set(context.ledger.entries(ref.model), context.policy.proposed, context.ledger.signer)
+        return promote_version(context, ref, stage, actor)
     finally:
         _publish(parts, ref.model)  # a refusal is an attempt, too
 
 
-def gates(home: Home, ref: Ref, stage: Stage, job: Job | None, say: Say) -> Verdict:
+def _context_by(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice, confirmation: Confirmation) -> PromotionContext:
+    """The context that a promotion is judged by. Giving a stage up is judged by nothing, so it needs no policy."""
+    if stage is Stage.ARCHIVED:
+        return parts.context_for(None)
+    ledger, actor = parts.context.ledger, whoami(parts.home.settings)
+    job, policy = judge_by(ledger, ref.model, choice, actor, confirmation, parts.say)
+    say_unserved(job, stage, parts.say)
+    return parts.context_for(job, policy, ledger.entries(ref.model))
+
+
+def gates(home: Home, ref: Ref, stage: Stage, choice: JobChoice, say: Say) -> Verdict:
     """Judge a version for a stage, by a job file or by the model's policy. Nothing moves, and no verdict is recorded."""
-    _check_stage(stage)
+    check_alias_stage(stage)
     parts = assemble(home, say)
-    context = parts.context_for(job) if job else policy_context(parts, ref.model)
+    agreed = Confirmation(ask=lambda _: True)  # what is only judged changes no policy and no endpoint
+    context = _context_by(parts, ref, stage, choice, agreed)
     version = resolve(context.store, ref)
     context.measure(version, stage)
-    return evaluate_gates(context, version, stage)
+    return evaluate_gates(context, version, stage, manifest_version(context.store, version))
 
 
 def rollback(home: Home, model: str, stage: Stage, to: int | None, say: Say) -> Outcome:
-    """Return a stage to a version that was ratified for it before."""
-    _check_stage(stage)
+    """Go back further among the versions that served a stage, or to the one that is named. Nothing is judged again."""
+    check_alias_stage(stage)
     parts = assemble(home, say)
     parts.context.store.versions(model)
     return roll_back(policy_context(parts, model), model, stage, to, whoami(home.settings))
@@ -55,12 +71,17 @@ def rollback(home: Home, model: str, stage: Stage, to: int | None, say: Say) -> 
 
 def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved:
     """Record, signed, that a person other than the author approves exactly these bytes for a stage."""
-    _check_stage(stage)
+    check_alias_stage(stage)
     context, actor = home.context(), whoami(home.settings, claimed)
     version = resolve(context.store, ref)
     digest = digest_version(context.store, version)
-    rows = [entry.event for entry in context.ledger.entries(ref.model) if entry.flaw is None]
     these = about(version, digest)
+    with deciding(context, ref.model):
+        return _approve(context, version, these, stage, actor)
+
+
+def _approve(context: PromotionContext, version: ModelVersion, these: dict[str, Any], stage: Stage, actor: Actor) -> Approved:
+    rows = [entry.event for entry in context.ledger.entries(version.model) if entry.flaw is None]
     mine = [event for event in rows if isinstance(event, Trained) and event.subject == these]
     if not mine or not mine[-1].actor:
         raise NotFoundError(version.ref, "it is not recorded who trained these bytes", "train it with `modelyard train`")
@@ -75,7 +96,8 @@ def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved
 
 def policy_context(parts: Parts, model: str) -> PromotionContext:
     """The context of a model's policy."""
-    return parts.context_for(current_policy(parts.context.ledger.entries(model)))
+    entries = parts.context.ledger.entries(model)
+    return parts.context_for(*recorded_policy(entries), entries)
 
 
 def _publish(parts: Parts, model: str) -> None:
@@ -87,8 +109,3 @@ def _publish(parts: Parts, model: str) -> None:
         publish_pending(ledger, parts.home.tracker, view, model)
     except ModelyardError as error:
         parts.say(f"the evidence could not be copied to MLflow: {error}")
-
-
-def _check_stage(stage: Stage) -> None:
-    if stage not in ALIASES:
-        raise InputError(f"stage '{stage}'", "is not one that a version is judged for", "choose staging or production")

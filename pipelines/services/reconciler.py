@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.deployment.deploy import accounts_of
 from pipelines.deployment.outages import Outage, write_outages
-from pipelines.job.policy import current_policy
-from pipelines.promotion.assemble import Parts, assemble
+from pipelines.promotion.assemble import Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
@@ -139,7 +138,7 @@ class Reconciler:
         seen, context = self._contexts.get(model, (-1, self.parts.context))
         if seen != len(rows):
             try:
-                context = self.parts.context_for(current_policy(rows))
+                context = self.parts.context_for(*recorded_policy(rows), rows)
             except ModelyardError as error:  # such as a gate of another package that is not installed here
                 self.parts.say(f"{model} has no gates here: {error}")
                 context = self.parts.context_for(None)

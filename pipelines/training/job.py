@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.identity import whoami
-from pipelines.job.policy import current_policy, set_policy
+from pipelines.job.policy import set_policy
 from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.train import Training, train
@@ -57,8 +57,8 @@ class TrainingJob:
         verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
         self.datasets.add(data)
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
-        if current_policy(self.ledger.entries(job.model)) is None:
-            set_policy(self.ledger, job, actor)
+        if first := set_policy(self.ledger, job, actor, first=True):
+            self.say(str(first))
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")

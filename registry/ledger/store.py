@@ -23,7 +23,7 @@ from registry.ledger.leases import LEASE_S, SqlLeases
 from registry.ledger.migrations import migrate
 from registry.ledger.models import Row
 from registry.ledger.witness import Witness
-from registry.signing import Keyring
+from registry.signing import Keyring, key_id
 
 COLUMNS = ("seq", "at", "kind", "model", "version", "body", "previous", "hash", "signer", "signature")
 _GENESIS = "0" * 64
@@ -39,6 +39,11 @@ class LedgerEntry:
     event: AnyEvent
     row: Row = field(compare=False, repr=False)
     keys: Keyring = field(compare=False, repr=False)
+
+    @property
+    def signer(self) -> str:
+        """The id of the key that signed it, by the row's own word: see `flaw`."""
+        return self.row.signer
 
     @property
     def flaw(self) -> str | None:
@@ -67,6 +72,11 @@ class SqlLedger:
     def __init__(self, engine: Engine, keys: Keyring, witness: Witness | None = None) -> None:
         """Use an engine whose tables exist; `open_ledger` makes both."""
         self._engine, self.keys, self._witness = engine, keys, witness
+
+    @property
+    def signer(self) -> str:
+        """The id of the key that rows are signed with here."""
+        return key_id(self.keys.own.public_key()) if self.keys.own else ""
 
     def append(self, event: AnyEvent) -> LedgerEntry:
         """Add an event at the end, signed."""

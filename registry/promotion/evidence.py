@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported, PolicySet, Quoted, Scanned, Trained, about
+from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported, Quoted, Scanned, Trained, about
+from registry.promotion.policy import fold_policies, policy_of
 from registry.protocols import Entry
 from registry.records import Approval, Evaluation, Evidence, ModelVersion, Rival
 from registry.spending import ModelEvent
@@ -49,9 +50,9 @@ class _Folded:
     def drop_stale_slices(self, rows: Sequence[Entry]) -> None:
         """A slice counts only while the policy still means the same images by its name."""
         scored = self.facts.get("evaluation")
-        policies = [row.event for row in rows if isinstance(row.event, PolicySet) and row.flaw is None]
-        if isinstance(scored, Evaluation) and policies:
-            data: dict[str, Any] = policies[-1].job.get("data", {})
+        policy = policy_of(fold_policies(rows).current)
+        if isinstance(scored, Evaluation) and policy:
+            data: dict[str, Any] = policy.job.get("data", {})
             patterns: dict[str, str] = data.get("slices", {})
             fresh = {name: part for name, part in scored.slices.items() if patterns.get(name) == part.pattern}
             self.facts["evaluation"] = scored.model_copy(update={"slices": fresh})

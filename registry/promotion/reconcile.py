@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from registry.digests import digest_of
 from registry.errors import (
     BusyError,
     DeniedError,
@@ -42,9 +43,10 @@ from registry.events import (
 from registry.promotion.context import ImpatientLeases, PromotionContext
 from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
-from registry.promotion.promote import ratify, ratify_again, record_flip, recover
+from registry.promotion.promote import ratify, ratify_again
+from registry.promotion.recover import record_flip, recover
 from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
-from registry.promotion.verdict import digest_version, evaluate_gates
+from registry.promotion.verdict import digest_version, evaluate_gates, manifest_version
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
 from registry.stages import ALIASES, Stage, resembled
@@ -81,12 +83,7 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
         versions = {version.version: version for version in context.store.versions(model)}
     except NotFoundError:
         return Pass(1, 0, _report_gone(context, model))
-
-    def finish_begun() -> list[str]:
-        with context.deciding(model) as deciding:  # another process may be between its verdict and its alias
-            return recover(context, model, deciding)
-
-    acted = _on_its_own(model, finish_begun)
+    acted = _on_its_own(model, partial(recover, context, model))  # another process may be between verdict and alias
     for holder in _untidy(context, model):
         version = versions.get(holder.identity[0])
         if version is not None and version.identity == holder.identity:
@@ -153,12 +150,17 @@ def _admit(context: PromotionContext, version: ModelVersion, stage: Stage) -> Ho
         again = fold(context.ledger.entries(version.model)).ratification_of(version, stage) is not None
         if not again:
             context.measure(version, stage)  # before the short lease: measuring takes minutes, a rollback must not wait
+        manifest = manifest_version(context.store, version)
         with context.deciding(version.model):
             if context.store.aliases(version.model).get(stage.value) != version.version:
                 return []  # moved on while its evidence was gathered
-            served = fold(context.ledger.entries(version.model)).served.get(stage)
-            verdict = None if again else evaluate_gates(context, version, stage)
-            promotion = ratify(context, verdict, OUTSIDE) if verdict else ratify_again(context, version, stage, OUTSIDE)
+            state = fold(context.ledger.entries(version.model))
+            if stage in state.pending or again != (state.ratification_of(version, stage) is not None):
+                return []  # decided about meanwhile: the next pass looks again
+            served = state.served.get(stage)
+            verdict = None if again else evaluate_gates(context, version, stage, manifest)
+            returned = (version, digest_of(manifest))
+            promotion = ratify(context, verdict, OUTSIDE) if verdict else ratify_again(context, returned, stage, OUTSIDE)
             return record_flip(context, version, promotion.model_copy(update={"previous": served[-1][0] if served else None}))
     except DeniedError:
         raise  # a key is missing here, which says nothing of the version
@@ -212,13 +214,16 @@ def _block(context: PromotionContext, version: ModelVersion, stage: Stage, reaso
 
 
 def _put_back(context: PromotionContext, version: ModelVersion, stage: Stage) -> str:
-    """The alias goes back to the version that serves, or away."""
-    holder = fold(context.ledger.entries(version.model)).holders.get(stage)
-    if holder is None or holder.identity == version.identity:
-        context.store.delete_alias(version.model, stage.value)
-        return f"alias '{stage}' taken from {version.ref}"
-    context.store.set_alias(version.model, stage.value, holder.identity[0])
-    return f"alias '{stage}' put back from {version.ref} to version {holder.identity[0]}"
+    """The alias goes back to the version that serves, or away; one that moved meanwhile stays where it is."""
+    with context.deciding(version.model):
+        if context.store.aliases(version.model).get(stage.value) != version.version:
+            return f"alias '{stage}' moved on from {version.ref} by itself"
+        holder = fold(context.ledger.entries(version.model)).holders.get(stage)
+        if holder is None or holder.identity == version.identity:
+            context.store.delete_alias(version.model, stage.value)
+            return f"alias '{stage}' taken from {version.ref}"
+        context.store.set_alias(version.model, stage.value, holder.identity[0])
+        return f"alias '{stage}' put back from {version.ref} to version {holder.identity[0]}"
 
 
 def _bar(context: PromotionContext, versions: Mapping[int, ModelVersion], alias: str, number: int) -> list[str]:
@@ -238,7 +243,12 @@ def _release(context: PromotionContext, holder: Holder) -> list[str]:
     """Nobody holds the stage any more: its endpoint is stopped."""
     promotion = holder.promotion
     event = Released(**promotion.subject, stage=promotion.stage, reason="its alias was removed in MLflow")
-    context.ledger.append(event)
+    with context.deciding(promotion.model):
+        current = fold(context.ledger.entries(promotion.model)).holders.get(promotion.stage)
+        gone = context.store.aliases(promotion.model).get(promotion.stage.value) is None
+        if not gone or current is None or current.since != holder.since:
+            return []  # decided about meanwhile: the next pass looks again
+        context.ledger.append(event)
     write_tags(context, promotion.model, {promotion.version})
     lines = [str(event)]
     for hook in context.hooks.get(Stage.ARCHIVED, ()):

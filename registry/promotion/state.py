@@ -49,6 +49,8 @@ class PromotionState:
     leaving: dict[tuple[int, int], Archived] = field(default_factory=dict[tuple[int, int], Archived])
     lost: dict[Stage, Lost] = field(default_factory=dict[Stage, Lost])
     served: dict[Stage, list[tuple[int, int]]] = field(default_factory=dict[Stage, list[tuple[int, int]]])
+    back: dict[Stage, list[tuple[int, int]]] = field(default_factory=dict[Stage, list[tuple[int, int]]])
+    """Stage → the versions that served it and were neither rolled back from nor archived: the last one is the newest."""
 
     def apply(self, entry: Entry) -> None:
         """Take the next row in; a row with a flaw decides nothing."""
@@ -95,28 +97,44 @@ def _decide(state: PromotionState, entry: Entry) -> None:
             promotion = state.ratified[event.stage, event.identity][1]
             state.holders[event.stage] = Holder(promotion, entry.seq, event.actor)
             state.served.setdefault(event.stage, []).append(event.identity)
+            _push(state.back.setdefault(event.stage, []), event.identity, is_return=promotion.again is not None)
             state.pending.pop(event.stage, None)
             state.lost.pop(event.stage, None)
-        case Undone() as event:
+        case Undone() as event if _is_of(state.pending.get(event.stage), event):
             state.pending.pop(event.stage, None)
         case Archived() as event:
             _leave(state, event.identity)
             state.pending = {
                 stage: promotion for stage, promotion in state.pending.items() if promotion.identity != event.identity
             }
+            state.back = {stage: [known for known in way if known != event.identity] for stage, way in state.back.items()}
             state.archived.add(event.identity)
             state.leaving[event.identity] = event
         case HookDone() as event if (event.hook, event.stage) == (TIDY, Stage.ARCHIVED):
             state.leaving.pop(event.identity, None)
-        case Released() as event:
+        case Released() as event if _is_of(state.holders.get(event.stage), event):
             state.holders.pop(event.stage, None)
             state.lost.pop(event.stage, None)
-        case Lost() as event:
+        case Lost() as event if _is_of(state.holders.get(event.stage), event):
             state.lost[event.stage] = event
         case Regained() as event:
             state.lost.pop(event.stage, None)
         case _:
             pass
+
+
+def _is_of(known: Promoted | Holder | None, event: Undone | Released | Lost) -> bool:
+    """Whether a row that ends something is about the version that it ends; an overtaken one is about another."""
+    return known is not None and known.identity == event.identity
+
+
+def _push(way: list[tuple[int, int]], identity: tuple[int, int], *, is_return: bool) -> None:
+    """The way back, once a version serves: a return takes away what lies above it, as an undo does."""
+    if is_return and identity in way:
+        while way[-1] != identity:
+            way.pop()
+    elif way[-1:] != [identity]:
+        way.append(identity)
 
 
 def _leave(state: PromotionState, identity: tuple[int, int]) -> None:

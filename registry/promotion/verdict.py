@@ -94,12 +94,17 @@ def _finite(finding: Finding) -> Finding:
     return finding.model_copy(update={"passed": False, "figure": None, "limit": None, "text": text})
 
 
-def evaluate_gates(context: PromotionContext, version: ModelVersion, stage: Stage) -> Verdict:
-    """Judge a version for a stage; a move that is not legal is a finding among the others."""
+def evaluate_gates(context: PromotionContext, version: ModelVersion, stage: Stage, manifest: dict[str, str]) -> Verdict:
+    """Judge a version for a stage; a move that is not legal is a finding among the others.
+
+    `manifest` are its files' SHA-256: fetched and hashed before the lease is taken, because that takes minutes. What is
+    read of the ledger is read here, within the lease.
+    """
     entries = context.ledger.entries(version.model)
     state = fold(entries)
-    manifest = manifest_version(context.store, version)
     evidence = gather(entries, version, digest_of(manifest), stage, _rival(state, version))
+    if context.policy is not None:
+        evidence = evidence.model_copy(update={"policy": context.policy.change_for(entries, stage)})
     gates = context.gates.get(stage, ())
     findings = judge(gates, evidence)
     if why := context.store.unready(version):

@@ -7,18 +7,20 @@ endpoint on it. How bills count is in `registry.money.bills`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from math import inf
 
 from registry.amounts import round_usd
-from registry.events import Deployed, Exported, PolicySet, Promoted, Trained
+from registry.events import Deployed, Exported, Promoted, Trained
 from registry.money.billing import HOURS_PER_MONTH
 from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
 from registry.money.books import By, Group, Spend, grouped, spent_in
 from registry.money.places import ColdStart, Measurements
 from registry.money.spans import IntervalSet, cut, seconds
+from registry.promotion.policy import PolicyState, policy_of
 from registry.protocols import Entry
 from registry.records import Record
 from registry.reports.endpoints import endpoint_named, endpoint_spans
@@ -97,12 +99,14 @@ def came_to_production(entries: Iterable[Entry], model: str, month: str | None =
 def limits(entries: Iterable[Entry]) -> dict[str, Limit]:
     """Model → its budget, by the policy that was set last; models without one are left out."""
     limits_of = dict[str, Limit]()
+    policies = defaultdict[str, PolicyState](PolicyState)
     for entry in entries:
-        if isinstance(entry.event, PolicySet) and entry.flaw is None:
-            limits_of.pop(entry.event.model, None)
-            if budget := entry.event.job.get("budget"):
-                known = {name: budget[name] for name in Limit.model_fields if name in budget}
-                limits_of[entry.event.model] = Limit.model_validate(known)
+        policies[entry.event.model].apply(entry)
+    for model, state in policies.items():
+        policy = policy_of(state.current)
+        if policy and (budget := policy.job.get("budget")):
+            known = {name: budget[name] for name in Limit.model_fields if name in budget}
+            limits_of[model] = Limit.model_validate(known)
     return limits_of
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from registry.events import (
     Deployed,
     Flipped,
     Lost,
+    PolicyApproved,
     PolicySet,
     Promoted,
     Published,
@@ -26,12 +28,13 @@ from registry.events import (
     Undone,
     named,
 )
+from registry.promotion.policy import PolicyState
 from registry.protocols import Entry
 from registry.records import Record
 
 _DECISIONS = (
-    *(PolicySet, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost, Blocked, Deployed),
-    *(Regained, CanaryStarted, CanaryEnded),
+    *(PolicySet, PolicyApproved, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost),
+    *(Regained, Blocked, Deployed, CanaryStarted, CanaryEnded),
 )
 
 
@@ -48,6 +51,7 @@ class Moment(Record):
     evidence: str | None
     counts: bool
     text: str
+    changes: tuple[str, ...] = ()
 
 
 def history(entries: Sequence[Entry], model: str) -> list[Moment]:
@@ -61,7 +65,11 @@ def decisions(entries: Iterable[Entry]) -> list[Moment]:
     """Every decision about any number of models, in the order of the rows."""
     rows = list(entries)
     runs = {row.event.row: row.event.run_id for row in rows if isinstance(row.event, Published)}
-    return [_moment(row, runs) for row in rows if isinstance(row.event, _DECISIONS)]
+    policies = defaultdict[str, PolicyState](PolicyState)
+    for row in rows:
+        policies[row.event.model].apply(row)
+    ignored = {seq: why for state in policies.values() for seq, why in state.ignored.items()}
+    return [_moment(row, runs, row.flaw or ignored.get(row.seq)) for row in rows if isinstance(row.event, _DECISIONS)]
 
 
 def subject_of(event: AnyEvent) -> str:
@@ -69,7 +77,7 @@ def subject_of(event: AnyEvent) -> str:
     return f"{event.model}/{event.version}" if event.version else event.model
 
 
-def _moment(entry: Entry, runs: dict[int, str]) -> Moment:
+def _moment(entry: Entry, runs: dict[int, str], why_not: str | None) -> Moment:
     event = entry.event
     previous = getattr(event, "previous", None)
     return Moment(
@@ -81,8 +89,9 @@ def _moment(entry: Entry, runs: dict[int, str]) -> Moment:
         stage=getattr(event, "stage", None),
         was=f"{event.model}/{previous}" if previous else None,
         evidence=_evidence(event, runs.get(entry.seq)),
-        counts=entry.flaw is None,
-        text=str(event) if entry.flaw is None else f"does not count: {entry.flaw}",
+        counts=why_not is None,
+        text=str(event) if why_not is None else f"does not count: {why_not}",
+        changes=tuple(event.changes) if isinstance(event, PolicySet) else (),
     )
 
 

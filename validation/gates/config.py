@@ -18,13 +18,14 @@ from validation.gates.data import DataGate
 from validation.gates.latency import LatencyGate
 from validation.gates.metric import MetricGate
 from validation.gates.parity import ParityGate
+from validation.gates.policy import PolicyGate
 from validation.gates.safety import SafetyGate
 from validation.gates.size import SizeGate
 
 GROUP = "modelyard.gates"
 """Entry points of this group name a gate's kind and its class: a pydantic model with `kind` and `judge`."""
 
-KINDS = ("approval", "budget", "card", "champion", "data", "latency", "metric", "parity", "safety", "size")
+KINDS = ("approval", "budget", "card", "champion", "data", "latency", "metric", "parity", "policy", "safety", "size")
 
 
 class OtherGate(BaseModel):
@@ -74,6 +75,7 @@ GateConfig = Annotated[
     | Annotated[LatencyGate, Tag("latency")]
     | Annotated[MetricGate, Tag("metric")]
     | Annotated[ParityGate, Tag("parity")]
+    | Annotated[PolicyGate, Tag("policy")]
     | Annotated[SafetyGate, Tag("safety")]
     | Annotated[SizeGate, Tag("size")]
     | Annotated[OtherGate, Tag("other")],

@@ -13,7 +13,7 @@ from pipelines.deployment.targets import Targets, owner_of
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from registry.errors import RefusedError
 from registry.events import CanaryEnded, CanaryStarted, about
-from registry.promotion.context import deciding
+from registry.promotion.context import decision_lease
 from registry.protocols import Entry, Leases, Ledger
 from registry.records import ModelVersion
 from registry.refs import CANARY_SUFFIX, endpoint_name
@@ -77,7 +77,7 @@ class Canaries:
         Raises RefusedError where it ended meanwhile, or another version came to hold its stage.
         """
         model, stage = canary.started.model, canary.started.stage
-        with deciding(self.leases, model) as held:
+        with decision_lease(self.leases, model) as held:
             current = canary_of(self.ledger.entries(model), stage)
             if current is None or (current.holder.since, current.started) != (canary.holder.since, canary.started):
                 raise RefusedError(f"{model}@{stage}", "another version came to hold it meanwhile", "see `modelyard history`")

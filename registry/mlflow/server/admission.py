@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from registry.digests import digest_of
 from registry.events import Promoted, Undone
 from registry.mlflow.server.addresses import addresses, reaches
 from registry.mlflow.server.protected import Protected
@@ -22,10 +24,11 @@ from registry.mlflow.server.refusal import refuse
 from registry.mlflow.server.store import InsideStore
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import variant
-from registry.promotion.promote import ratify, ratify_again, record_flip
-from registry.promotion.state import fold
+from registry.promotion.promote import check_same, ratify, ratify_again
+from registry.promotion.recover import deciding, record_flip
+from registry.promotion.state import PromotionState, fold
 from registry.promotion.tags import reserved, tags_of
-from registry.promotion.verdict import evaluate_gates, resolve
+from registry.promotion.verdict import evaluate_gates, manifest_version, resolve
 from registry.protocols import Ledger
 from registry.records import Actor, ModelVersion
 from registry.refs import Ref
@@ -36,21 +39,22 @@ _PROMPT_TAGS = "mlflow.prompt."
 
 @dataclass(frozen=True)
 class PendingPromotion:
-    """A promotion that was ratified here, while MLflow is about to move the alias."""
+    """A promotion that was ratified here, while MLflow is about to move the alias. Until it has, nobody else decides."""
 
     context: PromotionContext
     version: ModelVersion
     promotion: Promoted
+    lease: ExitStack
 
     def finish(self) -> None:
-        """The alias moved: write it down, unless a reconciler was faster."""
-        with self.context.deciding(self.version.model):
+        """The alias moved: write it down, unless the lease was lost and a reconciler was faster."""
+        with self.lease:
             if self._pending():
                 record_flip(self.context, self.version, self.promotion)
 
     def undo(self) -> None:
         """MLflow could not move it, and answered so: nothing may move it later."""
-        with self.context.deciding(self.version.model):
+        with self.lease:
             if self._pending():
                 reason = "MLflow could not move the alias"
                 self.context.ledger.append(Undone(**self.promotion.subject, stage=self.promotion.stage, reason=reason))
@@ -78,19 +82,26 @@ class Admission:
         if variant(alias):
             stage = resembled(alias)
             refuse(f"alias {alias!a} is not '{stage}', and MLflow tells every letter from every other; use '{stage}'")
-        stage, candidate = Stage(alias), resolve(self.store, Ref(name, int(str(version))))
-        state = fold(self.ledger.entries(name))
-        begun = [event.identity for event in (state.pending.get(stage), state.holders.get(stage)) if event]
-        if candidate.identity in begun:
+        stage, ref = Stage(alias), Ref(name, int(str(version)))
+        candidate, state = resolve(self.store, ref), fold(self.ledger.entries(name))
+        if _is_decided(state, stage, candidate):
             return None  # decided already: `modelyard promote` at its last step, or the alias set once more
         context = self.context_of(name)
-        with context.deciding(name, wait=False):
+        if state.ratification_of(candidate, stage) is None:
+            context.measure(candidate, stage)
+        manifest = manifest_version(self.store, candidate)
+        with ExitStack() as lease:
+            lease.enter_context(deciding(context, name, wait=False))
+            context = self.context_of(name)  # the policy as it is now: nobody sets another while the lease is held
+            check_same(candidate, lambda: resolve(self.store, ref))
+            state = fold(self.ledger.entries(name))
+            if _is_decided(state, stage, candidate):
+                return None
             if state.ratification_of(candidate, stage):
-                promotion = ratify_again(context, candidate, stage, self.actor())
+                promotion = ratify_again(context, (candidate, digest_of(manifest)), stage, self.actor())
             else:
-                context.measure(candidate, stage)
-                promotion = ratify(context, evaluate_gates(context, candidate, stage), self.actor())
-        return PendingPromotion(context, candidate, promotion)
+                promotion = ratify(context, evaluate_gates(context, candidate, stage, manifest), self.actor())
+            return PendingPromotion(context, candidate, promotion, lease.pop_all())
 
     def delete_registered_model_alias(self, name: str, alias: str, **_: object) -> None:
         """A stage's alias goes only by a decision."""
@@ -216,3 +227,8 @@ class Admission:
             return []
         mine = [version for version in self.store.versions(name) if version.identity in backing and which(version)]
         return [(str(version.ref), backing[version.identity]) for version in mine]
+
+
+def _is_decided(state: PromotionState, stage: Stage, version: ModelVersion) -> bool:
+    """Whether a version holds a stage by decision, or is on its way there."""
+    return version.identity in {event.identity for event in (state.pending.get(stage), state.holders.get(stage)) if event}

@@ -90,7 +90,7 @@ def die_at(context: PromotionContext, step: int) -> None:
 
     for name in WRITES:
         wrap(context.store, name)
-    wrap(context.ledger, "append")
+    wrap(context.ledger, "append_all")
     wrap(context.hooks[Stage.PRODUCTION][0], "run")
 
 

@@ -1,0 +1,50 @@
+"""What follows a promotion, done by hand: deploying and exporting by the model's policy, and by nothing that contradicts it.
+
+The reconciler deploys and exports by the policy. What is done here by another job it would undo within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.job.deploys import LocalDeploy
+from pipelines.job.differences import deploy_differences, export_differences
+from pipelines.job.policy import JobChoice, check_by_policy, document_of, job_of
+from registry.promotion.policy import policy_entry
+
+if TYPE_CHECKING:
+    from pipelines.job.deploys import AnyDeploy
+    from pipelines.job.jobfile import Job
+    from pipelines.promotion.assemble import Parts
+    from registry.events import Deployed, Exported
+    from registry.refs import Ref
+    from registry.stages import Stage
+
+
+def deploy_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> Deployed:
+    """Serve a version that holds a stage. Raises InputError for a job that deploys it otherwise than the policy."""
+    with parts.context.working(ref.model):
+        entry = policy_entry(parts.context.ledger.entries(ref.model))
+        if entry is not None and choice.job is not None:
+            lines = deploy_differences(document_of(entry), choice.job.model_dump(mode="json"), stage.value)
+            check_by_policy(choice, lines, "deploy")
+        return parts.deployer.deploy(_config_of(parts, job_of(entry) or choice.job, stage), ref, stage)
+
+
+def _config_of(parts: Parts, job: Job | None, stage: Stage) -> AnyDeploy:
+    """A job's deployment of a stage; without one it is a process on this machine, which is said."""
+    config = job.deploy.of(stage) if job else None
+    if config is None:
+        parts.say(f"no job says how {stage} is deployed: it becomes a process on this machine (kind: local)")
+    return config or LocalDeploy()
+
+
+def export_by_policy(parts: Parts, ref: Ref, choice: JobChoice, names: Sequence[str]) -> Exported:
+    """Export a version. Raises InputError for a job that exports other variants, or by other limits, than the policy."""
+    with parts.context.working(ref.model):
+        entry = policy_entry(parts.context.ledger.entries(ref.model))
+        if entry is not None and choice.job is not None:
+            lines = export_differences(document_of(entry), choice.job.model_dump(mode="json"))
+            check_by_policy(choice, lines, "export")
+        return parts.exporter.export(ref, job_of(entry) or choice.job, names)
