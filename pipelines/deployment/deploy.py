@@ -18,7 +18,7 @@ from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
-from registry.promotion.state import fold
+from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
@@ -211,7 +211,7 @@ class _Deployment:
     def hold_budget(self) -> None:
         """Nothing new where the budget is spent; what served the stage before may be started again."""
         ledger = self.deployer.ledger
-        rows = [row.event for row in ledger.entries(self.version.model)]
+        rows = [row.event for row in sound(ledger.entries(self.version.model), Deployed)]
         served = [event for event in rows if isinstance(event, Deployed) and event.stage is self.stage]
         if all(event.bundle != self.bundle.index.digest for event in served):
             hold_budget(ledger.entries(), self.version.model, self.deployer.say)

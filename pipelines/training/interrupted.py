@@ -77,7 +77,7 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
         seconds = max(last - note.began, 0.0)
         fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
         event = note.event.model_copy(update=fields)
-        rows = (row.event for row in ledger.entries(event.model))
+        rows = (row.event for row in ledger.entries(event.model) if row.flaw is None)
         with suppress(ModelyardError):
             if all(row.run_id != event.run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
                 ledger.append(event)
