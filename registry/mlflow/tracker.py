@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,10 @@ class Tracker:
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
         """A new run, finished when the block ends, failed when it raises."""
-        with mapping_errors(self._uri, f"run '{name}'"), mlflow.start_run(run_name=name, tags=dict(tags)) as active:
+        mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
+        mlflow.set_registry_uri(self._uri)
+        new = partial(mlflow.start_run, run_name=name, experiment_id=self._experiment, tags=dict(tags))
+        with mapping_errors(self._uri, f"run '{name}'"), new() as active:
             yield RunLog(self._client, active.info.run_id)
 
     @contextmanager
