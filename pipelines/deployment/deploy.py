@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
-from pipelines.deployment.health import HealthWatch
+from pipelines.deployment.health import HealthWatch, serves
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, account_of, owner_of
@@ -78,7 +78,7 @@ class Deployer:
         if not is_wanted(config, promotion, entries, before) or before is None:
             deployment.deploy()
             return
-        if not deployment.target.answers(before):
+        if not serves(deployment.target, before):
             if known is None:
                 deployment.deploy()  # nothing answers that a canary could run beside
                 return
