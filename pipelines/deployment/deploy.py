@@ -26,7 +26,7 @@ from registry.refs import Ref, endpoint_name
 from registry.reports.endpoints import existing_deployments, last_deployed
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
-from serving.targets.contract import Ask, LiveEndpoint, Target, Timed
+from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
 
 if TYPE_CHECKING:
     from pipelines.home import Say
@@ -104,8 +104,10 @@ class Deployer:
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
         if canary:
             return self.canaries.is_healthy(config, canary)
-        target = self.targets.build(config)
-        live = target.find(endpoint_name(promotion.model, promotion.stage))
+        target, name = self.targets.build(config), endpoint_name(promotion.model, promotion.stage)
+        if isinstance(target, Recorded) and not target.is_recorded(name):
+            return False  # it may answer still: then deploying writes no more than the record
+        live = target.find(name)
         if live is None or (live.model, live.version) != (promotion.model, promotion.version):
             return False
         return not self.watch.is_broken(config.kind, target, live)
