@@ -222,7 +222,7 @@ def rows_of(events: Sequence[AnyEvent]) -> list[Row]:
 )
 def test_flawed_rows_change_no_figure(events: list[AnyEvent], flawed: list[tuple[int, AnyEvent]]) -> None:
     sound = rows_of(events)
-    forged = {2 * place + 1: Row(2 * place + 1, event, "it is not signed") for place, event in flawed}
+    forged = {2 * number + 1: Row(2 * number + 1, event, "it is not signed") for number, event in flawed}
     mixed = sorted([*sound, *forged.values()], key=lambda row: row.seq)
     for name, figure in FIGURES.items():
         assert figure(mixed) == figure(sound), name
