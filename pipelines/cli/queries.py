@@ -109,7 +109,9 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     rows = read_status(opened.store(), opened.ledger(), Targets(opened.settings))
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:
-        shown = [(r.ref, r.stage, r.trainer, "" if r.top1 is None else f"{r.top1:.3f}", r.endpoint, r.note) for r in rows]
+        notes = [" · ".join(filter(None, [r.note, *map(str, r.waits)])) for r in rows]
+        accuracies = ["" if r.top1 is None else f"{r.top1:.3f}" for r in rows]
+        shown = [(r.ref, r.stage, r.trainer, top1, r.endpoint, n) for r, top1, n in zip(rows, accuracies, notes, strict=True)]
         table("models", ["version", "stage", "trainer", "test top-1", "endpoint", "note"], shown)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
-from pipelines.deployment.health import HealthWatch
+from pipelines.deployment.health import HealthWatch, serves
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, account_of, owner_of
@@ -18,7 +18,7 @@ from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
-from registry.promotion.state import fold
+from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
@@ -26,7 +26,7 @@ from registry.refs import Ref, endpoint_name
 from registry.reports.endpoints import existing_deployments, last_deployed
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
-from serving.targets.contract import Ask, LiveEndpoint, Target, Timed
+from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
 
 if TYPE_CHECKING:
     from pipelines.home import Say
@@ -78,7 +78,7 @@ class Deployer:
         if not is_wanted(config, promotion, entries, before) or before is None:
             deployment.deploy()
             return
-        if not deployment.target.answers(before):
+        if not serves(deployment.target, before):
             if known is None:
                 deployment.deploy()  # nothing answers that a canary could run beside
                 return
@@ -104,8 +104,10 @@ class Deployer:
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
         if canary:
             return self.canaries.is_healthy(config, canary)
-        target = self.targets.build(config)
-        live = target.find(endpoint_name(promotion.model, promotion.stage))
+        target, name = self.targets.build(config), endpoint_name(promotion.model, promotion.stage)
+        if isinstance(target, Recorded) and not target.is_recorded(name):
+            return False  # it may answer still: then deploying writes no more than the record
+        live = target.find(name)
         if live is None or (live.model, live.version) != (promotion.model, promotion.version):
             return False
         return not self.watch.is_broken(config.kind, target, live)
@@ -211,7 +213,7 @@ class _Deployment:
     def hold_budget(self) -> None:
         """Nothing new where the budget is spent; what served the stage before may be started again."""
         ledger = self.deployer.ledger
-        rows = [row.event for row in ledger.entries(self.version.model)]
+        rows = [row.event for row in sound(ledger.entries(self.version.model), Deployed)]
         served = [event for event in rows if isinstance(event, Deployed) and event.stage is self.stage]
         if all(event.bundle != self.bundle.index.digest for event in served):
             hold_budget(ledger.entries(), self.version.model, self.deployer.say)

@@ -31,7 +31,7 @@ class HealthWatch:
 
         An endpoint without a process is broken at once. Any other is broken when several checks over a time have failed.
         """
-        health = _health(target, live)
+        health = health_of(target, live)
         key = (kind, live.name, live.bundle, live.handle)
         if health in {"live", "gone"}:
             self._missed.pop(key, None)
@@ -41,7 +41,13 @@ class HealthWatch:
         return misses + 1 >= MISSES and self.clock() - since >= (SLOW_S if health == "slow" else REFUSING_S)
 
 
-def _health(target: Target, live: LiveEndpoint) -> Health:
+def serves(target: Target, live: LiveEndpoint) -> bool:
+    """Whether an endpoint answers, or would if its machine were less busy."""
+    return health_of(target, live) in {"live", "slow"}
+
+
+def health_of(target: Target, live: LiveEndpoint) -> Health:
+    """One health check, now."""
     if isinstance(target, Probed):
         return target.probe(live)
     return "live" if target.answers(live) else "refusing"

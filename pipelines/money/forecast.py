@@ -13,6 +13,7 @@ from registry.money.comparison import Forecast, compare
 from registry.money.places import Assumptions, Overrides
 from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
+from registry.promotion.state import sound
 from registry.promotion.verdict import resolve
 from registry.records import Record
 from registry.refs import parse_ref
@@ -62,7 +63,7 @@ class CostForecast:
 def _exported(store: Store, ledger: Ledger, ref: str) -> Exported:
     """The version's newest bundle whose latency was measured. Raises NotFoundError where there is none."""
     version = resolve(store, parse_ref(ref))
-    rows = [entry.event for entry in ledger.entries(version.model)]
+    rows = [entry.event for entry in sound(ledger.entries(version.model), Exported)]
     exports = [event for event in rows if isinstance(event, Exported) and event.identity == version.identity and event.latency]
     if not exports:
         raise NotFoundError(f"latency of {ref}", "was not measured yet", f"run `modelyard export {ref}`")

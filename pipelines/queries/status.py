@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from registry.events import Blocked, HookFailed, Promoted, Refused, Trained
-from registry.promotion.state import PromotionState, done, fold
+from pipelines.deployment.outages import read_outages
+from pipelines.queries.waiting import Waiting, waiting
+from registry.events import Blocked, Evaluated, HookDone, HookFailed, Promoted, Refused, Trained, now
+from registry.promotion.state import PromotionState, done, fold, sound
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion, Record
 from registry.reports.accuracy import own_evaluation
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from serving.targets.contract import Target
 
 
+_TELLING = (Blocked, Evaluated, HookDone, HookFailed, Promoted, Refused, Trained)
+
+
 class Row(Record):
-    """One version."""
+    """One version. `waits`: what is tried again later for it, why, and when."""
 
     ref: str
     stage: Stage
@@ -28,18 +33,21 @@ class Row(Record):
     top1: float | None
     endpoint: str | None
     note: str | None
+    waits: tuple[Waiting, ...] = ()
 
 
 def status(store: Store, ledger: Ledger, targets: Targets) -> list[Row]:
     """Every version of every model, newest first within its model; then those that hold a stage and are gone."""
-    addresses = _addresses(ledger, targets.local())
+    addresses, at = _addresses(ledger, targets.local()), now()
+    outages = read_outages(targets.settings.outages, at)
     rows: list[Row] = []
     for model in store.models():
         entries, aliases = ledger.entries(model), store.aliases(model)
         state = fold(entries)
         for version in reversed(store.versions(model)):
             stage = _stage(state, aliases, version)
-            rows.append(_row(version, stage, state, mine(entries, version), addresses.get((model, version.version))))
+            row = _row(version, stage, state, sound(mine(entries, version), *_TELLING), addresses.get((model, version.version)))
+            rows.append(row.model_copy(update={"waits": tuple(waiting(entries, state, version.identity, outages, at))}))
     for model, entries in by_model(ledger.entries()).items():
         for stage, event in fold(entries).lost.items():
             endpoint = addresses.get((model, event.version))

@@ -68,7 +68,11 @@ def budget_notices(entries: Sequence[Entry], at: datetime, known: dict[str, str]
 
 def _with_budgets(entries: Iterable[Entry]) -> list[str]:
     return sorted(
-        {entry.event.model for entry in entries if isinstance(entry.event, PolicySet) and entry.event.job.get("budget")}
+        {
+            entry.event.model
+            for entry in entries
+            if isinstance(entry.event, PolicySet) and entry.event.job.get("budget") and entry.flaw is None
+        }
     )
 
 

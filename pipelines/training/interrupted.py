@@ -177,7 +177,7 @@ def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
 
 def _append_once(ledger: Ledger, run_id: str, model: str, events: Sequence[AnyEvent]) -> bool:
     """Append the rows unless the run is booked already; whether they were appended."""
-    rows = (row.event for row in ledger.entries(model))
+    rows = (row.event for row in ledger.entries(model) if row.flaw is None)
     if any(row.run_id == run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
         return False
     ledger.append_all(events)

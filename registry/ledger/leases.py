@@ -23,7 +23,7 @@ _POLL_S = 0.2
 _ACQUIRE = text(
     "insert into modelyard_leases (name, holder, expires) values (:name, :holder, :expires) "
     "on conflict (name) do update set holder = excluded.holder, expires = excluded.expires "
-    "where modelyard_leases.expires < :now"
+    "where modelyard_leases.expires < :now or modelyard_leases.expires > :farthest"
 )
 _RENEW = text("update modelyard_leases set expires = :expires where name = :name and holder = :holder")
 _RELEASE = text("delete from modelyard_leases where name = :name and holder = :holder")
@@ -92,6 +92,8 @@ class SqlLeases:
         with self._engine.begin() as connection:
             clock = "extract(epoch from clock_timestamp())" if self._engine.dialect.name == "postgresql" else None
             now = float(connection.execute(text(f"select {clock}")).scalar_one()) if clock else time.time()
+            # A lease that ends later than any can was written before the clock was set back: it would hold for that long.
             values = {"name": row.name, "holder": row.holder, "now": now, "expires": now + self.seconds}
+            values["farthest"] = now + 2 * self.seconds
             wanted = {name: values[name] for name in statement.compile().params}  # type: ignore[attr-defined]
             return connection.execute(statement, wanted).rowcount == 1  # type: ignore[arg-type,call-overload]

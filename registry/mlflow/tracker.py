@@ -169,8 +169,10 @@ class Tracker:
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
         """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
         mapped = partial(mapping_errors, self._uri, f"run '{name}'")
+        mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
+        mlflow.set_registry_uri(self._uri)
         with mapped():
-            run_id = mlflow.start_run(run_name=name, tags=dict(tags)).info.run_id
+            run_id = mlflow.start_run(run_name=name, experiment_id=self._experiment, tags=dict(tags)).info.run_id
         try:
             yield RunLog(self._client, run_id, mapped)
         except BaseException as error:

@@ -180,10 +180,12 @@ def _still_blocked(entries: Sequence[Entry], version: ModelVersion, stage: Stage
     """Why it was blocked, if nothing was learnt of the model since; a block and what led to it are nothing new."""
     for entry in reversed(entries):
         event = entry.event
-        if isinstance(event, Blocked) and (event.identity, event.stage) == (version.identity, stage):
-            return event.reason
-        if not isinstance(event, (Blocked, Published, Refused, Quoted, Scanned)):
+        if isinstance(event, (Published, Refused, Quoted, Scanned)) or entry.flaw is not None:
+            continue
+        if not isinstance(event, Blocked):
             return None
+        if (event.identity, event.stage) == (version.identity, stage):
+            return event.reason
     return None
 
 
@@ -293,6 +295,8 @@ def _last(entries: Iterable[Entry], identity: tuple[int, int], stage: Stage) -> 
     """What was decided last of a version at a stage: blocked, ratified, or moved there."""
     for row in reversed(list(entries)):
         event = row.event
-        if isinstance(event, (Blocked, Promoted, Flipped)) and (event.identity, event.stage) == (identity, stage):
+        if not isinstance(event, (Blocked, Promoted, Flipped)) or (event.identity, event.stage) != (identity, stage):
+            continue
+        if row.flaw is None:
             return event
     return None

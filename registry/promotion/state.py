@@ -77,6 +77,11 @@ class PromotionState:
         return {identity: stage for stage, identity in self.ratified if identity not in self.archived}
 
 
+def sound(entries: Iterable[Entry], *kinds: type) -> list[Entry]:
+    """The rows that count, of some kinds of event, or of all. A flaw costs a signature, so it is asked last."""
+    return [row for row in entries if (not kinds or isinstance(row.event, kinds)) and row.flaw is None]
+
+
 def fold(entries: Iterable[Entry]) -> PromotionState:
     """Fold one model's rows."""
     state = PromotionState()
@@ -184,6 +189,8 @@ def last_refusal(entries: Sequence[Entry], version: ModelVersion, stage: Stage) 
     """A version's latest refusal for a stage, if it was not ratified for it since."""
     for entry in reversed(entries):
         event = entry.event
-        if isinstance(event, (Refused, Promoted)) and (event.stage, event.identity) == (stage, version.identity):
+        if not isinstance(event, (Refused, Promoted)) or (event.stage, event.identity) != (stage, version.identity):
+            continue
+        if entry.flaw is None:
             return event if isinstance(event, Refused) else None
     return None

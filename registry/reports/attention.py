@@ -8,8 +8,8 @@ from datetime import datetime
 from shlex import quote
 from typing import NamedTuple
 
-from registry.events import Archived, Blocked, Flipped, HookDone, HookFailed, Promoted, Refused, Released
-from registry.promotion.state import done, fold
+from registry.events import Archived, Blocked, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone
+from registry.promotion.state import done, fold, sound
 from registry.protocols import Entry
 from registry.refs import endpoint_name
 from registry.reports.history import subject_of
@@ -30,6 +30,9 @@ _COMMAND_BY_GATE = {
     "safety": "modelyard verify {ref}",
     "budget": "modelyard costs --by model",
 }
+
+
+_DECIDING = (Archived, Blocked, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone)
 
 
 class AttentionItem(NamedTuple):
@@ -53,14 +56,15 @@ def by_model(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 def needs_attention(entries: Iterable[Entry]) -> list[AttentionItem]:
     """What is pending, blocked, lost or refused and not fixed since; errors before warnings, then the newest first."""
-    items = [item for rows in by_model(entries).values() for item in (*_unfinished(rows), *_unproven(rows), *_refused(rows))]
+    models = by_model(sound(entries, *_DECIDING)).values()
+    items = [item for rows in models for item in (*_unfinished(rows), *_unproven(rows), *_refused(rows))]
     return sorted(items, key=lambda item: (not item.grave, -item.at.timestamp()))
 
 
 def failed_deployments(entries: Iterable[Entry]) -> dict[str, str]:
     """Name of a stage's endpoint → why the reconciler could not deploy it last, in clouds too."""
     reasons = dict[str, str]()
-    for rows in by_model(entries).values():
+    for rows in by_model(sound(entries, *_DECIDING)).values():
         for stage, holder in fold(rows).holders.items():
             ends = [row.event for row in rows if row.seq > holder.since and isinstance(row.event, (HookDone, HookFailed))]
             last = next((event for event in reversed(ends) if (event.hook, event.stage) == (DEPLOY, stage)), None)

@@ -64,7 +64,7 @@ def history(entries: Sequence[Entry], model: str) -> list[Moment]:
 def decisions(entries: Iterable[Entry]) -> list[Moment]:
     """Every decision about any number of models, in the order of the rows."""
     rows = list(entries)
-    runs = {row.event.row: row.event.run_id for row in rows if isinstance(row.event, Published)}
+    runs = {row.event.row: row.event.run_id for row in rows if isinstance(row.event, Published) and row.flaw is None}
     policies = defaultdict[str, PolicyState](PolicyState)
     for row in rows:
         policies[row.event.model].apply(row)

@@ -121,6 +121,15 @@ class Probed(Protocol):
 
 
 @runtime_checkable
+class Recorded(Protocol):
+    """A target that keeps records of its own, which may be damaged while their endpoints answer."""
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether the record of an endpoint can be used; deploying the same again writes it anew."""
+        ...
+
+
+@runtime_checkable
 class Timed(Protocol):
     """A target that measures how long a new worker takes until it is ready: the cold start of its provider."""
 

@@ -257,6 +257,14 @@ def test_one_holder_at_a_time_and_a_dead_ones_lease_ends(url: str) -> None:
                 held.check()
 
 
+def test_a_lease_of_before_the_clock_was_set_back_holds_nobody_up(url: str) -> None:
+    leases = open_ledger(url).leases(seconds=600)
+    with leases.hold("hand"):
+        expiry(url, now=time.time() + 86_400)  # its holder was killed, and then the clock was set back by a day
+        with leases.hold("hand", wait=False) as held:
+            held.check()
+
+
 def test_a_lease_is_renewed_while_its_holder_works(url: str) -> None:
     with open_ledger(url).leases(seconds=0.6).hold("hand", wait=False) as held:
         first = expiry(url)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of
-from registry.errors import BusyError, ModelyardError, RefusedError
+from registry.errors import BusyError, ModelyardError, RefusedError, describe
 from registry.events import CanaryEnded, CanaryStarted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
@@ -58,13 +58,13 @@ class CanarySettler:
             if not any(isinstance(row.event, CanaryStarted) for row in rows):
                 continue
             for stage in ALIASES:
-                canary = canary_of(rows, stage)
-                if canary is None or (canary.ended and canary.ended.outcome == "promoted"):
-                    continue
                 try:
+                    canary = canary_of(rows, stage)
+                    if canary is None or (canary.ended and canary.ended.outcome == "promoted"):
+                        continue
                     lines += self._settle(context_of(model), canary, now())
-                except ModelyardError as error:
-                    lines.append(f"the canary of {model} for {stage} could not be settled: {error}")
+                except Exception as error:  # noqa: BLE001 one model's canary keeps none of the others
+                    lines.append(f"the canary of {model} for {stage} could not be settled: {describe(error)}")
         return lines
 
     def _settle(self, context: PromotionContext, canary: Canary, at: datetime) -> list[str]:

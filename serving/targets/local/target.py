@@ -155,6 +155,10 @@ class LocalTarget:
             return "slow" if process_of(live) else "gone"
         return "live" if isinstance(answer, dict) and answer.get("bundle") == live.bundle else "gone"
 
+    def is_recorded(self, name: str) -> bool:
+        """Whether the endpoint's record can be used; without one its process is found by its command line alone."""
+        return self._recorded(name) is not None
+
     def delete(self, name: str) -> None:
         """End the processes and remove the records."""
         live = self.find(name)

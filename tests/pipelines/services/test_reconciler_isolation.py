@@ -82,7 +82,7 @@ def test_endpoints_without_a_version_are_retired_while_mlflow_is_away(
     with pytest.raises(kind):
         world.reconciler.once()
     assert world.machine.endpoints == {}
-    assert "m0-staging retired: no version holds its stage" in world.said
+    assert "m0-staging retired: no version holds its stage" in world.lines
 
 
 @pytest.mark.parametrize("step", ["settle", "overdue", "publish_pending", "book_interrupted", "write_outages"])

@@ -131,14 +131,16 @@ class World:
     store: MemoryStore
     ledger: MemoryLedger
     leases: Leases
-    place: Place
+    server: Place
     machine: Machine
     models: list[str]
-    said: list[str]
+    lines: list[str]
 
     def is_settled(self, model: str) -> bool:
         holder = fold(self.ledger.entries(model)).holders[Stage.PRODUCTION]
-        return holder.identity[0] == 1 and self.place.served[model] == 1 and f"{model}-production" not in self.machine.endpoints
+        return (
+            holder.identity[0] == 1 and self.server.served[model] == 1 and f"{model}-production" not in self.machine.endpoints
+        )
 
 
 def make_world(folder: Path, count: int) -> World:
@@ -146,11 +148,11 @@ def make_world(folder: Path, count: int) -> World:
     files.mkdir(parents=True, exist_ok=True)
     (files / "weights").write_text("1")
     faults: Faults = {}
-    store, ledger, place, machine = MemoryStore(), MemoryLedger(), Place(faults), Machine(faults)
+    store, ledger, server, machine = MemoryStore(), MemoryLedger(), Place(faults), Machine(faults)
     leases = Leases(FileLeases(folder / "leases"), faults)
-    gates = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (place,))
+    gates = dict.fromkeys((Stage.STAGING, Stage.PRODUCTION), (server,))
     real: Any = Faulty(store, faults)
-    context = PromotionContext(real, _Ledger(ledger, faults), leases, gates, {Stage.PRODUCTION: (place,)})  # type: ignore[arg-type]
+    context = PromotionContext(real, _Ledger(ledger, faults), leases, gates, {Stage.PRODUCTION: (server,)})  # type: ignore[arg-type]
     models = [f"m{number}" for number in range(count)]
     for model in models:
         for number in (1, 2):
@@ -161,12 +163,12 @@ def make_world(folder: Path, count: int) -> World:
         retired = f"{model}-staging"
         fields = {"name": retired, "model": model, "version": 2, "bundle": "b", "url": "memory://", "handle": "1"}
         machine.endpoints[retired] = LiveEndpoint.model_validate(fields)
-    said = list[str]()
-    parts = PartsOfModels(Home(Settings(home=folder / "home")), context, Places(Settings(home=folder), machine), said.append)
+    lines = list[str]()
+    parts = PartsOfModels(Home(Settings(home=folder / "home")), context, Places(Settings(home=folder), machine), lines.append)
     reconciler = Reconciler(parts)
     reconciler.context_of = _policies(context, faults)  # type: ignore[method-assign]
     leases.waited = False
-    return World(reconciler, faults, store, ledger, leases, place, machine, models, said)
+    return World(reconciler, faults, store, ledger, leases, server, machine, models, lines)
 
 
 class _Ledger(Faulty):
