@@ -35,11 +35,10 @@ def _create(app: Flask | None, *, login: bool) -> Any:
     from mlflow.server import app as mlflow_app
 
     from registry.mlflow.server.feed import add_feed
-    from registry.mlflow.server.selftest import check_guards
+    from registry.mlflow.server.selftest import check_guards, check_routes
     from registry.mlflow.server.store import server_stores
 
-    if os.environ.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in {"1", "true"}:
-        raise SystemExit("modelyard: MLflow workspaces: two models of one name cannot be told apart in the ledger; unset them")
+    refuse_workspaces()
     flask_app = app or mlflow_app
     admission = guarded(_user if login else lambda: NOBODY)
     if login:
@@ -53,9 +52,25 @@ def _create(app: Flask | None, *, login: bool) -> Any:
 
             served = create_fastapi_app(flask_app)
     check_guards(admission, flask_app)
+    check_routes(flask_app, served)
     add_feed(flask_app, server_stores()[1], _administers if login else lambda: True)
     admission.protected.warm()
     return served
+
+
+def refuse_workspaces() -> None:
+    """End where MLflow's workspaces are on, read as MLflow itself reads the setting; see docs/workspaces.md."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
+
+    try:
+        enabled = MLFLOW_ENABLE_WORKSPACES.get()
+    except ValueError as error:
+        raise SystemExit(f"modelyard: {error}") from error
+    if enabled:
+        raise SystemExit(
+            f"modelyard: MLflow's workspaces are on ({MLFLOW_ENABLE_WORKSPACES.name}), and the ledger cannot tell two models "
+            "of one name apart: start the server without --enable-workspaces, one for each team (docs/workspaces.md)"
+        )
 
 
 def guarded(actor: Callable[[], Actor]) -> Admission:

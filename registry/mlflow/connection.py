@@ -12,7 +12,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from registry.address import redact_login
-from registry.errors import ModelyardError, NotFoundError, UnavailableError, shorten
+from registry.errors import InputError, ModelyardError, NotFoundError, UnavailableError, shorten
 
 _TIMEOUT_S = 5.0
 
@@ -48,8 +48,13 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
 def connect(uri: str) -> str:
     """Check that the server answers, and set what MLflow's client reads from the environment.
 
-    MLflow's own retries go on for minutes; a server that is down is better reported at once.
+    MLflow's own retries go on for minutes; a server that is down is better reported at once. Raises InputError where MLflow's
+    client would look into a workspace: a model's name means one model to the ledger.
     """
+    workspace = os.environ.get("MLFLOW_WORKSPACE", "")
+    if workspace not in {"", "default"}:
+        expected = "names a workspace, and the ledger cannot tell two models of one name apart"
+        raise InputError(f"MLFLOW_WORKSPACE={workspace}", expected, "unset it, and use a home and a server for each team")
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
         answer.raise_for_status()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.entities.model_registry import RegisteredModel
@@ -31,23 +31,23 @@ _MODELS, _VERSIONS = 1000, 10_000
 class Registry(Protocol):
     """The part of a registry store that is read: a server's own, or a client's below `MlflowClient`."""
 
-    def get_registered_model(self, name: str) -> RegisteredModel:
+    @property
+    def get_registered_model(self) -> Callable[[str], RegisteredModel]:
         """One model by its name."""
         ...
 
-    def get_model_version(self, name: str, version: str) -> MlflowVersion:
+    @property
+    def get_model_version(self) -> Callable[[str, str], MlflowVersion]:
         """One version by its number."""
         ...
 
-    def search_registered_models(
-        self, filter_string: str | None = None, *, max_results: int, page_token: str | None = None
-    ) -> PagedList[RegisteredModel]:
+    @property
+    def search_registered_models(self) -> Callable[..., PagedList[RegisteredModel]]:
         """Models, without those that a tag calls prompts, unless the filter asks for these."""
         ...
 
-    def search_model_versions(
-        self, filter_string: str | None = None, *, max_results: int, order_by: Any = None, page_token: str | None = None
-    ) -> PagedList[MlflowVersion]:
+    @property
+    def search_model_versions(self) -> Callable[..., PagedList[MlflowVersion]]:
         """Versions, without those of models of which any version carries the tag."""
         ...
 

@@ -15,7 +15,6 @@ from registry.errors import shorten
 KIND = "modelyard.kind"
 """The tag of runs that are about gates and data, not about training."""
 
-_MOST_VALUES = 1000
 _LONGEST = 500
 _INFINITE = 1.797e308
 _LAST_MS = 253_402_300_799_000
@@ -65,12 +64,12 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def split_metrics(values: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
     """Metrics that are numbers, and the names of the others. `None` is NaN; MLflow keeps infinity as the largest number."""
     good = {key: value for key, value in values.items() if value is not None and isfinite(value) and abs(value) < _INFINITE}
-    return _capped(good), sorted(key for key in values if key not in good)[:_MOST_VALUES]
+    return _sorted(good), sorted(key for key in values if key not in good)
 
 
 def display_params(values: Mapping[str, str]) -> dict[str, str]:
     """Parameters, each cut to a length that a page can show."""
-    return _capped({key: shorten(value, _LONGEST) for key, value in values.items()})
+    return _sorted({key: shorten(value, _LONGEST) for key, value in values.items()})
 
 
 def display_tags(values: Mapping[str, str]) -> dict[str, str]:
@@ -79,6 +78,6 @@ def display_tags(values: Mapping[str, str]) -> dict[str, str]:
     return display_params(kept)
 
 
-def _capped(values: Mapping[str, _T]) -> dict[str, _T]:
-    """In the order of names, and no more than a page can show."""
-    return {key: values[key] for key in sorted(values)[:_MOST_VALUES]}
+def _sorted(values: Mapping[str, _T]) -> dict[str, _T]:
+    """In the order of names. All of them: a filter may ask for any, and a page chooses what it shows."""
+    return {key: values[key] for key in sorted(values)}

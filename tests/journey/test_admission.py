@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -81,6 +84,7 @@ def test_what_backs_a_promoted_version_stays(server: Server, promoted: str) -> N
         "tag away": server.ask("model-versions/delete-tag", "DELETE", name=promoted, version="1", key="modelyard.stage"),
         "new model tag": server.ask("registered-models/create", name="other", tags=[{"key": "modelyard.ok", "value": "yes"}]),
         "model tag": server.ask("registered-models/set-tag", name=promoted, key="modelyard.ok", value="yes"),
+        "run's name": server.ask("runs/update", run_id=version.run_id, run_name="better"),
     }
     assert {what: answer.status_code for what, answer in tries.items()} == dict.fromkeys(tries, 403)
     messages = {what: answer.json()["message"] for what, answer in tries.items()}
@@ -105,6 +109,19 @@ def test_no_run_uploads_into_promoted_files_by_an_experiment_that_lies_there(ser
     for number, location in enumerate((f"file://{server.home}/elsewhere", "mlflow-artifacts:/elsewhere", None)):
         fields = {"artifact_location": location} if location else {}
         assert server.ask("experiments/create", name=f"outside {number}", **fields).status_code == 200
+
+
+def test_no_spelling_of_a_path_deletes_or_writes_what_is_promoted(server: Server, promoted: str) -> None:
+    kept, address = server.home / "artifacts", urlsplit(server.uri)
+    model = next(kept.rglob(server.find(promoted, 1).source.split("/")[-1])).relative_to(kept)
+    before = {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()}
+    spelled = ["", ".", "./", "%2e", "%252e", "%2E%2F", "1/%2e%2e", f"{model.parts[0]}/", f"{model}/artifacts/MLmodel", quote(quote(str(model), safe="")), f"{model.parts[0]}%5C"]  # fmt: skip
+    for method, prefix, path in itertools.product(("DELETE", "PUT"), ("api", "ajax-api"), spelled):
+        connection = HTTPConnection(address.netloc, timeout=500)
+        connection.request(method, f"{address.path}/{prefix}/2.0/mlflow-artifacts/artifacts/{path}", body=b"other")
+        assert connection.getresponse().status in {400, 403, 404, 405}, (method, path)
+        connection.close()
+    assert {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()} == before
 
 
 def test_what_backs_nothing_may_go(server: Server, promoted: str) -> None:
@@ -135,7 +152,9 @@ def test_a_prompt_keeps_its_aliases_to_itself(server: Server) -> None:
     server.ask("model-versions/create", name="greeting", source="prompt-template", tags=[tag, {"key": "mlflow.prompt.text", "value": "hi"}])  # fmt: skip
     assert server.alias("greeting", "production", 1).status_code == 200
     name = server.model(1)
-    server.ask("registered-models/set-tag", name=name, **tag)
+    refused = server.ask("registered-models/set-tag", name=name, **tag), server.ask("model-versions/set-tag", name=name, version="1", **tag)  # fmt: skip
+    assert {answer.status_code for answer in refused} == {403}
+    assert "would hide it as a prompt" in refused[0].json()["message"]
     assert server.alias(name, "staging", 1).status_code == 403
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.mlflow.server.admission import Admission
 from registry.mlflow.server.refusal import MARK
+from registry.mlflow.server.routes import routes_of, unknown_routes
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -78,6 +79,15 @@ def check_guards(admission: Admission, app: Flask) -> None:
     finally:
         admission.closed = False
         log.setLevel(quiet)
+
+
+def check_routes(app: Flask, served: object) -> None:
+    """Raise GuardError where MLflow has a route that changes something and that nobody has looked at."""
+    if unknown := unknown_routes(routes_of(app, served)):
+        raise GuardError(
+            f"modelyard: admission does not know what {', '.join(unknown[:5])} may change; this release of MLflow has routes "
+            "that the tested one has not, so the server does not start: use MLflow 3.17"
+        )
 
 
 def _check(app: Flask, method: str, path: str, body: dict[str, Any]) -> None:

@@ -95,3 +95,9 @@ def guarding(stores: Stores) -> Iterator[Callable[[Admission], None]]:
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
     return Stores(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client on a database keeps artifacts below the folder that it runs in."""
+    monkeypatch.chdir(tmp_path)

@@ -43,12 +43,13 @@ def test_what_a_closed_run_refuses_goes_to_a_further_run_with_all_that_follows(
 ) -> None:
     with tracker.run("torch 1", {}) as first:
         first.metrics({"bundle_mb": 3.0})
-    (tmp_path / "report.txt").write_text("report")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.txt").write_text("report")
     closing(monkeypatch, first.run_id, "log_batch")
     with tracker.resume(first.run_id) as run:
         run.tags({"before": "x"})
         run.metrics({"bundle_mb": 4.0})
-        run.folder(tmp_path, "parity")
+        run.folder(tmp_path / "report", "parity")
         run.text("t", "t.txt")
     (later,) = later_of(tracker, first.run_id)
     assert (later.info.run_name, later.info.status) == ("torch 1, later", "FINISHED")

@@ -29,7 +29,7 @@ ADA = Actor("ada", proven=True)
 class Passes:
     """A gate that lets everything pass."""
 
-    def judge(self, _: Evidence) -> list[Finding]:
+    def judge(self, evidence: Evidence) -> list[Finding]:
         return [Finding(gate="passes", passed=True, text="as told")]
 
 
