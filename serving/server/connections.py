@@ -103,7 +103,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """A client connected."""
         super().connection_made(transport)
         self.flow = self._throttle = Throttle(transport, self.loop)
-        transport.set_write_buffer_limits(0)  # so that a client that does not read is noticed at its first byte
         self._wait(self.patience)
         self.clients[self.host] += 1
         if len(self.connections) > self.most or self.clients[self.host] > self.most // 2:
@@ -184,12 +183,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Answered. What follows of a request that was answered early is read for a while only."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
+        if self.transport.is_closing():
+            self._wait(self.patience)  # for the client to read the answer
+            return
+        if not self.cycle.response_complete:
             return
         self.awaited[self] = None
         if not self._whole:
             self._unset_keepalive_if_required()
             self._wait(_LINGER_S)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle. A transport that is closed still waits for a client that does not read."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         """The client does not read: it has as long for that as for sending."""

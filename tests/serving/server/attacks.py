@@ -19,6 +19,7 @@ from wire import connect, exchange
 
 INFER = "/v2/models/colours/infer"
 CLIENTS = 4
+PROTOCOLS = ("image", "JSON", "form", "MLflow", "OIP", "OIP in bytes")
 
 
 def post(path: str, body: bytes, kind: str = "application/json", **more: str) -> bytes:
@@ -31,6 +32,14 @@ def post(path: str, body: bytes, kind: str = "application/json", **more: str) ->
 def tensor(**fields: object) -> dict[str, object]:
     """An inference request with one tensor."""
     return {"inputs": [{"name": "image", "datatype": "BYTES"} | fields]}
+
+
+def parts(sent: bytes) -> tuple[str, bytes, dict[str, str]]:
+    """A request that was written out, for a client that writes its own head: path, body, and the headers that matter."""
+    head, _, body = sent.partition(b"\r\n\r\n")
+    request, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return request.split()[1], body, {name: value for name, value in headers.items() if name.startswith(("Content-T", "Inf"))}
 
 
 def by_every_protocol(image: bytes) -> list[bytes]:

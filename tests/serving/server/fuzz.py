@@ -17,24 +17,19 @@ from typing import Any
 import httpx
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "bundle")]
-from attacks import by_every_protocol
+from attacks import PROTOCOLS, by_every_protocol, parts
 from endpoints import Served
 from image_files import mutations
 
 from registry.errors import InputError
 
-PROTOCOLS = ("image", "JSON", "form", "MLflow", "OIP", "OIP in bytes")
 Ask = Callable[[bytes], bool]
 
 
 def over_http(client: httpx.Client, sent: bytes) -> bool:
     """Whether a request, written out as bytes, is answered with a prediction."""
-    head, _, body = sent.partition(b"\r\n\r\n")
-    request, *lines = head.decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines)
-    answer = client.post(request.split()[1], content=body, headers={"Content-Type": headers["Content-Type"]} | {
-        name: value for name, value in headers.items() if name.startswith("Inference")
-    })  # fmt: skip
+    path, body, headers = parts(sent)
+    answer = client.post(path, content=body, headers=headers)
     if answer.status_code == httpx.codes.OK:
         return True
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY, answer.text

@@ -110,6 +110,24 @@ def test_a_body_without_end_is_read_for_a_while_only(monkeypatch: pytest.MonkeyP
         assert sent < 50_000_000
 
 
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+def test_a_client_that_does_not_read_its_answer_is_let_go(more: bytes) -> None:
+    ended = threading.Event()
+
+    async def large(_scope: object, _receive: object, send: Callable[..., Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"50000000")]})
+        await send({"type": "http.response.body", "body": bytes(50_000_000)})
+
+    class Seen(bounded(0.5)):  # type: ignore[misc]
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            ended.set()
+
+    with listening(large, Seen) as url, connect(url) as wire:
+        wire.sendall(GET[:-2] + more + b"\r\n")
+        assert ended.wait(6)
+
+
 def test_a_client_without_the_key_is_refused_at_its_head() -> None:
     with server(key="secret") as url, connect(url) as wire:
         wire.sendall(POST.replace(b"POST / ", b"POST /predict ").replace(b"Length: 5", b"Length: 900000"))
