@@ -234,15 +234,15 @@ class WorkerPool:
         most, deadline = self._bounds.max_batch, time.monotonic() + self._bounds.max_wait_ms / 1e3
         try:
             while len(batch) < most and (left := deadline - time.monotonic()) > 0:
-                if (picture := self._queue.take_light()) is not None:
+                if (picture := self._queue.take_alike(batch[0])) is not None:
                     batch.append(picture)
                 else:
                     await asyncio.sleep(min(left, _LOOK_S))
         except asyncio.CancelledError:
             self._queue.add(batch, first=True)
             raise
-        share = min(most - len(batch), self._queue.light // max(self._alive, 1))
-        while share > 0 and (picture := self._queue.take_light()) is not None:
+        share = min(most - len(batch), self._queue.alike(batch[0]) // max(self._alive, 1))
+        while share > 0 and (picture := self._queue.take_alike(batch[0])) is not None:
             batch.append(picture)
             share -= 1
         return batch
