@@ -118,13 +118,15 @@ class WorkerPool:
             raise InputError("request", f"holds more than {self._bounds.queue} pictures", "send fewer at a time")
 
     async def answer(self, items: Sequence[Item]) -> list[bytes]:
-        """A row of float32 bytes for each."""
+        """A row of float32 bytes for each. Raises InputError for a picture that is refused by its header or from memory."""
         self.check_count(len(items))
         self.check_room(len(items))
         loop = asyncio.get_running_loop()
         queued = [QueuedPicture(item, loop.create_future(), bulk=len(items) > 1) for item in items]
-        if any(picture in self._queue.remembered for picture in queued):
-            raise broken()
+        for picture in queued:
+            _ = picture.heavy  # reads its header
+            if picture in self._queue.remembered:
+                raise broken()
         self._queue.add(queued)
         try:
             async with asyncio.timeout(self._bounds.seconds):

@@ -39,7 +39,7 @@ class QueuedPicture:
 
     @cached_property
     def heavy(self) -> bool:
-        """Whether it is large."""
+        """Whether it is large. Raises InputError where its header says that it is beyond a bound."""
         shape = self.item.shape
         return (shape[0] * shape[1] if shape else weigh(self.item.data)) > HEAVY
 

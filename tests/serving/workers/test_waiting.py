@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from registry.errors import InputError
 from serving.workers.messages import Item
 from serving.workers.waiting import PictureQueue, QueuedPicture, Rest, broken
 
@@ -142,4 +143,6 @@ def test_a_file_is_weighed_by_its_head_alone(picture: Callable[..., bytes]) -> N
     assert weigh(picture(size=(30, 20), kind="BMP")) == 600
     assert weigh(picture(size=(30, 20), kind="WEBP")) == 600 * 8
     assert weigh(b"\xff\xd8\xff\xe0" + struct.pack(">H", 60_000)) == 0
+    with pytest.raises(InputError, match="more than 64,000,000 pixels"):
+        weigh(picture(size=(9000, 8000), kind="PNG"))
     assert weigh(b"") == weigh(b"RIFF") == weigh(b"BM") == 0
