@@ -26,7 +26,7 @@ _SLICE = 16_384
 _PIPELINED = 16
 _OTHER_FILES = 128
 _BAD, _LONG_URL, _LONG_HEAD, _BUSY = 400, 414, 431, 503
-_BYTES_A_SECOND, _BURST_BYTES = 16_000_000, 2_000_000
+_BYTES_A_SECOND, _BURST_BYTES = 16_000_000, 262_144
 _LINGER_S, _LINGER_BYTES = 5.0, 64_000_000
 """How long what a refused client still sends is thrown away: a connection closed at once would lose it the answer."""
 
