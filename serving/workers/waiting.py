@@ -21,7 +21,7 @@ from serving.workers.messages import Item
 HEAVY = 4_000_000
 """Pixels, weighted by what its kind takes to decode, above which a picture is large: some 40 milliseconds."""
 
-_REST = 2.0
+_REST = 3.0
 """After many pictures or a large one a worker leaves so many times its seconds to single small ones."""
 _RECENT_S = 2.0
 _REMEMBERED = 1024
