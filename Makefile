@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTHON3 ?= python3
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test unit journey lint bench docs lock clean system
+.PHONY: help setup demo test unit journey fuzz lint bench docs lock clean system
 
 help:           ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ unit: setup     ## the tests that take under two minutes
 journey: setup  ## the tests that run the product as a person would; those that train or measure time come last, one by one
 	@$(PY) -m pytest -n 2 --dist loadfile -m "journey and not alone"
 	@$(PY) -m pytest -m alone
+
+fuzz: setup     ## mutated image files through every server and handler; FUZZ_COUNT and FUZZ_SEED say how many, and which
+	@FUZZ_COUNT=$${FUZZ_COUNT:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} $(PY) -m pytest -s tests/serving/server/test_fuzz.py
 
 system:         ## Chromium and PostgreSQL for the tests, where apt may install them
 	@tools/system_packages.sh

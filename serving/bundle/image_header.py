@@ -95,25 +95,29 @@ def read_header(data: bytes, name: str = "image") -> ImageHeader:
 
 
 def weigh(data: bytes) -> int:
-    """The pixels of a file, times what its kind takes to decode; 0 for what is no picture. Looks at its first bytes alone."""
+    """The pixels of a file, times what its kind takes to decode; 0 for what is no picture. Looks at its first bytes alone.
+
+    Raises InputError for sides beyond a bound, so that no such file is sent to a worker.
+    """
+    width, height, weight = 0, 0, 1
     try:
         if data.startswith(b"\xff\xd8\xff"):
             for marker, at, _ in islice(_segments(data), _GLANCED):
                 if marker in _FRAMES:
                     height, width = struct.unpack_from(">HH", data, at + 5)
-                    return height * width * (1 if marker in _SEQUENTIAL else _PROGRESSIVE)
+                    weight = 1 if marker in _SEQUENTIAL else _PROGRESSIVE
+                    break
         elif data.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack_from(">II", data, 16)
-            return width * height
         elif data.startswith(b"RIFF"):
-            header = _webp(data, "")
-            return header.width * header.height * _PROGRESSIVE
+            _, width, height, *_ = _webp(data, "image")
+            weight = _PROGRESSIVE
         elif data.startswith(b"BM"):
-            header = _bmp(data, "")
-            return header.width * header.height
-    except (BrokenImageError, InputError, IndexError, struct.error):
-        pass
-    return 0
+            _, width, height, *_ = _bmp(data, "image")
+        check_sides(width, height)
+    except (BrokenImageError, IndexError, struct.error):
+        return 0
+    return width * height * weight
 
 
 def check_sides(width: int, height: int, name: str = "image") -> None:

@@ -12,9 +12,10 @@ import contextlib
 import resource
 import secrets
 from collections import Counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 CONNECTIONS = 1024
@@ -25,6 +26,7 @@ _SLICE = 16_384
 _PIPELINED = 16
 _OTHER_FILES = 128
 _BAD, _LONG_URL, _LONG_HEAD, _BUSY = 400, 414, 431, 503
+_BYTES_A_SECOND, _BURST_BYTES = 16_000_000, 262_144
 _LINGER_S, _LINGER_BYTES = 5.0, 64_000_000
 """How long what a refused client still sends is thrown away: a connection closed at once would lose it the answer."""
 
@@ -33,15 +35,62 @@ class _HeadError(Exception):
     """A head beyond a bound."""
 
 
+class Throttle(FlowControl):
+    """uvicorn's pausing and resuming, and no more bytes a second than one connection may have while there are others.
+
+    Receiving costs the one thread that all clients share about a millisecond a megabyte.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing was received."""
+        super().__init__(transport)
+        self._loop, self._until = loop, 0.0
+        self._held: asyncio.TimerHandle | None = None
+
+    def took(self, count: int) -> None:
+        """Count received bytes, and pause where they came too fast."""
+        now = self._loop.time()
+        self._until = max(self._until, now - _BURST_BYTES / _BYTES_A_SECOND) + count / _BYTES_A_SECOND
+        if self._until > now and self._held is None:
+            self._held = self._loop.call_later(self._until - now, self._release)
+            if not self.read_paused:
+                self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """What was received has been taken."""
+        if self._held is None:
+            super().resume_reading()
+        else:
+            self.read_paused = False
+
+    def pause_reading(self) -> None:
+        """Enough was received that nobody has taken."""
+        if self._held is None:
+            super().pause_reading()
+        else:
+            self.read_paused = True
+
+    def end(self) -> None:
+        """The connection is closed."""
+        if self._held is not None:
+            self._held.cancel()
+
+    def _release(self) -> None:
+        self._held = None
+        if not self.read_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's, with bounds. Use `bounded`, which gives each server its own counts."""
 
     patience = 20.0
     most = CONNECTIONS
     clients: ClassVar[Counter[str]] = Counter()
+    awaited: ClassVar[dict[BoundedProtocol, None]] = {}
+    """Connections whose client has something to do, longest first."""
 
     _timer: asyncio.TimerHandle | None = None
-    _waiting_since: float | None = 0.0
     _head_bytes = 0
     _discarded = 0
     _whole = True
@@ -53,25 +102,29 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # so that a client that does not read is noticed at its first byte
+        self.flow = self._throttle = Throttle(transport, self.loop)
         self._wait(self.patience)
-        self.clients[self._host] += 1
-        if len(self.connections) > self.most or self.clients[self._host] > self.most // 2:
+        self.clients[self.host] += 1
+        if len(self.connections) > self.most or self.clients[self.host] > self.most // 2:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._cancel_timer()
-        self.clients[self._host] -= 1
-        if self.clients[self._host] <= 0:
-            del self.clients[self._host]
+        self.awaited.pop(self, None)
+        self._throttle.end()
+        self.clients[self.host] -= 1
+        if self.clients[self.host] <= 0:
+            del self.clients[self.host]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes, handed to the parser in slices so that a bound holds within a packet, too."""
+        if len(self.connections) > 1:
+            self._throttle.took(len(data))
         at = 0
         while at < len(data) and not self._discarding and not self.transport.is_closing():
-            part = data[at : at + _SLICE]
+            part = data[at : at + _SLICE] if self._in_head else data[at:]
             at += len(part)
             if self._in_head:
                 self._head_bytes += len(part)
@@ -83,7 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._discarded += len(data)
             if self._discarded > _LINGER_BYTES:
                 self.transport.abort()
-        elif self._timer is None and self._in_head and self._waiting_since is not None:
+        elif self._timer is None and self._in_head and self in self.awaited:
             self._wait(self.patience)  # uvicorn has just stopped its own timer, be it for an empty line
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 our line says more
@@ -96,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise self._beyond(_BAD, f"request: more than {_PIPELINED} were sent before an answer; wait for answers")
         super().on_message_begin()
         self._whole, self._in_head = False, True
-        if self._waiting_since is not None:
+        if self in self.awaited:
             self._wait(self.patience)
 
     def on_url(self, url: bytes) -> None:
@@ -125,17 +178,26 @@ class BoundedProtocol(HttpToolsProtocol):
             self._wait(self.timeout_keep_alive)
         else:
             self._cancel_timer()
-            self._waiting_since = None
+            self.awaited.pop(self, None)
 
     def on_response_complete(self) -> None:
         """Answered. What follows of a request that was answered early is read for a while only."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
+        if self.transport.is_closing():
+            self._wait(self.patience)  # for the client to read the answer
             return
-        self._waiting_since = self.loop.time()
+        if not self.cycle.response_complete:
+            return
+        self.awaited[self] = None
         if not self._whole:
             self._unset_keepalive_if_required()
             self._wait(_LINGER_S)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle. A transport that is closed still waits for a client that does not read."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         """The client does not read: it has as long for that as for sending."""
@@ -147,10 +209,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
         if self._whole and not self._discarding:
             self._cancel_timer()
-            self._waiting_since = self.loop.time() if self.cycle.response_complete else None
+            if not self.cycle.response_complete:
+                self.awaited.pop(self, None)
 
     @property
-    def _host(self) -> str:
+    def host(self) -> str:
+        """The client's address."""
         return self.client[0] if self.client else ""
 
     def _beyond(self, status: int, why: str) -> _HeadError:
@@ -161,7 +225,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection unless the client has done its part by then."""
         self._cancel_timer()
         self._timer = self.loop.call_later(seconds, self._expire)
-        self._waiting_since = self._waiting_since or self.loop.time()
+        self.awaited.setdefault(self)
 
     def _expire(self) -> None:
         self._timer = None
@@ -175,22 +239,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _make_room(self) -> None:
         """Close the connection that has kept us waiting longest: any, or one of this client's where those are too many."""
         own = len(self.connections) <= self.most
-        others: set[Any] = self.connections - {self}
-        waiting = [other for other in others if other.keeps_waiting and not (own and other.client_host != self._host)]
-        if waiting:
-            min(waiting, key=lambda other: other.keeps_waiting).transport.abort()
+        longest = next((other for other in self.awaited if other is not self and not (own and other.host != self.host)), None)
+        if longest is not None:
+            del self.awaited[longest]
+            longest.transport.abort()
         else:
             self._refuse(_BUSY, "server: has too many connections at work; try again in a second")
-
-    @property
-    def keeps_waiting(self) -> float | None:
-        """Since when we wait for this client; None while it waits for us."""
-        return None if self.transport.is_closing() else self._waiting_since
-
-    @property
-    def client_host(self) -> str:
-        """The client's address."""
-        return self._host
 
     def _refuse(self, status: int, why: str) -> None:
         """Answer in JSON and close; only close where another answer is under way."""
@@ -214,7 +268,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded(patience: float, most: int = CONNECTIONS) -> type[BoundedProtocol]:
     """The protocol of one server: `patience` are the seconds for a head, and for reading an answer."""
-    return type("Protocol", (BoundedProtocol,), {"patience": patience, "most": most, "clients": Counter()})
+    return type("Protocol", (BoundedProtocol,), {"patience": patience, "most": most, "clients": Counter(), "awaited": {}})
 
 
 def connections_at_most() -> int:

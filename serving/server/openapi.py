@@ -21,14 +21,19 @@ _NAMED = {
     "version": {"type": "integer", "description": "the registered version"},
     "bundle": {"type": "string", "description": "SHA-256 of the bundle's files"},
 }
+_ANYWHERE = (400, 404, 405, 414, 431)
 _REFUSALS = {
     400: "the request is not valid HTTP",
     401: "the API key is missing or wrong",
+    404: "no such address, model or version is served here",
+    405: "the address does not answer this method; Allow says which it does",
     408: "the body took too long to arrive",
     413: "the body is too large",
+    414: "the address is too long",
     415: "the content type is not accepted",
     422: "not a picture, or not a valid request of this protocol",
     429: "the queue is full; Retry-After says when to try again",
+    431: "the head is too large",
     503: "the server cannot answer now",
 }
 
@@ -130,7 +135,7 @@ def _problems(*codes: int) -> dict[str, Any]:
 
 def _post(summary: str, bodies: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     content = {kind: {"schema": schema} for kind, schema in bodies.items()}
-    problems = _problems(401, 408, 413, 415, 422, 429, 503) | {"404": {"description": "no such model is served here"}}
+    problems = _problems(*_REFUSALS)
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": content},
@@ -139,9 +144,9 @@ def _post(summary: str, bodies: dict[str, Any], answer: dict[str, Any]) -> dict[
 
 
 def _get(summary: str, answer: dict[str, Any], *, open_to_all: bool = False) -> dict[str, Any]:
-    problems = {} if open_to_all else _problems(401)
-    gone, not_ready = {"description": "no such model is served here"}, {"description": "not ready", "content": _json(answer)}
-    others = {"404": gone, "503": not_ready}
+    problems = _problems(*_ANYWHERE) | ({} if open_to_all else _problems(401))
+    both = {"allOf": [answer, _ref("Problem")]} if answer.get("properties") else _ref("Problem")
+    others = {"503": {"description": "not ready", "content": _json(both)}}
     operation = {
         "summary": summary,
         "responses": {"200": {"description": summary, "content": _json(answer)}} | problems | others,
@@ -151,9 +156,9 @@ def _get(summary: str, answer: dict[str, Any], *, open_to_all: bool = False) -> 
 
 def _ping() -> dict[str, Any]:
     responses = {"200": {"description": "it can answer"}, "204": {"description": "it is getting ready"}}
-    return {"summary": "MLflow's and RunPod's health check", "responses": responses, "security": []}
+    return {"summary": "MLflow's and RunPod's health check", "responses": responses | _problems(*_ANYWHERE), "security": []}
 
 
 def _text(summary: str) -> dict[str, Any]:
     responses = {"200": {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    return {"summary": summary, "responses": responses | _problems(401)}
+    return {"summary": summary, "responses": responses | _problems(401, *_ANYWHERE, 503)}

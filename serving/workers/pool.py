@@ -123,13 +123,15 @@ class WorkerPool:
             raise InputError("request", f"holds more than {self._bounds.queue} pictures", "send fewer at a time")
 
     async def answer(self, items: Sequence[Item]) -> list[bytes]:
-        """A row of float32 bytes for each."""
+        """A row of float32 bytes for each. Raises InputError for a picture that is refused by its header or from memory."""
         self.check_count(len(items))
         self.check_room(len(items))
         loop = asyncio.get_running_loop()
         queued = [QueuedPicture(item, loop.create_future(), bulk=len(items) > 1) for item in items]
-        if any(picture in self._queue.remembered for picture in queued):
-            raise broken()
+        for picture in queued:
+            _ = picture.heavy  # reads its header
+            if picture in self._queue.remembered:
+                raise broken()
         self._queue.add(queued)
         try:
             async with asyncio.timeout(self._bounds.seconds):
@@ -239,15 +241,15 @@ class WorkerPool:
         most, deadline = self._bounds.max_batch, time.monotonic() + self._bounds.max_wait_ms / 1e3
         try:
             while len(batch) < most and (left := deadline - time.monotonic()) > 0:
-                if (picture := self._queue.take_light()) is not None:
+                if (picture := self._queue.take_alike(batch[0])) is not None:
                     batch.append(picture)
                 else:
                     await asyncio.sleep(min(left, _LOOK_S))
         except asyncio.CancelledError:
             self._queue.add(batch, first=True)
             raise
-        share = min(most - len(batch), self._queue.light // max(self._alive, 1))
-        while share > 0 and (picture := self._queue.take_light()) is not None:
+        share = min(most - len(batch), self._queue.alike(batch[0]) // max(self._alive, 1))
+        while share > 0 and (picture := self._queue.take_alike(batch[0])) is not None:
             batch.append(picture)
             share -= 1
         return batch

@@ -1,4 +1,4 @@
-"""What waits for a worker: requests take turns, large pictures leave half of a worker's time to small ones.
+"""What waits for a worker: requests take turns; many or large pictures leave most of a worker's time to single small ones.
 
 A client whose request holds many pictures, or huge ones, so costs itself time, and the others none. A picture on which a
 worker ended is a suspect: it runs alone, on one worker at a time, and is refused from memory once it has ended two.
@@ -21,10 +21,11 @@ from serving.workers.messages import Item
 HEAVY = 4_000_000
 """Pixels, weighted by what its kind takes to decode, above which a picture is large: some 40 milliseconds."""
 
-_REST = 2.0
-"""After a large picture a worker leaves so many times its seconds to small ones."""
+_REST = 3.0
+"""After many pictures or a large one a worker leaves so many times its seconds to single small ones."""
 _RECENT_S = 2.0
 _REMEMBERED = 1024
+_SINGLE, _BULK, _LARGE = range(3)
 
 
 @dataclass(eq=False)
@@ -38,9 +39,14 @@ class QueuedPicture:
 
     @cached_property
     def heavy(self) -> bool:
-        """Whether it is large."""
+        """Whether it is large. Raises InputError where its header says that it is beyond a bound."""
         shape = self.item.shape
         return (shape[0] * shape[1] if shape else weigh(self.item.data)) > HEAVY
+
+    @property
+    def lane(self) -> int:
+        """Which lane it waits in: a small picture of its own, one of several, or a large one."""
+        return _LARGE if self.heavy else _BULK if self.bulk else _SINGLE
 
     @cached_property
     def digest(self) -> bytes:
@@ -81,24 +87,26 @@ def broken() -> InputError:
 
 @dataclass
 class Rest:
-    """Until when one worker takes no large picture while small ones come."""
+    """Until when one worker takes nothing but single small pictures while such come."""
 
     until: float = 0.0
 
 
 @dataclass
 class PictureQueue:
-    """Requests in three lanes: small pictures, large ones, and suspects."""
+    """Requests in lanes: single small pictures, small ones of requests with several, large ones; and suspects."""
 
     clock: Callable[[], float] = time.monotonic
     remembered: BrokenPictures = field(default_factory=BrokenPictures)
 
     def __post_init__(self) -> None:
         """Nothing waits."""
-        self._light, self._heavy = deque[deque[QueuedPicture]](), deque[deque[QueuedPicture]]()
+        self._lanes = [deque[deque[QueuedPicture]]() for _ in range(3)]
+        self._counts = [0, 0, 0]
         self._suspects = deque[QueuedPicture]()
         self._suspected: QueuedPicture | None = None
-        self._light_count, self._bulk, self._single, self._last_light = 0, 0, 0, -_RECENT_S
+        self._bulk, self._single, self._last_single = 0, 0, -_RECENT_S
+        self._turn = _LARGE
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -109,18 +117,17 @@ class PictureQueue:
         """How many wait of requests with several pictures, or of those with one."""
         return self._bulk if bulk else self._single
 
-    @property
-    def light(self) -> int:
-        """How many small ones wait."""
-        return self._light_count
+    def alike(self, picture: QueuedPicture) -> int:
+        """How many wait that may run with this one."""
+        return 0 if picture.heavy else self._counts[picture.lane]
 
     def add(self, pictures: Sequence[QueuedPicture], *, first: bool = False) -> None:
         """A request's pictures; `first` for those that were taken and not run."""
-        for heavy, lane in ((False, self._light), (True, self._heavy)):
-            if part := deque(picture for picture in pictures if picture.heavy == heavy and not picture.tries):
-                (lane.appendleft if first else lane.append)(part)
-                if not heavy:
-                    self._light_count, self._last_light = self._light_count + len(part), self.clock()
+        for lane, waiting in enumerate(self._lanes):
+            if part := deque(picture for picture in pictures if picture.lane == lane and not picture.tries):
+                (waiting.appendleft if first else waiting.append)(part)
+                self._counts[lane] += len(part)
+                self._last_single = self.clock() if lane == _SINGLE else self._last_single
         self._suspects.extend(picture for picture in pictures if picture.tries)
         for picture in pictures:
             self._count(picture, 1)
@@ -132,36 +139,29 @@ class PictureQueue:
             if (picture := self._take(rest)) is not None:
                 return picture
             self._changed.clear()
+            until = min(rest.until, self._last_single + _RECENT_S)
             try:
-                async with asyncio.timeout(max(rest.until - self.clock(), 0.01) if self._heavy else None):
+                async with asyncio.timeout(max(until - self.clock(), 0.01) if any(self._counts) else None):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    def take_light(self) -> QueuedPicture | None:
-        """Another small picture for a batch, of the next request in turn."""
-        while self._light:
-            request = self._light.popleft()
-            picture = request.popleft()
-            if request:
-                self._light.append(request)
-            self._light_count -= 1
-            if (picture := self._wanted(picture)) is not None:
-                return picture
-        return None
+    def take_alike(self, picture: QueuedPicture) -> QueuedPicture | None:
+        """Another picture for this one's batch, of the next request in turn."""
+        return self._pop(picture.lane)
 
     def done(self, batch: Sequence[QueuedPicture], rest: Rest, seconds: float) -> None:
         """A worker has finished with these, or ended on them."""
         if self._suspected in batch:
             self._suspected = None
             self._changed.set()
-        if any(picture.heavy for picture in batch):
+        if any(picture.lane != _SINGLE for picture in batch):
             rest.until = self.clock() + _REST * seconds
 
     def drain(self) -> list[QueuedPicture]:
         """Everything that waits."""
-        lanes = [*self._light, *self._heavy, self._suspects]
-        pictures = [picture for lane in lanes for picture in lane]
+        requests = [request for lane in self._lanes for request in lane]
+        pictures = [picture for request in [*requests, self._suspects] for picture in request]
         self.__post_init__()
         return pictures
 
@@ -171,14 +171,25 @@ class PictureQueue:
                 self._suspected = picture
                 return picture
         now = self.clock()
-        while self._heavy and (now >= rest.until or now - self._last_light > _RECENT_S):
-            request = self._heavy.popleft()
+        if now >= rest.until or now - self._last_single > _RECENT_S:
+            self._turn = _BULK + _LARGE - self._turn
+            for lane in (self._turn, _BULK + _LARGE - self._turn):
+                if (picture := self._pop(lane)) is not None:
+                    return picture
+        return self._pop(_SINGLE)
+
+    def _pop(self, lane: int) -> QueuedPicture | None:
+        """The next wanted picture of a lane; its request goes to the lane's end."""
+        waiting = self._lanes[lane]
+        while waiting:
+            request = waiting.popleft()
             picture = request.popleft()
             if request:
-                self._heavy.append(request)
-            if (picture := self._wanted(picture)) is not None:
-                return picture
-        return self.take_light()
+                waiting.append(request)
+            self._counts[lane] -= 1
+            if (wanted := self._wanted(picture)) is not None:
+                return wanted
+        return None
 
     def _wanted(self, picture: QueuedPicture) -> QueuedPicture | None:
         """None for one whose caller has left, or which is known to break workers."""

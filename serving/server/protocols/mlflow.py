@@ -76,4 +76,4 @@ def _text(element: Any) -> str:
 
 def respond(answered: list[AnsweredPicture]) -> dict[str, Any]:
     """Predictions in MLflow's response format."""
-    return {"predictions": [picture.prediction.plain() for picture in answered]}
+    return {"predictions": [picture.answer for picture in answered]}

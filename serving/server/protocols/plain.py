@@ -47,7 +47,7 @@ def texts_of(body: bytes) -> tuple[list[str], bool]:
 
 def respond(served: Served, answered: list[AnsweredPicture], *, several: bool) -> dict[str, Any]:
     """The answer to one picture, or to a list of them."""
-    predictions = [picture.prediction.plain() for picture in answered]
+    predictions = [picture.answer for picture in answered]
     return ({"predictions": predictions} if several else predictions[0]) | served.named()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from registry.errors import InputError
 from serving.bundle.records import Struct
-from serving.inference.outputs import NOTHING, NUMBERS
-from serving.inference.prediction import Prediction, classified, detected
+from serving.inference.outputs import NOTHING, NUMBERS, classification, detection
 
 
 class UnsupportedError(InputError):
@@ -52,17 +52,17 @@ class AnsweredPicture:
         return struct.unpack(f"<{len(self.row) // 4}f", self.row)
 
     @cached_property
-    def prediction(self) -> Prediction:
-        """The row with labels."""
+    def answer(self) -> dict[str, Any]:
+        """The row with labels, as plain data: the fields of a Prediction."""
         labels, numbers = self._served.labels, self.numbers
         if not self._served.detects:
-            return classified(labels, numbers)
-        return detected(labels, (numbers[at : at + NUMBERS] for at in range(0, len(numbers), NUMBERS)))
+            return classification(labels, numbers)
+        return detection(labels, (numbers[at : at + NUMBERS] for at in range(0, len(numbers), NUMBERS)))
 
     @cached_property
     def label(self) -> str:
         """The most likely label; NOTHING where no probability is over 0."""
         if self._served.detects:
-            return self.prediction.label
+            return self.answer["label"]
         best = max(self.numbers, default=0.0)
         return self._served.labels[self.numbers.index(best)] if best else NOTHING

@@ -70,16 +70,16 @@ def many_scans(count: int, side: int = 256) -> bytes:
 def hostile() -> dict[str, bytes]:
     """Small files that took a decoder seconds, or ended it."""
     png, jpeg = saved(picture(), "PNG"), saved(picture())
-    bmp = bytearray(saved(Image.new("P", (4000, 4000)), "BMP"))
+    bmp = bytearray(saved(Image.new("P", (1000, 1000)), "BMP"))
     bmp[30] = 1
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 65_535) + struct.pack("<HHII", 0x0132, 2, 60_000, 8) * 5_000
     return {
         "scans": many_scans(2000),
         "thin": blank_png(1, 60_000_000),
         "many tags": with_chunks(png, chunk(b"eXIf", exif)),
-        "many chunks": with_chunks(png, chunk(b"teSt", b"") * 500_000),
-        "many segments": with_segments(jpeg, segment(0xE1, b"Exif") * 500_000),
-        "fill bytes": with_segments(jpeg, b"\xff" * 2_000_000),
+        "many chunks": with_chunks(png, chunk(b"teSt", b"") * 200_000),
+        "many segments": with_segments(jpeg, segment(0xE1, b"Exif") * 200_000),
+        "fill bytes": with_segments(jpeg, b"\xff" * 1_000_000),
         "run-length": bytes(bmp),
         "cut head": saved(Image.new("RGB", (7000, 7000)), progressive=True)[:2000],
         "text bombs": with_chunks(png, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000))) * 100),

@@ -84,3 +84,47 @@ def test_a_picture_that_was_opened_and_not_read_is_read_as_a_file_is(handler: En
     held = io.BytesIO()
     sixteen.save(held, "PNG")
     assert handler({"inputs": sixteen}) == handler({"inputs": held.getvalue()})
+
+
+def test_the_parameters_of_hugging_faces_client_are_followed(handler: EndpointHandler) -> None:
+    for most, labels in ((1, 1), (2, 2), (9, 3), (None, 3)):
+        assert len(handler({"inputs": GREEN, "parameters": {"top_k": most}})) == labels
+    ranked = handler({"inputs": [GREEN, GREEN], "parameters": {"top_k": 1, "function_to_apply": "softmax"}})
+    assert [[answer["label"] for answer in answers] for answers in ranked] == [["green"], ["green"]]
+    assert len(handler({"inputs": GREEN, "parameters": None})) == 3
+
+
+def test_what_hugging_faces_own_client_sends_with_top_k_is_answered(handler: EndpointHandler, picture) -> None:
+    """The payload as `InferenceClient.image_classification(image, top_k=2)` makes it, and its reader of the answer."""
+    import json
+
+    from huggingface_hub import ImageClassificationOutputElement
+    from huggingface_hub.inference._providers.hf_inference import HFInferenceBinaryInputTask
+
+    task = HFInferenceBinaryInputTask("image-classification")
+    sent = task._prepare_payload_as_bytes(picture("red"), {"top_k": 2, "function_to_apply": None}, None, None)
+    answer = ImageClassificationOutputElement.parse_obj_as_list(handler(json.loads(sent)))
+    assert [element.label for element in answer] == ["red", answer[1].label]
+    assert answer[0].score > answer[1].score
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"top_k": 0}, "top_k: is not a whole number"),
+        ({"top_k": True}, "top_k: is not a whole number"),
+        ({"top_k": "2"}, "top_k: is not a whole number"),
+        ({"function_to_apply": "sigmoid"}, "function_to_apply: is another"),
+        ({"threshold": 0.5}, "'threshold': is not offered"),
+        ({"candidate_labels": ["a"]}, "'candidate_labels': is not offered"),
+        ([1], "parameters: is not an object"),
+    ],
+)
+def test_parameters_that_are_not_offered_are_refused(handler: EndpointHandler, parameters: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        handler({"inputs": GREEN, "parameters": parameters})
+
+
+def test_more_pictures_than_a_request_may_hold_are_refused_before_any_is_read(handler: EndpointHandler) -> None:
+    with pytest.raises(InputError, match="more than 64 images"):
+        handler({"inputs": [""] * 100_000})

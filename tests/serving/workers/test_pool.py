@@ -228,3 +228,15 @@ def test_honest_senders_are_answered_beside_two_who_send_what_breaks_workers(mon
 
     assert with_pool(Bounds(workers=2, max_batch=1), use, monkeypatch, started) > 50
     assert len(started.all) <= 6
+
+
+def test_a_picture_beyond_a_bound_reaches_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (1).to_bytes(4) + (60_000_000).to_bytes(4)
+
+    async def use(pool: WorkerPool) -> None:
+        with pytest.raises(InputError, match="100 times longer"):
+            await pool.answer([Item(b"fine"), Item(head + b"\x01\0\0\0\0")])
+        assert pool.waiting == 0
+        assert pool.timings.batches == []
+
+    with_pool(Bounds(), use, monkeypatch)

@@ -6,6 +6,9 @@ import asyncio
 import struct
 from collections.abc import Callable
 
+import pytest
+
+from registry.errors import InputError
 from serving.workers.messages import Item
 from serving.workers.waiting import PictureQueue, QueuedPicture, Rest, broken
 
@@ -42,35 +45,42 @@ def names(queue: PictureQueue, count: int, rest: Rest | None = None) -> list[str
     return [picture.item.data.decode() if picture else "" for picture in taken]
 
 
-def test_a_request_with_many_pictures_waits_for_the_others_and_not_they_for_it() -> None:
+def spent_by(queue: PictureQueue, clock: Clock, single: Callable[[], QueuedPicture], seconds: float) -> dict[str, float]:
+    """What a worker's time goes to, where a single small picture comes whenever one was taken."""
+    rest, spent, began = Rest(), {"single": 0.0, "other": 0.0}, clock.now
+    while clock.now < began + 100:
+        queue.add([single()])
+        taken = queue._take(rest)
+        assert taken
+        name = "single" if taken.item.data == b"single" else "other"
+        took = 0.01 if name == "single" else seconds
+        clock.now += took
+        spent[name] += took
+        queue.done([taken], rest, took)
+    return spent
+
+
+def test_requests_take_turns() -> None:
     def use(queue: PictureQueue, _: Clock, picture: Callable[..., QueuedPicture]) -> None:
-        queue.add([picture(f"many{n}", bulk=True) for n in range(50)])
-        for name in ("a", "b"):
-            queue.add([picture(name)])
-        assert (queue.waiting(bulk=True), queue.waiting(bulk=False), len(queue)) == (50, 2, 52)
-        assert names(queue, 4) == ["many0", "a", "b", "many1"]
+        for name in "ab":
+            queue.add([picture(f"{name}{n}", bulk=True) for n in range(3)])
+        queue.add([picture("c")])
+        assert (queue.waiting(bulk=True), queue.waiting(bulk=False), len(queue)) == (6, 1, 7)
+        assert names(queue, 8) == ["a0", "b0", "a1", "b1", "a2", "b2", "c", ""]
 
     in_loop(use)
 
 
-def test_large_pictures_take_a_third_of_a_worker_s_time_while_small_ones_come() -> None:
+@pytest.mark.parametrize("shape", [LARGE, SMALL])
+def test_many_pictures_or_large_ones_take_a_quarter_of_a_worker_s_time_while_single_small_ones_come(shape) -> None:
     def use(queue: PictureQueue, clock: Clock, picture: Callable[..., QueuedPicture]) -> None:
-        queue.add([picture("large", LARGE) for _ in range(1000)])
-        rest, spent, began = Rest(), {"large": 0.0, "small": 0.0}, clock.now
-        while clock.now < began + 100:
-            queue.add([picture("small")])
-            taken = queue._take(rest)
-            assert taken
-            seconds = 1.0 if taken.heavy else 0.01
-            clock.now += seconds
-            spent[taken.item.data.decode()] += seconds
-            queue.done([taken], rest, seconds)
-        assert 25 < spent["large"] < 40
-        assert spent["small"] > 60
-        while queue.take_light():
-            pass
+        queue.add([picture("other", shape, bulk=True) for _ in range(1000)])
+        spent = spent_by(queue, clock, lambda: picture("single"), 1.0 if shape == LARGE else 0.2)
+        assert 18 < spent["other"] < 32
+        assert spent["single"] > 68
         clock.now += 2.1
-        assert names(queue, 3, rest) == ["large"] * 3  # nobody else is there
+        rest = Rest(until=clock.now + 9)
+        assert names(queue, 3, rest) == ["other"] * 3  # no single one has come for a while
 
     in_loop(use)
 
@@ -133,4 +143,6 @@ def test_a_file_is_weighed_by_its_head_alone(picture: Callable[..., bytes]) -> N
     assert weigh(picture(size=(30, 20), kind="BMP")) == 600
     assert weigh(picture(size=(30, 20), kind="WEBP")) == 600 * 8
     assert weigh(b"\xff\xd8\xff\xe0" + struct.pack(">H", 60_000)) == 0
+    with pytest.raises(InputError, match="more than 64,000,000 pixels"):
+        weigh(picture(size=(9000, 8000), kind="PNG"))
     assert weigh(b"") == weigh(b"RIFF") == weigh(b"BM") == 0

@@ -80,3 +80,17 @@ def test_each_picture_has_its_own_answer(make_bundle, picture: Callable[..., byt
     assert done.decode_s > 0
     assert done.predict_s > 0
     assert answer(runner, [Item(b"")]).rows == [b""]
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), SystemError("x"), ValueError("x")])
+def test_a_picture_that_cannot_be_prepared_fails_no_other(picture: Callable[..., bytes], raised: Exception) -> None:
+    class Failing(Resizing):
+        def prepare(self, picture: Image.Image) -> Prepared:
+            if picture.width == 60:
+                raise raised
+            return super().prepare(picture)
+
+    items = [Item(picture(size=size)) for size in ((50, 50), (60, 50), (40, 40))]
+    done = answer(Failing(), items)  # type: ignore[arg-type]
+    assert [bool(row) for row in done.rows] == [True, False, True]
+    assert f"image: cannot be prepared ({type(raised).__name__})" in done.errors[1]
