@@ -15,6 +15,7 @@ from typing import Any
 from registry.errors import InputError, ModelyardError, shorten
 from serving.container import bundle_dir, keys_dir
 from serving.inference.standalone import StandalonePredictor, image_of
+from serving.inference.traffic import REFUSED
 
 _MOST_BYTES = 20_000_000
 
@@ -59,6 +60,8 @@ def handler_of(loading: Loading) -> Any:
                 raise InputError("input", "holds more than 20 MB", "send fewer or smaller images")  # noqa: TRY301
             predictor = loading.get()
             predictions = [predictor.predict(image_of(text)) for text in texts]
+        except InputError as error:
+            return {"error": f"{REFUSED}{error}"}
         except ModelyardError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 a trace would show a stranger our files

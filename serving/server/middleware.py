@@ -39,6 +39,10 @@ class Limits:
     api_key: str = field(default="", repr=False)
 
 
+class _NoKeyError(ModelyardError):
+    """Answered with 401."""
+
+
 class _TooLargeError(ModelyardError):
     """Answered with 413."""
 
@@ -47,12 +51,8 @@ class _TooSlowError(ModelyardError):
     """Answered with 408."""
 
 
-class _WrongKeyError(ModelyardError):
-    """Answered with 401. No PermissionError: that is also what a file of this machine raises."""
-
-
 _STATUS: tuple[tuple[type[ModelyardError], int], ...] = (
-    (_WrongKeyError, 401),
+    (_NoKeyError, 401),
     (_TooLargeError, 413),
     (_TooSlowError, 408),
     (UnsupportedError, 415),
@@ -128,7 +128,7 @@ class Guard:
             scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
             shown = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
             if not hmac.compare_digest(shown, self._key):
-                raise _WrongKeyError("API key", "is missing or wrong", "send Authorization: Bearer KEY")
+                raise _NoKeyError("API key", "is missing or wrong", "send Authorization: Bearer KEY")
         length = headers.get(b"content-length", b"")
         if length.isdigit():
             self._check_size(int(length))
@@ -146,10 +146,16 @@ class Guard:
             log.info("request", extra={"fields": fields | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
 
 
+def status_of(error: Exception) -> int:
+    """The status with which an error of the app behind the guard is answered."""
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+
+
 def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
-    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    headers = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")], 503: [(b"retry-after", b"1")]}
-    return status, str(error), headers.get(status, [])
+    status = status_of(error)
+    headers = [(b"retry-after", b"1")] if status in {429, 503} else []
+    headers += [(b"www-authenticate", b"Bearer")] if isinstance(error, _NoKeyError) else []
+    return status, str(error), headers
 
 
 async def _refuse(send: Send, call: _Call, status: int, why: str, headers: list[tuple[bytes, bytes]]) -> None:
