@@ -15,6 +15,7 @@ from typing import Any
 from registry.errors import InputError, ModelyardError, shorten
 from serving.container import bundle_dir, keys_dir
 from serving.inference.standalone import StandalonePredictor, image_of
+from serving.inference.traffic import REFUSED
 
 _MOST_BYTES, _MOST_IMAGES = 20_000_000, 64
 
@@ -52,6 +53,8 @@ def handler_of(loading: Loading) -> Any:
             texts, several = _texts_of(job.get("input"))
             predictor = loading.get()
             predictions = [predictor.predict(image_of(text)) for text in texts]
+        except InputError as error:
+            return {"error": f"{REFUSED}{error}"}
         except ModelyardError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 a trace would show a stranger our files

@@ -55,9 +55,18 @@ class _ActiveCanary:
 class Splitter:
     """An ASGI app around the server's own."""
 
-    def __init__(self, order: Path, stable_s: float = _STABLE_S, canary_s: float = _ASK_S) -> None:
-        """Nothing is split until `watch` reads an order. Within these seconds either version has answered, or has failed."""
-        self._path, self._stable_s, self._canary_s = order, stable_s, canary_s
+    def __init__(
+        self,
+        order: Path,
+        stable_s: float = _STABLE_S,
+        canary_s: float = _ASK_S,
+        status_of: Callable[[Exception], int] = status_of,
+    ) -> None:
+        """Nothing is split until `watch` reads an order. Within these seconds either version has answered, or has failed.
+
+        `status_of`: the status that this version's guard makes of an error.
+        """
+        self._path, self._stable_s, self._canary_s, self._status_of = order, stable_s, canary_s, status_of
         self._problem = ""
         self._app: ASGIApp = _not_wrapped
         self._active: _ActiveCanary | None = None
@@ -137,7 +146,7 @@ class Splitter:
                 await self._app(scope, _replay(body), seen)
         except Exception as error:
             late = limit.expired()
-            count(503 if late else status or status_of(error), time.perf_counter() - began)
+            count(503 if late else status or self._status_of(error), time.perf_counter() - began)
             if late:
                 why = f"had no answer in {self._stable_s:g} s"
                 raise UnavailableError("server", why, "try again later") from None

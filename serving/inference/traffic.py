@@ -11,6 +11,9 @@ import re
 _INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 _HEALTH = re.compile(r"/health|/ping|/v2/health/(live|ready)|/v2/models/[^/]+(/versions/[^/]+)?/ready")
 _PLAIN = {"/predict": "plain", "/invocations": "mlflow"}
+REFUSED = "refused: "
+"""How the error of a queue's worker begins where the request was at fault: a queue has no statuses to say so."""
+
 _NO_REQUESTS = ("health", "other")
 
 

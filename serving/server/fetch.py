@@ -19,15 +19,13 @@ from urllib.parse import quote, urlsplit
 import httptools
 
 from registry.errors import InputError, UnavailableError, shorten
+from serving.server.public import public
 
 _SECONDS = 10.0
 _HTTPS = 443
 _MOST_HEAD = 65_536
 _OK = 200
 _HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-"""What DNS64 makes of a host that has IPv4 alone: its last 32 bits are that address."""
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 Connect = Callable[[str, str], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -40,28 +38,14 @@ async def resolve(host: str) -> list[str]:
 
 
 async def connect(address: str, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to an address whose certificate is the host's."""
-    return await asyncio.open_connection(address, _HTTPS, ssl=ssl.create_default_context(), server_hostname=host)
-
-
-def public(address: str) -> bool:
-    """Whether an address is public: not of this machine, not of a private network.
-
-    An IPv6 address that embeds an IPv4 address is judged by that; other special IPv6 ranges are refused.
-    """
-    plain = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(plain, ipaddress.IPv6Address):
-        if plain in _TRANSLATED:
-            return _open(ipaddress.IPv4Address(plain.packed[-4:]))
-        if plain.ipv4_mapped is not None:
-            return _open(plain.ipv4_mapped)
-        if plain not in _GLOBAL_UNICAST or (plain.sixtofour is not None and not _open(plain.sixtofour)):
-            return False
-    return _open(plain)
-
-
-def _open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not address.is_multicast
+    """A connection to an address, and to no other, whose certificate is the host's."""
+    context = ssl.create_default_context()
+    reader, writer = await asyncio.open_connection(address, _HTTPS, ssl=context, server_hostname=host)
+    peer = str(writer.get_extra_info("peername")[0])
+    if ipaddress.ip_address(peer.partition("%")[0]) != ipaddress.ip_address(address.partition("%")[0]):
+        writer.transport.abort()
+        raise ConnectionRefusedError(peer)
+    return reader, writer
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from serving.server.app import Endpoint, build_app
 from serving.server.connections import bounded, connections_at_most
 from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
-from serving.server.middleware import Limits
+from serving.server.middleware import Limits, status_of
 from serving.server.options import DRAIN_S
 from serving.server.protocols.served import Served
 from serving.workers.pool import Bounds, WorkerPool
@@ -78,7 +78,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options), _fetch(options))
-        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S) if options.canary else None
+        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S, status_of=status_of) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=bounded(options.patience, connections_at_most()),

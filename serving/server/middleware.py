@@ -153,8 +153,13 @@ class Guard:
             log.info("request", extra={"fields": fields | {"ms": round(seconds * 1e3, 2), "bytes": call.received}})
 
 
+def status_of(error: Exception) -> int:
+    """The status with which an error of the app behind the guard is answered."""
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+
+
 def _status_of(error: ModelyardError) -> tuple[int, str, list[tuple[bytes, bytes]]]:
-    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    status = status_of(error)
     headers = [(b"retry-after", b"1")] if status in {429, 503} else []
     headers += [(b"www-authenticate", b"Bearer")] if isinstance(error, _NoKeyError) else []
     headers += [(b"allow", error.allowed.encode())] if isinstance(error, WrongMethodError) else []

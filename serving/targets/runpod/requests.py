@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from registry.errors import InputError, UnavailableError, shorten
+from serving.inference.traffic import REFUSED
 from serving.targets.refusals import json_of, refusal
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
@@ -94,15 +95,20 @@ class EndpointClient:
             if not answer.is_success:
                 raise refusal(self.endpoint.name, answer)
             job = json_of(answer, self.endpoint.name)
-            if job.get("status") == "COMPLETED":
-                return job.get("output")
             if job.get("status") not in _HELD:
-                raise UnavailableError(
-                    f"endpoint {self.endpoint.name}",
-                    f"failed: {shorten(job.get('error') or job.get('status'), 160)}",
-                    "see its logs",
-                )
+                return self._output(job)
         raise self._failed(f"did not finish the job in {self.seconds:.0f} s")
+
+    def _output(self, job: dict[str, Any]) -> Any:
+        """What a job that has ended answered. Raises InputError where its worker blames the picture."""
+        output = job.get("output")
+        error = job.get("error") or (output.get("error") if isinstance(output, dict) else None)
+        if job.get("status") == "COMPLETED" and not error:
+            return output
+        why = shorten(error or job.get("status"), 160)
+        if REFUSED in why:
+            raise InputError(f"endpoint {self.endpoint.name}", why, "send an image file")
+        raise UnavailableError(f"endpoint {self.endpoint.name}", f"failed: {why}", "see its logs")
 
     def _send(self, method: str, address: str, **options: Any) -> httpx.Response:
         return httpx.request(

@@ -17,7 +17,7 @@ from serving.canary import splitter as splitter_module
 from serving.canary.fault import is_answer, is_request_at_fault, reason_of
 from serving.canary.splitter import Splitter
 from serving.canary.tally import SplitOrder, Tally, TrafficCounter
-from serving.server.middleware import Guard, Limits
+from serving.server.middleware import Guard, Limits, status_of
 from serving.server.protocols.served import UnsupportedError
 from serving.workers.pool import OverloadedError
 
@@ -49,7 +49,7 @@ class Sides:
 
     def __init__(self, folder: Path, canary: Any, stable: Any) -> None:
         self.canary, self.stable = canary, stable
-        self.splitter = Splitter(folder / "order.json", stable_s=0.05, canary_s=0.05)
+        self.splitter = Splitter(folder / "order.json", stable_s=0.05, canary_s=0.05, status_of=status_of)
         self.guard = Guard(self.splitter.around(self._answer_stable), Limits())
         order = SplitOrder("http://canary", "b", 1.0, str(folder / "tally.json"))
         self.splitter._active = splitter_module._ActiveCanary(order)
