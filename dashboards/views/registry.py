@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import timeline
-from dashboards.decisions import moments, parity_table, waiting_table
+from dashboards.decisions import moments, parity_table, policy_table, waiting_table
 from dashboards.pages import entries, runs
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
@@ -36,7 +36,8 @@ stage = st.segmented_control("Stage", ["all", "production", "staging", "none", "
 table = registry_table(rows)
 show_table(table if stage in {"all", None} else table[table["stage"] == stage], _VERSION_FORMATS)
 
-gates, evidence, history, parity, approvals = st.tabs(["Gates", "Evidence", "History", "Parity", "Approvals"])
+tabs = st.tabs(["Gates", "Evidence", "History", "Policy", "Parity", "Approvals"])
+gates, evidence, history, policy, parity, approvals = tabs
 with gates:
     attempts = gate_table(rows)
     failed = st.toggle("Failed only", value=False)
@@ -53,6 +54,9 @@ with history:
     if len(events):
         st.altair_chart(timeline(events.head(500)), width="stretch")
     show_table(events, labels={"what": "Event"})
+with policy:
+    st.caption("What versions are judged, exported and deployed by, and how that changed.")
+    show_table(policy_table(rows))
 with parity:
     st.caption(
         "How closely each exported variant's predictions match the trained model's. "

@@ -164,13 +164,13 @@ def test_nothing_interferes_where_nobody_interrupts(tmp_path: Path) -> None:
 def test_what_was_archived_while_its_bytes_were_hashed_is_not_returned_to(tmp_path: Path, how: str) -> None:
     context, moments = started(tmp_path, MemoryLedger())
     ends: list[Exception | None] = []
+    unarchive = how == "named"
     for at in range(1, MOST):
         context, moments = started(tmp_path, MemoryLedger())
         acted: list[object] = []
         moments.at, moments.seen = at, 0
         archive = lambda context=context, acted=acted: acted.append(trying(lambda: ACTIONS["archive 1"](context)))  # noqa: E731
         moments.other = archive
-        unarchive = how == "named"
         back = lambda context=context: rollback(context, "hand", Stage.PRODUCTION, 1, ADA, unarchive=unarchive)  # noqa: E731
         ends.append(trying(back))
         moments.at = 0
