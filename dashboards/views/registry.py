@@ -36,8 +36,7 @@ stage = st.segmented_control("Stage", ["all", "production", "staging", "none", "
 table = registry_table(rows)
 show_table(table if stage in {"all", None} else table[table["stage"] == stage], _VERSION_FORMATS)
 
-tabs = st.tabs(["Gates", "Evidence", "History", "Policy", "Parity", "Approvals"])
-gates, evidence, history, policy, parity, approvals = tabs
+gates, evidence, history, parity, approvals = st.tabs(["Gates", "Evidence", "History", "Parity", "Approvals"])
 with gates:
     attempts = gate_table(rows)
     failed = st.toggle("Failed only", value=False)
@@ -54,9 +53,9 @@ with history:
     if len(events):
         st.altair_chart(timeline(events.head(500)), width="stretch")
     show_table(events, labels={"what": "Event"})
-with policy:
-    st.caption("What versions are judged, exported and deployed by, and how that changed.")
-    show_table(policy_table(rows))
+    if len(changes := policy_table(rows)):
+        st.caption("How the policy changed: what versions are judged, exported and deployed by.")
+        show_table(changes)
 with parity:
     st.caption(
         "How closely each exported variant's predictions match the trained model's. "
