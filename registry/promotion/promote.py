@@ -74,6 +74,11 @@ def rollback(
     return _finish(context, holder)
 
 
+def rollback_unless_archived(context: PromotionContext, model: str, stage: Stage, to: int, actor: Actor) -> Outcome:
+    """The same to a version that nobody named just now, such as by a canary's figures: one that was archived is refused."""
+    return rollback(context, model, stage, to, actor, unarchive=False)
+
+
 def _check_holder(model: str, stage: Stage, before: Holder | None, state: PromotionState) -> None:
     """Whoever goes back means: back from the version that they saw."""
     current = state.holders.get(stage)

@@ -15,7 +15,7 @@ from registry.errors import ModelyardError
 from registry.events import CanaryEnded, CanaryStarted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
-from registry.promotion.promote import rollback
+from registry.promotion.promote import rollback_unless_archived as rollback
 from registry.records import Actor
 from registry.stages import ALIASES
 from serving.canary.rules import Verdict, judge
@@ -78,4 +78,4 @@ class CanarySettler:
         """Remove the canary, and return its stage to the version that serves still."""
         started, target = canary.started, self.canaries.targets.of(canary.started)
         self.canaries.remove(context.ledger.entries(started.model), target, canary.name)
-        rollback(context, started.model, started.stage, started.against, JUDGE, unarchive=False)
+        rollback(context, started.model, started.stage, started.against, JUDGE)
