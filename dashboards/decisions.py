@@ -39,6 +39,17 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
     return pd.DataFrame(rows[::-1], columns=["when", "model", "version", "stage", "what", "who", "text"])
 
 
+def policy_table(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row a change of a policy, newest first: what is other since then, in words, by whom, and whether it counts."""
+    rows = [
+        (moment.at, cell(moment.ref), moment.row, change, moment.who, "yes" if moment.counts else "no")
+        for moment in reversed(decisions(entries))
+        if moment.what in {"policy_set", "policy_approved"}
+        for change in (moment.changes if moment.counts and moment.changes else (shorten(moment.text, 300),))
+    ]
+    return pd.DataFrame(rows, columns=["when", "model", "row", "change", "who", "counts"])
+
+
 def parity_table(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row a variant of each version's newest export: what parity measured, and whether it is in the bundle."""
     exports = [entry.event for entry in entries if isinstance(entry.event, Exported)]

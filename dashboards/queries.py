@@ -110,7 +110,7 @@ def gate_table(entries: Iterable[Entry]) -> pd.DataFrame:
             "finding": finding.text,
         }
         for entry in entries
-        if isinstance(entry.event, (Promoted, Refused))
+        if isinstance(entry.event, (Promoted, Refused)) and not getattr(entry.event, "again", None)  # a return judges nothing
         for finding in entry.event.findings
     ]
     columns = ["when", "version", "stage", "who", "outcome", "gate", "passed", "figure", "limit", "finding"]

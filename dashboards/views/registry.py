@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import timeline
-from dashboards.decisions import moments, parity_table, waiting_table
+from dashboards.decisions import moments, parity_table, policy_table, waiting_table
 from dashboards.pages import entries, runs
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
@@ -53,6 +53,9 @@ with history:
     if len(events):
         st.altair_chart(timeline(events.head(500)), width="stretch")
     show_table(events, labels={"what": "Event"})
+    if len(changes := policy_table(rows)):
+        st.caption("How the policy changed: what versions are judged, exported and deployed by.")
+        show_table(changes)
 with parity:
     st.caption(
         "How closely each exported variant's predictions match the trained model's. "

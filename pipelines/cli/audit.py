@@ -62,11 +62,11 @@ def rollback(
     model: ModelName,
     *,
     stage: StageOption = "production",
-    to: Annotated[int | None, typer.Option(help="Which version.  [default: the one that served last]", min=1)] = None,
+    to: Annotated[int | None, typer.Option(help="Which version.  [default: further back]", min=1)] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return a stage to a version that was ratified for it before; nothing is judged or exported again."""
+    """Go back further among the versions that served a stage and were not rolled back from; nothing is judged again."""
     from pipelines.promotion.decide import rollback as roll_back
     from registry.refs import check_model_name
     from registry.stages import parse_stage

@@ -22,13 +22,15 @@ from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home
 from pipelines.job.deploys import AnyDeploy, DeployConfig
-from pipelines.job.policy import current_policy
+from pipelines.job.differences import deploy_differences
+from pipelines.job.policy import current_policy, document_of
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
+from registry.promotion.policy import policy_entry
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
-from registry.refs import Ref, parse_ref
+from registry.refs import Ref, endpoint_name, parse_ref
 from registry.settings import read_settings
-from registry.stages import Stage
+from registry.stages import ALIASES, Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import LiveEndpoint, Target
 
@@ -98,7 +100,9 @@ class Client(BaseDeploymentClient):
     ) -> Any:
         """Deploy; a name that exists is refused."""
         _plain(flavor, endpoint)
-        target = self._target(self._settings(model_uri, config))
+        settings = self._settings(model_uri, config)
+        self._check_by_policy(name, model_uri, settings)
+        target = self._target(settings)
         if target.find(name) is not None:
             raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
         return self._deploy(target, name, model_uri)
@@ -116,7 +120,9 @@ class Client(BaseDeploymentClient):
         _plain(flavor, endpoint)
         _, live = self._find(name)
         wanted = model_uri or f"models:/{live.model}/{live.version}"
-        target = self._target(self._settings(wanted, config))
+        settings = self._settings(wanted, config)
+        self._check_by_policy(name, wanted, settings)
+        target = self._target(settings)
         if target.find(name) is None:
             raise NotFoundError(f"deployment '{name}'", "is elsewhere at this target", "give each -C as it was created with")
         return self._deploy(target, name, wanted)
@@ -158,10 +164,31 @@ class Client(BaseDeploymentClient):
         """What the model's job says of this target, and what was given on top of it."""
         ref = _ref(model_uri)
         policy = current_policy(self._home.ledger().entries(ref.model))
-        deploys = (policy.deploy.staging, policy.deploy.production) if policy else ()
+        own = self._stage_of(ref)
+        stages = [own, *(stage for stage in reversed(ALIASES) if stage is not own)]
+        deploys = [policy.deploy.of(stage) for stage in stages if stage is not None] if policy else []
         configs = [deploy for deploy in deploys if deploy is not None and deploy.kind == self._kind]
-        configs = configs[: 1 if ref.alias == Stage.STAGING else None]
-        return (configs[-1].model_dump(mode="json", exclude_unset=True) if configs else {}) | (config or {})
+        return (configs[0].model_dump(mode="json", exclude_unset=True) if configs else {}) | (config or {})
+
+    def _stage_of(self, ref: Ref) -> Stage | None:
+        """The stage that a version holds by decision, however it is named."""
+        if ref.alias in ALIASES:
+            return Stage(str(ref.alias))
+        number = ref.version or resolve(self._home.store(), ref).version
+        holders = fold(self._home.ledger().entries(ref.model)).holders
+        return next((stage for stage, holder in holders.items() if holder.identity[0] == number), None)
+
+    def _check_by_policy(self, name: str, model_uri: str, settings: dict[str, Any]) -> None:
+        """A stage's own endpoint is deployed as the policy says: the reconciler would undo anything else within seconds."""
+        ref = _ref(model_uri)
+        entry, stage = policy_entry(self._home.ledger().entries(ref.model)), self._stage_of(ref)
+        if entry is None or stage is None or name != endpoint_name(ref.model, stage):
+            return
+        document = document_of(entry)
+        wanted = {"deploy": {stage.value: self._config(settings).model_dump(mode="json")}}
+        if document["deploy"].get(stage.value) and (lines := deploy_differences(document, wanted, stage.value)):
+            remedy = f"change the job and run `modelyard policy set`, or deploy it by another name than {name}"
+            raise InputError(f"deployment '{name}'", f"is not what the policy says ({'; '.join(lines)})", remedy)
 
     def _target(self, config: dict[str, Any] | None) -> Target:
         return self._by_config.build(self._config(config or {}))

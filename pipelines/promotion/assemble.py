@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class JudgingJob:
+    """A job that versions are judged by: how it relates to the policy that the ledger has, and the model's rows."""
+
+    job: Job | None
+    policy: JudgingPolicy | None = None
+    entries: Sequence[Entry] = ()
+
+
+@dataclass(frozen=True)
 class Parts:
     """The parts of a home around one store and one ledger. `context` has no policy: no gates, no hooks."""
 
@@ -107,13 +116,10 @@ class Parts:
         """What deletes endpoints."""
         return Retirer(self.context, self.targets, self.canaries, self.outages)
 
-    def context_for(
-        self, job: Job | None, policy: JudgingPolicy | None = None, entries: Sequence[Entry] = ()
-    ) -> PromotionContext:
-        """The context with a job's gates, hooks and measuring; without a job nothing can be ratified.
-
-        `policy` says how the job relates to what the ledger has, `entries` are the model's rows.
-        """
+    def context_for(self, job: Job | JudgingJob | None) -> PromotionContext:
+        """The context with a job's gates, hooks and measuring; without a job nothing can be ratified."""
+        judging = job if isinstance(job, JudgingJob) else JudgingJob(job)
+        job, policy, entries = judging.job, judging.policy, judging.entries
         archived: dict[Stage, tuple[Hook, ...]] = {Stage.ARCHIVED: (RetireHook(self.retirer),)}
         if job is None:
             return replace(self.context, hooks=archived, policy=policy)
@@ -168,16 +174,17 @@ def policy_gate(job: Mapping[str, Any], stage: Stage) -> PolicyGate | None:
     return next((PolicyGate.model_validate(gate) for gate in gates.get(stage) or () if gate.get("kind") == "policy"), None)
 
 
-def recorded_policy(entries: Sequence[Entry]) -> tuple[Job | None, JudgingPolicy]:
+def recorded_policy(entries: Sequence[Entry]) -> JudgingJob:
     """The job in force by a model's rows, and what a decision by it rests on."""
     entry = policy_entry(entries)
     policy = policy_of(entry)
-    return job_of(entry), JudgingPolicy(policy.policy_hash if policy else "")
+    return JudgingJob(job_of(entry), JudgingPolicy(policy.policy_hash if policy else ""), entries)
 
 
 def guarded_context(context: PromotionContext, home: Home, entries: Sequence[Entry]) -> PromotionContext:
     """A model's gates inside MLflow's server: no hook runs there, and nothing is measured that runs a model."""
-    job, policy = recorded_policy(entries)
+    recorded = recorded_policy(entries)
+    job, policy = recorded.job, recorded.policy
     if job is None:
         return replace(context, policy=policy)
     measure = Measuring(context.store, context.ledger, job, partial(local_price, home.settings), print)

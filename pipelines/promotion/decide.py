@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.identity import whoami
 from pipelines.job.policy import JobChoice
-from pipelines.promotion.assemble import Parts, assemble, recorded_policy
+from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.policy import Confirmation, judge_by, say_unserved
 from pipelines.promotion.publish import publish_pending
 from registry.errors import ModelyardError, NotFoundError, RefusedError
@@ -47,7 +47,7 @@ def _context_by(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice, confirm
     ledger, actor = parts.context.ledger, whoami(parts.home.settings)
     job, policy = judge_by(ledger, ref.model, choice, actor, confirmation, parts.say)
     say_unserved(job, stage, parts.say)
-    return parts.context_for(job, policy, ledger.entries(ref.model))
+    return parts.context_for(JudgingJob(job, policy, ledger.entries(ref.model)))
 
 
 def gates(home: Home, ref: Ref, stage: Stage, choice: JobChoice, say: Say) -> Verdict:
@@ -96,8 +96,7 @@ def _approve(context: PromotionContext, version: ModelVersion, these: dict[str, 
 
 def policy_context(parts: Parts, model: str) -> PromotionContext:
     """The context of a model's policy."""
-    entries = parts.context.ledger.entries(model)
-    return parts.context_for(*recorded_policy(entries), entries)
+    return parts.context_for(recorded_policy(parts.context.ledger.entries(model)))
 
 
 def _publish(parts: Parts, model: str) -> None:

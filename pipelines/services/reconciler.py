@@ -138,7 +138,7 @@ class Reconciler:
         seen, context = self._contexts.get(model, (-1, self.parts.context))
         if seen != len(rows):
             try:
-                context = self.parts.context_for(*recorded_policy(rows), rows)
+                context = self.parts.context_for(recorded_policy(rows))
             except ModelyardError as error:  # such as a gate of another package that is not installed here
                 self.parts.say(f"{model} has no gates here: {error}")
                 context = self.parts.context_for(None)

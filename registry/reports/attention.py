@@ -29,6 +29,7 @@ _COMMAND_BY_GATE = {
     "card": "modelyard export {ref}",
     "safety": "modelyard verify {ref}",
     "budget": "modelyard costs --by model",
+    "policy": "modelyard policy approve {model}",
 }
 
 
@@ -128,7 +129,7 @@ def remedy(refused: Refused) -> str:
     """The command that would fix a refusal, by its first failed gate."""
     gate = next((finding.gate for finding in refused.findings if not finding.passed), "")
     command = _COMMAND_BY_GATE.get(gate, "modelyard gates {ref} {stage}")
-    return command.format(ref=quote(refused.label), stage=refused.stage.value)
+    return command.format(ref=quote(refused.label), model=quote(refused.model), stage=refused.stage.value)
 
 
 def _at(rows: Sequence[Entry], event: object) -> datetime:

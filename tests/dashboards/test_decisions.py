@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import pytest
 import typer
 from worlds import entries_of, fill, page
 
+from dashboards.decisions import policy_table
 from pipelines.cli.app import app
-from registry.events import Approved, Blocked, Promoted, Refused, Undone, about
+from registry.events import Approved, Blocked, PolicySet, Promoted, Refused, Undone, about
 from registry.opening import ledger_of
 from registry.records import Finding, ModelVersion
 from registry.reports.attention import _COMMAND_BY_GATE, needs_attention, remedy
@@ -85,3 +87,19 @@ def test_a_refused_version_is_pending_with_the_command_that_fixes_it(home: Path)
     table = page("registry").dataframe[0].value
     assert list(table["command"]) == ["modelyard approve hand/10 --stage production"]
     assert list(table["what"]) == ["refused: nobody approved it"]
+
+
+def test_a_change_of_the_policy_is_read_on_the_page_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    fill(tmp_path)
+    ledger = ledger_of(Settings(home=tmp_path))
+    pinned = {"policy": {"set_by": ["ada"]}}
+    change = "production: metric top1 at_least 0.90 → 0.70"
+    ledger.append(PolicySet(model="hand", actor="ada", proven=True, job=pinned, policy_hash="p", changes=[change]))
+    ledger.append(PolicySet(model="hand", actor="eve", job={}, policy_hash="q", changes=["gate parity removed"]))
+    table = policy_table(entries_of(tmp_path))
+    assert list(table["counts"]) == ["no", "yes"]
+    assert table["change"][1] == change
+    assert "does not count: the policy before it may be followed only by one of ada" in table["change"][0]
+    shown = page("registry")
+    assert any(change in str(frame.value.to_dict()) for frame in shown.dataframe)

@@ -17,6 +17,10 @@ import httpx
 import pytest
 import yaml
 
+from registry.events import Deployed
+from registry.opening import ledger_of
+from registry.settings import Settings
+
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import folder_page
 
@@ -42,6 +46,11 @@ class CloudHome:
 
     def mlflow(self, *command: str, code: int = 0) -> str:
         return self.run(sys.executable, "-m", "mlflow", "deployments", *command, code=code)
+
+    def policy(self, job: Path, kind: str) -> None:
+        """Make a job the policy; deploying elsewhere is agreed to by itself."""
+        assert f"--confirm-target {kind}" in self.modelyard("policy", "set", "-j", job, code=2)
+        self.modelyard("policy", "set", "-j", job, "--confirm-target", kind)
 
     def job(self, **deploy: object) -> Path:
         path = self.home.parent / f"{deploy['kind']}.yaml"
@@ -78,9 +87,14 @@ def test_production_on_runpod(cloud: CloudHome) -> None:
     quote = json.loads(cloud.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
     assert float(quote["usd_per_idle_month"]) == 0 < float(quote["usd_per_busy_hour"])
     here = answers(cloud)[0]
+    refused = cloud.modelyard("deploy", "digits3@production", "-j", job, code=2)
+    assert "is not the policy of digits3 (deploy.production local → runpod)" in refused  # the reconciler would undo it
+    cloud.policy(job, "runpod")
     event = json.loads(cloud.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["smoke_images"]) == ("runpod", 4)
-    assert event["cold_start_s"] >= 1
+    rows = [row.event for row in ledger_of(Settings(home=cloud.home)).entries("digits3")]  # whoever was first measured it
+    started = [row.cold_start_s for row in rows if isinstance(row, Deployed) and row.target == "runpod"]
+    assert (started[0] or 0) >= 1
     there = answers(cloud)[0]
     assert there["label"] == here["label"]
     assert "/lb/" in there["served_by"]
@@ -94,6 +108,7 @@ def test_production_on_runpod(cloud: CloudHome) -> None:
 
 def test_production_on_hugging_face(cloud: CloudHome) -> None:
     job = cloud.job(kind="huggingface", repository="me/digits3", space="me/digits3-page", smoke_images=4)
+    cloud.policy(job, "huggingface")
     event = json.loads(cloud.modelyard("deploy", "digits3@production", "-j", job, "--json"))
     assert (event["target"], event["owner"]) == ("huggingface", "me")
     assert answers(cloud)[0]["label"] == "1"
