@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.services.up import ServiceGroup, claim, start_dashboard, stop, wait_for
+from pipelines.services.up import ServiceGroup, claim, require_streamlit, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
 from registry.settings import ROOT, Settings
 
@@ -26,6 +26,7 @@ def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[s
     if host not in _LOOPBACK and settings.dashboard_password is None:
         remedy = "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out"
         raise InputError(f"--host {host}", "would show everything to whoever reaches it", remedy)
+    require_streamlit()
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ import psutil
 
 from pipelines.services.webhook import encryption_key
 from registry.address import UP
-from registry.errors import InputError, UnavailableError, shorten
+from registry.errors import InputError, UnavailableError, missing_extra, shorten
 from registry.files import read_json, write_json
 from registry.settings import ROOT, Settings
 from serving.targets.waiting import tls
@@ -84,6 +85,8 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
     """Start everything, wait until each is healthy, and stop everything when the block ends, however it ends."""
     if settings.mlflow_uri:
         raise InputError("MODELYARD_MLFLOW_URI", "names another server, and this command runs its own", "unset it")
+    if ports.dashboard is not None:
+        require_streamlit()
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
@@ -183,6 +186,12 @@ def _start_reconciler(home: Path) -> Service:
     return _spawn(
         "reconciler", ["-m", "pipelines.cli.main", "reconcile", "--watch", "--home", str(home), "--webhook-port", "0"], home
     )
+
+
+def require_streamlit() -> None:
+    """Raise UnavailableError where the dashboard's extra is not installed, before anything is started."""
+    if find_spec("streamlit") is None:
+        raise missing_extra("streamlit", "dashboard")
 
 
 def start_dashboard(home: Path, port: int, host: str = _HOST, servers: Mapping[str, str] | None = None) -> Service:

@@ -14,7 +14,16 @@ import httpx
 from pydantic import SecretStr
 
 from registry.backoff import wait_s
-from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
+from registry.errors import (
+    BusyError,
+    InputError,
+    ModelyardError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    missing_extra,
+    shorten,
+)
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX, SIGNATURE
 from serving.targets.waiting import tls
@@ -64,9 +73,7 @@ class Hub:
         try:
             from huggingface_hub import HfApi
         except ImportError as error:
-            raise UnavailableError(
-                "Hugging Face", "huggingface_hub is not installed", "pip install 'modelyard[huggingface]'"
-            ) from error
+            raise missing_extra("huggingface_hub", "Hugging Face") from error
         from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
