@@ -43,7 +43,8 @@ class WheelWorld:
     def see(self, extras: Iterable[str]) -> None:
         """Make the core's packages and these extras' visible, and no others: a folder of links on the path."""
         names = self._closure(extras)
-        farm = self.folder / "farms" / ("core-" + "-".join(sorted(extras)))
+        # Streamlit takes a path without `site-packages` for its own developers'.
+        farm = self.folder / "farms" / ("core-" + "-".join(sorted(extras))) / "site-packages"
         if not farm.exists():
             farm.mkdir(parents=True)
             for name in names & set(self.installed):
