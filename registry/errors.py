@@ -19,6 +19,8 @@ become text in one place only, the command line's `main`.
 
 from __future__ import annotations
 
+import re
+
 _LONGEST = 400
 
 
@@ -90,3 +92,33 @@ class RefusedError(ModelyardError):
     """A gate refused."""
 
     exit_code = 1
+
+
+def missing_extra(module: str, subject: object) -> UnavailableError:
+    """The error for a package that cannot be imported: which of our extras brings it, read from our own metadata.
+
+    A package that we always need is missing only where the installation is damaged; one that we do not name is itself the
+    remedy.
+    """
+    package = re.sub(r"[-_.]+", "-", module.partition(".")[0]).lower()
+    extras = _extras_by_package().get(package)
+    wanted = package if extras is None else f"modelyard[{extras[0]}]" if extras[0] else "--force-reinstall modelyard"
+    quoted = f"'{wanted}'" if "[" in wanted else wanted
+    return UnavailableError(subject, f"{package} is not installed", f"run `pip install {quoted}`")
+
+
+def _extras_by_package() -> dict[str, list[str]]:
+    """Package → our extras that bring it, the one that brings least first; "" stands for what is always installed."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = requires("modelyard") or []
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        lines = []
+    pattern = re.compile(r"^([\w.-]+)(?:\[[^\]]*\])?[^;]*(?:;.*extra\s*==\s*['\"]([\w-]+)['\"])?")
+    pairs = [(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2] or "") for match in map(pattern.match, lines) if match]
+    size = {extra: sum(extra == other for _, other in pairs) for _, extra in pairs} | {"": 0}
+    brings: dict[str, list[str]] = {}
+    for package, extra in pairs:
+        brings.setdefault(package, []).append(extra)
+    return {package: sorted(extras, key=lambda extra: (size[extra], extra)) for package, extras in brings.items()}

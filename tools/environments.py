@@ -132,7 +132,7 @@ def python_world(name: str, steps: Sequence[tuple[Path, Sequence[str]]]) -> Path
 def torch_world() -> None:
     """`.venv`: a thin environment over the cached one, with this clone installed editable."""
     base = python_world("torch", [(LOCKS / "torch.txt", ["--compile-bytecode"])])
-    thin, stamp = ROOT / ".venv", f"{ROOT} {base} {digest_of([ROOT / 'pyproject.toml'])}"
+    thin, stamp = ROOT / ".venv", f"{ROOT} {base} {digest_of([ROOT / 'pyproject.toml'])} with mlflow"
     marker = thin / ".complete"
     if marker.exists() and marker.read_text() == stamp:
         return
@@ -142,7 +142,15 @@ def torch_world() -> None:
     (packages / "_modelyard_world.pth").write_text(f"{world}\n")
     install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--offline"]
     run([uv(), *install, "--python", thin / "bin/python", "-e", ROOT])
+    script(thin / "bin" / "mlflow", thin / "bin" / "python")
     marker.write_text(stamp)
+
+
+def script(path: Path, python: Path) -> None:
+    """MLflow's command, run by the environment that knows our plugins: the cached one, whose script it is, does not."""
+    start = 'import sys; from mlflow.cli import cli; sys.argv[0] = "mlflow"; cli()'
+    path.write_text(f'#!/bin/sh\nexec "{python}" -P -c \'{start}\' "$@"\n')
+    path.chmod(0o755)
 
 
 def tensorflow_world() -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import audit, canary, data, endpoint, job, money, notify, promotion, queries, services, training, views
-from registry.errors import ModelyardError, shorten
+from registry.errors import ModelyardError, missing_extra, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _UNKNOWN_COMMAND = re.compile(r"No such command '(?P<name>.+?)'\.(?: Did you mean (?P<near>.+)\?)?$", re.DOTALL)
+_ROOMS = ("registry", "validation", "serving", "pipelines", "dashboards")
 _EPILOG = "Start with `modelyard demo`; your own job begins with `modelyard init`."
 
 app = typer.Typer(
@@ -75,6 +76,11 @@ def _foreign(error: Exception, *, as_json: bool) -> int:
     if (message := getattr(error, "format_message", None)) is not None:
         _tell(_usage_error(error, message()), as_json=as_json)
         return 2
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        absent = missing_extra(error.name, "this command")
+        if "modelyard" in absent.remedy and not error.name.startswith(_ROOMS):  # another module's absence is a bug
+            _tell(absent, as_json=as_json)
+            return absent.exit_code
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         subject = error.filename or "this machine"
         _tell(ModelyardError(subject, error.strerror.lower(), "fix that and run it again"), as_json=as_json)

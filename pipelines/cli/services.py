@@ -92,7 +92,7 @@ def demo(
 
     options = DemoOptions(clips=clips, images=images, group=group, trainers=trainers, epochs=epochs, imgsz=imgsz)
     opened = open_home(home)
-    options.check()
+    options.check(opened.settings.tf_python)
     with running(opened.settings, Ports(mlflow_port, dashboard_port), say) as keeper:
         with bar() as progress:
             summary = run_demo(opened, options, progress, say)

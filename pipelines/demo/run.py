@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_source, files_by_class
 from pipelines.job.jobfile import Data, Job, parse_job
+from pipelines.training.trainers.build import check_installed
 from registry.errors import ModelyardError, RefusedError
 from registry.records import Evaluation, Record
 from registry.refs import Ref, endpoint_name
@@ -36,14 +37,15 @@ class DemoOptions:
     epochs: int | None = None
     imgsz: int = 64
 
-    def check(self) -> None:
-        """Find what is wrong with the user's folders and options before any server is started."""
+    def check(self, tf_python: Path) -> None:
+        """Find what is wrong with the user's folders and options, and what is not installed, before a server is started."""
         check_source(self.clips, self.images, self.group)
         if self.clips:
             files_by_class(self.clips, CLIP_ENDINGS, "clips")
         if self.images:
             files_by_class(self.images, IMAGE_ENDINGS, "images")
-        self.job(Path("clips"))
+        for config in self.job(Path("clips")).train:
+            check_installed(config, tf_python)
 
     def job(self, clips: Path) -> Job:
         """The demo's job: the template's gates, and the trainers that were asked for."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.services.up import ServiceGroup, claim, start_dashboard, stop, wait_for
+from pipelines.services.up import ServiceGroup, claim, require_streamlit, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
 from registry.settings import ROOT, Settings
 from serving.server.exposure import Exposure, address_of
@@ -26,6 +26,7 @@ def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[s
     password = settings.dashboard_password
     protected = password is not None and bool(password.get_secret_value().strip())
     Exposure(protected, "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out").check(host, address_of(host))
+    require_streamlit()
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ import psutil
 
 from pipelines.services.webhook import encryption_key
 from registry.address import UP, read_running
-from registry.errors import DamagedFileError, InputError, MissingFileError, UnavailableError, shorten
+from registry.errors import DamagedFileError, InputError, MissingFileError, UnavailableError, missing_extra, shorten
 from registry.files import open_plainly, set_aside, write_json
 from registry.lease import locked
 from registry.settings import ROOT, Settings
@@ -84,6 +85,8 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
     """Start everything, wait until each is healthy, and stop everything when the block ends, however it ends."""
     if settings.mlflow_uri:
         raise InputError("MODELYARD_MLFLOW_URI", "names another server, and this command runs its own", "unset it")
+    if ports.dashboard is not None:
+        require_streamlit()
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _only_one(home):
@@ -185,6 +188,12 @@ def _start_reconciler(home: Path) -> Service:
     return _spawn(
         "reconciler", ["-m", "pipelines.cli.main", "reconcile", "--watch", "--home", str(home), "--webhook-port", "0"], home
     )
+
+
+def require_streamlit() -> None:
+    """Raise UnavailableError where the dashboard's extra is not installed, before anything is started."""
+    if find_spec("streamlit") is None:
+        raise missing_extra("streamlit", "dashboard")
 
 
 def start_dashboard(home: Path, port: int, host: str = _HOST, servers: Mapping[str, str] | None = None) -> Service:

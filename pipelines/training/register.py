@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
+from pipelines.job.trainers import YoloTrainer
 from pipelines.training.train import NAME_TAG, TASK_TAG
+from pipelines.training.trainers.build import check_installed
 from registry.errors import InputError, IntegrityError, NotFoundError
 from registry.promotion.verdict import resolve
 from registry.protocols import Store
@@ -50,6 +52,7 @@ class Registration:
             raise InputError(checkpoint, "is not a .pt file", "give the best.pt of a training with Ultralytics")
         if not checkpoint.is_file():
             raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
+        check_installed(YoloTrainer(), Path())
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             work = Path(scratch)
             own = work / "checkpoint" / checkpoint.name

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from registry.digests import canonical, sha256_bytes
-from registry.errors import InputError, IntegrityError, StorageError
+from registry.errors import InputError, IntegrityError, StorageError, missing_extra
 from registry.events import AnyEvent, now, parse_event
 from registry.ledger.leases import LEASE_S, SqlLeases
 from registry.ledger.migrations import migrate
@@ -154,6 +154,8 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
     """
     try:
         engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
+    except ModuleNotFoundError as error:  # PostgreSQL's driver
+        raise missing_extra(error.name or "psycopg", "ledger URL") from error
     except (ArgumentError, ImportError, ValueError):
         raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…") from None
     if engine.dialect.name not in {"sqlite", "postgresql"}:

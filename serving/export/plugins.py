@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.errors import InputError
+from registry.errors import InputError, missing_extra
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import stack_pixels
 from serving.export.subprocess_job import answer_job
@@ -54,8 +54,7 @@ def load_exporter(kind: str) -> Exporter:
     try:
         return cast("Exporter", next(iter(entries)).load()())
     except ImportError as error:
-        extra = f"pip install 'modelyard[{kind}]', or its own package"
-        raise InputError(f"exporter '{kind}'", f"cannot be used: {error.name} is not installed", extra) from error
+        raise missing_extra(error.name or kind, f"exporter '{kind}'") from error
 
 
 def main(job: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.errors import missing_extra
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import decode, from_letterbox, stack_pixels
 from serving.export.subprocess_job import run_subprocess
@@ -81,7 +82,10 @@ def keras_job(reference: Reference, images: Sequence[Path], answers: Path, scrat
 
 def torch_answers(program: Path, info: ModelInfo, images: Sequence[Path], target: Path) -> None:
     """Write a torch.export program's answers to an .npz file."""
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise missing_extra("torch", f"model trained by {info.trainer}") from error
 
     from serving.export.program import load_program
 

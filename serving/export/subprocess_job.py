@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, shorten
+from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, missing_extra, shorten
 from registry.files import disk_full_message
 
 _LOOK_S = 0.2
@@ -113,6 +113,9 @@ def _read(report: Path) -> dict[str, Any] | None:
         return None
 
 
+_MISSING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+
+
 def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
     if full := disk_full_message(noise):
@@ -121,6 +124,9 @@ def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
         return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
+    if missing := _MISSING.search(noise):
+        absent = missing_extra(missing[1], name)
+        return ToolError(name, absent.expectation, absent.remedy)
     return ToolError(name, f"exited with {code}: {shorten(_error_line(noise), 240)}", "fix that, then run it again")
 
 

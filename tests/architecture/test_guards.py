@@ -96,6 +96,14 @@ def test_the_wheel_brings_what_runs_beside_python_and_not_the_browser_package(wh
     assert not [name for name in names if name.startswith("serving/browser/")]
 
 
+def test_the_wheel_brings_every_file_of_its_rooms(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = {str(path.relative_to(ROOT)) for path in tracked()}
+    assert sorted(name for name in ours if name.startswith(ROOMS) and not name.startswith("serving/browser/")) == sorted(
+        name for name in names if ".dist-info/" not in name
+    )
+
+
 def test_no_module_is_named_like_a_room_and_no_folder_hides_another_package() -> None:
     modules = {path.stem for room in ROOMS for path in (ROOT / room).rglob("*.py") if path.parent.name != room}
     top = {path.stem for room in ROOMS for path in (ROOT / room).glob("*.py")}

@@ -75,6 +75,17 @@ def test_every_command_that_is_shown_in_a_sentence_is_accepted(page: Path) -> No
             command.make_context(line, words)
 
 
+def test_every_program_that_the_pages_start_is_on_the_documented_path() -> None:
+    fenced = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    blocks = [block for page in MANUAL for kind, block in fenced.findall(page.read_text()) if kind in {"", "bash", "sh"}]
+    lines = re.sub(r"\\\n\s*", "", "\n".join(blocks)).splitlines()
+    ours = {word for line in lines for word in re.findall(r"^(?:[A-Z_]+=\S+ )*(modelyard|mlflow)\b", line)}
+    assert ours == {"modelyard", "mlflow"}
+    for name in ours:
+        done = subprocess.run([Path(sys.prefix) / "bin" / name, "--version"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.split()[0].rstrip(",")) == (0, name), f"{name}: run `make setup`"
+
+
 def test_the_generated_pages_are_current() -> None:
     done = subprocess.run([sys.executable, "tools/docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

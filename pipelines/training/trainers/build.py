@@ -8,21 +8,38 @@ from pathlib import Path
 from pipelines.job.jobfile import Job
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from pipelines.training.trainers.contract import Trainer
-from registry.errors import InputError, NotFoundError, UnavailableError
+from registry.errors import InputError, NotFoundError, UnavailableError, missing_extra
+
+_PACKAGES = {"torch": ("torch", "torchvision"), "yolo": ("ultralytics", "torch", "torchvision")}
+
+
+def check_installed(config: TrainerConfig, tf_python: Path) -> None:
+    """Raise UnavailableError where what a trainer needs is not installed. Nothing is imported to find out.
+
+    `tf_python` is TensorFlow's interpreter.
+    """
+    if isinstance(config, KerasTrainer) and not tf_python.exists():
+        remedy = "run `make setup` in a source checkout, set MODELYARD_TF_PYTHON, or train with `--trainers yolo,torch`"
+        raise UnavailableError("TensorFlow world", f"there is nothing at {tf_python}", remedy)
+    for package in _PACKAGES.get(config.kind, ()):
+        if find_spec(package) is None:
+            raise missing_extra(package, f"trainer '{config.kind}'")
 
 
 def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
     """The adapter of a config. `tf_python` is TensorFlow's interpreter. Raises UnavailableError where an extra is missing."""
+    check_installed(config, tf_python)
     if isinstance(config, KerasTrainer):
         from pipelines.training.trainers.keras import KerasAdapter
 
-        if not tf_python.exists():
-            remedy = "run `make setup`, or train with `--trainers yolo,torch`"
-            raise UnavailableError("TensorFlow world", f"there is nothing at {tf_python}", remedy)
         return KerasAdapter(config, tf_python)
     if isinstance(config, YoloTrainer):
-        return _yolo(config)
-    return _torch(config)
+        from pipelines.training.trainers.yolo import YoloAdapter
+
+        return YoloAdapter(config)
+    from pipelines.training.trainers.torch import TorchAdapter
+
+    return TorchAdapter(config)
 
 
 def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
@@ -39,23 +56,3 @@ def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
     if not names:
         raise NotFoundError("--trainers", "names no trainer", "for example --trainers yolo,torch")
     return [next((config for config in job.train if config.kind == name), defaults[name]) for name in names]
-
-
-def _torch(config: TorchTrainer) -> Trainer:
-    try:
-        from pipelines.training.trainers.torch import TorchAdapter
-    except ImportError as error:
-        raise _missing_extra("torch", error) from error
-    return TorchAdapter(config)
-
-
-def _yolo(config: YoloTrainer) -> Trainer:
-    if find_spec("ultralytics") is None:  # importing it to find out would set it up before it is told to be quiet
-        raise _missing_extra("yolo", ImportError(name="ultralytics"))
-    from pipelines.training.trainers.yolo import YoloAdapter
-
-    return YoloAdapter(config)
-
-
-def _missing_extra(name: str, error: ImportError) -> UnavailableError:
-    return UnavailableError(f"trainer '{name}'", f"{error.name} is not installed", f"pip install 'modelyard[{name}]'")

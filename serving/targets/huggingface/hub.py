@@ -22,6 +22,7 @@ from registry.errors import (
     NotFoundError,
     RefusedError,
     UnavailableError,
+    missing_extra,
     shorten,
 )
 from serving.bundle.bundle import Bundle
@@ -73,9 +74,7 @@ class Hub:
         try:
             from huggingface_hub import HfApi
         except ImportError as error:
-            raise UnavailableError(
-                "Hugging Face", "huggingface_hub is not installed", "pip install 'modelyard[huggingface]'"
-            ) from error
+            raise missing_extra("huggingface_hub", "Hugging Face") from error
         from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
