@@ -65,10 +65,10 @@ class LocalDataset:
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
 
 
-def local_datasets(home: Path) -> list[LocalDataset]:
-    """Those of a home whose manifest can be read, by name."""
+def local_datasets(home: Path, room: str = "datasets") -> list[LocalDataset]:
+    """Those in a folder of a home whose manifest can be read, by name."""
     datasets = list[LocalDataset]()
-    for manifest in sorted((home / "datasets").glob("*/manifest.json")):
+    for manifest in sorted((home / room).glob("*/manifest.json")):
         try:
             datasets.append(LocalDataset(manifest.parent))
         except (OSError, ValueError, KeyError, TypeError):

@@ -13,7 +13,7 @@ from registry.settings import Settings
 
 @st.cache_data(ttl=60, show_spinner=False)
 def _dataset(home: Path, digest: str) -> LocalDataset | None:
-    return find_dataset(local_datasets(home), digest)
+    return find_dataset([*local_datasets(home), *local_datasets(home / "datasets", "by-digest")], digest)
 
 
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:

@@ -74,9 +74,21 @@ def building(folder: Path) -> Iterator[bool]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         marker = folder / ".complete"
         missing = not marker.exists()
+        note_clone(folder, new=missing)
         yield missing
         if missing:
             marker.touch()
+
+
+def note_clone(folder: Path, *, new: bool) -> None:
+    """Write down that this clone uses an environment, so that `modelyard clean` knows when none does any more.
+
+    An environment from before clones were noted gets no note: who uses it is not known.
+    """
+    note = folder.with_name(f"{folder.name}.clones")
+    if new or note.exists():
+        clones = note.read_text().splitlines() if note.exists() else []
+        note.write_text("".join(f"{clone}\n" for clone in sorted({*clones, str(ROOT)})))
 
 
 def pip_configuration() -> dict[str, str]:

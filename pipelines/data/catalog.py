@@ -1,18 +1,34 @@
-"""Which data sets are in a home, by the digest that evidence names them with."""
+"""Which data sets are in a home, by the digest that evidence names them with.
+
+    datasets/<model>/             the data set that `frames` made last for a model
+    datasets/by-digest/<digest>/  every data set that something was trained on, whatever `frames` makes later
+    datasets/by-digest/<digest>.json
+                                  where it lay, and for which models somebody brought a version that knows it
+
+Both names of a file are one file on disk (hard links), where the file system has them. A home of an older release has notes
+only; its data sets are kept from their next use on, and before `frames` replaces one.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipelines.data.dataset import DataSet, open_dataset
-from registry.errors import DamagedFileError, MissingFileError, NotFoundError
-from registry.files import read_json, write_json
+from pipelines.data.dataset import MANIFEST, DataSet, Progress, build_dataset, open_dataset
+from pipelines.job.jobfile import Data
+from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
+from registry.files import building, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetCatalog:
-    """The data sets below a home's `datasets` folder, and those elsewhere that something was trained on."""
+    """The data sets below a home's `datasets` folder."""
 
     root: Path
 
@@ -20,29 +36,105 @@ class DatasetCatalog:
         """Where a model's data set lies unless a command names another folder."""
         return self.root / model
 
-    def add(self, data: DataSet) -> None:
-        """Remember where a data set lies, under its digest."""
-        write_json(self._note(data.manifest.digest), {"folder": str(data.folder.absolute())})
+    def build(self, data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
+        """Make a data set in a folder. One that it replaces is kept if something here was trained on it."""
+        with suppress(InputError):  # none there, or none that can be read
+            before = open_dataset(folder)
+            if self.note(before.manifest.digest).exists():
+                self._keep(before)
+        return build_dataset(data, folder, progress, classes)
+
+    def add(self, data: DataSet, registered: str = "") -> DataSet:
+        """Keep a data set under its digest; the answer is the kept one, which no later `frames` touches.
+
+        `registered`: the model for which a version that was trained elsewhere is about to be registered with it.
+        """
+        digest = data.manifest.digest
+        with self._locked():
+            owners = {*(self.owners(digest) or ()), *([registered] if registered else ())}
+            write_json(self.note(digest), {"folder": str(data.folder.absolute()), "registered": sorted(owners)})
+            self._keep(data)
+        return DataSet(self._folder(digest), data.manifest, data.name)
 
     def find(self, digest: str, subject: object) -> DataSet:
         """The data set of that digest. Raises NotFoundError about the subject where it is no longer where it was."""
-        folder = self._noted(digest)
-        data = open_dataset(folder) if folder else None
-        if data is None or data.manifest.digest != digest:
-            remedy = "make it again with `modelyard frames`, or train a new version"
-            raise NotFoundError(subject, f"the data set it was trained on ({digest[:12]}) is not here any more", remedy)
-        return data
+        lay = self._lay(digest)
+        for folder in (self._folder(digest), lay):
+            with suppress(InputError):
+                data = open_dataset(folder)
+                if data.manifest.digest == digest:
+                    return DataSet(folder, data.manifest, lay.name)
+        remedy = "make it again with `modelyard frames`, or train a new version"
+        raise NotFoundError(subject, f"the data set it was trained on ({digest[:12]}) is not here any more", remedy)
 
-    def _noted(self, digest: str) -> Path | None:
-        """Where a data set of that digest lay, None where nothing says so. Raises DamagedFileError."""
+    def kept(self) -> Iterable[Path]:
+        """The folders of the data sets that are kept by digest."""
+        return [path for path in self._by_digest.glob("[0-9a-f]*") if path.is_dir() and not path.is_symlink()]
+
+    def owners(self, digest: str) -> list[str] | None:
+        """For which models versions were registered with it; None where an older release noted it, or none did."""
+        return self._noted(digest).get("registered")
+
+    def remove(self, digest: str, removal: Callable[[], None]) -> None:
+        """Remove a kept data set, and then its note; not while one is being added."""
+        with self._locked():
+            removal()
+            self.note(digest).unlink(missing_ok=True)
+
+    def note(self, digest: str) -> Path:
+        """The file that says where a data set lay."""
+        return self._by_digest / f"{digest}.json"
+
+    def _lay(self, digest: str) -> Path:
+        """Where a data set lay. Without a note that can be read, the kept copy is all there is; raises where that is not."""
+        try:
+            return Path(str(self._noted(digest).get("folder") or self.root / "none"))
+        except DamagedFileError:
+            if not (self._folder(digest) / MANIFEST).exists():
+                raise
+            return self._folder(digest)
+
+    def _noted(self, digest: str) -> dict[str, Any]:
+        """What is noted of a data set, nothing where there is no note. Raises DamagedFileError."""
         remedy = "remove it; `modelyard frames` and `modelyard train` write it again"
         try:
-            match read_json(self._note(digest), remedy):
-                case {"folder": str(folder)}:
-                    return Path(folder)
+            match read_json(self.note(digest), remedy):
+                case {**noted} if isinstance(noted.get("folder"), str):
+                    return noted
         except MissingFileError:
-            return None
-        raise DamagedFileError(self._note(digest), "is damaged: it does not say where the data set is", remedy)
+            return {}
+        raise DamagedFileError(self.note(digest), "is damaged: it does not say where the data set is", remedy)
 
-    def _note(self, digest: str) -> Path:
-        return self.root / "by-digest" / f"{digest}.json"
+    @property
+    def _by_digest(self) -> Path:
+        return self.root / "by-digest"
+
+    def _folder(self, digest: str) -> Path:
+        return self._by_digest / digest
+
+    def _keep(self, data: DataSet) -> None:
+        """The same files under the digest, unless they are there already."""
+        target = self._folder(data.manifest.digest)
+        if target.resolve() == data.folder.resolve() or (target / MANIFEST).exists():
+            return
+        with building(target) as work:
+            for name in (*(row.file for row in data.manifest.frames), MANIFEST):
+                (work / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(data.folder / name, work / name)
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        self._by_digest.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._by_digest, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

@@ -64,10 +64,16 @@ class Manifest(Record):
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A data set on disk."""
+    """A data set on disk. `known_as` is what its users call it, where that is not its folder's name."""
 
     folder: Path
     manifest: Manifest
+    known_as: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its users call it."""
+        return self.known_as or self.folder.resolve().name
 
     def rows(self, split: str) -> list[FrameRow]:
         """The frames of a split, in the manifest's order."""

@@ -19,7 +19,7 @@ def describe_data(data: DataSet) -> str:
     members = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     size = f"{len(manifest.frames)} images of {sum(members.values())} {groups} in {len(labels)} classes"
     lines = [
-        f"`{data.folder.resolve().name}`: {size}. The images of one {group} are all in one split.",
+        f"`{data.name}`: {size}. The images of one {group} are all in one split.",
         "",
         f"| class | {' | '.join(SPLITS)} |",
         "|---|" + "---|" * len(SPLITS),

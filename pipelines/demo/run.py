@@ -140,15 +140,14 @@ class _Demo:
 
     def data(self) -> DataSet:
         """Clips to a data set."""
-        from pipelines.data.dataset import build_dataset
-
         if not (self.options.clips or self.options.images):
             from pipelines.demo.clips import Film, film_digits
 
             self.say("filming handwritten digits with a simulated camera")
             film_digits(self.job.data.clips, Film(), self.progress)
         self.say("clips to frames to a data set, split by clip")
-        return build_dataset(self.job.data, self.parts.datasets.folder_of(self.job.model), self.progress)
+        datasets = self.parts.datasets
+        return datasets.build(self.job.data, datasets.folder_of(self.job.model), self.progress)
 
     def train(self, data: DataSet) -> tuple[list[DemoVersion], list[Evaluated]]:
         """Train and evaluate each trainer."""

@@ -46,6 +46,7 @@ class RunningTraining(Record):
     began: float
     price: Price
     event: TrainingFailed
+    dataset: str = ""
     measured: bool = False
     given_up: bool = False
 
@@ -53,11 +54,11 @@ class RunningTraining(Record):
 class Payment:
     """What one run costs, until it is booked. Without a folder nothing is kept on disk."""
 
-    def __init__(self, folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed) -> None:
+    def __init__(self, folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed, dataset: str) -> None:
         """Write the run's file: a home in which that is impossible trains nothing. `event` is its failure, at no cost yet."""
         self._folder, self._ledger, self._began = folder, ledger, monotonic()
         born = psutil.Process().create_time()
-        self._note = RunningTraining(pid=os.getpid(), born=born, began=time.time(), price=price, event=event)
+        self._note = RunningTraining(pid=os.getpid(), born=born, began=time.time(), price=price, event=event, dataset=dataset)
         self._over = threading.Event()
         self._beat: threading.Thread | None = None
         if self._path:
@@ -130,9 +131,12 @@ class Payment:
 
 
 @contextmanager
-def paid_for(folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed) -> Generator[Payment]:
-    """A run that trains and is registered within the block, which books it. Where the block raises, it is booked as failed."""
-    payment = Payment(folder, ledger, price, event)
+def paid_for(folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed, dataset: str = "") -> Generator[Payment]:
+    """A run that trains and is registered within the block, which books it. Where the block raises, it is booked as failed.
+
+    The run's file names its data set by digest, so that cleaning leaves that alone.
+    """
+    payment = Payment(folder, ledger, price, event, dataset)
     try:
         yield payment
     except BaseException as error:  # Ctrl-C too: what was used is paid

@@ -55,7 +55,7 @@ class TrainingJob:
         )
         errors, warnings = len(report.errors), len(report.warnings)
         verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
-        self.datasets.add(data)
+        data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))

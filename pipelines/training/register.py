@@ -63,7 +63,7 @@ class Registration:
             data.verify()
             folder, arch = work / "model", checkpoint.stem
             _package(_Copy(own, checkpoint), folder, (job.task, size, data), work, self.say)
-            self.datasets.add(data)
+            data = self.datasets.add(data, registered=model)
             tracker, store = self.tracker(model), self.store()
             self.say("logging and registering the model")
             with tracker.run(arch, {NAME_TAG: "yolo", TASK_TAG: job.task}) as run:

@@ -83,7 +83,7 @@ def _paid(training: Training, ledger: Ledger, run: RunLog) -> Generator[Payment]
     """Pays for what happens within the block, and shows on the run what a failure cost."""
     killed, payment = _failed(training, run.run_id, "its process was killed"), None
     try:
-        with paid_for(training.underway, ledger, training.price, killed) as payment:
+        with paid_for(training.underway, ledger, training.price, killed, training.verdict.dataset) as payment:
             yield payment
     except BaseException:
         if payment:

@@ -125,7 +125,29 @@ def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
         raise InputError("model", what, "replace it in the network, or leave TF.js out of `export:`")
     _decompose_hard_swish(model.graph)
     _give_biases(model.graph)
+    _gather_sizes(model.graph)
     return model
+
+
+def _gather_sizes(graph: onnx.GraphProto) -> None:
+    """One size of a tensor is gathered from its whole shape: the converter takes a part of a shape for all of it.
+
+    torch asks for the batch's size so where a network's end is a view of strides, as in networks with LayerNorm.
+    """
+    made_by = {name: node for node in graph.node for name in node.output}
+    for index, node in enumerate(list(graph.node)):
+        shape = made_by.get(node.input[0]) if node.op_type == "Squeeze" and len(node.input) == 1 else None
+        if shape is None or shape.op_type != "Shape":
+            continue
+        part = {attribute.name: attribute.i for attribute in shape.attribute}
+        start = part.get("start", 0)
+        if start < 0 or part.get("end") != start + 1:
+            continue
+        names = (f"whole_shape{index}", f"size_at{index}")
+        graph.initializer.append(numpy_helper.from_array(np.asarray(start, np.int64), names[1]))
+        graph.node.insert(list(graph.node).index(shape), helper.make_node("Shape", [shape.input[0]], [names[0]]))
+        node.op_type = "Gather"
+        node.input[:] = names
 
 
 def _give_biases(graph: onnx.GraphProto) -> None:

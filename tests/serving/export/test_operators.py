@@ -54,3 +54,26 @@ def test_the_list_of_operators_is_that_of_the_installed_converter() -> None:
     assert ours - has == NO_CONVERTER & ours
     assert not NO_CONVERTER & has
     assert has >= NOT_RUNNING
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (1, 2), (3, 4)])
+def test_one_size_is_gathered_from_a_whole_shape_and_is_the_same(start: int, end: int) -> None:
+    """The converter takes a part of a shape for all of it: convnext's and swin's ends ask for the batch's size so."""
+    import numpy as np
+    import onnxruntime
+
+    model = with_operator(f"""
+        part = Shape<start={start}, end={end}>(tensor)
+        size = Squeeze(part)
+        size_f = Cast<to=1>(size)
+        means = ReduceMean<keepdims=0>(tensor, axes)
+        found = Mul(means, size_f)""")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([2, 3]), "axes"))
+    changed = for_tfjs(model, info())
+    assert "Squeeze" not in {node.op_type for node in changed.graph.node}
+    onnx.checker.check_model(changed, full_check=True)
+    pixels = np.random.default_rng(0).random((5, 3, 8, 8), dtype=np.float32)
+    before, after = (
+        onnxruntime.InferenceSession(each.SerializeToString()).run(None, {"tensor": pixels})[0] for each in (model, changed)
+    )
+    assert np.array_equal(before, after)

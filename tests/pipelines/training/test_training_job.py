@@ -1,0 +1,45 @@
+"""A whole training against a real MLflow server: paid, finished, and on a data set that stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.data.catalog import DatasetCatalog
+from pipelines.data.dataset import DataSet
+from pipelines.job.jobfile import Data, parse_job
+from pipelines.training.job import TrainingJob
+from registry.memory import MemoryLedger
+from registry.settings import Settings
+
+
+def quiet(*_: object) -> None:
+    return
+
+
+def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
+    clips: Path, dataset: DataSet, tmp_path: Path, mlflow_uri: str
+) -> None:
+    from mlflow import MlflowClient
+
+    from registry.mlflow.store import MlflowStore
+    from registry.mlflow.tracker import Tracker
+
+    settings, ledger = Settings(home=tmp_path / "home"), MemoryLedger()
+    catalog = DatasetCatalog(settings.datasets)
+    data = catalog.build(Data(clips=clips), catalog.folder_of("paid"), quiet)
+    job = parse_job(
+        {"model": "paid", "data": {"clips": str(clips), "checks": "warn"}, "train": [{"kind": "torch", "epochs": 1}]}, "x"
+    )
+    work = TrainingJob(
+        settings, ledger, lambda: MlflowStore(mlflow_uri), lambda name: Tracker(mlflow_uri, name), catalog, quiet
+    )
+    (event,) = work.run(job, job.train, data, quiet)
+    assert [row.event.kind for row in ledger.entries()][-2:] == ["trained", "data_checked"]
+    assert MlflowClient(mlflow_uri).get_run(event.run_id).info.status == "FINISHED"
+    assert event.usd >= 0
+    assert event.seconds > 0
+    assert list(settings.underway.glob("*")) == []
+    catalog.build(Data(clips=clips, fps=2), catalog.folder_of("paid"), quiet)
+    kept = catalog.find(event.dataset, "paid/1")
+    kept.verify()
+    assert kept.manifest == dataset.manifest
