@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HomeFolder, read_home
 from pipelines.cli.output import AsJson, answer, table
 
 
@@ -22,7 +22,7 @@ def predict(
     from pipelines.deployment.targets import Targets
     from pipelines.queries.predict import Prediction
 
-    opened = open_home(home)
+    opened = read_home(home)
     prediction = Prediction(opened.ledger, opened.store, Targets(opened.settings), opened.settings.endpoint_headers)
     answers = prediction.predict(ref_or_url, images)
     answer([a.model_dump() for a in answers], as_json=as_json)
@@ -39,7 +39,7 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     from pipelines.deployment.targets import Targets
     from pipelines.queries.status import status as read_status
 
-    opened = open_home(home)
+    opened = read_home(home)
     rows = read_status(opened.store(), opened.ledger(), Targets(opened.settings))
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:

@@ -236,7 +236,7 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DamagedFileError, match="is not a price catalogue; remove it"):
             read_catalogue(tmp_path / "prices.json")
     (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is not a price catalogue"):
+    with pytest.raises(DamagedFileError, match="is not a price catalogue"):
         read_catalogue(tmp_path / "prices.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_catalogue(tmp_path)
