@@ -30,6 +30,7 @@ from registry.money.billing import monthly_cost
 from registry.money.prices import Price
 from serving.bundle.bundle import Bundle, open_bundle
 from serving.canary.tally import SplitOrder, Tally, read_tally
+from serving.environment import safe_environment
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
 from serving.targets.waiting import Stopwatch, tls
 
@@ -259,7 +260,7 @@ def _detach(command: list[str], log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), wanted, 0o644),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
+    return os.posix_spawn(command[0], command, safe_environment("MODELYARD_API_KEY"), file_actions=actions, setsid=True)
 
 
 def _any_port() -> int:
