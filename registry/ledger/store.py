@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -76,25 +77,28 @@ class SqlLedger:
 
     def append_all(self, events: Sequence[AnyEvent]) -> list[LedgerEntry]:
         """Add events at the end, signed, in one transaction: all of them or none."""
-        if not self.database.exists():
-            self._reading(None).check_empty()  # before one is made in the place of one that is gone
-            self.database.make()
-        for _ in range(_TRIES):
-            try:
-                with usable(self.database.engine), self.database.engine.begin() as connection:
-                    walk = self._walk(connection)
-                    keys = self._to_sign(walk)
-                    rows = list[Fields]()
-                    for event in events:
-                        rows.append(make_row(event, walk, keys))
-                        walk.step(rows[-1])
-                    connection.execute(insert(Row), [row._asdict() for row in rows])
-            except DuplicateError:
-                continue
-            if self._witness and rows:
-                self._witness.note(walk, rows[-1].signer, rows[0].seq if rows[0].signature else None)
-            return [_entry(row, keys, event) for row, event in zip(rows, events, strict=True)]
+        with self._witness.writing() if self._witness else nullcontext():
+            if not self.database.exists():
+                self._reading(None).check_empty()  # before one is made in the place of one that is gone
+                self.database.make()
+            for _ in range(_TRIES):
+                with suppress(DuplicateError):
+                    return self._append(events)
         raise StorageError("ledger", f"lost {_TRIES} races for its next row", "run the command again")
+
+    def _append(self, events: Sequence[AnyEvent]) -> list[LedgerEntry]:
+        """Add events, and note how far the ledger has come. Raises SQLAlchemy's IntegrityError for a race that was lost."""
+        rows = list[Fields]()
+        with usable(self.database.engine), self.database.engine.begin() as connection:
+            walk = self._walk(connection)
+            keys = self._to_sign(walk)
+            for event in events:
+                rows.append(make_row(event, walk, keys))
+                walk.step(rows[-1])
+            connection.execute(insert(Row), [row._asdict() for row in rows])
+        if self._witness and rows:
+            self._witness.note(walk, rows[-1].signer, rows[0].seq if rows[0].signature else None)
+        return [_entry(row, keys, event) for row, event in zip(rows, events, strict=True)]
 
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[LedgerEntry]:
         """Rows in order, of one model or of all, that come after a place. Raises IntegrityError where rows were touched.

@@ -79,34 +79,34 @@ class Witness:
         """What is noted about a ledger at this place. Read before the database."""
         return [note for _, note in self._files() if self._is_about_here(note)]
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Held while rows are added and noted: a folder in which nothing can be noted is told of before a row stands."""
+        return locked(self.folder / "ledger.lock", BusyError(self.folder, "is written by another process", "try again"))
+
     def note(self, walk: Walk, signer: str, signed_from: int | None) -> None:
         """Remember how far the ledger has come, unless more is remembered already."""
-        path = self._path(walk.first)
-        with self._locked(path):
-            known = Note.of(path) if path.exists() else Note(0, "", first=walk.first)
-            if walk.seq <= known.seq:
-                return
-            older = [note for note in self.notes() if not note.first]
-            starts = [start for start in (signed_from, known.signed_from, *(note.signed_from for note in older)) if start]
-            places = tuple(sorted({*known.places, self.place}))
-            fields = {"seq": walk.seq, "hash": walk.hash, "seal": walk.seal, "signer": signer or known.signer}
-            fresh = replace(known, **fields, places=places, signed_from=min(starts, default=None))
-            write_json(path, asdict(fresh))
-            self._take_over()
+        path = self.folder / f"ledger-{walk.first[:12]}.json"
+        known = Note.of(path) if path.exists() else Note(0, "", first=walk.first)
+        if walk.seq <= known.seq:
+            return
+        older = [note for note in self.notes() if not note.first and not note.ended]
+        starts = [start for start in (signed_from, known.signed_from, *(note.signed_from for note in older)) if start]
+        places = tuple(sorted({*known.places, self.place}))
+        fields = {"seq": walk.seq, "hash": walk.hash, "seal": walk.seal, "signer": signer or known.signer}
+        fresh = replace(known, **fields, places=places, signed_from=min(starts, default=None))
+        write_json(path, asdict(fresh))
+        self._take_over()
 
     def end(self) -> int:
         """Another ledger is begun at this place on purpose: what is noted counts no more; how many notes that ends."""
-        ended = 0
-        for path, note in list(self._files()):
-            if self._is_about_here(note) and not note.ended:
-                with self._locked(path):
-                    write_json(path, asdict(replace(note, ended=True)))
-                ended += 1
-        return ended
+        live = [(path, note) for path, note in self._files() if self._is_about_here(note) and not note.ended]
+        for path, note in live:
+            write_json(path, asdict(replace(note, ended=True)))
+        return len(live)
 
     def check(self, notes: Sequence[Note], first: str) -> Note | None:
         """The note about the ledger that begins with that row. Raises IntegrityError where others say another was here."""
-        mine = next((note for note in notes if note.first and note.first == first), None)
+        mine = max((note for note in notes if note.first and note.first == first), key=lambda note: note.seq, default=None)
         if mine is not None:
             if mine.ended:
                 raise IntegrityError("ledger", "was given up here for a new one", "restore the one that was begun after it")
@@ -137,9 +137,3 @@ class Witness:
         for path, note in self._files():
             if not note.first and self._is_about_here(note):
                 path.unlink(missing_ok=True)
-
-    def _path(self, first: str) -> Path:
-        return self.folder / f"ledger-{first[:12]}.json"
-
-    def _locked(self, path: Path) -> AbstractContextManager[None]:
-        return locked(path.with_suffix(".lock"), BusyError(path, "is written by another process", "try again"))
