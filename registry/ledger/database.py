@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,13 +86,18 @@ class Database:
     def address(self) -> str:
         """Where it is, without a password: the same however a path is spelled."""
         url = self.engine.url.set(password=None)
-        return (url.set(database=str(self.file.resolve())) if self.file else url).render_as_string()
+        return (url.set(database=str(_real(self.file))) if self.file else url).render_as_string()
 
     def witness(self, folder: Path) -> Witness:
         """What is noted about this database in a folder."""
-        own = self.file is not None and self.file.resolve().parent == folder.resolve().parent
+        own = self.file is not None and _real(self.file).parent == _real(folder).parent
         spelled = self.engine.url.set(password=None).render_as_string()
         return Witness(folder, _digest(self.address), (_digest(spelled), _digest(self.address)), own)
+
+
+def _real(path: Path) -> Path:
+    """A path without links and dots; a circle of links, on which `Path.resolve` raises, as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _digest(address: str) -> str:
