@@ -24,6 +24,7 @@ from pipelines.promotion.assemble import assemble
 from pipelines.services.reconciler import Reconciler
 from pipelines.services.up import ServiceGroup, _keep, _start_mlflow, claim, stop, wait_for
 from registry.events import Flipped, HookDone, Promoted
+from registry.opening import keys_of
 from registry.records import Finding
 from registry.settings import Settings
 from registry.stages import Stage
@@ -77,12 +78,16 @@ def _fill_registry(home: Path, models: int) -> None:
 
 def _fill_ledger(home: Home, models: int) -> None:
     """What promoting each of them left behind; signed, in one transaction, because each commit waits for the disk."""
-    from registry.ledger.store import _row
+    from registry.ledger.chain import Walk
+    from registry.ledger.models import Row
+    from registry.ledger.store import make_row
 
     ledger = home.ledger()
+    ledger.database.make()
+    keys = keys_of(home.settings).to_sign()
     finding = [Finding(gate="metric", passed=True, text="top1 0.95 is at least 0.9", figure=0.95, limit=0.9)]
-    last = None
-    with Session(ledger._engine, expire_on_commit=False) as session, session.begin():
+    walk = Walk()
+    with Session(ledger.database.engine) as session, session.begin():
         for model in range(models):
             for stage, number in _HELD.items():
                 key = {"model": f"m{model:04d}", "version": number, "created_ms": number, "digest": "d" * 64, "stage": stage}
@@ -93,8 +98,10 @@ def _fill_ledger(home: Home, models: int) -> None:
                     HookDone(**key, hook="export"),
                 ]
                 for event in events:
-                    last = _row(event, last, ledger.keys)
-                    session.add(last)
+                    row = make_row(event, walk, keys)
+                    walk.step(row)
+                    session.add(Row(**row._asdict()))
+    ledger._witness.note(walk, row.signer, 1)
 
 
 @contextmanager

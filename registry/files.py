@@ -247,16 +247,16 @@ def read_json(path: Path, remedy: str = REMEDY) -> Any:
 
 def read_record(path: Path, kind: type[R], what: str, remedy: str = REMEDY) -> R:
     """A JSON file as a record, which is `what` to a reader. Raises as `read_json` does, also for fields of another kind."""
-    value = read_json(path, remedy)
+    data = read_bytes(path, remedy)
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(path, f"is not {what}", remedy) from error
 
 
-def set_aside(path: Path) -> Path:
-    """Rename what lies at a path and cannot be used, so that nothing is lost; its new path."""
-    beside = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Rename what lies at a path and is used no more, so that nothing is lost; its new path."""
+    beside = (path.with_name(f"{path.name}.{why}{number or ''}") for number in itertools.count())
     target = next(target for target in beside if not os.path.lexists(target))
     path.rename(target)
     return target

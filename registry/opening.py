@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from registry.ledger.store import SqlLedger, open_ledger
+from registry.ledger.database import Database
+from registry.ledger.store import SqlLedger
 from registry.settings import Settings
-from registry.signing import open_keyring
+from registry.signing import HomeKeys
 
 
 def ledger_of(settings: Settings) -> SqlLedger:
-    """The ledger that settings name; rows are signed with the home's key and checked against those it trusts."""
-    keys = open_keyring(settings.key, settings.trusted)
-    return open_ledger(settings.ledger.get_secret_value(), keys, settings.key.parent)
+    """The ledger that settings name; rows are signed with the home's key and checked against those it trusts.
+
+    Nothing is made by opening and reading it: the database, and a key where there is none, come with the first row.
+    """
+    keys, database = keys_of(settings), Database.at(settings.ledger.get_secret_value())
+    return SqlLedger(database, keys.read(), database.witness(settings.key.parent), keys)
+
+
+def keys_of(settings: Settings) -> HomeKeys:
+    """Where a home's keys lie."""
+    return HomeKeys(settings.key, settings.trusted)

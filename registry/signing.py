@@ -7,6 +7,7 @@ has the private key can sign anything: keep it where only Modelyard's own proces
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from registry.digests import sha256_bytes
-from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
-from registry.files import create_once, read_bytes, storing
+from registry.errors import DamagedFileError, InputError, IntegrityError, MissingFileError, NotFoundError
+from registry.files import create_once, read_bytes, set_aside, storing
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,39 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
     if not isinstance(own, Ed25519PrivateKey):
         raise InputError(path, "is not an Ed25519 key", remedy)
     return own
+
+
+@dataclass(frozen=True)
+class HomeKeys:
+    """Where a home's keys lie: its own at `path`, those it trusts beside it as `*.pub` in a folder."""
+
+    path: Path
+    folder: Path
+
+    def read(self) -> Keyring:
+        """The keys as they are: nothing is made."""
+        return load_keyring(self.path, self.folder)
+
+    def to_sign(self) -> Keyring:
+        """The same, with an own key: it is made where there is none. Its public half is kept, so that its rows outlive it."""
+        ring = open_keyring(self.path, self.folder)
+        if ring.own is not None:
+            self._keep_public(ring.own.public_key())
+        return ring
+
+    def renew(self) -> Keyring:
+        """A new own key. What the one before signed stays trusted; its private half is kept beside it, under another name."""
+        if os.path.lexists(self.path):
+            with contextlib.suppress(InputError, IntegrityError):  # one that cannot be read signs nothing, and is kept too
+                self._keep_public(_read_private(self.path).public_key())
+            set_aside(self.path, "retired")
+        return self.to_sign()
+
+    def _keep_public(self, key: Ed25519PublicKey) -> None:
+        path = self.folder / f"{key_id(key)}.pub"
+        if not path.exists():
+            with contextlib.suppress(OSError):  # a folder of trusted keys that somebody else looks after
+                create_once(path, public_text(key).encode())
 
 
 def read_keyring(folder: Path) -> Keyring:

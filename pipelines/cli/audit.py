@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, Policy, chosen_job, open_home
+from pipelines.cli import ledger
+from pipelines.cli.options import HomeFolder, Policy, chosen_job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say, table
 from pipelines.cli.promotion import StageName, show_findings, show_outcome
 from pipelines.cli.training import Reference
@@ -15,8 +16,6 @@ from pipelines.cli.training import Reference
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
 StageOption = Annotated[str, typer.Option(help="staging or production.")]
 PublicKey = Annotated[Path | None, typer.Option(help="Trust this key alone, not the home's.  [default: the home's]")]
-
-ledger_app = typer.Typer(help="The record of decisions.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def gates(
@@ -81,7 +80,7 @@ def history(model: ModelName, *, home: HomeFolder = None, as_json: AsJson = Fals
     from registry.reports.history import history as read_history
 
     name = check_model_name(model)
-    moments = read_history(open_home(home).ledger().entries(name), name)
+    moments = read_history(read_home(home).ledger().entries(name), name)
     answer([moment.model_dump(mode="json") for moment in moments], as_json=as_json)
     if not as_json:
         rows = [(m.row, m.at.isoformat(" ", "seconds")[:19], m.who, m.what, m.ref, m.was, m.evidence, m.text) for m in moments]
@@ -114,7 +113,7 @@ def verify(
         return
     if ref is None:
         raise InputError("REF", "is missing", "name a version, such as hand/3")
-    opened = open_home(home)
+    opened = read_home(home)
     v = verify_version(opened.settings, opened.store, parse_ref(ref), files, public_key)
     text = f"{v.ref} is what was ratified for {v.stage}: {v.files} files, ledger row {v.row} of {v.rows}"
     answer(v.model_dump(), as_json=as_json, text=f"{text}, signed by key {v.signer}")
@@ -131,7 +130,7 @@ def diff(
     from pipelines.queries.diff import diff as compare
     from registry.refs import parse_ref
 
-    opened = open_home(home)
+    opened = read_home(home)
     context = opened.context()
     lines = compare(context.store, context.ledger, opened.params, parse_ref(a), parse_ref(b))
     answer([line.model_dump() for line in lines], as_json=as_json)
@@ -139,27 +138,8 @@ def diff(
         table(f"{a} and {b}", ["", "what", a, b], [("" if line.same else "≠", line.what, line.a, line.b) for line in lines])
 
 
-@ledger_app.command("verify")
-def ledger_verify(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
-    """Walk the chain of rows; exit 2 naming the first that was edited, removed or not signed by a trusted key."""
-    rows = open_home(home).ledger().verify()
-    answer({"rows": rows, "holds": True}, as_json=as_json, text=f"{rows} rows verified")
-
-
-@ledger_app.command("key")
-def ledger_key(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
-    """Print this home's public key: whoever has it can check the ledger and the evidence in MLflow."""
-    from registry.signing import key_id, open_keyring, public_text
-
-    settings = open_home(home).settings
-    own = open_keyring(settings.key, settings.trusted).own
-    if own is not None:
-        text = public_text(own.public_key())
-        answer({"id": key_id(own.public_key()), "public_key": text}, as_json=as_json, text=text.strip())
-
-
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (gates, approve, rollback, history, verify, diff):
         app.command()(command)
-    app.add_typer(ledger_app, name="ledger")
+    ledger.add_to(app)

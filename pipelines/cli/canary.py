@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home
+from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
@@ -26,7 +26,7 @@ def status(ref: Reference, *, home: HomeFolder = None, as_json: AsJson = False) 
     from registry.events import now
 
     model, stage = _stage_of(ref)
-    canaries = canaries_of(open_home(home), say)
+    canaries = canaries_of(read_home(home), say)
     current, at = active_canary(canaries.ledger.entries(model), model, stage), now()
     verdict, counted = CanarySettler(canaries).verdict(current, at), canaries.counted_until(current)
     figures = "\n".join(f"  {name:<20} {value:g}" for name, value in verdict.figures.items())

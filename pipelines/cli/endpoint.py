@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, job, open_home
+from pipelines.cli.options import JOB, HomeFolder, JobFile, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
@@ -37,7 +37,7 @@ def quote(
     if config is None:
         say(f"{job_file} does not say how {stage} is deployed: this is a process on this machine (kind: local)")
         config = LocalDeploy()
-    price = Targets(open_home(home).settings).build(config).quote()
+    price = Targets(read_home(home).settings).build(config).quote()
     idle, most = format_usd(price.usd_per_idle_month), format_usd(price.usd_per_month_at_most)
     text = f"{config.kind}, {price.hardware}: {format_usd(price.usd_per_busy_hour)} an hour while busy, {idle} a month "
     text += f"while idle, {most} a month at most ({price.source}, {price.as_of})"
@@ -75,7 +75,7 @@ def _deployed(ref: str, home: Path | None) -> tuple[Target, str]:
     from registry.reports.endpoints import last_deployed
     from registry.stages import ALIASES, Stage
 
-    parsed, opened = parse_ref(ref), open_home(home)
+    parsed, opened = parse_ref(ref), read_home(home)
     if parsed.alias not in ALIASES:
         raise InputError(ref, "names no stage's endpoint", "write NAME@staging or NAME@production")
     stage = Stage(str(parsed.alias))
@@ -128,7 +128,7 @@ def space(
 
     if (to is None) == (publish is None):
         raise InputError("space", "wants one of --to and --publish", "choose one")
-    parsed, opened = parse_ref(ref), open_home(home)
+    parsed, opened = parse_ref(ref), read_home(home)
     hub = hub_of(opened.settings) if publish else None
     version, bundle = last_bundle(opened.store(), opened.ledger(), parsed)
     if to is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HomeFolder, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def costs(
     from pipelines.money.costs import costs as read_costs
     from pipelines.money.costs import summed
 
-    opened = open_home(home)
+    opened = read_home(home)
     entries, settings = opened.ledger().entries(), opened.settings
     if by is not None or month is not None:
         sums = summed(entries, settings, (by or By.MODEL).value, month)
@@ -88,7 +88,7 @@ def show(
     from pipelines.money.budgets import standing_of
     from registry.events import now
 
-    status = standing_of(open_home(home).ledger().entries(), model, now())
+    status = standing_of(read_home(home).ledger().entries(), model, now())
     answer(status.model_dump(mode="json"), as_json=as_json, text=str(status))
 
 
@@ -157,7 +157,7 @@ def prices(
     from registry.errors import UnavailableError
     from registry.money.prices import today
 
-    settings = open_home(home).settings
+    settings = (open_home(home) if refresh else read_home(home)).settings
     done = refresh_prices(settings) if refresh else None
     for line in [*done.said, *done.failed] if done else []:
         say(line)
@@ -218,7 +218,7 @@ def forecast(
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
     overrides = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
     request = ForecastRequest(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=overrides)
-    opened = open_home(home)
+    opened = read_home(home)
     result = CostForecast(opened.settings, opened.ledger, opened.store).forecast(request, ref)
     answer(result.model_dump(mode="json"), as_json=as_json)
     if not as_json:

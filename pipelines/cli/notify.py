@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HomeFolder, open_home, read_home
 from pipelines.cli.output import AsJson, answer, table
 
 group = typer.Typer(help="Notices of promotions, refusals and budgets, by webhook, Slack and e-mail.", no_args_is_help=True)
@@ -16,7 +16,7 @@ def send_test(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     from pipelines.services.notifier import try_all
     from registry.errors import InputError
 
-    results = try_all(open_home(home).settings)
+    results = try_all(read_home(home).settings)
     if not results:
         raise InputError("notices", "have no channel", "set MODELYARD_NOTIFY_WEBHOOK, _SLACK or _SMTP")
     answer(results, as_json=as_json)
@@ -31,7 +31,7 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """What each channel has delivered, what waits, and how its last try went."""
     from pipelines.services.notifier import channel_status
 
-    channels = channel_status(open_home(home))
+    channels = channel_status(read_home(home))
     answer(channels, as_json=as_json)
     if not as_json:
         columns = ["channel", "delivered", "waiting", "given_up", "tries", "said"]

@@ -37,6 +37,23 @@ def open_home(folder: Path | None) -> Home:
     return Home(read_settings(folder))
 
 
+def read_home(folder: Path | None) -> Home:
+    """The same for a command that only reads: a home that was named and is not there was misspelt, and none is made.
+
+    The default one may be not there yet: it reads as empty.
+    """
+    from registry.errors import InputError, NotFoundError
+    from registry.settings import Settings
+
+    opened = open_home(folder)
+    home = opened.settings.home
+    if home.exists() and not home.is_dir():
+        raise InputError(f"home {home}", "is not a folder", "see how --home or MODELYARD_HOME is spelled")
+    if not home.exists() and home != Settings.model_fields["home"].default:
+        raise NotFoundError(f"home {home}", "does not exist", "see how --home or MODELYARD_HOME is spelled")
+    return opened
+
+
 def datasets_of(home: Home) -> DatasetCatalog:
     """The home's data sets."""
     from pipelines.data.catalog import DatasetCatalog

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HomeFolder, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def predict(
 
     if as_csv and as_json:
         raise InputError("--csv and --json", "are two formats", "choose one")
-    opened, sources = open_home(home), sources_of(images)
+    opened, sources = read_home(home), sources_of(images)
     _say_skipped(sources.skipped)
     prediction = Prediction(opened.ledger, opened.store, Targets(opened.settings), opened.settings.endpoint_headers)
     with bar() as progress:
@@ -105,7 +105,7 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     from pipelines.deployment.targets import Targets
     from pipelines.queries.status import status as read_status
 
-    opened = open_home(home)
+    opened = read_home(home)
     rows = read_status(opened.store(), opened.ledger(), Targets(opened.settings))
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:

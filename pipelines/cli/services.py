@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home
+from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 from pipelines.cli.quick_serve import DEVICES, LOG_LEVELS
 
@@ -67,7 +67,7 @@ def serve(
             raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
     options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
     options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
-    become_server(bundle_folder(open_home(home), bundle_or_ref), options | {"no_key": no_key, "json": as_json})
+    become_server(bundle_folder(read_home(home), bundle_or_ref), options | {"no_key": no_key, "json": as_json})
 
 
 def demo(

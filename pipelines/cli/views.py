@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import HomeFolder, open_home
+from pipelines.cli.options import HomeFolder, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 from pipelines.cli.services import DashboardPort
 
@@ -30,7 +30,7 @@ def runs(
     from pipelines.queries.runs import find_runs, pareto_runs, run_lines
 
     with bar() as progress:
-        result = find_runs(open_home(home).settings, where, sort, lambda done, of: progress("runs", done, of), whole=whole)
+        result = find_runs(read_home(home).settings, where, sort, lambda done, of: progress("runs", done, of), whole=whole)
     rows = pareto_runs(result.rows, front) if front else result.rows
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if result.missing:
@@ -51,7 +51,7 @@ def dashboard(
     """Run the dashboard alone until Ctrl-C. MODELYARD_DASHBOARD_PASSWORD in the environment is what viewers have to give."""
     from pipelines.services.dashboard import dashboard_running
 
-    with contextlib.suppress(KeyboardInterrupt), dashboard_running(open_home(home).settings, host, port, say) as keeper:
+    with contextlib.suppress(KeyboardInterrupt), dashboard_running(read_home(home).settings, host, port, say) as keeper:
         answer(keeper.addresses, as_json=as_json, text=f"{keeper.addresses['dashboard']}\nCtrl-C stops it")
         keeper.watch()
 
@@ -65,7 +65,7 @@ def report(
     """Write the Overview to a file: what is in production, how good it is, what it costs, what needs attention."""
     from pipelines.services.dashboard import make_report
 
-    summary = make_report(open_home(home).settings, file)
+    summary = make_report(read_home(home).settings, file)
     models, alerts = len(summary["production"]), len(summary["alerts"])
     answer(summary | {"file": str(file)}, as_json=as_json, text=f"{file}: {models} models in production, {alerts} alerts")
 

@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.trainers import TrainerConfig
-from registry.errors import InputError, NotFoundError
+from pipelines.job.yaml_file import read_yaml
+from registry.errors import InputError, MissingFileError, NotFoundError
 from registry.records import Record
 from registry.refs import check_model_name
 from registry.spending import PolicyRules
@@ -161,11 +161,9 @@ class Job(Record):
 def read_job(path: Path) -> Job:
     """Read a job file, or say in one line what is wrong with it and what was probably meant."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        raw = read_yaml(path, "fix it, or start again with `modelyard init --force`")
+    except MissingFileError as error:
         raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"is not YAML ({error})", "fix it, or start again with `modelyard init --force`") from error
     return parse_job(raw, str(path))
 
 

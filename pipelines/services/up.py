@@ -230,15 +230,17 @@ def _spawn(
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**_without_servers(), **_environment(home), **(more or {})},
+            env={**_inherited(name), **_environment(home), **(more or {})},
         )
     return Service(name, process, log, url, health)
 
 
-def _without_servers() -> dict[str, str]:
-    """The environment without another MLflow server's address: these services belong to the one that is started here."""
+def _inherited(name: str) -> dict[str, str]:
+    """The environment for a service: no other MLflow server's address, and the clouds' keys for the reconciler only."""
     others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI"}
-    return {name: value for name, value in os.environ.items() if name not in others}
+    acting = ("RUNPOD_", "HF_TOKEN", "HUGGING", "MODELYARD_RUNPOD_API_KEY", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_")
+    withheld = () if name == "reconciler" else acting
+    return {key: value for key, value in os.environ.items() if key not in others and not key.startswith(withheld)}
 
 
 def _environment(home: Path) -> Mapping[str, str]:

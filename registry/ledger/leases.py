@@ -12,11 +12,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from registry.errors import BusyError, StorageError
 from registry.lease import busy_error
+from registry.ledger.database import Database
 
 LEASE_S = 15.0
 _POLL_S = 0.2
@@ -61,15 +62,16 @@ class _Row:
 
 
 class SqlLeases:
-    """Leases behind a SQLAlchemy engine whose table exists (`open_ledger` makes it)."""
+    """Leases in a ledger's database, whose tables the first one makes."""
 
-    def __init__(self, engine: Engine, seconds: float = LEASE_S) -> None:
+    def __init__(self, database: Database, seconds: float = LEASE_S) -> None:
         """`seconds`: how long a lease outlives its holder."""
-        self._engine, self.seconds = engine, seconds
+        self._database, self._engine, self.seconds = database, database.engine, seconds
 
     @contextmanager
     def hold(self, model: str, *, wait: bool = True) -> Generator[_Row]:
         """Hold the model's lease within the block; one that another process has is waited for, or raises BusyError."""
+        self._database.make()
         row = _Row(self, model)
         while not row.acquire():
             if not wait:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, select
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError as DuplicateError
-from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from registry.digests import canonical, sha256_bytes
-from registry.errors import InputError, IntegrityError, StorageError, missing_extra
+from registry.digests import canonical
+from registry.errors import InputError, IntegrityError, StorageError
 from registry.events import AnyEvent, now, parse_event
+from registry.ledger.chain import Fields, Walk, hash_of
+from registry.ledger.database import Database, usable
 from registry.ledger.leases import LEASE_S, SqlLeases
-from registry.ledger.migrations import migrate
 from registry.ledger.models import Row
-from registry.ledger.witness import Witness
-from registry.signing import Keyring, key_id
+from registry.ledger.reading import RESTORE, Reading
+from registry.ledger.witness import Note, Witness
+from registry.signing import HomeKeys, Keyring, key_id
 
-COLUMNS = ("seq", "at", "kind", "model", "version", "body", "previous", "hash", "signer", "signature")
-_GENESIS = "0" * 64
 _TRIES = 20
+_KEY = "restore the key from a backup, or make another with `modelyard ledger key --new`"
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class LedgerEntry:
     seq: int
     at: datetime
     event: AnyEvent
-    row: Row = field(compare=False, repr=False)
+    row: Fields = field(compare=False, repr=False)
     keys: Keyring = field(compare=False, repr=False)
 
     @property
@@ -52,14 +49,14 @@ class LedgerEntry:
 
     @cached_property
     def _checked(self) -> str | None:
-        if self.row.hash != _hash(self.row):
+        if self.row.hash != hash_of(self.row):
             return "it was changed after it was written"
         return self.keys.flaw(self.row.hash, self.row.signer, self.row.signature)
 
     @property
     def envelope(self) -> dict[str, object]:
         """The whole row, with hash and signature: what can be checked anywhere with the public key alone."""
-        return {column: getattr(self.row, column) for column in COLUMNS}
+        return self.row._asdict()
 
 
 class SqlLedger:
@@ -67,11 +64,17 @@ class SqlLedger:
 
     Two writers that race for the same place in the chain collide on the primary key, and the later one
     tries again on top of the earlier: no lock is needed and no row is lost.
+
+    Nothing is answered from rows that the witness contradicts, and none is added to them: what is edited, missing or
+    replaced up to the row that it remembers raises IntegrityError. A row that no trusted key signed decides nothing, which
+    its `flaw` says.
     """
 
-    def __init__(self, engine: Engine, keys: Keyring, witness: Witness | None = None) -> None:
-        """Use an engine whose tables exist; `open_ledger` makes both."""
-        self._engine, self.keys, self._witness = engine, keys, witness
+    def __init__(
+        self, database: Database, keys: Keyring, witness: Witness | None = None, home_keys: HomeKeys | None = None
+    ) -> None:
+        """Use a database; `open_ledger` makes one. With `home_keys`, a key to sign with is made by the first row."""
+        self.database, self.keys, self._witness, self._home_keys = database, keys, witness, home_keys
 
     @property
     def signer(self) -> str:
@@ -84,66 +87,104 @@ class SqlLedger:
 
     def append_all(self, events: Sequence[AnyEvent]) -> list[LedgerEntry]:
         """Add events at the end, signed, in one transaction: all of them or none."""
-        for _ in range(_TRIES):
-            rows: list[Row] = []
-            try:
-                with _usable(self._engine), Session(self._engine, expire_on_commit=False) as session, session.begin():
-                    last = session.scalars(select(Row).order_by(Row.seq.desc()).limit(1)).first()
-                    for event in events:
-                        rows.append(_row(event, rows[-1] if rows else last, self.keys))
-                    session.add_all(rows)
-                    session.flush()
-            except DuplicateError:
-                continue
-            if self._witness:
-                for row in rows:
-                    self._witness.note(row.seq, row.hash, signed=bool(row.signature))
-            return [
-                LedgerEntry(row.seq, datetime.fromisoformat(row.at), event, row, self.keys)
-                for row, event in zip(rows, events, strict=True)
-            ]
+        with self._witness.writing() if self._witness else nullcontext():
+            if not self.database.exists():
+                self._reading(None).check_empty()  # before one is made in the place of one that is gone
+                self.database.make()
+            for _ in range(_TRIES):
+                with suppress(DuplicateError):
+                    return self._append(events)
         raise StorageError("ledger", f"lost {_TRIES} races for its next row", "run the command again")
 
+    def _append(self, events: Sequence[AnyEvent]) -> list[LedgerEntry]:
+        """Add events, and note how far the ledger has come. Raises SQLAlchemy's IntegrityError for a race that was lost."""
+        rows = list[Fields]()
+        with usable(self.database.engine), self.database.engine.begin() as connection:
+            walk = self._walk(connection)
+            keys = self._to_sign(walk)
+            for event in events:
+                rows.append(make_row(event, walk, keys))
+                walk.step(rows[-1])
+            connection.execute(insert(Row), [row._asdict() for row in rows])
+        if self._witness and rows:
+            self._witness.note(walk, rows[-1].signer, rows[0].seq if rows[0].signature else None)
+        return [_entry(row, keys, event) for row, event in zip(rows, events, strict=True)]
+
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[LedgerEntry]:
-        """Rows in order, of one model or of all, that come after a place."""
-        query = select(Row).where(Row.seq > after).order_by(Row.seq)
-        if model is not None:
-            query = query.where(Row.model == model)
-        with _usable(self._engine), Session(self._engine) as session:
-            rows = session.scalars(query).all()
-            session.expunge_all()
-        return [LedgerEntry(row.seq, datetime.fromisoformat(row.at), parse_event(row.body), row, self.keys) for row in rows]
+        """Rows in order, of one model or of all, that come after a place. Raises IntegrityError where rows were touched.
+
+        All rows are compared with the witness's seal. Whoever asks for all models' rows after a place has read, and so
+        compared, those before: then only newer rows are read, and none may be missing.
+        """
+        reading, rows = self._reading(None), list[Fields]()
+        if not self.database.exists():
+            reading.check_empty()
+            return []
+        with usable(self.database.engine), self.database.engine.connect() as connection:
+            reading.connection = connection
+            if model is None and after:
+                rows = reading.newer(after)
+            else:
+                self._check_keys(*reading.walk(rows))
+        return [_entry(row, self.keys) for row in rows if row.seq > after and model in {None, row.model}]
 
     def verify(self) -> int:
         """Walk the chain and check each signature; return how many rows hold.
 
         Unsigned rows are allowed at the beginning only, where version 0.1.0 wrote them; no gate counts them.
         """
-        last: Row | None = None
-        signed = False
-        end, end_hash = self._witness.last() if self._witness else (0, "")
-        first = self._witness.signed_from() if self._witness else None
-        with _usable(self._engine), Session(self._engine) as session:
-            for row in session.scalars(select(Row).order_by(Row.seq)):
-                signed = signed or bool(row.signature) or (first is not None and row.seq >= first)
-                if flaw := _flaw(row, last, self.keys if signed else Keyring()):
-                    raise IntegrityError(f"ledger row {row.seq}", flaw, "restore a backup of the ledger")
-                if row.seq == end and row.hash != end_hash:
-                    raise IntegrityError(f"ledger row {end}", "is not the row that was written here", "restore a backup")
-                last = row
-        rows = last.seq if last else 0
-        if rows < end:
-            raise IntegrityError(f"ledger row {rows + 1}", f"is missing, with all up to row {end}", "restore a backup")
-        return rows
+        reading = self._reading(None)
+        if not self.database.exists():
+            reading.check_empty()
+            return 0
+        with usable(self.database.engine), self.database.engine.connect() as connection:
+            reading.connection = connection
+            walk, mine = reading.verify()
+            self._check_keys(walk, mine)
+            return walk.seq
 
     def leases(self, seconds: float = LEASE_S) -> SqlLeases:
         """Leases in the same database, for several machines."""
-        return SqlLeases(self._engine, seconds)
+        return SqlLeases(self.database, seconds)
 
     @property
     def shared(self) -> bool:
         """Whether several machines may use it: everything but a SQLite file."""
-        return self._engine.dialect.name != "sqlite"
+        return self.database.engine.dialect.name != "sqlite"
+
+    def begin_anew(self) -> list[Path]:
+        """Give this ledger up, on purpose, for a new one; the files that it is kept in under other names."""
+        kept = self.database.give_up()
+        if self._witness is not None:
+            self._witness.end()
+        return kept
+
+    def _reading(self, connection: Connection | None) -> Reading:
+        """A comparison with what is noted by now: made before the database is read, see `witness.py`."""
+        return Reading(connection, self.keys, self._witness)
+
+    def _walk(self, connection: Connection) -> Walk:
+        """Read to the end, before something is added there."""
+        walk, mine = self._reading(connection).walk()
+        self._check_keys(walk, mine)
+        return walk
+
+    def _check_keys(self, walk: Walk, mine: Note | None) -> None:
+        """A home whose key is gone, or was replaced, must not judge anew what that key signed."""
+        if self._home_keys is None or not walk.signed:
+            return
+        signer = mine.signer if mine else ""
+        if not self.keys.trusted or (signer and signer not in self.keys.trusted):
+            raise IntegrityError(self._home_keys.path, f"is not the key that signed the ledger's rows {signer}".strip(), _KEY)
+
+    def _to_sign(self, walk: Walk) -> Keyring:
+        """The keys to sign with. A key is made for a ledger in which nothing was signed, and for no other."""
+        if self._home_keys is None:
+            return self.keys
+        if self.keys.own is None and walk.signed:
+            raise InputError(self._home_keys.path, "is not there, and the ledger's rows are signed", _KEY)
+        self.keys = self._home_keys.to_sign()
+        return self.keys
 
 
 def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = None) -> SqlLedger:
@@ -152,77 +193,30 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
     Without `keys` rows are neither signed nor checked, which is for reading and for tests. `witness` names the folder
     that holds the note of how far this ledger had come.
     """
-    try:
-        engine = create_engine(url, poolclass=NullPool)  # a ledger is asked rarely and from many processes
-    except ModuleNotFoundError as error:  # PostgreSQL's driver
-        raise missing_extra(error.name or "psycopg", "ledger URL") from error
-    except (ArgumentError, ImportError, ValueError):
-        raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…") from None
-    if engine.dialect.name not in {"sqlite", "postgresql"}:
-        raise InputError("ledger URL", "cannot be used", "write sqlite:///FILE or postgresql+psycopg://…")
-    if engine.dialect.name == "sqlite":
-        if engine.url.database:
-            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
-        event.listen(engine, "connect", _durable)
-    with _usable(engine):
-        migrate(engine)
-    address = engine.url.set(password=None).render_as_string()
-    note = Witness(witness / f"ledger-{sha256_bytes(address.encode())[:12]}.json") if witness else None
-    return SqlLedger(engine, keys or Keyring(), note)
+    database = Database.at(url)
+    database.make()
+    return SqlLedger(database, keys or Keyring(), database.witness(witness) if witness else None)
 
 
 def read_envelope(envelope: dict[str, object], keys: Keyring) -> LedgerEntry:
     """A row from its envelope. Its `flaw` says whether it is whole and signed by a trusted key."""
     try:
-        row = Row(**{column: envelope[column] for column in COLUMNS})
-        return LedgerEntry(row.seq, datetime.fromisoformat(row.at), parse_event(row.body), row, keys)
-    except (KeyError, TypeError, ValueError) as error:
+        return _entry(Fields(**{column: envelope[column] for column in Fields._fields}), keys)  # type: ignore[arg-type]
+    except (KeyError, TypeError, IntegrityError) as error:
         raise InputError("evidence file", "is not a row of a ledger", "give evidence.json of a gate-evaluation run") from error
 
 
-def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """SQLite: readers beside a writer, and every commit on disk."""
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def make_row(event: AnyEvent, last: Walk, keys: Keyring) -> Fields:
+    """The row that follows the last one that was read."""
+    body = canonical(event.model_dump(mode="json")).decode()
+    bare = Fields(last.seq + 1, now().isoformat(), event.kind, event.model, event.version, body, last.hash)
+    hashed = hash_of(bare)
+    signer, signature = keys.sign(hashed)
+    return bare._replace(hash=hashed, signer=signer, signature=signature)
 
 
-@contextmanager
-def _usable(engine: Engine) -> Generator[None]:
-    """What a full disk, a lost server, or a file that is not a database is called here. A lost race is not an error."""
+def _entry(row: Fields, keys: Keyring, event: AnyEvent | None = None) -> LedgerEntry:
     try:
-        yield
-    except DuplicateError:
-        raise
-    except DatabaseError as error:
-        address = engine.url.render_as_string(hide_password=True)
-        raise StorageError(address, f"the ledger cannot be used ({error.orig})", "check the file and the server") from error
-
-
-def _row(event: AnyEvent, last: Row | None, keys: Keyring) -> Row:
-    """The row that follows `last`."""
-    row = Row(
-        seq=last.seq + 1 if last else 1,
-        at=now().isoformat(),
-        kind=event.kind,
-        model=event.model,
-        version=event.version,
-        body=canonical(event.model_dump(mode="json")).decode(),
-        previous=last.hash if last else _GENESIS,
-    )
-    row.hash = _hash(row)
-    row.signer, row.signature = keys.sign(row.hash)
-    return row
-
-
-def _hash(row: Row) -> str:
-    """What a row's hash must be."""
-    return sha256_bytes(canonical([row.seq, row.at, row.kind, row.model, row.version, row.body, row.previous]))
-
-
-def _flaw(row: Row, last: Row | None, keys: Keyring) -> str | None:
-    """Why a row does not follow from the one before it, or is not signed as it must be."""
-    if (row.seq, row.previous) != ((last.seq + 1, last.hash) if last else (1, _GENESIS)) or row.hash != _hash(row):
-        return "its hash does not follow from the row before it"
-    return keys.flaw(row.hash, row.signer, row.signature)
+        return LedgerEntry(row.seq, datetime.fromisoformat(row.at), event or parse_event(row.body), row, keys)
+    except (TypeError, ValueError) as error:
+        raise IntegrityError(f"ledger row {row.seq}", "cannot be read", RESTORE) from error

@@ -22,6 +22,7 @@ import psutil
 
 from registry.errors import InputError, ModelyardError, StorageError, UnavailableError, missing_extra, shorten
 from registry.files import disk_full_message
+from serving.environment import safe_environment
 
 _LOOK_S = 0.2
 _TIE = """
@@ -214,6 +215,6 @@ def _used(pid: int) -> int:
 
 
 def _quiet() -> dict[str, str]:
-    """The environment of a child: TensorFlow on the CPU, without its banner and without fusing for oneDNN."""
+    """The environment of a child: no secrets; TensorFlow on the CPU, without its banner and without fusing for oneDNN."""
     settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **settings, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    return safe_environment(settings=settings | {"TF_ENABLE_ONEDNN_OPTS": "0"})

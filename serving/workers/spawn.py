@@ -9,6 +9,8 @@ import os
 import socket
 import sys
 
+from serving.environment import safe_environment
+
 _WORKER = "import gc; gc.disable(); from serving.workers.worker import main; raise SystemExit(main({}))"
 """`-m` would import `runpy` first, and garbage collection during imports finds nothing."""
 
@@ -42,4 +44,4 @@ def spawn() -> WorkerProcess:
         os.set_inheritable(number, True)
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         command = [sys.executable, "-P", "-c", _WORKER.format(number)]
-        return WorkerProcess(os.posix_spawn(sys.executable, command, os.environ, file_actions=actions), ours)
+        return WorkerProcess(os.posix_spawn(sys.executable, command, safe_environment(), file_actions=actions), ours)

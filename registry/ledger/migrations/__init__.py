@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from registry.errors import BusyError
+from registry.errors import BusyError, StorageError
 from registry.lease import locked
 
 VERSION_TABLE = "modelyard_ledger_version"
@@ -19,10 +19,18 @@ _FIRST = "0001"
 _LOCK = 7_305_129_446  # any number of ours: PostgreSQL's advisory lock while migrating
 
 
+def is_there(engine: Engine) -> bool:
+    """Whether a ledger's table is there, of whatever release."""
+    return inspect(engine).has_table("ledger")
+
+
 def migrate(engine: Engine) -> None:
     """Bring the schema to `HEAD`; nothing but one query where it is there already."""
-    if _version(engine) == HEAD:
+    version = _version(engine)
+    if version == HEAD:
         return
+    if version not in {None, _FIRST}:
+        raise StorageError("ledger", f"was written by a newer release (its schema is {version})", "update Modelyard")
     with _one_at_a_time(engine), engine.connect() as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _LOCK})

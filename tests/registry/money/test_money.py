@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.amounts import round_usd
-from registry.errors import InputError, NotFoundError
+from registry.errors import DamagedFileError, InputError, NotFoundError
 from registry.money.billing import (
     HOURS_PER_MONTH,
     billed_seconds,
@@ -233,10 +233,10 @@ def test_prices_grow_stale() -> None:
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
     for broken in ('{"prices": 3}', "[]", "{", ""):
         (tmp_path / "prices.json").write_text(broken)
-        with pytest.raises(InputError, match="is not a price catalogue; remove it"):
+        with pytest.raises(DamagedFileError, match="is not a price catalogue; remove it"):
             read_catalogue(tmp_path / "prices.json")
     (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is not a price catalogue"):
+    with pytest.raises(DamagedFileError, match="is not a price catalogue"):
         read_catalogue(tmp_path / "prices.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_catalogue(tmp_path)

@@ -1,0 +1,69 @@
+"""A home whose ledger somebody touches, and what each way to use it says then."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry.errors import ModelyardError
+from registry.events import Archived
+from registry.ledger.chain import Fields, hash_of
+from registry.opening import ledger_of
+from registry.settings import Settings
+
+ROWS = 6
+
+
+def event(number: int, model: str = "hand") -> Archived:
+    return Archived(model=model, version=number, created_ms=1, digest="d", actor="ada")
+
+
+def a_home(folder: Path, rows: int = ROWS) -> Settings:
+    """A home with rows of two models."""
+    here = Settings(home=folder)
+    ledger_of(here).append_all([event(number, "foot" if number % 3 == 0 else "hand") for number in range(1, rows + 1)])
+    return here
+
+
+def as_owner(folder: Path, *statements: str) -> None:
+    with sqlite3.connect(folder / "ledger.db") as db:
+        for verb in ("update", "delete", "replace"):
+            db.execute(f"drop trigger if exists ledger_no_{verb}")
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def rechained(folder: Path, start: int) -> None:
+    """Compute every hash from a row on anew, as an attacker does who cannot sign."""
+    with sqlite3.connect(folder / "ledger.db") as db:
+        rows = [Fields(*row) for row in db.execute(f"select {', '.join(Fields._fields)} from ledger order by seq")]
+        previous = "0" * 64
+        for number, row in enumerate(rows, 1):
+            fresh = row._replace(seq=number, previous=previous)
+            fresh = fresh._replace(hash=hash_of(fresh)) if number >= start else fresh
+            values = (fresh.seq, fresh.previous, fresh.hash, row.seq)
+            db.execute("update ledger set seq = ?, previous = ?, hash = ? where seq = ?", values)
+            previous = fresh.hash
+    db.close()
+
+
+def refused(here: Settings) -> list[str]:
+    """What each way to use the ledger says; raises where one of them goes ahead."""
+    lines = list[str]()
+    uses: list[Callable[[], object]] = [
+        lambda: ledger_of(here).verify(),
+        lambda: ledger_of(here).append(event(99)),
+        lambda: ledger_of(here).entries(),
+        lambda: ledger_of(here).entries("hand"),
+        lambda: ledger_of(here).entries("foot"),
+    ]
+    for use in uses:
+        with pytest.raises(ModelyardError) as caught:
+            use()
+        lines.append(str(caught.value))
+    assert all("\n" not in line and line.count(";") >= 1 for line in lines)
+    return lines

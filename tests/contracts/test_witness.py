@@ -1,0 +1,158 @@
+"""The witness of a ledger: whom it alarms and whom it does not, and the ways that change it on purpose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from registry.digests import sha256_bytes
+from registry.errors import IntegrityError, ModelyardError
+from registry.ledger.store import open_ledger
+from registry.opening import keys_of, ledger_of
+from registry.settings import Settings
+from registry.signing import key_id
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tampered import ROWS, a_home, as_owner, event, refused
+
+
+def test_a_process_that_dies_between_a_row_and_its_note_raises_no_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from registry.ledger.witness import Witness
+
+    here = a_home(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Witness, "note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ledger_of(here).append(event(7))
+    assert ledger_of(here).verify() == ROWS + 1
+    ledger_of(here).append(event(8))
+    assert len(ledger_of(here).entries()) == ROWS + 2
+    as_owner(tmp_path, "update ledger set signature = '' where seq = 7")
+    refused(here)
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from registry.events import Archived
+from registry.opening import ledger_of
+from registry.settings import Settings
+
+here = Settings(home=Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), int(sys.argv[2]) + 12):
+    ledger_of(here).append(Archived(model="hand", version=number, created_ms=1, digest="d", actor="ada"))
+    ledger_of(here).entries("hand")
+    ledger_of(here).entries(after=3)
+"""
+
+
+def test_processes_that_write_and_read_at_once_raise_no_alarm(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    commands = [[sys.executable, "-c", _WRITER, str(tmp_path), str(start)] for start in (100, 200, 300)]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    errors = [writer.communicate()[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], errors
+    assert ledger_of(here).verify() == ROWS + 36
+
+
+def test_a_witness_of_an_older_release_is_taken_over(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    note = next((tmp_path / "keys").glob("ledger-*.json"))
+    fields = json.loads(note.read_text())
+    note.unlink()
+    address = f"sqlite:///{tmp_path / 'ledger.db'}"
+    older = tmp_path / "keys" / f"ledger-{sha256_bytes(address.encode())[:12]}.json"
+    older.write_text(json.dumps({key: fields[key] for key in ("seq", "hash", "signed_from")}))
+    assert len(ledger_of(here).entries()) == ROWS
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        kept = db.execute("select * from ledger where seq = 6").fetchone()
+    db.close()
+    as_owner(tmp_path, "delete from ledger where seq = 6")
+    refused(here)
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute(f"insert into ledger values ({', '.join('?' * len(kept))})", kept)
+    db.close()
+    ledger_of(here).append(event(7))
+    assert not older.exists()
+    assert json.loads(note.read_text())["seq"] == ROWS + 1
+    as_owner(tmp_path, "delete from ledger where seq = 7")
+    refused(here)
+
+
+def test_a_new_ledger_is_begun_on_purpose_and_the_old_one_does_not_come_back(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    (kept, *_) = ledger_of(here).begin_anew()
+    assert list(ledger_of(here).entries()) == []
+    ledger_of(here).append(event(1, "new"))
+    assert ledger_of(here).verify() == 1
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"ledger.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(kept, tmp_path / "ledger.db")
+    assert "given up" in refused(here)[0]
+
+
+def test_another_key_is_made_on_purpose_and_what_the_one_before_signed_counts(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    before = ledger_of(here).keys.own
+    assert before is not None
+    (tmp_path / "keys" / "signing.pem").unlink()
+    assert len(ledger_of(here).entries()) == ROWS  # its public half lies among the trusted keys
+    with pytest.raises(ModelyardError, match="ledger key --new"):
+        ledger_of(here).append(event(7))
+    fresh = keys_of(here).renew().own
+    assert fresh is not None
+    assert key_id(fresh.public_key()) != key_id(before.public_key())
+    ledger_of(here).append(event(7))
+    assert ledger_of(here).verify() == ROWS + 1
+    assert all(entry.flaw is None for entry in ledger_of(here).entries())
+
+
+def test_a_renewed_key_keeps_the_private_half_of_the_one_before(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    text = here.key.read_bytes()
+    keys_of(here).renew()
+    assert (tmp_path / "keys" / "signing.pem.retired").read_bytes() == text
+    assert here.key.read_bytes() != text
+
+
+def test_a_ledger_with_another_address_in_the_same_home_is_another_ledger(tmp_path: Path) -> None:
+    here = a_home(tmp_path / "home")
+    elsewhere = open_ledger(f"sqlite:///{tmp_path / 'shared' / 'ledger.db'}", None, here.home / "keys")
+    elsewhere.append(event(1))
+    assert elsewhere.verify() == 1
+    assert ledger_of(here).verify() == ROWS
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    here = Settings(home=tmp_path / "home")
+    uses: Sequence[Callable[[], object]] = (
+        ledger_of(here).entries,
+        ledger_of(here).verify,
+        lambda: ledger_of(here).entries("hand", 3),
+    )
+    for use in uses:
+        assert not use()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.append(event(1))
+    as_owner(tmp_path, "update ledger set body = 'no json'")
+    with pytest.raises(IntegrityError, match="row 1: cannot be read"):
+        ledger.entries()
+
+
+def test_a_ledger_of_a_newer_release_is_one_line(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    as_owner(tmp_path, "update modelyard_ledger_version set version_num = '0999'")
+    assert all("newer release" in line for line in refused(here))

@@ -1,0 +1,125 @@
+"""No secret of this machine reaches a process that reads strangers' bytes, whatever the secret is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import AliasChoices, SecretStr
+
+from registry.settings import Settings
+from serving.environment import safe_environment
+from serving.export.subprocess_job import run_subprocess
+from serving.workers.spawn import spawn
+
+CANARY = "canary-9e1f"
+OTHERS = [
+    *(
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    ),
+    *(
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    *("MODELYARD_LEDGER_URL", "MODELYARD_BUNDLE_TOKEN", "DATABASE_URL", "PGPASSWORD", "GITHUB_TOKEN", "WANDB_API_KEY"),
+    *(
+        "HUGGING_FACE_HUB_TOKEN",
+        "OPENAI_API_KEY",
+        "SSH_AUTH_SOCK",
+        "SOMETHING_OF_NEXT_YEAR",
+        "KERAS_API_KEY",
+        "TF_SERVING_TOKEN",
+    ),
+]
+
+
+def secret_names() -> list[str]:
+    """Every variable that our settings read a secret from, and others that are around."""
+    names = list[str]()
+    for name, field in Settings.model_fields.items():
+        if SecretStr in getattr(field.annotation, "__args__", (field.annotation,)):
+            alias = field.validation_alias
+            names += map(str, alias.choices) if isinstance(alias, AliasChoices) else [f"MODELYARD_{name.upper()}"]
+    return names + OTHERS
+
+
+@pytest.fixture(autouse=True)
+def _canaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in secret_names():
+        monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ada:{CANARY}@proxy:3128")
+
+
+def environment_of(pid: int) -> bytes:
+    """What the kernel says a process was started with."""
+    deadline = time.monotonic() + 10
+    while not (words := Path(f"/proc/{pid}/environ").read_bytes()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return words
+
+
+def test_our_settings_have_secrets_to_keep() -> None:
+    assert len(secret_names()) - len(OTHERS) >= 10
+
+
+def test_nothing_that_is_not_allowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    environment = safe_environment(settings={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    assert CANARY not in str(environment)
+    assert {"PATH", "OMP_NUM_THREADS", "HTTP_PROXY", "TF_CPP_MIN_LOG_LEVEL"} <= environment.keys()
+    assert safe_environment("MODELYARD_API_KEY")["MODELYARD_API_KEY"] == CANARY
+
+
+def test_a_worker_that_decodes_pictures_has_no_secret() -> None:
+    worker = spawn()
+    try:
+        words = environment_of(worker.pid)
+    finally:
+        worker.kill()
+        worker.socket.close()
+    assert b"PATH=" in words
+    assert CANARY.encode() not in words
+
+
+def test_a_converter_has_no_secret(tmp_path: Path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import json, sys\nfrom pathlib import Path\n"
+        "job = json.loads(Path(sys.argv[1]).read_text())\n"
+        "words = Path('/proc/self/environ').read_text()\n"
+        "Path(job['report']).write_text(json.dumps({'words': words}))\n"
+    )
+    words = run_subprocess([sys.executable, script], {}, "a converter")["words"]
+    assert "PATH=" in words
+    assert "TF_CPP_MIN_LOG_LEVEL=3" in words
+    assert CANARY not in words
+
+
+def test_an_endpoint_of_this_machine_has_the_key_that_it_asks_for_and_no_other_secret(tmp_path: Path) -> None:
+    from serving.targets.local.process import spawn
+
+    pid = spawn(tmp_path / "no bundle", tmp_path / "order.json", 1, 0, tmp_path / "log")
+    words = environment_of(pid)  # the system's own record, from before it has looked for its bundle
+    os.waitpid(pid, 0)
+    secrets = [line for line in words.split(b"\0") if CANARY.encode() in line]
+    assert secrets == [f"MODELYARD_API_KEY={CANARY}".encode()]
+
+
+@pytest.mark.parametrize(("service", "withheld"), [("mlflow", True), ("dashboard", True), ("reconciler", False)])
+def test_the_clouds_keys_reach_the_service_that_acts_and_no_other(service: str, withheld: bool) -> None:
+    from pipelines.services.up import _inherited
+
+    environment = _inherited(service)
+    for name in ("RUNPOD_API_KEY", "HF_TOKEN", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_SECRET"):
+        assert (name not in environment) is withheld
+    assert environment["MODELYARD_LEDGER_URL"] == CANARY
