@@ -21,6 +21,7 @@ from pathlib import Path
 from registry.errors import InputError, ModelyardError
 from serving.bundle.checked import check_named
 from serving.bundle.download import pull
+from serving.environment import become_server
 
 _REPOSITORY = Path("/repository")
 _SCRATCH = Path(tempfile.gettempdir()) / "modelyard"
@@ -54,9 +55,9 @@ def _found() -> Path:
 
 
 def main() -> int:
-    """Become the server."""
+    """Become the server; an exit code where that cannot be."""
     try:
-        folder = bundle_dir()
+        become_server(_options(bundle_dir()))
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -64,16 +65,17 @@ def main() -> int:
         subject, why = error.filename or "the bundle", f"cannot be read or written ({error.strerror or type(error).__name__})"
         print(ModelyardError(subject, why, "let this container's user do it"), file=sys.stderr)
         return ModelyardError.exit_code
-    os.environ.pop("MODELYARD_BUNDLE_TOKEN", None)
+
+
+def _options(folder: Path) -> list[str]:
+    """The server's command line."""
     options = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
     options += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
     if (keys := keys_dir()) is not None:
         options += ["--keys", str(keys)]
     if os.environ.get("MODELYARD_NO_KEY") == "1":
         options.append("--no-key")
-    options += sys.argv[1:]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "serving.start", *options])  # noqa: S606 no shell is wanted
-    return 0
+    return options + sys.argv[1:]
 
 
 if __name__ == "__main__":

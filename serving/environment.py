@@ -7,9 +7,12 @@ a database there, whatever they are called. Light: a cold start waits for it, so
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 _NAMES = {
+    *("PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME", "COLORTERM", "NO_COLOR", "LS_COLORS", "EDITOR", "PAGER"),
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "COLUMNS"),
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -20,6 +23,8 @@ _FAMILIES = (
     *("LC_", "XDG_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "MALLOC_", "NODE_", "OPENCV_"),
     *("ORT_", "OPENVINO_", "CUDA_", "CUDNN_", "NVIDIA_", "TF_", "XLA_", "KERAS_", "TORCH_", "PYTORCH_"),
 )
+_SERVER = ("MODELYARD_API_KEY",)
+"""What a server of ours reads besides: the key that its clients have to show."""
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
 
 
@@ -30,6 +35,22 @@ def safe_environment(*needed: str, settings: Mapping[str, str] | None = None) ->
     """
     allowed = {name: value for name, value in os.environ.items() if name in needed or _is_harmless(name, value)}
     return allowed | dict(settings or {})
+
+
+def server_environment() -> dict[str, str]:
+    """The environment of a server of ours, which reads strangers' requests."""
+    return safe_environment(*_SERVER)
+
+
+def is_fit_for_a_server() -> bool:
+    """Whether this process has nothing in its environment that a server of ours does not need."""
+    return len(server_environment()) == len(os.environ)
+
+
+def become_server(options: Sequence[str]) -> NoReturn:
+    """Become the server that these options describe. What else is in our environment ends with us."""
+    words = [sys.executable, "-P", "-m", "serving.start", *options]
+    os.execve(words[0], words, server_environment())  # noqa: S606 no shell is wanted: our own interpreter takes this process over
 
 
 def _is_harmless(name: str, value: str) -> bool:

@@ -1,6 +1,7 @@
 """The command `modelyard`.
 
-`modelyard serve FOLDER` becomes the server before anything else is imported: whoever types it waits for its first answer.
+`modelyard serve FOLDER` becomes the server before anything else is imported: whoever types it waits for its first answer. The
+server is this process where its environment holds nothing that a server does not need, and another one in its place elsewhere.
 Every other command line goes to the whole command line in `app`.
 """
 
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = serve_options(given)
     if options is not None:
+        from serving.environment import become_server, is_fit_for_a_server
+
+        if not is_fit_for_a_server():
+            become_server(options)
         from serving.start import start
 
         sys.exit(start(options))

@@ -52,7 +52,9 @@ def serve_options(arguments: Sequence[str]) -> list[str] | None:
             return None
     if len(folders) != 1 or not os.path.isfile(os.path.join(folders[0], "bundle.json")):  # noqa: PTH113, PTH118 lighter
         return None
-    options.pop("home", None)  # where everything lives: a folder is served without it
+    home = options.pop("home", os.environ.get("MODELYARD_HOME"))
+    if home is not None and not os.path.isdir(str(home)):  # noqa: PTH112 lighter
+        return None  # misspelt; a folder is served without it, and whoever named it is told
     return server_words(folders[0], options)
 
 

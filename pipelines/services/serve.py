@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
 
 def serve(folder: Path, options: Mapping[str, object]) -> NoReturn:
     """Become the server: `python -m serving.start` with these options; None leaves one out, True names it alone."""
-    words = [sys.executable, "-P", "-m", "serving.start", *server_words(str(folder), options)]
-    os.execv(words[0], words)  # noqa: S606 no shell is wanted: our own interpreter takes this process over
+    from serving.environment import become_server
+
+    become_server(server_words(str(folder), options))
 
 
 def server_words(folder: str, options: Mapping[str, object]) -> list[str]:

@@ -104,7 +104,7 @@ def test_the_http_container_hands_the_keys_to_the_server(make_bundle, tmp_path: 
     seen: list[list[str]] = []
     monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(make_bundle(tmp_path / "one").folder))
     monkeypatch.setenv("MODELYARD_KEYS", "/keys")
-    monkeypatch.setattr("os.execv", lambda _, command: seen.append(command))
+    monkeypatch.setattr("os.execve", lambda _, command, _environment: seen.append(command))
     monkeypatch.setattr("sys.argv", ["serving.container", "--workers", "1"])
     container.main()
     options = arguments(seen[0][seen[0].index("serving.start") + 1 :])

@@ -11,7 +11,7 @@ import pytest
 from pydantic import AliasChoices, SecretStr
 
 from registry.settings import Settings
-from serving.environment import safe_environment
+from serving.environment import is_fit_for_a_server, safe_environment
 from serving.export.subprocess_job import run_subprocess
 from serving.workers.spawn import spawn
 
@@ -113,6 +113,41 @@ def test_an_endpoint_of_this_machine_has_the_key_that_it_asks_for_and_no_other_s
     os.waitpid(pid, 0)
     secrets = [line for line in words.split(b"\0") if CANARY.encode() in line]
     assert secrets == [f"MODELYARD_API_KEY={CANARY}".encode()]
+
+
+def test_a_server_in_the_foreground_and_that_of_a_container_have_the_key_and_no_other_secret(
+    make_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.cli.app import run
+    from pipelines.cli.main import main
+    from serving import container
+
+    folder, seen = str(make_bundle(tmp_path / "one").folder), list[dict[str, str]]()
+
+    def become(program: str, command: list[str], environment: dict[str, str]) -> None:
+        assert command[:4] == [program, "-P", "-m", "serving.start"]
+        seen.append(environment)
+        raise SystemExit(0)
+
+    monkeypatch.setattr("os.execve", become)
+    monkeypatch.setenv("MODELYARD_BUNDLE_DIR", folder)
+    monkeypatch.setattr("sys.argv", ["serving.container"])
+    for begin in (container.main, lambda: run(["serve", folder]), lambda: main(["serve", folder])):
+        with pytest.raises(SystemExit):
+            begin()
+    assert len(seen) == 3
+    for environment in seen:
+        assert [name for name, value in environment.items() if CANARY in value] == ["MODELYARD_API_KEY"]
+        assert "PATH" in environment
+
+
+@pytest.mark.parametrize(("extra", "fit"), [({}, True), ({"SOMETHING_OF_NEXT_YEAR": "1"}, False), ({"HF_TOKEN": "1"}, False)])
+def test_a_server_is_this_very_process_only_where_its_environment_holds_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], *, fit: bool
+) -> None:
+    harmless = {"PATH": "/bin", "HOME": "/", "PWD": "/", "SHLVL": "1", "MODELYARD_API_KEY": CANARY}
+    monkeypatch.setattr("os.environ", harmless | extra)
+    assert is_fit_for_a_server() is fit
 
 
 @pytest.mark.parametrize(("service", "withheld"), [("mlflow", True), ("dashboard", True), ("reconciler", False)])

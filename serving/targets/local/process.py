@@ -19,7 +19,7 @@ import psutil
 
 from registry.errors import ModelyardError
 from serving.bundle.bundle import open_bundle
-from serving.environment import safe_environment
+from serving.environment import server_environment
 from serving.targets.contract import LiveEndpoint
 
 HOST = "127.0.0.1"
@@ -50,7 +50,7 @@ def spawn(bundle: Path, order: Path, workers: int, port: int, log: Path) -> int:
             (os.POSIX_SPAWN_DUP2, output, 1),
             (os.POSIX_SPAWN_DUP2, output, 2),
         ]
-        return os.posix_spawn(command[0], command, safe_environment("MODELYARD_API_KEY"), file_actions=actions, setsid=True)
+        return os.posix_spawn(command[0], command, server_environment(), file_actions=actions, setsid=True)
     finally:
         os.close(output)
 

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.cli.app import run
 from pipelines.cli.quick_serve import serve_options
+from serving.environment import server_environment
 from serving.server.options import arguments
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,10 +50,10 @@ def parsed(line: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str] | None
     """The server's command line that the option parser makes of a command line; None where it explains or shows help."""
     words = list[list[str]]()
 
-    def become(_: str, command: list[str]) -> None:
+    def become(_: str, command: list[str], _environment: dict[str, str]) -> None:
         words.append(command[command.index("serving.start") + 1 :])
 
-    monkeypatch.setattr("os.execv", become)
+    monkeypatch.setattr("os.execve", become)
     with pytest.raises(SystemExit):
         run(line)
     return words[0] if words else None
@@ -95,7 +96,8 @@ def test_the_way_to_a_first_answer_imports_neither_ledger_nor_job_file_nor_optio
         "def serve(options, first, listening):\n    first.kill()\n    print(*sys.modules)\n    return 0\n"
         f"http.serve = serve\nmain.main(['serve', {str(bundle)!r}, '--port', '0'])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    where = {"cwd": ROOT, "env": server_environment()}  # elsewhere another process is started in this one's place
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60, **where)
     loaded = set(done.stdout.split())
     assert "serving.workers.pool" in loaded
     assert {name for name in loaded if any(name == room or name.startswith(f"{room}.") for room in NOT_NEEDED)} == set()

@@ -75,7 +75,7 @@ def test_serve_the_container_the_proxy_and_the_dashboard_refuse(
     folder = str(make_bundle(tmp_path / "one").folder)
     monkeypatch.setenv("MODELYARD_BUNDLE_DIR", folder)
     monkeypatch.setattr("sys.argv", ["serving.container"])
-    monkeypatch.setattr("os.execv", lambda _, words: sys.exit(start(words[words.index("serving.start") + 1 :])))
+    monkeypatch.setattr("os.execve", lambda _, words, _environment: sys.exit(start(words[words.index("serving.start") + 1 :])))
     for key in (None, "", "  ", "\n"):
         if key is not None:
             monkeypatch.setenv("MODELYARD_API_KEY", key)
@@ -105,7 +105,7 @@ def test_a_container_answers_without_a_key_only_where_it_is_told(
     monkeypatch.setenv("MODELYARD_BUNDLE_DIR", str(make_bundle(tmp_path / "one").folder))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("os.execv", lambda _, words: seen.append(words))
+    monkeypatch.setattr("os.execve", lambda _, words, _environment: seen.append(words))
     monkeypatch.setattr("sys.argv", ["serving.container"])
     container.main()
     assert arguments(seen[0][seen[0].index("serving.start") + 1 :]).no_key is asked
