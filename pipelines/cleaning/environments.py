@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from pipelines.cleaning.unused import Unused, unused
+from registry.files import read_text
 from registry.settings import Settings
 
 _NAMES = ("torch-*", "tensorflow-*", "node-*", "peers-*")
@@ -37,8 +38,12 @@ def unused_environments(settings: Settings, is_young: Callable[[Path], bool]) ->
         note = folder.with_name(f"{folder.name}.clones")
         if not note.is_file() or is_young(note) or any(path.is_relative_to(folder.resolve()) for path in used):
             continue
-        if not any(_is_linked(Path(clone), folder) for clone in note.read_text().splitlines() if clone):
+        if not any(_is_linked(Path(clone), folder) for clone in _lines(note) if clone):
             yield unused("environments", folder, "no clone is linked to it")
+
+
+def _lines(note: Path) -> list[str]:
+    return read_text(note, "remove it if no clone uses the environment beside it").splitlines()
 
 
 def _is_linked(clone: Path, folder: Path) -> bool:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from registry.errors import NotFoundError, RefusedError
+from registry.errors import DamagedFileError, NotFoundError, RefusedError
 from registry.events import CanaryStarted, Deployed, Evaluated, Event, Exported, Trained
-from registry.files import read_json
+from registry.files import REMEDY, read_json
 from registry.promotion.state import Holder, fold
 from registry.protocols import Entry, Versions
 from registry.settings import Settings
@@ -85,7 +85,7 @@ def _served(settings: Settings) -> set[str]:
     """What endpoints of this machine serve, served before or start with, and what running programs were started with."""
     names = set[str]()
     for record in settings.deployments.glob("*.json"):
-        names.add(Path(str(read_json(record).get("source") or "-")).name)
+        names.add(Path(_field(record, "source") or "-").name)
     bundles = str(settings.bundles.absolute())
     for process in psutil.process_iter(["cmdline"]):
         names |= {Path(word).name for word in process.info["cmdline"] or () if word.startswith(bundles)}
@@ -99,4 +99,13 @@ def _datasets(events: Sequence[Event]) -> set[str]:
 
 def _trained_on_now(settings: Settings) -> set[str]:
     """The data sets of runs that train, or were killed and are not booked yet."""
-    return {str(read_json(note).get("dataset") or "") for note in settings.underway.glob("*.json")}
+    return {_field(note, "dataset") for note in settings.underway.glob("*.json")}
+
+
+def _field(path: Path, name: str) -> str:
+    """A text that a state file names. Raises DamagedFileError: what cannot be read may refer to anything."""
+    match read_json(path):
+        case {**fields}:
+            return str(fields.get(name) or "")
+        case _:
+            raise DamagedFileError(path, "is damaged: it is no record of ours", REMEDY)

@@ -27,7 +27,7 @@ def gates(
     from registry.stages import parse_stage
 
     parsed, wanted = parse_ref(ref), parse_stage(stage)
-    verdict = judge(open_home(home), parsed, wanted, chosen_job(parsed.model, job_file), say)
+    verdict = judge(read_home(home), parsed, wanted, chosen_job(parsed.model, job_file), say)
     findings = [finding.model_dump() for finding in verdict.findings]
     document = {"ref": str(verdict.version.ref), "stage": wanted, "passed": verdict.passed, "findings": findings}
     answer(document | {"digest": verdict.digest, "policy_hash": verdict.proof.policy_hash}, as_json=as_json)

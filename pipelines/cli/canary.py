@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, open_home, read_home
+from pipelines.cli.options import HOST_HELP, HomeFolder, NoKey, read_home
 from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
@@ -55,7 +55,7 @@ def end(
     if promote == rollback:
         raise InputError("canary end", "needs either --promote or --rollback", "choose one")
     model, stage = _stage_of(ref)
-    opened = open_home(home)
+    opened = read_home(home)
     parts = assemble(opened, say)
     current = active_canary(parts.context.ledger.entries(model), model, stage)
     by_hand = {"state": "good" if promote else "bad", "reason": "ended by hand"}
@@ -83,7 +83,7 @@ def front(
     from serving.targets.canary_proxy import serve_proxy
 
     model, stage = _stage_of(ref)
-    opened = open_home(home)
+    opened = read_home(home)
     secret = opened.settings.api_key
     key = api_key(secret.get_secret_value() if secret else None)
     with listen(host, port, keyed(key, no_key=no_key)) as listening, contextlib.suppress(KeyboardInterrupt):

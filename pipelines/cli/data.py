@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home
+from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def clean(
     from pipelines.cleaning.unused import KINDS
     from registry.errors import NotFoundError
 
-    opened = open_home(home)
+    opened = read_home(home)
     if not opened.settings.home.is_dir():
         raise NotFoundError(opened.settings.home, "there is no such home", "name it with --home")
     cleaner = Cleaner(opened.settings, opened.ledger(), _registry_of(opened), time.time)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, ConfirmTarget, HomeFolder, JobFile, chosen_job, confirmation, job, open_home
+from pipelines.cli.options import JOB, ConfirmTarget, HomeFolder, JobFile, chosen_job, confirmation, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
@@ -42,7 +42,7 @@ def show(model: ModelName, *, home: HomeFolder = None, as_json: AsJson = False) 
     from pipelines.promotion.policy import policy_row
     from registry.refs import check_model_name
 
-    entry = policy_row(open_home(home).ledger(), check_model_name(model))
+    entry = policy_row(read_home(home).ledger(), check_model_name(model))
     document = document_of(entry)
     text = (
         f"# row {entry.seq}, {entry.at:%Y-%m-%d %H:%M} UTC: {entry.event}\n{yaml.safe_dump(document, sort_keys=False)}".rstrip()
@@ -57,7 +57,7 @@ def diff(model: ModelName, *, job_file: JobFile = JOB, home: HomeFolder = None, 
     from pipelines.promotion.policy import policy_row
     from registry.refs import check_model_name
 
-    entry, choice = policy_row(open_home(home).ledger(), check_model_name(model)), chosen_job(model, job_file)
+    entry, choice = policy_row(read_home(home).ledger(), check_model_name(model)), chosen_job(model, job_file)
     changes = changes_of(entry, choice.job) if choice.job else []
     answer(changes, as_json=as_json, text="\n".join(changes) or f"{job_file} is the policy of {model}")
     if changes:

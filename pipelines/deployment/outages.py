@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from registry.backoff import LONGEST_S, wait_s
 from registry.errors import DeniedError, ModelyardError, RefusedError, UnavailableError, WaitingError
 from registry.events import now
-from registry.files import write_json
+from registry.files import read_json, write_json
 from registry.records import Record
 
 _NAMES = {"runpod": ("RunPod", "RUNPOD_API_KEY"), "huggingface": ("Hugging Face", "HF_TOKEN")}
@@ -94,8 +93,8 @@ def write_outages(path: Path, standing: list[Outage]) -> None:
 def read_outages(path: Path, at: datetime) -> list[Outage]:
     """The accounts that the reconciler does not ask at a moment. A file that cannot be read says nothing: it is only shown."""
     try:
-        standing = [Outage.model_validate(fields) for fields in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError, RecursionError):
+        standing = [Outage.model_validate(fields) for fields in read_json(path)]
+    except (ModelyardError, ValueError, TypeError):
         return []
     longest = timedelta(seconds=LONGEST_S)
     return [outage for outage in standing if at < outage.until <= at + longest]

@@ -92,7 +92,8 @@ class Database:
 
     def witness(self, folder: Path) -> Witness:
         """What is noted about this database in a folder."""
-        own = self.file is not None and _real(self.file).parent == _real(folder).parent
+        places = {_real(self.file).parent, _real(self.file.parent)} if self.file else set[Path]()  # a link leads past nothing
+        own = _real(folder).parent in places
         spelled = self.engine.url.set(password=None).render_as_string()
         return Witness(folder, _digest(self.address), (_digest(spelled), _digest(self.address)), own)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from registry.address import UP, redact_login
-from registry.errors import StorageError
+from registry.errors import DamagedFileError, StorageError
 from registry.runs.rows import RunRow
 from registry.runs.server import RunChanges
 from registry.settings import Settings
@@ -129,6 +129,8 @@ class RunMirror:
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
         """The copy of this server, read only; raises sqlite3.Error where there is none."""
+        if not self._file.is_file():  # a pipe would be waited for
+            raise sqlite3.DatabaseError
         with closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             if _state(db).holds != self._holds:
                 raise sqlite3.DatabaseError
@@ -155,6 +157,8 @@ class RunMirror:
 
     def _open(self) -> sqlite3.Connection:
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(self._file) and not self._file.is_file():
+            raise DamagedFileError(self._file, "is not a file", "remove it: it is made again")
         try:
             return _open_database(self._file)
         except sqlite3.DatabaseError as error:

@@ -15,6 +15,19 @@ NEEDED = ("model.onnx", "preprocess.json", "labels.json", "card.md")
 """What serving reads. A remote worker downloads these and no other variant."""
 
 
+_LARGEST = 64_000_000
+"""Bytes of an index, a tally or another small record."""
+
+
+def read_small(path: Path) -> bytes:
+    """A small file's bytes. Raises OSError; ValueError for what is no file, for which one would wait, or is far too large."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
+    if path.exists() and path.stat().st_size > _LARGEST:
+        raise ValueError("it is far too large")
+    return path.read_bytes()
+
+
 def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[str, bytes]:
     """The bytes of these files. Raises IntegrityError for a file whose digest differs from the index.
 
@@ -31,9 +44,7 @@ def read_checked(folder: Path, names: Iterable[str], digest: str = "") -> dict[s
 def check_named(folder: Path, digest: str = "") -> dict[str, str]:
     """The digests that a bundle's index names, by file. Raises IntegrityError if the bundle's digest is not `digest`."""
     try:
-        if (folder / INDEX).exists() and not (folder / INDEX).is_file():  # a pipe would be waited for
-            raise IntegrityError(folder / INDEX, "is not a file", "export the version again")
-        files: dict[str, str] = dict(json.loads((folder / INDEX).read_bytes())["files"])
+        files: dict[str, str] = dict(json.loads(read_small(folder / INDEX))["files"])
     except FileNotFoundError as error:
         raise NotFoundError(folder, "holds no complete bundle", "make one with `modelyard export`") from error
     except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from registry.errors import InputError, NotFoundError, shorten
+from serving.bundle.checked import read_small
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +46,8 @@ T = TypeVar("T")
 def read_frozen(path: Path, kind: type[T]) -> T:
     """Read a record, or a list of them, from a JSON file. Raises NotFoundError or InputError naming the file."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise InputError(path, "is not a file", "make it again")
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_small(path), type=kind)
     except FileNotFoundError as error:
         raise NotFoundError(path, "is not there", "make it again") from error
-    except (msgspec.DecodeError, RecursionError, OSError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError, OSError) as error:
         raise InputError(path, f"cannot be read ({shorten(error, 160)})", "make it again") from error

@@ -27,6 +27,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tampered import ROWS, a_home, as_owner, event, rechained, refused
 
 Attack = Callable[[Path], object]
+
+
+def _link(file: Path, target: Path) -> None:
+    file.unlink()
+    file.symlink_to(target)
+
+
 ATTACKS: dict[str, Attack] = {
     "a body is edited": lambda home: as_owner(home, "update ledger set body = replace(body, 'ada', 'eve') where seq = 2"),
     "a row is given to another model": lambda home: as_owner(home, "update ledger set model = 'other' where seq = 2"),
@@ -66,6 +73,10 @@ ATTACKS: dict[str, Attack] = {
     "the file is another home's": lambda home: shutil.copy(
         a_home(home.with_name("other")).home / "ledger.db", home / "ledger.db"
     ),
+    "the file is a link to another ledger": lambda home: _link(
+        home / "ledger.db", a_home(home.with_name("other")).home / "ledger.db"
+    ),
+    "the file is a link to nothing": lambda home: _link(home / "ledger.db", home.with_name("other") / "ledger.db"),
     "the key is removed": lambda home: [path.unlink() for path in (home / "keys").rglob("*.p*")],
     "the key is another": lambda home: (
         [path.unlink() for path in (home / "keys").rglob("*.p*")],

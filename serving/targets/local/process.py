@@ -25,6 +25,8 @@ from serving.targets.contract import LiveEndpoint
 HOST = "127.0.0.1"
 _MODULE = "serving.start"
 _BIRTH_S = 1.0
+_TAIL = 4_000_000
+"""Bytes at the end of a log that are read."""
 
 
 class EndpointProcess(NamedTuple):
@@ -53,6 +55,15 @@ def spawn(bundle: Path, order: Path, workers: int, port: int, log: Path) -> int:
         return os.posix_spawn(command[0], command, server_environment(), file_actions=actions, setsid=True)
     finally:
         os.close(output)
+
+
+def last_lines(log: Path) -> list[str]:
+    """The lines at the end of a log, however long it is; none where there is no such file."""
+    if not log.is_file():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        return file.read(_TAIL).decode(errors="replace").strip("\0\n ").splitlines()
 
 
 def _new_file(path: Path) -> int:

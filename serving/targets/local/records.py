@@ -10,13 +10,12 @@ by the next deployment, and whatever lies there is kept under another name.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.errors import InputError, IntegrityError
-from registry.files import write_json
+from registry.files import read_json, write_json
 from serving.targets.contract import LiveEndpoint
 from serving.targets.local.process import HOST, set_aside
 
@@ -81,13 +80,13 @@ class Records:
 
     def _read(self, path: Path, name: str) -> LiveEndpoint | None:
         try:
-            live = LiveEndpoint.model_validate(json.loads(path.read_bytes()))
+            live = LiveEndpoint.model_validate(read_json(path))
             sound = live.name == name and live.handle.isdigit() and _URL.fullmatch(live.url)
         except FileNotFoundError:
             if not path.is_symlink():
                 return None
             sound, live = False, None  # a link to nothing
-        except (OSError, ValueError, RecursionError):  # not JSON, another shape, a folder, or not ours to read
+        except (IntegrityError, OSError, ValueError):  # not JSON, another shape, a folder, or not ours to read
             sound, live = False, None
         if not sound or live is None:
             raise IntegrityError(path, "is not the record of an endpoint", "run `modelyard reconcile`, which deploys again")

@@ -31,6 +31,7 @@ from serving.targets.local.process import (
     as_endpoint,
     end_all,
     is_free,
+    last_lines,
     process_of,
     processes_in,
     spawn,
@@ -135,7 +136,7 @@ class LocalTarget:
         path = self._records.log(name)
         if not path.is_file():
             raise NotFoundError(f"endpoint {name}", "was never started here", "deploy it first")
-        return path.read_text(errors="replace").splitlines()[-lines:]
+        return last_lines(path)[-lines:]
 
     def list(self) -> list[LiveEndpoint]:
         """Every recorded endpoint, by name."""
@@ -254,6 +255,6 @@ class LocalTarget:
             if process_of(live) is None:
                 break
             time.sleep(0.05)
-        words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        words = last_lines(log)
         last = shorten(words[-1] if words else "its log is empty", 160)
         raise UnavailableError(f"endpoint {live.name}", f"did not become healthy: {last}", f"see {log}")
