@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from registry.digests import sha256_bytes
 from registry.errors import DamagedFileError, InputError, StorageError, missing_extra
 from registry.files import set_aside
-from registry.ledger.migrations import is_there, migrate
+from registry.ledger.migrations import is_current, is_there, migrate
 from registry.ledger.witness import RESTORE, Witness
 
 
@@ -53,6 +53,8 @@ class Database:
         """Whether there is something to read. A database that an older release made is brought up to date."""
         if self.file and not self._holds_something(self.file):
             return False
+        if is_current(self.engine):
+            return True
         with usable(self.engine):
             if not is_there(self.engine):
                 return False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DatabaseError
 
 from registry.errors import BusyError, StorageError
 from registry.lease import locked
@@ -16,12 +17,20 @@ VERSION_TABLE = "modelyard_ledger_version"
 
 HEAD = "0002"
 _FIRST = "0001"
+_CURRENT = text(f"select version_num from {VERSION_TABLE} where (select count(*) from ledger where seq = 1) >= 0")  # noqa: S608
 _LOCK = 7_305_129_446  # any number of ours: PostgreSQL's advisory lock while migrating
 
 
 def is_there(engine: Engine) -> bool:
     """Whether a ledger's table is there, of whatever release."""
     return inspect(engine).has_table("ledger")
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether a ledger of this release is there, by one question: what is nearly always so. False may be wrong, True is not."""
+    with suppress(DatabaseError), engine.connect() as connection:
+        return connection.execute(_CURRENT).scalar() == HEAD
+    return False
 
 
 def migrate(engine: Engine) -> None:
