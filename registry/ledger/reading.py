@@ -87,8 +87,8 @@ class Reading:
 
     def rows_of(self, model: str, walk: Walk) -> list[Fields] | None:
         """A model's rows among those that were walked; None where they are not as they were then."""
-        found = self._connected().execute(_OF_MODEL, {"model": model, "seq": walk.seq})
-        rows, mark = [Fields._make(row) for row in found], ""
+        stored = self._connected().execute(_OF_MODEL, {"model": model, "seq": walk.seq})
+        rows, mark = [Fields._make(row) for row in stored], ""
         for row in rows:
             if row.hash != hash_of(row):
                 return None

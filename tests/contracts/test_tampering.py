@@ -136,7 +136,7 @@ def test_rows_of_others_are_read_on_from_what_is_known_and_each_look_at_a_model_
     long_lived, read = ledger_of(here), list[str]()
     assert len(long_lived.entries("hand")) == 4
     ledger_of(here).append_all([event(7, "foot"), event(8)])
-    sqlalchemy.event.listen(long_lived.database.engine, "before_cursor_execute", lambda *said: read.append(str(said[2:4])))
+    sqlalchemy.event.listen(long_lived.database.engine, "before_cursor_execute", lambda *parts: read.append(str(parts[2:4])))
     assert [entry.seq for entry in long_lived.entries("hand")] == [1, 2, 4, 5, 8]
     assert [entry.seq for entry in long_lived.entries("foot", after=3)] == [6, 7]
     starts = [line for line in read if "seq >= " in line]

@@ -151,10 +151,10 @@ def runner(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
             line += ["--home", str(home)]
         with pytest.raises(SystemExit) as left:
             run_command(line)
-        said, code = capfd.readouterr().err, left.value.code
-        assert code in {0, 1, 2}, said
-        assert "Traceback" not in said
-        assert said.count("modelyard: ") in {0: {0}, 1: {0, 1}, 2: {1}}[int(code)], said
+        shown, code = capfd.readouterr().err, left.value.code
+        assert code in {0, 1, 2}, shown
+        assert "Traceback" not in shown
+        assert shown.count("modelyard: ") in {0: {0}, 1: {0, 1}, 2: {1}}[int(code)], shown
         return int(code)
 
     return run
