@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from registry.digests import canonical, sha256_bytes
 
@@ -27,19 +27,28 @@ class Fields(NamedTuple):
 
 @dataclass(slots=True)
 class Walk:
-    """A ledger read in order: what is known after the row that was read last. `seq` 0: none was."""
+    """A ledger read in order: what is known after the row that was read last. `seq` 0: none was.
+
+    `models`: what stands for each model's rows, so that they can be compared alone.
+    """
 
     first: str = ""
     seq: int = 0
     hash: str = GENESIS
     seal: str = ""
     signed: bool = False
+    models: dict[str, str] = field(default_factory=dict[str, str])
 
     def step(self, row: Fields) -> None:
         """Take the next row in."""
         self.first = self.first or row.hash
         self.seq, self.hash, self.seal = row.seq, row.hash, next_seal(self.seal, row)
+        self.models[row.model] = next_mark(self.models.get(row.model, ""), row)
         self.signed = self.signed or bool(row.signature)
+
+    def copy(self) -> Self:
+        """The same, to read on from."""
+        return replace(self, models=dict(self.models))
 
     def is_followed_by(self, row: Fields, *, sealed: bool = False) -> bool:
         """Whether a row follows from the last. Below a seal its hash is not computed: the seal covers every column."""
@@ -50,6 +59,11 @@ class Walk:
 def next_seal(seal: str, row: Fields) -> str:
     """The seal of a ledger with one more row: a digest of every column of every row, in order."""
     return sha256_bytes(f"{seal}{tuple(row)!r}".encode())
+
+
+def next_mark(mark: str, row: Fields) -> str:
+    """What stands for a model's rows, with one more. The row's hash stands for its text, which whoever compares computes."""
+    return sha256_bytes(f"{mark} {row.seq} {row.hash} {row.signer} {row.signature}".encode())
 
 
 def hash_of(row: Fields) -> str:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NoReturn
 
 from sqlalchemy import Connection, text
 
 from registry.errors import IntegrityError
-from registry.ledger.chain import Fields, Walk
+from registry.ledger.chain import Fields, Walk, hash_of, next_mark
 from registry.ledger.witness import RESTORE, Note, Witness
 from registry.signing import Keyring
 
 _ROWS = text(f"select {', '.join(Fields._fields)} from ledger where seq >= :start order by seq")  # noqa: S608 our own columns
 _ONE = text("select hash from ledger where seq = :seq")
-_COUNT = text("select count(*) from ledger where seq between 1 and :seq")
+_OF_MODEL = text(f"select {', '.join(Fields._fields)} from ledger where model = :model and seq <= :seq order by seq")  # noqa: S608
+_COUNT = text("select count(*) from ledger where +seq <= :seq")
+"""With a sign, so that SQLite counts in its smallest index instead of reading every row's text."""
+_LEAST = text("select min(seq) from ledger")
 _LOWEST = -(2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a process has read of a ledger, and compared with what was noted: it need not read all of that again.
+
+    `noted` is the place and the seal of the note that it was compared with; None where nothing was noted.
+    """
+
+    walk: Walk
+    noted: tuple[int, str] | None
 
 
 class Reading:
@@ -34,10 +49,11 @@ class Reading:
         """Raise IntegrityError where rows were written to a ledger that has none."""
         self._note_of("")
 
-    def walk(self, into: list[Fields] | None = None) -> tuple[Walk, Note | None]:
-        """Read every row, kept in `into`; where that ends, and the note about this ledger."""
-        walk, mine = Walk(), None
-        for row in self._rows():
+    def walk(self, into: list[Fields] | None = None, known: Known | None = None) -> tuple[Walk, Note | None]:
+        """Read every row, or those after what is known, kept in `into`; where that ends, and the note about this ledger."""
+        walk = known.walk.copy() if known else Walk()
+        mine = self._note_of(walk.first) if known else None
+        for row in self._rows(walk.seq + 1 if known else _LOWEST):
             if not walk.seq:
                 mine = self._note_of(row.hash)
             if self._witness and not walk.is_followed_by(row, sealed=mine is not None and row.seq <= mine.seq):
@@ -55,6 +71,30 @@ class Reading:
             self._name_what_differs()
         return walk, mine
 
+    def holds(self, known: Known) -> bool:
+        """Whether what is known is there still: each row, the last as it was, and no note that it was not compared with.
+
+        An edit of an older row is not looked for here: it shows in that row's own hash and signature, in `rows_of`, and to
+        whoever reads the whole ledger.
+        """
+        walk = known.walk
+        if not walk.seq or not self._are_all_there(walk.seq) or self._hash_at(walk.seq) != walk.hash:
+            return False
+        if any(self._hash_at(note.seq) != note.hash for note in self._older.values() if note.seq <= walk.seq):
+            return False
+        mine = self._note_of(walk.first)
+        return mine is None or mine.seq > walk.seq or (mine.seq, mine.seal) in {known.noted, (walk.seq, walk.seal)}
+
+    def rows_of(self, model: str, walk: Walk) -> list[Fields] | None:
+        """A model's rows among those that were walked; None where they are not as they were then."""
+        found = self._connected().execute(_OF_MODEL, {"model": model, "seq": walk.seq})
+        rows, mark = [Fields._make(row) for row in found], ""
+        for row in rows:
+            if row.hash != hash_of(row):
+                return None
+            mark = next_mark(mark, row)
+        return rows if mark == walk.models.get(model, "") else None
+
     def newer(self, after: int) -> list[Fields]:
         """The rows from a place on: each follows from the one before, and none is missing up to the newest that is noted."""
         mine, walk, rows = self._note_of(self._hash_at(1)), Walk(), list[Fields]()
@@ -64,8 +104,7 @@ class Reading:
             walk.step(row)
             rows.append(row)
         for note in [*self._older.values(), *([mine] if mine else [])]:
-            count = self._connected().execute(_COUNT, {"seq": note.seq}).scalar()
-            if count != note.seq or self._hash_at(note.seq) != note.hash:
+            if not self._are_all_there(note.seq) or self._hash_at(note.seq) != note.hash:
                 self._name_what_differs()
         return rows
 
@@ -103,6 +142,11 @@ class Reading:
     def _rows(self, start: int = _LOWEST) -> Iterator[Fields]:
         """The rows from a place on, in order. There is none before the first, unless somebody put one there."""
         return map(Fields._make, self._connected().execute(_ROWS, {"start": start}))
+
+    def _are_all_there(self, seq: int) -> bool:
+        """Whether there are rows 1 to `seq`, and none before them."""
+        count = self._connected().execute(_COUNT, {"seq": seq}).scalar()
+        return count == seq and self._connected().execute(_LEAST).scalar() == 1
 
     def _hash_at(self, seq: int) -> str:
         return str(self._connected().execute(_ONE, {"seq": seq}).scalar() or "")

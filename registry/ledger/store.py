@@ -19,7 +19,7 @@ from registry.ledger.chain import Fields, Walk, hash_of
 from registry.ledger.database import Database, usable
 from registry.ledger.leases import LEASE_S, SqlLeases
 from registry.ledger.models import Row
-from registry.ledger.reading import RESTORE, Reading
+from registry.ledger.reading import RESTORE, Known, Reading
 from registry.ledger.witness import Note, Witness
 from registry.signing import HomeKeys, Keyring, key_id
 
@@ -68,6 +68,9 @@ class SqlLedger:
     Nothing is answered from rows that the witness contradicts, and none is added to them: what is edited, missing or
     replaced up to the row that it remembers raises IntegrityError. A row that no trusted key signed decides nothing, which
     its `flaw` says.
+
+    What was read and compared once is remembered here: a later look at one model reads its rows, and those that are newer.
+    Rows that are missing show at once, and edits of the model's own; edits of another model's in the first look at that.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class SqlLedger:
     ) -> None:
         """Use a database; `open_ledger` makes one. With `home_keys`, a key to sign with is made by the first row."""
         self.database, self.keys, self._witness, self._home_keys = database, keys, witness, home_keys
+        self._known: Known | None = None
 
     @property
     def signer(self) -> str:
@@ -100,21 +104,22 @@ class SqlLedger:
         """Add events, and note how far the ledger has come. Raises SQLAlchemy's IntegrityError for a race that was lost."""
         rows = list[Fields]()
         with usable(self.database.engine), self.database.engine.begin() as connection:
-            walk = self._walk(connection)
-            keys = self._to_sign(walk)
+            walk, mine = self._read_to_add(connection)
+            keys = self._to_sign(walk, mine)
             for event in events:
                 rows.append(make_row(event, walk, keys))
                 walk.step(rows[-1])
             connection.execute(insert(Row), [row._asdict() for row in rows])
         if self._witness and rows:
             self._witness.note(walk, rows[-1].signer, rows[0].seq if rows[0].signature else None)
+        self._known = Known(walk, (walk.seq, walk.seal))
         return [_entry(row, keys, event) for row, event in zip(rows, events, strict=True)]
 
     def entries(self, model: str | None = None, after: int = 0) -> Sequence[LedgerEntry]:
         """Rows in order, of one model or of all, that come after a place. Raises IntegrityError where rows were touched.
 
-        All rows are compared with the witness's seal. Whoever asks for all models' rows after a place has read, and so
-        compared, those before: then only newer rows are read, and none may be missing.
+        Rows are compared with the witness's seal, each model's with what was read before. Whoever asks for all models' rows
+        after a place has read, and so compared, those before: then only newer rows are read, and none may be missing.
         """
         reading, rows = self._reading(None), list[Fields]()
         if not self.database.exists():
@@ -124,8 +129,10 @@ class SqlLedger:
             reading.connection = connection
             if model is None and after:
                 rows = reading.newer(after)
+            elif model is None or (remembered := self._remembered(reading, model)) is None:
+                self._read_on(reading, None, rows)
             else:
-                self._check_keys(*reading.walk(rows))
+                rows = remembered
         return [_entry(row, self.keys) for row in rows if row.seq > after and model in {None, row.model}]
 
     def verify(self) -> int:
@@ -140,7 +147,7 @@ class SqlLedger:
         with usable(self.database.engine), self.database.engine.connect() as connection:
             reading.connection = connection
             walk, mine = reading.verify()
-            self._check_keys(walk, mine)
+            self._check_keys(self.keys, walk, mine)
             return walk.seq
 
     def leases(self, seconds: float = LEASE_S) -> SqlLeases:
@@ -157,32 +164,51 @@ class SqlLedger:
         kept = self.database.give_up()
         if self._witness is not None:
             self._witness.end()
+        self._known = None
         return kept
 
     def _reading(self, connection: Connection | None) -> Reading:
         """A comparison with what is noted by now: made before the database is read, see `witness.py`."""
         return Reading(connection, self.keys, self._witness)
 
-    def _walk(self, connection: Connection) -> Walk:
+    def _read_to_add(self, connection: Connection) -> tuple[Walk, Note | None]:
         """Read to the end, before something is added there."""
-        walk, mine = self._reading(connection).walk()
-        self._check_keys(walk, mine)
-        return walk
+        reading, known = self._reading(connection), self._known
+        walk, mine = self._read_on(reading, known if known and reading.holds(known) else None)
+        return walk.copy(), mine
 
-    def _check_keys(self, walk: Walk, mine: Note | None) -> None:
+    def _read_on(self, reading: Reading, known: Known | None, into: list[Fields] | None = None) -> tuple[Walk, Note | None]:
+        """Read to the end, from what is known on, and remember it."""
+        walk, mine = reading.walk(into, known)
+        self._check_keys(self.keys, walk, mine)
+        self._known = Known(walk, (mine.seq, mine.seal) if mine else None)
+        return walk, mine
+
+    def _remembered(self, reading: Reading, model: str) -> list[Fields] | None:
+        """A model's rows, of which only those are read; None where the whole ledger has to be."""
+        known = self._known
+        if known is None or not reading.holds(known) or (rows := reading.rows_of(model, known.walk)) is None:
+            return None
+        newer = list[Fields]()
+        self._read_on(reading, known, newer)
+        return rows + newer
+
+    def _check_keys(self, keys: Keyring, walk: Walk, mine: Note | None) -> None:
         """A home whose key is gone, or was replaced, must not judge anew what that key signed."""
         if self._home_keys is None or not walk.signed:
             return
         signer = mine.signer if mine else ""
-        if not self.keys.trusted or (signer and signer not in self.keys.trusted):
+        if not keys.trusted or (signer and signer not in keys.trusted):
             raise IntegrityError(self._home_keys.path, f"is not the key that signed the ledger's rows {signer}".strip(), _KEY)
 
-    def _to_sign(self, walk: Walk) -> Keyring:
-        """The keys to sign with. A key is made for a ledger in which nothing was signed, and for no other."""
+    def _to_sign(self, walk: Walk, mine: Note | None) -> Keyring:
+        """The keys to sign with, as they are by now. One is made for a ledger in which nothing was signed, and for no other."""
         if self._home_keys is None:
             return self.keys
-        if self.keys.own is None and walk.signed:
+        keys = self._home_keys.read()
+        if keys.own is None and walk.signed:
             raise InputError(self._home_keys.path, "is not there, and the ledger's rows are signed", _KEY)
+        self._check_keys(keys, walk, mine)
         self.keys = self._home_keys.to_sign()
         return self.keys
 

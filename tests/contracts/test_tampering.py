@@ -6,16 +6,18 @@ made without that row, and that the next honest row covers it up.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy.event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.errors import IntegrityError
+from registry.errors import IntegrityError, ModelyardError
 from registry.ledger.chain import Fields
 from registry.opening import ledger_of
 from registry.settings import Settings
@@ -78,6 +80,68 @@ def test_nothing_is_decided_on_a_ledger_that_was_touched_and_nothing_is_added_to
     ATTACKS[attack](here.home)
     refused(here)
     refused(here)  # nor after it was tried to
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_who_has_read_the_ledger_before_is_shown_nothing_that_was_touched_since_and_covers_nothing_up(
+    tmp_path: Path, attack: str
+) -> None:
+    here = a_home(tmp_path / "home")
+    long_lived = ledger_of(here)
+    before = {model: list(long_lived.entries(model)) for model in ("hand", "foot", "arm")}
+    assert len(before["hand"]) + len(before["foot"]) == ROWS
+    ATTACKS[attack](here.home)
+    for model, rows in before.items():
+        with contextlib.suppress(ModelyardError):
+            assert list(long_lived.entries(model)) == rows
+    with contextlib.suppress(ModelyardError):
+        long_lived.append(event(7))
+    refused(here)
+
+
+@given(st.data())
+@settings(max_examples=60, derandomize=True)
+def test_who_has_read_the_ledger_before_notices_what_is_touched_of_a_model(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    here = a_home(tmp_path_factory.mktemp("home"))
+    long_lived = ledger_of(here)
+    rows = {row.seq: row.row for row in long_lived.entries()}
+    seq, column = data.draw(st.integers(1, ROWS)), data.draw(st.sampled_from([*Fields._fields]))
+    value = data.draw(st.integers(100, 200) if column in {"seq", "version"} else st.sampled_from(["", "hand", "foot", "a0"]))
+    if value == getattr(rows[seq], column):
+        return
+    as_owner(here.home, f"update ledger set {column} = '{value}' where seq = {seq}")
+    for model in {rows[seq].model, value if column == "model" else rows[seq].model}:
+        with pytest.raises(IntegrityError):
+            long_lived.entries(str(model))
+    with contextlib.suppress(IntegrityError):
+        long_lived.append(event(7))
+    refused(here)
+
+
+def test_rows_of_others_are_read_on_from_what_is_known_and_each_look_at_a_model_reads_only_its_own(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    long_lived, read = ledger_of(here), list[str]()
+    assert len(long_lived.entries("hand")) == 4
+    ledger_of(here).append_all([event(7, "foot"), event(8)])
+    sqlalchemy.event.listen(long_lived.database.engine, "before_cursor_execute", lambda *said: read.append(str(said[2:4])))
+    assert [entry.seq for entry in long_lived.entries("hand")] == [1, 2, 4, 5, 8]
+    assert [entry.seq for entry in long_lived.entries("foot", after=3)] == [6, 7]
+    starts = [line for line in read if "seq >= " in line]
+    assert [line[line.rindex("(", 0, -1) :] for line in starts] == [f"({ROWS + 1},))", f"({ROWS + 3},))"], starts
+
+
+def test_a_ledger_that_another_process_has_begun_anew_is_followed(tmp_path: Path) -> None:
+    here = a_home(tmp_path)
+    long_lived = ledger_of(here)
+    assert len(long_lived.entries("hand")) == 4
+    ledger_of(here).begin_anew()
+    assert list(long_lived.entries("hand")) == []
+    ledger_of(here).append(event(1))
+    assert [entry.seq for entry in long_lived.entries("hand")] == [1]
+    long_lived.append(event(2))
+    assert ledger_of(here).verify() == 2
 
 
 def _linked(home: Path) -> Path:
