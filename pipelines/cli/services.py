@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,7 +68,7 @@ def serve(
             raise InputError(name, f"'{value}' is not one of {', '.join(known)}", "choose one of them")
     options = {"port": port, "host": host, "workers": workers, "device": device, "max_batch": max_batch}
     options |= {"max_wait_ms": max_wait_ms, "queue": queue, "fetch": fetch, "keys": keys, "log_level": log_level}
-    become_server(bundle_folder(read_home(home), bundle_or_ref), options | {"no_key": no_key, "json": as_json})
+    become_server(bundle_folder(partial(read_home, home), bundle_or_ref), options | {"no_key": no_key, "json": as_json})
 
 
 def demo(

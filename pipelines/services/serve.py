@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipelines.home import Home
 
 
-def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
-    """A bundle's folder: one that is named, or the last one of a version that is."""
+def bundle_folder(open_home: Callable[[], Home], bundle_or_ref: str) -> Path:
+    """A bundle's folder: one that is named, which asks no home, or the last one of a version that is."""
     from pathlib import Path
 
     from registry.errors import InputError
@@ -28,6 +28,7 @@ def bundle_folder(home: Home, bundle_or_ref: str) -> Path:
         raise InputError(bundle_or_ref, "is neither a bundle nor a reference", remedy) from error
     from pipelines.queries.predict import last_bundle
 
+    home = open_home()
     return last_bundle(home.store(), home.ledger(), ref)[1].folder
 
 

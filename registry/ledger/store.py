@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -133,7 +133,7 @@ class SqlLedger:
                 self._read_on(reading, None, rows)
             else:
                 rows = remembered
-        return [_entry(row, self.keys) for row in rows if row.seq > after and model in {None, row.model}]
+        return self._entries(row for row in rows if row.seq > after and model in {None, row.model})
 
     def verify(self) -> int:
         """Walk the chain and check each signature; return how many rows hold.
@@ -198,8 +198,18 @@ class SqlLedger:
         if self._home_keys is None or not walk.signed:
             return
         signer = mine.signer if mine else ""
-        if not keys.trusted or (signer and signer not in keys.trusted):
+        if _vouch(keys, signer):
+            return
+        self.keys = self._home_keys.read()  # another process may have made the key since this one looked
+        if not _vouch(self.keys, signer):
             raise IntegrityError(self._home_keys.path, f"is not the key that signed the ledger's rows {signer}".strip(), _KEY)
+
+    def _entries(self, rows: Iterable[Fields]) -> list[LedgerEntry]:
+        """Rows with the keys to check them by, which are read again where one was signed by a key that is not known yet."""
+        wanted = list(rows)
+        if self._home_keys and {row.signer for row in wanted if row.signer} - self.keys.trusted.keys():
+            self.keys = self._home_keys.read()
+        return [_entry(row, self.keys) for row in wanted]
 
     def _to_sign(self, walk: Walk, mine: Note | None) -> Keyring:
         """The keys to sign with, as they are by now. One is made for a ledger in which nothing was signed, and for no other."""
@@ -222,6 +232,11 @@ def open_ledger(url: str, keys: Keyring | None = None, witness: Path | None = No
     database = Database.at(url)
     database.make()
     return SqlLedger(database, keys or Keyring(), database.witness(witness) if witness else None)
+
+
+def _vouch(keys: Keyring, signer: str) -> bool:
+    """Whether keys can tell which rows count; `signer` made the newest that is noted, where that is known."""
+    return bool(keys.trusted) and (not signer or signer in keys.trusted)
 
 
 def read_envelope(envelope: dict[str, object], keys: Keyring) -> LedgerEntry:

@@ -30,12 +30,10 @@ from registry.events import (
     AnyEvent,
     Blocked,
     Flipped,
-    Lost,
     Promoted,
     Published,
     Quoted,
     Refused,
-    Regained,
     Released,
     Scanned,
     about,
@@ -43,9 +41,10 @@ from registry.events import (
 from registry.promotion.context import ImpatientLeases, PromotionContext
 from registry.promotion.due import hook_is_due, variant
 from registry.promotion.hooks import run_hooks, run_step, write_tags
+from registry.promotion.lost import is_missing, lose, regain, report_gone
 from registry.promotion.promote import ratify, ratify_again
 from registry.promotion.recover import record_flip, recover
-from registry.promotion.state import TIDY, Holder, PromotionState, done, fold
+from registry.promotion.state import TIDY, Holder, done, fold
 from registry.promotion.verdict import digest_version, evaluate_gates, manifest_version
 from registry.protocols import Entry, Lease
 from registry.records import Actor, ModelVersion
@@ -82,7 +81,7 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
     try:
         versions = {version.version: version for version in context.store.versions(model)}
     except NotFoundError:
-        return Pass(1, 0, _report_gone(context, model))
+        return Pass(1, 0, report_gone(context, model))
     acted = _on_its_own(model, partial(recover, context, model))  # another process may be between verdict and alias
     for holder in _untidy(context, model):
         version = versions.get(holder.identity[0])
@@ -92,7 +91,7 @@ def _settle_all(context: PromotionContext, model: str, held: Lease) -> Pass:
     for alias, number in aliases.items():
         if variant(alias):
             acted += _on_its_own(model, partial(_bar, context, versions, alias, number))
-    acted += _on_its_own(model, lambda: _regain(context, versions, fold(context.ledger.entries(model))))
+    acted += _on_its_own(model, lambda: regain(context, versions, fold(context.ledger.entries(model))))
     for stage in ALIASES:
         settle = partial(_settle, context, versions, (model, stage), aliases.get(stage.value), held)
         acted += _on_its_own(f"{model}@{stage}", settle)
@@ -122,9 +121,9 @@ def _settle(
     """Bring one stage to its end."""
     stage, entries = at[1], context.ledger.entries(at[0])
     holder = fold(entries).holders.get(stage)
-    lost = holder is not None and _missing(versions, holder)
+    lost = holder is not None and is_missing(versions, holder)
     if holder is not None and lost and (number is None or number not in versions):
-        return _lose(context, entries, holder, f"{holder.promotion.label} was deleted in MLflow, and nobody archived it")
+        return lose(context, entries, holder, f"{holder.promotion.label} was deleted in MLflow, and nobody archived it")
     if number is None:
         return _release(context, holder) if holder else []
     version = versions.get(number)
@@ -257,38 +256,6 @@ def _release(context: PromotionContext, holder: Holder) -> list[str]:
         failed = run_step(context, holder, hook.name, lambda hook=hook: hook.run(promotion))
         lines += [str(failed)] if failed else []
     return lines
-
-
-def _report_gone(context: PromotionContext, model: str) -> list[str]:
-    entries = context.ledger.entries(model)
-    gone = [
-        _lose(context, entries, holder, f"the whole model '{model}' is gone from MLflow")
-        for holder in fold(entries).holders.values()
-    ]
-    return [line for lines in gone for line in lines]
-
-
-def _lose(context: PromotionContext, entries: Sequence[Entry], holder: Holder, why: str) -> list[str]:
-    """Record and report, once, that a version which serves is gone."""
-    reason = f"{why}; what serves it goes on until another version is promoted"
-    fresh = Lost(**holder.promotion.subject, stage=holder.promotion.stage, reason=reason)
-    if fold(entries).lost.get(fresh.stage) == fresh:
-        return []
-    context.ledger.append(fresh)
-    return [str(fresh)]
-
-
-def _regain(context: PromotionContext, versions: Mapping[int, ModelVersion], state: PromotionState) -> list[str]:
-    """Record that what was lost is there again."""
-    back = [holder for stage, holder in state.holders.items() if stage in state.lost and not _missing(versions, holder)]
-    events = [Regained(**holder.promotion.subject, stage=holder.promotion.stage) for holder in back]
-    if events:
-        context.ledger.append_all(events)
-    return [str(event) for event in events]
-
-
-def _missing(versions: Mapping[int, ModelVersion], holder: Holder) -> bool:
-    return holder.identity not in {version.identity for version in versions.values()}
 
 
 def _last(entries: Iterable[Entry], identity: tuple[int, int], stage: Stage) -> AnyEvent | None:

@@ -116,6 +116,20 @@ def test_another_key_is_made_on_purpose_and_what_the_one_before_signed_counts(tm
     assert all(entry.flaw is None for entry in ledger_of(here).entries())
 
 
+def test_a_process_that_looked_before_the_first_row_learns_the_key_that_another_has_made(tmp_path: Path) -> None:
+    early, late = Settings(home=tmp_path), Settings(home=tmp_path)
+    watching = ledger_of(early)
+    assert list(watching.entries()) == []
+    ledger_of(late).append(event(1))
+    assert [entry.flaw for entry in watching.entries("hand")] == [None]
+    keys_of(late).renew()
+    ledger_of(late).append(event(2))
+    assert [entry.flaw for entry in watching.entries("hand")] == [None, None]
+    assert [entry.flaw for entry in watching.entries(after=1)] == [None]
+    assert watching.append(event(4)).seq == 3
+    assert [entry.flaw for entry in ledger_of(late).entries()] == [None] * 3
+
+
 def test_a_renewed_key_keeps_the_private_half_of_the_one_before(tmp_path: Path) -> None:
     here = a_home(tmp_path)
     text = here.key.read_bytes()

@@ -115,7 +115,7 @@ def commands() -> list[str]:
     """Every command, from the program itself."""
     from typer.main import get_command
 
-    from pipelines.cli.main import app
+    from pipelines.cli.app import app
 
     def walk(command: Any, path: tuple[str, ...]) -> list[str]:
         if hasattr(command, "commands"):

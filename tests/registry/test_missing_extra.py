@@ -56,7 +56,7 @@ def test_a_command_says_it_of_our_extras_alone(
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr("pipelines.cli.options.open_home", broken)
-    monkeypatch.setattr("pipelines.cli.queries.open_home", broken)
+    monkeypatch.setattr("pipelines.cli.queries.read_home", broken)
     if name == "torch":
         with pytest.raises(SystemExit) as ended:
             main(["status"])

@@ -85,6 +85,7 @@ def test_the_http_worker_fetches_checks_and_answers(serve: Image, make_bundle, p
     keys, digest = signed(bundle, tmp_path / "signed"), bundle.index.digest
     with hosted(bundle, tmp_path / "shelf") as url:
         environment = {"MODELYARD_BUNDLE_URL": url, "MODELYARD_BUNDLE": digest, "MODELYARD_KEYS": str(keys), "PORT": port}
+        environment["MODELYARD_NO_KEY"] = "1"  # it listens at every address, as a container does
         assert not serve.healthy(PORT=port)
         with running(serve, "--fetch", **environment) as log, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             answer = answered(lambda: client.post("/predict", content=picture("red")))
@@ -142,7 +143,7 @@ def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, pic
 def test_what_it_may_not_serve_is_one_line(image: Image, make_bundle, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "one")
     keys = signed(make_bundle(tmp_path / "two", version=2), tmp_path / "signed")
-    folder = {"MODELYARD_BUNDLE_DIR": str(bundle.folder), "PORT": str(free_port())}
+    folder = {"MODELYARD_BUNDLE_DIR": str(bundle.folder), "PORT": str(free_port()), "MODELYARD_NO_KEY": "1"}
     for environment, message in (
         ({}, "MODELYARD_BUNDLE_URL: is not set"),
         (folder | {"MODELYARD_BUNDLE": "0" * 64}, f"holds bundle {bundle.index.digest[:12]} and not 000000000000"),

@@ -57,4 +57,4 @@ def test_a_job_that_is_refused_costs_nothing(payload: object, message: str) -> N
 
 @pytest.mark.parametrize("text", ["", "%%", 7, None, "QQ=="])
 def test_what_is_no_picture_is_one_line(handler: Handler, text: object) -> None:
-    assert handler({"input": {"image": text}})["error"].startswith("image: ")
+    assert handler({"input": {"image": text}})["error"].startswith("refused: image: ")

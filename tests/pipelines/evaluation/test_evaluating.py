@@ -119,7 +119,7 @@ def test_a_score_that_cannot_be_shown_is_not_recorded_either(world: World, monke
     evaluator = Evaluator(world.store, world.ledger, world.catalog, lambda _: Away(), Path())  # type: ignore[arg-type]
     with pytest.raises(ModelyardError, match="stopped answering"):
         evaluator.evaluate(Ref(world.name, 1), None, "test")
-    assert [row.event.kind for row in world.ledger.entries()] == ["trained", "scanned"]
+    assert [row.event.kind for row in world.ledger.entries()] == ["trained"]
 
 
 def test_versions_of_other_origin_have_no_logged_model() -> None:

@@ -156,6 +156,7 @@ def test_a_start_that_was_measured_at_deployment_is_used_and_said_so(tmp_path: P
 
 @pytest.mark.journey
 def test_the_forecast_command_gives_machines_the_same(modelyard, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
     done = modelyard("forecast", "--requests", "0", "--service-ms", "5", "--json", "--home", tmp_path / "home")
     assert done.returncode == 0, done.stderr
     forecast = json.loads(done.stdout)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.amounts import round_usd
-from registry.errors import DamagedFileError, InputError, NotFoundError
+from registry.errors import DamagedFileError, NotFoundError
 from registry.money.billing import (
     HOURS_PER_MONTH,
     billed_seconds,
@@ -238,7 +238,7 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DamagedFileError, match="is not a price catalogue"):
         read_catalogue(tmp_path / "prices.json")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(DamagedFileError, match="is a folder"):
         read_catalogue(tmp_path)
 
 

@@ -45,8 +45,13 @@ class Pool:
         self.timings, self.ready, self.waiting, self.alive, self.size = Timings(), True, 0, 2, 2
         self.row = (3,)
 
+    most = 64
+
     def check_room(self, _: int) -> None:
         """There is room."""
+
+    def check_count(self, _: int) -> None:
+        """There is room for all of them."""
 
     async def answer(self, items: list[Any]) -> list[bytes]:
         self.timings.batches.append((len(items), 0.25, 0.75))
@@ -126,5 +131,5 @@ def test_both_protocols_with_labels_say_the_same_of_an_image_without_detections(
     served = Served("hand", 1, "0" * 64, ["a", "b"], (2, 6))
     rows = [bytes(4 * 12)]
     assert detection(["a", "b"], [(0, 0, 0, 0, 0, 0)])["label"] == NOTHING
-    assert plain.respond(served, rows, several=False)["label"] == NOTHING
-    assert mlflow.respond(served, rows)["predictions"][0]["label"] == NOTHING
+    assert plain.respond(served, served.read(rows), several=False)["label"] == NOTHING
+    assert mlflow.respond(served.read(rows))["predictions"][0]["label"] == NOTHING

@@ -18,9 +18,9 @@ from serving.targets.local.target import LocalTarget
 SERVER = """
 import http.server, json, os, signal, sys, time
 option = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-import hashlib, pathlib
-bundle = os.environ["DIGESTS"].split(",")[int(option["--bundle"][-1])]
-signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(os.environ.get("LINGER", 0))), os._exit(0)))
+import pathlib
+bundle = pathlib.Path(__file__).with_name("digests").read_text().split(",")[int(option["--bundle"][-1])]
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(pathlib.Path(__file__).with_name("linger").read_text())), os._exit(0)))
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps({"bundle": bundle}).encode()
@@ -41,7 +41,9 @@ def quick_server(folder: Path, digests: list[str]) -> dict[str, str]:
     (folder / "serving").mkdir(parents=True)
     (folder / "serving" / "__init__.py").write_text("")
     (folder / "serving" / "start.py").write_text(SERVER)
-    return {"PYTHONPATH": str(folder), "DIGESTS": ",".join(digests)}
+    (folder / "serving" / "digests").write_text(",".join(digests))
+    (folder / "serving" / "linger").write_text("0")
+    return {"PYTHONPATH": str(folder)}
 
 
 def running(target: LocalTarget) -> list[EndpointProcess]:

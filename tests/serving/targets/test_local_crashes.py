@@ -26,6 +26,7 @@ class Yard(NamedTuple):
 
     target: LocalTarget
     bundles: list[Bundle]
+    linger: Path
 
     def versions(self) -> list[int]:
         """Which bundle each running process serves."""
@@ -41,7 +42,7 @@ def yard(make_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr("serving.targets.local.target._START_S", 500.0)
     monkeypatch.setattr("serving.targets.local.target._HEALTH_S", 500.0)
     target = LocalTarget(tmp_path / "deployments")
-    yield Yard(target, bundles)
+    yield Yard(target, bundles, tmp_path / "quick" / "serving" / "linger")
     target.stop_all()
     assert running(target) == []
 
@@ -174,12 +175,12 @@ def test_a_process_gets_its_time_to_drain_before_it_is_killed(yard: Yard, monkey
     from serving.targets.local import target as module
 
     assert module._STOP_S > DRAIN_S
-    monkeypatch.setenv("LINGER", "1")
+    yard.linger.write_text("1")
     yard.target.deploy("hand", yard.bundles[0], passes)
     began = time.monotonic()
     yard.target.delete("hand")
     assert time.monotonic() - began >= 0.9
-    monkeypatch.setenv("LINGER", "600")
+    yard.linger.write_text("600")
     monkeypatch.setattr(module, "_STOP_S", 0.3)
     yard.target.deploy("hand", yard.bundles[0], passes)
     yard.target.delete("hand")
