@@ -57,7 +57,8 @@ def translate(model: onnx.ModelProto, saved: Path) -> None:
         return {made.name: plain(values[made.name])}
 
     module = tf.Module()
-    module.answer = tf.function(answer, input_signature=[tf.TensorSpec([1, height, width, channels], tf.float32, given.name)])
+    spec = tf.TensorSpec([1, height, width, channels], tf.float32, given.name)
+    module.answer = tf.function(answer, input_signature=[spec], autograph=False)  # which would rewrite the code and its errors
     tf.saved_model.save(module, str(saved), signatures={"serving_default": module.answer})
 
 
@@ -72,6 +73,11 @@ def _compute(node: onnx.NodeProto, values: dict[str, Operand]) -> None:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UntranslatableError(f"{node.op_type} ({' '.join(str(error).split())[:120]})") from error
     values.update(zip(node.output, results if isinstance(results, list) else [results], strict=False))
+
+
+def normalises_layers(path: Path) -> bool:
+    """Whether a network has layer normalisation, as those of attention do."""
+    return any(node.op_type == "LayerNormalization" for node in onnx.load(path, load_external_data=False).graph.node)
 
 
 def answers_alike(path: Path, saved: Path) -> bool:

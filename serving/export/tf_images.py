@@ -39,7 +39,7 @@ def conv(attributes: Attributes, operand: Value, weights: Operand, bias: Operand
         if strides[0] != strides[1]:
             raise UntranslatableError("by channel with two strides")
         filters = kernel.reshape(channels, -1, *kernel.shape[2:]).transpose(2, 3, 0, 1)
-        made = tf.nn.depthwiseconv2d(images, filters, [1, *strides, 1], "VALID", dilations=dilations)
+        made = tf.nn.depthwise_conv2d(images, filters, [1, *strides, 1], "VALID", dilations=dilations)
     else:
         filters = np.split(kernel.transpose(2, 3, 1, 0), groups, axis=3)
         parts = tf.split(images, groups, axis=3) if groups > 1 else [images]
