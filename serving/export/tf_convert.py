@@ -12,6 +12,7 @@ after the SavedModel, TFLite: that takes time, is not used, and lacks operators 
 """
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -76,6 +77,7 @@ def directly(path: str, direct: ModuleType) -> None:
     """The SavedModel by our own translation, in place of any that onnx2tf left."""
     made = Path(job["work"]) / "direct_model"
     direct.translate(direct.for_one_image(Path(path), made.parent), made)
+    gc.collect()  # the graphs that were traced are circles, with all weights in them
     shutil.rmtree(saved, ignore_errors=True)
     made.rename(saved)
     say("note TF.js: translated for one image at a time")

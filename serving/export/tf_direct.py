@@ -25,7 +25,7 @@ _CLOSE = 1e-3
 
 
 def for_one_image(path: Path, work: Path) -> onnx.ModelProto:
-    """The network for a batch of one, with every shape folded to a constant."""
+    """The network for a batch of one, with every shape folded to a constant. Raises UntranslatableError if it takes none."""
     model = onnx.load(path)
     for value in (model.graph.input[0], *model.graph.output):
         size = value.type.tensor_type.shape.dim[0]
@@ -35,7 +35,10 @@ def for_one_image(path: Path, work: Path) -> onnx.ModelProto:
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(work / "one_image.onnx")
-    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's are Exception's own children
+        raise UntranslatableError(f"a batch of one ({_short(error)})") from error
     return onnx.load(options.optimized_model_filepath)
 
 
@@ -70,9 +73,13 @@ def _compute(node: onnx.NodeProto, values: dict[str, Operand]) -> None:
         results = OPERATORS[node.op_type](attributes | {"outputs": len(node.output)}, *operands)
     except UntranslatableError as error:
         raise UntranslatableError(f"{node.op_type} {error}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise UntranslatableError(f"{node.op_type} ({' '.join(str(error).split())[:120]})") from error
+    except (ValueError, TypeError, LookupError, AttributeError, tf.errors.OpError) as error:
+        raise UntranslatableError(f"{node.op_type} ({_short(error)})") from error
     values.update(zip(node.output, results if isinstance(results, list) else [results], strict=False))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
 
 
 def normalises_layers(path: Path) -> bool:
