@@ -182,6 +182,8 @@ class ExportPipeline:
             self.measured.failed |= dict.fromkeys(names, why)
             if which == "tfjs":
                 self.tf_feed.put(None)
+        elif what == "note":
+            self.say(name)
         elif what == "made":
             self.say(f"made {name}" if name in KNOWN else f"made tfjs-{name}")
             if f"tfjs-{name}" in self.tfjs:

@@ -117,12 +117,12 @@ def _read(report: Path) -> dict[str, Any] | None:
 _MISSING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 
 
-def _failure(name: str, code: int, broken: str, noise: str) -> ModelyardError:
+def _failure(name: str, code: int, broken: tuple[str, str] | None, noise: str) -> ModelyardError:
     """Why a child failed, in one line."""
     if full := disk_full_message(noise):
         return StorageError(name, f"could not write its files ({full.lower()})", "free some space, then run it again")
     if broken:
-        return ToolError(name, broken, "raise MODELYARD_CONVERTER_SECONDS or MODELYARD_CONVERTER_GB, or ask for fewer variants")
+        return ToolError(name, *broken)
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
     if missing := _MISSING.search(noise):
@@ -143,7 +143,8 @@ class _Subprocess:
     """One process with its pipes and its watcher."""
 
     def __init__(self, words: list[str], name: str, log: int, ties: Ties) -> None:
-        self.ties, self.broken = ties, ""
+        self.ties = ties
+        self.broken: tuple[str, str] | None = None
         self.began = 0.0 if ties.waits else time.monotonic()
         if shutil.which(words[0]) is None:
             raise UnavailableError(name, f"'{words[0]}' cannot be started (there is no such program)", "run `make setup`")
@@ -182,15 +183,22 @@ class _Subprocess:
     def _watch(self, bounds: Bounds) -> None:
         """Kill it when it exceeds its limits or `stop` is set."""
         while self.process.poll() is None:
-            if self.ties.stop.wait(_LOOK_S):
-                self.broken = "was stopped, because something beside it failed"
-            elif bounds.seconds is not None and self.began and time.monotonic() - self.began > bounds.seconds:
-                self.broken = f"took longer than {bounds.seconds:g} s and was ended"
-            elif bounds.gigabytes is not None and _used(self.process.pid) > bounds.gigabytes * 1e9:
-                self.broken = f"used more than {bounds.gigabytes:g} GB of memory and was ended"
+            self.broken = self._excess(bounds)
             if self.broken:
                 break
         self._kill()  # and its process group with it
+
+    def _excess(self, bounds: Bounds) -> tuple[str, str] | None:
+        """Why it must end, and the remedy for just that; looks once, after a short wait."""
+        if self.ties.stop.wait(_LOOK_S):
+            return "was stopped, because something beside it failed", "see the other line"
+        if bounds.seconds is not None and self.began and time.monotonic() - self.began > bounds.seconds:
+            remedy = "raise MODELYARD_CONVERTER_SECONDS, or ask for fewer variants"
+            return f"took longer than {bounds.seconds:g} s and was ended", remedy
+        if bounds.gigabytes is not None and _used(self.process.pid) > bounds.gigabytes * 1e9:
+            remedy = "raise MODELYARD_CONVERTER_GB if this machine has the memory"
+            return f"used more than {bounds.gigabytes:g} GB of memory and was ended", remedy
+        return None
 
     def _kill(self) -> None:
         try:

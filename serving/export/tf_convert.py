@@ -2,8 +2,8 @@
 
 Job: one of `onnx` (input NCHW; read once a line arrives on standard input) or `keras` (a .keras file); `tfjs` (folder) with
 `variants` (float32, float16, uint8); for Keras also `onnx_out`, and `pixels` (uint8 .npy, NHWC) with `answers` (.npz); `work`,
-`report`. It prints `core` when a Keras model's ONNX is there, `made VARIANT` after each one, and `failed VARIANT WHY`, or
-`failed tfjs WHY` where there is none.
+`report`. It prints `core` when a Keras model's ONNX is there, `made VARIANT` after each one, `failed VARIANT WHY`, or
+`failed tfjs WHY` where there is none, and `note TEXT` for the user.
 
 The libraries take as long to import as a conversion, so that is done while the ONNX file is still being made. onnx2tf
 needs three things said: group convolutions off (TF.js cannot run them), no simplifier, and a calibration file in the
@@ -12,11 +12,14 @@ after the SavedModel, TFLite: that takes time, is not used, and lacks operators 
 """
 
 import contextlib
+import gc
 import json
 import os
+import shutil
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 job = json.loads(Path(sys.argv[1]).read_text())
 ours = os.fdopen(os.dup(1), "w")
@@ -44,14 +47,67 @@ def say(text: str) -> None:
 
 
 def from_onnx(path: str) -> None:
-    """ONNX → SavedModel, NHWC, dynamic batch."""
-    import onnx2tf
+    """ONNX → SavedModel, NHWC: by onnx2tf with a free batch; where it fails or answers otherwise, directly for one image.
+
+    A network that normalises layers goes the direct way first: its axes change places in each block, where onnx2tf guesses.
+    Even what it guesses rightly (ConvNeXt) takes five times as long to convert, and to run.
+    """
+    direct = translator()
+    if direct.normalises_layers(Path(path)):
+        with contextlib.suppress(direct.UntranslatableError):
+            directly(path, direct)
+            return
+    try:
+        by_onnx2tf(path)
+    except (OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 onnx2tf raises what TensorFlow does, or leaves the process
+        reason = why(error)
+        try:
+            directly(path, direct)
+        except direct.UntranslatableError as another:
+            raise UnsupportedError(f"{reason}; nor can it be translated without onnx2tf: {another}") from error
+    else:
+        if not direct.answers_alike(Path(path), saved):
+            with contextlib.suppress(direct.UntranslatableError):  # then parity is the judge of onnx2tf's network
+                directly(path, direct)
+
+
+def directly(path: str, direct: ModuleType) -> None:
+    """The SavedModel by our own translation, in place of any that onnx2tf left."""
+    made = Path(job["work"]) / "direct_model"
+    direct.translate(direct.for_one_image(Path(path), made.parent), made)
+    gc.collect()  # the graphs that were traced are circles, with all weights in them
+    shutil.rmtree(saved, ignore_errors=True)
+    made.rename(saved)
+    say("note TF.js: translated for one image at a time")
+
+
+def translator() -> ModuleType:
+    """Our own converter. Its folder is on the path only for that: it may belong to another interpreter's packages."""
+    root = str(Path(__file__).absolute().parents[2])
+    sys.path.append(root)
+    try:
+        from serving.export import tf_direct
+    finally:
+        sys.path.remove(root)
+    return tf_direct
+
+
+def by_onnx2tf(path: str) -> None:
+    """ONNX → SavedModel, NHWC, free batch.
+
+    When it fails, onnx2tf searches all combinations of settings that could have helped, to write them to a file: minutes
+    and gigabytes after the actual reason (ShuffleNet: over 8 GB). That is taken out.
+    """
+    import onnx2tf.onnx2tf as converter
     import tensorflow as tf
 
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
     tf.lite.TFLiteConverter.from_concrete_functions = enough
+    converter.generate_auto_replacement_json = lambda **_: {}
     with contextlib.suppress(EnoughError):
-        onnx2tf.convert(
+        converter.convert(
             input_onnx_file_path=path,
             output_folder_path=str(saved),
             output_signaturedefs=True,
@@ -148,10 +204,8 @@ def saved_from_onnx(path: str) -> bool:
         return False
     try:
         from_onnx(path)
-    except (OSError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 onnx2tf raises what TensorFlow does, or leaves the process
-        say(f"failed tfjs {why(error)}")
+    except UnsupportedError as error:
+        say(f"failed tfjs {error}")
         return False
     return True
 

@@ -1,0 +1,70 @@
+"""From a network to its measured bundle, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from registry.records import Limits
+from serving.bundle.modelinfo import ModelInfo
+from serving.bundle.preprocess import Preprocess
+from serving.bundle.variants import variant_spec
+from serving.export.build import build_bundle
+from serving.export.card import Facts
+from serving.export.reference import Reference
+from serving.export.request import Built, ExportRequest, Tools
+from serving.export.subprocess_job import Bounds
+
+ROOT = Path(__file__).parents[2]
+
+
+class Probabilities(nn.Module):
+    """A network with its softmax."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images).softmax(1)
+
+
+def sharpened(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """An untrained network whose last layer is set so that it tells these pictures apart."""
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # plain averages, so that two looks are enough
+    with torch.no_grad():
+        for _ in range(2):
+            network(images)
+        network.eval()
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+        seen = network(images)
+        gain = 1.5 / seen.std(0)
+        last.weight.mul_(gain[:, None])
+        last.bias.sub_(seen.mean(0)).mul_(gain)
+    return Probabilities(network)
+
+
+def about(size: int = 64, labels: int = 4) -> ModelInfo:
+    names = [f"class{index}" for index in range(labels)]
+    preprocess = Preprocess(size=size)
+    return ModelInfo(trainer="torch", arch="x", framework="torch", labels=names, preprocess=preprocess, dataset="0" * 64)
+
+
+def tools() -> Tools:
+    from pipelines.bundles.tools import find_node
+
+    node_modules = ROOT / "serving" / "browser" / "node_modules"
+    return Tools(ROOT / ".venv-tf" / "bin" / "python", find_node(), node_modules, Bounds(300, 8))
+
+
+def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibration: int = 20) -> Built:
+    """Export; a name with a question mark is of a variant that is not required."""
+    facts, loose = Facts("net/1", "0" * 64, None, None), Limits(top1_agreement=0.9, max_abs_diff=0.1)
+    wanted = [variant_spec(name.rstrip("?"), loose, required=not name.endswith("?")) for name in names]
+    order = ExportRequest(Reference(folder, info, tools().tf_python), facts, wanted, images, images[:calibration])
+    return build_bundle(order, folder.parent / "bundle", tools(), lambda _: None)
