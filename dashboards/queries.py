@@ -21,7 +21,7 @@ from registry.events import (
 )
 from registry.memory import MemoryEntry
 from registry.opening import ledger_of
-from registry.promotion.state import fold
+from registry.promotion.state import PromotionState
 from registry.protocols import Entry
 from registry.records import Evidence
 from registry.reports.accuracy import own_evaluations
@@ -67,22 +67,31 @@ def load_entries(settings: Settings) -> Sequence[Entry]:
 
 def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
     """(model, stage) → the promotion of the version that serves it, by decision."""
-    rows: dict[str, list[Entry]] = defaultdict(list)
+    return {
+        (model, stage.value): live.promotion
+        for model, state in _states(entries).items()
+        for stage, live in state.holders.items()
+    }
+
+
+def _states(entries: Iterable[Entry]) -> dict[str, PromotionState]:
+    """What was decided about each model."""
+    states = defaultdict[str, PromotionState](PromotionState)
     for entry in entries:
-        rows[entry.event.model].append(entry)
-    return {(model, stage.value): live.promotion for model, mine in rows.items() for stage, live in fold(mine).holders.items()}
+        states[entry.event.model].apply(entry)
+    return states
 
 
 def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row a version: its stage, its score with its interval, its export, its last outcome."""
-    held = {(event.model, event.version, event.created_ms): stage for (_, stage), event in stages(entries).items()}
+    states = _states(entries)
     rows: dict[tuple[str, int, int], dict[str, object]] = {}
     for entry in entries:
         event = entry.event
         if isinstance(event, (ModelEvent, Published)):
             continue
         key = (event.model, event.version, event.created_ms)
-        row = rows.setdefault(key, {"version": event.label, "stage": held.get(key, "none")})
+        row = rows.setdefault(key, {"version": event.label, "stage": states[event.model].stage_of(event.identity).value})
         row |= _facts(event)
     for key, scored in own_evaluations(entries).items():
         low, high = scored.interval

@@ -23,7 +23,7 @@ from dashboards.queries import (
 )
 from dashboards.rates import Rates
 from dashboards.runs import curve_table, front_table, parallel_table, run_frame
-from registry.events import Published, Refused, about
+from registry.events import Flipped, Promoted, Published, Refused, about
 from registry.opening import ledger_of
 from registry.records import Evidence, ModelVersion, Proof, Scan
 from registry.settings import Settings
@@ -78,3 +78,13 @@ def test_evidence_names_the_bytes_data_and_policy_of_a_verdict(tmp_path: Path) -
     assert (table["model's files"], table["data set"], table["MLflow"]) == ("d" * 12, "e" * 12, "http://x/r1")
     assert table["held-out"] == "10 images of 5 clips (test)"
     assert table["scans"] == "model: 0 dangerous of 3 files"
+
+
+def test_a_version_that_gave_its_stage_to_another_is_archived_as_status_says(tmp_path: Path) -> None:
+    ledger = ledger_of(Settings(home=tmp_path))
+    for number in (1, 2):
+        here = about(ModelVersion("hand", number, number), f"d{number}")
+        ledger.append(Promoted(**here, stage=Stage.STAGING, previous=None, actor="ada", findings=[]))
+        ledger.append(Flipped(**here, stage=Stage.STAGING, previous=None, actor="ada"))
+    shown = registry_table(load_entries(Settings(home=tmp_path))).set_index("version")["stage"]
+    assert dict(shown) == {"hand/2": "staging", "hand/1": "archived"}
