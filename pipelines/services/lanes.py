@@ -43,6 +43,7 @@ class Lanes:
             self._pending.add(task.name)
             if task.lane in self._queues:
                 self._queues[task.lane].append(task)
+                self._changed.notify_all()  # the lane may wait for a model, and this task be of another
                 return
             self._queues[task.lane] = deque([task])
         threading.Thread(target=self._run, args=(task.lane,), daemon=True, name=f"lane {task.lane}").start()

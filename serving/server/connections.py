@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 CONNECTIONS = 1024
-"""Open connections; half of them may be one client's."""
+"""Open connections; half of them may be one client's, where nothing else is said."""
 
 _MOST_HEAD, _MOST_URL, _MOST_HEADERS = 32_768, 8_192, 128
 _SLICE = 16_384
@@ -86,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     patience = 20.0
     most = CONNECTIONS
+    most_of_one = CONNECTIONS // 2
     clients: ClassVar[Counter[str]] = Counter()
     awaited: ClassVar[dict[BoundedProtocol, None]] = {}
     """Connections whose client has something to do, longest first."""
@@ -105,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow = self._throttle = Throttle(transport, self.loop)
         self._wait(self.patience)
         self.clients[self.host] += 1
-        if len(self.connections) > self.most or self.clients[self.host] > self.most // 2:
+        if len(self.connections) > self.most or self.clients[self.host] > self.most_of_one:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -266,9 +267,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait(_LINGER_S)
 
 
-def bounded(patience: float, most: int = CONNECTIONS) -> type[BoundedProtocol]:
-    """The protocol of one server: `patience` are the seconds for a head, and for reading an answer."""
-    return type("Protocol", (BoundedProtocol,), {"patience": patience, "most": most, "clients": Counter(), "awaited": {}})
+def bounded(patience: float, most: int = CONNECTIONS, most_of_one: int = 0) -> type[BoundedProtocol]:
+    """The protocol of one server: `patience` are the seconds for a head, and for reading an answer.
+
+    `most` connections are open at once, of which one client address has `most_of_one`, or half.
+    """
+    bounds = {"patience": patience, "most": most, "most_of_one": min(most_of_one or most // 2, most)}
+    return type("Protocol", (BoundedProtocol,), {**bounds, "clients": Counter(), "awaited": {}})
 
 
 def connections_at_most() -> int:

@@ -70,6 +70,7 @@ def _check(options: argparse.Namespace) -> BundleIndex:
 
 async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: socket.socket) -> None:
     pool = WorkerPool(options.bundle, _bounds(options), first)
+    most = connections_at_most()
     checking = asyncio.create_task(asyncio.to_thread(_check, options))
     starting = asyncio.create_task(pool.start())
     try:
@@ -77,11 +78,11 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         await starting
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
-        endpoint = Endpoint(served, pool, _limits(options), _fetch(options))
+        endpoint = Endpoint(served, pool, _limits(options, most), _fetch(options))
         splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S, status_of=status_of) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=bounded(options.patience, connections_at_most()),
+            http=bounded(options.patience, most, options.client_connections),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -119,8 +120,10 @@ def _bounds(options: argparse.Namespace) -> Bounds:
     )
 
 
-def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment())
+def _limits(options: argparse.Namespace, most: int) -> Limits:
+    """A client that may have so many of the server's connections may have as large a part of the bytes it holds."""
+    share = min((options.client_connections or most // 2) / most, 1.0)
+    return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment(), client_share=share)
 
 
 def _fetch(options: argparse.Namespace) -> Any:

@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,6 +26,8 @@ log = logging.getLogger("modelyard.serving")
 
 MAX_BYTES = 20_000_000
 """A larger body is refused while it arrives."""
+HELD_BYTES = 512_000_000
+"""Bytes of bodies of all requests that are not answered yet; beyond, the request whose bytes arrive next is refused."""
 
 _OPEN = {"/", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
 _GONE = 499  # nginx's status for a client that closed the connection
@@ -33,11 +36,40 @@ _ID = re.compile(r"[\w.:-]{1,128}")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a request. An empty `api_key` means that none is required."""
+    """Limits of a request, and on all together. An empty `api_key` means that none is required.
+
+    `held_bytes` are those of all bodies at once, and `client_share` the part of them that one client's may be.
+    """
 
     max_bytes: int = MAX_BYTES
     body_seconds: float = 20.0
     api_key: str = field(default="", repr=False)
+    held_bytes: int = HELD_BYTES
+    client_share: float = 0.5
+
+
+class HeldBytes:
+    """The bytes of bodies that a server holds, from their arrival until their request is answered: each client's, and all."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Nothing is held. Whatever the bounds, one body of the size that is allowed has room."""
+        self._most = max(limits.held_bytes, limits.max_bytes)
+        self._most_of_one = max(int(limits.held_bytes * limits.client_share), limits.max_bytes)
+        self._all, self._of = 0, Counter[str]()
+
+    def take(self, host: str, count: int) -> None:
+        """Count bytes that arrived. Raises UnavailableError where there are too many, and counts none of these."""
+        if count and (self._all + count > self._most or self._of[host] + count > self._most_of_one):
+            raise UnavailableError("server", "holds too many bytes of requests at work", "try again in a second")
+        self._all += count
+        self._of[host] += count
+
+    def give_back(self, host: str, count: int) -> None:
+        """A request whose bytes were counted is answered, or refused."""
+        self._all -= count
+        self._of[host] -= count
+        if self._of[host] <= 0:
+            del self._of[host]
 
 
 class _NoKeyError(ModelyardError):
@@ -73,7 +105,14 @@ class _Call:
     id: str
     status: int = 0
     received: int = 0
+    held: int = 0
     began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def host(self) -> str:
+        """The client's address."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
 
 
 class Guard:
@@ -82,7 +121,7 @@ class Guard:
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics | None = None) -> None:
         """Guard `app`."""
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._key = limits.api_key.encode()
+        self._key, self._held = limits.api_key.encode(), HeldBytes(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -101,8 +140,11 @@ class Guard:
                     message = await receive()
             except TimeoutError:
                 raise _TooSlowError("request", f"took longer than {self._limits.body_seconds:g} s", "send it faster") from None
-            call.received += len(message.get("body", b""))
+            arrived = len(message.get("body", b""))
+            call.received += arrived
             self._check_size(call.received)
+            self._held.take(call.host, arrived)
+            call.held += arrived
             return message
 
         async def record_status(message: Message) -> None:
@@ -127,6 +169,7 @@ class Guard:
             log.exception("a request failed", extra={"fields": {"id": call.id, "path": scope["path"]}})
             await _refuse(record_status, call, 500, f"the server failed; see its log under {call.id}", [])
         finally:
+            self._held.give_back(call.host, call.held)
             self._record(call)
 
     def _admit(self, path: str, headers: dict[bytes, bytes]) -> None:

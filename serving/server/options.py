@@ -33,6 +33,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--timeout", type=float, default=30.0, help="seconds within which a picture is answered")
     add("--max-mb", type=float, default=20.0, help="a longer body is refused with 413")
     add("--patience", type=float, default=20.0, help="seconds for a request's head to arrive, and again for its body")
+    add("--client-connections", type=_count, default=0, help="connections from one address, such as a proxy's; 0: half of all")
     add("--fetch", action="store_true", help="accept https addresses of pictures on public hosts")
     add("--no-key", action="store_true", help="answer other machines without MODELYARD_API_KEY: what is in front asks")
     add("--keys", type=Path, help="a folder of *.pub: the bundle has to be signed by one of them")
@@ -41,6 +42,17 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--json", action="store_true", help="say where it answers as JSON")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="warning")
     return parser.parse_args(given)
+
+
+def _count(text: str) -> int:
+    """A number from 0 on. Raises ArgumentTypeError for any other text."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if count < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return count
 
 
 def listen(host: str, port: int, exposure: Exposure) -> socket.socket:

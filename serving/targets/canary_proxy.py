@@ -41,7 +41,8 @@ STABLE_S = 300.0
 
 _SAVE_S = 0.5
 _SHADOWS = 8
-_THREADS = 64
+_STABLE_THREADS = 64
+_CANARY_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,34 @@ class ProxiedEndpoint:
     seconds: float = CANARY_S
 
 
+class _Side:
+    """The threads that ask one endpoint: one that hangs keeps its own, and takes none of the other's."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._most, self._asking = threads, 0
+        self._threads = ThreadPoolExecutor(threads, name)
+
+    def begin(self, endpoint: ProxiedEndpoint, picture: bytes) -> asyncio.Future[dict[str, float]]:
+        """An endpoint's answer to come. A thread stays busy until it gives up itself; when all are, OverloadedError."""
+        if self._asking >= self._most:
+            subject = f"endpoint {endpoint.live.name}"
+            raise OverloadedError(subject, f"{self._most} requests wait already", "try again in a second")
+        self._asking += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, endpoint.ask, picture)
+        answer.add_done_callback(self._is_free)
+        return answer
+
+    def stop(self) -> None:
+        """Begin no more requests."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _is_free(self, answer: asyncio.Future[dict[str, float]]) -> None:
+        """A thread gave its answer, wanted still or not."""
+        self._asking -= 1
+        if not answer.cancelled():
+            answer.exception()  # taken note of: nobody may wait for it any more
+
+
 @dataclass
 class CanaryProxy:
     """Both endpoints, and the counter."""
@@ -61,8 +90,8 @@ class CanaryProxy:
     canary: ProxiedEndpoint
     counter: TrafficCounter
     _shadows: set[asyncio.Task[None]] = field(default_factory=set)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "ask"))
-    _asking: int = 0
+    _of_stable: _Side = field(default_factory=lambda: _Side(_STABLE_THREADS, "stable"))
+    _of_canary: _Side = field(default_factory=lambda: _Side(_CANARY_THREADS, "canary"))
 
     async def health(self, _: Request) -> Response:
         """The versions behind it, and what keeps their counts from being saved."""
@@ -111,16 +140,10 @@ class CanaryProxy:
                 self.counter.note("canary", seconds, failed=True)
 
     async def _ask(self, endpoint: ProxiedEndpoint, picture: bytes) -> dict[str, float]:
-        """An endpoint's answer. Raises InputError for a picture that it refuses, UnavailableError for everything else.
-
-        A thread that gave no answer in time stays busy until it gives up itself; when all are, nothing more is begun.
-        """
+        """An endpoint's answer. Raises InputError for a picture that it refuses, UnavailableError for everything else."""
         subject = f"endpoint {endpoint.live.name}"
-        if self._asking >= _THREADS:
-            raise OverloadedError(subject, f"{_THREADS} requests wait already", "try again in a second")
-        self._asking += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, endpoint.ask, picture)
-        answer.add_done_callback(self._is_free)
+        side = self._of_canary if endpoint is self.canary else self._of_stable
+        answer = side.begin(endpoint, picture)
         try:
             async with asyncio.timeout(endpoint.seconds):
                 return await asyncio.shield(answer)
@@ -133,12 +156,6 @@ class CanaryProxy:
             why = f"gave no valid answer ({shorten(f'{type(error).__name__}: {error}', 160)})"
             raise UnavailableError(subject, why, "see `modelyard endpoint logs`") from error
 
-    def _is_free(self, answer: asyncio.Future[dict[str, float]]) -> None:
-        """A thread gave its answer, wanted still or not."""
-        self._asking -= 1
-        if not answer.cancelled():
-            answer.exception()  # taken note of: nobody may wait for it any more
-
     async def _compare(self, picture: bytes, canary_answer: dict[str, float]) -> None:
         with contextlib.suppress(ModelyardError):
             stable_answer = await self._ask(self.stable, picture)
@@ -150,7 +167,8 @@ class CanaryProxy:
 
     def stop(self) -> None:
         """Begin no more requests."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._of_stable.stop()
+        self._of_canary.stop()
 
     async def save(self) -> None:
         """Save the counts, until cancelled; a disk that is full now may not be later."""

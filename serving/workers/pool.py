@@ -109,13 +109,12 @@ class WorkerPool:
         return self._bounds.queue
 
     def check_room(self, pictures: int) -> None:
-        """Raise OverloadedError if the queue has no room for this many pictures.
+        """Raise OverloadedError if there is no room for this many pictures, however large they turn out to be.
 
-        Requests with several pictures cannot take the room of those with one.
+        Requests with several pictures cannot take the room of those with one, nor large pictures that of small ones.
         """
-        waiting = self._queue.waiting(bulk=pictures > 1)
-        if waiting + pictures > self._bounds.queue:
-            raise OverloadedError("server", f"{waiting} pictures wait already", "try again in a second")
+        if pictures > self._queue.room(pictures, self._bounds.queue):
+            raise self._overloaded()
 
     def check_count(self, pictures: int) -> None:
         """Raise InputError for more pictures than a request may hold."""
@@ -132,6 +131,8 @@ class WorkerPool:
             _ = picture.heavy  # reads its header
             if picture in self._queue.remembered:
                 raise broken()
+        if not self._queue.has_room(queued, self._bounds.queue):
+            raise self._overloaded()
         self._queue.add(queued)
         try:
             async with asyncio.timeout(self._bounds.seconds):
@@ -141,6 +142,9 @@ class WorkerPool:
         finally:
             for picture in queued:
                 picture.answer.cancel()
+
+    def _overloaded(self) -> OverloadedError:
+        return OverloadedError("server", f"{self.waiting} pictures wait already", "try again in a second")
 
     def _spawn(self) -> WorkerProcess:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,17 +105,23 @@ class PictureQueue:
         self._counts = [0, 0, 0]
         self._suspects = deque[QueuedPicture]()
         self._suspected: QueuedPicture | None = None
-        self._bulk, self._single, self._last_single = 0, 0, -_RECENT_S
+        self._waiting, self._last_single = [0, 0, 0], -_RECENT_S
         self._turn = _LARGE
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         """How many pictures wait."""
-        return self._bulk + self._single
+        return sum(self._waiting)
 
-    def waiting(self, *, bulk: bool) -> int:
-        """How many wait of requests with several pictures, or of those with one."""
-        return self._bulk if bulk else self._single
+    def room(self, pictures: int, most: int) -> int:
+        """For how many pictures of a request of so many there is room, be they large, small or both: `most` a lane."""
+        lanes = (_BULK if pictures > 1 else _SINGLE, _LARGE)
+        return sum(max(most - self._waiting[lane], 0) for lane in lanes)
+
+    def has_room(self, pictures: Sequence[QueuedPicture], most: int) -> bool:
+        """Whether each picture has room in its own lane, of `most`: large ones take none of what small ones have."""
+        wanted = Counter(picture.lane for picture in pictures)
+        return all(self._waiting[lane] + count <= most for lane, count in wanted.items())
 
     def alike(self, picture: QueuedPicture) -> int:
         """How many wait that may run with this one."""
@@ -130,7 +136,7 @@ class PictureQueue:
                 self._last_single = self.clock() if lane == _SINGLE else self._last_single
         self._suspects.extend(picture for picture in pictures if picture.tries)
         for picture in pictures:
-            self._count(picture, 1)
+            self._waiting[picture.lane] += 1
         self._changed.set()
 
     async def next(self, rest: Rest) -> QueuedPicture:
@@ -193,13 +199,7 @@ class PictureQueue:
 
     def _wanted(self, picture: QueuedPicture) -> QueuedPicture | None:
         """None for one whose caller has left, or which is known to break workers."""
-        self._count(picture, -1)
+        self._waiting[picture.lane] -= 1
         if picture in self.remembered:
             picture.fail(broken())
         return None if picture.answer.done() else picture
-
-    def _count(self, picture: QueuedPicture, change: int) -> None:
-        if picture.bulk:
-            self._bulk += change
-        else:
-            self._single += change

@@ -149,12 +149,17 @@ class LocalTarget:
     def probe(self, live: LiveEndpoint) -> Health:
         """What one health check says, and whether the process runs where it says nothing."""
         try:
-            answer = httpx.get(f"{live.url}/health", timeout=_HEALTH_S, verify=tls()).json()
+            answer = httpx.get(f"{live.url}/health", timeout=_HEALTH_S, verify=tls())
+            fields = answer.json()
         except httpx.ConnectError:
             return "refusing" if process_of(live) else "gone"
         except (httpx.HTTPError, ValueError):
             return "slow" if process_of(live) else "gone"
-        return "live" if isinstance(answer, dict) and answer.get("bundle") == live.bundle else "gone"
+        if not isinstance(fields, dict) or fields.get("bundle", live.bundle) != live.bundle:
+            return "gone"  # another process took its port
+        if answer.status_code == httpx.codes.OK:
+            return "live" if "bundle" in fields else "gone"
+        return "slow" if process_of(live) else "gone"  # its workers may be starting again
 
     def is_recorded(self, name: str) -> bool:
         """Whether the endpoint's record can be used; without one its process is found by its command line alone."""

@@ -24,7 +24,7 @@ signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(pathlib.Path(__file__
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps({"bundle": bundle}).encode()
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+        self.send_response(int(pathlib.Path(__file__).with_name("status").read_text())); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(option["--port"])), Answers).serve_forever()
 """
@@ -43,6 +43,7 @@ def quick_server(folder: Path, digests: list[str]) -> dict[str, str]:
     (folder / "serving" / "start.py").write_text(SERVER)
     (folder / "serving" / "digests").write_text(",".join(digests))
     (folder / "serving" / "linger").write_text("0")
+    (folder / "serving" / "status").write_text("200")
     return {"PYTHONPATH": str(folder)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import httpx
 from registry.errors import InputError, UnavailableError
 from serving.canary.tally import TrafficCounter
 from serving.server.middleware import Guard, Limits
+from serving.server.routing import router
 from serving.targets.canary_proxy import CanaryProxy, ProxiedEndpoint
 from serving.targets.contract import LiveEndpoint
 
@@ -65,3 +67,32 @@ def test_a_front_answers_where_the_canary_does_not_and_blames_no_canary_for_a_ba
     assert {answer.status_code for answer in asked(proxy, 6)} == {422}
     assert (proxy.counter.tally.canary.failed, proxy.counter.tally.stable.failed) == (0, 0)
     assert {answer.status_code for answer in asked(proxy, 2, key="secret")} == {401}
+
+
+def test_a_canary_that_hangs_takes_no_request_from_the_stable_version(tmp_path: Path) -> None:
+    finish = threading.Event()
+
+    def hangs(_: bytes) -> dict[str, float]:
+        finish.wait(60)
+        return {"a": 1.0}
+
+    proxy = CanaryProxy(
+        ProxiedEndpoint(live(1), lambda _: {"a": 1.0}),
+        ProxiedEndpoint(live(2), hangs, seconds=0.3),
+        TrafficCounter("b2", 0.5, tmp_path / "tally.json"),
+    )
+    app = Guard(router({}, {"/predict": proxy.predict}), Limits())
+
+    async def run() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://front") as client:
+            try:
+                rounds = [await asyncio.gather(*(client.post("/predict", content=b"x") for _ in range(60))) for _ in range(4)]
+                return [answer.json().get("version", answer.status_code) for answers in rounds for answer in answers]
+            finally:
+                finish.set()
+                proxy.stop()
+
+    assert asyncio.run(run()) == [1] * 240
+    assert (proxy.counter.tally.stable.requests, proxy.counter.tally.stable.failed) == (120, 0)
+    failed = proxy.counter.tally.canary.failed
+    assert 0 < failed < 120  # those that it let wait, and not those that it was spared

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -202,6 +202,37 @@ def test_a_process_that_hangs_on_its_fixed_port_is_replaced(yard: Yard, monkeypa
     damaged(target.folder / "hand.json", "cut")
     assert target.answers(target.deploy("hand", yard.bundles[1], passes))
     assert yard.versions() == [1]
+
+
+@pytest.mark.parametrize("status", [503, 500, 404])
+def test_an_endpoint_that_says_it_cannot_answer_is_not_live_and_a_deployment_replaces_it(yard: Yard, status: int) -> None:
+    sick = yard.target.deploy("hand", yard.bundles[0], passes)
+    assert yard.target.probe(sick) == "live"
+    status_file = yard.linger.with_name("status")
+    status_file.write_text(str(status))
+    assert yard.target.probe(sick) == "slow", "its process runs: its workers may come back"
+    assert yard.target.status("hand").state == "broken"
+    status_file.write_text("200")
+    assert yard.target.probe(sick) == "live"
+    assert yard.target.deploy("hand", yard.bundles[0], passes) == sick
+    status_file.write_text(str(status))
+    assert not yard.target._still_answers(sick)
+    fresh = _deployed_once_it_is_well(yard, status_file)
+    assert fresh.handle != sick.handle
+    assert yard.versions() == [0]
+
+
+def _deployed_once_it_is_well(yard: Yard, status_file: Path) -> LiveEndpoint:
+    """A deployment of the same bundle, whose new process is well and finds the old one sick."""
+    start = LocalTarget._start
+
+    def well(*arguments: Any) -> LiveEndpoint:
+        status_file.write_text("200")
+        return start(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalTarget, "_start", well)
+        return yard.target.deploy("hand", yard.bundles[0], passes)
 
 
 def _free() -> int:

@@ -116,7 +116,7 @@ def test_an_endpoint_that_never_answers_costs_a_time_limit_and_its_threads_run_o
         release.wait(30)
         return {"a": 1.0}
 
-    monkeypatch.setattr("serving.targets.canary_proxy._THREADS", 2)
+    monkeypatch.setattr("serving.targets.canary_proxy._CANARY_THREADS", 2)
     counter = TrafficCounter("b2", 1.0, tmp_path / "t.json")
     proxy = CanaryProxy(ProxiedEndpoint(live(1), lambda _: {"a": 1.0}), ProxiedEndpoint(live(2), never, 0.05), counter)
 
@@ -128,7 +128,7 @@ def test_an_endpoint_that_never_answers_costs_a_time_limit_and_its_threads_run_o
             except ModelyardError as error:
                 answers.append(error.expectation)
         release.set()
-        await become(lambda: not proxy._asking)
+        await become(lambda: not proxy._of_canary._asking)
         answers.append(await proxy._ask(proxy.canary, b"x"))
         return answers
 

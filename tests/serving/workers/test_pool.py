@@ -16,6 +16,8 @@ from serving.workers.pool import Bounds, OverloadedError, WorkerPool
 sys.path.insert(0, str(Path(__file__).parent))
 from fragile import Counted, seen, with_pool
 
+SMALL, LARGE = Item(b"small", (10, 10)), Item(b"large", (3000, 3000))
+
 
 def test_a_batch_takes_what_waits_and_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(pool: WorkerPool) -> list[int]:
@@ -240,3 +242,54 @@ def test_a_picture_beyond_a_bound_reaches_no_worker(monkeypatch: pytest.MonkeyPa
         assert pool.timings.batches == []
 
     with_pool(Bounds(), use, monkeypatch)
+
+
+KINDS = {"single": ([SMALL], 1), "bulk": ([SMALL] * 2, 2), "large": ([LARGE], 1), "large bulk": ([LARGE] * 2, 2)}
+
+
+@pytest.mark.parametrize("full", ["single", "bulk", "large", "large bulk"])
+def test_what_fills_its_room_leaves_every_other_kind_its_own(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(pool: WorkerPool) -> dict[str, bool]:
+        busy = asyncio.create_task(pool.answer([Item(b"endless")]))
+        await asyncio.sleep(0)
+        await seen(lambda: pool.waiting == 0)  # the only worker has taken it
+        pictures, each = KINDS[full]
+        waiting = [asyncio.create_task(pool.answer(pictures)) for _ in range(4 // each)]
+        await seen(lambda: pool.waiting == 4)
+        refused = {}
+        for kind, (others, _) in KINDS.items():
+            asked = asyncio.create_task(pool.answer(others))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            refused[kind] = asked.done() and isinstance(asked.exception(), OverloadedError)
+            asked.cancel()
+            waiting.append(asked)
+        for task in (busy, *waiting):
+            task.cancel()
+        await asyncio.gather(busy, *waiting, return_exceptions=True)
+        return refused
+
+    shared = {"large", "large bulk"}
+    expected = shared if full in shared else {full}
+    refused = with_pool(Bounds(max_batch=1, queue=4), use, monkeypatch)
+    assert {kind for kind, was in refused.items() if was} == expected
+
+
+def test_a_body_is_read_while_it_may_still_find_room_and_not_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(pool: WorkerPool) -> None:
+        busy = asyncio.create_task(pool.answer([Item(b"endless")]))
+        await asyncio.sleep(0)
+        await seen(lambda: pool.waiting == 0)  # the only worker has taken it
+        waiting = [asyncio.create_task(pool.answer([LARGE])) for _ in range(4)]
+        await seen(lambda: pool.waiting == 4)
+        pool.check_room(1)
+        waiting += [asyncio.create_task(pool.answer([SMALL])) for _ in range(4)]
+        await seen(lambda: pool.waiting == 8)
+        with pytest.raises(OverloadedError, match="8 pictures wait already"):
+            pool.check_room(1)
+        pool.check_room(4)
+        for task in (busy, *waiting):
+            task.cancel()
+        await asyncio.gather(busy, *waiting, return_exceptions=True)
+
+    with_pool(Bounds(max_batch=1, queue=4), use, monkeypatch)

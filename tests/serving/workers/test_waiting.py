@@ -65,7 +65,7 @@ def test_requests_take_turns() -> None:
         for name in "ab":
             queue.add([picture(f"{name}{n}", bulk=True) for n in range(3)])
         queue.add([picture("c")])
-        assert (queue.waiting(bulk=True), queue.waiting(bulk=False), len(queue)) == (6, 1, 7)
+        assert (queue.room(2, 10), queue.room(1, 10), len(queue)) == (4 + 10, 9 + 10, 7)
         assert names(queue, 8) == ["a0", "b0", "a1", "b1", "a2", "b2", "c", ""]
 
     in_loop(use)
