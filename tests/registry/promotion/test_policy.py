@@ -142,7 +142,6 @@ def test_a_policy_is_recorded_with_a_promotion_that_passes_and_with_no_other(tmp
 
 def test_a_policy_that_was_recorded_with_a_promotion_falls_with_it(tmp_path: Path, model: Path) -> None:
     context = make_context(tmp_path, model, Says(passed=True))
-    context.ledger.append(policy(STRICT))
 
     class Overtaken(MemoryLedger):
         """Somebody moves the alias as soon as the promotion is ratified, so that it is undone."""
@@ -153,12 +152,14 @@ def test_a_policy_that_was_recorded_with_a_promotion_falls_with_it(tmp_path: Pat
                 context.store.set_alias("hand", "staging", 2)
             return rows
 
-    context = replace(context, ledger=Overtaken([*context.ledger.entries()]))
+    ledger = Overtaken()
+    ledger.append(policy(STRICT))
+    context = replace(context, ledger=ledger)
     proposing = replace(context, policy=JudgingPolicy(policy(STRICT).policy_hash, policy(LAX)))
     with pytest.raises(RefusedError, match="moved to 2 meanwhile"):
         promote(proposing, Ref("hand", 1), Stage.STAGING, ADA)
     assert kinds(context) == ["policy_set", "policy_set", "promoted", "undone"]
-    assert in_force(context.ledger) == STRICT
+    assert in_force(ledger) == STRICT
     assert [moment.counts for moment in history(context.ledger.entries("hand"), "hand")][:2] == [True, False]
 
 
@@ -170,7 +171,7 @@ def _key(number: int, stage: Stage = Stage.STAGING) -> dict[str, Any]:
     return {"model": "hand", "version": number, "created_ms": 1, "digest": "d", "stage": stage}
 
 
-WITH = {"promoting": True}
+WITH: dict[str, Any] = {"promoting": True}
 UNDOING: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "undone": ([policy(LAX, **WITH), _promotion(1), Undone(**_key(1), reason="r")], STRICT),
     "of a release that did not say so": ([policy(LAX), _promotion(1), Undone(**_key(1), reason="r")], LAX),
