@@ -46,7 +46,7 @@ class PolicySet(ModelEvent):
     """The job that a model is judged, exported and deployed by from here on.
 
     `changes` says what is other than in the policy before, a sentence each. `first` comes from a training: it counts only
-    where the model had no policy.
+    where the model had no policy. `promoting` was recorded together with the promotion in the next row, and falls with it.
     """
 
     kind: Literal["policy_set"] = "policy_set"
@@ -56,6 +56,7 @@ class PolicySet(ModelEvent):
     proven: bool = False
     changes: list[str] = Field(default=[], description="what is other than in the policy before, in words")
     first: bool = False
+    promoting: bool = False
 
     @property
     def rules(self) -> PolicyRules:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.exc import IntegrityError as DuplicateError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from registry.digests import sha256_bytes
-from registry.errors import DamagedFileError, InputError, StorageError, missing_extra
+from registry.errors import DamagedFileError, InputError, ModelyardError, StorageError, missing_extra
 from registry.files import set_aside
 from registry.ledger.migrations import is_current, is_there, migrate
 from registry.ledger.witness import RESTORE, Witness
@@ -86,6 +86,14 @@ class Database:
         paths = [self.file.with_name(f"{self.file.name}{suffix}") for suffix in ("", "-wal", "-shm")]
         return [set_aside(path, "ended") for path in paths if path.exists()]
 
+    def first_hash(self) -> str:
+        """The hash of the first row, "" where there is none, or nothing that can be read."""
+        with suppress(ModelyardError, DuplicateError):
+            if self.exists():
+                with usable(self.engine), self.engine.connect() as connection:
+                    return str(connection.execute(text("select hash from ledger order by seq limit 1")).scalar() or "")
+        return ""
+
     @cached_property
     def address(self) -> str:
         """Where it is, without a password: the same however a path is spelled."""
@@ -96,8 +104,9 @@ class Database:
         """What is noted about this database in a folder."""
         places = {_real(self.file).parent, _real(self.file.parent)} if self.file else set[Path]()  # a link leads past nothing
         own = _real(folder).parent in places
+        kin = _digest(f"beside the keys: {self.file.name}") if own and self.file else ""
         spelled = self.engine.url.set(password=None).render_as_string()
-        return Witness(folder, _digest(self.address), (_digest(spelled), _digest(self.address)), own)
+        return Witness(folder, self.address, _digest(self.address), (_digest(spelled), _digest(self.address)), kin)
 
 
 def _real(path: Path) -> Path:

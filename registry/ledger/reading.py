@@ -43,7 +43,7 @@ class Reading:
         """The connection may be given later, once it is known that there is a database."""
         self.connection, self._keys, self._witness = connection, keys, witness
         self._notes = witness.notes() if witness else []
-        self._older = {note.seq: note for note in self._notes if not note.first and not note.ended}
+        self._older = {note.seq: note for note in witness.of_older_releases(self._notes)} if witness else dict[int, Note]()
 
     def check_empty(self) -> None:
         """Raise IntegrityError where rows were written to a ledger that has none."""

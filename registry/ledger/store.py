@@ -160,10 +160,16 @@ class SqlLedger:
         return self.database.engine.dialect.name != "sqlite"
 
     def begin_anew(self) -> list[Path]:
-        """Give this ledger up, on purpose, for a new one; the files that it is kept in under other names."""
+        """Give this ledger up, on purpose, for a new one; the files that it is kept in under other names.
+
+        Raises RefusedError where the home's ledger is another one, elsewhere: that one is not given up by this.
+        """
+        first = self.database.first_hash() if self._witness else ""
+        if self._witness is not None:
+            self._witness.check_may_end(first)
         kept = self.database.give_up()
         if self._witness is not None:
-            self._witness.end()
+            self._witness.end(first)
         self._known = None
         return kept
 

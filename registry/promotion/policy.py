@@ -1,7 +1,8 @@
 """Which policy a model has: one fold over its `policy_set` rows, for everybody who decides by a policy.
 
     policy_set ──► in force, where the policy before it allows whoever set it
-        └────────► of no effect: it shows in the history as not counting
+        ├────────► of no effect: it shows in the history as not counting
+        └────────► undone with the promotion that it was recorded with: the policy before it is in force again
 
 A row that was changed or that no trusted key signed decides nothing, and while it is the newest nothing else does: an
 older policy, which may be laxer, never takes its place in silence.
@@ -31,18 +32,41 @@ class PolicyState:
     current: Entry | None = None
     flawed: Entry | None = None
     ignored: dict[int, str] = field(default_factory=dict[int, str])
+    _before: dict[int, Entry | None] = field(default_factory=dict[int, "Entry | None"])
+    """Row of a policy that came with a promotion → the policy before it."""
+    _pending: dict[Stage, tuple[tuple[int, int], int]] = field(default_factory=dict[Stage, tuple[tuple[int, int], int]])
+    """Stage → the version that is on its way there, and the row of the policy that came with it."""
 
     def apply(self, entry: Entry) -> None:
         """Take the next row in."""
         event = entry.event
-        if not isinstance(event, PolicySet):
-            return
+        if isinstance(event, PolicySet):
+            self._set(event, entry)
+        elif self._before and isinstance(event, (Promoted, Flipped, Undone)) and entry.flaw is None:
+            self._follow(event, entry.seq)
+
+    def _set(self, event: PolicySet, entry: Entry) -> None:
         if entry.flaw is not None:
             self.flawed = entry
         elif why := self._why_not(event, entry):
             self.ignored[entry.seq] = why
         else:
+            if event.promoting:
+                self._before[entry.seq] = self.current
             self.current, self.flawed = entry, None
+
+    def _follow(self, event: Promoted | Flipped | Undone, seq: int) -> None:
+        """What becomes of the promotion that a policy was recorded with."""
+        known = self._pending.get(event.stage)
+        if isinstance(event, Undone) and known and known[0] != event.identity:
+            return  # of a promotion that this one has overtaken
+        self._pending.pop(event.stage, None)
+        if isinstance(event, Promoted) and seq - 1 in self._before:
+            self._pending[event.stage] = (event.identity, seq - 1)
+        elif isinstance(event, Undone) and known:
+            self.ignored[known[1]] = "the promotion that it was recorded with was undone"
+        while self.current is not None and self.current.seq in self.ignored:
+            self.current = self._before[self.current.seq]
 
     def _why_not(self, event: PolicySet, entry: Entry) -> str | None:
         if event.first and self.current is not None:
@@ -112,7 +136,7 @@ class JudgingPolicy:
         if self.proposed is None:
             return []
         check_may_set(entries, self.proposed, signer)
-        return [self.proposed]
+        return [self.proposed.model_copy(update={"promoting": True})]
 
     def change_for(self, entries: Sequence[Entry], stage: Stage) -> PolicyChange | None:
         """The policy against the one of the stage's last promotion; None where it is not known."""

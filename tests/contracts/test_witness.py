@@ -14,10 +14,12 @@ import pytest
 
 from registry.digests import sha256_bytes
 from registry.errors import IntegrityError, ModelyardError
-from registry.ledger.store import open_ledger
+from registry.ledger.chain import Walk
+from registry.ledger.database import Database
+from registry.ledger.store import SqlLedger, open_ledger
 from registry.opening import keys_of, ledger_of
 from registry.settings import Settings
-from registry.signing import key_id
+from registry.signing import Keyring, key_id
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tampered import ROWS, a_home, as_owner, event, refused
@@ -170,3 +172,109 @@ def test_a_ledger_of_a_newer_release_is_one_line(tmp_path: Path) -> None:
     here = a_home(tmp_path)
     as_owner(tmp_path, "update modelyard_ledger_version set version_num = '0999'")
     assert all("newer release" in line for line in refused(here))
+
+
+def _at(folder: Path, notes: Path) -> SqlLedger:
+    """A ledger outside any home, as one in another database is; nothing is made by opening it."""
+    database = Database.at(f"sqlite:///{folder / 'ledger.db'}")
+    return SqlLedger(database, Keyring(), database.witness(notes))
+
+
+def _links(folder: Path) -> Path:
+    beside = folder.with_name("elsewhere")
+    beside.mkdir()
+    (beside / "ledger.db").hardlink_to(folder / "ledger.db")
+    return beside
+
+
+RESPELLINGS: dict[str, Callable[[Path], Path]] = {
+    "copied": lambda folder: Path(shutil.copytree(folder, folder.with_name("copy"))),
+    "moved": lambda folder: folder.rename(folder.with_name("moved")),
+    "linked": _links,
+}
+
+
+@pytest.mark.parametrize("respelling", RESPELLINGS)
+@pytest.mark.parametrize("cut", [2, ROWS - 1, ROWS])
+def test_a_ledger_outside_the_home_of_its_note_is_known_by_its_rows_at_whatever_address(
+    tmp_path: Path, respelling: str, cut: int
+) -> None:
+    ledger = _at(tmp_path / "ledger", tmp_path / "keys")
+    ledger.append_all([event(number) for number in range(1, ROWS + 1)])
+    where = RESPELLINGS[respelling](tmp_path / "ledger")
+    assert _at(where, tmp_path / "keys").verify() == ROWS
+    as_owner(where, f"delete from ledger where seq >= {cut}")
+    note = next((tmp_path / "keys").glob("ledger-*.json")).read_text()
+    uses: Sequence[Callable[[], object]] = (
+        lambda: _at(where, tmp_path / "keys").verify(),
+        lambda: _at(where, tmp_path / "keys").entries(),
+        lambda: _at(where, tmp_path / "keys").entries("hand"),
+        lambda: _at(where, tmp_path / "keys").append(event(9)),
+        lambda: _at(where, tmp_path / "keys").entries(after=1),
+    )
+    for use in uses:
+        with pytest.raises(IntegrityError, match=f"row {cut}: is missing"):
+            use()
+    assert next((tmp_path / "keys").glob("ledger-*.json")).read_text() == note
+
+
+@pytest.mark.parametrize("query", ["postgresql+psycopg://u@db.local/x", "postgresql+psycopg://w@db/x?sslmode=require"])
+def test_a_note_is_found_by_the_first_row_however_a_server_is_spelled(tmp_path: Path, query: str) -> None:
+    pytest.importorskip("psycopg")
+    walk = Walk("f" * 64, 5, "5" * 64, "seal")
+    Database.at("postgresql+psycopg://u@db/x").witness(tmp_path).note(walk, "k", None)
+    again = Database.at(query).witness(tmp_path)
+    mine = again.check(again.notes(), "f" * 64)
+    assert mine is not None
+    assert (mine.seq, mine.address) == (5, "postgresql+psycopg://u@db/x")
+    assert again.check(again.notes(), "e" * 64) is None  # another ledger, which this key signs too
+
+
+@pytest.mark.parametrize(("seq", "row"), [(5, "6"), (4, "5"), (1, "f")])
+def test_a_row_in_the_place_of_one_that_was_noted_is_not_noted(tmp_path: Path, seq: int, row: str) -> None:
+    witness = Database.at("sqlite:////nowhere/ledger.db").witness(tmp_path)
+    witness.note(Walk("f" * 64, 5, "5" * 64, "seal"), "k", None)
+    witness.note(Walk("f" * 64, 5, "5" * 64, "seal"), "k", None)
+    with pytest.raises(IntegrityError, match=f"row {seq}: was added in the place of one"):
+        witness.note(Walk("f" * 64, seq, row * 64, "other"), "k", None)
+    assert [note.seq for note in witness.notes()] == [5]
+
+
+def test_beginning_anew_where_the_ledger_is_not_gives_up_no_ledger_elsewhere(tmp_path: Path) -> None:
+    shared = _at(tmp_path / "server", tmp_path / "home" / "keys")
+    shared.append_all([event(1), event(2)])
+    here = Settings(home=tmp_path / "home")
+    for use in (ledger_of(here).entries, ledger_of(here).begin_anew, lambda: ledger_of(here).append(event(3))):
+        with pytest.raises(
+            ModelyardError, match=r"2 rows were written at sqlite:.*server/ledger\.db; name that one in"
+        ) as said:
+            use()
+        assert "\n" not in str(said.value)
+    assert shared.append(event(3)).seq == 3
+    assert _at(tmp_path / "server", tmp_path / "home" / "keys").verify() == 3
+
+
+def test_of_two_ledgers_noted_in_one_home_the_one_that_is_given_up_ends(tmp_path: Path) -> None:
+    here = a_home(tmp_path / "home")
+    shared = _at(tmp_path / "server", here.home / "keys")
+    shared.append(event(1))
+    ledger_of(here).begin_anew()
+    assert list(ledger_of(here).entries()) == []
+    assert ledger_of(here).append(event(2)).seq == 1
+    assert shared.append(event(2)).seq == 2
+
+
+@pytest.mark.parametrize("attack", ["none", "update ledger set body = 'x'", "delete from ledger", "drop table ledger"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_ledger_that_cannot_be_saved_is_given_up_even_after_its_home_was_moved(
+    tmp_path: Path, attack: str, moved: bool
+) -> None:
+    here = a_home(tmp_path / "home")
+    if moved:
+        here = Settings(home=here.home.rename(tmp_path / "moved"))
+    if attack != "none":
+        as_owner(here.home, attack)
+        refused(here)
+    ledger_of(here).begin_anew()
+    assert ledger_of(here).append(event(1)).seq == 1
+    assert ledger_of(here).verify() == 1

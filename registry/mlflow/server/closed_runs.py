@@ -2,7 +2,8 @@
 
 MLflow lets anybody who can reach a run change its metrics, tags and name at any time. People compare runs by them, so those
 of the run, and of the logged model, that a promoted version was made from are closed: a value that is there is neither
-changed nor removed, a new one may be added. Where the ledger cannot be asked, this is decided by what it said last.
+changed nor removed, a new one may be added. A run that goes on after a checkpoint of it was promoted adds steps to its metrics.
+Where the ledger cannot be asked, this is decided by what it said last.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class ClosedRuns:
     def __init__(self, runs: Any, protected: Protected) -> None:
         """`runs` is the tracking store."""
         self._get_run, self._get_model, self._protected = runs.get_run, runs.get_logged_model, protected
+        self._get_history = runs.get_metric_history
 
     def log_metric(self, run_id: str, metric: Any, **_: object) -> None:
         """A metric."""
@@ -46,8 +48,10 @@ class ClosedRuns:
         for model_id in {metric.model_id for metric in metrics if metric.model_id}:
             self._log_model_metrics(model_id, [metric for metric in metrics if metric.model_id == model_id])
         if label := self._run(run_id):
-            data = self._get_run(run_id).data
-            _keep(label, "metric", data.metrics, ((metric.key, metric.value) for metric in metrics))
+            run = self._get_run(run_id)
+            data = run.data
+            judged = metrics if _has_ended(run) else [metric for metric in metrics if not self._is_another_step(run, metric)]
+            _keep(label, "metric", data.metrics, ((metric.key, metric.value) for metric in judged))
             _keep(label, "parameter", data.params, ((param.key, param.value) for param in params))
             _keep(label, "tag", data.tags, ((tag.key, tag.value) for tag in tags))
 
@@ -59,10 +63,10 @@ class ClosedRuns:
     def update_run_info(self, run_id: str, run_status: Any, run_name: str | None = None, **_: object) -> None:
         """A run that is named anew, or ends; one that ended stays as it ended."""
         if label := self._run(run_id):
-            info = self._get_run(run_id).info
-            ended = RunStatus.is_terminated(RunStatus.from_string(info.status))
+            run = self._get_run(run_id)
+            info = run.info
             renamed = bool(run_name) and run_name != info.run_name
-            if renamed or (ended and run_status is not None and RunStatus.to_string(run_status) != info.status):
+            if renamed or (_has_ended(run) and run_status is not None and RunStatus.to_string(run_status) != info.status):
                 _refuse(label, "its run may not be renamed, or end in another way")
 
     def record_logged_model(self, run_id: str, **_: object) -> None:
@@ -101,9 +105,17 @@ class ClosedRuns:
             held = {_figure(metric): metric.value for metric in self._get_model(model_id).metrics or ()}
             _keep(label, "metric", held, ((_figure(metric), metric.value) for metric in metrics))
 
+    def _is_another_step(self, run: Any, metric: Any) -> bool:
+        """Whether a metric says nothing else about a step than what is there. Only the steps of a changed value are read."""
+        held = run.data.metrics
+        if metric.key not in held or _same(held[metric.key], metric.value):
+            return True
+        there = [each.value for each in self._get_history(run.info.run_id, metric.key) if each.step == metric.step]
+        return not there or any(_same(value, metric.value) for value in there)
+
     def _refuse_more(self, run_id: str, what: str) -> None:
         label = self._run(run_id)
-        if label and RunStatus.is_terminated(RunStatus.from_string(self._get_run(run_id).info.status)):
+        if label and _has_ended(self._get_run(run_id)):
             _refuse(label, f"its run has ended, and gets no further {what}")
 
     def _run(self, run_id: str) -> str:
@@ -114,6 +126,10 @@ class ClosedRuns:
     def _model(self, model_id: str) -> str:
         promoted = self._protected.where(lambda location: location.model_id == model_id, stale=True)
         return promoted[0][0] if promoted else ""
+
+
+def _has_ended(run: Any) -> bool:
+    return RunStatus.is_terminated(RunStatus.from_string(run.info.status))
 
 
 def _figure(metric: Any) -> str:

@@ -117,6 +117,25 @@ def test_what_is_new_may_be_added_and_the_same_said_again(closed: Closed) -> Non
     assert store.get_logged_model(model).tags["new"] == "1"
 
 
+def test_a_run_that_trains_on_after_its_checkpoint_was_promoted_adds_steps_and_changes_none_until_it_ends(
+    stores: Any, guarding: Callable[[Admission], None]
+) -> None:
+    run = stores.runs.create_run("0", "ada", 1, [], "training").info.run_id
+    for step, loss in enumerate([0.9, 0.8, 0.7]):
+        stores.runs.log_metric(run, Metric("loss", loss, step, step))
+    guarding(stores.promoted(f"{stores.root}/checkpoint", run)[1])
+    stores.runs.log_metric(run, Metric("loss", 0.6, 3, 3))
+    stores.runs.log_batch(run, [Metric("loss", 0.5, 4, 4), Metric("loss", 0.8, 5, 1)], [], [])
+    for step in (0, 1, 4):
+        with pytest.raises(MlflowException, match="metric 'loss'"):
+            stores.runs.log_metric(run, Metric("loss", 0.1, 9, step))
+    stores.runs.update_run_info(run, RunStatus.FINISHED, 9, None)
+    with pytest.raises(MlflowException, match="metric 'loss'"):
+        stores.runs.log_metric(run, Metric("loss", 0.4, 9, 5))
+    history = {(metric.step, metric.value) for metric in stores.runs.get_metric_history(run, "loss")}
+    assert history == {(0, 0.9), (1, 0.8), (2, 0.7), (3, 0.6), (4, 0.5)}
+
+
 def test_a_run_behind_nothing_is_as_free_as_before(closed: Closed, stores: Any) -> None:
     store, free = closed[0], stores.run()
     store.log_metric(free, Metric("top1", 0.1, 9, 9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from registry.errors import BusyError, IntegrityError, RefusedError
-from registry.events import PolicyApproved, PolicySet, parse_event
+from registry.events import AnyEvent, Flipped, PolicyApproved, PolicySet, Promoted, Undone, parse_event
 from registry.memory import MemoryEntry, MemoryLedger
 from registry.promotion.evidence import gather
 from registry.promotion.policy import JudgingPolicy, check_may_set, fold_policies, last_judged_by, policy_entry
@@ -34,7 +35,7 @@ def policy(job: dict[str, Any], actor: str = "ada", *, proven: bool = False, fir
     )
 
 
-def ledger_with(*events: PolicySet, signers: tuple[str, ...] = ()) -> MemoryLedger:
+def ledger_with(*events: Any, signers: tuple[str, ...] = ()) -> MemoryLedger:
     ledger = MemoryLedger()
     for event, signer in zip(events, signers or ("",) * len(events), strict=True):
         ledger.signer = signer
@@ -137,6 +138,81 @@ def test_a_policy_is_recorded_with_a_promotion_that_passes_and_with_no_other(tmp
     outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
     assert kinds(context)[1:4] == ["policy_set", "promoted", "flipped"]
     assert outcome.policy == policy(LAX)
+
+
+def test_a_policy_that_was_recorded_with_a_promotion_falls_with_it(tmp_path: Path, model: Path) -> None:
+    context = make_context(tmp_path, model, Says(passed=True))
+
+    class Overtaken(MemoryLedger):
+        """Somebody moves the alias as soon as the promotion is ratified, so that it is undone."""
+
+        def append_all(self, events: Sequence[AnyEvent]) -> list[MemoryEntry]:
+            rows = super().append_all(events)
+            if isinstance(events[-1], Promoted):
+                context.store.set_alias("hand", "staging", 2)
+            return rows
+
+    ledger = Overtaken()
+    ledger.append(policy(STRICT))
+    context = replace(context, ledger=ledger)
+    proposing = replace(context, policy=JudgingPolicy(policy(STRICT).policy_hash, policy(LAX)))
+    with pytest.raises(RefusedError, match="moved to 2 meanwhile"):
+        promote(proposing, Ref("hand", 1), Stage.STAGING, ADA)
+    assert kinds(context) == ["policy_set", "policy_set", "promoted", "undone"]
+    assert in_force(ledger) == STRICT
+    assert [moment.counts for moment in history(context.ledger.entries("hand"), "hand")][:2] == [True, False]
+
+
+def _promotion(number: int) -> Promoted:
+    return Promoted(**_key(number), previous=None, actor="ada", findings=[])
+
+
+def _key(number: int, stage: Stage = Stage.STAGING) -> dict[str, Any]:
+    return {"model": "hand", "version": number, "created_ms": 1, "digest": "d", "stage": stage}
+
+
+WITH: dict[str, Any] = {"promoting": True}
+UNDOING: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "undone": ([policy(LAX, **WITH), _promotion(1), Undone(**_key(1), reason="r")], STRICT),
+    "of a release that did not say so": ([policy(LAX), _promotion(1), Undone(**_key(1), reason="r")], LAX),
+    "set before by itself": ([policy(LAX), policy(LAX | {"a": 1}), _promotion(1), Undone(**_key(1), reason="r")], LAX | {"a": 1}),
+    "done, and a later one by the same policy undone": (
+        [policy(LAX, **WITH), _promotion(1), Flipped(**_key(1), previous=None, actor="a"), _promotion(2), Undone(**_key(2), reason="r")],
+        LAX,
+    ),
+    "another version's is undone": ([policy(LAX, **WITH), _promotion(1), Undone(**_key(2), reason="r")], LAX),
+    "another stage's is undone": (
+        [policy(LAX, **WITH), _promotion(1), Undone(**_key(1, Stage.PRODUCTION), reason="r")],
+        LAX,
+    ),
+    "undone after another was set": (
+        [policy(LAX, **WITH), _promotion(1), policy({"b": 1}), Undone(**_key(1), reason="r")],
+        {"b": 1},
+    ),
+    "undone twice, the older first": (
+        [
+            *(policy(LAX, **WITH), _promotion(1), policy({"b": 1}, **WITH)),
+            *(Promoted(**_key(2, Stage.PRODUCTION), previous=None, actor="ada", findings=[]), Undone(**_key(1), reason="r")),
+            Undone(**_key(2, Stage.PRODUCTION), reason="r"),
+        ],
+        STRICT,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNDOING)
+def test_only_the_policy_of_a_promotion_that_was_undone_falls(case: str) -> None:
+    rows, wanted = UNDOING[case]
+    ledger = ledger_with(policy(STRICT), *rows)
+    assert in_force(ledger) == wanted
+    assert (fold_policies(ledger.entries("hand")).flawed, len(ledger.entries())) == (None, len(rows) + 1)
+
+
+def test_an_undoing_that_no_trusted_key_signed_takes_no_policy_away() -> None:
+    ledger = Flawed()
+    ledger.append_all([policy(STRICT), policy(LAX, **WITH), _promotion(1), Undone(**_key(1), reason="r")])
+    ledger.row = 4
+    assert in_force(ledger) == LAX
 
 
 @pytest.mark.parametrize("proposed", [None, policy(LAX, "eve")], ids=["by the policy", "by a job file"])
