@@ -85,7 +85,7 @@ def _words(command: str, home: Path, out: Path) -> list[str]:
     return [*command.split(), *(word.replace("HOME", str(home)).replace("OUT", str(out)) for word in given)]
 
 
-@pytest.mark.parametrize("command", [*READS, *SERVES])
+@pytest.mark.parametrize("command", [*READS, *sorted(SERVES)])
 def test_a_home_that_is_misspelt_is_one_line_and_is_not_made(
     tmp_path: Path, whole: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_home_that_is_misspelt_is_one_line_and_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", READS.keys() - SEPARATE)
+@pytest.mark.parametrize("command", sorted(READS.keys() - SEPARATE))
 def test_the_default_home_is_not_made_by_reading(
     tmp_path: Path, whole: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_the_default_home_is_not_made_by_reading(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", READS.keys() - SEPARATE)
+@pytest.mark.parametrize("command", sorted(READS.keys() - SEPARATE))
 def test_nothing_in_a_home_is_changed_by_reading(whole: Path, tmp_path: Path, run: Run, command: str) -> None:
     home = copy_of(whole, tmp_path)
     before = condition(home, home / "none")
