@@ -47,7 +47,7 @@ class CanarySettler:
         Raises RefusedError where somebody else ended it first: their verdict stands.
         """
         event = _ending(canary, verdict, actor)
-        self.canaries.end(canary, event)
+        self.canaries.end(canary, event, context.leases)
         return self._bring_about(context, canary, event)
 
     def settle(self, view: View, context_of: ContextOf) -> list[str]:
@@ -76,8 +76,8 @@ class CanarySettler:
             return []
         event = _ending(canary, verdict, JUDGE)
         try:
-            self.canaries.end(canary, event)
-        except RefusedError:  # decided otherwise meanwhile: the next pass looks at that
+            self.canaries.end(canary, event, context.leases)
+        except (RefusedError, BusyError):  # decided otherwise meanwhile, or being decided: the next pass looks at that
             return []
         return [self._bring_about(context, canary, event)]
 

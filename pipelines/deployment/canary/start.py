@@ -71,13 +71,14 @@ class Canaries:
             target.split(name, live, rules.share)
         return event
 
-    def end(self, canary: Canary, event: CanaryEnded) -> None:
+    def end(self, canary: Canary, event: CanaryEnded, leases: Leases | None = None) -> None:
         """Record how a canary ends: once, decided under the model's lease after another look.
 
-        Raises RefusedError where it ended meanwhile, or another version came to hold its stage.
+        Raises RefusedError where it ended meanwhile, or another version came to hold its stage; and, where `leases` of the
+        caller are given that do not wait, BusyError while somebody decides about the model.
         """
         model, stage = canary.started.model, canary.started.stage
-        with decision_lease(self.leases, model) as held:
+        with decision_lease(leases or self.leases, model) as held:
             current = canary_of(self.ledger.entries(model), stage)
             if current is None or (current.holder.since, current.started) != (canary.holder.since, canary.started):
                 raise RefusedError(f"{model}@{stage}", "another version came to hold it meanwhile", "see `modelyard history`")

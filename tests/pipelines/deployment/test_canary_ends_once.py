@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from registry.errors import ModelyardError, RefusedError
 from registry.events import CanaryEnded, CanaryStarted, about
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
-from registry.promotion.context import PromotionContext
+from registry.promotion.context import ImpatientLeases, PromotionContext
 from registry.promotion.due import View
 from registry.promotion.promote import promote
 from registry.records import Actor, Evidence, Finding
@@ -239,3 +239,19 @@ def test_status_says_whether_anybody_counts() -> None:
     assert "counted yet" in counting_words(None, at)
     assert counting_words(at - timedelta(seconds=5), at).startswith("counted until 2026-11-26 11:59:55")
     assert "nothing was saved for 60 minutes" in counting_words(at - timedelta(hours=1), at)
+
+
+@pytest.mark.parametrize("counted", [GOOD, BAD])
+def test_a_pass_waits_for_nobody_who_decides_about_the_model_and_ends_its_canary_later(scene: Scene, counted: Tally) -> None:
+    scene.target.counted = counted
+    impatient = replace(scene.context, leases=ImpatientLeases(scene.context.leases), hooks={})
+    view, lines = View(scene.context.ledger), list[str]()
+    view.refresh()
+    settling = threading.Thread(target=lambda: lines.extend(scene.settler.settle(view, lambda _: impatient)), daemon=True)
+    with scene.context.deciding("hand"):
+        settling.start()
+        settling.join(10)
+        assert not settling.is_alive()
+        assert (lines, scene.ended()) == ([], [])
+    scene.settler.settle(view, lambda _: impatient)
+    assert scene.ended() == ["promoted" if counted is GOOD else "rolled_back"]
