@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from registry.records import Record
 
 if TYPE_CHECKING:
     from pipelines.home import Home, Say
-    from registry.ledger.store import SqlLedger
+    from registry.ledger.store import LedgerEntry, SqlLedger
     from registry.settings import Settings
 
 _EVERY_S = 5.0
@@ -37,9 +38,13 @@ _NEW_OUTBOX = "run `modelyard notify send`: it keeps this one under another name
 
 
 class Outbox(Record):
-    """Where a channel has come to: the last ledger row it looked at, what waits, and how its last try went."""
+    """Where a channel has come to: the last ledger row it looked at, what waits, and how its last try went.
+
+    `at`: when that row was written, which tells another ledger that was begun since. None in outboxes of older releases.
+    """
 
     row: int
+    at: datetime | None = None
     waiting: list[Notice] = Field(default_factory=list[Notice])
     tries: int = 0
     since: float | None = None
@@ -86,9 +91,10 @@ class Notifier:
         ledger = self.ledger_of()
         for channel in self.channels:
             box = self._open(channel, ledger)
-            old = [row.seq for row in ledger.entries(after=box.row) if (now() - row.at).total_seconds() > 2 * _BUDGETS_S]
+            box, fresh = _since(box, ledger)
+            old = [row for row in fresh if (now() - row.at).total_seconds() > 2 * _BUDGETS_S]
             if old:
-                self._keep(channel, box.model_copy(update={"row": old[-1]}))
+                self._keep(channel, box.model_copy(update={"row": old[-1].seq, "at": old[-1].at}))
 
     def _served(self, channel: Channel, ledger: SqlLedger) -> int:
         """One channel's turn; whatever is wrong with it holds up none of the others."""
@@ -113,18 +119,18 @@ class Notifier:
 
     def _taken_in(self, channel: Channel, box: Outbox, ledger: SqlLedger) -> Outbox:
         """With what happened since. The budgets are computed once a minute."""
-        fresh = ledger.entries(after=box.row)
+        known, (box, fresh) = box, _since(box, ledger)
         notices = [notice for entry in fresh if (notice := notice_of(entry))]
         budgets = dict(box.budgets)
         if not 0 <= self.clock() - self._budgets_at.get(channel.name, -_BUDGETS_S) < _BUDGETS_S:
             self._budgets_at[channel.name] = self.clock()
             notices += budget_notices(ledger.entries(), now(), budgets)
-        if not fresh and not notices and budgets == box.budgets:
+        if not fresh and not notices and budgets == box.budgets and box == known:
             return box
         waiting = [*box.waiting, *notices]
-        row = fresh[-1].seq if fresh else box.row
+        row, at = (fresh[-1].seq, fresh[-1].at) if fresh else (box.row, box.at)
         dropped = max(len(waiting) - _MOST_WAITING, 0)
-        fields = {"row": row, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
+        fields = {"row": row, "at": at, "waiting": waiting[dropped:], "budgets": budgets, "given_up": box.given_up + dropped}
         box = box.model_copy(update=fields)
         self._keep(channel, box)
         return box
@@ -171,13 +177,23 @@ class Notifier:
             box = None
         if box is None:
             last = ledger.entries()
-            box = Outbox(row=last[-1].seq if last else 0)
+            box = Outbox(row=last[-1].seq, at=last[-1].at) if last else Outbox(row=0)
             budget_notices(last, now(), box.budgets)
             self._keep(channel, box)
         return box
 
     def _keep(self, channel: Channel, box: Outbox) -> None:
         write_json(self._file(channel), box.model_dump(mode="json"))
+
+
+def _since(box: Outbox, ledger: SqlLedger) -> tuple[Outbox, Sequence[LedgerEntry]]:
+    """The rows that a channel has not looked at. In another ledger, begun since, these are all of them."""
+    if not box.row:
+        return box, ledger.entries()
+    rows = ledger.entries(after=box.row - 1)
+    if not rows or rows[0].seq != box.row or (box.at and rows[0].at != box.at):
+        return box.model_copy(update={"row": 0, "at": None, "budgets": {}}), ledger.entries()
+    return box.model_copy(update={"at": rows[0].at}), rows[1:]
 
 
 def notifier_of(home: Home, say: Say, channels: Sequence[Channel], clock: Callable[[], float] = time.time) -> Notifier:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from registry.backoff import wait_is_over
 from registry.events import HookDone, now
@@ -18,11 +19,14 @@ from registry.stages import ALIASES, resembled
 
 
 class View:
-    """A ledger's rows by model, kept up to date by asking for the new ones only. Any number of threads may share it."""
+    """A ledger's rows by model, kept up to date by asking for the new ones only. Any number of threads may share it.
+
+    Where another ledger was begun meanwhile, nothing of the one before stays.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         """Nothing is read before `refresh`."""
-        self._ledger, self._last = ledger, 0
+        self._ledger, self._last = ledger, cast("Entry | None", None)
         self._rows: dict[str, list[Entry]] = defaultdict(list)
         self._folded: dict[str, PromotionState] = {}
         self._lock = threading.RLock()
@@ -30,8 +34,13 @@ class View:
     def refresh(self) -> None:
         """Read the rows that were added since the last time."""
         with self._lock:
-            for entry in self._ledger.entries(after=self._last):
-                self._last = entry.seq
+            newer = since(self._ledger, self._last)
+            if newer is None:
+                self._rows.clear()
+                self._folded.clear()
+                self._last, newer = None, self._ledger.entries()
+            for entry in newer:
+                self._last = entry
                 self._rows[entry.event.model].append(entry)
                 self._folded.pop(entry.event.model, None)
 
@@ -51,6 +60,16 @@ class View:
             if model not in self._folded:
                 self._folded[model] = fold(self._rows.get(model, ()))
             return self._folded[model]
+
+
+def since(ledger: Ledger, last: Entry | None) -> Sequence[Entry] | None:
+    """The rows after the one that was read last; None where that is not in the ledger, so that it is another ledger."""
+    if last is None:
+        return ledger.entries()
+    rows = ledger.entries(after=last.seq - 1)
+    if not rows or (rows[0].seq, rows[0].at, rows[0].event) != (last.seq, last.at, last.event):
+        return None
+    return rows[1:]
 
 
 @dataclass(frozen=True)

@@ -247,9 +247,9 @@ def test_beginning_anew_where_the_ledger_is_not_gives_up_no_ledger_elsewhere(tmp
     for use in (ledger_of(here).entries, ledger_of(here).begin_anew, lambda: ledger_of(here).append(event(3))):
         with pytest.raises(
             ModelyardError, match=r"2 rows were written at sqlite:.*server/ledger\.db; name that one in"
-        ) as said:
+        ) as refusal:
             use()
-        assert "\n" not in str(said.value)
+        assert "\n" not in str(refusal.value)
     assert shared.append(event(3)).seq == 3
     assert _at(tmp_path / "server", tmp_path / "home" / "keys").verify() == 3
 

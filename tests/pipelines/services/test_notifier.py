@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pipelines.services.channels import Slack, Webhook
 from pipelines.services.notices import Notice
 from pipelines.services.notifier import Notifier, Outbox, channel_status, notifier_of, start_notifier, try_all
 from registry.errors import UnavailableError
-from registry.events import Flipped, Promoted
+from registry.events import Flipped, Promoted, now
 from registry.files import read_json
 from registry.settings import Settings
 from registry.stages import Stage
@@ -40,6 +41,46 @@ def test_what_happens_is_told_once_and_in_order_and_the_past_is_not(tmp_path: Pa
         ("promotion", "hand", 1, "staging"),
     ]
     assert notices[0]["remedy"] == "modelyard gates hand/1 staging"
+
+
+@pytest.mark.parametrize("fresh", [1, 2, 3])
+@pytest.mark.parametrize("told_by", ["this release", "an older one"])
+def test_what_happens_in_a_ledger_that_was_begun_anew_is_told(
+    tmp_path: Path, receiver: Receiver, fresh: int, told_by: str
+) -> None:
+    shop = Home(Settings(home=tmp_path))
+    for number in range(3 if told_by == "this release" else 4):
+        refuse(shop, f"before {number}")
+    notifier = notifier_of(shop, lambda _: None, [Webhook(SecretStr(receiver.url), SecretStr("s"))])
+    assert notifier.once() == 0
+    outbox = tmp_path / "notices" / "webhook.json"
+    if told_by == "an older one":
+        outbox.write_text(json.dumps({key: value for key, value in read_json(outbox).items() if key != "at"}))
+    shop.ledger().begin_anew()
+    for number in range(fresh):
+        refuse(shop, f"after {number}")
+    assert notifier.once() == fresh
+    assert notifier.once() == 0
+    refuse(shop, "later")
+    assert notifier.once() == 1
+    assert [body.decode().count("after") for _, body in receiver.got] == [1] * fresh + [0]
+
+
+def test_who_follows_comes_along_to_a_ledger_that_was_begun_anew(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Home(Settings(home=tmp_path))
+    refuse(shop, "before")
+    notifier = notifier_of(shop, lambda _: None, [Webhook(SecretStr(receiver.url), SecretStr("s"))])
+    notifier.skip()
+    shop.ledger().begin_anew()
+    refuse(shop, "long ago")
+    with monkeypatch.context() as later:
+        later.setattr("pipelines.services.notifier.now", lambda: now() + timedelta(minutes=5))
+        notifier.skip()
+    refuse(shop, "just now")
+    assert notifier.once() == 1
+    assert b"just now" in receiver.got[0][1]
 
 
 def test_a_receiver_that_is_away_is_tried_again_later_with_the_same_id_even_by_another_process(

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from registry.events import Archived, Flipped, Promoted
 from registry.memory import MemoryEntry, MemoryLedger
+from registry.opening import ledger_of
 from registry.promotion.due import View
 from registry.promotion.state import fold
+from registry.settings import Settings
 from registry.stages import Stage
 
 THREADS = 8
@@ -47,6 +50,26 @@ def event(model: str, version: int, kind: int) -> Promoted | Flipped | Archived:
     if kind == 1:
         return Flipped(**key, stage=Stage.STAGING, actor="ada", previous=None)
     return Archived(**key, actor="ada")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
+@pytest.mark.parametrize("before", [1, 3, 5])
+def test_a_view_follows_a_ledger_that_was_begun_anew_whatever_came_before(tmp_path: Path, before: int, after: int) -> None:
+    here = Settings(home=tmp_path)
+    view = View(ledger_of(here))
+    ledger_of(here).append_all([event("hand", number, number % 2) for number in range(before)])
+    view.refresh()
+    assert len(view.rows("hand")) == before
+    ledger_of(here).begin_anew()
+    if after:
+        ledger_of(here).append_all([event("foot", 100 + number, 0) for number in range(after)])
+    view.refresh()
+    assert [row.event.version for row in view.rows("foot")] == [100 + number for number in range(after)]
+    assert (view.models(), view.rows("hand")) == ({"foot"} if after else set(), ())
+    assert view.state("hand") == fold([])
+    ledger_of(here).append(event("foot", 200, 0))
+    view.refresh()
+    assert [row.event.version for row in view.rows("foot")][after:] == [200]
 
 
 @settings(max_examples=10, deadline=None)
