@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -32,8 +33,8 @@ USD = round_usd(Decimal(int(SECONDS)) * PRICE.usd_per_hour / 3600)
 
 
 def killed() -> TrainingFailed:
-    told = {"hardware": "local: here", "price_as_of": "2026-11-01", "reason": "its process was killed"}
-    return TrainingFailed(model="hand", trainer="torch", run_id="r1", seconds=0, usd=Decimal(0), **told)
+    fields: dict[str, Any] = {"hardware": "local: here", "price_as_of": "2026-11-01", "reason": "its process was killed"}
+    return TrainingFailed(model="hand", trainer="torch", run_id="r1", seconds=0, usd=Decimal(0), **fields)
 
 
 def spent(ledger: MemoryLedger) -> Decimal:
