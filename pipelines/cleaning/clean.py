@@ -50,15 +50,22 @@ class Cleaner:
         return sorted((item for item in items if item.kind in kinds), key=lambda item: (order[item.kind], -item.size))
 
     def remove(self, items: Sequence[Unused]) -> list[Unused]:
-        """Remove what still nothing refers to: each is looked at again, for somebody may have come to need it meanwhile."""
+        """Remove what still nothing refers to: each is looked at again, for somebody may have come to need it meanwhile.
+
+        Data sets once more right before each goes, under the lock of those who take them: removing takes minutes.
+        """
         still = {item.path for item in self.find(sorted({item.kind for item in items}))}
-        removed = [item for item in items if item.path in still]
-        for item in removed:
-            if item.kind == "datasets":
-                self._catalog().remove(Path(item.path).name, lambda item=item: remove(item))
-            else:
-                remove(item)
-        return removed
+        return [item for item in items if item.path in still and self._remove(item)]
+
+    def _remove(self, item: Unused) -> bool:
+        if item.kind != "datasets":
+            remove(item)
+            return True
+        return self._catalog().remove(Path(item.path).name, lambda: self._is_free(Path(item.path)), lambda: remove(item))
+
+    def _is_free(self, path: Path) -> bool:
+        references = read_references(self.settings, self.ledger.entries(), self.store)
+        return any(Path(free.path) == path for free in self._datasets(references, [path]))
 
     def _catalog(self) -> DatasetCatalog:
         return DatasetCatalog(self.settings.datasets)
@@ -73,11 +80,11 @@ class Cleaner:
             if match and match[1] not in references.bundles and not self._is_young(path):
                 yield unused("bundles", path, "no version's row counts on it")
 
-    def _datasets(self, references: References) -> Iterator[Unused]:
+    def _datasets(self, references: References, among: Sequence[Path] | None = None) -> Iterator[Unused]:
         catalog = self._catalog()
         if "" in references.datasets:  # a run of an older release trains, and does not say on what
             return
-        for path in sorted(catalog.kept()):
+        for path in sorted(catalog.kept() if among is None else among):
             digest, owners = path.name, catalog.owners(path.name)
             if digest in references.datasets or self._is_young(catalog.note(digest)):
                 continue

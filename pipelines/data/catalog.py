@@ -75,11 +75,14 @@ class DatasetCatalog:
         """For which models versions were registered with it; None where an older release noted it, or none did."""
         return self._noted(digest).get("registered")
 
-    def remove(self, digest: str, removal: Callable[[], None]) -> None:
-        """Remove a kept data set, and then its note; not while one is being added."""
+    def remove(self, digest: str, is_free: Callable[[], bool], removal: Callable[[], None]) -> bool:
+        """Remove a kept data set, and then its note, if it is free still while none can be added; whether it was."""
         with self._locked():
+            if not is_free():
+                return False
             removal()
             self.note(digest).unlink(missing_ok=True)
+            return True
 
     def note(self, digest: str) -> Path:
         """The file that says where a data set lay."""

@@ -3,7 +3,9 @@
 From before a run trains until a row of the ledger says what it cost, a file in the home says who trains it, at which price and,
 once it is known, for how long. The file is touched every few seconds while the run trains. One that is left over was left by
 a process that is gone (SIGKILL, out of memory), or by one that could not write the ledger: it is booked by the next `train`
-and by the reconciler. Booking is done under a lock and only where no row names the run yet, so each run is booked once.
+and by the reconciler. Booking is done under a lock and only where no row names the run yet, so each run is booked once. Where
+a run was taken for killed and goes on (its process cannot be seen from another machine or container), what it says itself is
+booked all the same: its later row counts, and the earlier one no more (`registry.reports.accounts`).
 """
 
 from __future__ import annotations
@@ -31,12 +33,15 @@ from registry.records import Record
 from registry.spending import TrainingFailed
 
 _BEAT_S = 5.0
+_YOUNG_S = 4 * _BEAT_S
 _SAME_S = 2.0
 
 
 class RunningTraining(Record):
     """A run that no row names yet. `event` is what its failure would be, `born` and `began` are seconds since 1970.
 
+    `space` is where its process id means something, `ticks` its start in clock ticks since boot, which no stepped clock moves;
+    both are empty in notes of older releases and where there is no /proc.
     `measured`: the event's seconds and price are final, because training itself has ended. `given_up`: its process could not
     book it and does nothing more about it, whether it still lives or not.
     """
@@ -47,6 +52,8 @@ class RunningTraining(Record):
     price: Price
     event: TrainingFailed
     dataset: str = ""
+    space: str = ""
+    ticks: int = 0
     measured: bool = False
     given_up: bool = False
 
@@ -58,7 +65,8 @@ class Payment:
         """Write the run's file: a home in which that is impossible trains nothing. `event` is its failure, at no cost yet."""
         self._folder, self._ledger, self._began = folder, ledger, monotonic()
         born = psutil.Process().create_time()
-        self._note = RunningTraining(pid=os.getpid(), born=born, began=time.time(), price=price, event=event, dataset=dataset)
+        who = {"pid": os.getpid(), "born": born, "space": _process_space(), "ticks": _start_ticks(os.getpid()) or 0}
+        self._note = RunningTraining(**who, began=time.time(), price=price, event=event, dataset=dataset)
         self._over = threading.Event()
         self._beat: threading.Thread | None = None
         if self._path:
@@ -85,14 +93,25 @@ class Payment:
         return self.event
 
     def book(self, events: Sequence[AnyEvent]) -> None:
-        """Append rows that say what the run cost, and only then remove its file. Raises what the ledger raises."""
+        """Append rows that say what the run cost, and only then remove its file. Raises what the ledger raises.
+
+        They are appended too where somebody took the run for killed and booked less of it meanwhile.
+        """
         self.stop()
         if self._folder is None:
-            _append_once(self._ledger, self.event.run_id, self.event.model, events)
+            self._append(events)
             return
         with _booking(self._folder):
-            _append_once(self._ledger, self.event.run_id, self.event.model, events)
+            self._append(events)
             (self._folder / f"{self.event.run_id}.json").unlink(missing_ok=True)
+
+    def _append(self, events: Sequence[AnyEvent]) -> None:
+        """Append the rows unless they are there: with a version, or as the same failure."""
+        booked = _booked(self._ledger, self.event)
+        trains = any(isinstance(event, Trained) for event in events)
+        if any(isinstance(row, Trained) or (not trains and row.seconds == self.event.seconds) for row in booked):
+            return
+        self._ledger.append_all(events)
 
     def fail(self, error: BaseException) -> TrainingFailed:
         """Book the run as one that came to nothing; where the ledger cannot be written, its file stays for whoever looks next.
@@ -126,8 +145,14 @@ class Payment:
             self._touch_once()
 
     def _touch_once(self) -> None:
-        with suppress(OSError):
-            os.utime(self._path or "")
+        """Where somebody took the run for killed, and booked it, its file is gone: what trains is said again."""
+        if self._path is None:
+            return
+        with suppress(OSError, ModelyardError):
+            try:
+                os.utime(self._path)
+            except FileNotFoundError:
+                self._write()
 
 
 @contextmanager
@@ -157,7 +182,8 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
             event = _unbooked(path)
             if event is None:
                 continue
-            if _append_once(ledger, event.run_id, event.model, [event]):
+            if not any(isinstance(row, Trained) or row.seconds >= event.seconds for row in _booked(ledger, event)):
+                ledger.append(event)
                 lines.append(str(event))
             path.unlink(missing_ok=True)
     return lines
@@ -169,7 +195,7 @@ def _unbooked(path: Path) -> TrainingFailed | None:
         note, last = RunningTraining.model_validate(read_json(path)), path.stat().st_mtime
     except (OSError, ValueError, ValidationError, ModelyardError):
         return None
-    if _lives(note) and not note.given_up:
+    if not note.given_up and _lives(note, time.time() - last):
         return None
     return note.event if note.measured else _with_cost(note, max(last - note.began, 0.0)).event
 
@@ -179,13 +205,10 @@ def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
     return note.model_copy(update={"event": note.event.model_copy(update=fields), "measured": True})
 
 
-def _append_once(ledger: Ledger, run_id: str, model: str, events: Sequence[AnyEvent]) -> bool:
-    """Append the rows unless the run is booked already; whether they were appended."""
-    rows = (row.event for row in ledger.entries(model) if row.flaw is None)
-    if any(row.run_id == run_id for row in rows if isinstance(row, (Trained, TrainingFailed))):
-        return False
-    ledger.append_all(events)
-    return True
+def _booked(ledger: Ledger, event: TrainingFailed) -> list[Trained | TrainingFailed]:
+    """The rows that say what the event's run cost."""
+    rows = (row.event for row in ledger.entries(event.model) if row.flaw is None)
+    return [row for row in rows if isinstance(row, (Trained, TrainingFailed)) and row.run_id == event.run_id]
 
 
 @contextmanager
@@ -199,9 +222,34 @@ def _booking(folder: Path) -> Generator[None]:
         os.close(handle)
 
 
-def _lives(note: RunningTraining) -> bool:
+def _lives(note: RunningTraining, age: float) -> bool:
+    """Whether a note's process is there, or may be: `age` is for how many seconds nobody has touched the note.
+
+    Only who shares the process's id space can be sure. The clock may have been stepped, so an age may be negative.
+    """
+    if note.ticks and note.space == _process_space():
+        return _start_ticks(note.pid) == note.ticks
+    if not note.measured and abs(age) < _YOUNG_S:
+        return True
     try:
         process = psutil.Process(note.pid)
         return abs(process.create_time() - note.born) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _process_space() -> str:
+    """The boot and the namespace within which a process id names one process; "" where the system does not say."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None where there is none, or one that has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(words[19]) if len(words) > 19 and words[0] not in "ZX" else None  # noqa: PLR2004 the field of `man proc_pid_stat`

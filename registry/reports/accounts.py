@@ -14,7 +14,7 @@ from decimal import Decimal
 from math import inf
 
 from registry.amounts import round_usd
-from registry.events import Deployed, Exported, Promoted, Trained
+from registry.events import AnyEvent, Deployed, Exported, Promoted, Trained
 from registry.money.billing import HOURS_PER_MONTH
 from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, resolve_overlaps
 from registry.money.books import By, Group, Spend, grouped, spent_in
@@ -42,7 +42,7 @@ def spending(entries: Sequence[Entry], now: datetime, by_day: str = "") -> list[
     parts = resolve_overlaps(event for _, event in sound if isinstance(event, Billed))
     spans = _paid_spans(entries, now)
     endpoints = {endpoint_named(deployed): deployed.model for deployed, _, _ in spans}
-    runs = [_of_run(at, event) for at, event in sound if isinstance(event, (Trained, TrainingFailed))]
+    runs = [_of_run(at, event) for at, event in _runs(sound)]
     spends = book_bills(parts, BillSubjects(endpoints, runs), by_day)
     covered = dict[str, IntervalSet]()
     for part in parts:
@@ -173,6 +173,17 @@ def measured(entries: Iterable[Entry], exported: Exported | None, assumed: tuple
         bundle_mb=exported.megabytes,
         cold=cold,
     )
+
+
+def _runs(sound: Iterable[tuple[datetime, AnyEvent]]) -> list[tuple[datetime, Trained | TrainingFailed]]:
+    """What runs cost. One that was taken for killed while it went on has a later row, and that alone counts."""
+    runs = [(at, event) for at, event in sound if isinstance(event, (Trained, TrainingFailed))]
+    last = {(event.model, event.run_id): index for index, (_, event) in enumerate(runs)}
+    return [
+        (at, event)
+        for index, (at, event) in enumerate(runs)
+        if isinstance(event, Trained) or last[event.model, event.run_id] == index
+    ]
 
 
 def _of_run(at: datetime, event: Trained | TrainingFailed) -> Spend:

@@ -93,6 +93,34 @@ def test_what_comes_into_use_between_showing_and_removing_stays(tmp_path: Path) 
     open_dataset(Path(item.path)).verify()
 
 
+@pytest.mark.parametrize("taker", ["underway", "note"])
+def test_a_data_set_that_is_taken_while_others_are_removed_stays(
+    taker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training keeps its data set before it writes that it runs; either is enough."""
+    world = World(tmp_path, 3)
+    catalog, cleaner = world.catalog, Cleaner(world.settings, world.ledger, world.store, time.time)
+    spare = [catalog.add(make_dataset(tmp_path / f"spare{number}", 100 + number), registered="gone") for number in range(2)]
+    long_ago = time.time() - DAYS
+    for path in world.settings.home.rglob("*"):
+        os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+    items = [item for item in cleaner.find(["datasets"]) if Path(item.path) in {data.folder for data in spare}]
+    assert len(items) == len(spare)
+    taken, real = Path(items[1].path), removal.shutil.rmtree
+
+    def slow(folder: Path) -> None:
+        if taker == "note":
+            os.utime(catalog.note(taken.name))
+        else:
+            write_json(world.settings.underway / "now.json", {"dataset": taken.name})
+        real(folder)
+
+    monkeypatch.setattr(removal.shutil, "rmtree", slow)
+    assert cleaner.remove(items) == items[:1]
+    open_dataset(taken).verify()
+    assert catalog.note(taken.name).exists()
+
+
 def test_a_removal_that_is_killed_leaves_no_half_of_it_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, 3)
     cleaner, items = world.cleaner(world.store), world.cleaner(world.store).find()

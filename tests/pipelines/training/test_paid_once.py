@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 import shutil
 import sys
 from contextlib import suppress
@@ -64,7 +65,7 @@ def test_whatever_call_fails_a_run_is_booked_once_at_what_it_used(
             ended_well = True
         assert not ended_well or name == "note", f"{name} failed unseen"  # a second note is for the worst case only
         with monkeypatch.context() as gone:
-            gone.setattr(interrupted, "_lives", lambda _: False)  # the command has ended; the next one comes
+            gone.setattr(interrupted, "_lives", lambda *_: False)  # the command has ended; the next one comes
             book_interrupted(world.underway, world.ledger)
         booked = [row.event for row in world.ledger.entries() if isinstance(row.event, (Trained, TrainingFailed))]
         assert list(world.underway.glob("*")) == [], f"{name}: a note stays"
@@ -89,7 +90,7 @@ def test_a_process_that_is_killed_at_any_call_is_booked_once_by_the_next(
         if world.underway.exists():
             shutil.copytree(world.underway, home)
         with monkeypatch.context() as gone:
-            gone.setattr(interrupted, "_lives", lambda _: False)
+            gone.setattr(interrupted, "_lives", lambda *_: False)
             book_interrupted(home, ledger)
             book_interrupted(home, ledger)
         booked = [row.event for row in ledger.entries() if isinstance(row.event, (Trained, TrainingFailed))]
@@ -139,6 +140,7 @@ def test_two_bookers_at_once_book_a_run_once(tmp_path: Path) -> None:
     for number in range(12):
         note = {"pid": 1, "born": 0, "began": 0, "price": PRICE.model_dump(mode="json"), "event": failure(f"r{number}")}
         write_json(folder / f"r{number}.json", note)  # as an older release wrote it
+        os.utime(folder / f"r{number}.json", (60, 60))
     ledger, processes = open_ledger(url), multiprocessing.get_context("spawn")
     start = processes.Barrier(3)
     bookers = [processes.Process(target=_book, args=(folder, url, start)) for _ in range(3)]
