@@ -199,6 +199,7 @@ def test_the_commands_say_the_same_to_people_and_to_machines(
     monkeypatch.chdir(tmp_path)
     for at_least in (0.9, 0.7):
         Path(f"{at_least}.yaml").write_text(yaml.safe_dump(job(at_least).model_dump(mode="json")))
+    (tmp_path / "home").mkdir()
     home = ("--home", tmp_path / "home")
     assert run("policy", "show", "hand", *home) == 2
     assert "was never set; set it with `modelyard policy set`" in capsys.readouterr().err
