@@ -1,7 +1,7 @@
 """The command `modelyard`.
 
-`modelyard serve FOLDER` becomes the server before anything else is imported: whoever types it waits for its first answer. The
-server is this process where its environment holds nothing that a server does not need, and another one in its place elsewhere.
+`modelyard serve FOLDER` becomes the server before anything else is imported: whoever types it waits for its first answer. It
+is this process where its environment holds no secret that a server does not need, and another one in its place elsewhere.
 Every other command line goes to the whole command line in `app`.
 """
 

@@ -141,8 +141,18 @@ def test_a_server_in_the_foreground_and_that_of_a_container_have_the_key_and_no_
         assert "PATH" in environment
 
 
-@pytest.mark.parametrize(("extra", "fit"), [({}, True), ({"SOMETHING_OF_NEXT_YEAR": "1"}, False), ({"HF_TOKEN": "1"}, False)])
-def test_a_server_is_this_very_process_only_where_its_environment_holds_nothing_else(
+@pytest.mark.parametrize(
+    ("extra", "fit"),
+    [
+        ({}, True),
+        ({"SOMETHING_OF_NEXT_YEAR": "1"}, True),
+        ({"HF_TOKEN": "1"}, False),
+        ({"my_password": "1"}, False),
+        ({"MODELYARD_LEDGER_URL": "1"}, False),
+        ({"DATABASE": "postgresql://ada:pw@db/x"}, False),
+    ],
+)
+def test_a_server_is_this_very_process_only_where_its_environment_holds_no_other_secret(
     monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], *, fit: bool
 ) -> None:
     harmless = {"PATH": "/bin", "HOME": "/", "PWD": "/", "SHLVL": "1", "MODELYARD_API_KEY": CANARY}
