@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+
+TYPE_CHECKING = False  # importing `typing` takes 10 ms, for which a cold start's worker would wait
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 _NAMES = {
     *("PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME", "COLORTERM", "NO_COLOR", "LS_COLORS", "EDITOR", "PAGER"),
