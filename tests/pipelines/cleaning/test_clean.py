@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipelines.cleaning import unused as removal
 from pipelines.cleaning.clean import Cleaner
-from pipelines.cleaning.environments import unused_environments
+from pipelines.cleaning.environments import cache_root, unused_environments
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import MANIFEST, open_dataset
 from registry.errors import IntegrityError, NotFoundError, RefusedError
@@ -27,8 +27,9 @@ from registry.files import write_json
 from registry.memory import MemoryLedger
 from registry.settings import Settings
 
-sys.path[:0] = [str(Path(__file__).parent)]
-from cleaning_world import DAYS, World, later, make_dataset
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from cleaning_world import DAYS, World, later
+from red_dataset import make_dataset
 
 
 @settings(max_examples=60)
@@ -203,3 +204,8 @@ def test_the_command_shows_and_removes_only_when_told(modelyard: Any, tmp_path: 
     missing = modelyard("clean", "--home", tmp_path / "typo")
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
     assert not (tmp_path / "typo").exists()
+
+
+def test_these_tests_look_at_no_cache_but_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A home that is ten days older would otherwise take the environments of whoever runs the tests along."""
+    assert cache_root().is_relative_to(tmp_path_factory.getbasetemp())
