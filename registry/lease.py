@@ -51,6 +51,17 @@ def locked(path: Path, busy: Exception, *, wait: bool = True) -> Generator[None]
         yield
 
 
+@contextmanager
+def locked_folder(folder: Path) -> Generator[None]:
+    """Hold a folder itself locked within the block, which needs no lock file, and so no room on a full disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def busy_error(model: str) -> BusyError:
     """The error for a lease that another process holds."""
     return BusyError(f"model '{model}'", "another promotion or reconciler works on it now", "try again when it has finished")

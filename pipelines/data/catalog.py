@@ -11,11 +11,9 @@ only; its data sets are kept from their next use on, and before `frames` replace
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from pipelines.data.dataset import MANIFEST, DataSet, Progress, build_dataset, o
 from pipelines.job.jobfile import Data
 from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
 from registry.files import building, read_json, write_json
+from registry.lease import locked_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +124,9 @@ class DatasetCatalog:
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(data.folder / name, work / name)
 
-    @contextmanager
-    def _locked(self) -> Generator[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         self._by_digest.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._by_digest, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return locked_folder(self._by_digest)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,7 +10,6 @@ booked all the same: its later row counts, and the earlier one no more (`registr
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -26,6 +25,7 @@ from registry.amounts import round_usd
 from registry.errors import ModelyardError, shorten
 from registry.events import AnyEvent, Trained
 from registry.files import read_json, write_json
+from registry.lease import locked_folder
 from registry.money.billing import cost
 from registry.money.prices import Price
 from registry.protocols import Ledger
@@ -101,7 +101,7 @@ class Payment:
         if self._folder is None:
             self._append(events)
             return
-        with _booking(self._folder):
+        with locked_folder(self._folder):
             self._append(events)
             (self._folder / f"{self.event.run_id}.json").unlink(missing_ok=True)
 
@@ -178,7 +178,7 @@ def book_interrupted(folder: Path, ledger: Ledger) -> list[str]:
     """
     lines = list[str]()
     for path in sorted(folder.glob("*.json")):
-        with suppress(ModelyardError, FileNotFoundError), _booking(folder):  # gone: another process has just booked it
+        with suppress(ModelyardError, FileNotFoundError), locked_folder(folder):  # gone: another process has just booked it
             event = _unbooked(path)
             if event is None:
                 continue
@@ -209,17 +209,6 @@ def _booked(ledger: Ledger, event: TrainingFailed) -> list[Trained | TrainingFai
     """The rows that say what the event's run cost."""
     rows = (row.event for row in ledger.entries(event.model) if row.flaw is None)
     return [row for row in rows if isinstance(row, (Trained, TrainingFailed)) and row.run_id == event.run_id]
-
-
-@contextmanager
-def _booking(folder: Path) -> Generator[None]:
-    """One booker at a time. The folder itself is locked, which needs no room on a full disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _lives(note: RunningTraining, age: float) -> bool:

@@ -110,6 +110,12 @@ def test_who_has_read_the_ledger_before_is_shown_nothing_that_was_touched_since_
     refused(here)
 
 
+def a_touch(data: st.DataObject, texts: st.SearchStrategy[str]) -> tuple[int, str, int | str]:
+    """Some row, one of its columns, and what is to stand there."""
+    seq, column = data.draw(st.integers(1, ROWS)), data.draw(st.sampled_from([*Fields._fields]))
+    return seq, column, data.draw(st.integers(100, 200) if column in {"seq", "version"} else texts)
+
+
 @given(st.data())
 @settings(max_examples=60, derandomize=True)
 def test_who_has_read_the_ledger_before_notices_what_is_touched_of_a_model(
@@ -118,8 +124,7 @@ def test_who_has_read_the_ledger_before_notices_what_is_touched_of_a_model(
     here = a_home(tmp_path_factory.mktemp("home"))
     long_lived = ledger_of(here)
     rows = {row.seq: row.row for row in long_lived.entries()}
-    seq, column = data.draw(st.integers(1, ROWS)), data.draw(st.sampled_from([*Fields._fields]))
-    value = data.draw(st.integers(100, 200) if column in {"seq", "version"} else st.sampled_from(["", "hand", "foot", "a0"]))
+    seq, column, value = a_touch(data, st.sampled_from(["", "hand", "foot", "a0"]))
     if value == getattr(rows[seq], column):
         return
     as_owner(here.home, f"update ledger set {column} = '{value}' where seq = {seq}")
@@ -185,8 +190,7 @@ def test_whatever_column_of_whatever_row_is_touched_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     here = a_home(tmp_path_factory.mktemp("home"))
-    seq, column = data.draw(st.integers(1, ROWS)), data.draw(st.sampled_from([*Fields._fields]))
-    value = data.draw(st.integers(100, 200) if column in {"seq", "version"} else st.text("abc01", max_size=4))
+    seq, column, value = a_touch(data, st.text("abc01", max_size=4))
     as_owner(here.home, f"update ledger set {column} = '{value}' where seq = {seq}")
     refused(here)
 

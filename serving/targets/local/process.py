@@ -18,7 +18,9 @@ from typing import NamedTuple
 import psutil
 
 from registry.errors import ModelyardError
+from registry.files import set_aside
 from serving.bundle.bundle import open_bundle
+from serving.bundle.seal import BundleIndex
 from serving.environment import server_environment
 from serving.targets.contract import LiveEndpoint
 
@@ -68,18 +70,15 @@ def last_lines(log: Path) -> list[str]:
 
 def _new_file(path: Path) -> int:
     """An open file that did not exist before. The process before may still write to the old one, under its other name."""
+    before = path.with_name(f"{path.stem}.before{path.suffix}")
+    for taken in (path, before):
+        if taken.is_dir() and not taken.is_symlink():
+            set_aside(taken, "unusable")
     if path.is_symlink():
         path.unlink()
     elif path.exists():
-        set_aside(path, path.with_name(f"{path.stem}.before{path.suffix}"))
+        path.replace(before)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-
-
-def set_aside(path: Path, aside: Path) -> None:
-    """Rename a file or folder; a folder that has the other name already is kept under a third."""
-    while aside.is_dir() or (path.is_dir() and aside.exists()):
-        aside = aside.with_name(f"{aside.name}.before")
-    path.replace(aside)
 
 
 def processes_in(folder: Path) -> list[EndpointProcess]:
@@ -123,14 +122,19 @@ def as_endpoint(name: str, running: EndpointProcess) -> LiveEndpoint | None:
         index = open_bundle(running.bundle).index
     except (ModelyardError, OSError, ValueError):
         return None
+    return endpoint_of(name, index, running.bundle, running.port, running.process.pid)
+
+
+def endpoint_of(name: str, index: BundleIndex, bundle: Path, port: int, pid: int) -> LiveEndpoint:
+    """The endpoint that a process is: `index` is that of the bundle's folder."""
     return LiveEndpoint(
         name=name,
         model=index.model,
         version=index.version,
         bundle=index.digest,
-        url=f"http://{HOST}:{running.port}",
-        handle=str(running.process.pid),
-        source=str(running.bundle),
+        url=f"http://{HOST}:{port}",
+        handle=str(pid),
+        source=str(bundle),
     )
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.errors import InputError, IntegrityError
-from registry.files import read_json, write_json
+from registry.files import read_json, set_aside, write_json
 from serving.targets.contract import LiveEndpoint
-from serving.targets.local.process import HOST, set_aside
+from serving.targets.local.process import HOST
 
 _BESIDE = (".before", ".candidate")
 """Endings of what lies beside a live record; `.candidate` is an older release's, and says nothing any more."""
@@ -54,7 +54,7 @@ class Records:
         for stem in (name, *(name + ending for ending in _BESIDE)):
             path = self._path(stem)
             if path.is_dir() and not path.is_symlink():
-                set_aside(path, path.with_name(f"{path.name}.unusable"))
+                set_aside(path, "unusable")
             else:
                 path.unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ class Records:
 
     def _write(self, path: Path, live: LiveEndpoint) -> None:
         if path.is_dir() and not path.is_symlink():  # a file cannot take a folder's name
-            set_aside(path, path.with_name(f"{path.name}.unusable"))
+            set_aside(path, "unusable")
         write_json(path, live.model_dump(mode="json"))
 
     def _read(self, path: Path, name: str) -> LiveEndpoint | None:

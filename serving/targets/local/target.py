@@ -25,11 +25,11 @@ from serving.canary.tally import SplitOrder, Tally, read_tally
 from serving.server.options import DRAIN_S
 from serving.targets.contract import Ask, Health, LiveEndpoint, Quote, Smoke, Status
 from serving.targets.local.process import (
-    HOST,
     EndpointProcess,
     any_port,
     as_endpoint,
     end_all,
+    endpoint_of,
     is_free,
     last_lines,
     process_of,
@@ -239,17 +239,9 @@ class LocalTarget:
     def _start(self, name: str, bundle: Bundle, port: int) -> LiveEndpoint:
         """Start the process. No record names it before it is proven."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        index, folder = bundle.index, bundle.folder.absolute()
+        folder = bundle.folder.absolute()
         pid = spawn(folder, self._records.order(name), self.workers, port, self._records.log(name))
-        return LiveEndpoint(
-            name=name,
-            model=index.model,
-            version=index.version,
-            bundle=index.digest,
-            url=f"http://{HOST}:{port}",
-            handle=str(pid),
-            source=str(folder),
-        )
+        return endpoint_of(name, bundle.index, folder, port, pid)
 
     def _wait(self, live: LiveEndpoint) -> None:
         """Wait until the process is healthy, or fail with the last line of its log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 
 from pipelines.cleaning.clean import Cleaner
 from pipelines.data.catalog import DatasetCatalog
-from pipelines.data.dataset import MANIFEST, DataSet, FrameRow, Manifest
-from pipelines.job.jobfile import Split
-from registry.digests import sha256_bytes
+from pipelines.data.dataset import DataSet
 from registry.events import Deployed, Exported, Flipped, Promoted, Trained, about
 from registry.files import write_json
 from registry.memory import MemoryLedger, MemoryStore
 from registry.settings import Settings
 from registry.stages import Stage
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from red_dataset import make_dataset
 
 DAYS = 10 * 24 * 3600.0
 
@@ -25,21 +27,6 @@ DAYS = 10 * 24 * 3600.0
 def later() -> float:
     """Everything that a test makes is ten days old by then."""
     return time.time() + DAYS
-
-
-def make_dataset(folder: Path, seed: int) -> DataSet:
-    rows = []
-    for split in ("train", "val", "test"):
-        content = f"{seed} {split}".encode()
-        file = folder / split / "red" / f"{seed}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        own = sha256_bytes(content)
-        name = file.relative_to(folder).as_posix()
-        rows.append(FrameRow(file=name, sha256=own, clip=own, clip_sha256=own, label="red", split=split, width=1, height=1))
-    manifest = Manifest(labels=["red"], source="images", split=Split(), frames=rows)
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-    return DataSet(folder, manifest)
 
 
 class World:

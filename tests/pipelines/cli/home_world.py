@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
@@ -17,11 +18,8 @@ from PIL import Image
 from pipelines.cli.app import app
 from pipelines.cli.app import run as run_command
 from pipelines.data.catalog import DatasetCatalog
-from pipelines.data.dataset import MANIFEST, DataSet, FrameRow, Manifest
-from pipelines.job.jobfile import Split
 from pipelines.services.notifier import Outbox
 from registry.address import UP
-from registry.digests import sha256_bytes
 from registry.events import AnyEvent, CanaryStarted, Deployed, Flipped, HookDone, Promoted
 from registry.files import write_json
 from registry.measured import Exported
@@ -33,6 +31,9 @@ from registry.runs.mirror import RunMirror
 from registry.settings import Settings
 from registry.signing import open_keyring, public_text
 from registry.stages import Stage
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from red_dataset import make_dataset
 
 NOWHERE = "http://127.0.0.1:9"
 DATASET = "d0"
@@ -62,20 +63,6 @@ def _decisions(home: Path, bundle: str, folder: Path) -> Iterator[AnyEvent]:
             yield Deployed(**at, **where, usd_per_month=Decimal(0), smoke_images=0)
         else:
             yield CanaryStarted(**at, target=target, url=NOWHERE, bundle="b", against=1, rules=rules)
-
-
-def _dataset(folder: Path) -> DataSet:
-    rows = list[FrameRow]()
-    for split in ("train", "val", "test"):
-        own = sha256_bytes(split.encode())
-        file = folder / split / "red" / "1.jpg"
-        file.parent.mkdir(parents=True)
-        file.write_bytes(split.encode())
-        name = file.relative_to(folder).as_posix()
-        rows.append(FrameRow(file=name, sha256=own, clip=own, clip_sha256=own, label="red", split=split, width=1, height=1))
-    manifest = Manifest(labels=["red"], source="images", split=Split(), frames=rows)
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-    return DataSet(folder, manifest)
 
 
 class NothingChanged:
@@ -111,7 +98,7 @@ def make_home(root: Path, make_bundle: Callable[..., object]) -> Path:
     (home / "leases").mkdir()
     write_json(home / UP, {"mlflow": NOWHERE, "pids": []})
     (home / "job.yaml").write_text(JOB)
-    kept = DatasetCatalog(here.datasets).add(_dataset(here.datasets / "hand"))
+    kept = DatasetCatalog(here.datasets).add(make_dataset(here.datasets / "hand", 1))
     kept.folder.rename(kept.folder.with_name(DATASET))  # a name that the tests know
     DatasetCatalog(here.datasets).note(kept.manifest.digest).rename(DatasetCatalog(here.datasets).note(DATASET))
     write_json(home / "underway" / "r1.json", {"dataset": DATASET})

@@ -19,7 +19,7 @@ from registry.runs.mirror import FILE
 from registry.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from home_world import DATASET, Run, condition, copy_of, make_home, runner
+from home_world import DATASET, Run, condition, copy_of
 
 READS: Mapping[str, tuple[str, ...]] = {
     "history": ("history", "hand"),
@@ -119,16 +119,6 @@ DAMAGES: Mapping[str, Callable[[Path, bytes], object]] = {
     "a link elsewhere": _elsewhere,
 }
 """`unreadable`: reading a file's first bytes fails with an error of the disk, for root too."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., object]) -> Path:
-    return make_home(tmp_path_factory.mktemp("whole"), make_bundle)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    return runner(monkeypatch, capfd)
 
 
 def _do(command: str, home: Path, run: Run) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from pipelines.cli.app import run as run_command
 from registry.runs.mirror import FILE
 
 sys.path.insert(0, str(Path(__file__).parent))
-from home_world import Run, condition, copy_of, make_home, runner
+from home_world import Run, condition, copy_of
 
 READS: Mapping[str, tuple[str, ...]] = {
     "history": ("hand",),
@@ -67,16 +67,6 @@ def test_every_command_is_known_as_one_that_reads_or_one_that_writes() -> None:
     kinds = (set(READS), SERVES, HOMELESS, WRITES)
     assert set(_commands(typer.main.get_command(app))) == set().union(*kinds)
     assert sum(map(len, kinds)) == len(set().union(*kinds))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., object]) -> Path:
-    return make_home(tmp_path_factory.mktemp("whole"), make_bundle)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    return runner(monkeypatch, capfd)
 
 
 def _words(command: str, home: Path, out: Path) -> list[str]:
