@@ -102,9 +102,12 @@ class HomeKeys:
         """The keys as they are: nothing is made."""
         return load_keyring(self.path, self.folder)
 
-    def to_sign(self) -> Keyring:
-        """The same, with an own key: it is made where there is none. Its public half is kept, so that its rows outlive it."""
-        ring = open_keyring(self.path, self.folder)
+    def to_sign(self, read: Keyring | None = None) -> Keyring:
+        """The same, with an own key: it is made where there is none. Its public half is kept, so that its rows outlive it.
+
+        `read` is what was read just now.
+        """
+        ring = read if read is not None and read.own is not None else open_keyring(self.path, self.folder)
         if ring.own is not None:
             self._keep_public(ring.own.public_key())
         return ring

@@ -225,7 +225,7 @@ class SqlLedger:
         if keys.own is None and walk.signed:
             raise InputError(self._home_keys.path, "is not there, and the ledger's rows are signed", _KEY)
         self._check_keys(keys, walk, mine)
-        self.keys = self._home_keys.to_sign()
+        self.keys = self._home_keys.to_sign(keys)
         return self.keys
 
 

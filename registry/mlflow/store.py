@@ -135,13 +135,18 @@ def to_model_version(version: MlflowVersion) -> ModelVersion:
     )
 
 
+def logged_model_id(source: str) -> str | None:
+    """The id of the logged model that a version was registered from; None for one that has none."""
+    model_id = source.removeprefix("models:/").partition("/")[0]
+    return model_id if source.startswith("models:/m-") else None
+
+
 def unready_model(version: ModelVersion, get_logged_model: Callable[[str], Any]) -> str | None:
     """Why a version is not whole: itself, or the logged model that it was made from, is not ready."""
     if version.status != "READY":
         return f"its status in MLflow is {version.status}"
-    if not version.source.startswith("models:/m-"):
+    if (model_id := logged_model_id(version.source)) is None:
         return None
-    model_id = version.source.removeprefix("models:/").split("/")[0]
     try:
         status = str(getattr(get_logged_model(model_id).status, "value", "UNKNOWN"))
     except MlflowException:

@@ -24,6 +24,7 @@ from registry.errors import ModelyardError
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
 from registry.mlflow.server.refusal import MARK
+from registry.mlflow.store import logged_model_id
 from registry.runs.rows import KIND
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RunLog:
         keep scores on several data sets apart. A run has one value a name: scores on other data belong in runs of their own.
         """
         stamp, (name, digest) = get_current_time_millis(), dataset
-        bound = {"dataset_name": name, "dataset_digest": digest[:_DIGEST_CHARACTERS], "model_id": _logged_model(source)}
+        bound = {"dataset_name": name, "dataset_digest": digest[:_DIGEST_CHARACTERS], "model_id": logged_model_id(source)}
 
         def write(run_id: str) -> None:
             self._client.log_batch(
@@ -135,12 +136,6 @@ class RunLog:
             return int(info.registered_model_version or 0)
 
 
-def _logged_model(source: str) -> str | None:
-    """The id of the logged model that a version was registered from; None for one that has none."""
-    model_id = source.removeprefix("models:/").partition("/")[0]
-    return model_id if source.startswith("models:/m-") else None
-
-
 def _dataset(name: str, digest: str, source: str) -> MetaDataset:
     code = CodeDatasetSource(tags={"mlflow.source.name": source})
     return MetaDataset(code, name=name, digest=digest[:_DIGEST_CHARACTERS])
@@ -185,18 +180,17 @@ class Tracker:
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
-        further = list[str]()
 
         def follow_up() -> str:
             name = self._client.get_run(run_id).info.run_name
             tags = {KIND: "later", "modelyard.of": run_id}
-            further.append(self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id)
-            return further[0]
+            return self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id
 
         mapped = partial(mapping_errors, self._uri, f"run '{run_id}'")
+        log = RunLog(self._client, run_id, mapped, follow_up)
         try:
-            yield RunLog(self._client, run_id, mapped, follow_up)
+            yield log
         finally:
-            with mapped():
-                for started in further:
-                    self._client.set_terminated(started)
+            if log.run_id != run_id:
+                with mapped():
+                    self._client.set_terminated(log.run_id)

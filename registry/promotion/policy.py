@@ -10,6 +10,7 @@ older policy, which may be laxer, never takes its place in silence.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,9 @@ from registry.stages import Stage
 
 _JUDGED_BY = ("gates", "export", "deploy", "budget", "policy")
 """The parts of a job that say what a version has to prove and where it is served; how it is trained is none of them."""
+
+FOLLOWED = (Promoted, Flipped, Undone)
+"""What the fold reads beside `policy_set`: what becomes of the promotion that a policy was recorded with."""
 
 
 @dataclass
@@ -42,7 +46,7 @@ class PolicyState:
         event = entry.event
         if isinstance(event, PolicySet):
             self._set(event, entry)
-        elif self._before and isinstance(event, (Promoted, Flipped, Undone)) and entry.flaw is None:
+        elif self._before and isinstance(event, FOLLOWED) and entry.flaw is None:
             self._follow(event, entry.seq)
 
     def _set(self, event: PolicySet, entry: Entry) -> None:
@@ -83,6 +87,14 @@ def fold_policies(entries: Iterable[Entry]) -> PolicyState:
     for entry in entries:
         state.apply(entry)
     return state
+
+
+def fold_policies_by_model(entries: Iterable[Entry]) -> dict[str, PolicyState]:
+    """Fold the rows of any number of models."""
+    states = defaultdict[str, PolicyState](PolicyState)
+    for entry in entries:
+        states[entry.event.model].apply(entry)
+    return states
 
 
 def policy_entry(entries: Iterable[Entry]) -> Entry | None:

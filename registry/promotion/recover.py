@@ -45,27 +45,21 @@ def recover(context: PromotionContext, model: str) -> list[str]:
 @contextmanager
 def _recovered(context: PromotionContext, model: str, *, wait: bool) -> Generator[tuple[Lease, list[str]]]:
     spoilt: dict[_Key, str | None] = {}
-    for _ in range(LOOKS):
-        _check_pending(context, model, spoilt)
+    for _ in range(LOOKS + 1):  # the first finds out what there is to look at
         with context.deciding(model, wait=wait) as held:
             state = fold(context.ledger.entries(model))
-            if all(_key(promotion) in spoilt for promotion in state.pending.values()):
+            unknown = [promotion for promotion in state.pending.values() if _key(promotion) not in spoilt]
+            if not unknown:
                 yield held, _finish_begun(context, model, state, spoilt, held)
                 return
+        versions = {version.identity: version for version in context.store.versions(model)}
+        for promotion in unknown:
+            spoilt[_key(promotion)] = _why_spoilt(context, versions.get(promotion.identity), promotion)
     raise BusyError(f"model '{model}'", "is being decided about again and again", "try again later")
 
 
 def _key(promotion: Promoted) -> _Key:
     return promotion.identity, promotion.digest
-
-
-def _check_pending(context: PromotionContext, model: str, spoilt: dict[_Key, str | None]) -> None:
-    """Hash the bytes of what was promoted and did not come to its alias yet."""
-    pending = fold(context.ledger.entries(model)).pending.values()
-    unknown = [promotion for promotion in pending if _key(promotion) not in spoilt]
-    versions = {version.identity: version for version in context.store.versions(model)} if unknown else {}
-    for promotion in unknown:
-        spoilt[_key(promotion)] = _why_spoilt(context, versions.get(promotion.identity), promotion)
 
 
 def _why_spoilt(context: PromotionContext, version: ModelVersion | None, promotion: Promoted) -> str | None:

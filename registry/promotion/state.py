@@ -19,7 +19,8 @@ from registry.stages import Stage
 TIDY = "tidy"
 """The step after an alias moved or a version was archived: other aliases go, tags are written."""
 
-_DECIDING = (Promoted, Flipped, Undone, Archived, Released, Lost, Regained, HookDone)
+DECIDING = (Promoted, Flipped, Undone, Archived, Released, Lost, Regained, HookDone)
+"""What the fold reads; whoever folds a part of the rows keeps these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class PromotionState:
 
     def apply(self, entry: Entry) -> None:
         """Take the next row in; a row with a flaw decides nothing."""
-        if isinstance(entry.event, _DECIDING) and entry.flaw is None:
+        if isinstance(entry.event, DECIDING) and entry.flaw is None:
             _decide(self, entry)
 
     def stage_of(self, identity: tuple[int, int]) -> Stage:
@@ -148,19 +149,6 @@ def _leave(state: PromotionState, identity: tuple[int, int]) -> None:
     state.lost = {stage: lost for stage, lost in state.lost.items() if lost.identity != identity}
 
 
-def _ends(entries: Sequence[Entry], holder: Holder, hook: str) -> list[HookDone | HookFailed]:
-    """How often a hook ended since the version began to serve, in order."""
-    key = (holder.identity, holder.promotion.stage, hook)
-    return [
-        row.event
-        for row in entries
-        if row.seq > holder.since
-        and row.flaw is None
-        and isinstance(row.event, (HookDone, HookFailed))
-        and (row.event.identity, row.event.stage, row.event.hook) == key
-    ]
-
-
 def last_end(entries: Sequence[Entry], holder: Holder, hook: str) -> tuple[Entry, HookDone | HookFailed] | None:
     """The row of a hook's last end since the version began to serve. A row with a flaw ends nothing."""
     for row in reversed(entries):
@@ -176,13 +164,16 @@ def last_end(entries: Sequence[Entry], holder: Holder, hook: str) -> tuple[Entry
 
 def done(entries: Sequence[Entry], holder: Holder, hook: str) -> bool:
     """Whether a hook's last end since the version began to serve was a good one."""
-    ends = _ends(entries, holder, hook)
-    return bool(ends) and isinstance(ends[-1], HookDone)
+    end = last_end(entries, holder, hook)
+    return end is not None and isinstance(end[1], HookDone)
 
 
 def failures(entries: Sequence[Entry], holder: Holder, hook: str) -> int:
     """How often a hook has failed since the version began to serve."""
-    return sum(isinstance(end, HookFailed) for end in _ends(entries, holder, hook))
+    key = (holder.identity, holder.promotion.stage, hook)
+    since = [row for row in entries if row.seq > holder.since]
+    ends = [row.event for row in sound(since, HookFailed) if isinstance(row.event, HookFailed)]
+    return sum((end.identity, end.stage, end.hook) == key for end in ends)
 
 
 def last_refusal(entries: Sequence[Entry], version: ModelVersion, stage: Stage) -> Refused | None:

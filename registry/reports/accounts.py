@@ -7,7 +7,6 @@ endpoint on it. How bills count is in `registry.money.bills`.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +19,7 @@ from registry.money.bills import BillPart, BillSubjects, bill_key, book_bills, r
 from registry.money.books import By, Group, Spend, grouped, spent_in
 from registry.money.places import ColdStart, Measurements
 from registry.money.spans import IntervalSet, cut, seconds
-from registry.promotion.policy import PolicyState, policy_of
+from registry.promotion.policy import fold_policies_by_model, policy_of
 from registry.protocols import Entry
 from registry.records import Record
 from registry.reports.endpoints import endpoint_named, endpoint_spans
@@ -99,10 +98,7 @@ def came_to_production(entries: Iterable[Entry], model: str, month: str | None =
 def limits(entries: Iterable[Entry]) -> dict[str, Limit]:
     """Model → its budget, by the policy that was set last; models without one are left out."""
     limits_of = dict[str, Limit]()
-    policies = defaultdict[str, PolicyState](PolicyState)
-    for entry in entries:
-        policies[entry.event.model].apply(entry)
-    for model, state in policies.items():
+    for model, state in fold_policies_by_model(entries).items():
         policy = policy_of(state.current)
         if policy and (budget := policy.job.get("budget")):
             known = {name: budget[name] for name in Limit.model_fields if name in budget}

@@ -15,6 +15,8 @@ import msgspec
 from registry.events import AnyEvent, Evaluated, PolicySet, Trained, now
 from registry.memory import MemoryEntry
 from registry.promotion.evidence import gather
+from registry.promotion.policy import FOLLOWED, fold_policies_by_model
+from registry.promotion.state import sound
 from registry.protocols import Entry
 from registry.records import Evaluation, ModelVersion
 from registry.runs.rows import RunRow
@@ -32,7 +34,7 @@ def own_evaluations(entries: Iterable[Entry]) -> dict[VersionKey, Evaluation]:
 
 def own_evaluation(entries: Iterable[Entry], key: VersionKey, digest: str = "") -> Evaluation | None:
     """One version's own score; `digest` names its bytes where they are known, else they are those that training registered."""
-    mine = (row for row in entries if isinstance(row.event, PolicySet) or _key(row.event) == key)
+    mine = (row for row in entries if isinstance(row.event, (PolicySet, *FOLLOWED)) or _key(row.event) == key)
     scored = _own(mine, digest).get(key)
     return scored[1] if scored else None
 
@@ -79,21 +81,17 @@ def _key(event: AnyEvent) -> VersionKey:
 def _own(entries: Iterable[Entry], digest: str = "") -> dict[VersionKey, tuple[Trained, Evaluation]]:
     """Each version's training and own score. Rows are handed to the gates' function version by version: that is linear."""
     rows, trained = defaultdict[VersionKey, list[Entry]](list), dict[VersionKey, Trained]()
-    policies = dict[str, Entry]()
-    for row in entries:
+    known = list(entries)
+    policies = fold_policies_by_model(row for row in known if isinstance(row.event, (PolicySet, *FOLLOWED)))
+    for row in sound(known, Trained, Evaluated):
         event = row.event
-        if row.flaw is not None:
-            continue
-        if isinstance(event, PolicySet):
-            policies[event.model] = row
-        elif isinstance(event, (Trained, Evaluated)):
-            rows[_key(event)].append(row)
-            if isinstance(event, Trained):
-                trained[_key(event)] = event
+        rows[_key(event)].append(row)
+        if isinstance(event, Trained):
+            trained[_key(event)] = event
     scores = dict[VersionKey, tuple[Trained, Evaluation]]()
     for key, event in trained.items():
-        policy = [policies[event.model]] if event.model in policies else []
-        evidence = gather([*rows[key], *policy], ModelVersion(*key), digest or event.digest)
+        policy = policies[event.model].current if event.model in policies else None
+        evidence = gather([*rows[key], *([policy] if policy else [])], ModelVersion(*key), digest or event.digest)
         if evidence.evaluation is not None:
             scores[key] = (event, evidence.evaluation)
     return scores

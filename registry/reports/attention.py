@@ -8,8 +8,8 @@ from datetime import datetime
 from shlex import quote
 from typing import NamedTuple
 
-from registry.events import Archived, Blocked, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone
-from registry.promotion.state import done, fold, sound
+from registry.events import Archived, Blocked, Flipped, HookFailed, Promoted, Refused, Released
+from registry.promotion.state import DECIDING, done, fold, last_end, sound
 from registry.protocols import Entry
 from registry.refs import endpoint_name
 from registry.reports.history import subject_of
@@ -33,7 +33,7 @@ _COMMAND_BY_GATE = {
 }
 
 
-_DECIDING = (Archived, Blocked, Flipped, HookDone, HookFailed, Lost, Promoted, Refused, Released, Undone)
+_SHOWN = (*DECIDING, Blocked, HookFailed, Refused)
 
 
 class AttentionItem(NamedTuple):
@@ -57,7 +57,7 @@ def by_model(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 def needs_attention(entries: Iterable[Entry]) -> list[AttentionItem]:
     """What is pending, blocked, lost or refused and not fixed since; errors before warnings, then the newest first."""
-    models = by_model(sound(entries, *_DECIDING)).values()
+    models = by_model(sound(entries, *_SHOWN)).values()
     items = [item for rows in models for item in (*_unfinished(rows), *_unproven(rows), *_refused(rows))]
     return sorted(items, key=lambda item: (not item.grave, -item.at.timestamp()))
 
@@ -65,12 +65,11 @@ def needs_attention(entries: Iterable[Entry]) -> list[AttentionItem]:
 def failed_deployments(entries: Iterable[Entry]) -> dict[str, str]:
     """Name of a stage's endpoint → why the reconciler could not deploy it last, in clouds too."""
     reasons = dict[str, str]()
-    for rows in by_model(sound(entries, *_DECIDING)).values():
+    for rows in by_model(sound(entries, *_SHOWN)).values():
         for stage, holder in fold(rows).holders.items():
-            ends = [row.event for row in rows if row.seq > holder.since and isinstance(row.event, (HookDone, HookFailed))]
-            last = next((event for event in reversed(ends) if (event.hook, event.stage) == (DEPLOY, stage)), None)
-            if isinstance(last, HookFailed):
-                reasons[endpoint_name(last.model, stage)] = last.reason
+            end = last_end(rows, holder, DEPLOY)
+            if end is not None and isinstance(end[1], HookFailed):
+                reasons[endpoint_name(end[1].model, stage)] = end[1].reason
     return reasons
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -28,7 +27,7 @@ from registry.events import (
     Undone,
     named,
 )
-from registry.promotion.policy import PolicyState
+from registry.promotion.policy import fold_policies_by_model
 from registry.protocols import Entry
 from registry.records import Record
 
@@ -65,10 +64,7 @@ def decisions(entries: Iterable[Entry]) -> list[Moment]:
     """Every decision about any number of models, in the order of the rows."""
     rows = list(entries)
     runs = {row.event.row: row.event.run_id for row in rows if isinstance(row.event, Published) and row.flaw is None}
-    policies = defaultdict[str, PolicyState](PolicyState)
-    for row in rows:
-        policies[row.event.model].apply(row)
-    ignored = {seq: why for state in policies.values() for seq, why in state.ignored.items()}
+    ignored = {seq: why for state in fold_policies_by_model(rows).values() for seq, why in state.ignored.items()}
     return [_moment(row, runs, row.flaw or ignored.get(row.seq)) for row in rows if isinstance(row.event, _DECISIONS)]
 
 

@@ -23,7 +23,7 @@ from mlflow.utils.file_utils import get_local_path_or_none
 from registry.errors import IntegrityError, NotFoundError, shorten
 from registry.mlflow.listing import is_prompt, list_models, list_versions
 from registry.mlflow.server.addresses import address
-from registry.mlflow.store import to_model_version, unready_model
+from registry.mlflow.store import logged_model_id, to_model_version, unready_model
 from registry.records import ModelVersion, Snapshot
 
 _PROXIED = "mlflow-artifacts"
@@ -130,9 +130,7 @@ class InsideStore:
         """What a version hangs on."""
         uri = self._versions.get_model_version_download_uri(version.model, str(version.version))
         parts = urlparse(uri).path.strip("/").split("/")
-        model_id = next((part for part in parts if _MODEL_ID.fullmatch(part)), "")
-        if version.source.startswith("models:/m-"):
-            model_id = version.source.removeprefix("models:/").split("/")[0]
+        model_id = logged_model_id(version.source) or next((part for part in parts if _MODEL_ID.fullmatch(part)), "")
         experiment = proxied_path(uri).split("/")[0] if urlparse(uri).scheme == _PROXIED else ""
         run_ids = {version.run_id}
         with suppress(MlflowException):  # gone already: what is left is guarded by its address

@@ -123,8 +123,8 @@ def test_a_score_that_cannot_be_shown_is_not_recorded_either(world: World, monke
 
 
 def test_versions_of_other_origin_have_no_logged_model() -> None:
-    from registry.mlflow.tracker import _logged_model
+    from registry.mlflow.store import logged_model_id
 
-    assert _logged_model("models:/m-0123/x") == "m-0123"
-    assert _logged_model("runs:/0123/model") is None
-    assert _logged_model(ModelVersion("hand", 1, 1).source) is None
+    assert logged_model_id("models:/m-0123/x") == "m-0123"
+    assert logged_model_id("runs:/0123/model") is None
+    assert logged_model_id(ModelVersion("hand", 1, 1).source) is None

@@ -12,12 +12,12 @@ from dashboards.overview import overview
 from dashboards.queries import registry_table
 from dashboards.report import as_json
 from pipelines.queries.status import _row, mine
-from registry.events import AnyEvent, Evaluated, Flipped, Promoted, Trained, about, now
+from registry.events import AnyEvent, Evaluated, Flipped, PolicySet, Promoted, Trained, Undone, about, now
 from registry.memory import MemoryEntry
 from registry.promotion.evidence import gather
 from registry.promotion.state import fold
 from registry.protocols import Entry
-from registry.records import Evaluation, ModelVersion
+from registry.records import Evaluation, ModelVersion, SliceScore
 from registry.reports.accuracy import is_own, own_evaluation, own_evaluations, run_metrics, scored_runs, with_own_scores
 from registry.runs.rows import RunRow
 from registry.stages import Stage
@@ -129,6 +129,20 @@ def test_a_run_s_overwritten_metrics_are_shown_as_the_ledger_has_them() -> None:
     assert with_own_scores([mine, strange], entries)[1] is strange
     unscored = with_own_scores([mine], rows([trained(), scored(0.85, dataset="x")]))
     assert unscored[0].metrics == {"loss": 1.0}, "the figure was another data set's"
+
+
+def test_slices_are_those_of_the_policy_that_gates_go_by_though_a_later_one_was_undone() -> None:
+    part = SliceScore(images=5, top1=0.9, pattern="night")
+    score = scored(0.8)
+    score = score.model_copy(update={"evaluation": score.evaluation.model_copy(update={"slices": {"dark": part}})})
+    one = PolicySet(model="hand", actor="ada", job={"data": {"slices": {"dark": "night"}}}, policy_hash="a")
+    other = PolicySet(model="hand", actor="ada", job={}, policy_hash="b", promoting=True)
+    begun = served()[0]
+    entries = rows([trained(), score, one, other, begun, Undone(**about(VERSION, "bytes"), stage=Stage.PRODUCTION, reason="x")])
+    shown = own_evaluation(entries, KEY)
+    assert shown == gather(entries, VERSION, "bytes").evaluation == own_evaluations(entries)[KEY]
+    assert shown is not None
+    assert shown.slices == {"dark": part}
 
 
 def test_a_score_s_sentence_names_its_data() -> None:
