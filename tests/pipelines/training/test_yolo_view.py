@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.dataset import DataSet, build_dataset
+from pipelines.data.build import build_dataset
+from pipelines.data.dataset import DataSet
 from pipelines.job.jobfile import Data
 from registry.digests import manifest_of
 from serving.bundle.preprocess import Preprocess, decode
