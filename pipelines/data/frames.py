@@ -19,7 +19,8 @@ from registry.errors import InputError
 from registry.records import Record
 
 _JPEG_QUALITY = 95
-_REMEDY = "record it again or remove it"
+REMEDY = "record it again or remove it"
+"""For a clip of which only a part decodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class ClipReport(Record):
     what the container says (0: nothing). `rate` is measured, frames a second. `damage` says in words what is missing.
     """
 
-    clip: str
     decoded: int
     kept: int
     by_rate: int
@@ -67,7 +67,7 @@ class ClipReport(Record):
     turned: bool
     codec: str
     container: str
-    captured: str | None = None
+    captured: str = ""
     damage: str = ""
 
 
@@ -104,13 +104,13 @@ class ClipFrames:
             raise RuntimeError("a clip's report is asked for before its frames were drawn")
         return self._report
 
-    def captured(self, seconds: float) -> str | None:
-        """When the frame at these seconds was filmed, as ISO 8601, if the camera said when it began."""
+    def captured(self, seconds: float) -> str:
+        """When the frame at these seconds was filmed, as ISO 8601; empty where the camera did not say when it began."""
         created = self._header.created if self._header else None
         try:
-            return (created + timedelta(seconds=seconds)).isoformat(timespec="milliseconds") if created else None
+            return (created + timedelta(seconds=seconds)).isoformat(timespec="milliseconds") if created else ""
         except OverflowError:
-            return None
+            return ""
 
     def _chosen(self, reader: ClipReader) -> Iterator[Frame]:
         """The frames at the rate that changed since the one kept before; only they are converted to pictures."""
@@ -137,7 +137,6 @@ class ClipFrames:
         header, decoded = reader.header, reader.decoded
         seconds = reader.seconds
         return ClipReport(
-            clip=str(self.clip),
             decoded=decoded,
             kept=self._kept,
             by_rate=decoded - self._kept - self._unchanged,
@@ -170,7 +169,7 @@ def iterate_frames(clip: Path, sampling: Sampling) -> Generator[Frame]:
     frames = ClipFrames(clip, sampling)
     yield from frames
     if frames.report.damage:
-        raise InputError(clip, frames.report.damage, _REMEDY)
+        raise InputError(clip, frames.report.damage, REMEDY)
 
 
 def _change(small: NDArray[np.float32], last: NDArray[np.float32]) -> float:

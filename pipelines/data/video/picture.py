@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import cv2
 import numpy as np
 from av import VideoFrame
-from av.sidedata.sidedata import Type
+from av.buffer import Buffer
 from av.video.reformatter import ColorRange, Interpolation
 from cv2.typing import MatLike
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def thumbnail(frame: VideoFrame) -> NDArray[np.float32]:
         return small.to_ndarray().astype(np.float32)
     plane = frame.planes[0]
     step_down, step_right = max(frame.height // _ROWS, 1), max(frame.width // _ROWS, 1)
-    pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height : step_down, : frame.width : step_right]
+    pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height : step_down, : frame.width : step_right]
     small = cv2.resize(pixels, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
     is_full = frame.format.name in _FULL_RANGE or frame.color_range == ColorRange.JPEG
     return small if is_full else (small - 16) * _LIMITED
@@ -68,7 +69,7 @@ def upright(frame: VideoFrame) -> Turn:
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """Where the display matrix sends a step to the right (x, y), and a step down (x, y); None without one."""
     try:
-        raw = bytes(frame.side_data[Type.DISPLAYMATRIX])
+        raw = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
     except KeyError:
         return None
     across, over, _, down, under, *_ = struct.unpack("=9i", raw)

@@ -111,11 +111,11 @@ class ClipReader:
         """What is missing of a clip that was read to its end, in words with counts; empty for a whole clip."""
         expected = self.expected()
         if expected and self._decoded < _WHOLE * expected - 1:
-            return f"is cut short: {self._decoded} of {expected} frames decode"
+            return f"is not whole: {self._decoded} of {expected} frames decode"
         if not expected and self._failed > (1 - _WHOLE) * self._packets + 1:
-            return f"is damaged: {self._decoded} of {self._packets} frames decode"
+            return f"is not whole: {self._decoded} of {self._packets} frames decode"
         if not expected and self.header.seconds and self.seconds < _WHOLE * self.header.seconds - _TAIL_S:
-            return f"is cut short: {self.seconds:.1f} of {self.header.seconds:.1f} seconds decode"
+            return f"is not whole: {self.seconds:.1f} of {self.header.seconds:.1f} seconds decode"
         return ""
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_COARSE_S = 0.002
+"""A unit of time that is longer is the clip's own frame, as in AVI: its multiples are exact."""
 _LONGEST_TOLERANCE = 0.25
 """Of a tick: no more is forgiven, or a frame would count for the next tick that belongs to this one."""
 _SPLICE_S = 1.0
@@ -18,7 +20,8 @@ class Ticks:
 
     def __init__(self, fps: float, resolution: float = 0.0) -> None:
         self._fps = fps
-        self._tolerance = min(resolution * fps, _LONGEST_TOLERANCE) + 1e-9
+        rounding = resolution if resolution <= _COARSE_S else 0.0
+        self._tolerance = min(rounding * fps, _LONGEST_TOLERANCE) + 1e-9
         self._last = -1
 
     def wants(self, seconds: float) -> bool:
