@@ -17,6 +17,7 @@ from pipelines.data.video.reader import ClipHeader, ClipReader, Decoded
 from pipelines.data.video.ticks import Ticks
 from registry.errors import InputError
 from registry.records import Record
+from serving.bundle.image_header import MAX_PIXELS
 
 _JPEG_QUALITY = 95
 REMEDY = "record it again or remove it"
@@ -95,7 +96,8 @@ class ClipFrames:
             yield from self._chosen(reader)
             self._report = self._reported(reader)
         if not self._report.decoded:
-            raise InputError(self.clip, "is a video of which no frame decodes", "record it again or convert it to MP4")
+            size = "" if self._header.width else f", or its frames have more than {MAX_PIXELS:,} pixels"
+            raise InputError(self.clip, f"is a video of which no frame decodes{size}", "record it again or convert it to MP4")
 
     @property
     def report(self) -> ClipReport:

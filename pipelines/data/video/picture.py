@@ -42,8 +42,8 @@ def thumbnail(frame: VideoFrame) -> NDArray[np.float32]:
         small = frame.reformat(*THUMBNAIL, format="gray", interpolation=int(Interpolation.AREA))
         return small.to_ndarray().astype(np.float32)
     plane = frame.planes[0]
-    step_down, step_right = max(frame.height // _ROWS, 1), max(frame.width // _ROWS, 1)
-    pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height : step_down, : frame.width : step_right]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    pixels = rows[: frame.height : max(frame.height // _ROWS, 1), : frame.width : max(frame.width // _ROWS, 1)]
     small = cv2.resize(pixels, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
     is_full = frame.format.name in _FULL_RANGE or frame.color_range == ColorRange.JPEG
     return small if is_full else (small - 16) * _LIMITED

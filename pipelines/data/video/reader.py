@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import av
+import av.logging
 from av import VideoFrame
 from av.codec.context import ThreadType
 from av.container import InputContainer
@@ -71,6 +72,7 @@ class ClipReader:
         self._container, self._stream = _opened(clip)
         self._clock = Clock(1 / (_rate(self._stream) or _USUAL_RATE))
         self._decoded = self._packets = self._hidden = self._failed = 0
+        self._end = 0.0
         try:
             self.header = _header(clip, self._container, self._stream)
         except BaseException:
@@ -97,6 +99,7 @@ class ClipReader:
         """Every frame that decodes, in the order in which it is shown. Meant to be called once."""
         for frame in self._all():
             seconds = None if frame.pts is None else float(frame.pts * self._time_base)
+            self._end = max(self._end, seconds or 0.0)
             yield Decoded(self._decoded, self._clock.at(seconds), frame)
             self._decoded += 1
 
@@ -114,7 +117,8 @@ class ClipReader:
             return f"is not whole: {self._decoded} of {expected} frames decode"
         if not expected and self._failed > (1 - _WHOLE) * self._packets + 1:
             return f"is not whole: {self._decoded} of {self._packets} frames decode"
-        if not expected and self.header.seconds and self.seconds < _WHOLE * self.header.seconds - _TAIL_S:
+        read = max(self.seconds, self._end)  # some say how long it is, some when it ends; it may begin late
+        if not expected and self.header.seconds and read < _WHOLE * self.header.seconds - _TAIL_S:
             return f"is not whole: {self.seconds:.1f} of {self.header.seconds:.1f} seconds decode"
         return ""
 
@@ -195,17 +199,25 @@ def _video(clip: Path, container: InputContainer) -> VideoStream:
         held = "a cover picture" if videos else kinds
         raise InputError(clip, f"is not a video: it holds {held} only", _REMEDY)
     chosen = films[0]
-    if not isinstance(chosen, VideoStream) or chosen.codec_context is None:
-        tag = getattr(chosen, "codec_tag", "")
-        raise InputError(clip, f"its codec ({_printable(tag)}) cannot be decoded here", "convert it to MP4 (H.264)")
+    if not isinstance(chosen, VideoStream) or not chosen.codec_context:
+        raise InputError(clip, f"its codec ({_unknown_codec(container)}) cannot be decoded here", "convert it to MP4 (H.264)")
     for stream in container.streams:
         if stream is not chosen:
             stream.discard = Discard.all
     return chosen
 
 
-def _printable(tag: object) -> str:
-    return re.sub(r"[^ -~]", "", str(tag)).strip("\\x0 ") or "unknown"
+def _unknown_codec(container: InputContainer) -> str:
+    """A codec without a decoder, by name and four characters: "evc, evc1". Only FFmpeg's own description has them."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # the description is written as a log
+    try:
+        description = container.dumps_format()
+    finally:
+        av.logging.set_level(level)
+    match = re.search(r"Video: (\w+)(?: \((\S+) / 0x)?", description)
+    names = [name for name in (match.groups() if match else ()) if name and name != "none"]
+    return ", ".join(names) or "unknown"
 
 
 def _header(clip: Path, container: InputContainer, stream: VideoStream) -> ClipHeader:
