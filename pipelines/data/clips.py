@@ -11,6 +11,7 @@ from pipelines.data.dataset import Progress
 from pipelines.data.frames import REMEDY, ClipFrames, ClipReport, Frame, Sampling
 from pipelines.data.source import Member, Picture, file_name
 from pipelines.data.sources import CLIP_ENDINGS, check_name, files_by_class
+from pipelines.data.video.contents import container_of
 from registry.digests import sha256_file
 from registry.errors import InputError
 
@@ -72,7 +73,8 @@ class ClipSource:
 def open_clips(folder: Path, sampling: Sampling, classes: int = 2, *, strict: bool = False) -> ClipSource:
     """The clips below a folder, of at least so many classes.
 
-    Raises InputError for anything among them that is no file: a pipe would wait for ever, and nothing is left out in silence.
+    Raises InputError for anything among them that is no video, before any is decoded, and for what is no file: nothing is
+    left out in silence.
     """
     by_class = files_by_class(folder, CLIP_ENDINGS, "clips", classes)
     for label in by_class:
@@ -81,6 +83,8 @@ def open_clips(folder: Path, sampling: Sampling, classes: int = 2, *, strict: bo
                 check_name(entry)
                 what = "is a folder within a class" if entry.is_dir() else "is not a file"
                 raise InputError(entry, what, f"put its clips into {folder / label} itself, or move it away")
+        for clip in by_class[label]:
+            container_of(clip)
     return ClipSource(folder, by_class, sampling, strict)
 
 

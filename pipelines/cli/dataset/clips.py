@@ -30,7 +30,7 @@ def show_clips(sources: Mapping[str, Any]) -> None:
         return
     rows = [row for label in sorted({_label(clip) for clip in clips}) for row in _class(label, clips)]
     left = len(rows) - _MOST_ROWS
-    columns = ["class", "clip", "seconds", "frames", "kept", "not at the rate", "unchanged", "undecodable", "video"]
+    columns = ["class", "clip", "seconds", "frames", "kept", "over the rate", "unchanged", "undecodable", "video"]
     table("clips to frames", columns, rows[:_MOST_ROWS])
     if left > 0:
         print(f"and {left} more in sources.json")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 import av
 import av.logging
@@ -212,7 +212,7 @@ def _unknown_codec(container: InputContainer) -> str:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)  # the description is written as a log
     try:
-        description = container.dumps_format()
+        description = cast("Any", container).dumps_format()  # its stub leaves it out
     finally:
         av.logging.set_level(level)
     match = re.search(r"Video: (\w+)(?: \((\S+) / 0x)?", description)
