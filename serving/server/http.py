@@ -79,7 +79,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options, most), _fetch(options))
-        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S, status_of=status_of) if options.canary else None
+        splitter = Splitter(options.canary, status_of, options.timeout + _SPLIT_SPARE_S) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=bounded(options.patience, most, options.client_connections),
