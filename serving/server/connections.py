@@ -82,13 +82,13 @@ class Throttle(FlowControl):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's, with bounds. Use `bounded`, which gives each server its own counts."""
+    """uvicorn's, with bounds. Only `bounded` sets them, and gives each server its own counts."""
 
-    patience = 20.0
-    most = CONNECTIONS
-    most_of_one = CONNECTIONS // 2
-    clients: ClassVar[Counter[str]] = Counter()
-    awaited: ClassVar[dict[BoundedProtocol, None]] = {}
+    patience: ClassVar[float]
+    most: ClassVar[int]
+    most_of_one: ClassVar[int]
+    clients: ClassVar[Counter[str]]
+    awaited: ClassVar[dict[BoundedProtocol, None]]
     """Connections whose client has something to do, longest first."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -270,10 +270,15 @@ class BoundedProtocol(HttpToolsProtocol):
 def bounded(patience: float, most: int = CONNECTIONS, most_of_one: int = 0) -> type[BoundedProtocol]:
     """The protocol of one server: `patience` are the seconds for a head, and for reading an answer.
 
-    `most` connections are open at once, of which one client address has `most_of_one`, or half.
+    `most` connections are open at once, of which one client address has `of_one_client`.
     """
-    bounds = {"patience": patience, "most": most, "most_of_one": min(most_of_one or most // 2, most)}
+    bounds = {"patience": patience, "most": most, "most_of_one": of_one_client(most, most_of_one)}
     return type("Protocol", (BoundedProtocol,), {**bounds, "clients": Counter(), "awaited": {}})
+
+
+def of_one_client(most: int, wanted: int) -> int:
+    """How many of `most` connections one client address may have: as many as are wanted, or half of them for 0."""
+    return min(wanted or most // 2, most)
 
 
 def connections_at_most() -> int:

@@ -17,7 +17,7 @@ from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
-from serving.server.connections import bounded, connections_at_most
+from serving.server.connections import bounded, connections_at_most, of_one_client
 from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits, status_of
@@ -79,7 +79,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options, most), _fetch(options))
-        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S, status_of=status_of) if options.canary else None
+        splitter = Splitter(options.canary, status_of, options.timeout + _SPLIT_SPARE_S) if options.canary else None
         config = uvicorn.Config(
             build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
             http=bounded(options.patience, most, options.client_connections),
@@ -122,7 +122,7 @@ def _bounds(options: argparse.Namespace) -> Bounds:
 
 def _limits(options: argparse.Namespace, most: int) -> Limits:
     """A client that may have so many of the server's connections may have as large a part of the bytes it holds."""
-    share = min((options.client_connections or most // 2) / most, 1.0)
+    share = of_one_client(most, options.client_connections) / most
     return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment(), client_share=share)
 
 
