@@ -15,6 +15,8 @@ from collections import Counter
 from typing import ClassVar
 
 import msgspec
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -268,10 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded(patience: float, most: int = CONNECTIONS, most_of_one: int = 0) -> type[BoundedProtocol]:
-    """The protocol of one server: `patience` are the seconds for a head, and for reading an answer.
-
-    `most` connections are open at once, of which one client address has `of_one_client`.
-    """
+    """The protocol of one server: `patience` seconds for a head, and for reading an answer; `most` connections at once."""
     bounds = {"patience": patience, "most": most, "most_of_one": of_one_client(most, most_of_one)}
     return type("Protocol", (BoundedProtocol,), {**bounds, "clients": Counter(), "awaited": {}})
 
@@ -279,6 +278,13 @@ def bounded(patience: float, most: int = CONNECTIONS, most_of_one: int = 0) -> t
 def of_one_client(most: int, wanted: int) -> int:
     """How many of `most` connections one client address may have: as many as are wanted, or half of them for 0."""
     return min(wanted or most // 2, most)
+
+
+def server_of(app: ASGIApp, protocol: type[BoundedProtocol], drain_s: int | None = None) -> Server:
+    """The server of an app that logs by itself; a stop waits `drain_s` seconds for what was begun, or without end."""
+    settings = Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
+    settings.timeout_graceful_shutdown = drain_s
+    return Server(settings)
 
 
 def connections_at_most() -> int:

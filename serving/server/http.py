@@ -10,14 +10,13 @@ import sys
 from typing import Any
 
 import msgspec
-import uvicorn
 
 from registry.errors import ModelyardError, UnavailableError
 from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
-from serving.server.connections import bounded, connections_at_most, of_one_client
+from serving.server.connections import bounded, connections_at_most, of_one_client, server_of
 from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits, status_of
@@ -80,16 +79,8 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options, most), _fetch(options))
         splitter = Splitter(options.canary, status_of, options.timeout + _SPLIT_SPARE_S) if options.canary else None
-        config = uvicorn.Config(
-            build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=bounded(options.patience, most, options.client_connections),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
+        app = build_app(endpoint, splitter.around) if splitter else build_app(endpoint)
+        server = server_of(app, bounded(options.patience, most, options.client_connections), DRAIN_S)
         host, port = listening.getsockname()[:2]
         where = {"url": f"http://{host}:{port}", **served.named(), "provider": pool.provider, "workers": options.workers}
         line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
@@ -97,7 +88,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn installs its own, and raises it again at its end
         watching = [asyncio.create_task(splitter.watch())] if splitter else []
         try:
-            await uvicorn.Server(config).serve([listening])
+            await server.serve([listening])
         finally:
             for task in watching:
                 task.cancel()
