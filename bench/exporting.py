@@ -22,7 +22,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "journey")]
 from detector import draw_shapes, train_detector
 
 from pipelines.bundles.tools import find_node
-from pipelines.data.dataset import DataSet, build_dataset
+from pipelines.data.build import build_dataset
+from pipelines.data.dataset import DataSet
 from pipelines.data.samples import for_calibration, held_out
 from pipelines.demo.clips import Film, film_digits
 from pipelines.job.jobfile import Data

@@ -74,7 +74,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(clips: Path, tmp_path_factory: pytest.TempPathFactory):
     """A data set made of the clips."""
-    from pipelines.data.dataset import build_dataset
+    from pipelines.data.build import build_dataset
     from pipelines.job.jobfile import Data
 
     return build_dataset(Data(clips=clips), tmp_path_factory.mktemp("data") / "digits", lambda *_: None)

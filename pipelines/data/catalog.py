@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.dataset import MANIFEST, DataSet, Progress, build_dataset, open_dataset
-from pipelines.job.jobfile import Data
+from pipelines.data.build import Dealing, open_source, write_dataset
+from pipelines.data.dataset import MANIFEST, SOURCES, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.source import Source
+from pipelines.job.jobfile import Data, Split
 from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
 from registry.files import building, read_json, write_json
 from registry.lease import locked_folder
@@ -36,12 +38,31 @@ class DatasetCatalog:
         return self.root / model
 
     def build(self, data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
-        """Make a data set in a folder. One that it replaces is kept if something here was trained on it."""
+        """The next version of a data set in a folder, from clips or images. See `write`."""
+        return self.write(open_source(data, classes), data.split, folder, progress)
+
+    def write(self, source: Source, split: Split, folder: Path, progress: Progress, *, again: bool = False) -> DataSet:
+        """The next version of a data set in a folder; the one that it replaces stays, under its digest.
+
+        A clip that is in a version before keeps its split, unless all are dealt `again`.
+        """
+        before = self.history(folder)
+        data = write_dataset(source, folder, Dealing(split, before, again), progress)
+        return DataSet(data.folder, self.add(data).manifest, data.name)
+
+    def history(self, folder: Path) -> list[Manifest]:
+        """The data set in a folder and the versions before it, newest first, as far as they are here. Keeps the newest."""
+        versions = list[Manifest]()
         with suppress(InputError):  # none there, or none that can be read
-            before = open_dataset(folder)
-            if self.note(before.manifest.digest).exists():
-                self._keep(before)
-        return build_dataset(data, folder, progress, classes)
+            newest = open_dataset(folder)
+            self._keep(newest)
+            versions.append(newest.manifest)
+        while versions and (parent := versions[-1].parent):
+            try:
+                versions.append(open_dataset(self._folder(parent)).manifest)
+            except InputError:
+                break
+        return versions
 
     def add(self, data: DataSet, registered: str = "") -> DataSet:
         """Keep a data set under its digest; the answer is the kept one, which no later `frames` touches.
@@ -120,7 +141,8 @@ class DatasetCatalog:
         if target.resolve() == data.folder.resolve() or (target / MANIFEST).exists():
             return
         with building(target) as work:
-            for name in (*(row.file for row in data.manifest.frames), MANIFEST):
+            extra = [SOURCES] if (data.folder / SOURCES).is_file() else []
+            for name in (*(row.file for row in data.manifest.frames), *extra, MANIFEST):
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(data.folder / name, work / name)
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
 
 def test_yolo_is_trained_on_what_a_server_will_decode(tmp_path: Path) -> None:
-    from pipelines.data.dataset import build_dataset
+    from pipelines.data.build import build_dataset
     from pipelines.demo.clips import Film, film_digits
     from pipelines.job.jobfile import Data
     from pipelines.job.trainers import YoloTrainer

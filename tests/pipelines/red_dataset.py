@@ -22,5 +22,5 @@ def make_dataset(folder: Path, seed: int) -> DataSet:
         name = file.relative_to(folder).as_posix()
         rows.append(FrameRow(file=name, sha256=own, clip=own, clip_sha256=own, label="red", split=split, width=1, height=1))
     manifest = Manifest(labels=["red"], source="images", split=Split(), frames=rows)
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    write_json(folder / MANIFEST, manifest.document())
     return DataSet(folder, manifest)

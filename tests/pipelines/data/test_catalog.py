@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.data.build import build_dataset
 from pipelines.data.catalog import DatasetCatalog
-from pipelines.data.dataset import DataSet, build_dataset
+from pipelines.data.dataset import DataSet
 from pipelines.job.jobfile import Data
-from registry.errors import NotFoundError
 from registry.files import write_json
 
 
@@ -21,6 +21,12 @@ def quiet(*_: object) -> None:
 @pytest.fixture
 def catalog(tmp_path: Path) -> DatasetCatalog:
     return DatasetCatalog(tmp_path / "home" / "datasets")
+
+
+@pytest.fixture
+def plain(catalog: DatasetCatalog, clips: Path) -> DataSet:
+    """As an older release made it: kept nowhere."""
+    return build_dataset(Data(clips=clips), catalog.folder_of("hand"), quiet)
 
 
 @pytest.fixture
@@ -60,16 +66,16 @@ def test_keeping_takes_no_room_twice_and_is_done_once(catalog: DatasetCatalog, f
 
 
 def test_where_links_are_not_to_be_had_it_is_a_copy(
-    catalog: DatasetCatalog, first: DataSet, monkeypatch: pytest.MonkeyPatch
+    catalog: DatasetCatalog, plain: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(Path, "hardlink_to", cannot)
-    kept = catalog.add(first)
+    kept = catalog.add(plain)
     kept.verify()
-    file = first.manifest.frames[0].file
-    assert not (kept.folder / file).samefile(first.folder / file)
+    file = plain.manifest.frames[0].file
+    assert not (kept.folder / file).samefile(plain.folder / file)
 
 
 def as_older_releases_noted_it(catalog: DatasetCatalog, data: DataSet) -> str:
@@ -79,20 +85,23 @@ def as_older_releases_noted_it(catalog: DatasetCatalog, data: DataSet) -> str:
 
 
 def test_an_older_home_finds_its_data_set_and_loses_it_to_no_frames(
-    catalog: DatasetCatalog, first: DataSet, clips: Path
+    catalog: DatasetCatalog, plain: DataSet, clips: Path
 ) -> None:
-    digest = as_older_releases_noted_it(catalog, first)
-    assert catalog.find(digest, "hand/1").folder == first.folder
+    digest = as_older_releases_noted_it(catalog, plain)
+    assert catalog.find(digest, "hand/1").folder == plain.folder
     catalog.build(Data(clips=clips, fps=2), catalog.folder_of("hand"), quiet)
     catalog.find(digest, "hand/1").verify()
     assert catalog.owners(digest) is None
 
 
-def test_what_nothing_was_trained_on_is_replaced(catalog: DatasetCatalog, first: DataSet, clips: Path) -> None:
-    catalog.build(Data(clips=clips, fps=2), catalog.folder_of("hand"), quiet)
-    assert list(catalog.kept()) == []
-    with pytest.raises(NotFoundError, match="is not here any more"):
-        catalog.find(first.manifest.digest, "hand/1")
+def test_every_version_stays_and_names_the_one_before(catalog: DatasetCatalog, first: DataSet, clips: Path) -> None:
+    second = catalog.build(Data(clips=clips, fps=2), catalog.folder_of("hand"), quiet)
+    assert (first.manifest.version, first.manifest.parent) == (1, "")
+    assert (second.manifest.version, second.manifest.parent) == (2, first.manifest.digest)
+    again = catalog.build(Data(clips=clips, fps=2), catalog.folder_of("hand"), quiet)
+    assert again.manifest == second.manifest, "the same clips are the same version"
+    catalog.find(first.manifest.digest, "hand/1").verify()
+    assert {path.name for path in catalog.kept()} == {first.manifest.digest, second.manifest.digest}
 
 
 def test_one_that_is_damaged_where_it_is_kept_is_found_where_it_lay(catalog: DatasetCatalog, first: DataSet) -> None:
@@ -104,20 +113,20 @@ def test_one_that_is_damaged_where_it_is_kept_is_found_where_it_lay(catalog: Dat
 
 
 def test_a_keeping_that_is_killed_is_done_again(
-    catalog: DatasetCatalog, first: DataSet, monkeypatch: pytest.MonkeyPatch
+    catalog: DatasetCatalog, plain: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Path, "hardlink_to", killed)
-        catalog.add(first)
+        catalog.add(plain)
     assert list(catalog.kept()) == []
-    catalog.add(first).verify()
+    catalog.add(plain).verify()
 
 
 def test_the_newest_data_set_of_a_model_stays_where_it_always_was(catalog: DatasetCatalog, first: DataSet, clips: Path) -> None:
     catalog.add(first)
-    plain = build_dataset(Data(clips=clips), catalog.root.parent / "plain", quiet)
+    same = build_dataset(Data(clips=clips), catalog.root.parent / "plain", quiet)
     here = {path.relative_to(first.folder) for path in first.folder.rglob("*")}
-    assert here == {path.relative_to(plain.folder) for path in plain.folder.rglob("*")}
+    assert here == {path.relative_to(same.folder) for path in same.folder.rglob("*")}

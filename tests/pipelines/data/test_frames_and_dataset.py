@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.dataset import DataSet, build_dataset, deal, open_dataset
+from pipelines.data.build import build_dataset
+from pipelines.data.dataset import DataSet, open_dataset
 from pipelines.data.frames import Sampling, extract
+from pipelines.data.source import Member
 from pipelines.data.sources import CLIP_ENDINGS, files_by_class
+from pipelines.data.split import deal
 from pipelines.job.jobfile import Data, Split
 from registry.errors import InputError, IntegrityError, NotFoundError
 
@@ -64,18 +67,18 @@ clip_names = st.lists(st.tuples(st.integers(0, 40), st.sampled_from("abc")), min
 @settings(deadline=None)
 @given(clip_names, st.integers(0, 5))
 def test_no_clip_is_ever_split(members: list[tuple[int, str]], seed: int) -> None:
-    named = [(f"{label}/{clip}", label) for clip, label in members]
+    named = [Member(f"{label}/{clip}", f"{label} {clip}", frozenset({label})) for clip, label in members]
     dealt = deal(named, Split(seed=seed))
-    assert dealt.keys() == {clip for clip, _ in named}
+    assert dealt.keys() == {member.clip for member in named}
     assert dealt == deal(named[::-1], Split(seed=seed))
-    for label in {label for _, label in named}:
+    for label in {label for _, label in members}:
         mine = [split for clip, split in dealt.items() if clip.startswith(f"{label}/")]
         if len(mine) >= 3:
             assert set(mine) == {"train", "val", "test"}
 
 
 def test_groups_that_span_classes_stay_whole() -> None:
-    members = [(f"signer{index}", label) for index in range(20) for label in "abc"]
+    members = [Member(f"signer{index}", f"{index} {label}", frozenset({label})) for index in range(20) for label in "abc"]
     dealt = deal(members, Split())
     assert sorted(dealt.values()).count("test") == 4
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.data.build import build_dataset
 from pipelines.data.checks import check
-from pipelines.data.dataset import build_dataset, open_dataset
+from pipelines.data.dataset import open_dataset
 from pipelines.data.frames import Sampling, extract
 from pipelines.job.jobfile import Data
 from registry.errors import InputError

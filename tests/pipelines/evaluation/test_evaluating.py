@@ -9,8 +9,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from pipelines.data.build import build_dataset
 from pipelines.data.catalog import DatasetCatalog
-from pipelines.data.dataset import DataSet, build_dataset
+from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import Evaluator
 from pipelines.job.jobfile import Data, Split
 from registry.errors import ModelyardError, UnavailableError

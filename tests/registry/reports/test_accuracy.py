@@ -135,10 +135,12 @@ def test_slices_are_those_of_the_policy_that_gates_go_by_though_a_later_one_was_
     part = SliceScore(images=5, top1=0.9, pattern="night")
     score = scored(0.8)
     score = score.model_copy(update={"evaluation": score.evaluation.model_copy(update={"slices": {"dark": part}})})
-    one = PolicySet(model="hand", actor="ada", job={"data": {"slices": {"dark": "night"}}}, policy_hash="a")
+    policy = PolicySet(model="hand", actor="ada", job={"data": {"slices": {"dark": "night"}}}, policy_hash="a")
     other = PolicySet(model="hand", actor="ada", job={}, policy_hash="b", promoting=True)
     begun = served()[0]
-    entries = rows([trained(), score, one, other, begun, Undone(**about(VERSION, "bytes"), stage=Stage.PRODUCTION, reason="x")])
+    entries = rows(
+        [trained(), score, policy, other, begun, Undone(**about(VERSION, "bytes"), stage=Stage.PRODUCTION, reason="x")]
+    )
     shown = own_evaluation(entries, KEY)
     assert shown == gather(entries, VERSION, "bytes").evaluation == own_evaluations(entries)[KEY]
     assert shown is not None

@@ -1,0 +1,1 @@
+"""Commands about what goes into training: one file per topic."""

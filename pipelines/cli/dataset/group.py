@@ -1,0 +1,14 @@
+"""`modelyard data …`: a home's data sets, looked at. Each topic adds its commands."""
+
+from __future__ import annotations
+
+import typer
+
+data = typer.Typer(
+    name="data", help="Data sets: versions, differences, leaks, labels.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(data)

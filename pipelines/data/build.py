@@ -1,0 +1,140 @@
+"""From a source to a data set: dealt, written picture by picture, and put under its name when it is whole."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.data.clips import ClipSource
+from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
+from pipelines.data.frames import Sampling
+from pipelines.data.images import ImageSource
+from pipelines.data.source import Picture, Source
+from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_name, files_by_class
+from pipelines.data.split import Assignments, assignments_of, deal
+from pipelines.job.jobfile import Data, Split
+from registry.digests import sha256_bytes
+from registry.errors import InputError
+from registry.files import building, storing, write_json
+from serving.bundle.preprocess import decode
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """How members get their splits: by shares, after the versions before, the newest first. `again`: all are dealt anew."""
+
+    split: Split
+    before: Sequence[Manifest] = ()
+    again: bool = False
+
+    @property
+    def kept(self) -> Assignments:
+        """Where members are already."""
+        return Assignments() if self.again else assignments_of(self.before)
+
+
+def open_source(data: Data, classes: int = 2) -> Source:
+    """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder."""
+    if data.images:
+        return ImageSource(data.images, files_by_class(data.images, IMAGE_ENDINGS, "images", classes), data.group)
+    groups = files_by_class(data.clips, CLIP_ENDINGS, "clips", classes)
+    return ClipSource(data.clips, groups, Sampling(data.fps, data.min_change))
+
+
+def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
+    """Clips or images → a data set in `folder`, the first version. An older one is replaced when this is whole."""
+    check_target(folder, data.images or data.clips)
+    return write_dataset(open_source(data, classes), folder, Dealing(data.split), progress)
+
+
+def write_dataset(source: Source, folder: Path, dealing: Dealing, progress: Progress) -> DataSet:
+    """A source → a data set in `folder`; one that is there is replaced when this is whole.
+
+    It names the version before as its parent. Where nothing is other than there, it is that version.
+    """
+    check_target(folder, source.origin)
+    members = source.members()
+    declared = any(member.split for member in members) and not dealing.again
+    splits = {} if declared else deal(members, dealing.split, dealing.kept)
+    with building(folder) as work:
+        rows = [
+            _write(work, picture, picture.member.split or "train" if declared else splits[picture.member.clip])
+            for picture in source.pictures(progress)
+        ]
+        manifest = Manifest(
+            labels=list(source.labels),
+            source=source.kind,
+            split=dealing.split,
+            frames=rows,
+            task=source.task,
+            format=source.format,
+            groups=source.groups,
+            split_from="source" if declared else "dealt",
+        )
+        if not declared:
+            _check_splits(manifest, source.origin)
+        manifest = _numbered(manifest, dealing.before)
+        write_json(work / SOURCES, source.report())
+        write_json(work / MANIFEST, manifest.document())
+    return DataSet(folder, manifest)
+
+
+def check_target(folder: Path, source: Path) -> None:
+    """A data set replaces an older data set and nothing else. Raises InputError."""
+    check_name(folder)
+    here, there = folder.resolve(), source.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
+    if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(folder, "exists already and is not a data set", "name a folder that is not there yet")
+
+
+def _numbered(manifest: Manifest, before: Sequence[Manifest]) -> Manifest:
+    """The next version; the one before itself where nothing is other."""
+    if not before:
+        return manifest
+    parent = before[0]
+    number = {"version": parent.version, "parent": parent.parent}
+    if manifest.model_copy(update=number) == parent:
+        return parent
+    return manifest.model_copy(update={"version": parent.version + 1, "parent": parent.digest})
+
+
+def _write(work: Path, picture: Picture, split: SplitName) -> FrameRow:
+    """Write one frame and return its row."""
+    with warnings.catch_warnings():  # Pillow warns of a huge picture before we refuse it
+        warnings.simplefilter("ignore")
+        image = decode(picture.content, picture.source)
+    path = work / split / picture.label / picture.name
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise InputError(picture.source, f"would be a second {picture.name}", "give the files different names")
+        path.write_bytes(picture.content)
+    return FrameRow(
+        file=path.relative_to(work).as_posix(),
+        sha256=sha256_bytes(picture.content),
+        clip=picture.member.clip,
+        clip_sha256=picture.member.digest,
+        label=picture.label,
+        split=split,
+        width=image.width,
+        height=image.height,
+        boxes=picture.boxes,
+        source=picture.file,
+        seconds=picture.seconds,
+        captured=picture.captured,
+    )
+
+
+def _check_splits(manifest: Manifest, source: Path) -> None:
+    """Every class must be in every split, or training and evaluation would mean nothing."""
+    have = {(row.split, label) for row in manifest.frames for label in row.labels}
+    for split in SPLITS:
+        for label in manifest.labels:
+            if (split, label) not in have:
+                raise InputError(
+                    source, f"class '{label}' has no clip left for '{split}'", "give each class at least three clips"
+                )
