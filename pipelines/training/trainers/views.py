@@ -15,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.dataset import DataSet, FrameRow
+from pipelines.data.dataset import Box, DataSet, FrameRow
 from registry.errors import InputError
+from registry.files import write_json
 from serving.bundle.preprocess import Pixels, Preprocess
 
 SPLITS_SEEN = ("train", "val")
 """Never test: Ultralytics would look at it."""
 _JPEG = b"\xff\xd8\xff"
+_AT_ONCE = 4
+"""Pictures in memory; of the largest that are read, each takes 400 MB."""
 _LEAST_SIDE = 10
 """Pixels; Ultralytics leaves out what is smaller, and trains on without a word."""
 
@@ -32,6 +35,8 @@ def classification_view(data: DataSet, folder: Path, preprocess: Preprocess) -> 
     Class numbers are of one width, so that their order is the labels'. Raises InputError naming a picture that Ultralytics
     would leave out.
     """
+    if data.manifest.task != "classify":
+        raise InputError(data.name, "is a detector's data set: its pictures have boxes, not a class", "train a detector")
     names = neutral_names(data.manifest.labels)
     for split in SPLITS_SEEN:
         rows = data.rows(split)
@@ -39,6 +44,40 @@ def classification_view(data: DataSet, folder: Path, preprocess: Preprocess) -> 
         stems = (folder / split / names[target] / f"{index:07d}" for index, target in enumerate(data.targets(rows)))
         copy_all(data.files(rows), stems, preprocess)
     return folder
+
+
+def detection_view(data: DataSet, folder: Path, preprocess: Preprocess) -> Path:
+    """Write `images/<split>/<number>` and `labels/<split>/<number>.txt` for `train` and `val`; return `data.yaml`.
+
+    Boxes are cut at the edges of their picture, and those without area are left out, since Ultralytics leaves out the whole
+    picture of a box that lies outside. A picture without boxes has an empty file: it is background. Raises
+    InputError for a data set without boxes, and naming a picture that Ultralytics would leave out.
+    """
+    if data.manifest.task != "detect":
+        raise InputError(data.name, "is a classifier's data set, which has no boxes", "give one whose task is detect")
+    index_of = {label: index for index, label in enumerate(data.manifest.labels)}
+    for split in SPLITS_SEEN:
+        rows, names = data.rows(split), [f"{index:07d}" for index in range(len(data.rows(split)))]
+        _check_sides(data, rows)
+        copy_all(data.files(rows), [folder / "images" / split / name for name in names], preprocess)
+        labels = folder / "labels" / split
+        labels.mkdir(parents=True)
+        for row, name in zip(rows, names, strict=True):
+            lines = [_line(index_of[box.label], box) for box in row.boxes or ()]
+            (labels / f"{name}.txt").write_text("".join(lines))
+    splits = {split: f"images/{split}" for split in SPLITS_SEEN}
+    write_json(folder / "data.yaml", splits | {"names": neutral_names(data.manifest.labels)})  # JSON is YAML
+    return folder / "data.yaml"
+
+
+def _line(target: int, box: Box) -> str:
+    """A box as Ultralytics reads it: class, middle and sides as shares of the picture's; nothing of one that lies outside."""
+    left, right = (min(max(side, 0.0), 1.0) for side in (box.left, box.right))
+    top, bottom = (min(max(side, 0.0), 1.0) for side in (box.top, box.bottom))
+    if not (right > left and bottom > top):
+        return ""
+    middle = f"{(left + right) / 2:.9g} {(top + bottom) / 2:.9g}"
+    return f"{target} {middle} {right - left:.9g} {bottom - top:.9g}\n"
 
 
 def _check_sides(data: DataSet, rows: Sequence[FrameRow]) -> None:
@@ -67,7 +106,7 @@ def numbered_copies(files: Iterable[Path], folder: Path, preprocess: Preprocess)
 
 def copy_all(files: Iterable[Path], stems: Iterable[Path], preprocess: Preprocess) -> list[Path]:
     """Write what Ultralytics may have of each file under each stem, several at a time; returns where the copies lie."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda file, stem: _copy(file, stem, preprocess), files, stems))
 
 

@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from pipelines.data.dataset import DataSet, FrameRow, Manifest
+from pipelines.data.dataset import Box, DataSet, FrameRow, Manifest
 from pipelines.job.jobfile import Split
 from registry.digests import sha256_bytes
 from serving.bundle.preprocess import decode
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "serving" / "bundle"))
-from image_files import CUT_EXIF, chunk, picture, rational_exif, saved, segment, with_chunks, with_segments
+from image_files import CUT_EXIF, chunk, mutations, picture, rational_exif, saved, segment, with_chunks, with_segments
 
+__all__ = ["KINDS", "LABELS", "every_kind", "fingerprint", "mutations", "with_boxes"]
 _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
 
 
@@ -145,6 +146,21 @@ def every_kind(folder: Path) -> DataSet:
                 )
             )
     return DataSet(folder, Manifest(labels=LABELS, source="images", split=Split(), frames=rows))
+
+
+def with_boxes(data: DataSet) -> DataSet:
+    """The same pictures as a detector's: none, one or several boxes each, some cut by an edge, outside, or of no area."""
+    sides = [(0.1, 0.2, 0.5, 0.9), (0, 0, 1, 1), (1 / 3, 0.123456789, 0.987654321, 2 / 3)]
+    sides += [(-0.4, 0.1, 0.3, 1.7), (1.2, 0.1, 1.5, 0.5), (0.5, 0.5, 0.5, 0.9), (0.6, 0.2, 0.4, 0.8), (0, 0, float("nan"), 1)]
+    rows = list[FrameRow]()
+    for number, row in enumerate(data.manifest.frames):
+        kept = [sides[(number + step) % len(sides)] for step in range(number % 4)]
+        boxes = tuple(
+            Box(label=LABELS[(number + at) % len(LABELS)], left=a, top=b, right=c, bottom=d)
+            for at, (a, b, c, d) in enumerate(kept)
+        )
+        rows.append(row.model_copy(update={"label": "", "boxes": boxes}))
+    return DataSet(data.folder, data.manifest.model_copy(update={"task": "detect", "frames": rows}))
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[object, ...]]:

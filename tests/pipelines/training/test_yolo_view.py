@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.data.dataset import DataSet
 from registry.errors import InputError
@@ -15,7 +16,7 @@ from serving.bundle.preprocess import Preprocess
 
 pytest.importorskip("ultralytics", reason="the yolo trainer is an extra")
 sys.path.insert(0, str(Path(__file__).parent))
-from picture_kinds import KINDS, LABELS, every_kind, fingerprint
+from picture_kinds import KINDS, LABELS, every_kind, fingerprint, mutations
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 AWKWARD = "a *, [0-9] #1 train val images .cache"
@@ -96,3 +97,29 @@ def test_what_ultralytics_would_leave_out_is_refused_by_its_name(data: DataSet, 
     with pytest.raises(InputError, match=r"plain\.jpg.*smaller than 10 pixels a side, as 2 more are.*--trainers torch,keras"):
         classification_view(small, tmp_path / "view", Preprocess(size=32))
     assert not (tmp_path / "view").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_damaged_file_we_read_ultralytics_reads_alike_and_leaves_alone(tmp_path: Path) -> None:
+    from ultralytics.data.utils import verify_image
+    from ultralytics.utils.patches import imread
+
+    from pipelines.training.trainers.views import numbered_copies
+
+    whole, pictures = Preprocess(size=32), list[tuple[Path, NDArray[np.uint8]]]()
+    for number, content in enumerate(mutations(seed=7, count=1500)):
+        try:
+            picture = whole.open(content)
+        except InputError:
+            continue
+        if min(picture.size) >= 10:
+            pictures.append((tmp_path / f"{number}.jpg", np.asarray(picture)))
+            pictures[-1][0].write_bytes(content)
+    assert len(pictures) > 300
+    copies = numbered_copies([file for file, _ in pictures], tmp_path / "copies", whole)
+    before = fingerprint(tmp_path)
+    for copy, (file, pixels) in zip(copies, pictures, strict=True):
+        _, accepted, *_ = verify_image(((str(copy), 0), ""))
+        assert accepted, file
+        assert np.array_equal(imread(copy)[..., ::-1], pixels), file
+    assert fingerprint(tmp_path) == before
