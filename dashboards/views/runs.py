@@ -34,8 +34,7 @@ if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-ledger_rows = entries()
-scores = scored_runs(ledger_rows)
+scores = scored_runs(ledger_rows := entries())
 rows = show_filters(with_own_scores(known.rows, ledger_rows, scores))
 if not rows:
     st.info("No runs match the filter.")

@@ -56,9 +56,16 @@ class DatasetCatalog(KeptDatasets):
     """The data sets below a home's `datasets` folder."""
 
     def build(
-        self, data: Data, folder: Path, progress: Progress, source: Source | None = None, *, model: str = "", again: bool = False
+        self,
+        data: Data,
+        folder: Path,
+        progress: Progress,
+        source: Source | None = None,
+        *,
+        model: str = "",
+        again: bool = False,
     ) -> DataSet:
-        """The next version of a model's data set in a folder, from clips or images (`source`: opened already). See `write`."""
+        """The next version of a model's data set in a folder. `source`: of clips or images that were opened already."""
         settings = (
             {"group": data.group or ""} if data.images else {"fps": f"{data.fps:g}", "min_change": f"{data.min_change:g}"}
         )
