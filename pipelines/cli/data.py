@@ -35,6 +35,7 @@ def frames(
     as_json: AsJson = False,
 ) -> None:
     """Turn clips (or images) into a data set, split by clip, with a manifest."""
+    from pipelines.data.build import open_source
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
@@ -47,7 +48,8 @@ def frames(
     datasets = datasets_of(open_home(home))
     folder = out or datasets.folder_of(the_job.model)
     with bar() as progress:
-        made = datasets.build(data, folder, progress, classes=2 if the_job.task == "classify" else 1, strict=strict)
+        source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
+        made = datasets.build(data, folder, progress, source, model=the_job.model)
     _show(made, as_json=as_json)
 
 
