@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
-from dashboards.datasets import LocalDataset, find_dataset, local_datasets
+from dashboards.datasets import LocalDataset, find_dataset, local_datasets, test_set_notice
+from dashboards.words import escaped
 from registry.records import Evaluation
 from registry.settings import Settings
 
@@ -14,6 +16,13 @@ from registry.settings import Settings
 @st.cache_data(ttl=60, show_spinner=False)
 def _dataset(home: Path, digest: str) -> LocalDataset | None:
     return find_dataset([*local_datasets(home), *local_datasets(home / "datasets", "by-digest")], digest)
+
+
+def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]]) -> None:
+    """Say it where versions were scored on different test images. `scored`: their names and scores."""
+    home = settings.home.absolute()
+    if notice := test_set_notice(scored, lambda digest: _dataset(home, digest)):
+        st.warning(escaped(notice))
 
 
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
