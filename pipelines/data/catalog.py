@@ -104,7 +104,7 @@ class DatasetCatalog(KeptDatasets):
             with suppress(DamagedFileError):
                 owner = self.model_of(digest)
                 if model is None or owner == model:
-                    versions += [version] if (version := self._version(digest)) else []
+                    versions += [version] if (version := self.version(digest)) else []
         known = {version.digest for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
             here = self._version_in(path.parent) if model in {None, path.parent.name} else None
@@ -191,12 +191,12 @@ class DatasetCatalog(KeptDatasets):
         except InputError:
             return None
         with suppress(DamagedFileError):
-            if version := self._version(manifest.digest):
+            if version := self.version(manifest.digest):
                 return replace(version, folder=folder, model=version.model or self.model_at(folder))
         return Version(self.model_at(folder), manifest, manifest.digest, folder)
 
-    def _version(self, digest: str) -> Version | None:
-        """What is known of a digest. Raises DamagedFileError."""
+    def version(self, digest: str) -> Version | None:
+        """What is known of a data set. Raises DamagedFileError for its note."""
         manifest = self.manifest(digest)
         if manifest is None:
             return None
@@ -211,7 +211,7 @@ class DatasetCatalog(KeptDatasets):
         versions = list[Version]()
         for digest in self.digests():
             with suppress(DamagedFileError):
-                if self.lay(digest) == folder.absolute() and (version := self._version(digest)):
+                if self.lay(digest) == folder.absolute() and (version := self.version(digest)):
                     versions.append(version)
         return _newest_first(versions)
 
@@ -221,7 +221,7 @@ class DatasetCatalog(KeptDatasets):
         while newest and newest not in chain:
             chain.append(newest)
             with suppress(DamagedFileError):
-                newest = self._version(parent) if (parent := newest.manifest.parent) else None
+                newest = self.version(parent) if (parent := newest.manifest.parent) else None
         return chain
 
 
