@@ -20,6 +20,7 @@ from typing import Any
 
 from pipelines.data.build import Dealing, open_source, write_dataset
 from pipelines.data.dataset import MANIFEST, SOURCES, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.labels.overrides import reviewed
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
@@ -47,7 +48,7 @@ class DatasetCatalog:
         A clip that is in a version before keeps its split, unless all are dealt `again`.
         """
         before = self.history(folder)
-        data = write_dataset(source, folder, Dealing(split, before, again), progress)
+        data = write_dataset(reviewed(source, folder), folder, Dealing(split, before, again), progress)
         return DataSet(data.folder, self.add(data).manifest, data.name)
 
     def history(self, folder: Path) -> list[Manifest]:
