@@ -28,6 +28,8 @@ from registry.records import Record
 CandidateKind = Literal["label-error", "proposal"]
 Action = Literal["relabel", "keep", "drop", "undo"]
 
+REVIEWER = "MODELYARD_REVIEWER"
+"""Who decides on the dashboard: set by `modelyard dashboard --review` for the process it starts, and by nobody else."""
 _FILES: Mapping[CandidateKind, str] = {"label-error": "label-errors.json", "proposal": "proposals.json"}
 _LEAST_PREFIX = 6
 """Digits of a picture's digest that name it, at least."""
