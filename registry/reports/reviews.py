@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
 from registry.files import open_plainly, read_bytes, read_json, storing, write_json
@@ -89,6 +89,9 @@ class Decision(Record):
         boxes = f"{len(self.boxes)} boxes" if self.boxes is not None else f"'{self.label}'"
         what = {"relabel": f"becomes {boxes}", "keep": "stays as it is", "drop": "is dropped", "undo": "is undecided again"}
         return f"{self.sha256[:12]} {what[self.action]} ({self.who})"
+
+
+_List = TypeAdapter(list[Candidate])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +194,8 @@ class Review:
         except MissingFileError:
             return []
         try:
-            return [Candidate.model_validate(row) for row in document]
-        except (ValidationError, TypeError) as error:
+            return _List.validate_python(document)
+        except ValidationError as error:
             raise DamagedFileError(path, "is not a list of suggestions", remedy) from error
 
 
