@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
 from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
+from pipelines.data.labels.overrides import reviewed
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -104,7 +105,7 @@ class DatasetCatalog(KeptDatasets):
             with suppress(DamagedFileError):
                 owner = self.model_of(digest)
                 if model is None or owner == model:
-                    versions += [version] if (version := self._version(digest)) else []
+                    versions += [version] if (version := self.version(digest)) else []
         known = {version.digest for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
             here = self._version_in(path.parent) if model in {None, path.parent.name} else None
@@ -147,7 +148,8 @@ class DatasetCatalog(KeptDatasets):
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
             keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
             before = [version.manifest for version in lineage.versions]
-            return write_dataset(source, folder, Dealing(split, before, again), progress, keeping)
+            last = next((version.folder for version in lineage.versions if version.folder), folder)
+            return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
 
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""
@@ -191,12 +193,12 @@ class DatasetCatalog(KeptDatasets):
         except InputError:
             return None
         with suppress(DamagedFileError):
-            if version := self._version(manifest.digest):
+            if version := self.version(manifest.digest):
                 return replace(version, folder=folder, model=version.model or self.model_at(folder))
         return Version(self.model_at(folder), manifest, manifest.digest, folder)
 
-    def _version(self, digest: str) -> Version | None:
-        """What is known of a digest. Raises DamagedFileError."""
+    def version(self, digest: str) -> Version | None:
+        """What is known of a data set. Raises DamagedFileError for its note."""
         manifest = self.manifest(digest)
         if manifest is None:
             return None
@@ -211,7 +213,7 @@ class DatasetCatalog(KeptDatasets):
         versions = list[Version]()
         for digest in self.digests():
             with suppress(DamagedFileError):
-                if self.lay(digest) == folder.absolute() and (version := self._version(digest)):
+                if self.lay(digest) == folder.absolute() and (version := self.version(digest)):
                     versions.append(version)
         return _newest_first(versions)
 
@@ -221,7 +223,7 @@ class DatasetCatalog(KeptDatasets):
         while newest and newest not in chain:
             chain.append(newest)
             with suppress(DamagedFileError):
-                newest = self._version(parent) if (parent := newest.manifest.parent) else None
+                newest = self.version(parent) if (parent := newest.manifest.parent) else None
         return chain
 
 

@@ -148,6 +148,14 @@ class KeptDatasets:
         noted = self.noted(digest)
         return str(noted.get("model") or (self.model_at(Path(noted["folder"])) if noted else ""))
 
+    def name_of(self, digest: str) -> str:
+        """MODEL@VERSION, or the digest's beginning where it is not known whose version it is."""
+        manifest = self.manifest(digest)
+        with suppress(DamagedFileError):
+            if manifest and (model := self.model_of(digest)):
+                return f"{model}@{manifest.version}"
+        return digest[:12]
+
     def lay(self, digest: str) -> Path:
         """Where a data set lay. Without a note that can be read, the kept copy is all there is; raises where that is not."""
         try:
