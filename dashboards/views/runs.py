@@ -34,12 +34,12 @@ if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-rows = show_filters(with_own_scores(known.rows, entries()))
+scores = scored_runs(ledger_rows := entries())
+rows = show_filters(with_own_scores(known.rows, ledger_rows, scores))
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
 compared = show_runs(rows, known.link, metrics := metric_names(rows))
-scores = scored_runs(entries())
 scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
 show_test_sets(settings(), [(version, evaluation) for _, version, evaluation in scored])
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.clips import ClipSource
+from pipelines.data.clips import open_clips
 from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
 from pipelines.data.frames import Sampling
 from pipelines.data.images import ImageSource
 from pipelines.data.source import Picture, Source
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_name, files_by_class
+from pipelines.data.sources import IMAGE_ENDINGS, check_name, files_by_class
 from pipelines.data.split import Assignments, assignments_of, deal
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -51,12 +51,14 @@ class Keeping:
 NOTHING_KEPT = Keeping()
 
 
-def open_source(data: Data, classes: int = 2) -> Source:
-    """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder."""
+def open_source(data: Data, classes: int = 2, *, strict: bool = False) -> Source:
+    """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder.
+
+    `strict`: a clip that is not whole is refused when its frames are drawn.
+    """
     if data.images:
         return ImageSource(data.images, files_by_class(data.images, IMAGE_ENDINGS, "images", classes), data.group)
-    groups = files_by_class(data.clips, CLIP_ENDINGS, "clips", classes)
-    return ClipSource(data.clips, groups, Sampling(data.fps, data.min_change))
+    return open_clips(data.clips, Sampling(data.fps, data.min_change), classes, strict=strict)
 
 
 def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:

@@ -56,14 +56,21 @@ class DatasetCatalog(KeptDatasets):
     """The data sets below a home's `datasets` folder."""
 
     def build(
-        self, data: Data, folder: Path, progress: Progress, classes: int = 2, *, model: str = "", again: bool = False
+        self,
+        data: Data,
+        folder: Path,
+        progress: Progress,
+        source: Source | None = None,
+        *,
+        model: str = "",
+        again: bool = False,
     ) -> DataSet:
-        """The next version of a model's data set in a folder, from clips or images. See `write`."""
+        """The next version of a model's data set in a folder. `source`: of clips or images that were opened already."""
         settings = (
             {"group": data.group or ""} if data.images else {"fps": f"{data.fps:g}", "min_change": f"{data.min_change:g}"}
         )
         origin = Origin(model or self.model_at(folder), settings)
-        return self._write(open_source(data, classes), folder, data.split, progress, origin, again=again)
+        return self._write(source or open_source(data), folder, data.split, progress, origin, again=again)
 
     def write(
         self, source: Source, split: Split, folder: Path, progress: Progress, *, again: bool = False, model: str = ""
