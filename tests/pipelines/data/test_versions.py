@@ -94,7 +94,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(steps=STEPS)
 def test_no_clip_changes_its_split_and_every_version_stays(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
