@@ -154,7 +154,7 @@ class DatasetCatalog(KeptDatasets):
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""
         old = self._version_in(folder)
-        if old and self.note(old.digest).exists() and "models" not in self.noted(old.digest):
+        if old and self.note(old.digest).exists() and "models" not in self.sound_note(old.digest):
             self.keep(DataSet(folder, old.manifest))
         elif old:
             own = old.digest == lineage.versions[0].digest
@@ -199,11 +199,11 @@ class DatasetCatalog(KeptDatasets):
         return Version(self.model_at(folder), manifest, manifest.digest, folder)
 
     def version(self, digest: str) -> Version | None:
-        """What is known of a data set. Raises DamagedFileError for its note."""
+        """What is known of a data set; None where not even its manifest is here."""
         manifest = self.manifest(digest)
         if manifest is None:
             return None
-        noted, kept = self.noted(digest), self.folder(digest)
+        noted, kept = self.sound_note(digest), self.folder(digest)
         lay = None if (kept / MANIFEST).exists() else self.lay(digest)
         folder = lay if lay and self.holds(lay, digest) else None
         settings = {str(name): str(value) for name, value in (noted.get("settings") or {}).items()}

@@ -67,10 +67,7 @@ class KeptDatasets:
         """
         digest = data.manifest.digest
         with self._locked():
-            try:
-                noted = self.noted(digest)
-            except DamagedFileError:
-                noted = dict[str, Any]()
+            noted = self.sound_note(digest)
             owners = {*(noted.get("registered") or ()), *([registered] if registered else ())}
             lay = self._lies_at(data, noted, origin)
             fields: dict[str, Any] = {"folder": str(lay), "registered": sorted(owners)}
@@ -147,16 +144,15 @@ class KeptDatasets:
 
     def models_of(self, digest: str) -> list[str]:
         """Whose version a data set is, as far as is noted: two models can be made from the same clips."""
-        noted = self.noted(digest)
+        noted = self.sound_note(digest)
         lay = self.model_at(Path(noted["folder"])) if noted else ""
         return list(noted.get("models") or ([lay] if lay else []))
 
     def name_of(self, digest: str) -> str:
         """MODEL@VERSION, or the digest's beginning where it is not known whose version it is."""
         manifest = self.manifest(digest)
-        with suppress(DamagedFileError):
-            if manifest and (models := self.models_of(digest)):
-                return f"{models[0]}@{manifest.version}"
+        if manifest and (models := self.models_of(digest)):
+            return f"{models[0]}@{manifest.version}"
         return digest[:12]
 
     def lay(self, digest: str) -> Path:
@@ -178,6 +174,12 @@ class KeptDatasets:
         except MissingFileError:
             return {}
         raise DamagedFileError(self.note(digest), "is damaged: it does not say where the data set is", remedy)
+
+    def sound_note(self, digest: str) -> dict[str, Any]:
+        """What is noted, nothing also where the note is damaged: the data set itself says the most of it."""
+        with suppress(DamagedFileError):
+            return self.noted(digest)
+        return {}
 
     @property
     def by_digest(self) -> Path:

@@ -169,6 +169,17 @@ def test_a_damaged_manifest_loses_no_split(catalog: DatasetCatalog, damage: str)
     assert damage != "gone" or folder.with_name("hand.damaged").is_dir(), "what was there is set aside, not removed"
 
 
+def test_a_damaged_note_loses_no_split(catalog: DatasetCatalog) -> None:
+    first = make(catalog, FIRST)
+    lost = next(name for name, split in named(first).items() if split == "train" and name.startswith("a"))
+    second = make(catalog, {name: number for name, number in FIRST.items() if name != lost})
+    for data in (first, second):
+        catalog.note(data.manifest.digest).write_text("{")
+    third = make(catalog, FIRST, seed=9)
+    assert (third.manifest.version, third.manifest.parent) == (3, second.manifest.digest)
+    assert splits(third) == splits(first)
+
+
 def test_where_nothing_is_kept_it_is_said_that_all_is_dealt_again(catalog: DatasetCatalog) -> None:
     make(catalog, FIRST)
     shutil.rmtree(catalog.by_digest)
