@@ -1,4 +1,4 @@
-"""`frames` and `check`: from clips to a data set that may be trained on; `clean`: what nothing refers to any more."""
+"""`frames`: from clips to a data set; `clean`: what nothing refers to any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.dataset.check import check
 from pipelines.cli.dataset.versions import say_step
 from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from pipelines.data.versions import Step
     from pipelines.home import Home
     from registry.protocols import Versions
-    from validation.data.suite import DataReport
-
-DataFolder = Annotated[
-    Path | None,
-    typer.Option("--data", help="A folder, MODEL@VERSION or the beginning of a digest.  [default: HOME/datasets/MODEL]"),
-]
 
 
 def frames(
@@ -34,8 +29,8 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip of which only a part decodes.")] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
@@ -58,36 +53,6 @@ def frames(
         source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
         made = datasets.build(data, folder, progress, source, model=the_job.model, again=resplit)
     _show(made, say_step(datasets, before, made, the_job.model), as_json=as_json)
-
-
-def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: HomeFolder = None, as_json: AsJson = False) -> None:
-    """Check the data set with Great Expectations; exit 1 where a strict check fails."""
-    from pipelines.data.checks import check as check_data
-
-    the_job, opened = job(job_file), open_home(home)
-    datasets = datasets_of(opened)
-    dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
-    report = check_data(dataset, opened.settings.home / "reports" / the_job.model)
-    show_report(report, as_json=as_json)
-    if the_job.data.checks == "strict" and not report.holds:
-        raise typer.Exit(1)
-
-
-def show_report(report: DataReport, *, as_json: bool) -> None:
-    """The data checks' verdict."""
-    document = {
-        "holds": report.holds,
-        "errors": [finding.text for finding in report.errors],
-        "warnings": [finding.text for finding in report.warnings],
-        "passed": len(report.passed),
-        "docs": str(report.docs / "index.html"),
-    }
-    answer(document, as_json=as_json)
-    if not as_json:
-        marks = [("✗", finding) for finding in report.errors] + [("!", finding) for finding in report.warnings]
-        marks += [("✓", finding) for finding in report.passed]
-        table("data checks", ["", "expectation"], [(mark, finding.text) for mark, finding in marks])
-        print(f"report: {report.docs / 'index.html'}")
 
 
 def _show(data: DataSet, step: Step, *, as_json: bool) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:

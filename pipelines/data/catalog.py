@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
 from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
+from pipelines.data.labels.overrides import reviewed
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -149,7 +150,8 @@ class DatasetCatalog(KeptDatasets):
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
             keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
             before = [version.manifest for version in lineage.versions]
-            return write_dataset(source, folder, Dealing(split, before, again), progress, keeping)
+            last = next((version.folder for version in lineage.versions if version.folder), folder)
+            return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
 
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.dataset import versions
+from pipelines.cli.dataset import labels, versions
 
 data = typer.Typer(
     name="data", help="Data sets: versions, differences, leaks, labels.", no_args_is_help=True, rich_markup_mode=None
@@ -14,4 +14,5 @@ data = typer.Typer(
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
     versions.add_to(data)
+    labels.add_to(data)
     app.add_typer(data)
