@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.dataset.importing import ModelName, data_job, read_left_out, show_left_out
 from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
@@ -29,6 +30,8 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
+    name: ModelName = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip or an image that is not whole.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
@@ -37,16 +40,16 @@ def frames(
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
-    the_job = job(job_file)
+    chosen = data_job(job_file, images or clips, name)
     given = {"clips": clips, "images": images, "group": group, "fps": fps}
     changes = {key: value for key, value in given.items() if value is not None}
     if clips and not images:
         changes["images"] = None
-    data = the_job.data.model_copy(update=changes)
+    data = chosen.data.model_copy(update=changes)
     datasets = datasets_of(open_home(home))
-    folder = out or datasets.folder_of(the_job.model)
+    folder = out or datasets.folder_of(chosen.model)
     with bar() as progress:
-        made = datasets.build(data, folder, progress, classes=2 if the_job.task == "classify" else 1)
+        made = datasets.build(data, folder, progress, classes=chosen.classes, strict=strict)
     _show(made, as_json=as_json)
 
 
@@ -88,8 +91,10 @@ def _show(data: DataSet, *, as_json: bool) -> None:
     counts = {split: len(data.rows(split)) for split in SPLITS}
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
-    answer(document | {"frames": counts, "clips": clips}, as_json=as_json)
+    left_out = read_left_out(data.folder)
+    answer(document | {"frames": counts, "clips": clips, "left_out": left_out}, as_json=as_json)
     if not as_json:
+        show_left_out(left_out)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")

@@ -37,9 +37,9 @@ class DatasetCatalog:
         """Where a model's data set lies unless a command names another folder."""
         return self.root / model
 
-    def build(self, data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
+    def build(self, data: Data, folder: Path, progress: Progress, classes: int = 2, *, strict: bool = False) -> DataSet:
         """The next version of a data set in a folder, from clips or images. See `write`."""
-        return self.write(open_source(data, classes), data.split, folder, progress)
+        return self.write(open_source(data, classes, strict=strict), data.split, folder, progress)
 
     def write(self, source: Source, split: Split, folder: Path, progress: Progress, *, again: bool = False) -> DataSet:
         """The next version of a data set in a folder; the one that it replaces stays, under its digest.
