@@ -23,6 +23,7 @@ from registry.refs import check_model_name
 from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
+from validation.data.catalogue import CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
 from validation.gates.parity import ParityGate
 
@@ -52,7 +53,20 @@ class Data(Record):
     slices: dict[str, str] = Field(
         default={}, description="name → regular expression over clips' names: parts of the test split that a gate can ask for"
     )
-    checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
+    checks: Level | dict[str, Level] = Field(
+        default="strict",
+        description="whether a failed data check stops the job: a word for all, or name → word, `default` for the others",
+    )
+
+    @property
+    def check_levels(self) -> CheckLevels:
+        """How much each data check weighs."""
+        return levels_of(self.checks)
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _names_checks(cls, value: object) -> object:
+        return as_levels(value)
 
 
 class Launch(Record):

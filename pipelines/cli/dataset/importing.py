@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli.dataset.versions import say_step
 from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
+    from pipelines.data.catalog import Lineage
     from pipelines.data.dataset import DataSet, Manifest
     from pipelines.job.jobfile import Data
 
@@ -67,34 +69,25 @@ def import_(
     data = chosen.data.model_copy(update={"group": group} if group else {})
     datasets = datasets_of(open_home(home))
     folder = out or datasets.folder_of(chosen.model)
-    before = _manifest_at(folder)
+    before = datasets.lineage(folder, chosen.model)
     with opened(path, data, strict=strict) as source, bar() as progress:
-        made = datasets.write(source, data.split, folder, progress, again=resplit)
+        made = datasets.write(source, data.split, folder, progress, again=resplit, model=chosen.model)
         notes, left_out = [*notes_of(source)], [{"file": item.file, "why": item.why} for item in left_out_of(source)]
     if chosen.task and chosen.task != made.manifest.task:
         notes.append(f"{job_file} is for task '{chosen.task}', this data is for '{made.manifest.task}': change its task")
     if made.manifest.groups == "unknown":
         notes.append("nothing says which images belong together (one person, one take); `--group` does, by their names")
-    document = _document(made, chosen.model) | {"notes": notes, "left_out": left_out, "moved": _moved(before, made.manifest)}
+    step = say_step(datasets, before, made, chosen.model)
+    document = _document(made, chosen.model) | step.model_dump(mode="json", exclude={"text"})
+    document |= {"notes": notes, "left_out": left_out, "moved": _moved(before, made.manifest)}
     answer(document, as_json=as_json)
     if not as_json:
         _show(made, document)
 
 
-def _manifest_at(folder: Path) -> Manifest | None:
-    """The data set that is about to be replaced."""
-    from pipelines.data.dataset import open_dataset
-    from registry.errors import ModelyardError
-
-    try:
-        return open_dataset(folder).manifest
-    except ModelyardError:
-        return None
-
-
-def _moved(before: Manifest | None, after: Manifest) -> list[dict[str, str]]:
+def _moved(before: Lineage, after: Manifest) -> list[dict[str, str]]:
     """Pictures that were in another split in the version before: a source's own split counts more."""
-    splits = {row.sha256: row.split for row in before.frames} if before else {}
+    splits = {row.sha256: row.split for version in before.versions[:1] for row in version.manifest.frames}
     rows = ((row, splits.get(row.sha256, row.split)) for row in after.frames)
     return [{"file": row.source or row.file, "from": old, "to": row.split} for row, old in rows if old != row.split]
 
@@ -110,8 +103,6 @@ def _document(made: DataSet, model: str) -> dict[str, Any]:
         "data": str(made.folder),
         "digest": manifest.digest,
         "model": model,
-        "version": manifest.version,
-        "parent": manifest.parent,
         "format": manifest.format,
         "task": manifest.task,
         "labels": manifest.labels,
@@ -145,18 +136,6 @@ def _show(made: DataSet, document: Mapping[str, Any]) -> None:
 def show_left_out(items: Sequence[Mapping[str, Any]]) -> None:
     """The files that were not read, with their reasons, on standard error."""
     _list("left out", [f"{item['file']}: {item['why']}" for item in items])
-
-
-def read_left_out(folder: Path) -> list[dict[str, str]]:
-    """The files that were not read when a data set was made; none where an older release made it."""
-    from pipelines.data.dataset import SOURCES
-    from registry.errors import MissingFileError
-    from registry.files import read_json
-
-    try:
-        return list(read_json(folder / SOURCES).get("left_out", []))
-    except MissingFileError:
-        return []
 
 
 def _list(what: str, lines: Sequence[str]) -> None:

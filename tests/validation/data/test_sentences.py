@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from validation.data.sentences import CheckedColumn, describe
+
 from validation.data.suite import check_frames, frame_suite
 
 CLASSES = ["bowl", "cup", "fork"]

@@ -31,20 +31,26 @@ def ours(root: Path) -> dict[str, list[tuple[str, list[float]]]]:
 def theirs(root: Path, name: str, split: str) -> dict[str, list[tuple[str, list[float]]]]:
     folder = str(root / split)
     if name == "yolo":
-        data = supervision.DetectionDataset.from_yolo(str(root / "images" / split), str(root / "labels" / split), str(root / "data.yaml"))
+        data = supervision.DetectionDataset.from_yolo(
+            str(root / "images" / split), str(root / "labels" / split), str(root / "data.yaml")
+        )
     elif name == "coco":
         data = supervision.DetectionDataset.from_coco(folder, f"{folder}/_annotations.coco.json")
     else:
         data = supervision.DetectionDataset.from_pascal_voc(folder, folder)
     return {
-        Path(path).name: [(data.classes[index], box.tolist()) for index, box in zip(detections.class_id, detections.xyxy, strict=True)]
+        Path(path).name: [
+            (data.classes[index], box.tolist()) for index, box in zip(detections.class_id, detections.xyxy, strict=True)
+        ]
         for path, _, detections in data
     }
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "write", "shift"), [("yolo", yolo, 0), ("coco", coco_roboflow, 0), ("voc", voc_roboflow, 1)])
-def test_boxes_of_sound_files_are_those_that_supervision_reads(name: str, write: Callable[[Path], None], shift: int, tmp_path: Path) -> None:
+def test_boxes_of_sound_files_are_those_that_supervision_reads(
+    name: str, write: Callable[[Path], None], shift: int, tmp_path: Path
+) -> None:
     """Pascal VOC's first pixel is 1 to supervision; the numbers are taken as they are written here."""
     write(tmp_path)
     mine = ours(tmp_path)
@@ -52,7 +58,7 @@ def test_boxes_of_sound_files_are_those_that_supervision_reads(name: str, write:
     for split in ("train", val, "test"):
         for file, boxes in theirs(tmp_path, name, split).items():
             assert [label for label, _ in boxes] == [label for label, _ in mine[file]]
-            expected = np.asarray([box for _, box in boxes]) + [shift, shift, 0, 0]
+            expected = np.asarray([box for _, box in boxes]) + np.asarray((shift, shift, 0, 0))
             assert np.allclose(expected, [box for _, box in mine[file]], atol=0.01)
 
 
@@ -63,7 +69,9 @@ def test_one_bad_line_ends_supervision_and_costs_us_one_picture(tmp_path: Path) 
     with pytest.raises(ValueError, match="finite"):
         theirs(tmp_path, "yolo", "train")
     layout = open_pictures(tmp_path).layout
-    assert [(item.file, item.why) for item in layout.left_out] == [("images/train/0.jpg", "labels/train/0.txt line 1: 'nan' is not a number")]
+    assert [(item.file, item.why) for item in layout.left_out] == [
+        ("images/train/0.jpg", "labels/train/0.txt line 1: 'nan' is not a number")
+    ]
     assert len(layout.entries) == 11
 
 

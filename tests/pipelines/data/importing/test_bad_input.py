@@ -32,7 +32,9 @@ def quiet(*_: object) -> None:
     return
 
 
-def read(root: Path, target: Path, *, strict: bool = False, group: str | None = None) -> tuple[DataSet, dict[str, str], list[str]]:
+def read(
+    root: Path, target: Path, *, strict: bool = False, group: str | None = None
+) -> tuple[DataSet, dict[str, str], list[str]]:
     with opened(root, Data(group=group), strict=strict) as source:
         data = write_dataset(source, target, Dealing(Split()), quiet)
         return data, {item.file: item.why for item in left_out_of(source)}, notes_of(source)
@@ -107,7 +109,9 @@ def test_what_is_no_picture_is_listed_with_its_reason_and_refused_where_strict(n
     assert list(left_out) == [f"cup/{name}"]
     assert why in left_out[f"cup/{name}"]
     assert len(data.manifest.frames) == 12
-    assert json.loads((data.folder / "sources.json").read_text())["left_out"] == [{"file": f"cup/{name}", "why": left_out[f"cup/{name}"]}]
+    assert json.loads((data.folder / "sources.json").read_text())["left_out"] == [
+        {"file": f"cup/{name}", "why": left_out[f"cup/{name}"]}
+    ]
     with pytest.raises(InputError, match="strict"):
         read(tmp_path / "photos", tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict").exists()
@@ -145,7 +149,9 @@ def test_sub_folders_of_a_class_are_read_as_that_class_and_said(tmp_path: Path) 
     assert "class 'cup': 2 images in sub-folders, read as this class" in notes
 
 
-@pytest.mark.parametrize(("names", "count"), [(("a.jpg", "A.jpg"), 2), (("\u00e9.jpg", "e\u0301.jpg"), 2), (("a.jpg", "a.jpeg"), 2)])
+@pytest.mark.parametrize(
+    ("names", "count"), [(("a.jpg", "A.jpg"), 2), (("\u00e9.jpg", "e\u0301.jpg"), 2), (("a.jpg", "a.jpeg"), 2)]
+)
 def test_names_that_some_file_systems_take_for_one_stay_two(names: tuple[str, str], count: int, tmp_path: Path) -> None:
     class_folders(tmp_path / "photos")
     for name in names:
@@ -159,7 +165,10 @@ def test_names_that_some_file_systems_take_for_one_stay_two(names: tuple[str, st
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty class": (lambda root: (root / "pen").mkdir(), "class 'pen': has no images"),
-    "a class of text": (lambda root: [(root / "pen").mkdir(), (root / "pen" / "0.jpg").write_text("x")], "class 'pen': has no image"),
+    "a class of text": (
+        lambda root: [(root / "pen").mkdir(), (root / "pen" / "0.jpg").write_text("x")],
+        "class 'pen': has no image",
+    ),
     "splits and more": (lambda root: [split_folders(root), draw(root / "extra" / "0.jpg", 1)], "beside them"),
     "two layouts": (lambda root: [yolo(root), (root / "x.xml").write_text("<annotation/>")], "several layouts at once"),
 }
@@ -170,7 +179,7 @@ def test_what_cannot_be_meant_is_one_line_and_nothing_is_written(name: str, tmp_
     change, message = REFUSED[name]
     root = tmp_path / "photos"
     root.mkdir()
-    if name not in {"two layouts"}:
+    if name != "two layouts":
         class_folders(root)
     change(root)
     with pytest.raises(InputError, match=message):
@@ -204,7 +213,11 @@ def zipped(path: Path, names: dict[str, bytes], **more: object) -> Path:
 
 
 def photos() -> dict[str, bytes]:
-    return {f"set/{label}/{number}.png": encoded("PNG", (20 + number, 20 + len(label))) for label in ("a", "bc") for number in range(4)}
+    return {
+        f"set/{label}/{number}.png": encoded("PNG", (20 + number, 20 + len(label)))
+        for label in ("a", "bc")
+        for number in range(4)
+    }
 
 
 @pytest.mark.parametrize("bad", ["../x.jpg", "/etc/x.jpg", "a/../../x.jpg", "C:/x.jpg", "..\\x.jpg", "a\\..\\..\\x.jpg"])
@@ -250,10 +263,11 @@ def test_archives_are_read_as_folders_and_leave_nothing_behind(tmp_path: Path, m
 
 def test_what_is_wrong_with_a_member_of_an_archive_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w") as file:
         for name, content in photos().items():
             file.writestr(name, content)
-        file.writestr("set/a/0.png", b"again")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            file.writestr("set/a/0.png", b"again")
         link = zipfile.ZipInfo("set/a/link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         file.writestr(link, "/etc/passwd")
@@ -271,7 +285,11 @@ def test_what_is_wrong_with_a_member_of_an_archive_is_listed(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "neither a folder nor a whole"), (b"PK\3\4 cut", "neither a folder nor a whole"), (b"\x1f\x8b cut", "neither a folder nor a whole")],
+    [
+        (b"", "neither a folder nor a whole"),
+        (b"PK\3\4 cut", "neither a folder nor a whole"),
+        (b"\x1f\x8b cut", "neither a folder nor a whole"),
+    ],
 )
 def test_what_is_no_archive_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(content)
@@ -279,7 +297,9 @@ def test_what_is_no_archive_is_one_line(content: bytes, message: str, tmp_path: 
         read(tmp_path / "x.zip", tmp_path / "data")
 
 
-def test_an_archive_that_grows_without_end_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_grows_without_end_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "FREE_BYTES", 1_000_000)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a/0.png", b"\0" * 30_000_000)
@@ -315,7 +335,23 @@ def test_an_encrypted_archive_is_one_line(tmp_path: Path) -> None:
 def mutated(content: bytes, dice: random.Random) -> bytes:
     """A file as damage, editors and foreign tools leave it."""
     data = bytearray(content)
-    tokens = [b"nan", b"-1", b"1e999", b'""', b"null", b"[]", b"{}", b"\xff", b"../", b"\0", b"9" * 30, b"&x;", b"true", b"\\ud800", b"\n"]
+    tokens = [
+        b"nan",
+        b"-1",
+        b"1e999",
+        b'""',
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"../",
+        b"\0",
+        b"9" * 30,
+        b"&x;",
+        b"true",
+        b"\\ud800",
+        b"\n",
+    ]
     for _ in range(dice.randint(1, 4)):
         at = dice.randrange(len(data) + 1)
         match dice.randrange(4):
@@ -330,13 +366,18 @@ def mutated(content: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in {"class folders", "split folders", "splits in class folders"}])
-def test_damaged_annotations_end_in_a_data_set_or_in_one_line_and_every_file_is_accounted_for(name: str, tmp_path: Path) -> None:
-    root, dice = tmp_path / "export", random.Random(name)
+@pytest.mark.parametrize(
+    "name", [name for name in FORMATS if name not in {"class folders", "split folders", "splits in class folders"}]
+)
+def test_damaged_annotations_end_in_a_data_set_or_in_one_line_and_every_file_is_accounted_for(
+    name: str, tmp_path: Path
+) -> None:
+    root, dice = tmp_path / "export", random.Random(name)  # noqa: S311 damage that is the same each time
     root.mkdir()
     FORMATS[name][0](root)
     texts = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".jpg")
     whole = {path: path.read_bytes() for path in texts}
+    lines = list[str]()
     for turn in range(25):
         chosen = dice.sample(texts, min(len(texts), dice.randint(1, 3)))
         for path in chosen:
@@ -348,10 +389,10 @@ def test_damaged_annotations_end_in_a_data_set_or_in_one_line_and_every_file_is_
                 data = write_dataset(source, tmp_path / f"data{turn}", Dealing(Split()), quiet)
             _accounted(root, data, with_source[0])
         except ModelyardError as error:
-            assert len(str(error).splitlines()) == 1
-            str(error).encode()
+            lines.append(str(error))
         for path in chosen:
             path.write_bytes(whole[path])
+    assert [line for line in lines if len(line.splitlines()) != 1 or not line.encode()] == []
 
 
 def _accounted(root: Path, data: DataSet, source: Source) -> None:
@@ -368,16 +409,26 @@ def _accounted(root: Path, data: DataSet, source: Source) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_tree_of_files_is_accounted_for(seed: int, tmp_path: Path) -> None:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 trees that are the same each time
     root = tmp_path / "tree"
-    folders = [root, root / "train", root / "val", root / "a", root / "b", root / "a" / "x", root / "train" / "a", root / "val" / "b"]
+    folders = [
+        root,
+        root / "train",
+        root / "val",
+        root / "a",
+        root / "b",
+        root / "a" / "x",
+        root / "train" / "a",
+        root / "val" / "b",
+    ]
     folders = dice.sample(folders, dice.randint(2, len(folders)))
-    makers = [make for make in READ.values()] + [make for name, (make, _) in LEFT_OUT.items() if name != "huge.png"]
+    makers = [*READ.values()] + [make for name, (make, _) in LEFT_OUT.items() if name != "huge.png"]
     for number in range(30):
         folder = dice.choice(folders)
         folder.mkdir(parents=True, exist_ok=True)
         ending = dice.choice(["jpg", "png", "webp", "txt", "json", "xml", "yaml", "csv", "mp4", "gif", "JPG", ""])
         (folder / f"{number}.{ending}").write_bytes(dice.choice(makers)())
+    line = ""
     try:
         with opened(root, Data()) as source:
             if source.kind == "clips":
@@ -385,4 +436,5 @@ def test_any_tree_of_files_is_accounted_for(seed: int, tmp_path: Path) -> None:
             data = write_dataset(source, tmp_path / "data", Dealing(Split()), quiet)
         _accounted(root, data, source)
     except InputError as error:
-        assert len(str(error).splitlines()) == 1
+        line = str(error)
+    assert len(line.splitlines()) <= 1

@@ -46,7 +46,10 @@ def test_boxes_are_kept_as_they_were_written_even_where_they_are_wrong(tmp_path:
     assert open_dataset(data.folder).manifest.digest == data.manifest.digest
 
 
-@pytest.mark.parametrize("line", ["0 nan 0.5 0.1 0.1", "7 0.5 0.5 0.1 0.1", "0 0.5 0.5", "cup 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1", "0 1e999 0 0 0"])
+@pytest.mark.parametrize(
+    "line",
+    ["0 nan 0.5 0.1 0.1", "7 0.5 0.5 0.1 0.1", "0 0.5 0.5", "cup 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1", "0 1e999 0 0 0"],
+)
 def test_a_picture_whose_boxes_cannot_be_read_is_left_out_and_not_taken_for_empty(line: str, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     yolo(tmp_path / "set")
