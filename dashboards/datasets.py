@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from registry.errors import shorten
 from registry.events import DataChecked
 from registry.files import read_json
 from registry.protocols import Entry
-from registry.records import DataVerdict
+from registry.records import DataVerdict, Evaluation
 
 SPLITS = ("train", "val", "test")
+_DIGEST = re.compile("[0-9a-f]+")
 _OUTCOMES = {"holds": "passed"}
 """What a report's outcomes are called on the page."""
 
@@ -59,26 +61,50 @@ class LocalDataset:
         paths = ((self.frame_path(str(frame["file"])), str(frame["label"])) for frame in mixed)
         return list(islice(((path, name) for path, name in paths if path), most))
 
+    def test_images(self) -> frozenset[str]:
+        """What tells the images of test apart from others': bytes, class and boxes."""
+        kept = ("sha256", "label", "boxes")
+        return frozenset(str([frame.get(key) for key in kept]) for frame in self.frames if frame["split"] == "test")
+
     def frame_path(self, file: str) -> Path | None:
         """A frame's file if it lies within the dataset, so that a forged manifest shows no other file of this machine."""
         path = (self.folder / file).resolve()
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
 
 
-def local_datasets(home: Path, room: str = "datasets") -> list[LocalDataset]:
-    """Those in a folder of a home whose manifest can be read, by name."""
-    datasets = list[LocalDataset]()
-    for manifest in sorted((home / room).glob("*/manifest.json")):
-        try:
-            datasets.append(LocalDataset(manifest.parent))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return datasets
+def local_datasets(folder: Path) -> list[LocalDataset]:
+    """Those in a folder whose manifest can be read, by name."""
+    datasets = (_read(manifest.parent) for manifest in sorted(folder.glob("*/manifest.json")))
+    return [dataset for dataset in datasets if dataset]
 
 
-def find_dataset(datasets: Iterable[LocalDataset], digest: str) -> LocalDataset | None:
-    """The dataset that evidence names."""
-    return next((dataset for dataset in datasets if dataset.digest == digest), None)
+def find_dataset(root: Path, digest: str) -> LocalDataset | None:
+    """The dataset that evidence names, in a home's `datasets`: the one that is kept under its digest, or any other."""
+    kept = root / "by-digest"
+    if _DIGEST.fullmatch(digest) and (dataset := _read(kept / digest)) and dataset.digest == digest:
+        return dataset
+    return next((dataset for dataset in (*local_datasets(root), *local_datasets(kept)) if dataset.digest == digest), None)
+
+
+def _read(folder: Path) -> LocalDataset | None:
+    try:
+        return LocalDataset(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def test_set_notice(scored: Sequence[tuple[str, Evaluation]], find: Callable[[str], LocalDataset | None]) -> str:
+    """A sentence where versions were scored on different test images, or nobody can say; empty where they can be compared."""
+    digests = {evaluation.dataset for _, evaluation in scored}
+    if len(digests) < 2:  # noqa: PLR2004 two are different
+        return ""
+    datasets = [find(digest) for digest in digests]
+    images = {dataset.test_images() for dataset in datasets if dataset}
+    if None not in datasets and len(images) == 1:
+        return ""
+    first, other = scored[0], next(pair for pair in scored if pair[1].dataset != scored[0][1].dataset)
+    command = f"modelyard diff {first[0]} {other[0]}"
+    return f"Scored on different test images, so these accuracies cannot be compared; `{command}` compares on common images."
 
 
 def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
-from dashboards.datasets import LocalDataset, find_dataset, local_datasets
+from dashboards.datasets import LocalDataset, find_dataset, test_set_notice
+from dashboards.words import escaped
 from registry.records import Evaluation
 from registry.settings import Settings
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def _dataset(home: Path, digest: str) -> LocalDataset | None:
-    return find_dataset([*local_datasets(home), *local_datasets(home / "datasets", "by-digest")], digest)
+def _dataset(root: Path, digest: str) -> LocalDataset | None:
+    return find_dataset(root, digest)
+
+
+def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]]) -> None:
+    """Say it where versions were scored on different test images. `scored`: their names and scores."""
+    root = settings.datasets.absolute()
+    if notice := test_set_notice(scored, lambda digest: _dataset(root, digest)):
+        st.warning(escaped(notice))
 
 
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
@@ -22,7 +31,7 @@ def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
         wrong = sum(sum(line) - line[index] for index, line in enumerate(evaluation.confusion))
         st.info("Which images were misclassified was not recorded." if wrong else "Every test image was classified correctly.")
         return
-    dataset = _dataset(settings.home.absolute(), evaluation.dataset)
+    dataset = _dataset(settings.datasets.absolute(), evaluation.dataset)
     columns = st.columns(4)
     for index, mistake in enumerate(evaluation.mistakes[:8]):
         text = f"{mistake.label}, predicted {mistake.answer or 'NaN'} ({mistake.probability:.0%})"

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.dataset.check import check
+from pipelines.cli.dataset.versions import say_step
 from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
     from pipelines.cleaning.unused import Unused
     from pipelines.data.dataset import DataSet
+    from pipelines.data.versions import Step
     from pipelines.home import Home
     from registry.protocols import Versions
 
@@ -27,11 +29,14 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip of which only a part decodes.")] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn clips (or images) into a data set, split by clip, with a manifest."""
+    """Turn clips (or images) into the next version of a data set, split by clip; a clip keeps the split that it has."""
+    from pipelines.data.build import open_source
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
@@ -43,24 +48,30 @@ def frames(
     data = the_job.data.model_copy(update=changes)
     datasets = datasets_of(open_home(home))
     folder = out or datasets.folder_of(the_job.model)
+    before = datasets.lineage(folder, the_job.model)
     with bar() as progress:
-        made = datasets.build(data, folder, progress, classes=2 if the_job.task == "classify" else 1)
-    _show(made, as_json=as_json)
+        source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
+        made = datasets.build(data, folder, progress, source, model=the_job.model, again=resplit)
+    _show(made, say_step(datasets, before, made, the_job.model), as_json=as_json)
 
 
-def _show(data: DataSet, *, as_json: bool) -> None:
-    """What a data set holds."""
+def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
+    """What a data set holds, and which version it is."""
+    from pipelines.cli.dataset.clips import read_sources, show_clips
     from pipelines.data.dataset import SPLITS
 
     manifest = data.manifest
     counts = {split: len(data.rows(split)) for split in SPLITS}
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
-    answer(document | {"frames": counts, "clips": clips}, as_json=as_json)
+    sources, version = read_sources(data.folder), step.model_dump(mode="json", exclude={"text"})
+    answer(document | {"frames": counts, "clips": clips, "sources": sources} | version, as_json=as_json)
     if not as_json:
+        show_clips(sources)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")
+        print(step.text)
 
 
 class CleanKind(StrEnum):

@@ -41,10 +41,10 @@ def check(
         return
     chosen = _only(levels, only) if only else levels
     from pipelines.data.checks import check as check_data
-    from pipelines.data.dataset import open_dataset
 
     opened = open_home(home)
-    dataset = open_dataset(data or datasets_of(opened).folder_of(_model(the_job)))
+    datasets = datasets_of(opened)
+    dataset = datasets.resolve(data or datasets.folder_of(_model(the_job)))
     folder = Path(_PARTIAL) / _model(the_job, dataset.name) if only else Path(_model(the_job, dataset.name))
     report = check_data(dataset, opened.settings.home / "reports" / folder, chosen)
     show_report(report, as_json=as_json, partial=bool(only))
