@@ -1,0 +1,122 @@
+"""How far two thumbnails are from each other, in grey levels. Pure functions over arrays of pairs.
+
+Measured on takes, scenes and photographs (`bench/leak_roc.py`, docs/data-leaks.md): the *median* over pixels of what two
+pictures differ by hardly sees what moves in front of a camera, and so tells one camera position from another. Local
+features (ORB with RANSAC) see the object instead, which is in every scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pictures = NDArray[np.uint8]
+Values = NDArray[np.float32]
+
+_DARK, _BRIGHT = 6, 249
+"""Clipped: black bars and white paper say nothing, wherever they are."""
+_LEAST = 0.15
+"""Share of a picture that must not be clipped to be compared."""
+_MOST_SHIFT = 4.5
+"""Thumbnail pixels by which a copy may be shifted: a ninth of the side."""
+_MARGIN = 5
+_TURNS = 3
+_FAR = np.float32(1e3)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From where on two pictures are taken for one scene, or for one picture: grey levels, and shares of what is in them.
+
+    `spread` and `contrast`: a plainer picture is not compared for scenes, or for copies. docs/data-leaks.md has the error
+    rates at these figures.
+    """
+
+    scene: float = 3.0
+    scene_share: float = 0.33
+    light: float = 3.0
+    light_share: float = 0.10
+    copy: float = 12.0
+    copy_share: float = 0.20
+    spread: float = 2.0
+    contrast: float = 4.0
+
+
+def spreads(pictures: Pictures) -> Values:
+    """How much is in a picture besides one colour: the median over pixels of what they are from the median colour."""
+    flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
+    away = np.abs(flat - np.median(flat, axis=1, keepdims=True)).mean(axis=2)
+    return np.median(away, axis=1).astype(np.float32)
+
+
+def contrasts(pictures: Pictures) -> Values:
+    """How far the twentieth of the pixels that is farthest from the median colour is from it: an object counts, a wall not."""
+    flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
+    return _percentile_of(np.abs(flat - np.median(flat, axis=1, keepdims=True)).mean(axis=2))
+
+
+def background_difference(ours: Pictures, theirs: Pictures) -> Values:
+    """Of each pair: the median over pixels of the mean difference of their channels; far where most is clipped."""
+    away = np.abs(ours.astype(np.int16) - theirs).mean(axis=-1, dtype=np.float32).reshape(len(ours), -1)
+    return _median_of(away, ~_clipped(ours, theirs))
+
+
+def light_difference(ours: Pictures, theirs: Pictures) -> tuple[Values, Values]:
+    """The same after the light was made alike (a gain and an offset per channel, fitted to the half that agrees best).
+
+    Returns the median, and the 95th percentile: the second is small only where *all* of the picture is the same.
+    """
+    count = len(ours)
+    mine = ours.reshape(count, -1, 3).astype(np.float32)
+    yours = theirs.reshape(count, -1, 3).astype(np.float32)
+    open_pixels = ~_clipped(ours, theirs)
+    away = np.abs((yours - np.median(yours, 1, keepdims=True)) - (mine - np.median(mine, 1, keepdims=True))).mean(2)
+    gain = np.ones((count, 1, 3), np.float32)
+    for _ in range(_TURNS):
+        kept = (away <= np.median(away, 1, keepdims=True))[..., None].astype(np.float32)
+        total = kept.sum(1, keepdims=True)
+        middle, centre = (mine * kept).sum(1, keepdims=True) / total, (yours * kept).sum(1, keepdims=True) / total
+        both = ((mine - middle) * (yours - centre) * kept).sum(1, keepdims=True) / total + 1
+        own = ((mine - middle) ** 2 * kept).sum(1, keepdims=True) / total + 1
+        gain = np.clip(both / own, 0.5, 2.0)
+        away = np.abs(yours - (gain * (mine - middle) + centre)).mean(2)
+    scale = np.maximum(1.0, gain.mean((1, 2)))
+    return _median_of(away, open_pixels) / scale, _percentile_of(away) / scale
+
+
+def shifted_difference(mine: Pictures, yours: Pictures) -> float:
+    """The 95th percentile of what is left of one pair after the one was shifted onto the other; far where none fits."""
+    grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32) for picture in (mine, yours)]
+    (right, down), _ = cv2.phaseCorrelate(grey[0], grey[1])
+    if max(abs(right), abs(down)) > _MOST_SHIFT:
+        return float(_FAR)
+    side = mine.shape[0]
+    moved = cv2.warpAffine(yours, np.array([[1, 0, -right], [0, 1, -down]], np.float32), (side, side))
+    inner = slice(_MARGIN, side - _MARGIN)
+    return float(light_difference(mine[None, inner, inner], moved[None, inner, inner].astype(np.uint8))[1][0])
+
+
+def _clipped(ours: Pictures, theirs: Pictures) -> NDArray[np.bool_]:
+    """Pixels that are black in both, or white in both. `[N, pixels]`."""
+    dark = (ours.max(-1) <= _DARK) & (theirs.max(-1) <= _DARK)
+    bright = (ours.min(-1) >= _BRIGHT) & (theirs.min(-1) >= _BRIGHT)
+    return (dark | bright).reshape(len(ours), -1)
+
+
+def _median_of(away: NDArray[np.float32], kept: NDArray[np.bool_]) -> Values:
+    """The median over the pixels that are kept; far where they are too few."""
+    if kept.all():
+        return np.median(away, axis=1).astype(np.float32)
+    masked = np.where(kept, away, np.inf)
+    counts = kept.sum(axis=1)
+    ordered = np.sort(masked, axis=1)
+    middle = ordered[np.arange(len(away)), np.maximum(counts - 1, 0) // 2]
+    return np.where(counts >= _LEAST * away.shape[1], middle, _FAR).astype(np.float32)
+
+
+def _percentile_of(away: NDArray[np.float32]) -> Values:
+    rank = int(0.95 * (away.shape[1] - 1))
+    return np.partition(away, rank, axis=1)[:, rank].astype(np.float32)
