@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import audit, canary, data, endpoint, job, money, notify, promotion, queries, services, training, views
+from pipelines.cli.dataset import group as dataset
 from registry.errors import ModelyardError, missing_extra, shorten
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _root(
         raise typer.Exit
 
 
-for group in (job, data, training, promotion, audit, queries, money, views, notify, services, endpoint, canary):
+for group in (job, data, dataset, training, promotion, audit, queries, money, views, notify, services, endpoint, canary):
     group.add_to(app)
 
 

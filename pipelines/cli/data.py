@@ -57,7 +57,7 @@ def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: HomeFolder 
 
     the_job, opened = job(job_file), open_home(home)
     dataset = open_dataset(data or datasets_of(opened).folder_of(the_job.model))
-    report = check_data(dataset, opened.settings.home / "reports" / the_job.model)
+    report = check_data(dataset, opened.settings.home / "reports" / the_job.model, the_job.data.leaks)
     show_report(report, as_json=as_json)
     if the_job.data.checks == "strict" and not report.holds:
         raise typer.Exit(1)
@@ -71,6 +71,8 @@ def show_report(report: DataReport, *, as_json: bool) -> None:
         "warnings": [finding.text for finding in report.warnings],
         "passed": len(report.passed),
         "docs": str(report.docs / "index.html"),
+        "leaks": report.leaks,
+        "leaked_share": report.leaked_share,
     }
     answer(document, as_json=as_json)
     if not as_json:
@@ -78,6 +80,8 @@ def show_report(report: DataReport, *, as_json: bool) -> None:
         marks += [("✓", finding) for finding in report.passed]
         table("data checks", ["", "expectation"], [(mark, finding.text) for mark, finding in marks])
         print(f"report: {report.docs / 'index.html'}")
+        if report.leaks:
+            print(f"leaks, side by side: {report.docs.parent / 'leaks' / 'index.html'}")
 
 
 def _show(data: DataSet, *, as_json: bool) -> None:

@@ -4,6 +4,8 @@
     datasets/by-digest/<digest>/  every data set that something was trained on, whatever `frames` makes later
     datasets/by-digest/<digest>.json
                                   where it lay, and for which models somebody brought a version that knows it
+    datasets/by-digest/<digest>.leaks.json
+                                  what leaks across its splits, once it was looked for
 
 Both names of a file are one file on disk (hard links), where the file system has them. A home of an older release has notes
 only; its data sets are kept from their next use on, and before `frames` replaces one.
@@ -102,11 +104,16 @@ class DatasetCatalog:
                 return False
             removal()
             self.note(digest).unlink(missing_ok=True)
+            self.leaks(digest).unlink(missing_ok=True)
             return True
 
     def note(self, digest: str) -> Path:
         """The file that says where a data set lay."""
         return self._by_digest / f"{digest}.json"
+
+    def leaks(self, digest: str) -> Path:
+        """The file that keeps what leaks across a data set's splits."""
+        return self._by_digest / f"{digest}.leaks.json"
 
     def _lay(self, digest: str) -> Path:
         """Where a data set lay. Without a note that can be read, the kept copy is all there is; raises where that is not."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.dataset import DataSet
+from pipelines.data.leaks.checked import with_leaks
+from pipelines.data.leaks.find import find_leaks
+from pipelines.data.leaks.sheet import write_leaks
 from registry.files import building, write_json
 from validation.data.suite import DataReport, check_frames
 from validation.data.table import CheckedFrame, frame_table
@@ -17,11 +21,11 @@ _SPREAD = ("brightness", "sharpness")
 _BINS = 24
 
 
-def check(data: DataSet, docs: Path) -> DataReport:
-    """Verify every byte against the manifest, then hold the frames to the suite.
+def check(data: DataSet, docs: Path, leaks: Literal["refuse", "allow"] = "refuse") -> DataReport:
+    """Verify every byte against the manifest, hold the frames to the suite, and look for leaks across splits.
 
-    Below `docs` land Data Docs (`site/`), and `report.json` for whoever shows it otherwise: each finding, and how bright
-    and how sharp the frames are.
+    Below `docs` land Data Docs (`site/`), leaked pictures beside those that give them away (`leaks/`), and `report.json` for
+    whoever shows it otherwise: each finding, and how bright and how sharp the frames are. With `allow`, leaks are warnings.
     """
     data.verify()
     frames = (
@@ -33,8 +37,9 @@ def check(data: DataSet, docs: Path) -> DataReport:
         report = check_frames(table, data.manifest.labels, work / "project")
         report.docs.rename(work / "site")
         (work / "project").rename(work / "great_expectations")
+        report = with_leaks(report, write_leaks(find_leaks(data), work / "leaks", data.folder), leaks)
         write_json(work / "report.json", _as_dict(report, table, data.manifest.digest))
-    return DataReport(report.errors, report.warnings, report.passed, docs / "site")
+    return replace(report, docs=docs / "site")
 
 
 def _as_dict(report: DataReport, table: pd.DataFrame, digest: str) -> dict[str, Any]:

@@ -53,8 +53,7 @@ class TrainingJob:
             check_data(job, data, self.settings.home / "reports" / job.model, tracker, self.say),
             whoami(self.settings),
         )
-        errors, warnings = len(report.errors), len(report.warnings)
-        verdict = DataVerdict(dataset=data.manifest.digest, holds=report.holds, errors=errors, warnings=warnings)
+        verdict = _verdict(data, report)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
@@ -72,15 +71,31 @@ def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Sa
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
-    report = check(data, reports)
+    report = check(data, reports, job.data.leaks)
     with tracker.run("data", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")
+        if report.leaks:
+            run.metrics({"leaks": report.leaks, "leaked_share": report.leaked_share})
+            run.folder(report.docs.parent / "leaks", "leaks")
     say(f"data checks: {len(report.passed)} passed, {len(report.warnings)} warnings, {len(report.errors)} failed")
     if job.data.checks == "strict" and not report.holds:
         raise RefusedError(data.folder, f"fails its checks: {report.errors[0].text}", "fix the data, see `modelyard check`")
     return report
+
+
+def _verdict(data: DataSet, report: DataReport) -> DataVerdict:
+    """The checks' verdict, as the ledger keeps it."""
+    return DataVerdict(
+        dataset=data.manifest.digest,
+        holds=report.holds,
+        errors=len(report.errors),
+        warnings=len(report.warnings),
+        leaks=report.leaks,
+        leaked_share=report.leaked_share,
+        leak_errors=report.leak_errors,
+    )
 
 
 def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:

@@ -29,6 +29,12 @@ class DataReport:
     warnings: list[Finding]
     passed: list[Finding]
     docs: Path
+    leaks: int = 0
+    """Held-out pictures that an earlier split gives away."""
+    leaked_share: float = 0.0
+    """The share of the test split that is."""
+    leak_errors: int = 0
+    """How many of the errors are about leaks; none where the policy accepts them."""
 
     @property
     def holds(self) -> bool:

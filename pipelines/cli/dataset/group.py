@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pipelines.cli.dataset.leaks import leaks
+
 data = typer.Typer(
     name="data", help="Data sets: versions, differences, leaks, labels.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -11,4 +13,5 @@ data = typer.Typer(
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
+    data.command()(leaks)
     app.add_typer(data)

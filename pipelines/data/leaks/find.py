@@ -46,7 +46,8 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
         leaks += [
             _leak("capture_time", rows[it.earlier], rows[it.held_out], it.seconds, it.text) for it in moments(timed, SPLITS)
         ]
-    leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.split_b, leak.file_b))
+    first = {(leak.kind, leak.file_b): leak for leak in reversed(leaks)}
+    leaks = sorted(first.values(), key=lambda leak: (KINDS.index(leak.kind), leak.split_b, leak.file_b))
     images = {split: len(data.rows(split)) for split in SPLITS}
     return LeakReport(
         dataset=data.manifest.digest,

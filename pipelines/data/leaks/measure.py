@@ -20,8 +20,10 @@ _DARK, _BRIGHT = 6, 249
 """Clipped: black bars and white paper say nothing, wherever they are."""
 _LEAST = 0.15
 """Share of a picture that must not be clipped to be compared."""
-_MOST_SHIFT = 4.5
-"""Thumbnail pixels by which a copy may be shifted: a ninth of the side."""
+_MOST_SHIFT = 6.0
+"""Thumbnail pixels by which a copy may be shifted."""
+_MOST_STRETCH = 0.12
+_UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
 _MARGIN = 5
 _TURNS = 3
 _FAR = np.float32(1e3)
@@ -31,16 +33,17 @@ _FAR = np.float32(1e3)
 class Limits:
     """From where on two pictures are taken for one scene, or for one picture: grey levels, and shares of what is in them.
 
-    `spread` and `contrast`: a plainer picture is not compared for scenes, or for copies. docs/data-leaks.md has the error
-    rates at these figures.
+    A picture of less `spread`, `texture` or `contrast` is not compared for scenes, for scenes in another light, or for copies.
+    docs/data-leaks.md has the error rates at these figures.
     """
 
     scene: float = 3.0
     scene_share: float = 0.33
     light: float = 3.0
     light_share: float = 0.10
-    copy: float = 12.0
-    copy_share: float = 0.20
+    copy: float = 20.0
+    copy_share: float = 0.30
+    texture: float = 2.0
     spread: float = 2.0
     contrast: float = 4.0
 
@@ -49,6 +52,21 @@ def spreads(pictures: Pictures) -> Values:
     """How much is in a picture besides one colour: the median over pixels of what they are from the median colour."""
     flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
     away = np.abs(flat - np.median(flat, axis=1, keepdims=True)).mean(axis=2)
+    return np.median(away, axis=1).astype(np.float32)
+
+
+def textures(pictures: Pictures) -> Values:
+    """What is in a picture's background besides light that falls off to one side: its distance from a fitted plane."""
+    count, side = len(pictures), pictures.shape[1]
+    grey = pictures.reshape(count, -1, 3).mean(axis=2, dtype=np.float32)
+    down, across = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
+    plane = np.stack([np.ones(side * side, np.float32), across.ravel(), down.ravel()], axis=1)
+    away = np.abs(grey - np.median(grey, axis=1, keepdims=True))
+    for _ in range(_TURNS):
+        kept = (away <= np.median(away, axis=1, keepdims=True)).astype(np.float32)
+        squares = np.einsum("np,pi,pj->nij", kept, plane, plane, optimize=True) + 1e-3 * np.eye(3, dtype=np.float32)
+        slopes = np.linalg.solve(squares, np.einsum("np,pi->ni", kept * grey, plane, optimize=True)[..., None])
+        away = np.abs(grey - (plane @ slopes)[..., 0])
     return np.median(away, axis=1).astype(np.float32)
 
 
@@ -87,14 +105,25 @@ def light_difference(ours: Pictures, theirs: Pictures) -> tuple[Values, Values]:
     return _median_of(away, open_pixels) / scale, _percentile_of(away) / scale
 
 
-def shifted_difference(mine: Pictures, yours: Pictures) -> float:
-    """The 95th percentile of what is left of one pair after the one was shifted onto the other; far where none fits."""
-    grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32) for picture in (mine, yours)]
-    (right, down), _ = cv2.phaseCorrelate(grey[0], grey[1])
-    if max(abs(right), abs(down)) > _MOST_SHIFT:
-        return float(_FAR)
+def aligned_difference(mine: Pictures, yours: Pictures) -> float:
+    """The 95th percentile of what is left of one pair after the one was laid onto the other; far where none fits.
+
+    An affine map, found by enhanced correlation: a copy that was shifted, cropped or turned by a little.
+    """
+    grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in (mine, yours)]
     side = mine.shape[0]
-    moved = cv2.warpAffine(yours, np.array([[1, 0, -right], [0, 1, -down]], np.float32), (side, side))
+    window = cv2.createHanningWindow((side, side), cv2.CV_32F)
+    (right, down), _ = cv2.phaseCorrelate(grey[0].astype(np.float32), grey[1].astype(np.float32), window)
+    start = np.eye(2, 3, dtype=np.float32)
+    if max(abs(right), abs(down)) < _MARGIN:
+        start[:, 2] = right, down
+    try:
+        _, turn = cv2.findTransformECC(grey[0], grey[1], start, cv2.MOTION_AFFINE, _UNTIL, np.ones_like(grey[1]), 3)
+    except cv2.error:  # no correlation to climb, such as of a picture of one colour
+        return float(_FAR)
+    if np.abs(turn[:, :2] - np.eye(2)).max() > _MOST_STRETCH or np.abs(turn[:, 2]).max() > _MOST_SHIFT:
+        return float(_FAR)
+    moved = cv2.warpAffine(yours, turn, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     inner = slice(_MARGIN, side - _MARGIN)
     return float(light_difference(mine[None, inner, inner], moved[None, inner, inner].astype(np.uint8))[1][0])
 

@@ -13,11 +13,12 @@ from pipelines.data.leaks.measure import (
     Limits,
     Pictures,
     Values,
+    aligned_difference,
     background_difference,
     contrasts,
     light_difference,
-    shifted_difference,
     spreads,
+    textures,
 )
 from pipelines.data.leaks.neighbours import Neighbours, describe, mirrored
 
@@ -49,6 +50,7 @@ class Described:
 
     pictures: Pictures
     spread: Values
+    texture: Values
     contrast: Values
 
     @classmethod
@@ -56,11 +58,8 @@ class Described:
         """Describe them batch by batch: they may be more than memory should hold."""
         parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
         empty = np.zeros(0, np.float32)
-        return cls(
-            pictures,
-            np.concatenate([empty, *(spreads(part) for part in parts)]),
-            np.concatenate([empty, *(contrasts(part) for part in parts)]),
-        )
+        figures = [np.concatenate([empty, *map(measure, parts)]) for measure in (spreads, textures, contrasts)]
+        return cls(pictures, *figures)
 
     def descriptions(self, places: Indices) -> Values:
         """What neighbours are looked for by."""
@@ -79,6 +78,7 @@ class Compared:
     light_background: Values
     light_whole: Values
     turned: Indices
+    turned_background: Values
     turned_whole: Values
     nearest: Indices
 
@@ -104,10 +104,9 @@ def compare_across(described: Described, earlier: Indices, held_out: Indices) ->
         asked = described.descriptions(places)
         near = earlier[index.nearest(asked, _NEAREST)]
         reflected = earlier[index.nearest(mirrored(asked), _CLOSEST)]
-        scene, background = _nearest_background(described, places, near)
-        light, light_background, light_whole = _nearest_in_light(described, places, near[:, :_CLOSEST], mirror=False)
-        turned, _, turned_whole = _nearest_in_light(described, places, reflected, mirror=True)
-        yield Compared(places, scene, background, light, light_background, light_whole, turned, turned_whole, near[:, 0])
+        light = _nearest_in_light(described, places, near[:, :_CLOSEST], mirror=False)
+        turned = _nearest_in_light(described, places, reflected, mirror=True)
+        yield Compared(places, *_nearest_background(described, places, near), *light, *turned, near[:, 0])
 
 
 def _copy(described: Described, batch: Compared, row: int, limits: Limits) -> Alike | None:
@@ -122,7 +121,7 @@ def _copy(described: Described, batch: Compared, row: int, limits: Limits) -> Al
     )
     nearest = int(batch.nearest[row])
     if not _is_copy(best[0], contrast, limits) and _rms(described, place, nearest) < _NEAR:
-        best = min(best, (shifted_difference(described.pictures[place], described.pictures[nearest]), nearest, ", shifted"))
+        best = min(best, (aligned_difference(described.pictures[place], described.pictures[nearest]), nearest, ", shifted"))
     if not _is_copy(best[0], contrast, limits):
         return None
     words = f"the same picture{best[2]}: 95 % of it differs by {best[0]:.1f} grey levels at most"
@@ -133,14 +132,19 @@ def _scene(described: Described, batch: Compared, row: int, limits: Limits) -> A
     """The same background, as it is or in another light."""
     place = int(batch.places[row])
     spread = float(described.spread[place])
-    raw, light = float(batch.background[row]), float(batch.light_background[row])
+    raw = float(batch.background[row])
     if spread < limits.spread:
         return None
     if raw <= min(limits.scene, limits.scene_share * spread):
         return Alike(place, int(batch.scene[row]), False, raw, f"the background differs by {raw:.1f} grey levels")
-    if light <= min(limits.light, limits.light_share * spread):
-        words = f"the background differs by {light:.1f} grey levels once the light is made alike"
-        return Alike(place, int(batch.light[row]), False, light, words)
+    if described.texture[place] < limits.texture:
+        return None
+    ways = ((batch.light_background, batch.light, ""), (batch.turned_background, batch.turned, ", and one is mirrored"))
+    for values, places, words in ways:
+        light = float(values[row])
+        if light <= min(limits.light, limits.light_share * spread):
+            text = f"the background differs by {light:.1f} grey levels once the light is made alike{words}"
+            return Alike(place, int(places[row]), False, light, text)
     return None
 
 
