@@ -8,17 +8,20 @@ nobody said which pictures belong together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.dataset import SPLITS, DataSet, FrameRow, Progress
-from pipelines.data.leaks.measure import Limits, background_difference
-from pipelines.data.leaks.names import Named, sequels
+from pipelines.data.leaks.measure import Limits, Pictures, background_difference
+from pipelines.data.leaks.names import jumps_of, numbered
 from pipelines.data.leaks.pixels import Described, alike_across
+from pipelines.data.leaks.recordings import crossings
 from pipelines.data.leaks.report import KINDS, Kind, Leak, LeakReport
+from pipelines.data.leaks.support import supported
 from pipelines.data.leaks.thumbnails import Sized, thumbnails
-from pipelines.data.leaks.times import Timed, moments, taken_at
+from pipelines.data.leaks.times import apart_in_words, clock, pause_of, taken_at
 
 _SAMPLE, _OTHERS = 100, 4000
 
@@ -33,19 +36,11 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
         described = Described.of(pictures)
         same = {leak.file_b for leak in leaks if leak.kind == "bytes"}
         leaks += _alike(rows, described, readable, same, tell)
-        if _may_be_recordings(data):
-            named = [Named(row.source or row.file, row.label, row.split) for row in rows]
-            leaks += [
-                _leak("name_sequence", rows[it.earlier], rows[it.held_out], it.between, it.text)
-                for it in sequels(named, pictures, SPLITS)
-            ]
+        if data.manifest.source == "images" and data.manifest.groups == "unknown":
+            leaks += _in_recordings(rows, pictures, data)
         plain = int(((described.spread < Limits().spread) & np.asarray([row.split != "train" for row in rows])).sum())
         alike = _alike_in_train(rows, described, readable) if data.manifest.groups == "known" else None
-    if _may_be_recordings(data):
-        timed = [Timed(row.split, taken_at(data.folder / row.file, row.captured)) for row in rows]
-        leaks += [
-            _leak("capture_time", rows[it.earlier], rows[it.held_out], it.seconds, it.text) for it in moments(timed, SPLITS)
-        ]
+    leaks = supported(leaks, rows, data.manifest.groups)
     first = {(leak.kind, leak.file_b): leak for leak in reversed(leaks)}
     leaks = sorted(first.values(), key=lambda leak: (KINDS.index(leak.kind), leak.split_b, leak.file_b))
     images = {split: len(data.rows(split)) for split in SPLITS}
@@ -59,9 +54,19 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
     )
 
 
-def _may_be_recordings(data: DataSet) -> bool:
-    """Whether names and times may tell what belongs together: of images, where no pattern does."""
-    return data.manifest.source == "images" and data.manifest.groups == "unknown"
+def _in_recordings(rows: Sequence[FrameRow], pictures: Pictures, data: DataSet) -> Iterator[Leak]:
+    """Pictures of one recording on both sides, by their numbers and by their times."""
+    splits = [row.split for row in rows]
+    seconds = clock([taken_at(data.folder / row.file, row.captured) for row in rows])
+    pause = pause_of(seconds.values())
+    sequences = numbered([(row.source or row.file, row.label) for row in rows])
+    for it in crossings(sequences, pictures, splits, jumps_of(sequences, seconds, pause)):
+        names = [PurePosixPath(rows[place].source or rows[place].file).name for place in (it.held_out, it.earlier)]
+        text = f"{names[0]} and {names[1]} are numbered in one recording"
+        yield _leak("name_sequence", rows[it.earlier], rows[it.held_out], it.apart, text)
+    in_time = [sorted((moment, place) for place, moment in seconds.items())]
+    for it in crossings(in_time, pictures, splits, lambda before, after: after[0] - before[0] > pause):
+        yield _leak("capture_time", rows[it.earlier], rows[it.held_out], it.apart, apart_in_words(it.apart))
 
 
 def _identical(rows: Sequence[FrameRow]) -> Iterator[Leak]:

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 _EXIF_IFD, _TAKEN, _WRITTEN = 0x8769, 0x9003, 0x0132
-_MOMENT = 60.0
-"""Seconds. People move on after a minute; a burst, or frames of one take, are closer."""
+_PAUSE, _SHORTEST, _LONGEST = 2.0, 2.0, 60.0
+"""Times the usual step, and seconds: somebody who photographs in series pauses longer between two of them."""
 _MOST_AT_ONCE = 0.2
 """A share of pictures of one and the same second beyond which a clock is taken for not set."""
 _FEW = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """A picture's split, and when it was taken in seconds; None where nothing says so."""
-
-    split: str
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A held-out picture, the one of an earlier split that was taken nearest to it, and the seconds between them."""
-
-    held_out: int
-    earlier: int
-    seconds: float
-
-    @property
-    def text(self) -> str:
-        """The evidence in words."""
-        return f"taken {self.seconds:.0f} s apart" if self.seconds >= 1 else "taken within the same second"
 
 
 def taken_at(path: Path, captured: str) -> float | None:
@@ -63,18 +40,20 @@ def _exif_time(path: Path) -> str:
         return ""
 
 
-def moments(timed: Sequence[Timed], order: Sequence[str]) -> Iterator[Moment]:
-    """The held-out pictures that were taken within a minute of one of an earlier split."""
-    known = [(picture.seconds, place) for place, picture in enumerate(timed) if picture.seconds is not None]
-    at_once = Counter(int(seconds) for seconds, _ in known)
-    most = max(at_once.values(), default=0)
-    if most > max(_FEW, _MOST_AT_ONCE * len(known)):
-        return
-    by_split = [sorted(member for member in known if timed[member[1]].split == split) for split in order]
-    for rank, members in enumerate(by_split):
-        earlier = sorted(member for part in by_split[:rank] for member in part)
-        for seconds, place in members if earlier else ():
-            at = bisect_left(earlier, (seconds, place))
-            apart, nearest = min((abs(other - seconds), other_place) for other, other_place in earlier[max(at - 1, 0) : at + 1])
-            if apart <= _MOMENT:
-                yield Moment(place, nearest, apart)
+def clock(seconds: Sequence[float | None]) -> dict[int, float]:
+    """The places of pictures whose time is known; of none where the clock was not set, or a program wrote one time to all."""
+    known = {place: moment for place, moment in enumerate(seconds) if moment is not None}
+    most = max(Counter(int(moment) for moment in known.values()).values(), default=0)
+    return {} if most > max(_FEW, _MOST_AT_ONCE * len(known)) else known
+
+
+def pause_of(seconds: Iterable[float]) -> float:
+    """From how many seconds on a pause ends a recording: twice the usual step, between two seconds and a minute."""
+    ordered = np.sort(np.asarray(list(seconds), float))
+    steps = np.diff(ordered)
+    return float(np.clip(_PAUSE * np.median(steps), _SHORTEST, _LONGEST)) if len(steps) else _SHORTEST
+
+
+def apart_in_words(seconds: float) -> str:
+    """The evidence of two pictures that were taken so far apart, in one recording."""
+    return f"taken {seconds:.0f} s apart in one series" if seconds >= 1 else "taken within the same second"

@@ -1,0 +1,42 @@
+"""Which of the weaker evidence counts: a scene, a numbering or a time may agree by chance, in single pictures.
+
+Two people before one board give a pair of pictures in a hundred that pass for one scene. A take that was cut in two gives
+most of its pictures. So single pictures count only where the evidence is strong by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from pipelines.data.dataset import FrameRow
+from pipelines.data.leaks.report import Leak
+
+_STRONG = 1.5
+"""Grey levels of a scene that no two rooms came near to; see docs/data-leaks.md."""
+_WEAK = ("scene", "name_sequence", "capture_time")
+_FEWEST, _LEAST = 3, 0.03
+"""So many pictures, and so large a share of a split, are no chance any more."""
+_MAJORITY = 0.5
+"""Of a clip or group, where they are known."""
+
+
+def supported(leaks: Sequence[Leak], rows: Sequence[FrameRow], groups: Literal["known", "unknown"]) -> list[Leak]:
+    """The leaks without those that chance explains."""
+    kept = list[Leak]()
+    clips = {row.file: (row.split, row.clip) for row in rows}
+    of_split = Counter(row.split for row in rows)
+    of_clip = Counter(clips.values())
+    in_split = Counter((leak.kind, leak.split_b) for leak in leaks)
+    in_clip = Counter((leak.kind, clips[leak.file_b]) for leak in leaks)
+    for leak in leaks:
+        if leak.kind not in _WEAK or (leak.kind == "scene" and leak.value <= _STRONG):
+            kept.append(leak)
+        elif groups == "known":
+            clip = clips[leak.file_b]
+            if in_clip[leak.kind, clip] >= max(2, _MAJORITY * of_clip[clip]):
+                kept.append(leak)
+        elif in_split[leak.kind, leak.split_b] >= max(_FEWEST, _LEAST * of_split[leak.split_b]):
+            kept.append(leak)
+    return kept
