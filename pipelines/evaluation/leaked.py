@@ -19,10 +19,10 @@ def price_of_leaks(probabilities: Probabilities, held: HeldOutSet, report: LeakR
         return None
     kinds = Counter(leak.kind for leak in report.leaks if leak.split_b == split and leak.file_b in leaked)
     part = {"images": len(leaked), "share": len(leaked) / len(files), "kinds": dict(sorted(kinds.items()))}
-    kept = [place for place, file in enumerate(files) if file not in leaked]
+    kept = [position for position, file in enumerate(files) if file not in leaked]
     if not kept:
         return Leaked.model_validate(part)
-    rest = HeldOutSet(held.labels, held.targets[kept].tolist(), [held.clips[place] for place in kept])
+    rest = HeldOutSet(held.labels, held.targets[kept].tolist(), [held.clips[position] for position in kept])
     score = evaluate(np.asarray(probabilities)[kept], rest, "", split)
     return Leaked.model_validate({**part, "metrics": _known(score.metrics, rest), "interval": score.interval})
 

@@ -61,10 +61,10 @@ def _in_recordings(rows: Sequence[FrameRow], pictures: Pictures, data: DataSet) 
     pause = pause_of(seconds.values())
     sequences = numbered([(row.source or row.file, row.label) for row in rows])
     for it in crossings(sequences, pictures, splits, jumps_of(sequences, seconds, pause)):
-        names = [PurePosixPath(rows[place].source or rows[place].file).name for place in (it.held_out, it.earlier)]
+        names = [PurePosixPath(rows[position].source or rows[position].file).name for position in (it.held_out, it.earlier)]
         text = f"{names[0]} and {names[1]} are numbered in one recording"
         yield _leak("name_sequence", rows[it.earlier], rows[it.held_out], it.apart, text)
-    in_time = [sorted((moment, place) for place, moment in seconds.items())]
+    in_time = [sorted((moment, position) for position, moment in seconds.items())]
     for it in crossings(in_time, pictures, splits, lambda before, after: after[0] - before[0] > pause):
         yield _leak("capture_time", rows[it.earlier], rows[it.held_out], it.apart, apart_in_words(it.apart))
 
@@ -106,8 +106,10 @@ def _alike(
 ) -> Iterator[Leak]:
     """Copies and scenes, against all earlier splits; the nearer one counts where two are alike."""
     for rank, split in enumerate(SPLITS):
-        ours = [place for place, row in enumerate(rows) if row.split == split and readable[place] and row.file not in same]
-        theirs = [place for place, row in enumerate(rows) if row.split in SPLITS[:rank] and readable[place]]
+        ours = [
+            position for position, row in enumerate(rows) if row.split == split and readable[position] and row.file not in same
+        ]
+        theirs = [position for position, row in enumerate(rows) if row.split in SPLITS[:rank] and readable[position]]
         earlier, held_out = np.asarray(theirs, np.int64), np.asarray(ours, np.int64)
         for pair in alike_across(described, earlier, held_out, progress):
             kind: Kind = "near_duplicate" if pair.is_copy else "scene"
@@ -119,23 +121,23 @@ def _alike_in_train(rows: Sequence[FrameRow], described: Described, readable: ND
 
     It puts a finding into proportion: where it is high, the clips themselves share their scenes.
     """
-    places = [place for place, row in enumerate(rows) if row.split == "train" and readable[place]]
+    places = [position for position, row in enumerate(rows) if row.split == "train" and readable[position]]
     limits, random = Limits(), np.random.default_rng(0)
     others = random.permutation(places)[:_OTHERS]
     near, asked = 0, random.permutation(places)[:_SAMPLE].tolist()
-    for place in asked:
-        apart = [other for other in others.tolist() if rows[other].clip != rows[place].clip]
+    for position in asked:
+        apart = [other for other in others.tolist() if rows[other].clip != rows[position].clip]
         if apart:
-            coarse = _to_all(described, place, np.asarray(apart), 4)
+            coarse = _to_all(described, position, np.asarray(apart), 4)
             best = np.asarray(apart)[np.argsort(coarse)[:8]]
-            value = float(_to_all(described, place, best, 1).min())
-            near += value <= min(limits.scene, limits.scene_share * float(described.spread[place]))
+            value = float(_to_all(described, position, best, 1).min())
+            near += value <= min(limits.scene, limits.scene_share * float(described.spread[position]))
     return near / len(asked) if asked else None
 
 
-def _to_all(described: Described, place: int, others: NDArray[np.int64], step: int) -> NDArray[np.float32]:
+def _to_all(described: Described, position: int, others: NDArray[np.int64], step: int) -> NDArray[np.float32]:
     ours = np.broadcast_to(
-        described.pictures[place, ::step, ::step], (len(others), *described.pictures[place, ::step, ::step].shape)
+        described.pictures[position, ::step, ::step], (len(others), *described.pictures[position, ::step, ::step].shape)
     )
     return background_difference(ours, described.pictures[others][:, ::step, ::step])
 

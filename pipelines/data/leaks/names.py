@@ -25,12 +25,12 @@ def numbered(names: Sequence[tuple[str, str]]) -> list[list[Member]]:
     By class where numbers come twice: frame_0001 of either class is then another picture.
     """
     together, apart = defaultdict[str, list[Member]](list), defaultdict[tuple[str, str], list[Member]](list)
-    for place, (name, label) in enumerate(names):
+    for position, (name, label) in enumerate(names):
         match = _NUMBER.match(_OWN_ENDING.sub("", PurePosixPath(name).stem))
         if match:
             prefix, number = f"{match[1]}#{match[3]}", int(match[2])
-            together[prefix].append((number, place))
-            apart[prefix, label].append((number, place))
+            together[prefix].append((number, position))
+            apart[prefix, label].append((number, position))
     unique = {prefix for prefix, members in together.items() if len({number for number, _ in members}) == len(members)}
     chosen = [members for prefix, members in together.items() if prefix in unique]
     chosen += [members for (prefix, _), members in apart.items() if prefix not in unique]
@@ -42,7 +42,7 @@ def jumps_of(sequences: Sequence[Sequence[Member]], seconds: Mapping[int, float]
     usual = dict[int, float]()
     for sequence in sequences:
         step = float(np.median([after[0] - before[0] for before, after in pairwise(sequence)]))
-        usual |= dict.fromkeys((place for _, place in sequence), max(step, 1.0))
+        usual |= dict.fromkeys((position for _, position in sequence), max(step, 1.0))
 
     def jumps(before: Member, after: Member) -> bool:
         if after[0] - before[0] > _GAP * usual[after[1]]:

@@ -111,8 +111,8 @@ def compare_across(described: Described, earlier: Indices, held_out: Indices) ->
 
 def _copy(described: Described, batch: Compared, row: int, limits: Limits) -> Alike | None:
     """The same picture, mirrored or shifted at most."""
-    place = int(batch.places[row])
-    contrast = float(described.contrast[place])
+    position = int(batch.places[row])
+    contrast = float(described.contrast[position])
     if contrast < limits.contrast:
         return None
     best = min(
@@ -120,31 +120,31 @@ def _copy(described: Described, batch: Compared, row: int, limits: Limits) -> Al
         (float(batch.turned_whole[row]), int(batch.turned[row]), ", mirrored"),
     )
     nearest = int(batch.nearest[row])
-    if not _is_copy(best[0], contrast, limits) and _rms(described, place, nearest) < _NEAR:
-        best = min(best, (aligned_difference(described.pictures[place], described.pictures[nearest]), nearest, ", shifted"))
+    if not _is_copy(best[0], contrast, limits) and _rms(described, position, nearest) < _NEAR:
+        best = min(best, (aligned_difference(described.pictures[position], described.pictures[nearest]), nearest, ", shifted"))
     if not _is_copy(best[0], contrast, limits):
         return None
     words = f"the same picture{best[2]}: 95 % of it differs by {best[0]:.1f} grey levels at most"
-    return Alike(place, best[1], True, best[0], words)
+    return Alike(position, best[1], True, best[0], words)
 
 
 def _scene(described: Described, batch: Compared, row: int, limits: Limits) -> Alike | None:
     """The same background, as it is or in another light."""
-    place = int(batch.places[row])
-    spread = float(described.spread[place])
+    position = int(batch.places[row])
+    spread = float(described.spread[position])
     raw = float(batch.background[row])
     if spread < limits.spread:
         return None
     if raw <= min(limits.scene, limits.scene_share * spread):
-        return Alike(place, int(batch.scene[row]), False, raw, f"the background differs by {raw:.1f} grey levels")
-    if described.texture[place] < limits.texture:
+        return Alike(position, int(batch.scene[row]), False, raw, f"the background differs by {raw:.1f} grey levels")
+    if described.texture[position] < limits.texture:
         return None
     ways = ((batch.light_background, batch.light, ""), (batch.turned_background, batch.turned, ", and one is mirrored"))
     for values, places, words in ways:
         light = float(values[row])
         if light <= min(limits.light, limits.light_share * spread):
             text = f"the background differs by {light:.1f} grey levels once the light is made alike{words}"
-            return Alike(place, int(places[row]), False, light, text)
+            return Alike(position, int(places[row]), False, light, text)
     return None
 
 
@@ -152,8 +152,8 @@ def _is_copy(value: float, contrast: float, limits: Limits) -> bool:
     return value <= limits.copy and value <= limits.copy_share * contrast
 
 
-def _rms(described: Described, place: int, other: int) -> float:
-    both = np.asarray([place, other])
+def _rms(described: Described, position: int, other: int) -> float:
+    both = np.asarray([position, other])
     ours, theirs = describe(described.pictures[both], described.spread[both])
     return float(np.sqrt(((ours - theirs) ** 2).mean()))
 

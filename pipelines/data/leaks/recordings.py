@@ -19,7 +19,7 @@ from pipelines.data.dataset import SPLITS
 from pipelines.data.leaks.measure import Pictures, background_difference
 
 Member = tuple[float, int]
-"""Where a picture stands in the order, and its place among all pictures."""
+"""Where a picture stands in the order, and its position among all pictures."""
 Jumps = Callable[[Member, Member], bool]
 """Whether the order jumps between two that follow each other."""
 
@@ -48,7 +48,7 @@ def crossings(
     if len(steps) < _FEWEST:
         return
     distances = _differences(pictures, [(before[1], after[1]) for before, after in steps])
-    cut = _cut(pictures, distances, [place for sequence in sequences for _, place in sequence])
+    cut = _cut(pictures, distances, [position for sequence in sequences for _, position in sequence])
     if cut is None:
         return
     follows = {after[1] for (_, after), distance in zip(steps, distances.tolist(), strict=True) if distance <= cut}
@@ -87,7 +87,7 @@ def _crossing(run: Sequence[Member], splits: Sequence[str]) -> Iterator[Crossing
     by_split = [[member for member in run if splits[member[1]] == split] for split in SPLITS]
     for rank, members in enumerate(by_split):
         earlier = sorted(member for part in by_split[:rank] for member in part)
-        for at, place in members if earlier else ():
-            here = bisect_left(earlier, (at, place))
+        for at, position in members if earlier else ():
+            here = bisect_left(earlier, (at, position))
             apart, nearest = min((abs(other - at), other_place) for other, other_place in earlier[max(here - 1, 0) : here + 1])
-            yield Crossing(place, nearest, apart)
+            yield Crossing(position, nearest, apart)

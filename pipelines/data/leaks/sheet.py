@@ -40,7 +40,7 @@ def _chosen(leaks: Sequence[Leak]) -> list[Leak]:
     """So many pairs, evenly from the surest to the least sure."""
     ordered = sorted(leaks, key=lambda leak: (leak.value, leak.file_b))
     places = np.linspace(0, len(ordered) - 1, min(_MOST, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+    return [ordered[position] for position in places]
 
 
 def _write_sheet(path: Path, leaks: Sequence[Leak], pictures: Path) -> None:

@@ -42,7 +42,7 @@ def _exif_time(path: Path) -> str:
 
 def clock(seconds: Sequence[float | None]) -> dict[int, float]:
     """The places of pictures whose time is known; of none where the clock was not set, or a program wrote one time to all."""
-    known = {place: moment for place, moment in enumerate(seconds) if moment is not None}
+    known = {position: moment for position, moment in enumerate(seconds) if moment is not None}
     most = max(Counter(int(moment) for moment in known.values()).values(), default=0)
     return {} if most > max(_FEW, _MOST_AT_ONCE * len(known)) else known
 
