@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from leak_scale import rows as leak_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
 
@@ -153,6 +154,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "export_wall": export_wall,
     **rows(),
     **runs_rows(),
+    **leak_rows(),
 }
 
 

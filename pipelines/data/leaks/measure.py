@@ -50,15 +50,13 @@ class Limits:
 
 def spreads(pictures: Pictures) -> Values:
     """How much is in a picture besides one colour: the median over pixels of what they are from the median colour."""
-    flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
-    away = np.abs(flat - np.median(flat, axis=1, keepdims=True)).mean(axis=2)
-    return np.median(away, axis=1).astype(np.float32)
+    return np.median(_from_median(pictures), axis=1).astype(np.float32)
 
 
 def textures(pictures: Pictures) -> Values:
     """What is in a picture's background besides light that falls off to one side: its distance from a fitted plane."""
-    count, side = len(pictures), pictures.shape[1]
-    grey = pictures.reshape(count, -1, 3).mean(axis=2, dtype=np.float32)
+    side = pictures.shape[1]
+    grey = _over_channels(_by_channel(pictures))
     down, across = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
     plane = np.stack([np.ones(side * side, np.float32), across.ravel(), down.ravel()], axis=1)
     away = np.abs(grey - np.median(grey, axis=1, keepdims=True))
@@ -72,13 +70,12 @@ def textures(pictures: Pictures) -> Values:
 
 def contrasts(pictures: Pictures) -> Values:
     """How far the twentieth of the pixels that is farthest from the median colour is from it: an object counts, a wall not."""
-    flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
-    return _percentile_of(np.abs(flat - np.median(flat, axis=1, keepdims=True)).mean(axis=2))
+    return _percentile_of(_from_median(pictures))
 
 
 def background_difference(ours: Pictures, theirs: Pictures) -> Values:
     """Of each pair: the median over pixels of the mean difference of their channels; far where most is clipped."""
-    away = np.abs(ours.astype(np.int16) - theirs).mean(axis=-1, dtype=np.float32).reshape(len(ours), -1)
+    away = _over_channels(np.abs(_by_channel(ours) - _by_channel(theirs)))
     return _median_of(away, ~_clipped(ours, theirs))
 
 
@@ -87,22 +84,37 @@ def light_difference(ours: Pictures, theirs: Pictures) -> tuple[Values, Values]:
 
     Returns the median, and the 95th percentile: the second is small only where *all* of the picture is the same.
     """
-    count = len(ours)
-    mine = ours.reshape(count, -1, 3).astype(np.float32)
-    yours = theirs.reshape(count, -1, 3).astype(np.float32)
-    open_pixels = ~_clipped(ours, theirs)
-    away = np.abs((yours - np.median(yours, 1, keepdims=True)) - (mine - np.median(mine, 1, keepdims=True))).mean(2)
-    gain = np.ones((count, 1, 3), np.float32)
+    mine, yours = _by_channel(ours), _by_channel(theirs)
+    middles = [np.median(side, -1, keepdims=True) for side in (mine, yours)]
+    away = _over_channels(np.abs((yours - middles[1]) - (mine - middles[0])))
+    gain = np.ones((len(ours), 3, 1), np.float32)
     for _ in range(_TURNS):
-        kept = (away <= np.median(away, 1, keepdims=True))[..., None].astype(np.float32)
-        total = kept.sum(1, keepdims=True)
-        middle, centre = (mine * kept).sum(1, keepdims=True) / total, (yours * kept).sum(1, keepdims=True) / total
-        both = ((mine - middle) * (yours - centre) * kept).sum(1, keepdims=True) / total + 1
-        own = ((mine - middle) ** 2 * kept).sum(1, keepdims=True) / total + 1
+        kept = (away <= np.median(away, 1, keepdims=True))[:, None].astype(np.float32)
+        total = kept.sum(-1, keepdims=True)
+        middle, centre = (mine * kept).sum(-1, keepdims=True) / total, (yours * kept).sum(-1, keepdims=True) / total
+        from_middle = mine - middle
+        weighted = from_middle * kept
+        both = (weighted * (yours - centre)).sum(-1, keepdims=True) / total + 1
+        own = (weighted * from_middle).sum(-1, keepdims=True) / total + 1
         gain = np.clip(both / own, 0.5, 2.0)
-        away = np.abs(yours - (gain * (mine - middle) + centre)).mean(2)
+        away = _over_channels(np.abs(yours - (gain * from_middle + centre)))
     scale = np.maximum(1.0, gain.mean((1, 2)))
-    return _median_of(away, open_pixels) / scale, _percentile_of(away) / scale
+    return _median_of(away, ~_clipped(ours, theirs)) / scale, _percentile_of(away) / scale
+
+
+def _by_channel(pictures: Pictures) -> NDArray[np.float32]:
+    """`[N, 3, pixels]`: sums over pixels are then sums over neighbouring bytes, which is several times as quick."""
+    return np.moveaxis(pictures, -1, 1).reshape(len(pictures), 3, -1).astype(np.float32)
+
+
+def _over_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Their mean, `[N, pixels]`."""
+    return (values[:, 0] + values[:, 1] + values[:, 2]) / np.float32(3)
+
+
+def _from_median(pictures: Pictures) -> NDArray[np.float32]:
+    channels = _by_channel(pictures)
+    return _over_channels(np.abs(channels - np.median(channels, axis=-1, keepdims=True)))
 
 
 def aligned_difference(mine: Pictures, yours: Pictures) -> float:
@@ -130,8 +142,11 @@ def aligned_difference(mine: Pictures, yours: Pictures) -> float:
 
 def _clipped(ours: Pictures, theirs: Pictures) -> NDArray[np.bool_]:
     """Pixels that are black in both, or white in both. `[N, pixels]`."""
-    dark = (ours.max(-1) <= _DARK) & (theirs.max(-1) <= _DARK)
-    bright = (ours.min(-1) >= _BRIGHT) & (theirs.min(-1) >= _BRIGHT)
+    dark = bright = np.ones(ours.shape[:-1], bool)
+    for channel in range(3):
+        mine, yours = ours[..., channel], theirs[..., channel]
+        dark = dark & (np.maximum(mine, yours) <= _DARK)
+        bright = bright & (np.minimum(mine, yours) >= _BRIGHT)
     return (dark | bright).reshape(len(ours), -1)
 
 

@@ -22,7 +22,7 @@ from pipelines.data.leaks.measure import (
 )
 from pipelines.data.leaks.neighbours import Neighbours, describe, mirrored
 
-_NEAREST, _CLOSEST = 24, 3
+_NEAREST, _CLOSEST = 16, 3
 """How many neighbours are compared by their backgrounds, and how many of them with the light made alike."""
 _BATCH = 256
 _COARSE = 2
@@ -56,7 +56,7 @@ class Described:
     @classmethod
     def of(cls, pictures: Pictures) -> Described:
         """Describe them batch by batch: they may be more than memory should hold."""
-        parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+        parts = [pictures[start : start + _BATCH, ::_COARSE, ::_COARSE] for start in range(0, len(pictures), _BATCH)]
         empty = np.zeros(0, np.float32)
         figures = [np.concatenate([empty, *map(measure, parts)]) for measure in (spreads, textures, contrasts)]
         return cls(pictures, *figures)
@@ -177,11 +177,15 @@ def _nearest_in_light(described: Described, places: Indices, near: Indices, *, m
     if mirror:
         ours = ours[:, :, ::-1]
     rows, step = np.arange(len(places)), slice(None, None, _COARSE)
-    coarse = np.stack(
-        [_sum(light_difference(ours[:, step, step], described.pictures[column][:, step, step])) for column in near.T], axis=1
-    )
-    best = near[rows, coarse.argmin(axis=1)]
-    return best, *light_difference(ours, described.pictures[best])
+    coarse = [light_difference(ours[:, step, step], described.pictures[column][:, step, step]) for column in near.T]
+    chosen = np.stack([_sum(parts) for parts in coarse], axis=1).argmin(axis=1)
+    best = near[rows, chosen]
+    median, whole = (np.stack([parts[kind] for parts in coarse], axis=1)[rows, chosen] for kind in (0, 1))
+    limits = Limits()
+    close = np.flatnonzero((median <= 2 * limits.light) | (whole <= 2 * limits.copy))
+    if len(close):
+        median[close], whole[close] = light_difference(ours[close], described.pictures[best[close]])
+    return best, median, whole
 
 
 def _sum(parts: Sequence[Values]) -> Values:
