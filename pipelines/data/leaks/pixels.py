@@ -22,7 +22,8 @@ from pipelines.data.leaks.measure import (
 )
 from pipelines.data.leaks.neighbours import Neighbours, describe, mirrored
 
-_NEAREST, _CLOSEST = 16, 3
+_NEAREST, _NEAREST_OF_MANY, _MANY = 32, 16, 20_000
+_CLOSEST = 3
 """How many neighbours are compared by their backgrounds, and how many of them with the light made alike."""
 _BATCH = 256
 _COARSE = 2
@@ -102,7 +103,7 @@ def compare_across(described: Described, earlier: Indices, held_out: Indices) ->
     for start in range(0, len(held_out), _BATCH):
         places = held_out[start : start + _BATCH]
         asked = described.descriptions(places)
-        near = earlier[index.nearest(asked, _NEAREST)]
+        near = earlier[index.nearest(asked, _NEAREST if len(earlier) <= _MANY else _NEAREST_OF_MANY)]
         reflected = earlier[index.nearest(mirrored(asked), _CLOSEST)]
         light = _nearest_in_light(described, places, near[:, :_CLOSEST], mirror=False)
         turned = _nearest_in_light(described, places, reflected, mirror=True)
