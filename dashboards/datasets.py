@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice, zip_longest
@@ -18,6 +19,7 @@ from registry.protocols import Entry
 from registry.records import DataVerdict
 
 SPLITS = ("train", "val", "test")
+_DIGEST = re.compile("[0-9a-f]+")
 _OUTCOMES = {"holds": "passed"}
 """What a report's outcomes are called on the page."""
 
@@ -65,20 +67,25 @@ class LocalDataset:
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
 
 
-def local_datasets(home: Path, room: str = "datasets") -> list[LocalDataset]:
-    """Those in a folder of a home whose manifest can be read, by name."""
-    datasets = list[LocalDataset]()
-    for manifest in sorted((home / room).glob("*/manifest.json")):
-        try:
-            datasets.append(LocalDataset(manifest.parent))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return datasets
+def local_datasets(folder: Path) -> list[LocalDataset]:
+    """Those in a folder whose manifest can be read, by name."""
+    datasets = (_read(manifest.parent) for manifest in sorted(folder.glob("*/manifest.json")))
+    return [dataset for dataset in datasets if dataset]
 
 
-def find_dataset(datasets: Iterable[LocalDataset], digest: str) -> LocalDataset | None:
-    """The dataset that evidence names."""
-    return next((dataset for dataset in datasets if dataset.digest == digest), None)
+def find_dataset(root: Path, digest: str) -> LocalDataset | None:
+    """The dataset that evidence names, in a home's `datasets`: the one that is kept under its digest, or any other."""
+    kept = root / "by-digest"
+    if _DIGEST.fullmatch(digest) and (dataset := _read(kept / digest)) and dataset.digest == digest:
+        return dataset
+    return next((dataset for dataset in (*local_datasets(root), *local_datasets(kept)) if dataset.digest == digest), None)
+
+
+def _read(folder: Path) -> LocalDataset | None:
+    try:
+        return LocalDataset(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.datasets import LocalDataset, find_dataset, local_datasets
+from dashboards.datasets import LocalDataset, find_dataset
 from registry.records import Evaluation
 from registry.settings import Settings
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def _dataset(home: Path, digest: str) -> LocalDataset | None:
-    return find_dataset([*local_datasets(home), *local_datasets(home / "datasets", "by-digest")], digest)
+def _dataset(root: Path, digest: str) -> LocalDataset | None:
+    return find_dataset(root, digest)
 
 
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
@@ -22,7 +22,7 @@ def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
         wrong = sum(sum(line) - line[index] for index, line in enumerate(evaluation.confusion))
         st.info("Which images were misclassified was not recorded." if wrong else "Every test image was classified correctly.")
         return
-    dataset = _dataset(settings.home.absolute(), evaluation.dataset)
+    dataset = _dataset(settings.datasets.absolute(), evaluation.dataset)
     columns = st.columns(4)
     for index, mistake in enumerate(evaluation.mistakes[:8]):
         text = f"{mistake.label}, predicted {mistake.answer or 'NaN'} ({mistake.probability:.0%})"

@@ -65,15 +65,6 @@ def load_entries(settings: Settings) -> Sequence[Entry]:
     return reader.head(reader.refresh())
 
 
-def stages(entries: Iterable[Entry]) -> dict[tuple[str, str], Promoted]:
-    """(model, stage) → the promotion of the version that serves it, by decision."""
-    return {
-        (model, stage.value): live.promotion
-        for model, state in _states(entries).items()
-        for stage, live in state.holders.items()
-    }
-
-
 def _states(entries: Iterable[Entry]) -> dict[str, PromotionState]:
     """What was decided about each model."""
     states = defaultdict[str, PromotionState](PromotionState)

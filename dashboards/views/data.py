@@ -12,7 +12,7 @@ from dashboards.words import escaped
 
 st.title("Data")
 home = settings().home.absolute()
-datasets = {dataset.name: dataset for dataset in local_datasets(home)}
+datasets = {dataset.name: dataset for dataset in local_datasets(home / "datasets")}
 if not datasets:
     st.info("No dataset is on this machine. `modelyard frames` makes one from clips.")
     st.stop()

@@ -34,7 +34,8 @@ if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")
     st.stop()
 
-rows = show_filters(with_own_scores(known.rows, entries()))
+scores = scored_runs(ledger_rows := entries())
+rows = show_filters(with_own_scores(known.rows, ledger_rows, scores))
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
@@ -69,7 +70,6 @@ with groups:
     if by and measured:
         show_table(group_table(rows, by, measured), labels={by: by})
 with errors:
-    scores = scored_runs(entries())
     scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
     for column, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
         column.subheader(escaped(f"{version}: {label(row)}"), anchor=False)

@@ -10,7 +10,7 @@ leftovers      temporary files and folders of killed processes, after a day
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pipelines.cleaning.environments import unused_environments
 from pipelines.cleaning.references import References, read_references
 from pipelines.cleaning.unused import KINDS, Kind, Unused, newest, remove, unused
 from pipelines.data.catalog import DatasetCatalog
+from registry.address import UP
 from registry.errors import NotFoundError
 from registry.protocols import Ledger, Versions
 from registry.settings import Settings
@@ -38,16 +39,22 @@ class Cleaner:
 
     def find(self, kinds: Sequence[Kind] = KINDS) -> list[Unused]:
         """What may be removed, largest first within its kind. Raises IntegrityError for a ledger that does not hold."""
-        home, items = self.settings.home, list[Unused]()
+        home = self.settings.home
         if not home.is_dir():
             raise NotFoundError(home, "there is no such home", "name it with --home")
-        if {"bundles", "datasets"} & set(kinds) and any(self._kept()):
-            self.ledger.verify()
-            references = read_references(self.settings, self.ledger.entries(), self.store)
-            items += [*self._bundles(references), *self._datasets(references)]
-        items += [*self._logs(), *self._leftovers(), *unused_environments(self.settings, self._is_young)]
-        order = {kind: index for index, kind in enumerate(KINDS)}
-        return sorted((item for item in items if item.kind in kinds), key=lambda item: (order[item.kind], -item.size))
+        references = self._references() if {"bundles", "datasets"} & set(kinds) and any(self._kept()) else None
+        finders: dict[Kind, Callable[[], Iterable[Unused]]] = {
+            "bundles": lambda: self._bundles(references) if references else (),
+            "datasets": lambda: self._datasets(references) if references else (),
+            "environments": lambda: unused_environments(self.settings, self._is_young),
+            "logs": self._logs,
+            "leftovers": self._leftovers,
+        }
+        return [item for kind in KINDS if kind in kinds for item in sorted(finders[kind](), key=lambda item: -item.size)]
+
+    def _references(self) -> References:
+        self.ledger.verify()
+        return read_references(self.settings, self.ledger.entries(), self.store)
 
     def remove(self, items: Sequence[Unused]) -> list[Unused]:
         """Remove what still nothing refers to: each is looked at again, for somebody may have come to need it meanwhile.
@@ -99,7 +106,7 @@ class Cleaner:
         for path in sorted(deployments.glob("*.log")):
             if not (deployments / f"{path.stem}.json").exists() and not self._is_young(path):
                 yield unused("logs", path, "its endpoint is gone")
-        if not (self.settings.home / "up.json").exists():
+        if not (self.settings.home / UP).exists():
             for path in sorted((self.settings.home / "logs").glob("*")):
                 if not self._is_young(path):
                     yield unused("logs", path, "no service runs")

@@ -6,7 +6,7 @@ that the ledger names is taken to exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import psutil
 from registry.errors import DamagedFileError, NotFoundError, RefusedError
 from registry.events import CanaryStarted, Deployed, Evaluated, Event, Exported, Trained
 from registry.files import REMEDY, read_json
-from registry.promotion.state import Holder, fold
+from registry.promotion.state import fold
 from registry.protocols import Entry, Versions
+from registry.reports.attention import by_model
 from registry.settings import Settings
 
 Identity = tuple[str, int, int]
@@ -42,7 +43,7 @@ def read_references(settings: Settings, rows: Sequence[Entry], store: Versions |
     if not rows:
         raise RefusedError("ledger", "has no rows, so nothing says what is in use", "name the home with --home")
     existing = None if store is None else _existing(store)
-    held = {(model, *holder.identity) for model in {row.event.model for row in rows} for holder in _holders(rows, model)}
+    held = {(model, *holder.identity) for model, mine in by_model(rows).items() for holder in fold(mine).holders.values()}
     alive = [row.event for row in rows if isinstance(row.event, Event) and _is_alive(row.event, existing, held)]
     return References(
         bundles=frozenset({*_bundles(alive), *_served(settings)}),
@@ -50,10 +51,6 @@ def read_references(settings: Settings, rows: Sequence[Entry], store: Versions |
         trained=frozenset(row.event.dataset for row in rows if isinstance(row.event, Trained)),
         models=None if existing is None else frozenset(model for model, _, _ in existing),
     )
-
-
-def _holders(rows: Sequence[Entry], model: str) -> Iterable[Holder]:
-    return fold([row for row in rows if row.event.model == model]).holders.values()
 
 
 def _is_alive(event: Event, existing: set[Identity] | None, held: set[Identity]) -> bool:

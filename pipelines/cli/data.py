@@ -29,11 +29,13 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip of which only a part decodes.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips (or images) into a data set, split by clip, with a manifest."""
+    from pipelines.data.build import open_source
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
@@ -46,7 +48,8 @@ def frames(
     datasets = datasets_of(open_home(home))
     folder = out or datasets.folder_of(the_job.model)
     with bar() as progress:
-        made = datasets.build(data, folder, progress, classes=2 if the_job.task == "classify" else 1)
+        source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
+        made = datasets.build(data, folder, progress, source, model=the_job.model)
     _show(made, as_json=as_json)
 
 
@@ -86,14 +89,17 @@ def show_report(report: DataReport, *, as_json: bool) -> None:
 
 def _show(data: DataSet, *, as_json: bool) -> None:
     """What a data set holds."""
+    from pipelines.cli.dataset.clips import read_sources, show_clips
     from pipelines.data.dataset import SPLITS
 
     manifest = data.manifest
     counts = {split: len(data.rows(split)) for split in SPLITS}
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
-    answer(document | {"frames": counts, "clips": clips}, as_json=as_json)
+    sources = read_sources(data.folder)
+    answer(document | {"frames": counts, "clips": clips, "sources": sources}, as_json=as_json)
     if not as_json:
+        show_clips(sources)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")

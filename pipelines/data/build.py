@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.clips import ClipSource
+from pipelines.data.clips import open_clips
 from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
 from pipelines.data.frames import Sampling
 from pipelines.data.images import ImageSource
 from pipelines.data.source import Picture, Source
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_name, files_by_class
+from pipelines.data.sources import IMAGE_ENDINGS, check_name, files_by_class
 from pipelines.data.split import Assignments, assignments_of, deal
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
 from registry.errors import InputError
-from registry.files import building, storing, write_json
+from registry.files import building, set_aside, storing, write_json
 from serving.bundle.preprocess import decode
 
 
@@ -35,12 +35,30 @@ class Dealing:
         return Assignments() if self.again else assignments_of(self.before)
 
 
-def open_source(data: Data, classes: int = 2) -> Source:
-    """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder."""
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a catalog does for a data set that is written.
+
+    `stored`: digest → a file that may hold these bytes already, which a frame is then a further name of. `keep`: called with
+    the data set when it is whole and before it lies in its folder. `known`: the folder is ours even without a manifest.
+    """
+
+    stored: Callable[[str], Path | None] = lambda _: None
+    keep: Callable[[DataSet], None] = lambda _: None
+    known: bool = False
+
+
+NOTHING_KEPT = Keeping()
+
+
+def open_source(data: Data, classes: int = 2, *, strict: bool = False) -> Source:
+    """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder.
+
+    `strict`: a clip that is not whole is refused when its frames are drawn.
+    """
     if data.images:
         return ImageSource(data.images, files_by_class(data.images, IMAGE_ENDINGS, "images", classes), data.group)
-    groups = files_by_class(data.clips, CLIP_ENDINGS, "clips", classes)
-    return ClipSource(data.clips, groups, Sampling(data.fps, data.min_change))
+    return open_clips(data.clips, Sampling(data.fps, data.min_change), classes, strict=strict)
 
 
 def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
@@ -49,18 +67,20 @@ def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2
     return write_dataset(open_source(data, classes), folder, Dealing(data.split), progress)
 
 
-def write_dataset(source: Source, folder: Path, dealing: Dealing, progress: Progress) -> DataSet:
+def write_dataset(
+    source: Source, folder: Path, dealing: Dealing, progress: Progress, keeping: Keeping = NOTHING_KEPT
+) -> DataSet:
     """A source → a data set in `folder`; one that is there is replaced when this is whole.
 
     It names the version before as its parent. Where nothing is other than there, it is that version.
     """
-    check_target(folder, source.origin)
+    check_target(folder, source.origin, known=keeping.known)
     members = source.members()
     declared = any(member.split for member in members) and not dealing.again
     splits = {} if declared else deal(members, dealing.split, dealing.kept)
     with building(folder) as work:
         rows = [
-            _write(work, picture, picture.member.split or "train" if declared else splits[picture.member.clip])
+            _write(work, picture, picture.member.split or "train" if declared else splits[picture.member.clip], keeping)
             for picture in source.pictures(progress)
         ]
         manifest = Manifest(
@@ -74,19 +94,24 @@ def write_dataset(source: Source, folder: Path, dealing: Dealing, progress: Prog
             split_from="source" if declared else "dealt",
         )
         if not declared:
-            _check_splits(manifest, source.origin)
+            _check_splits(manifest, source.origin, stays=bool(dealing.before) and not dealing.again)
         manifest = _numbered(manifest, dealing.before)
         write_json(work / SOURCES, source.report())
         write_json(work / MANIFEST, manifest.document())
+        keeping.keep(DataSet(work, manifest))
+        if keeping.known and folder.exists() and not (folder / MANIFEST).exists():
+            set_aside(folder)
     return DataSet(folder, manifest)
 
 
-def check_target(folder: Path, source: Path) -> None:
-    """A data set replaces an older data set and nothing else. Raises InputError."""
+def check_target(folder: Path, source: Path, *, known: bool = False) -> None:
+    """A data set replaces an older data set and nothing else; one that is known may lack its manifest. Raises InputError."""
     check_name(folder)
     here, there = folder.resolve(), source.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
+    if known and folder.is_dir():
+        return
     if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(folder, "exists already and is not a data set", "name a folder that is not there yet")
 
@@ -102,20 +127,22 @@ def _numbered(manifest: Manifest, before: Sequence[Manifest]) -> Manifest:
     return manifest.model_copy(update={"version": parent.version + 1, "parent": parent.digest})
 
 
-def _write(work: Path, picture: Picture, split: SplitName) -> FrameRow:
+def _write(work: Path, picture: Picture, split: SplitName, keeping: Keeping) -> FrameRow:
     """Write one frame and return its row."""
     with warnings.catch_warnings():  # Pillow warns of a huge picture before we refuse it
         warnings.simplefilter("ignore")
         image = decode(picture.content, picture.source)
-    path = work / split / picture.label / picture.name
+    path, digest = work / split / picture.label / picture.name, sha256_bytes(picture.content)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise InputError(picture.source, f"would be a second {picture.name}", "give the files different names")
-        path.write_bytes(picture.content)
+        stored = keeping.stored(digest)
+        if stored is None or not _link_to(stored, path, picture.content):
+            path.write_bytes(picture.content)
     return FrameRow(
         file=path.relative_to(work).as_posix(),
-        sha256=sha256_bytes(picture.content),
+        sha256=digest,
         clip=picture.member.clip,
         clip_sha256=picture.member.digest,
         label=picture.label,
@@ -129,12 +156,29 @@ def _write(work: Path, picture: Picture, split: SplitName) -> FrameRow:
     )
 
 
-def _check_splits(manifest: Manifest, source: Path) -> None:
-    """Every class must be in every split, or training and evaluation would mean nothing."""
+def _link_to(stored: Path, path: Path, content: bytes) -> bool:
+    """Make `path` a further name of a file if that has the content still, and the file system has such names."""
+    try:
+        if stored.read_bytes() != content:
+            return False
+        path.hardlink_to(stored)
+    except OSError:
+        return False
+    return True
+
+
+def _check_splits(manifest: Manifest, source: Path, *, stays: bool) -> None:
+    """Every class must be in every split, or training and evaluation would mean nothing.
+
+    `stays`: clips keep the splits that they have, so there can be clips enough and none of them in a split.
+    """
     have = {(row.split, label) for row in manifest.frames for label in row.labels}
-    for split in SPLITS:
-        for label in manifest.labels:
-            if (split, label) not in have:
-                raise InputError(
-                    source, f"class '{label}' has no clip left for '{split}'", "give each class at least three clips"
-                )
+    for split, label in ((split, label) for split in SPLITS for label in manifest.labels):
+        if (split, label) in have:
+            continue
+        clips = {row.clip for row in manifest.frames if label in row.labels}
+        problem, remedy = f"class '{label}' has no clip left for '{split}'", "give each class at least three clips"
+        if stays and len(clips) >= len(SPLITS):
+            problem += f": its {len(clips)} keep the splits that they have"
+            remedy = f"add one more, which goes to '{split}', or deal all of them again with --resplit"
+        raise InputError(source, problem, remedy)

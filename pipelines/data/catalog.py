@@ -1,165 +1,266 @@
-"""Which data sets are in a home, by the digest that evidence names them with.
+"""A home's data sets as versions: each model's form one line in which numbers go up, and none is ever changed.
 
-    datasets/<model>/             the data set that `frames` made last for a model
-    datasets/by-digest/<digest>/  every data set that something was trained on, whatever `frames` makes later
-    datasets/by-digest/<digest>.json
-                                  where it lay, and for which models somebody brought a version that knows it
-    datasets/by-digest/<digest>.leaks.json
-                                  what leaks across its splits, once it was looked for
-
-Both names of a file are one file on disk (hard links), where the file system has them. A home of an older release has notes
-only; its data sets are kept from their next use on, and before `frames` replaces one.
+`frames` writes the next version: its parent is the model's newest one, wherever that lies, so clips keep their splits also
+when the data set goes to another folder. Two processes that write a version of one model do so one after the other.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from pipelines.data.build import Dealing, open_source, write_dataset
-from pipelines.data.dataset import MANIFEST, SOURCES, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
+from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.kept import KeptDatasets, Origin, restore
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
-from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
-from registry.files import building, read_json, write_json
-from registry.lease import locked_folder
+from registry.digests import sha256_bytes
+from registry.errors import BusyError, DamagedFileError, InputError, NotFoundError
+from registry.lease import locked
+
+_NUMBERED = re.compile(r"(?P<model>[^/\\]+)@(?P<version>\d+)$")
+_DIGEST = re.compile(r"[0-9a-f]{6,64}$")
+_SHORT = 12
+_BUSY = BusyError("data set", "another process writes it now", "try again when it has finished")
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetCatalog:
-    """The data sets below a home's `datasets` folder."""
+class Version:
+    """One version of a model's data set. `folder` is None where its pictures were removed; `made` is ISO 8601, if known."""
 
-    root: Path
-
-    def folder_of(self, model: str) -> Path:
-        """Where a model's data set lies unless a command names another folder."""
-        return self.root / model
-
-    def build(self, data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
-        """The next version of a data set in a folder, from clips or images. See `write`."""
-        return self.write(open_source(data, classes), data.split, folder, progress)
-
-    def write(self, source: Source, split: Split, folder: Path, progress: Progress, *, again: bool = False) -> DataSet:
-        """The next version of a data set in a folder; the one that it replaces stays, under its digest.
-
-        A clip that is in a version before keeps its split, unless all are dealt `again`.
-        """
-        before = self.history(folder)
-        data = write_dataset(source, folder, Dealing(split, before, again), progress)
-        return DataSet(data.folder, self.add(data).manifest, data.name)
-
-    def history(self, folder: Path) -> list[Manifest]:
-        """The data set in a folder and the versions before it, newest first, as far as they are here. Keeps the newest."""
-        versions = list[Manifest]()
-        with suppress(InputError):  # none there, or none that can be read
-            newest = open_dataset(folder)
-            self._keep(newest)
-            versions.append(newest.manifest)
-        while versions and (parent := versions[-1].parent):
-            try:
-                versions.append(open_dataset(self._folder(parent)).manifest)
-            except InputError:
-                break
-        return versions
-
-    def add(self, data: DataSet, registered: str = "") -> DataSet:
-        """Keep a data set under its digest; the answer is the kept one, which no later `frames` touches.
-
-        `registered`: the model for which a version that was trained elsewhere is about to be registered with it.
-        """
-        digest = data.manifest.digest
-        with self._locked():
-            owners = {*(self.owners(digest) or ()), *([registered] if registered else ())}
-            write_json(self.note(digest), {"folder": str(data.folder.absolute()), "registered": sorted(owners)})
-            self._keep(data)
-        return DataSet(self._folder(digest), data.manifest, data.name)
-
-    def find(self, digest: str, subject: object) -> DataSet:
-        """The data set of that digest. Raises NotFoundError about the subject where it is no longer where it was."""
-        lay = self._lay(digest)
-        for folder in (self._folder(digest), lay):
-            with suppress(InputError):
-                data = open_dataset(folder)
-                if data.manifest.digest == digest:
-                    return DataSet(folder, data.manifest, lay.name)
-        remedy = "make it again with `modelyard frames`, or train a new version"
-        raise NotFoundError(subject, f"the data set it was trained on ({digest[:12]}) is not here any more", remedy)
-
-    def kept(self) -> Iterable[Path]:
-        """The folders of the data sets that are kept by digest."""
-        return [path for path in self._by_digest.glob("[0-9a-f]*") if path.is_dir() and not path.is_symlink()]
-
-    def owners(self, digest: str) -> list[str] | None:
-        """For which models versions were registered with it; None where an older release noted it, or none did."""
-        return self._noted(digest).get("registered")
-
-    def remove(self, digest: str, is_free: Callable[[], bool], removal: Callable[[], None]) -> bool:
-        """Remove a kept data set, and then its note, if it is free still while none can be added; whether it was."""
-        with self._locked():
-            if not is_free():
-                return False
-            removal()
-            self.note(digest).unlink(missing_ok=True)
-            self.leaks(digest).unlink(missing_ok=True)
-            return True
-
-    def note(self, digest: str) -> Path:
-        """The file that says where a data set lay."""
-        return self._by_digest / f"{digest}.json"
-
-    def leaks(self, digest: str) -> Path:
-        """The file that keeps what leaks across a data set's splits."""
-        return self._by_digest / f"{digest}.leaks.json"
-
-    def _lay(self, digest: str) -> Path:
-        """Where a data set lay. Without a note that can be read, the kept copy is all there is; raises where that is not."""
-        try:
-            return Path(str(self._noted(digest).get("folder") or self.root / "none"))
-        except DamagedFileError:
-            if not (self._folder(digest) / MANIFEST).exists():
-                raise
-            return self._folder(digest)
-
-    def _noted(self, digest: str) -> dict[str, Any]:
-        """What is noted of a data set, nothing where there is no note. Raises DamagedFileError."""
-        remedy = "remove it; `modelyard frames` and `modelyard train` write it again"
-        try:
-            match read_json(self.note(digest), remedy):
-                case {**noted} if isinstance(noted.get("folder"), str):
-                    return noted
-        except MissingFileError:
-            return {}
-        raise DamagedFileError(self.note(digest), "is damaged: it does not say where the data set is", remedy)
+    model: str
+    manifest: Manifest
+    digest: str
+    folder: Path | None
+    made: str = ""
+    settings: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def _by_digest(self) -> Path:
-        return self.root / "by-digest"
-
-    def _folder(self, digest: str) -> Path:
-        return self._by_digest / digest
-
-    def _keep(self, data: DataSet) -> None:
-        """The same files under the digest, unless they are there already."""
-        target = self._folder(data.manifest.digest)
-        if target.resolve() == data.folder.resolve() or (target / MANIFEST).exists():
-            return
-        with building(target) as work:
-            extra = [SOURCES] if (data.folder / SOURCES).is_file() else []
-            for name in (*(row.file for row in data.manifest.frames), *extra, MANIFEST):
-                (work / name).parent.mkdir(parents=True, exist_ok=True)
-                _link(data.folder / name, work / name)
-
-    def _locked(self) -> AbstractContextManager[None]:
-        self._by_digest.mkdir(parents=True, exist_ok=True)
-        return locked_folder(self._by_digest)
+    def name(self) -> str:
+        """MODEL@NUMBER, or the digest's beginning where no model is known."""
+        return f"{self.model}@{self.manifest.version}" if self.model else self.digest[:_SHORT]
 
 
-def _link(source: Path, target: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The versions before the next one, the newest first. `warning`: one line about what could not be read."""
+
+    versions: Sequence[Version]
+    warning: str = ""
+
+
+class DatasetCatalog(KeptDatasets):
+    """The data sets below a home's `datasets` folder."""
+
+    def build(
+        self,
+        data: Data,
+        folder: Path,
+        progress: Progress,
+        source: Source | None = None,
+        *,
+        model: str = "",
+        again: bool = False,
+    ) -> DataSet:
+        """The next version of a model's data set in a folder. `source`: of clips or images that were opened already."""
+        settings = (
+            {"group": data.group or ""} if data.images else {"fps": f"{data.fps:g}", "min_change": f"{data.min_change:g}"}
+        )
+        origin = Origin(model or self.model_at(folder), settings)
+        return self._write(source or open_source(data), folder, data.split, progress, origin, again=again)
+
+    def write(
+        self, source: Source, split: Split, folder: Path, progress: Progress, *, again: bool = False, model: str = ""
+    ) -> DataSet:
+        """The next version of a model's data set in a folder; the one that it replaces stays, under its digest.
+
+        A clip that is in a version before keeps its split, unless all are dealt `again`. Without a `model` it is the one
+        whose folder it is; a folder elsewhere is then a line of its own.
+        """
+        return self._write(source, folder, split, progress, Origin(model or self.model_at(folder)), again=again)
+
+    def lineage(self, folder: Path, model: str = "") -> Lineage:
+        """The versions that the next one in a folder comes after, as far as they are here."""
+        model = model or self.model_at(folder)
+        line = self.versions(model) if model else self._versions_at(folder)
+        here, aside = self._version_in(folder), list[Version]()
+        if here and (not line or (here.model or self.model_at(folder)) == model):
+            line = [here, *(version for version in line if version.digest != here.digest)]
+        elif here:  # of another model or another home: what it says of clips counts last
+            aside = [here]
+        newest = max(line, key=lambda version: version.manifest.version, default=None)
+        chain = self._chain(newest)
+        known = {version.digest for version in chain}
+        others = [version for version in (*line, *aside) if version.digest not in known]
+        return Lineage([*chain, *others], _warning(folder, newest))
+
+    def versions(self, model: str | None = None) -> list[Version]:
+        """A model's versions, or those of all, the newest first. A note that cannot be read is passed over."""
+        versions = list[Version]()
+        for digest in self.digests():
+            with suppress(DamagedFileError):
+                owner = self.model_of(digest)
+                if model is None or owner == model:
+                    versions += [version] if (version := self._version(digest)) else []
+        known = {version.digest for version in versions}
+        for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
+            here = self._version_in(path.parent) if model in {None, path.parent.name} else None
+            if here and here.digest not in known:
+                versions.append(here)
+        return _newest_first(versions)
+
+    def resolve(self, reference: str | Path) -> DataSet:
+        """The data set that a folder, MODEL@NUMBER, a digest's beginning or a model names, with its pictures."""
+        if (folder := _folder_of(str(reference))) is not None:
+            return open_dataset(folder)
+        version = self.describe(reference)
+        if version.folder is None:
+            remedy = "choose another version with `modelyard data list`, or make it again with `modelyard frames`"
+            raise NotFoundError(version.name, "its pictures were removed, only its manifest is kept", remedy)
+        return self.find(version.digest, version.name)
+
+    def describe(self, reference: str | Path) -> Version:
+        """The same without its pictures. Raises NotFoundError, and InputError for what names several."""
+        text = str(reference)
+        if (folder := _folder_of(text)) is not None:
+            data = open_dataset(folder)
+            return self._version_in(folder) or Version("", data.manifest, data.manifest.digest, folder)
+        if match := _NUMBERED.fullmatch(text):
+            known = self.versions(match["model"])
+            matching = [version for version in known if version.manifest.version == int(match["version"])]
+            chain = self.lineage(self.folder_of(match["model"]), match["model"]).versions if len(matching) > 1 else []
+            matching = [version for version in chain if version in matching][:1] or matching
+        elif _DIGEST.fullmatch(text) and not self.versions(text):
+            known = self.versions()
+            matching = [version for version in known if version.digest.startswith(text)]
+        else:
+            known = matching = self.lineage(self.folder_of(text), text).versions[:1] if "@" not in text else []
+        return _only(text, matching, known)
+
+    def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
+        with self._writing(origin.model or str(folder.absolute()), progress):
+            lineage = self.lineage(folder, origin.model)
+            self._keep_old(folder, origin.model, lineage)
+            known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
+            keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
+            before = [version.manifest for version in lineage.versions]
+            return write_dataset(source, folder, Dealing(split, before, again), progress, keeping)
+
+    def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
+        """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""
+        old = self._version_in(folder)
+        if old and self.note(old.digest).exists():
+            self.keep(DataSet(folder, old.manifest))
+        elif old:
+            own = old.digest == lineage.versions[0].digest
+            self.add(DataSet(folder, old.manifest), origin=Origin(model if own else ""))
+
+    def _keep_new(self, data: DataSet, origin: Origin) -> None:
+        """Keep a version before it lies in its folder: a process that is killed between leaves no number to be given twice."""
+        self.add(data, origin=origin)
+        for row in data.manifest.frames:  # what was damaged where it is kept is whole again
+            restore(data.folder / row.file, self.folder(data.manifest.digest) / row.file)
+
+    def _stored(self, lineage: Lineage) -> Callable[[str], Path | None]:
+        """Digest of a frame → where a version before has it."""
+        files = dict[str, Path]()
+        for version in reversed(lineage.versions):
+            if version.folder:
+                files |= {row.sha256: version.folder / row.file for row in version.manifest.frames}
+        return files.get
+
+    @contextmanager
+    def _writing(self, line: str, progress: Progress) -> Generator[None]:
+        """One process at a time writes the next version of a line; the others wait."""
+        path = self.by_digest / f".{sha256_bytes(line.encode(errors='surrogateescape'))[:16]}.lock"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path, _BUSY, wait=False))
+            except BusyError:
+                progress("waiting for another process that writes this data set", 1, 1)
+                stack.enter_context(locked(path, _BUSY))
+            yield
+
+    def _version_in(self, folder: Path) -> Version | None:
+        """What lies in a folder, if it can be read."""
+        try:
+            manifest = open_dataset(folder).manifest
+        except InputError:
+            return None
+        with suppress(DamagedFileError):
+            if version := self._version(manifest.digest):
+                return replace(version, folder=folder, model=version.model or self.model_at(folder))
+        return Version(self.model_at(folder), manifest, manifest.digest, folder)
+
+    def _version(self, digest: str) -> Version | None:
+        """What is known of a digest. Raises DamagedFileError."""
+        manifest = self.manifest(digest)
+        if manifest is None:
+            return None
+        noted, kept = self.noted(digest), self.folder(digest)
+        lay = None if (kept / MANIFEST).exists() else self.lay(digest)
+        folder = lay if lay and self.holds(lay, digest) else None
+        settings = {str(name): str(value) for name, value in (noted.get("settings") or {}).items()}
+        return Version(self.model_of(digest), manifest, digest, folder if lay else kept, str(noted.get("made") or ""), settings)
+
+    def _versions_at(self, folder: Path) -> list[Version]:
+        """Those that are noted to have lain in a folder, the newest first."""
+        versions = list[Version]()
+        for digest in self.digests():
+            with suppress(DamagedFileError):
+                if self.lay(digest) == folder.absolute() and (version := self._version(digest)):
+                    versions.append(version)
+        return _newest_first(versions)
+
+    def _chain(self, newest: Version | None) -> list[Version]:
+        """A version and those before it by their parents' digests, as far as they are here."""
+        chain = list[Version]()
+        while newest and newest not in chain:
+            chain.append(newest)
+            with suppress(DamagedFileError):
+                newest = self._version(parent) if (parent := newest.manifest.parent) else None
+        return chain
+
+
+def _newest_first(versions: Sequence[Version]) -> list[Version]:
+    by_time = sorted(versions, key=lambda version: version.made, reverse=True)
+    return sorted(by_time, key=lambda version: (version.model, -version.manifest.version))
+
+
+def _warning(folder: Path, newest: Version | None) -> str:
+    """What to say of a folder in which a data set was and cannot be read."""
     try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+        open_dataset(folder)
+    except NotFoundError:
+        damaged = newest is not None and folder.is_dir() and any(folder.iterdir())
+    except InputError:
+        damaged = True
+    else:
+        damaged = False
+    if not damaged:
+        return ""
+    if newest is None:
+        return f"{folder / MANIFEST} cannot be read and no version of it is kept: all clips are dealt to splits anew"
+    return f"{folder / MANIFEST} cannot be read: clips keep the splits of {newest.name}, the newest version that is kept"
+
+
+def _folder_of(reference: str) -> Path | None:
+    """The folder that a reference is, if it is one: it is there, or it is written as a path."""
+    path = Path(reference)
+    return path if path.is_dir() or len(path.parts) > 1 or reference in {"", ".", ".."} else None
+
+
+def _only(reference: str, matching: Sequence[Version], known: Sequence[Version]) -> Version:
+    """The version that a reference names. Raises NotFoundError for none, and InputError for several."""
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        several = ", ".join(version.digest[:_SHORT] for version in matching[:5])
+        raise InputError(f"data set {reference}", f"could be {len(matching)} ({several})", "name one by its digest")
+    names = ", ".join(version.name for version in known[:5])
+    expectation = f"there is no such version; there are {names}" if names else "is no data set of this home"
+    remedy = "give a folder, MODEL@NUMBER or a digest's first 6 characters or more, as `modelyard data list` shows them"
+    raise NotFoundError(f"data set {reference}", expectation, remedy)

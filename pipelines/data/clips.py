@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.data.dataset import Progress
-from pipelines.data.frames import Sampling, iterate_frames
+from pipelines.data.frames import REMEDY, ClipFrames, ClipReport, Frame, Sampling
 from pipelines.data.source import Member, Picture, file_name
+from pipelines.data.sources import CLIP_ENDINGS, check_name, files_by_class
+from pipelines.data.video.contents import container_of
 from registry.digests import sha256_file
+from registry.errors import InputError
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Clips by class. A clip's name is `<class>/<file>`."""
+    """Clips by class. A clip's name is `<class>/<file>`. `strict`: a damaged clip is refused, not read as far as it goes."""
 
     origin: Path
     by_class: Mapping[str, Sequence[Path]]
     sampling: Sampling
+    strict: bool = False
     kind: Literal["clips"] = "clips"
     task: Literal["classify"] = "classify"
     format: str = ""
     groups: Literal["known"] = "known"
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
-    _kept: Counter[str] = field(default_factory=Counter[str])
+    _reports: dict[str, ClipReport] = field(default_factory=dict[str, ClipReport])
 
     @property
     def labels(self) -> Sequence[str]:
@@ -38,24 +41,54 @@ class ClipSource:
         return [self._member(label, clip) for label, clips in self.by_class.items() for clip in clips]
 
     def pictures(self, progress: Progress) -> Iterator[Picture]:
-        """Every kept frame of every clip."""
+        """Every kept frame of every clip. Raises InputError for a file that is no video, or gives no frame."""
         total, seen = sum(map(len, self.by_class.values())), 0
         for label, clips in self.by_class.items():
             for clip in clips:
-                member = self._member(label, clip)
-                for frame in iterate_frames(clip, self.sampling):
-                    name = file_name(clip.stem, f"-{frame.index:05d}.jpg", member.digest)
-                    self._kept[member.clip] += 1
-                    source = f"frame {frame.index} of {clip}"
-                    yield Picture(source, name, frame.jpeg(), member, label, seconds=round(frame.seconds, 3))
+                yield from self._frames(label, clip)
                 seen += 1
                 progress("clips to frames", seen, total)
 
     def report(self) -> dict[str, Any]:
-        """How many frames of each clip were kept."""
-        return {"clips": [{"clip": clip, "kept": count} for clip, count in self._kept.items()]}
+        """What each clip is, and what became of its frames; `warnings` are of the clips that are not whole."""
+        clips = [{"clip": clip, **report.model_dump(mode="json")} for clip, report in self._reports.items()]
+        warnings = [f"{clip}: {report.damage}" for clip, report in self._reports.items() if report.damage]
+        return {"clips": clips, "warnings": warnings}
+
+    def _frames(self, label: str, clip: Path) -> Iterator[Picture]:
+        """The kept frames of one clip."""
+        member, frames = self._member(label, clip), ClipFrames(clip, self.sampling)
+        for frame in frames:
+            yield _picture(member, label, clip, frame, frames.captured(frame.seconds))
+        if self.strict and frames.report.damage:
+            raise InputError(clip, frames.report.damage, f"{REMEDY}, or leave out --strict")
+        self._reports[member.clip] = frames.report
 
     def _member(self, label: str, clip: Path) -> Member:
         if clip not in self._digests:
             self._digests[clip] = sha256_file(clip)
         return Member(f"{label}/{clip.name}", self._digests[clip], frozenset({label}))
+
+
+def open_clips(folder: Path, sampling: Sampling, classes: int = 2, *, strict: bool = False) -> ClipSource:
+    """The clips below a folder, of at least so many classes.
+
+    Raises InputError for anything among them that is no video, before any is decoded, and for what is no file: nothing is
+    left out in silence.
+    """
+    by_class = files_by_class(folder, CLIP_ENDINGS, "clips", classes)
+    for label in by_class:
+        for entry in sorted((folder / label).iterdir()):
+            if not entry.name.startswith(".") and not entry.is_file():
+                check_name(entry)
+                what = "is a folder within a class" if entry.is_dir() else "is not a file"
+                raise InputError(entry, what, f"put its clips into {folder / label} itself, or move it away")
+        for clip in by_class[label]:
+            container_of(clip)
+    return ClipSource(folder, by_class, sampling, strict)
+
+
+def _picture(member: Member, label: str, clip: Path, frame: Frame, captured: str) -> Picture:
+    name = file_name(clip.stem, f"-{frame.index:05d}.jpg", member.digest)
+    source, seconds = f"frame {frame.index} of {clip}", round(frame.seconds, 3)
+    return Picture(source, name, frame.jpeg(), member, label, seconds=seconds, captured=captured)

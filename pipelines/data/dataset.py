@@ -142,14 +142,21 @@ class DataSet:
         for row in self.manifest.frames:
             path = self.folder / row.file
             if not path.is_file() or sha256_file(path) != row.sha256:
-                raise IntegrityError(path, "is not the frame that the manifest names", "make the data set again")
+                version = f"data set version {self.manifest.version}, digest {self.manifest.digest[:12]}"
+                problem = f"is not the frame that the manifest names ({version})"
+                raise IntegrityError(path, problem, "make the data set again, or restore the file from a backup")
 
 
 def open_dataset(folder: Path) -> DataSet:
     """A data set that was completed: one without a manifest was not."""
+    return DataSet(folder, read_manifest(folder / MANIFEST))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest. Raises NotFoundError where there is none, and InputError for one that cannot be read."""
     try:
-        return DataSet(folder, Manifest.model_validate(read_json(folder / MANIFEST)))
+        return Manifest.model_validate(read_json(path))
     except FileNotFoundError as error:
-        raise NotFoundError(folder, "does not hold a data set", "make one with `modelyard frames`") from error
+        raise NotFoundError(path.parent, "does not hold a data set", "make one with `modelyard frames`") from error
     except (ValidationError, ValueError) as error:
-        raise InputError(folder / MANIFEST, "is not a manifest", "make it again with `modelyard frames`") from error
+        raise InputError(path, "is not a manifest", "make it again with `modelyard frames`") from error

@@ -19,9 +19,16 @@ class Assignments:
     by_clip: Mapping[str, SplitName] = field(default_factory=dict[str, SplitName])
     by_digest: Mapping[str, SplitName] = field(default_factory=dict[str, SplitName])
 
-    def of(self, member: Member) -> SplitName | None:
-        """The split of a member, if it has one."""
-        return self.by_clip.get(member.clip) or self.by_digest.get(member.digest)
+    def of(self, unit: Iterable[Member]) -> SplitName | None:
+        """The split of members that belong together, if they have one.
+
+        Bytes count before names: a name can be given to another clip, and what was trained on must not come to be tested on
+        by it. Where they were in several splits, all go to the first of them, for the same reason.
+        """
+        members = list(unit)
+        by_bytes: set[SplitName] = {split for member in members if (split := self.by_digest.get(member.digest))}
+        by_name: set[SplitName] = {split for member in members if (split := self.by_clip.get(member.clip))}
+        return next((name for name in SPLITS if name in (by_bytes or by_name)), None)
 
 
 def assignments_of(manifests: Iterable[Manifest]) -> Assignments:
@@ -57,15 +64,17 @@ def _deal_stratum(units: Sequence[Sequence[Member]], split: Split, kept: Assignm
     """Clip → split for units that hold the same classes, in their order."""
     dealt, fresh, have = dict[str, SplitName](), list[Sequence[Member]](), Counter[SplitName]()
     for unit in units:
-        known: dict[str, SplitName] = {member.clip: name for member in unit if (name := kept.of(member))}
-        if not known:
+        known = kept.of(unit)
+        if known is None:
             fresh.append(unit)
             continue
-        first = next(iter(known.values()))
-        dealt.update({member.clip: known.get(member.clip, first) for member in unit})
-        have[first] += 1
+        have[known] += 1
+        dealt.update({member.clip: known for member in unit})
+    grown = bool(have)
     for unit in fresh:
-        chosen = _most_wanted(have, len(units), split)
+        enough = grown and len(units) >= len(SPLITS)
+        lacking: list[SplitName] = [name for name in reversed(SPLITS) if not have[name]] if enough else []
+        chosen = lacking[0] if lacking else _most_wanted(have, len(units), split)
         have[chosen] += 1
         dealt.update({member.clip: chosen for member in unit})
     return dealt

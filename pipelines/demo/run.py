@@ -111,17 +111,18 @@ class _Demo:
     """The steps, with what they share."""
 
     def __init__(self, home: Home, options: DemoOptions, progress: Progress, say: Say) -> None:
-        from pipelines.promotion.assemble import assemble
+        from pipelines.promotion.assemble import JudgingJob, assemble
 
         self.home, self.options, self.progress, self.say = home, options, progress, say
         self.job = options.job(options.clips or home.settings.home / "demo-clips")
         self.parts = assemble(home, say)
+        self.judging = JudgingJob(self.job)
 
     def run(self) -> Summary:
         began = monotonic()
         data = self.data()
         tries, evaluated = self.train(data)
-        context = self.parts.context_for(self.job)
+        context = self.parts.context_for(self.judging)
         best, *others = sorted(evaluated, key=lambda event: -event.evaluation.metrics["top1"])
         outcomes = {best.label: self.stage(context, best, Stage.STAGING)}
         if outcomes[best.label] == str(Stage.STAGING):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class JudgingJob:
     """A job that versions are judged by: how it relates to the policy that the ledger has, and the model's rows."""
 
-    job: Job | None
+    job: Job | None = None
     policy: JudgingPolicy | None = None
     entries: Sequence[Entry] = ()
 
@@ -116,10 +116,9 @@ class Parts:
         """What deletes endpoints."""
         return Retirer(self.context, self.targets, self.canaries, self.outages)
 
-    def context_for(self, job: Job | JudgingJob | None) -> PromotionContext:
+    def context_for(self, judging: JudgingJob) -> PromotionContext:
         """The context with a job's gates, hooks and measuring; without a job nothing can be ratified."""
-        judging = job if isinstance(job, JudgingJob) else JudgingJob(job)
-        job, policy, entries = judging.job, judging.policy, judging.entries
+        job, policy = judging.job, judging.policy
         archived: dict[Stage, tuple[Hook, ...]] = {Stage.ARCHIVED: (RetireHook(self.retirer),)}
         if job is None:
             return replace(self.context, hooks=archived, policy=policy)
@@ -127,7 +126,7 @@ class Parts:
         price = partial(local_price, self.home.settings)
         measure = Measuring(context.store, context.ledger, job, price, self.say, lambda: self.evaluator)
         hooks = {stage: self._hooks(job, stage) for stage in ALIASES}
-        gates, revert = gates_of(job, entries), job.gates.unproven == "revert"
+        gates, revert = gates_of(job, judging.entries), job.gates.unproven == "revert"
         return replace(context, gates=gates, hooks=hooks | archived, measure=measure, revert=revert)
 
     def _hooks(self, job: Job, stage: Stage) -> tuple[Hook, ...]:

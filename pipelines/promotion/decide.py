@@ -32,22 +32,25 @@ def promote(home: Home, ref: Ref, stage: Stage, choice: JobChoice, confirmation:
     if choice.job and stage is not Stage.ARCHIVED:
         resolve(parts.context.store, ref)  # nobody is asked about the policy of a name that is not there
     try:
-        context = _context_by(parts, ref, stage, choice, confirmation)
+        judging = _judging_by(parts, ref.model, stage, choice, confirmation, actor)
+        context = parts.context_for(judging)
         if context.policy and context.policy.proposed:  # before anything is measured, and once more with the verdict
-            check_may_set(context.ledger.entries(ref.model), context.policy.proposed, context.ledger.signer)
+            check_may_set(judging.entries, context.policy.proposed, context.ledger.signer)
         return promote_version(context, ref, stage, actor)
     finally:
         _publish(parts, ref.model)  # a refusal is an attempt, too
 
 
-def _context_by(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice, confirmation: Confirmation) -> PromotionContext:
-    """The context that a promotion is judged by. Giving a stage up is judged by nothing, so it needs no policy."""
+def _judging_by(
+    parts: Parts, model: str, stage: Stage, choice: JobChoice, confirmation: Confirmation, actor: Actor
+) -> JudgingJob:
+    """What a promotion is judged by. Giving a stage up is judged by nothing, so it needs no policy."""
     if stage is Stage.ARCHIVED:
-        return parts.context_for(None)
-    ledger, actor = parts.context.ledger, whoami(parts.home.settings)
-    job, policy = judge_by(ledger, ref.model, choice, actor, confirmation, parts.say)
+        return JudgingJob()
+    entries = parts.context.ledger.entries(model)
+    job, policy = judge_by(entries, model, choice, actor, confirmation, parts.say)
     say_unserved(job, stage, parts.say)
-    return parts.context_for(JudgingJob(job, policy, ledger.entries(ref.model)))
+    return JudgingJob(job, policy, entries)
 
 
 def gates(home: Home, ref: Ref, stage: Stage, choice: JobChoice, say: Say) -> Verdict:
@@ -55,7 +58,7 @@ def gates(home: Home, ref: Ref, stage: Stage, choice: JobChoice, say: Say) -> Ve
     check_alias_stage(stage)
     parts = assemble(home, say)
     agreed = Confirmation(ask=lambda _: True)  # what is only judged changes no policy and no endpoint
-    context = _context_by(parts, ref, stage, choice, agreed)
+    context = parts.context_for(_judging_by(parts, ref.model, stage, choice, agreed, whoami(home.settings)))
     version = resolve(context.store, ref)
     context.measure(version, stage)
     return evaluate_gates(context, version, stage, manifest_version(context.store, version))

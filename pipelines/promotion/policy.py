@@ -53,10 +53,9 @@ class Confirmation:
 
 
 def judge_by(
-    ledger: Ledger, model: str, choice: JobChoice, actor: Actor, confirmation: Confirmation, say: Say
+    entries: Sequence[Entry], model: str, choice: JobChoice, actor: Actor, confirmation: Confirmation, say: Say
 ) -> tuple[Job | None, JudgingPolicy]:
     """The job that a promotion is judged by, and what it proposes as policy. Nothing is recorded, whatever it says."""
-    entries = ledger.entries(model)
     entry = policy_entry(entries)
     current = policy_of(entry)
     base = current.policy_hash if current else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.deployment.deploy import accounts_of
 from pipelines.deployment.outages import Outage, write_outages
-from pipelines.promotion.assemble import Parts, assemble, recorded_policy
+from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
@@ -141,7 +141,7 @@ class Reconciler:
                 context = self.parts.context_for(recorded_policy(rows))
             except ModelyardError as error:  # such as a gate of another package that is not installed here
                 self.parts.say(f"{model} has no gates here: {error}")
-                context = self.parts.context_for(None)
+                context = self.parts.context_for(JudgingJob())
             self._contexts[model] = (len(rows), context)
         return context
 

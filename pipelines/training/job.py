@@ -15,7 +15,7 @@ from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.train import Training, train
 from pipelines.training.trainers.build import build_trainer
-from registry.errors import RefusedError
+from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
@@ -44,6 +44,9 @@ class TrainingJob:
 
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
         """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
+        if data.manifest.task != job.task:
+            why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
+            raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for line in book_interrupted(self.settings.underway, self.ledger):
             self.say(line)
         hold_budget(self.ledger.entries(), job.model, self.say, job.budget)

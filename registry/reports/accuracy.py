@@ -8,7 +8,7 @@ about those; they are recorded, and they are nobody's headline.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -64,12 +64,16 @@ def run_metrics(evaluation: Evaluation) -> dict[str, float]:
     return {f"{evaluation.split}_{name}": value for name, value in figures.items()}
 
 
-def with_own_scores(rows: Sequence[RunRow], entries: Sequence[Entry]) -> list[RunRow]:
+def with_own_scores(
+    rows: Sequence[RunRow], entries: Sequence[Entry], scores: Mapping[str, tuple[str, Evaluation]] | None = None
+) -> list[RunRow]:
     """Runs whose `test_*` metrics are those of the ledger, where a version came of them.
 
     MLflow's metrics can be overwritten by anybody, and older releases wrote a champion's scores on other data there.
+    `scores` are `scored_runs` of the same entries, for a caller that has them already.
     """
-    scored, trained = scored_runs(entries), {row.event.run_id for row in entries if isinstance(row.event, Trained)}
+    scored = scored_runs(entries) if scores is None else scores
+    trained = {row.event.run_id for row in entries if isinstance(row.event, Trained)}
     ours = {f"test_{name}" for name in _SHOWN}
     return [_with(row, scored.get(row.run_id), ours) if row.run_id in trained else row for row in rows]
 

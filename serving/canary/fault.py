@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from registry.errors import InputError, ModelyardError, UnavailableError
-from serving.workers.pool import OverloadedError
-
 Reason = Literal["content", "address"]
 """What a refusal can find wrong with a request: what was sent, or where it was sent."""
 
 _CONTENT = {400, 411, 413, 414, 415, 416, 417, 422, 431}
 _ADDRESS = {404, 405, 410}
 _REFUSED = 400
-_SERVER_ERROR, _OVERLOADED, _UNAVAILABLE, _INVALID = 500, 429, 503, 422
 
 
 def reason_of(status: int) -> Reason | None:
@@ -36,13 +32,3 @@ def is_answer(status: int) -> bool:
 def is_request_at_fault(canary: int, stable: int) -> bool:
     """Whether both versions refused a request for a reason of the same kind, by their statuses."""
     return reason_of(canary) is not None and reason_of(canary) == reason_of(stable)
-
-
-def status_of(error: Exception) -> int:
-    """The status with which an error of this version's own server is answered, to the class of which it belongs."""
-    known: tuple[tuple[type[ModelyardError], int], ...] = (
-        (InputError, _INVALID),
-        (OverloadedError, _OVERLOADED),
-        (UnavailableError, _UNAVAILABLE),
-    )
-    return next((status for kind, status in known if isinstance(error, kind)), _SERVER_ERROR)

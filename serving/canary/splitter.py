@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.errors import UnavailableError, shorten
 from serving.bundle.records import read_frozen
-from serving.canary.fault import is_answer, is_request_at_fault, reason_of, status_of
+from serving.canary.fault import is_answer, is_request_at_fault, reason_of
 from serving.canary.labels import labels_of
 from serving.canary.tally import SplitOrder, TrafficCounter
 from serving.inference.traffic import is_request, names_version, protocol_of
@@ -58,9 +58,9 @@ class Splitter:
     def __init__(
         self,
         order: Path,
+        status_of: Callable[[Exception], int],
         stable_s: float = _STABLE_S,
         canary_s: float = _ASK_S,
-        status_of: Callable[[Exception], int] = status_of,
     ) -> None:
         """Nothing is split until `watch` reads an order. Within these seconds either version has answered, or has failed.
 

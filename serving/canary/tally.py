@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.errors import ModelyardError, UnavailableError, shorten
+from registry.errors import InputError, ModelyardError, NotFoundError, UnavailableError, shorten
 from serving.bundle.records import Struct, read_frozen
 
 _FIRST_S, _STEPS, _BUCKETS = 1e-3, 4, 68
@@ -136,12 +136,12 @@ def read_tally(path: Path) -> Tally | None:
     """The tally in a file; None where there is none, or it is damaged. Raises UnavailableError where it cannot be read now."""
     try:
         return read_frozen(path, Tally)
-    except ModelyardError:
-        return None
-    except OSError as error:
-        raise UnavailableError(
-            path, f"cannot be read ({error.strerror or type(error).__name__})", "look at that file"
-        ) from error
+    except InputError as error:
+        cause = error.__cause__
+        if isinstance(error, NotFoundError) or not isinstance(cause, OSError):
+            return None
+        why = f"cannot be read ({cause.strerror or type(cause).__name__})"
+        raise UnavailableError(path, why, "let this user read it, or remove it and its counts") from error
 
 
 def _readable(path: Path) -> Tally | None:

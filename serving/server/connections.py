@@ -15,6 +15,8 @@ from collections import Counter
 from typing import ClassVar
 
 import msgspec
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -82,13 +84,13 @@ class Throttle(FlowControl):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's, with bounds. Use `bounded`, which gives each server its own counts."""
+    """uvicorn's, with bounds. Only `bounded` sets them, and gives each server its own counts."""
 
-    patience = 20.0
-    most = CONNECTIONS
-    most_of_one = CONNECTIONS // 2
-    clients: ClassVar[Counter[str]] = Counter()
-    awaited: ClassVar[dict[BoundedProtocol, None]] = {}
+    patience: ClassVar[float]
+    most: ClassVar[int]
+    most_of_one: ClassVar[int]
+    clients: ClassVar[Counter[str]]
+    awaited: ClassVar[dict[BoundedProtocol, None]]
     """Connections whose client has something to do, longest first."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -268,12 +270,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded(patience: float, most: int = CONNECTIONS, most_of_one: int = 0) -> type[BoundedProtocol]:
-    """The protocol of one server: `patience` are the seconds for a head, and for reading an answer.
-
-    `most` connections are open at once, of which one client address has `most_of_one`, or half.
-    """
-    bounds = {"patience": patience, "most": most, "most_of_one": min(most_of_one or most // 2, most)}
+    """The protocol of one server: `patience` seconds for a head, and for reading an answer; `most` connections at once."""
+    bounds = {"patience": patience, "most": most, "most_of_one": of_one_client(most, most_of_one)}
     return type("Protocol", (BoundedProtocol,), {**bounds, "clients": Counter(), "awaited": {}})
+
+
+def of_one_client(most: int, wanted: int) -> int:
+    """How many of `most` connections one client address may have: as many as are wanted, or half of them for 0."""
+    return min(wanted or most // 2, most)
+
+
+def server_of(app: ASGIApp, protocol: type[BoundedProtocol], drain_s: int | None = None) -> Server:
+    """The server of an app that logs by itself; a stop waits `drain_s` seconds for what was begun, or without end."""
+    settings = Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
+    settings.timeout_graceful_shutdown = drain_s
+    return Server(settings)
 
 
 def connections_at_most() -> int:

@@ -10,14 +10,13 @@ import sys
 from typing import Any
 
 import msgspec
-import uvicorn
 
 from registry.errors import ModelyardError, UnavailableError
 from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.canary.splitter import Splitter
 from serving.server.app import Endpoint, build_app
-from serving.server.connections import bounded, connections_at_most
+from serving.server.connections import bounded, connections_at_most, of_one_client, server_of
 from serving.server.exposure import key_of_environment
 from serving.server.logs import set_up_logs
 from serving.server.middleware import Limits, status_of
@@ -79,17 +78,9 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         labels = read_frozen(options.bundle / "labels.json", list[str])
         served = Served(index.model, index.version, index.digest, labels, pool.row)
         endpoint = Endpoint(served, pool, _limits(options, most), _fetch(options))
-        splitter = Splitter(options.canary, options.timeout + _SPLIT_SPARE_S, status_of=status_of) if options.canary else None
-        config = uvicorn.Config(
-            build_app(endpoint, splitter.around) if splitter else build_app(endpoint),
-            http=bounded(options.patience, most, options.client_connections),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
+        splitter = Splitter(options.canary, status_of, options.timeout + _SPLIT_SPARE_S) if options.canary else None
+        app = build_app(endpoint, splitter.around) if splitter else build_app(endpoint)
+        server = server_of(app, bounded(options.patience, most, options.client_connections), DRAIN_S)
         host, port = listening.getsockname()[:2]
         where = {"url": f"http://{host}:{port}", **served.named(), "provider": pool.provider, "workers": options.workers}
         line = f"{index.model}/{index.version} answers at {where['url']}; Ctrl-C stops it"
@@ -97,7 +88,7 @@ async def _serve(options: argparse.Namespace, first: WorkerProcess, listening: s
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn installs its own, and raises it again at its end
         watching = [asyncio.create_task(splitter.watch())] if splitter else []
         try:
-            await uvicorn.Server(config).serve([listening])
+            await server.serve([listening])
         finally:
             for task in watching:
                 task.cancel()
@@ -122,7 +113,7 @@ def _bounds(options: argparse.Namespace) -> Bounds:
 
 def _limits(options: argparse.Namespace, most: int) -> Limits:
     """A client that may have so many of the server's connections may have as large a part of the bytes it holds."""
-    share = min((options.client_connections or most // 2) / most, 1.0)
+    share = of_one_client(most, options.client_connections) / most
     return Limits(int(options.max_mb * 1e6), options.patience, api_key=key_of_environment(), client_share=share)
 
 

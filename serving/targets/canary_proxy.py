@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +20,7 @@ from registry.errors import InputError, ModelyardError, UnavailableError, shorte
 from serving.canary.tally import TrafficCounter
 from serving.inference.outputs import most_likely
 from serving.server.app import as_json
-from serving.server.connections import bounded, connections_at_most
+from serving.server.connections import bounded, connections_at_most, server_of
 from serving.server.forms import file_of
 from serving.server.images import image_bytes
 from serving.server.middleware import Guard, Limits
@@ -183,13 +182,12 @@ class CanaryProxy:
 def serve_proxy(proxy: CanaryProxy, listening: socket.socket, limits: Limits) -> None:
     """Serve until stopped."""
     app = Guard(router({"/health": proxy.health}, {"/predict": proxy.predict}), limits)
-    http = bounded(limits.body_seconds, connections_at_most())
-    config = uvicorn.Config(app, http=http, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
+    server = server_of(app, bounded(limits.body_seconds, connections_at_most()))
 
     async def run() -> None:
         saving = asyncio.create_task(proxy.save())
         try:
-            await uvicorn.Server(config).serve([listening])
+            await server.serve([listening])
             await proxy.drain()
         finally:
             saving.cancel()

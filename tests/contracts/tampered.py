@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from registry.errors import ModelyardError
 from registry.events import Archived
+from registry.files import write_json
 from registry.ledger.chain import Fields, hash_of
+from registry.ledger.witness import Note
 from registry.opening import ledger_of
 from registry.settings import Settings
 
@@ -21,10 +28,28 @@ def event(number: int, model: str = "hand") -> Archived:
     return Archived(model=model, version=number, created_ms=1, digest="d", actor="ada")
 
 
-def a_home(folder: Path, rows: int = ROWS) -> Settings:
-    """A home with rows of two models."""
+def new_home(folder: Path) -> Settings:
+    """A home with rows of two models, and a key of its own."""
     here = Settings(home=folder)
-    ledger_of(here).append_all([event(number, "foot" if number % 3 == 0 else "hand") for number in range(1, rows + 1)])
+    ledger_of(here).append_all([event(number, "foot" if number % 3 == 0 else "hand") for number in range(1, ROWS + 1)])
+    return here
+
+
+@cache
+def _made() -> Path:
+    """Such a home, made once and touched by nobody: tables and keys take longer than most attacks."""
+    folder = Path(tempfile.mkdtemp(prefix="modelyard-tampered-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return new_home(folder / "home").home
+
+
+def a_home(folder: Path) -> Settings:
+    """A home as `new_home` leaves it there; all have one key and the same rows."""
+    here = Settings(home=Path(shutil.copytree(_made(), folder, dirs_exist_ok=True)))
+    witness = ledger_of(here).database.witness(here.key.parent)
+    (path,) = here.key.parent.glob("ledger-*.json")
+    places = tuple(sorted({witness.place, witness.kin}))
+    write_json(path, asdict(replace(Note.of(path), places=places, address=witness.address)))  # as if it was written there
     return here
 
 

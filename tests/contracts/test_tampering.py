@@ -24,7 +24,7 @@ from registry.settings import Settings
 from registry.signing import open_keyring
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tampered import ROWS, a_home, as_owner, event, rechained, refused
+from tampered import ROWS, a_home, as_owner, event, new_home, rechained, refused
 
 Attack = Callable[[Path], object]
 
@@ -71,10 +71,10 @@ ATTACKS: dict[str, Attack] = {
     "the file is removed": lambda home: (home / "ledger.db").unlink(),
     "the file is emptied": lambda home: (home / "ledger.db").write_bytes(b""),
     "the file is another home's": lambda home: shutil.copy(
-        a_home(home.with_name("other")).home / "ledger.db", home / "ledger.db"
+        new_home(home.with_name("other")).home / "ledger.db", home / "ledger.db"
     ),
     "the file is a link to another ledger": lambda home: _link(
-        home / "ledger.db", a_home(home.with_name("other")).home / "ledger.db"
+        home / "ledger.db", new_home(home.with_name("other")).home / "ledger.db"
     ),
     "the file is a link to nothing": lambda home: _link(home / "ledger.db", home.with_name("other") / "ledger.db"),
     "the key is removed": lambda home: [path.unlink() for path in (home / "keys").rglob("*.p*")],

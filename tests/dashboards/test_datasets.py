@@ -7,13 +7,13 @@ from pathlib import Path
 from worlds import MARKUP, make_data, page
 
 from dashboards.charts import class_counts
-from dashboards.datasets import LocalDataset, imbalances, local_datasets
+from dashboards.datasets import LocalDataset, find_dataset, imbalances, local_datasets
 from registry.files import read_json, write_json
 
 
 def test_a_dataset_says_what_is_missing_and_what_is_rare(tmp_path: Path) -> None:
     make_data(tmp_path)
-    local = local_datasets(tmp_path)[0]
+    local = local_datasets(tmp_path / "datasets")[0]
     assert imbalances(local.counts()) == []
     local.frames = [frame for frame in local.frames if frame["label"] == "a" or frame["split"] == "train"]
     local.frames += [dict(frame) for frame in local.frames if frame["label"] == "a"] * 2
@@ -57,3 +57,24 @@ def test_a_forged_manifest_shows_no_other_file_of_this_machine(home: Path) -> No
     write_json(manifest, forged)
     assert LocalDataset(manifest.parent).frame_path("../../secret.jpg") is None
     assert not page("data").exception
+
+
+def test_a_dataset_that_is_kept_by_digest_is_found_without_reading_the_others(tmp_path: Path) -> None:
+    digest, root = make_data(tmp_path), tmp_path / "datasets"
+    kept = root / "by-digest" / digest
+
+    def found(name: str = digest) -> Path | None:
+        dataset = find_dataset(root, name)
+        return dataset.folder if dataset else None
+
+    assert found() == root / "hand"
+    kept.mkdir(parents=True)
+    assert found() == root / "hand"
+    manifest = (root / "hand" / "manifest.json").read_bytes()
+    (kept / "manifest.json").write_bytes(manifest)
+    assert found() == kept
+    (kept / "manifest.json").write_bytes(manifest.replace(b"hand", b"other").replace(b'"a"', b'"z"'))
+    assert found() == root / "hand"
+    (root / "hand").rename(tmp_path / "elsewhere")
+    assert found() is None
+    assert found("../../elsewhere") is None

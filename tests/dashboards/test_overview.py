@@ -9,11 +9,12 @@ from pathlib import Path
 from worlds import budget, entries_of, fill, page, words
 
 from dashboards.overview import accuracy_words, overview, since_words
-from dashboards.queries import stages
 from dashboards.report import as_html
 from registry.events import Archived, Blocked, HookFailed, Refused, about
 from registry.opening import ledger_of
+from registry.promotion.state import fold
 from registry.records import Evaluation, Finding, ModelVersion
+from registry.reports.attention import by_model
 from registry.reports.costs import CostReport
 from registry.reports.endpoints import existing_deployments
 from registry.settings import Settings
@@ -27,7 +28,7 @@ def test_an_archived_version_holds_no_stage_and_costs_nothing_more(tmp_path: Pat
     fill(tmp_path)
     ledger_of(Settings(home=tmp_path)).append(Archived(**about(ModelVersion("hand", 2, 2), "d"), actor="ada"))
     entries = entries_of(tmp_path)
-    assert stages(entries) == {}
+    assert [fold(rows).holders for rows in by_model(entries).values()] == [{}]
     assert CostReport.of(entries, datetime.now(UTC)).serving_usd_per_month == 0
     assert existing_deployments(entries) == []
     assert overview(entries, datetime.now(UTC)).served == []

@@ -8,7 +8,7 @@ compared with Ultralytics' on image files before it is handed on.
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipelines.training.trainers.offline import ultralytics
+from pipelines.training.trainers.views import numbered_copies
 from registry.errors import InputError, IntegrityError, shorten
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import ModelInfo, write_info
@@ -56,20 +58,6 @@ class _Detector(nn.Module):
         predictions, branches = self.network(images)
         branches = branches.get("one2many", branches)
         return predictions, torch.cat([branches["boxes"], branches["scores"]], 1)
-
-
-def ultralytics(work: Path) -> Any:
-    """Ultralytics' model class, offline and with its own MLflow logging off."""
-    config = work / "ultralytics"
-    config.mkdir(parents=True, exist_ok=True)
-    for name, value in (("YOLO_OFFLINE", "true"), ("YOLO_AUTOINSTALL", "false"), ("YOLO_CONFIG_DIR", str(config))):
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("YOLO_VERBOSE", "false")
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from ultralytics import YOLO, settings
-
-    settings.update({"mlflow": False, "sync": False})
-    return YOLO
 
 
 def open_checkpoint(path: Path, work: Path, subject: object = None) -> Any:
@@ -128,9 +116,14 @@ def package_checkpoint(model: Any, folder: Path, info: ModelInfo) -> None:
 
 
 def compare_with_ultralytics(model: Any, ours: Reference, files: Sequence[Path]) -> None:
-    """Raise when the packaged network with our preprocessing does not answer as Ultralytics does, from the files."""
+    """Raise when the packaged network with our preprocessing does not answer as Ultralytics does, from the files.
+
+    Ultralytics gets copies: what is compared is what happens to a decoded picture, and files of a data set are never handed on.
+    """
     files = list(files)[:: max(1, len(files) // _CHECKED_IMAGES)][:_CHECKED_IMAGES]
-    theirs, answers = _their_answers(model, files, ours.info), ours.probabilities(files)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
+        copies = numbered_copies(files, Path(scratch), ours.info.preprocess)
+        theirs, answers = _their_answers(model, copies, ours.info), ours.probabilities(files)
     if ours.info.task == "classify":
         agreement = float((theirs.argmax(1) == answers.argmax(1)).mean())
         difference = float(np.median(np.abs(theirs - answers).max(axis=1)))

@@ -11,8 +11,10 @@ import torch
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
-from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint, ultralytics
+from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
 from pipelines.training.trainers.contract import Fitted, OnEpoch
+from pipelines.training.trainers.offline import ultralytics
+from pipelines.training.trainers.views import classification_view
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
 from serving.export.reference import Reference
@@ -29,11 +31,10 @@ class YoloAdapter:
         """AdamW and mild augmentation: Ultralytics' defaults, made for ImageNet, stay at chance on small data."""
         config, labels = self._config, data.manifest.labels
         preprocess = Preprocess(size=config.imgsz, decode=config.decode)
-        seen = _view(data, work / "data", preprocess)
         model = ultralytics(work)(f"{config.arch}.yaml", task="classify", verbose=False)
         model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, on_epoch))
         model.train(
-            data=str(seen),
+            data=str(classification_view(data, work / "data", preprocess)),
             epochs=config.epochs,
             imgsz=config.imgsz,
             batch=config.batch,
@@ -69,34 +70,9 @@ class YoloAdapter:
         compare_with_ultralytics(
             ultralytics(work)(best, task="classify"),
             Reference(folder, info, Path()),
-            sorted(path for path in (seen / "val").rglob("*") if path.is_file()),
+            data.files(data.rows("val")),
         )
         return Fitted(folder, _keep(best, labels, work / "extras"))
-
-
-def _view(data: DataSet, folder: Path, preprocess: Preprocess) -> Path:
-    """Copies of what training may see, under names that mean nothing: `<split>/<class number>/<image number>`.
-
-    Ultralytics reads folders' names (n01440764 becomes "tench", and its order another), writes caches beside what it reads, and
-    writes JPEGs anew that have bytes behind their end. Those, and all at reduced scale, are PNGs of what we decode.
-    """
-    digits = len(str(len(data.manifest.labels)))
-    for split in ("train", "val"):  # never test: Ultralytics would look at it
-        rows = data.rows(split)
-        for index, (file, target) in enumerate(zip(data.files(rows), data.targets(rows), strict=True)):
-            copy = folder / split / f"{target:0{digits}d}" / f"{index:07d}{file.suffix.lower()}"
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            content = file.read_bytes()
-            if preprocess.decode == "full" and not _rewritten(content):
-                copy.write_bytes(content)
-            else:
-                preprocess.open(content, str(file)).save(copy.with_suffix(".png"), compress_level=1)
-    return folder
-
-
-def _rewritten(content: bytes) -> bool:
-    """Whether Ultralytics would take it for a damaged JPEG, and write it anew with other pixels."""
-    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
 
 
 def _report(trainer: Any, on_epoch: OnEpoch) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 
 sys.path.insert(0, str(Path(__file__).parent))
 from home_world import Run, make_home, runner
+
+made_once = cache(typer.main.get_command)
+"""Every command of the line, made once: that takes longer than most of them."""
+
+
+@pytest.fixture(autouse=True)
+def _one_command_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the line is parsed with is made by the first test of this room that needs it."""
+    monkeypatch.setattr(typer.main, "get_command", made_once)
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,11 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 
 import pytest
-import typer.main
 from PIL import Image
 
-from pipelines.cli.app import app
 from pipelines.cli.app import run as run_command
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.services.notifier import Outbox
@@ -72,12 +69,6 @@ class NothingChanged:
         """Nothing."""
 
 
-@cache
-def _command() -> object:
-    """Every command of the line, made once: that takes longer than most of them."""
-    return typer.main.get_command(app)
-
-
 def make_home(root: Path, make_bundle: Callable[..., object]) -> Path:
     """A home with each kind of file, as the commands leave it, and one picture."""
     home = root / "home"
@@ -127,8 +118,6 @@ def runner(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     store = MemoryStore()
     store.register("hand", Path("/nowhere"))
     store.set_alias("hand", "production", 1)
-    command = _command()
-    monkeypatch.setattr("typer.main.get_command", lambda _: command)
     monkeypatch.setattr("pipelines.home.Home.store", lambda _: store)
     monkeypatch.setattr("psutil.process_iter", lambda *_: iter(()))  # what else runs on this machine is no matter here
 

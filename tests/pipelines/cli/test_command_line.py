@@ -145,11 +145,17 @@ def test_bad_folders_are_one_line(modelyard: Run, job: Path, clips: Path, tmp_pa
     assert not (tmp_path / ".modelyard").exists()
 
 
-def test_a_truncated_clip_is_one_line(modelyard: Run, job: Path, clips: Path, tmp_path: Path, shared: Path) -> None:
+def test_a_damaged_clip_is_a_warning_and_strictly_one_line(
+    modelyard: Run, job: Path, clips: Path, tmp_path: Path, shared: Path
+) -> None:
     shutil.copytree(clips, tmp_path / "clips")
     shutil.copy(shared / "tree.avi", tmp_path / "clips" / "1" / "tree.avi")
-    one_line(modelyard("frames"), "is cut short: 68 of 444 frames decode")
-    assert not (tmp_path / ".modelyard").exists()
+    one_line(modelyard("frames", "--strict"), "tree.avi: is not whole: 68 of 444 frames decode")
+    assert [path for path in tmp_path.glob(".modelyard/**/*") if path.is_file()] == []
+    done = modelyard("frames")
+    assert done.returncode == 0
+    assert "warning: 1/tree.avi: is not whole: 68 of 444 frames decode" in done.stderr
+    assert "tree.avi" in done.stdout
 
 
 def test_an_unknown_key_is_one_line_with_the_nearest(modelyard: Run, job: Path) -> None:

@@ -95,7 +95,8 @@ def _sparse(path: Path) -> None:
 
 
 def _elsewhere(path: Path, whole: bytes) -> None:
-    target = path.parents[len(path.parts) - 1 - path.parts.index("home")] / "elsewhere"
+    home = next(parent for parent in path.parents if parent.name == "home")
+    target = home.with_name("elsewhere")
     target.write_bytes(whole)
     path.symlink_to(target)
 

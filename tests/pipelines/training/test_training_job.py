@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.job.jobfile import Data, parse_job
 from pipelines.training.job import TrainingJob
+from registry.errors import InputError
 from registry.memory import MemoryLedger
 from registry.settings import Settings
 
@@ -43,3 +47,15 @@ def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
     kept = catalog.find(event.dataset, "paid/1")
     kept.verify()
     assert kept.manifest == dataset.manifest
+
+
+def test_a_data_set_of_the_other_task_is_refused_before_anything_is_opened(dataset: DataSet, tmp_path: Path) -> None:
+    def never(*_: object) -> NoReturn:
+        pytest.fail("nothing was to be opened")
+
+    boxed = DataSet(dataset.folder, dataset.manifest.model_copy(update={"task": "detect"}))
+    job = parse_job({"model": "paid", "train": [{"kind": "torch"}]}, "x")
+    settings = Settings(home=tmp_path / "home")
+    work = TrainingJob(settings, MemoryLedger(), never, never, DatasetCatalog(settings.datasets), quiet)
+    with pytest.raises(InputError, match=r"data set to detect with, the job's task is classify.*fix `task:`"):
+        work.run(job, job.train, boxed, quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,11 @@ from registry.refs import Ref
 from registry.stages import ALIASES, Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interleaving import ADA, EVE, make_world, trying
+from interleaving import ADA, EVE, Moments, make_world, trying
 
 MOST = 60
 Action = Callable[[PromotionContext], object]
+Start = Callable[[Path, Ledger], tuple[PromotionContext, Moments]]
 
 
 def in_mlflow(version: int, stage: Stage) -> Action:
@@ -65,19 +67,38 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.promotion.verdict.tools", dict)
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("registry.promotion.verdict.tools", dict)
+        yield
 
 
-def started(folder: Path, ledger: Ledger):
-    """hand/1 and hand/3 were in production, hand/3 still is; hand/2 is in staging."""
-    context, moments = make_world(folder, ledger)
+@pytest.fixture(scope="module")
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> PromotionContext:
+    """hand/1 and hand/3 were in production, hand/3 still is; hand/2 is in staging. Nobody changes it."""
+    context, _ = make_world(tmp_path_factory.mktemp("promoted"), MemoryLedger())
     for number in (1, 3):
         promote(context, Ref("hand", number), Stage.STAGING, ADA)
         promote(context, Ref("hand", number), Stage.PRODUCTION, ADA)
     promote(context, Ref("hand", 2), Stage.STAGING, ADA)
-    return context, moments
+    return context
+
+
+@pytest.fixture
+def start(promoted: PromotionContext) -> Start:
+    """Makes a watched world in that state, from the rows, aliases and tags that promoting left."""
+
+    def started(folder: Path, ledger: Ledger) -> tuple[PromotionContext, Moments]:
+        context, moments = make_world(folder, ledger)
+        ledger.append_all([row.event for row in promoted.ledger.entries()])
+        for alias, number in promoted.store.aliases("hand").items():
+            context.store.set_alias("hand", alias, number)
+        for version in promoted.store.versions("hand"):
+            context.store.annotate(version, dict(version.tags))
+        return context, moments
+
+    return started
 
 
 def check_sound(context: PromotionContext) -> None:
@@ -106,7 +127,7 @@ def check_sound(context: PromotionContext) -> None:
     assert waiting is None
 
 
-def interleave(folder: Path, ledgers: Iterator[Ledger], names: tuple[str, str]) -> int:
+def interleave(start: Callable[[], tuple[PromotionContext, Moments]], names: tuple[str, str]) -> int:
     """The second action at each moment of the first; how many moments there were.
 
     Decisions by command have ended when they end; what was asked for in MLflow is tidied by the reconciler's next passes.
@@ -114,7 +135,7 @@ def interleave(folder: Path, ledgers: Iterator[Ledger], names: tuple[str, str]) 
     first, second = (ACTIONS[name] for name in names)
     settle = any("MLflow" in name or "reconcile" in name for name in names)
     for at in range(1, MOST):
-        context, moments = started(folder, next(ledgers))
+        context, moments = start()
         outcomes: list[Exception | None] = []
         moments.at, moments.seen = at, 0
         moments.other = lambda context=context, outcomes=outcomes: outcomes.append(trying(lambda: second(context)))
@@ -130,17 +151,10 @@ def interleave(folder: Path, ledgers: Iterator[Ledger], names: tuple[str, str]) 
     pytest.fail("it never came to its end")
 
 
-def fresh(tmp_path: Path, kind: str) -> Iterator[Ledger]:
-    number = 0
-    while True:
-        number += 1
-        yield MemoryLedger() if kind == "memory" else open_ledger(f"sqlite:///{tmp_path / f'{number}.db'}")
-
-
 @pytest.mark.parametrize("second", ACTIONS)
 @pytest.mark.parametrize("first", ACTIONS)
-def test_a_decision_in_between_is_never_contradicted(tmp_path: Path, first: str, second: str) -> None:
-    moments = interleave(tmp_path, fresh(tmp_path, "memory"), (first, second))
+def test_a_decision_in_between_is_never_contradicted(start: Start, tmp_path: Path, first: str, second: str) -> None:
+    moments = interleave(lambda: start(tmp_path, MemoryLedger()), (first, second))
     assert moments > 2
 
 
@@ -148,24 +162,24 @@ def test_a_decision_in_between_is_never_contradicted(tmp_path: Path, first: str,
     ("first", "second"),
     [("promote 2 to production", "archive 2"), ("roll back", "archive 1"), ("alias production 1 in MLflow", "archive 1")],
 )
-def test_the_same_on_a_ledger_in_a_database(tmp_path: Path, first: str, second: str) -> None:
-    interleave(tmp_path, fresh(tmp_path, "sql"), (first, second))
+def test_the_same_on_a_ledger_in_a_database(start: Start, tmp_path: Path, first: str, second: str) -> None:
+    numbers = count(1)
+    interleave(lambda: start(tmp_path, open_ledger(f"sqlite:///{tmp_path / f'{next(numbers)}.db'}")), (first, second))
 
 
-def test_nothing_interferes_where_nobody_interrupts(tmp_path: Path) -> None:
+def test_nothing_interferes_where_nobody_interrupts(start: Start, tmp_path: Path) -> None:
     for name, action in ACTIONS.items():
-        context, _ = started(tmp_path, MemoryLedger())
+        context, _ = start(tmp_path, MemoryLedger())
         assert trying(lambda context=context, action=action: action(context)) is None, name
         reconcile(context, "hand")
         check_sound(context)
 
 
 @pytest.mark.parametrize("how", ["named", "by the canary"])
-def test_what_was_archived_while_its_bytes_were_hashed_is_not_returned_to(tmp_path: Path, how: str) -> None:
-    context, moments = started(tmp_path, MemoryLedger())
+def test_what_was_archived_while_its_bytes_were_hashed_is_not_returned_to(start: Start, tmp_path: Path, how: str) -> None:
     ends: list[Exception | None] = []
     for at in range(1, MOST):
-        context, moments = started(tmp_path, MemoryLedger())
+        context, moments = start(tmp_path, MemoryLedger())
         acted: list[object] = []
         moments.at, moments.seen = at, 0
         archive = lambda context=context, acted=acted: acted.append(trying(lambda: ACTIONS["archive 1"](context)))  # noqa: E731

@@ -49,7 +49,7 @@ class Sides:
 
     def __init__(self, folder: Path, canary: Any, stable: Any) -> None:
         self.canary, self.stable = canary, stable
-        self.splitter = Splitter(folder / "order.json", stable_s=0.05, canary_s=0.05, status_of=status_of)
+        self.splitter = Splitter(folder / "order.json", status_of, stable_s=0.05, canary_s=0.05)
         self.guard = Guard(self.splitter.around(self._answer_stable), Limits())
         order = SplitOrder("http://canary", "b", 1.0, str(folder / "tally.json"))
         self.splitter._active = splitter_module._ActiveCanary(order)
@@ -131,7 +131,7 @@ def test_no_key_bill_limit_or_server_error_is_ever_the_request_s_fault() -> None
 def test_a_damaged_order_is_said_and_the_watch_goes_on(make_watch, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     order = tmp_path / "order.json"
     order.write_text("{")
-    splitter = Splitter(order)
+    splitter = Splitter(order, status_of)
     with caplog.at_level(logging.WARNING):
         make_watch(splitter, lambda: "cannot be followed" in caplog.text)
     order.unlink()
