@@ -40,8 +40,9 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
             leaks += _in_recordings(rows, pictures, data)
         plain = int(((described.spread < Limits().spread) & np.asarray([row.split != "train" for row in rows])).sum())
         alike = _alike_in_train(rows, described, readable) if data.manifest.groups == "known" else None
-    leaks = supported(leaks, rows, data.manifest.groups)
-    first = {(leak.kind, leak.file_b): leak for leak in reversed(leaks)}
+    kept = supported(leaks, rows, data.manifest.groups)
+    single = len({leak.file_b for leak in leaks} - {leak.file_b for leak in kept})
+    first = {(leak.kind, leak.file_b): leak for leak in reversed(kept)}
     leaks = sorted(first.values(), key=lambda leak: (KINDS.index(leak.kind), leak.split_b, leak.file_b))
     images = {split: len(data.rows(split)) for split in SPLITS}
     return LeakReport(
@@ -50,6 +51,7 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
         leaks=tuple(leaks),
         groups=data.manifest.groups,
         plain=plain,
+        single=single,
         alike_in_train=alike,
     )
 

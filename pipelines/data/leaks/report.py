@@ -51,6 +51,8 @@ class LeakReport(Record):
     groups: Literal["known", "unknown"] = "known"
     plain: int = 0
     """Held-out pictures with too little in them to tell one scene from another."""
+    single: int = 0
+    """Held-out pictures that look like an earlier one, and are too few to be told from chance."""
     alike_in_train: float | None = None
     """The share of a sample of training pictures that lie as near to another clip of train; None where groups are unknown."""
 
@@ -90,6 +92,12 @@ class LeakReport(Record):
                 "tell one scene from another: only copies are looked for"
             )
             findings.append(Finding(gate="data.leaks", passed=False, text=text, figure=self.plain))
+        if self.single:
+            text = (
+                f"{self.single} held-out {'image looks' if self.single == 1 else 'images look'} like the scene or the recording of "
+                "an earlier one, which are too few to be told from chance"
+            )
+            findings.append(Finding(gate="data.leaks", passed=False, text=text, figure=self.single))
         return findings
 
     def document(self) -> dict[str, Any]:
