@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,7 @@ from pipelines.data.leaks.pixels import Described, alike_across, compare_across
 from pipelines.data.leaks.thumbnails import SIDE
 
 Image = NDArray[np.uint8]
+_MOVED = 28  # grey levels by which what moves differs from the median of its take
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,18 @@ class Case:
     leaked: bool
 
 
+def flat(takes: Iterable[Sequence[Image]]) -> list[Image]:
+    """The pictures of several takes."""
+    return [image for take in takes for image in take]
+
+
 def jpeg(image: Image, quality: int) -> Image:
+    """Encoded and decoded."""
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1), np.uint8)
 
 
 def half(image: Image) -> Image:
+    """At half its size."""
     return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
@@ -70,6 +78,7 @@ def moved(random: np.random.Generator, amount: float) -> Callable[[Image], Image
 
 
 def film(clip: Path, step: int) -> list[Image]:
+    """Every so manyth frame of a clip."""
     capture, frames = cv2.VideoCapture(str(clip)), list[Image]()
     while capture.grab():
         frames.append(np.asarray(capture.retrieve()[1], np.uint8))
@@ -93,7 +102,7 @@ def room(random: np.random.Generator, *, plain: bool) -> NDArray[np.float32]:
 def cut_out(frames: Sequence[Image]) -> list[tuple[Image, NDArray[np.float32]]]:
     """The hand with its object, and how much of each pixel it covers: what differs from the take's median."""
     middle = np.median(np.stack(frames), axis=0)
-    masks = [(np.abs(frame - middle).max(axis=2) > 28).astype(np.uint8) for frame in frames]
+    masks = [(np.abs(frame - middle).max(axis=2) > _MOVED).astype(np.uint8) for frame in frames]
     closed = [cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)).astype(np.float32) for mask in masks]
     return [(frame, cv2.GaussianBlur(mask, (0, 0), 2)[..., None]) for frame, mask in zip(frames, closed, strict=True)]
 
@@ -124,6 +133,7 @@ def signers(data: Path) -> list[list[Image]]:
 
 
 def cases(data: Path) -> list[Case]:
+    """All of them."""
     random, built = np.random.default_rng(3), list[Case]()
     films = [film(data / f"{name}.mp4", 2) for name in ("cup", "box")]
     ways: dict[str, Callable[[Image], Image]] = {
@@ -143,13 +153,13 @@ def cases(data: Path) -> list[Case]:
     for plain in (False, True):
         takes, name = scenes(data, plain=plain), "plain walls" if plain else "furnished rooms"
         built.append(
-            Case(f"scene: {name}, the same", sum((take[:4] for take in takes), []), sum((take[4:] for take in takes), []), True)
+            Case(f"scene: {name}, the same", flat((take[:4] for take in takes)), flat((take[4:] for take in takes)), True)
         )
-        built.append(Case(f"clean: {name}, others", sum(takes[:28], []), sum(takes[28:], []), False))
+        built.append(Case(f"clean: {name}, others", flat(takes[:28]), flat(takes[28:]), False))
     people = signers(data)
-    built.append(Case("clean: photographs by signer", sum(people[:160], []), sum(people[160:], []), False))
+    built.append(Case("clean: photographs by signer", flat(people[:160]), flat(people[160:]), False))
     built.append(Case("clean: box against cup", films[0], films[1], False))
-    some = sum(people[:40], [])[::3] + heads[::6]
+    some = flat(people[:40])[::3] + heads[::6]
     copies = {**ways, "shifted by up to 5 %, cropped": moved(random, 0.015)}
     built += [
         Case(f"copy: {name}", some, [way(image) for image in some], True)

@@ -13,7 +13,7 @@ from pipelines.data.leaks.thumbnails import SIDE
 _CELLS = 8
 _EXACT = 20_000
 """Up to so many pictures are searched one by one, which is quicker than building a graph."""
-_LINKS, _BUILD, _SEARCH = 16, 48, 48
+_LINKS, _BUILD, _SEARCH = 16, 64, 128
 _LIMIT = 1.0
 """What moves in front of a scene counts no more than this in each cell, however bright it is."""
 _THREADS = 2

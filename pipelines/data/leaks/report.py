@@ -94,8 +94,8 @@ class LeakReport(Record):
             findings.append(Finding(gate="data.leaks", passed=False, text=text, figure=self.plain))
         if self.single:
             text = (
-                f"{self.single} held-out {'image looks' if self.single == 1 else 'images look'} like the scene or the recording of "
-                "an earlier one, which are too few to be told from chance"
+                f"{self.single} held-out {'image looks' if self.single == 1 else 'images look'} like the scene or the "
+                "recording of an earlier one, which are too few to be told from chance"
             )
             findings.append(Finding(gate="data.leaks", passed=False, text=text, figure=self.single))
         return findings
