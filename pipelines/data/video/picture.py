@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from av import VideoFrame
-from av.buffer import Buffer
 from av.video.reformatter import ColorRange, Interpolation
 from cv2.typing import MatLike
 from numpy.typing import NDArray
@@ -68,8 +67,9 @@ def upright(frame: VideoFrame) -> Turn:
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """Where the display matrix sends a step to the right (x, y), and a step down (x, y); None without one."""
+    side_data: Any = frame.side_data  # its stub names only what is a class of its own
     try:
-        raw = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
+        raw = bytes(side_data["DISPLAYMATRIX"])
     except KeyError:
         return None
     across, over, _, down, under, *_ = struct.unpack("=9i", raw)
