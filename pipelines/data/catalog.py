@@ -146,12 +146,20 @@ class DatasetCatalog(KeptDatasets):
     def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
         with self._writing(origin.model or str(folder.absolute()), progress):
             lineage = self.lineage(folder, origin.model)
+            self._check_owner(folder, origin.model)
             self._keep_old(folder, origin.model, lineage)
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
             keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
             before = [version.manifest for version in lineage.versions]
             last = next((version.folder for version in lineage.versions if version.folder), folder)
             return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
+
+    def _check_owner(self, folder: Path, model: str) -> None:
+        """Refuse a folder in which the data set of another model lies: training that model would take this one for its own."""
+        other = self.model_at(folder)
+        here = self._version_in(folder) if model and other != model else None
+        if here and other in (owners := self.models_of(here.digest)) and model not in owners:
+            raise InputError(folder, f"is where the data set of model '{other}' lies", "name another folder with --out")
 
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""

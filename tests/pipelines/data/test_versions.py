@@ -139,6 +139,13 @@ def test_a_clip_that_takes_the_name_of_another_keeps_the_split_of_its_bytes(cata
     assert splits(second) == splits(first)
 
 
+def test_the_folder_of_another_model_is_not_written_to(catalog: DatasetCatalog) -> None:
+    theirs = catalog.write(DrawnSource(FIRST), Split(), catalog.folder_of("foot"), quiet, model="foot")
+    with pytest.raises(InputError, match="the data set of model 'foot' lies"):
+        make(catalog, FIRST | {"a/new": 50}, folder=catalog.folder_of("foot"))
+    assert open_dataset(catalog.folder_of("foot")).manifest == theirs.manifest
+
+
 def test_a_deal_that_is_asked_for_moves_clips_and_the_next_one_keeps_them(catalog: DatasetCatalog) -> None:
     first = make(catalog, FIRST)
     again = make(catalog, FIRST, again=True, seed=3)
