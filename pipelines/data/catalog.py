@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
-from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.dataset import MANIFEST, DataSet, FrameRow, Manifest, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
 from pipelines.data.labels.overrides import reviewed
 from pipelines.data.source import Source
@@ -84,28 +84,34 @@ class DatasetCatalog(KeptDatasets):
         return self._write(source, folder, split, progress, Origin(model or self.model_at(folder)), again=again)
 
     def lineage(self, folder: Path, model: str = "") -> Lineage:
-        """The versions that the next one in a folder comes after, as far as they are here."""
+        """The versions that the next one in a folder comes after, as far as they are here.
+
+        The newest has all its frames; of the others only what says where a clip was that no later version has.
+        """
         model = model or self.model_at(folder)
-        line = self.versions(model) if model else self._versions_at(folder)
+        line = self.versions(model, slim=True) if model else self._versions_at(folder)
         here, aside = self._version_in(folder), list[Version]()
         if here and (not line or self.model_at(folder) == model or here.digest in {version.digest for version in line}):
             line = [here, *(version for version in line if version.digest != here.digest)]
         elif here:  # of another model or another home: what it says of clips counts last
             aside = [here]
         newest = max(line, key=lambda version: version.manifest.version, default=None)
-        chain = self._chain(newest)
+        if newest and (here is None or newest.digest != here.digest):
+            newest = replace(self.version(newest.digest) or newest, model=newest.model)
+        chain = self._chain(newest, line)
         known = {version.digest for version in chain}
         others = [version for version in (*line, *aside) if version.digest not in known]
         return Lineage([*chain, *others], _warning(folder, newest))
 
-    def versions(self, model: str | None = None) -> list[Version]:
-        """A model's versions, or those of all, the newest first. A note that cannot be read is passed over."""
-        versions = list[Version]()
-        for digest in self.digests():
+    def versions(self, model: str | None = None, *, slim: bool = False) -> list[Version]:
+        """A model's versions, or those of all, the newest first. `slim`: without what a newer one says already of a clip."""
+        versions, seen = list[Version](), set[tuple[str, str]]()
+        for digest in sorted(self.digests(), key=self._noted_number, reverse=True):
             with suppress(DamagedFileError):
                 owners = self.models_of(digest)
                 wanted = (owners or [""]) if model is None else [owner for owner in owners if owner == model]
                 version = self.version(digest) if wanted else None
+                version = _slim(version, seen) if version and slim else version
                 versions += [replace(version, model=owner) for owner in wanted] if version else []
         known = {(version.model, version.digest) for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
@@ -220,6 +226,10 @@ class DatasetCatalog(KeptDatasets):
         model = next(iter(self.models_of(digest)), "")
         return Version(model, manifest, digest, folder if lay else kept, str(noted.get("made") or ""), settings)
 
+    def _noted_number(self, digest: str) -> int:
+        number = self.sound_note(digest).get("version")
+        return number if isinstance(number, int) else 1
+
     def _versions_at(self, folder: Path) -> list[Version]:
         """Those that are noted to have lain in a folder, the newest first."""
         versions = list[Version]()
@@ -229,14 +239,24 @@ class DatasetCatalog(KeptDatasets):
                     versions.append(version)
         return _newest_first(versions)
 
-    def _chain(self, newest: Version | None) -> list[Version]:
+    def _chain(self, newest: Version | None, line: Sequence[Version]) -> list[Version]:
         """A version and those before it by their parents' digests, as far as they are here."""
-        chain = list[Version]()
-        while newest and newest not in chain:
+        chain, known = list[Version](), {version.digest: version for version in line}
+        while newest and newest.digest not in {version.digest for version in chain}:
             chain.append(newest)
-            with suppress(DamagedFileError):
-                newest = self.version(parent) if (parent := newest.manifest.parent) else None
+            parent = newest.manifest.parent
+            newest = known.get(parent) or (self.version(parent) if parent else None)
         return chain
+
+
+def _slim(version: Version, seen: set[tuple[str, str]]) -> Version:
+    """A version without the frames of clips that were seen in a newer one; of others one frame each."""
+    rows = list[FrameRow]()
+    for row in version.manifest.frames:
+        if (clip := (row.clip, row.clip_sha256)) not in seen:
+            seen.add(clip)
+            rows.append(row)
+    return replace(version, manifest=version.manifest.model_copy(update={"frames": rows}))
 
 
 def _newest_first(versions: Sequence[Version]) -> list[Version]:
