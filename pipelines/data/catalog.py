@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
-from pipelines.data.dataset import MANIFEST, DataSet, FrameRow, Manifest, Progress, open_dataset
+from pipelines.data.dataset import MANIFEST, DataSet, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
 from pipelines.data.labels.overrides import reviewed
+from pipelines.data.lineage import Lineage, Version, folder_named, newest_first, only_version, slimmed, warning_of
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -24,33 +25,7 @@ from registry.lease import locked
 
 _NUMBERED = re.compile(r"(?P<model>[^/\\]+)@(?P<version>\d+)$")
 _DIGEST = re.compile(r"[0-9a-f]{6,64}$")
-_SHORT = 12
 _BUSY = BusyError("data set", "another process writes it now", "try again when it has finished")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a model's data set. `folder` is None where its pictures were removed; `made` is ISO 8601, if known."""
-
-    model: str
-    manifest: Manifest
-    digest: str
-    folder: Path | None
-    made: str = ""
-    settings: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def name(self) -> str:
-        """MODEL@NUMBER, or the digest's beginning where no model is known."""
-        return f"{self.model}@{self.manifest.version}" if self.model else self.digest[:_SHORT]
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """The versions before the next one, the newest first. `warning`: one line about what could not be read."""
-
-    versions: Sequence[Version]
-    warning: str = ""
 
 
 class DatasetCatalog(KeptDatasets):
@@ -101,7 +76,7 @@ class DatasetCatalog(KeptDatasets):
         chain = self._chain(newest, line)
         known = {version.digest for version in chain}
         others = [version for version in (*line, *aside) if version.digest not in known]
-        return Lineage([*chain, *others], _warning(folder, newest))
+        return Lineage([*chain, *others], warning_of(folder, newest))
 
     def versions(self, model: str | None = None, *, slim: bool = False) -> list[Version]:
         """A model's versions, or those of all, the newest first. `slim`: without what a newer one says already of a clip."""
@@ -111,18 +86,18 @@ class DatasetCatalog(KeptDatasets):
                 owners = self.models_of(digest)
                 wanted = (owners or [""]) if model is None else [owner for owner in owners if owner == model]
                 version = self.version(digest) if wanted else None
-                version = _slim(version, seen) if version and slim else version
+                version = slimmed(version, seen) if version and slim else version
                 versions += [replace(version, model=owner) for owner in wanted] if version else []
         known = {(version.model, version.digest) for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
             here = self._version_in(path.parent) if model in {None, path.parent.name} else None
             if here and (here.model, here.digest) not in known:
                 versions.append(here)
-        return _newest_first(versions)
+        return newest_first(versions)
 
     def resolve(self, reference: str | Path) -> DataSet:
         """The data set that a folder, MODEL@NUMBER, a digest's beginning or a model names, with its pictures."""
-        if (folder := _folder_of(str(reference))) is not None:
+        if (folder := folder_named(str(reference))) is not None:
             return open_dataset(folder)
         version = self.describe(reference)
         if version.folder is None:
@@ -133,7 +108,7 @@ class DatasetCatalog(KeptDatasets):
     def describe(self, reference: str | Path) -> Version:
         """The same without its pictures. Raises NotFoundError, and InputError for what names several."""
         text = str(reference)
-        if (folder := _folder_of(text)) is not None:
+        if (folder := folder_named(text)) is not None:
             data = open_dataset(folder)
             return self._version_in(folder) or Version("", data.manifest, data.manifest.digest, folder)
         if match := _NUMBERED.fullmatch(text):
@@ -147,7 +122,7 @@ class DatasetCatalog(KeptDatasets):
             matching = [version for version in known if version.digest.startswith(text)]
         else:
             known = matching = self.lineage(self.folder_of(text), text).versions[:1] if "@" not in text else []
-        return _only(text, matching, known)
+        return only_version(text, matching, known)
 
     def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
         with self._writing(origin.model or str(folder.absolute()), progress):
@@ -237,7 +212,7 @@ class DatasetCatalog(KeptDatasets):
             with suppress(DamagedFileError):
                 if self.lay(digest) == folder.absolute() and (version := self.version(digest)):
                     versions.append(version)
-        return _newest_first(versions)
+        return newest_first(versions)
 
     def _chain(self, newest: Version | None, line: Sequence[Version]) -> list[Version]:
         """A version and those before it by their parents' digests, as far as they are here."""
@@ -247,54 +222,3 @@ class DatasetCatalog(KeptDatasets):
             parent = newest.manifest.parent
             newest = known.get(parent) or (self.version(parent) if parent else None)
         return chain
-
-
-def _slim(version: Version, seen: set[tuple[str, str]]) -> Version:
-    """A version without the frames of clips that were seen in a newer one; of others one frame each."""
-    rows = list[FrameRow]()
-    for row in version.manifest.frames:
-        if (clip := (row.clip, row.clip_sha256)) not in seen:
-            seen.add(clip)
-            rows.append(row)
-    return replace(version, manifest=version.manifest.model_copy(update={"frames": rows}))
-
-
-def _newest_first(versions: Sequence[Version]) -> list[Version]:
-    by_time = sorted(versions, key=lambda version: version.made, reverse=True)
-    return sorted(by_time, key=lambda version: (version.model, -version.manifest.version))
-
-
-def _warning(folder: Path, newest: Version | None) -> str:
-    """What to say of a folder in which a data set was and cannot be read."""
-    try:
-        open_dataset(folder)
-    except NotFoundError:
-        damaged = newest is not None and folder.is_dir() and any(folder.iterdir())
-    except InputError:
-        damaged = True
-    else:
-        damaged = False
-    if not damaged:
-        return ""
-    if newest is None:
-        return f"{folder / MANIFEST} cannot be read and no version of it is kept: all clips are dealt to splits anew"
-    return f"{folder / MANIFEST} cannot be read: clips keep the splits of {newest.name}, the newest version that is kept"
-
-
-def _folder_of(reference: str) -> Path | None:
-    """The folder that a reference is, if it is one: it is there, or it is written as a path."""
-    path = Path(reference)
-    return path if path.is_dir() or len(path.parts) > 1 or reference in {"", ".", ".."} else None
-
-
-def _only(reference: str, matching: Sequence[Version], known: Sequence[Version]) -> Version:
-    """The version that a reference names. Raises NotFoundError for none, and InputError for several."""
-    if len({version.digest for version in matching}) == 1:
-        return matching[0]
-    if matching:
-        several = ", ".join(version.digest[:_SHORT] for version in matching[:5])
-        raise InputError(f"data set {reference}", f"could be {len(matching)} ({several})", "name one by its digest")
-    names = ", ".join(version.name for version in known[:5])
-    expectation = f"there is no such version; there are {names}" if names else "is no data set of this home"
-    remedy = "give a folder, MODEL@NUMBER or a digest's first 6 characters or more, as `modelyard data list` shows them"
-    raise NotFoundError(f"data set {reference}", expectation, remedy)
