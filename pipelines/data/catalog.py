@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
-from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
+from pipelines.data.dataset import MANIFEST, DataSet, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
 from pipelines.data.labels.overrides import reviewed
+from pipelines.data.lineage import Lineage, Version, folder_named, newest_first, only_version, slimmed, warning_of
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -24,33 +25,7 @@ from registry.lease import locked
 
 _NUMBERED = re.compile(r"(?P<model>[^/\\]+)@(?P<version>\d+)$")
 _DIGEST = re.compile(r"[0-9a-f]{6,64}$")
-_SHORT = 12
 _BUSY = BusyError("data set", "another process writes it now", "try again when it has finished")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a model's data set. `folder` is None where its pictures were removed; `made` is ISO 8601, if known."""
-
-    model: str
-    manifest: Manifest
-    digest: str
-    folder: Path | None
-    made: str = ""
-    settings: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def name(self) -> str:
-        """MODEL@NUMBER, or the digest's beginning where no model is known."""
-        return f"{self.model}@{self.manifest.version}" if self.model else self.digest[:_SHORT]
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """The versions before the next one, the newest first. `warning`: one line about what could not be read."""
-
-    versions: Sequence[Version]
-    warning: str = ""
 
 
 class DatasetCatalog(KeptDatasets):
@@ -84,39 +59,45 @@ class DatasetCatalog(KeptDatasets):
         return self._write(source, folder, split, progress, Origin(model or self.model_at(folder)), again=again)
 
     def lineage(self, folder: Path, model: str = "") -> Lineage:
-        """The versions that the next one in a folder comes after, as far as they are here."""
+        """The versions that the next one in a folder comes after, as far as they are here.
+
+        The newest has all its frames; of the others only what says where a clip was that no later version has.
+        """
         model = model or self.model_at(folder)
-        line = self.versions(model) if model else self._versions_at(folder)
+        line = self.versions(model, slim=True) if model else self._versions_at(folder)
         here, aside = self._version_in(folder), list[Version]()
         if here and (not line or self.model_at(folder) == model or here.digest in {version.digest for version in line}):
             line = [here, *(version for version in line if version.digest != here.digest)]
         elif here:  # of another model or another home: what it says of clips counts last
             aside = [here]
         newest = max(line, key=lambda version: version.manifest.version, default=None)
-        chain = self._chain(newest)
+        if newest and (here is None or newest.digest != here.digest):
+            newest = replace(self.version(newest.digest) or newest, model=newest.model)
+        chain = self._chain(newest, line)
         known = {version.digest for version in chain}
         others = [version for version in (*line, *aside) if version.digest not in known]
-        return Lineage([*chain, *others], _warning(folder, newest))
+        return Lineage([*chain, *others], warning_of(folder, newest))
 
-    def versions(self, model: str | None = None) -> list[Version]:
-        """A model's versions, or those of all, the newest first. A note that cannot be read is passed over."""
-        versions = list[Version]()
-        for digest in self.digests():
+    def versions(self, model: str | None = None, *, slim: bool = False) -> list[Version]:
+        """A model's versions, or those of all, the newest first. `slim`: without what a newer one says already of a clip."""
+        versions, seen = list[Version](), set[tuple[str, str]]()
+        for digest in sorted(self.digests(), key=self._noted_number, reverse=True):
             with suppress(DamagedFileError):
                 owners = self.models_of(digest)
                 wanted = (owners or [""]) if model is None else [owner for owner in owners if owner == model]
                 version = self.version(digest) if wanted else None
+                version = slimmed(version, seen) if version and slim else version
                 versions += [replace(version, model=owner) for owner in wanted] if version else []
         known = {(version.model, version.digest) for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
             here = self._version_in(path.parent) if model in {None, path.parent.name} else None
             if here and (here.model, here.digest) not in known:
                 versions.append(here)
-        return _newest_first(versions)
+        return newest_first(versions)
 
     def resolve(self, reference: str | Path) -> DataSet:
         """The data set that a folder, MODEL@NUMBER, a digest's beginning or a model names, with its pictures."""
-        if (folder := _folder_of(str(reference))) is not None:
+        if (folder := folder_named(str(reference))) is not None:
             return open_dataset(folder)
         version = self.describe(reference)
         if version.folder is None:
@@ -127,7 +108,7 @@ class DatasetCatalog(KeptDatasets):
     def describe(self, reference: str | Path) -> Version:
         """The same without its pictures. Raises NotFoundError, and InputError for what names several."""
         text = str(reference)
-        if (folder := _folder_of(text)) is not None:
+        if (folder := folder_named(text)) is not None:
             data = open_dataset(folder)
             return self._version_in(folder) or Version("", data.manifest, data.manifest.digest, folder)
         if match := _NUMBERED.fullmatch(text):
@@ -141,17 +122,25 @@ class DatasetCatalog(KeptDatasets):
             matching = [version for version in known if version.digest.startswith(text)]
         else:
             known = matching = self.lineage(self.folder_of(text), text).versions[:1] if "@" not in text else []
-        return _only(text, matching, known)
+        return only_version(text, matching, known)
 
     def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
         with self._writing(origin.model or str(folder.absolute()), progress):
             lineage = self.lineage(folder, origin.model)
+            self._check_owner(folder, origin.model)
             self._keep_old(folder, origin.model, lineage)
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
             keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
             before = [version.manifest for version in lineage.versions]
             last = next((version.folder for version in lineage.versions if version.folder), folder)
             return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
+
+    def _check_owner(self, folder: Path, model: str) -> None:
+        """Refuse a folder in which the data set of another model lies: training that model would take this one for its own."""
+        other = self.model_at(folder)
+        here = self._version_in(folder) if model and other != model else None
+        if here and other in (owners := self.models_of(here.digest)) and model not in owners:
+            raise InputError(folder, f"is where the data set of model '{other}' lies", "name another folder with --out")
 
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""
@@ -212,6 +201,10 @@ class DatasetCatalog(KeptDatasets):
         model = next(iter(self.models_of(digest)), "")
         return Version(model, manifest, digest, folder if lay else kept, str(noted.get("made") or ""), settings)
 
+    def _noted_number(self, digest: str) -> int:
+        number = self.sound_note(digest).get("version")
+        return number if isinstance(number, int) else 1
+
     def _versions_at(self, folder: Path) -> list[Version]:
         """Those that are noted to have lain in a folder, the newest first."""
         versions = list[Version]()
@@ -219,54 +212,13 @@ class DatasetCatalog(KeptDatasets):
             with suppress(DamagedFileError):
                 if self.lay(digest) == folder.absolute() and (version := self.version(digest)):
                     versions.append(version)
-        return _newest_first(versions)
+        return newest_first(versions)
 
-    def _chain(self, newest: Version | None) -> list[Version]:
+    def _chain(self, newest: Version | None, line: Sequence[Version]) -> list[Version]:
         """A version and those before it by their parents' digests, as far as they are here."""
-        chain = list[Version]()
-        while newest and newest not in chain:
+        chain, known = list[Version](), {version.digest: version for version in line}
+        while newest and newest.digest not in {version.digest for version in chain}:
             chain.append(newest)
-            with suppress(DamagedFileError):
-                newest = self.version(parent) if (parent := newest.manifest.parent) else None
+            parent = newest.manifest.parent
+            newest = known.get(parent) or (self.version(parent) if parent else None)
         return chain
-
-
-def _newest_first(versions: Sequence[Version]) -> list[Version]:
-    by_time = sorted(versions, key=lambda version: version.made, reverse=True)
-    return sorted(by_time, key=lambda version: (version.model, -version.manifest.version))
-
-
-def _warning(folder: Path, newest: Version | None) -> str:
-    """What to say of a folder in which a data set was and cannot be read."""
-    try:
-        open_dataset(folder)
-    except NotFoundError:
-        damaged = newest is not None and folder.is_dir() and any(folder.iterdir())
-    except InputError:
-        damaged = True
-    else:
-        damaged = False
-    if not damaged:
-        return ""
-    if newest is None:
-        return f"{folder / MANIFEST} cannot be read and no version of it is kept: all clips are dealt to splits anew"
-    return f"{folder / MANIFEST} cannot be read: clips keep the splits of {newest.name}, the newest version that is kept"
-
-
-def _folder_of(reference: str) -> Path | None:
-    """The folder that a reference is, if it is one: it is there, or it is written as a path."""
-    path = Path(reference)
-    return path if path.is_dir() or len(path.parts) > 1 or reference in {"", ".", ".."} else None
-
-
-def _only(reference: str, matching: Sequence[Version], known: Sequence[Version]) -> Version:
-    """The version that a reference names. Raises NotFoundError for none, and InputError for several."""
-    if len({version.digest for version in matching}) == 1:
-        return matching[0]
-    if matching:
-        several = ", ".join(version.digest[:_SHORT] for version in matching[:5])
-        raise InputError(f"data set {reference}", f"could be {len(matching)} ({several})", "name one by its digest")
-    names = ", ".join(version.name for version in known[:5])
-    expectation = f"there is no such version; there are {names}" if names else "is no data set of this home"
-    remedy = "give a folder, MODEL@NUMBER or a digest's first 6 characters or more, as `modelyard data list` shows them"
-    raise NotFoundError(f"data set {reference}", expectation, remedy)

@@ -73,7 +73,7 @@ class KeptDatasets:
             fields: dict[str, Any] = {"folder": str(lay), "registered": sorted(owners)}
             made = datetime.fromtimestamp((data.folder / MANIFEST).stat().st_mtime, UTC).isoformat(timespec="seconds")
             models = {*(noted.get("models") or ()), origin.model or self.model_at(lay)} - {""}
-            known = {"made": made, "settings": origin.settings}
+            known = {"made": made, "settings": origin.settings, "version": data.manifest.version}
             fields |= {name: noted.get(name) or value for name, value in known.items() if noted.get(name) or value}
             fields |= {"models": sorted(models)} if models else {}
             self.keep(data)

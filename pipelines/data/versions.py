@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pipelines.data.catalog import DatasetCatalog, Version
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import SPLITS
 from pipelines.data.difference import DataDiff, Setting, compare
+from pipelines.data.lineage import Version
 from pipelines.data.sentences import summary
 from registry.errors import NotFoundError
 from registry.events import Trained

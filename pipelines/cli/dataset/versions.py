@@ -10,9 +10,10 @@ from pipelines.cli.options import HomeFolder, datasets_of, read_home
 from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
-    from pipelines.data.catalog import DatasetCatalog, Lineage
+    from pipelines.data.catalog import DatasetCatalog
     from pipelines.data.dataset import DataSet
     from pipelines.data.difference import DataDiff
+    from pipelines.data.lineage import Lineage
     from pipelines.data.versions import Step, VersionRow
 
 VERSION_HELP = "A folder, MODEL@VERSION, or the beginning of a digest."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipelines.cleaning.clean import Cleaner
 from pipelines.cleaning.environments import cache_root, unused_environments
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import MANIFEST, open_dataset
+from pipelines.data.kept import Origin
+from pipelines.data.versions import difference, list_versions
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.files import write_json
 from registry.memory import MemoryLedger
@@ -209,3 +212,25 @@ def test_the_command_shows_and_removes_only_when_told(modelyard: Any, tmp_path: 
 def test_these_tests_look_at_no_cache_but_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A home that is ten days older would otherwise take the environments of whoever runs the tests along."""
     assert cache_root().is_relative_to(tmp_path_factory.getbasetemp())
+
+
+def test_a_version_whose_pictures_go_stays_in_the_list_and_can_be_compared(tmp_path: Path) -> None:
+    world = World(tmp_path, 3)
+    catalog = world.catalog
+    first = catalog.add(make_dataset(tmp_path / "made", 200), origin=Origin("glove"))
+    later = make_dataset(tmp_path / "later", 201)
+    manifest = later.manifest.model_copy(update={"version": 2, "parent": first.manifest.digest})
+    write_json(later.folder / MANIFEST, manifest.document())
+    catalog.add(open_dataset(later.folder), origin=Origin("glove"))
+    cleaner = world.cleaner(world.store)
+    items = [item for item in cleaner.find(["datasets"]) if Path(item.path) == first.folder]
+    assert cleaner.remove(items) == items
+    assert not first.folder.exists()
+    rows = list_versions(catalog, [], "glove")
+    assert [(row.name, row.parent, row.folder == str(first.folder)) for row in rows] == [
+        ("glove@2", "glove@1", False),
+        ("glove@1", "", False),
+    ]
+    assert difference(catalog, "glove@1", "glove@2").frames["added"] == 3
+    shutil.rmtree(tmp_path / "made")
+    assert not list_versions(catalog, [], "glove")[1].present

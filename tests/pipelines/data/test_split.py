@@ -72,3 +72,37 @@ def test_a_first_deal_is_by_hash_alone_so_a_new_class_moves_nothing() -> None:
     some = {("a", number) for number in range(10)}
     alone = deal(members(some), Split())
     assert deal(members(some | {("b", number) for number in range(7)}), Split()).items() >= alone.items()
+
+
+def test_a_group_that_gains_a_class_or_a_picture_stays_where_it_is() -> None:
+    groups = [Member(f"s{number}", f"picture {number} {image}", frozenset("a")) for number in range(12) for image in range(3)]
+    first = deal(groups, Split())
+    before = Manifest(labels=["a"], source="images", split=Split(), frames=rows_of(groups, first))
+    gains = [Member("s1", "fresh", frozenset("b")), Member("s2", "fresh too", frozenset("a"))]
+    assert deal([*groups, *gains], Split(seed=4), assignments_of([before])) == first
+
+
+def test_pictures_that_were_apart_and_belong_together_now_go_where_one_was_trained_on() -> None:
+    apart = [Member(f"p{number}", f"picture {number}", frozenset("a")) for number in range(12)]
+    first = deal(apart, Split())
+    before = Manifest(labels=["a"], source="images", split=Split(), frames=rows_of(apart, first))
+    together = [Member(f"s{number // 4}", f"picture {number}", frozenset("a")) for number in range(12)]
+    dealt = deal(together, Split(), assignments_of([before]))
+    for group in range(3):
+        were = {first[f"p{number}"] for number in range(4 * group, 4 * group + 4)}
+        assert dealt[f"s{group}"] == next(split for split in SPLITS if split in were)
+
+
+def test_two_names_that_come_to_have_the_same_bytes_are_in_one_split() -> None:
+    clips = members({("a", number) for number in range(12)})
+    first = deal(clips, Split())
+    trained, tested = (next(clip for clip in clips if first[clip.clip] == split) for split in ("train", "test"))
+    for digest in (trained.digest, tested.digest, "neither's"):
+        now = [Member(clip.clip, digest, clip.labels) if clip in {trained, tested} else clip for clip in clips]
+        dealt = deal(now, Split(), assignments_of([manifest(clips, first)]))
+        wanted = {trained.digest: "train", tested.digest: "test"}.get(digest, "train")
+        assert {dealt[trained.clip], dealt[tested.clip]} == {wanted}
+
+
+def rows_of(clips: list[Member], dealt: dict[str, SplitName]) -> list[FrameRow]:
+    return manifest(clips, dealt).frames

@@ -139,6 +139,13 @@ def test_a_clip_that_takes_the_name_of_another_keeps_the_split_of_its_bytes(cata
     assert splits(second) == splits(first)
 
 
+def test_the_folder_of_another_model_is_not_written_to(catalog: DatasetCatalog) -> None:
+    theirs = catalog.write(DrawnSource(FIRST), Split(), catalog.folder_of("foot"), quiet, model="foot")
+    with pytest.raises(InputError, match="the data set of model 'foot' lies"):
+        make(catalog, FIRST | {"a/new": 50}, folder=catalog.folder_of("foot"))
+    assert open_dataset(catalog.folder_of("foot")).manifest == theirs.manifest
+
+
 def test_a_deal_that_is_asked_for_moves_clips_and_the_next_one_keeps_them(catalog: DatasetCatalog) -> None:
     first = make(catalog, FIRST)
     again = make(catalog, FIRST, again=True, seed=3)
@@ -260,14 +267,6 @@ def test_a_version_that_was_damaged_is_named_and_made_whole_by_the_next_frames(c
     assert make(catalog, FIRST).manifest == data.manifest
     catalog.resolve("hand@1").verify()
     open_dataset(catalog.folder_of("hand")).verify()
-
-
-def test_a_kept_data_set_that_is_used_again_keeps_the_name_that_it_had(catalog: DatasetCatalog) -> None:
-    make(catalog, FIRST)
-    make(catalog, FIRST | {"a/new": 50})
-    kept = catalog.add(catalog.resolve("hand@1"), registered="hand")
-    assert (kept.name, catalog.owners(kept.manifest.digest)) == ("hand", ["hand"])
-    assert catalog.find(kept.manifest.digest, "hand/1").name == "hand"
 
 
 def test_pictures_that_are_removed_leave_the_manifest_and_its_splits(catalog: DatasetCatalog) -> None:
