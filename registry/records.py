@@ -171,12 +171,19 @@ class Latency(Record):
 
 
 class DataVerdict(Record):
-    """The verdict of the data checks on a data set."""
+    """The verdict of the data checks on a data set.
+
+    `checked`: whether any check was made. `off` and `lowered` name the checks that the job silenced: not made, or made to
+    warn of what would stop training by itself.
+    """
 
     dataset: str
     holds: bool
     errors: int
     warnings: int
+    checked: bool = True
+    off: list[str] = []
+    lowered: list[str] = []
 
 
 class Scan(Record):

@@ -23,6 +23,7 @@ from registry.refs import check_model_name
 from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
+from validation.data.catalogue import CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
 from validation.gates.parity import ParityGate
 
@@ -52,7 +53,20 @@ class Data(Record):
     slices: dict[str, str] = Field(
         default={}, description="name → regular expression over clips' names: parts of the test split that a gate can ask for"
     )
-    checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
+    checks: Level | dict[str, Level] = Field(
+        default="strict",
+        description="whether a failed data check stops the job: a word for all, or name → word, `default` for the others",
+    )
+
+    @property
+    def check_levels(self) -> CheckLevels:
+        """How much each data check weighs."""
+        return levels_of(self.checks)
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _names_checks(cls, value: object) -> object:
+        return as_levels(value)
 
 
 class Launch(Record):
@@ -183,7 +197,8 @@ def _explain(error: ValidationError, subject: str) -> InputError:
     key_path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        return InputError(f"{subject}: {key_path}", problem, "see `modelyard schema` for what it may be")
+        problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
+        return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, datasets_of, job, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
+    from pipelines.data.dataset import DataSet
     from pipelines.data.labels.errors import LabelReport
     from pipelines.data.labels.propose import Proposer
     from pipelines.home import Home
@@ -33,13 +33,12 @@ def label_errors(
     as_json: AsJson = False,
 ) -> None:
     """Find labels that are likely wrong, as a classifier sees them that was trained on the other clips."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.data.labels.errors import find_label_errors
     from pipelines.data.labels.sheet import write_sheet
     from registry.reports.reviews import Review
 
     opened = open_home(home)
-    dataset = open_dataset(_folder(opened, data, job_file))
+    dataset = _dataset(opened, data, job_file)
     with bar() as progress:
         report = find_label_errors(dataset, progress, most)
     review = Review.of(opened.settings.home, dataset.manifest.digest)
@@ -68,12 +67,11 @@ def propose(
     as_json: AsJson = False,
 ) -> None:
     """Let a model propose labels, or a detector boxes. They count for nothing until they are accepted in a review."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.data.labels.propose import Asked, propose_for, propose_new
     from registry.reports.reviews import Review
 
     opened = open_home(home)
-    dataset = open_dataset(_folder(opened, data, job_file))
+    dataset = _dataset(opened, data, job_file)
     review = Review.of(opened.settings.home, dataset.manifest.digest)
     asked = Asked(_proposer(opened, model), model, least)
     with bar() as progress:
@@ -105,13 +103,12 @@ def review(
     as_json: AsJson = False,
 ) -> None:
     """List what is suggested about a data set's labels, or decide about it. `apply-review` makes the next version of it."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.data.labels.decide import Choices, decide
     from pipelines.identity import whoami
     from registry.reports.reviews import Review
 
     opened = read_home(home)
-    dataset = open_dataset(_folder(opened, data, job_file))
+    dataset = _dataset(opened, data, job_file)
     the_review = Review.of(opened.settings.home, dataset.manifest.digest)
     choices = Choices(accept or (), accept_clip or (), reject or (), relabel or (), drop or (), undo or ())
     fresh = decide(dataset, the_review, choices, whoami(opened.settings, who).name) if choices else []
@@ -132,6 +129,11 @@ def apply_review(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home
     text = f"version {manifest.version} of {folder}: {counts} (digest {manifest.digest[:12]})"
     nothing = f"{folder}: nothing is decided that is not in version {manifest.version} already"
     answer(facts | {"changes": dict(revision.counts)}, as_json=as_json, text=text if counts else nothing)
+
+
+def _dataset(opened: Home, data: Path | None, job_file: Path) -> DataSet:
+    """The data set of that folder, or of a reference to a version."""
+    return datasets_of(opened).resolve(_folder(opened, data, job_file))
 
 
 def _folder(opened: Home, data: Path | None, job_file: Path) -> Path:

@@ -27,6 +27,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "forecast": ("--service-ms", "20"),
     "runs": (),
     "clean": (),
+    "data list": (),
+    "data diff": ("hand", "hand@1"),
     "gates": ("hand/1", "production"),
     "policy show": ("hand",),
     "policy diff": ("hand", "--job", "HOME/job.yaml"),
