@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from dashboards.datasets import LocalDataset, local_datasets
+from dashboards.datasets import LocalDataset, find_dataset, local_datasets
 from registry.errors import InputError, shorten
 from registry.reports.reviews import REVIEWER, Action, Candidate, Decision, Review, decision_on
 from serving.bundle.decode import decode
@@ -34,20 +34,12 @@ def reviewer(host: str | None) -> str:
 
 def reviewable(home: Path) -> dict[str, LocalDataset]:
     """Data sets by name: those of the home's models, and kept ones of which there is a review."""
-    datasets = {dataset.name: dataset for dataset in local_datasets(home)}
+    root = home / "datasets"
+    datasets = {dataset.name: dataset for dataset in local_datasets(root)}
     known = {dataset.digest for dataset in datasets.values()}
-    for folder in sorted((home / "reviews").glob("*/")):
-        kept = home / "datasets" / "by-digest" / folder.name
-        if folder.name not in known and (kept / "manifest.json").is_file():
-            datasets |= _kept(kept)
-    return datasets
-
-
-def _kept(folder: Path) -> dict[str, LocalDataset]:
-    try:
-        return {folder.name[:12]: LocalDataset(folder)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    digests = (folder.name for folder in sorted((home / "reviews").glob("*/")))
+    kept = [find_dataset(root, digest) for digest in digests if digest not in known]
+    return datasets | {dataset.digest[:12]: dataset for dataset in kept if dataset}
 
 
 def undecided(candidates: Sequence[Candidate], decisions: Mapping[str, Decision], later: Collection[str]) -> list[Candidate]:

@@ -122,12 +122,12 @@ def test_a_new_picture_is_taken_or_left_out_and_lies_in_the_review(home: Path, r
     assert "drop" not in buttons(shown)
     press(shown, "relabel")
     assert review.decisions()[new.sha256].label == "b"
-    (dataset,) = local_datasets(home)
+    (dataset,) = local_datasets(home / "datasets")
     assert picture_of(dataset, review, new) is not None
 
 
 def test_no_list_shows_another_file_of_this_machine(home: Path, review: Review) -> None:
-    (dataset,) = local_datasets(home)
+    (dataset,) = local_datasets(home / "datasets")
     from PIL import Image
 
     Image.new("RGB", (9, 9)).save(home / "private.png")
