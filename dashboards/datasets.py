@@ -123,6 +123,21 @@ def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:
     return {entry.event.verdict.dataset: entry.event.verdict for entry in entries if isinstance(entry.event, DataChecked)}
 
 
+def outcome_of(verdict: DataVerdict | None) -> str:
+    """What the checks of a dataset came to, in a word or two."""
+    if verdict is None:
+        return "not run"
+    if not verdict.checked:
+        return "off"
+    return "passed" if verdict.holds else "failed"
+
+
+def silenced_of(verdict: DataVerdict) -> str:
+    """The checks that were not made, or lowered to warnings, when a model was trained on the dataset."""
+    parts = {"Checks that are off: ": verdict.off, "Checks lowered to warnings: ": verdict.lowered}
+    return " ".join(f"{words}{', '.join(names)}." for words, names in parts.items() if names)
+
+
 def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
     """The newest report of the checks about exactly these frames, as `modelyard check` left it; None where there is none."""
     paths = sorted((home / "reports").glob("*/report.json"), key=lambda path: -path.stat().st_mtime)
@@ -130,19 +145,30 @@ def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
         try:
             report = read_json(path)
             if report["dataset"] == digest:
-                return {"findings": list(report["findings"]), "spread": dict(report["spread"])}
+                off, findings = list(report.get("off", ())), list(report["findings"])
+                return {"findings": findings, "off": off, "spread": dict(report["spread"])}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
 
 
 def findings_table(report: dict[str, Any]) -> pd.DataFrame:
-    """Columns outcome, finding: errors first, then warnings, then what passed."""
+    """Columns outcome, check, level, finding: errors first, then warnings, then what passed, then the checks that are off.
+
+    A report of an older release names no checks: then there are outcome and finding.
+    """
     rows = [
-        (_OUTCOMES.get(outcome := str(finding.get("outcome", "")), outcome), shorten(str(finding.get("text", "")), 300))
+        (
+            _OUTCOMES.get(outcome := str(finding.get("outcome", "")), outcome),
+            shorten(str(finding.get("check", "")), 60),
+            shorten(str(finding.get("level", "")), 60),
+            shorten(str(finding.get("text", "")), 300),
+        )
         for finding in report["findings"]
     ]
-    return pd.DataFrame(rows, columns=["outcome", "finding"])
+    rows += [("not made", shorten(str(name), 60), "off", "") for name in report["off"]]
+    table = pd.DataFrame(rows, columns=["outcome", "check", "level", "finding"])
+    return table if any(table["check"]) else table[["outcome", "finding"]]
 
 
 def histogram_table(report: dict[str, Any]) -> pd.DataFrame:

@@ -197,7 +197,8 @@ def _explain(error: ValidationError, subject: str) -> InputError:
     key_path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        return InputError(f"{subject}: {key_path}", problem, "see `modelyard schema` for what it may be")
+        problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
+        return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"

@@ -65,25 +65,31 @@ def _overlaps(sides: np.ndarray) -> np.ndarray:
 
 
 def _example(data: CheckedData, flags: pd.Series) -> str:
-    """`cup in a.jpg, from 0.10, 0.20 to 1.20, 0.50`: the first flagged box."""
+    """`cup in a.jpg (left 0.1, top 0.2, right 1.2, bottom 0.5)`: the first flagged box."""
     box = data.boxes[flags].iloc[0]
-    sides = [f"{float(box[name]):.2f}" for name in _SIDES]
+    sides = ", ".join(f"{name} {_number(box[name])}" for name in _SIDES)
     file = data.frames.loc[box["frame"], "file"]
-    return f"{name_of(box['label'])} in {name_of(file)}, from {', '.join(sides[:2])} to {', '.join(sides[2:])}"
+    return f"{name_of(box['label'])} in {name_of(file)} ({sides})"
+
+
+def _number(value: object) -> str:
+    """A side as a sentence shows it; annotation files have had all sorts of things there."""
+    number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
+    return "missing" if pd.isna(number) else f"{number:.3g}"
 
 
 def _says_outside(data: CheckedData, _: pd.DataFrame) -> str:
     flags = _outside(data)
     count = counted(int(flags.sum()), "box")
     verb = "lies" if count.startswith("1 ") else "lie"
-    return f"{count} {verb} outside of the picture, such as {_example(data, flags)} of its size: correct the annotation"
+    return f"{count} {verb} outside of the picture, such as {_example(data, flags)}: correct the annotation"
 
 
 def _says_flat(data: CheckedData, _: pd.DataFrame) -> str:
     flags = _flat(data)
     count = counted(int(flags.sum()), "box")
     verb = "has" if count.startswith("1 ") else "have"
-    return f"{count} {verb} no area, such as {_example(data, flags)} of its size: correct or remove the annotation"
+    return f"{count} {verb} no area, such as {_example(data, flags)}: correct or remove the annotation"
 
 
 def _says_doubled(data: CheckedData, _: pd.DataFrame) -> str:

@@ -1,8 +1,9 @@
 """Whether val and test look like train: in light, colour, sharpness and shape.
 
 For each figure, the share of a split's pictures that lie beyond all that train has, but for the outermost hundredth at each
-end. Two parts of one recording session have some (a few clips are never alike); when most of a split lies beyond, it is of
-another place or went through another program. Measured error rates are in docs/data-checks.md.
+end. Two parts of one recording session have some; when nearly all of a split lies beyond, it is of another place or went
+through another program. A split of one or two clips is not judged: one clip is never like the others. Measured error rates
+are in docs/data-checks.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from validation.data.rule import Rule
 from validation.data.table import CheckedData
 from validation.data.words import percent
 
-_MOST, _LEAST_PICTURES = 0.6, 10
+_MOST, _LEAST_PICTURES, _LEAST_CLIPS = 0.8, 10, 3
 _SIDES = {
     "brightness": ("darker", "brighter", 8.0),
     "contrast": ("flatter", "richer in contrast", 5.0),
@@ -60,8 +61,8 @@ def shifts(data: CheckedData) -> list[Shift]:
         return []
     worst = list[Shift]()
     for name in ("val", "test"):
-        part = table[split == name]
-        if len(part) >= _LEAST_PICTURES:
+        part, clips = table[split == name], data.frames.loc[split == name, "clip"].nunique()
+        if len(part) >= _LEAST_PICTURES and clips >= _LEAST_CLIPS:
             worst.append(max(shift for figure in _SIDES for shift in _beyond(name, figure, part[figure], train[figure])))
     return sorted(worst, reverse=True)
 

@@ -86,7 +86,7 @@ def _expectation(measured: Measured, severity: str) -> gxe.Expectation:
         max_value=rule.most,
         mostly=1 - measured.tolerated,
         severity=severity,  # pyright: ignore[reportArgumentType]
-        description=measured.text.replace("$", "$$"),  # it is a template to Data Docs
+        description=measured.text,
     )
 
 

@@ -13,7 +13,7 @@ _HUNDREDTH = 0.01
 
 def name_of(value: object) -> str:
     """A class, clip or file as a sentence shows it: on one line, cut where it is long."""
-    return shorten(value, _LONGEST_NAME)
+    return shorten(value, _LONGEST_NAME) or "(without a name)"
 
 
 def listed(names: Iterable[object]) -> str:
