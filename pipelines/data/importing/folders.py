@@ -1,7 +1,7 @@
 """Class folders, and train, val and test folders with class folders in them, in either order.
 
-`supervision` reads one folder of class folders; it knows no splits, skips sub-folders in silence, and takes a README for a
-class's picture. So these are read here.
+`supervision` reads one folder of class folders; it takes `train` and `val` for classes and skips sub-folders in silence. So
+these are read here.
 """
 
 from __future__ import annotations
