@@ -42,8 +42,11 @@ class LocalDataset:
 
     def counts(self) -> pd.DataFrame:
         """Columns class, split, frames, clips."""
-        frames = Counter((str(frame["label"]), str(frame["split"])) for frame in self.frames)
-        clips = {key: {frame["clip"] for frame in self.frames if (frame["label"], frame["split"]) == key} for key in frames}
+        keys = [(label, str(frame["split"]), str(frame["clip"])) for frame in self.frames for label in labels_of(frame)]
+        frames = Counter((label, split) for label, split, _ in keys)
+        clips: dict[tuple[str, str], set[str]] = {}
+        for label, split, clip in keys:
+            clips.setdefault((label, split), set()).add(clip)
         rows = [
             (label, split, frames[label, split], len(clips.get((label, split), ())))
             for label in self.labels
@@ -56,9 +59,11 @@ class LocalDataset:
         by_clip = {str(frame["clip"]): frame for frame in reversed(self.frames) if frame["split"] == split}
         by_label: dict[str, list[dict[str, Any]]] = {name: [] for name in self.labels if label in {None, name}}
         for frame in reversed(by_clip.values()):
-            by_label.get(str(frame["label"]), []).append(frame)
+            chosen = next((name for name in labels_of(frame) if name in by_label), None)
+            if chosen is not None:
+                by_label[chosen].append(frame)
         mixed = [frame for turn in zip_longest(*by_label.values()) for frame in turn if frame]
-        paths = ((self.frame_path(str(frame["file"])), str(frame["label"])) for frame in mixed)
+        paths = ((self.frame_path(str(frame["file"])), ", ".join(labels_of(frame))) for frame in mixed)
         return list(islice(((path, name) for path, name in paths if path), most))
 
     def test_images(self) -> frozenset[str]:
@@ -70,6 +75,12 @@ class LocalDataset:
         """A frame's file if it lies within the dataset, so that a forged manifest shows no other file of this machine."""
         path = (self.folder / file).resolve()
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
+
+
+def labels_of(frame: dict[str, Any]) -> list[str]:
+    """A frame's class; of a detector's frame the classes of its boxes, each once."""
+    boxes = frame.get("boxes")
+    return [str(frame["label"])] if boxes is None else sorted({str(box["label"]) for box in boxes})
 
 
 def local_datasets(folder: Path) -> list[LocalDataset]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.dataset.check import check
+from pipelines.cli.dataset.importing import ModelName, data_job, show_left_out
 from pipelines.cli.dataset.versions import say_step
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
+from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip of which only a part decodes.")] = False,
+    name: ModelName = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip or an image that is not whole.")] = False,
     resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
@@ -40,19 +42,19 @@ def frames(
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
-    the_job = job(job_file)
+    chosen = data_job(job_file, images or clips, name)
     given = {"clips": clips, "images": images, "group": group, "fps": fps}
     changes = {key: value for key, value in given.items() if value is not None}
     if clips and not images:
         changes["images"] = None
-    data = the_job.data.model_copy(update=changes)
+    data = chosen.data.model_copy(update=changes)
     datasets = datasets_of(open_home(home))
-    folder = out or datasets.folder_of(the_job.model)
-    before = datasets.lineage(folder, the_job.model)
+    folder = out or datasets.folder_of(chosen.model)
+    before = datasets.lineage(folder, chosen.model)
     with bar() as progress:
-        source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
-        made = datasets.build(data, folder, progress, source, model=the_job.model, again=resplit)
-    _show(made, say_step(datasets, before, made, the_job.model), as_json=as_json)
+        source = open_source(data, chosen.classes, strict=strict)
+        made = datasets.build(data, folder, progress, source, model=chosen.model, again=resplit)
+    _show(made, say_step(datasets, before, made, chosen.model), as_json=as_json)
 
 
 def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
@@ -65,9 +67,12 @@ def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
     sources, version = read_sources(data.folder), step.model_dump(mode="json", exclude={"text"})
-    answer(document | {"frames": counts, "clips": clips, "sources": sources} | version, as_json=as_json)
+    left_out = sources.get("left_out", [])
+    document |= {"frames": counts, "clips": clips, "sources": sources, "left_out": left_out}
+    answer(document | version, as_json=as_json)
     if not as_json:
         show_clips(sources)
+        show_left_out(left_out)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")

@@ -123,11 +123,12 @@ class ClipFrames:
         for decoded in reader.frames():
             if not ticks.wants(decoded.seconds):
                 continue
-            small = thumbnail(decoded.frame)
-            if last is not None and _change(small, last) < self.sampling.min_change:
-                self._unchanged += 1
-                continue
-            last = small
+            if self.sampling.min_change > 0:
+                small = thumbnail(decoded.frame)
+                if last is not None and _change(small, last) < self.sampling.min_change:
+                    self._unchanged += 1
+                    continue
+                last = small
             yield self._frame(decoded)
 
     def _frame(self, decoded: Decoded) -> Frame:

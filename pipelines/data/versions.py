@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.data.catalog import DatasetCatalog, Version
 from pipelines.data.dataset import SPLITS
@@ -46,9 +47,9 @@ def list_versions(catalog: DatasetCatalog, entries: Iterable[Entry], model: str 
         )
     names = {version.digest: version.name for version in versions}
     heads = [catalog.lineage(catalog.folder_of(name), name).versions[:1] for name in {v.model for v in versions} - {""}]
-    current = {version.digest for newest in heads for version in newest}
+    current = {(version.model, version.digest) for newest in heads for version in newest}
     trained = _trained(entries)
-    return [_row(version, names, trained, current=version.digest in current) for version in versions]
+    return [_row(version, names, trained, current=(version.model, version.digest) in current) for version in versions]
 
 
 def difference(catalog: DatasetCatalog, before: Version | str, after: Version | str) -> DataDiff:
@@ -77,8 +78,10 @@ def step(catalog: DatasetCatalog, before: Sequence[Version], digest: str, model:
     after = catalog.version(digest)
     if after is None:
         raise NotFoundError(f"data set {digest[:12]}", "was removed meanwhile", "make it again")
-    name = after.name if after.model else f"{model}@{after.manifest.version}"
+    after = replace(after, model=model)
     parent = catalog.version(after.manifest.parent) if after.manifest.parent else None
+    parent = replace(parent, model=model) if parent and model in catalog.models_of(parent.digest) else parent
+    name = after.name
     known = {"name": name, "version": after.manifest.version, "parent": parent.name if parent else ""}
     if before and before[0].digest == digest:
         return Step(**known, made=False, changes=None, text=f"data set {name}: nothing is other than it was; no new version")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.dataset import labels, versions
+from pipelines.cli.dataset import importing, labels, show, versions
 
 data = typer.Typer(
     name="data", help="Data sets: versions, differences, leaks, labels.", no_args_is_help=True, rich_markup_mode=None
@@ -12,7 +12,9 @@ data = typer.Typer(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the group."""
+    """Add the group, and the commands beside it."""
+    importing.add_to(app)
+    show.add_to(data)
     versions.add_to(data)
     labels.add_to(data)
     app.add_typer(data)

@@ -16,6 +16,10 @@ from pipelines.data.importing.layout import Entry, Layout, plural, split_name
 from pipelines.data.importing.listing import Listing, shown
 from registry.errors import InputError
 
+_DEEP = 3
+"""Parts of a path with a split, a class and a file."""
+_MOST_NAMES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
@@ -40,7 +44,7 @@ def sort_files(files: Sequence[Path], folders: Sequence[Path], subject: object) 
         path.parts[0] for path in files if len(path.parts) == 1
     }
     splits = {name for name in first if split_name(name)}
-    deep = {path.parts[0] for path in files if len(path.parts) > 2 and path.parts[0] in splits}
+    deep = {path.parts[0] for path in files if len(path.parts) >= _DEEP and path.parts[0] in splits}
     others = {path.parts[0] for path in files if len(path.parts) > 1} - splits
     if deep and others:
         raise InputError(
@@ -104,8 +108,8 @@ def describe_splits(entries: Sequence[Entry], labels: Sequence[str]) -> list[str
         have[entry.split or "train"] |= {entry.label} if entry.boxes is None else {box.label for box in entry.boxes}
     for split in SPLITS:
         if have[split] and (absent := [label for label in labels if label not in have[split]]):
-            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-            notes.append(f"{split} has no images of {', '.join(repr(label) for label in absent[:5])}{more}")
+            more = f" and {len(absent) - _MOST_NAMES} more" if len(absent) > _MOST_NAMES else ""
+            notes.append(f"{split} has no images of {', '.join(repr(label) for label in absent[:_MOST_NAMES])}{more}")
     if unsaid := sizes[None]:
         notes.append(f"{plural(unsaid, 'image')} in no split: put into train")
     return notes
@@ -113,7 +117,7 @@ def describe_splits(entries: Sequence[Entry], labels: Sequence[str]) -> list[str
 
 def _class_first(files: Sequence[Path]) -> bool:
     """Whether each class's folder has the splits in it: every file lies in one, and training and another are there."""
-    inner = [path.parts[1] for path in files if len(path.parts) > 2]
+    inner = [path.parts[1] for path in files if len(path.parts) >= _DEEP]
     splits = {split_name(name) for name in inner}
     return len(inner) == len(files) > 0 and None not in splits and "train" in splits and len(splits) > 1
 
@@ -133,4 +137,4 @@ def _sorted(files: Sequence[Path], split_at: int | None, label_at: int) -> Sorte
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(f"'{shown(Path(name))}'" for name in sorted(names)[:5])
+    return ", ".join(f"'{shown(Path(name))}'" for name in sorted(names)[:_MOST_NAMES])

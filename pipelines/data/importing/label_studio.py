@@ -120,12 +120,16 @@ def _entry(
         boxes = tuple(_box(item, counts) for item in items if _shape(item))
         counts["other"] += sum(not _shape(item) for item in items)
         return Entry(picture, split=split_in(picture.parent), boxes=boxes, size=(_PERCENT, _PERCENT))
-    choices = [
-        str(choice) for item in items if isinstance(item.get("value"), dict) for choice in item["value"].get("choices") or ()
-    ]
+    values = [item["value"] for item in items if isinstance(item.get("value"), dict)]
+    choices = [str(choice) for value in values for choice in _items(value.get("choices"))]
     if len(set(choices)) != 1:
         raise UnreadableError(f"it has {len(set(choices))} choices; a class is one")
     return Entry(picture, choices[0], split_in(picture.parent))
+
+
+def _items(value: object) -> list[Any]:
+    """A list, empty for what is none."""
+    return value if isinstance(value, list) else []
 
 
 def _box(item: Mapping[str, Any], counts: Counter[str]) -> RawBox:
@@ -137,12 +141,9 @@ def _box(item: Mapping[str, Any], counts: Counter[str]) -> RawBox:
     label = str(labels[0])
     if shape == "polygonlabels":
         counts["outline"] += 1
-        points = [
-            [number(part) for part in point]
-            for point in value.get("points") or ()
-            if isinstance(point, list) and len(point) == 2
-        ]
-        return around(label, [x for x, _ in points], [y for _, y in points], (part for point in points for part in point))
+        points = [[number(part) for part in point] for point in _items(value.get("points")) if isinstance(point, list)]
+        flat = [part for point in points for part in point]
+        return around(label, flat[::2], flat[1::2], flat)
     if shape == "ellipselabels":
         counts["outline"] += 1
         x, y, across, down = numbers = [number(value.get(key)) for key in ("x", "y", "radiusX", "radiusY")]

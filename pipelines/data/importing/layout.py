@@ -52,7 +52,7 @@ class Entry:
     declared: bool = False
 
     def placed(self, width: int, height: int) -> tuple[Box, ...] | None:
-        """Its boxes as shares of the picture, whose sides are known now. Raises UnreadableError where they belong to another."""
+        """Its boxes as shares of the picture, whose sides are known now. Raises UnreadableError if they are another's."""
         if self.boxes is None:
             return None
         across, down = self.size or (width, height)
@@ -101,7 +101,7 @@ def split_in(path: Path) -> SplitName | None:
     """The split that a path names in one of its words, the last first: `annotations/instances_val2017.json`, `valid/x.xml`."""
     for part in reversed(path.parts):
         words = re.split(r"[^a-z]+", part.lower())
-        splits = {_SPLITS[word] for word in words if word in _SPLITS}
+        splits: set[SplitName] = {_SPLITS[word] for word in words if word in _SPLITS}
         if len(splits) == 1:
             return splits.pop()
     return None

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS
-from registry.errors import NotFoundError
+from registry.errors import InputError, NotFoundError
 
-_NOT_MEANT = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
-"""What systems leave in folders for themselves."""
+_NOT_MEANT = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "modelyard.yaml"}
+"""What systems leave in folders for themselves, and our own job file."""
 _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISBLK, "a device"), (stat.S_ISCHR, "a device"))
 
 
@@ -82,14 +82,19 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def list_folder(root: Path) -> Listing:
-    """Look at every entry below a folder; links out of it and links to folders are not followed."""
+def list_folder(root: Path, most: int | None = None) -> Listing:
+    """Look at every entry below a folder; links out of it and links to folders are not followed.
+
+    Raises InputError for more than `most` files, where somebody only wants to know what it is.
+    """
     if not root.is_dir():
         raise NotFoundError(shown(root), "there is no such folder", "see how it is spelled")
     real, files, folders, left_out, ignored = root.resolve(), list[Path](), list[Path](), list[LeftOut](), 0
     waiting = [Path()]
     while waiting:
         folder = waiting.pop()
+        if most is not None and len(files) > most:
+            raise InputError(shown(root), f"holds more than {most:,} files", "name the folder of the data")
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:

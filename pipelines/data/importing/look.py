@@ -18,7 +18,7 @@ from registry.errors import InputError
 KNOWN = "class folders, train/val/test with class folders, YOLO, COCO, Pascal VOC, Label Studio, Roboflow's CSV"
 _MOST_JSON, _LARGEST_JSON = 200, 1_000_000_000
 """COCO's own training annotations are half of the latter."""
-_LONGEST_NAME = 255
+_LONGEST_NAME, _WRAPPED = 255, 3
 _CONVERT = {".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".svg", ".dng", ".ppm", ".jxl"}
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
 
@@ -32,9 +32,9 @@ class Understood:
     clips: folders.Sorted | None = None
 
 
-def look(root: Path, subject: object) -> Understood:
+def look(root: Path, subject: object, most: int | None = None) -> Understood:
     """Recognise a folder; `subject` is what errors call it. Raises InputError where it is no known layout, or two at once."""
-    listing = _without_wrapping(list_folder(root))
+    listing = _without_wrapping(list_folder(root, most))
     readers = _readers(listing, subject)
     if len(readers) > 1:
         raise InputError(subject, f"is several layouts at once: {', '.join(readers)}", "import one folder of it")
@@ -91,7 +91,7 @@ def _without_wrapping(listing: Listing) -> Listing:
     while True:
         first = {path.parts[0] for path in listing.files}
         name = next(iter(first), "")
-        if len(first) != 1 or split_name(name) or any(len(path.parts) < 3 for path in listing.pictures or listing.clips):
+        if len(first) != 1 or split_name(name) or any(len(path.parts) < _WRAPPED for path in listing.pictures or listing.clips):
             return listing
         inner = list_folder(listing.root / name)
         if not inner.files:

@@ -86,8 +86,10 @@ def _clips(origin: Path, understood: Understood, data: Data, *, strict: bool) ->
             "add a second class; a classifier needs two to tell apart",
         )
     sampling = Sampling(data.fps, data.min_change)
-    options = {"strict": True} if strict and "strict" in ClipSource.__dataclass_fields__ else {}
-    sources = {split: ClipSource(origin, by_class, sampling, **options) for split, by_class in parts.items()}
+    options: dict[str, Any] = {"strict": strict} if "strict" in ClipSource.__dataclass_fields__ else {}
+    sources: dict[SplitName | None, ClipSource] = {
+        split: ClipSource(origin, by_class, sampling, **options) for split, by_class in parts.items()
+    }
     return ImportedClips(origin, sources, understood)
 
 

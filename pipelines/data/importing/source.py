@@ -1,4 +1,4 @@
-"""Pictures of any layout as a source of a data set: what cannot be decoded is listed and left out, or refused if that is asked."""
+"""Pictures of any layout as a source: what cannot be decoded is listed and left out, or refused where that is asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ _EXIF, _TAKEN, _CHANGED = 0x8769, 36867, 306
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read: `group` tells what belongs together, `strict` refuses what would be left out, `format` as manifests say it."""
+    """How to read: `group` tells what belongs together, `strict` refuses what would be left out.
+
+    `format` is what manifests say, `classes` how many there must be.
+    """
 
     group: str | None = None
     strict: bool = False
@@ -147,30 +150,14 @@ class ImportSource:
 
     def _content(self, entry: Entry) -> bytes | None:
         """A file's bytes if it may be a picture; what is wrong is listed."""
-        path = self.listing.root / entry.file
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise UnreadableError(f"is larger than {MAX_BYTES // 1_000_000} MB")  # noqa: TRY301
-            content = path.read_bytes()
-            if not content:
-                raise UnreadableError("is empty")  # noqa: TRY301
-            header = read_header(content)
-            if min(header.width, header.height) < LEAST_SIDE:
-                raise UnreadableError(f"has {header.width}x{header.height} pixels")  # noqa: TRY301
-        except OSError as error:
-            self._leave_out(entry, f"cannot be read ({error.strerror})")
-        except UnreadableError as error:
-            self._leave_out(entry, str(error))
-        except InputError as error:
-            self._leave_out(entry, error.expectation)
-        except (BrokenImageError, IndexError, struct.error, ValueError):
-            self._leave_out(entry, "is not a JPEG, PNG, WebP or BMP file, or is damaged")
-        else:
-            return content
+            return picture_bytes(self.listing.root / entry.file)
+        except (OSError, UnreadableError, InputError, BrokenImageError, IndexError, struct.error, ValueError) as error:
+            self._leave_out(entry, _why(error))
         return None
 
     def _member(self, entry: Entry, content: bytes, rare: Counter[str]) -> Member:
-        """A picture's member. Of a picture with several classes the rarest counts, so that each class gets its share of splits."""
+        """A picture's member. Of several classes its rarest counts, so that each class gets its share of splits."""
         digest = sha256_bytes(content)
         labels = sorted(_labels(entry), key=lambda label: (rare[label], label))[:1]
         return Member(self._group(entry, digest), digest, frozenset(labels), entry.split)
@@ -186,28 +173,20 @@ class ImportSource:
         source = f"{shown(self.origin)}/{shown(entry.file)}"
         try:
             content = (self.listing.root / entry.file).read_bytes()
-            if sha256_bytes(content) != member.digest:
-                raise InputError(source, "was changed while it was read", "run this again when nothing writes to it")
             with warnings.catch_warnings():  # Pillow warns of what it then refuses
                 warnings.simplefilter("ignore")
                 image = decode(content, source)
             boxes = entry.placed(*image.size)
-        except OSError as error:
-            self._leave_out(entry, f"cannot be read ({error.strerror})")
-        except UnreadableError as error:
-            self._leave_out(entry, str(error))
-        except InputError as error:
-            if error.expectation.startswith("was changed"):
-                raise
-            self._leave_out(entry, error.expectation)
-        else:
-            name = self._name(entry, member, names)
-            where = {"file": shown(entry.file), "boxes": boxes, "captured": captured(content), "size": image.size}
-            return Picture(source, name, content, member, entry.label, **where)
-        return None
+        except (OSError, UnreadableError, InputError) as error:
+            self._leave_out(entry, _why(error))
+            return None
+        if sha256_bytes(content) != member.digest:
+            raise InputError(source, "was changed while it was read", "run this again when nothing writes to it")
+        name, when = self._name(entry, member, names), captured(content)
+        return Picture(source, name, content, member, entry.label, shown(entry.file), boxes, captured=when, size=image.size)
 
     def _name(self, entry: Entry, member: Member, names: set[str]) -> str:
-        """The file's name in the data set; of two that would be the same on some file system, the later has its path's digest too."""
+        """The file's name in the data set; of two that some file system takes for one, the later has its path's digest too."""
         stem, ending = shown(Path(entry.file.stem)), entry.file.suffix.lower()
         name = file_name(stem, f"-{member.digest[:8]}{ending}", member.digest)
         split = entry.split or ""
@@ -218,6 +197,28 @@ class ImportSource:
             key = unicodedata.normalize("NFC", f"{split}/{entry.label}/{name}").casefold()
         names.add(key)
         return name
+
+
+def picture_bytes(path: Path) -> bytes:
+    """A file's bytes, if its header is a picture's. Raises UnreadableError, OSError, or what the header's reader does."""
+    if path.stat().st_size > MAX_BYTES:
+        raise UnreadableError(f"is larger than {MAX_BYTES // 1_000_000} MB")
+    content = path.read_bytes()
+    if not content:
+        raise UnreadableError("is empty")
+    header = read_header(content)
+    if min(header.width, header.height) < LEAST_SIDE:
+        raise UnreadableError(f"has {header.width}x{header.height} pixels, which is no picture")
+    return content
+
+
+def _why(error: Exception) -> str:
+    """Why a file is left out."""
+    if isinstance(error, InputError):
+        return error.expectation
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror})"
+    return str(error) if isinstance(error, UnreadableError) else "is no JPEG, PNG, WebP or BMP file, or is damaged"
 
 
 def _labels(entry: Entry) -> set[str]:

@@ -22,13 +22,13 @@ from registry.errors import InputError, ModelyardError
 from registry.files import read_bytes
 
 _MOST_TEXT, _MOST_CLASSES = 4_000_000, 100_000
-_BOX, _WITH_CONFIDENCE, _OUTLINE = 5, 6, 6
+_BOX, _WITH_CONFIDENCE, _OUTLINE, _NEAR = 5, 6, 6, 3
 _REMEDY = "export the data set again"
 
 
 def yolo_files(listing: Listing) -> list[Path]:
     """The files that say what a YOLO data set's classes are, the nearest to the root first."""
-    named = [path for path in listing.ending(".yaml", ".yml") if len(path.parts) <= 3 and _names(_document(listing, path))]
+    named = [path for path in listing.ending(".yaml", ".yml") if len(path.parts) <= _NEAR and _names(_document(listing, path))]
     if named:
         return named
     return [
@@ -156,7 +156,7 @@ def _lines(listing: Listing, path: Path) -> list[str]:
 
 
 def _label_files(picture: Path) -> Sequence[Path]:
-    """Where a picture's boxes may be: `labels` in the place of the last `images`, beside it, or in `labels` beside its folder."""
+    """Where a picture's boxes may be: `labels` in the place of `images`, beside it, or in `labels` beside its folder."""
     parts, name = list(picture.parent.parts), f"{picture.stem}.txt"
     swapped = list[Path]()
     for index in range(len(parts) - 1, -1, -1):

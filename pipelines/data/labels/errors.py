@@ -25,6 +25,8 @@ _COMPONENTS, _KERNEL = 64, 600
 _WHOLE = 0.8
 """From this share of a clip's pictures on, the whole clip is suggested for the label that they agree on."""
 _LEAST_OF_CLIP = 3
+_FEW = 0.05
+"""Share of pictures that are worth a look one by one."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,19 @@ def _candidate(row: FrameRow, suggested: str, score: float, *, whole_clip: bool)
 
 
 def _doubted(given: NDArray[np.int64], chances: NDArray[np.float64]) -> list[int]:
-    """As many of each class as confident learning counts as wrong, those that are least like their label first."""
+    """As many of each class as confident learning counts as wrong, those that are least like their label first.
+
+    Of few pictures, the classifier is too unsure for it to count any: where it agrees with nearly all labels, each that it
+    does not agree with is worth a look.
+    """
     from cleanlab.filter import find_label_issues
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that nothing was predicted to be
         issues = find_label_issues(given, chances, filter_by="low_self_confidence", n_jobs=1)
+    differs = chances.argmax(axis=1) != given
+    if differs.mean() <= _FEW:
+        issues = issues | differs
     own = chances[np.arange(len(given)), given]
     return sorted(np.flatnonzero(issues).tolist(), key=lambda index: own[index])
 

@@ -13,8 +13,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from pydantic import ValidationError
-
 from pipelines.data.dataset import DataSet, FrameRow, Progress
 from pipelines.data.source import file_name
 from pipelines.data.sources import IMAGE_ENDINGS
@@ -158,7 +156,7 @@ def _proposed(data: DataSet, asked: Asked, propose: _Propose, draft: Candidate, 
         return "not a picture that can be read"
     try:
         outcome = propose(data.manifest.labels, asked, draft, fields, size)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         remedy = "give a classifier for classes, and a detector for boxes"
         raise InputError(asked.name, "does not answer as this data set needs it", remedy) from error
     return outcome if isinstance(outcome, str) else outcome.model_copy(update={"by": asked.name})

@@ -94,7 +94,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(steps=STEPS)
 def test_no_clip_changes_its_split_and_every_version_stays(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
@@ -167,6 +167,17 @@ def test_a_damaged_manifest_loses_no_split(catalog: DatasetCatalog, damage: str)
     assert splits(third).items() >= splits(second).items()
     open_dataset(folder).verify()
     assert damage != "gone" or folder.with_name("hand.damaged").is_dir(), "what was there is set aside, not removed"
+
+
+def test_a_damaged_note_loses_no_split(catalog: DatasetCatalog) -> None:
+    first = make(catalog, FIRST)
+    lost = next(name for name, split in named(first).items() if split == "train" and name.startswith("a"))
+    second = make(catalog, {name: number for name, number in FIRST.items() if name != lost})
+    for data in (first, second):
+        catalog.note(data.manifest.digest).write_text("{")
+    third = make(catalog, FIRST, seed=9)
+    assert (third.manifest.version, third.manifest.parent) == (3, second.manifest.digest)
+    assert splits(third) == splits(first)
 
 
 def test_where_nothing_is_kept_it_is_said_that_all_is_dealt_again(catalog: DatasetCatalog) -> None:

@@ -90,7 +90,7 @@ def test_diff_says_first_that_the_test_sets_differ_and_compares_on_what_is_commo
     for manifest, right in ((first, {1, 2, 3}), (second, {3, 4, 5, 6, 7})):
         folder = datasets.folder(manifest.digest)
         write_json(folder / "manifest.json", manifest.document())
-        write_json(datasets.note(manifest.digest), {"folder": str(folder), "registered": [], "model": "hand"})
+        write_json(datasets.note(manifest.digest), {"folder": str(folder), "registered": [], "models": ["hand"]})
         version = store.register("hand", tmp_path / "weights")
         paid = {"seconds": 1, "hardware": "here", "usd": Decimal(1), "price_as_of": "2026-11-01"}
         run = {"trainer": "torch", "run_id": f"r{version.version}", "dataset": manifest.digest}
