@@ -101,7 +101,10 @@ def _run(table: pd.DataFrame, expectations: Sequence[gxe.Expectation], docs: Pat
     suite = context.suites.add_or_update(ExpectationSuite(name=_NAME, expectations=list(expectations)))
     definition = context.validation_definitions.add_or_update(gx.ValidationDefinition(name=_NAME, data=batch, suite=suite))
     checkpoint = gx.Checkpoint(
-        name=_NAME, validation_definitions=[definition], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")]
+        name=_NAME,
+        validation_definitions=[definition],
+        actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")],
+        result_format="BOOLEAN_ONLY",  # else Data Docs count "unexpected values" below each sentence
     )
     outcome = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": table})
     return (result for validation in outcome.run_results.values() for result in validation.results)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.job.differences import differences
 from pipelines.job.jobfile import parse_job
 from registry.errors import InputError
 from validation.data.catalogue import CHECKS, LEVELS, CheckLevels, as_levels, levels_of
@@ -57,6 +58,12 @@ def test_a_check_that_is_not_there_is_refused_with_the_nearest_one(checks: dict,
 def test_a_word_that_is_no_level_is_refused(checks: object) -> None:
     with pytest.raises(InputError, match=r"data\.checks"):
         levels(checks)
+
+
+def test_a_changed_level_is_a_change_of_the_policy() -> None:
+    strict, named = ({"data": {"checks": checks}} for checks in ("strict", {"blur": "off", "default": "strict"}))
+    assert differences(strict, named) == ["data.checks strict → blur off, default strict"]
+    assert differences(named, {"data": {"checks": {"blur": "warn", "default": "strict"}}}) == ["data.checks.blur off → warn"]
 
 
 @given(st.sampled_from(LEVELS), st.dictionaries(st.sampled_from(list(CHECKS)), st.sampled_from(LEVELS)))
