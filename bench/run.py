@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from clips import SkippedError
+from clips import rows as clip_rows
 from leak_scale import rows as leak_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
@@ -154,6 +156,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "export_wall": export_wall,
     **rows(),
     **runs_rows(),
+    **clip_rows(),
     **leak_rows(),
 }
 
@@ -226,14 +229,19 @@ def _why(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> int:
     """Run what was asked for; exit 1 where a limit is broken."""
-    wanted = sys.argv[1:] or list(BENCHES)
+    wanted = list(dict.fromkeys(sys.argv[1:])) or list(BENCHES)
     if unknown := [name for name in wanted if name not in BENCHES]:
         print(f"bench: no benchmark '{unknown[0]}'; expected one of {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     kept = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
-    for name in wanted:
-        kept[name] = row(name)
-        print(json.dumps(kept[name]))
+    for name in list(wanted):
+        try:
+            kept[name] = row(name)
+        except SkippedError as error:
+            wanted.remove(name)
+            print(f"bench: {name} is skipped: {error}", file=sys.stderr)
+        else:
+            print(json.dumps(kept[name]))
     rows = [kept[name] for name in BENCHES if name in kept]
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     PAGE.write_text(page(rows))

@@ -22,6 +22,7 @@ page = st.navigation(
         st.Page("views/costs.py", title="Costs", icon=":material/payments:"),
         st.Page("views/forecast.py", title="Forecast", icon=":material/trending_up:"),
         st.Page("views/data.py", title="Data", icon=":material/photo_library:"),
+        st.Page("views/review.py", title="Review", icon=":material/rate_review:"),
         st.Page("views/live.py", title="Live", icon=":material/monitor_heart:"),
     ],
     position="sidebar" if admitted else "hidden",

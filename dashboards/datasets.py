@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from registry.errors import shorten
 from registry.events import DataChecked
 from registry.files import read_json
 from registry.protocols import Entry
-from registry.records import DataVerdict
+from registry.records import DataVerdict, Evaluation
 
 SPLITS = ("train", "val", "test")
 _DIGEST = re.compile("[0-9a-f]+")
@@ -42,8 +42,11 @@ class LocalDataset:
 
     def counts(self) -> pd.DataFrame:
         """Columns class, split, frames, clips."""
-        frames = Counter((str(frame["label"]), str(frame["split"])) for frame in self.frames)
-        clips = {key: {frame["clip"] for frame in self.frames if (frame["label"], frame["split"]) == key} for key in frames}
+        keys = [(label, str(frame["split"]), str(frame["clip"])) for frame in self.frames for label in labels_of(frame)]
+        frames = Counter((label, split) for label, split, _ in keys)
+        clips: dict[tuple[str, str], set[str]] = {}
+        for label, split, clip in keys:
+            clips.setdefault((label, split), set()).add(clip)
         rows = [
             (label, split, frames[label, split], len(clips.get((label, split), ())))
             for label in self.labels
@@ -56,15 +59,28 @@ class LocalDataset:
         by_clip = {str(frame["clip"]): frame for frame in reversed(self.frames) if frame["split"] == split}
         by_label: dict[str, list[dict[str, Any]]] = {name: [] for name in self.labels if label in {None, name}}
         for frame in reversed(by_clip.values()):
-            by_label.get(str(frame["label"]), []).append(frame)
+            chosen = next((name for name in labels_of(frame) if name in by_label), None)
+            if chosen is not None:
+                by_label[chosen].append(frame)
         mixed = [frame for turn in zip_longest(*by_label.values()) for frame in turn if frame]
-        paths = ((self.frame_path(str(frame["file"])), str(frame["label"])) for frame in mixed)
+        paths = ((self.frame_path(str(frame["file"])), ", ".join(labels_of(frame))) for frame in mixed)
         return list(islice(((path, name) for path, name in paths if path), most))
+
+    def test_images(self) -> frozenset[str]:
+        """What tells the images of test apart from others': bytes, class and boxes."""
+        kept = ("sha256", "label", "boxes")
+        return frozenset(str([frame.get(key) for key in kept]) for frame in self.frames if frame["split"] == "test")
 
     def frame_path(self, file: str) -> Path | None:
         """A frame's file if it lies within the dataset, so that a forged manifest shows no other file of this machine."""
         path = (self.folder / file).resolve()
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
+
+
+def labels_of(frame: dict[str, Any]) -> list[str]:
+    """A frame's class; of a detector's frame the classes of its boxes, each once."""
+    boxes = frame.get("boxes")
+    return [str(frame["label"])] if boxes is None else sorted({str(box["label"]) for box in boxes})
 
 
 def local_datasets(folder: Path) -> list[LocalDataset]:
@@ -88,9 +104,38 @@ def _read(folder: Path) -> LocalDataset | None:
         return None
 
 
+def test_set_notice(scored: Sequence[tuple[str, Evaluation]], find: Callable[[str], LocalDataset | None]) -> str:
+    """A sentence where versions were scored on different test images, or nobody can say; empty where they can be compared."""
+    digests = {evaluation.dataset for _, evaluation in scored}
+    if len(digests) < 2:  # noqa: PLR2004 two are different
+        return ""
+    datasets = [find(digest) for digest in digests]
+    images = {dataset.test_images() for dataset in datasets if dataset}
+    if None not in datasets and len(images) == 1:
+        return ""
+    first, other = scored[0], next(pair for pair in scored if pair[1].dataset != scored[0][1].dataset)
+    command = f"modelyard diff {first[0]} {other[0]}"
+    return f"Scored on different test images, so these accuracies cannot be compared; `{command}` compares on common images."
+
+
 def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:
     """Dataset's digest → the newest verdict of its checks."""
     return {entry.event.verdict.dataset: entry.event.verdict for entry in entries if isinstance(entry.event, DataChecked)}
+
+
+def outcome_of(verdict: DataVerdict | None) -> str:
+    """What the checks of a dataset came to, in a word or two."""
+    if verdict is None:
+        return "not run"
+    if not verdict.checked:
+        return "off"
+    return "passed" if verdict.holds else "failed"
+
+
+def silenced_of(verdict: DataVerdict) -> str:
+    """The checks that were not made, or lowered to warnings, when a model was trained on the dataset."""
+    parts = {"Checks that are off: ": verdict.off, "Checks lowered to warnings: ": verdict.lowered}
+    return " ".join(f"{words}{', '.join(names)}." for words, names in parts.items() if names)
 
 
 def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
@@ -100,19 +145,30 @@ def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
         try:
             report = read_json(path)
             if report["dataset"] == digest:
-                return {"findings": list(report["findings"]), "spread": dict(report["spread"])}
+                off, findings = list(report.get("off", ())), list(report["findings"])
+                return {"findings": findings, "off": off, "spread": dict(report["spread"])}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
 
 
 def findings_table(report: dict[str, Any]) -> pd.DataFrame:
-    """Columns outcome, finding: errors first, then warnings, then what passed."""
+    """Columns outcome, check, level, finding: errors first, then warnings, then what passed, then the checks that are off.
+
+    A report of an older release names no checks: then there are outcome and finding.
+    """
     rows = [
-        (_OUTCOMES.get(outcome := str(finding.get("outcome", "")), outcome), shorten(str(finding.get("text", "")), 300))
+        (
+            _OUTCOMES.get(outcome := str(finding.get("outcome", "")), outcome),
+            shorten(str(finding.get("check", "")), 60),
+            shorten(str(finding.get("level", "")), 60),
+            shorten(str(finding.get("text", "")), 300),
+        )
         for finding in report["findings"]
     ]
-    return pd.DataFrame(rows, columns=["outcome", "finding"])
+    rows += [("not made", shorten(str(name), 60), "off", "") for name in report["off"]]
+    table = pd.DataFrame(rows, columns=["outcome", "check", "level", "finding"])
+    return table if any(table["check"]) else table[["outcome", "finding"]]
 
 
 def histogram_table(report: dict[str, Any]) -> pd.DataFrame:

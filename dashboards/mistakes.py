@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
-from dashboards.datasets import LocalDataset, find_dataset
+from dashboards.datasets import LocalDataset, find_dataset, test_set_notice
+from dashboards.words import escaped
 from registry.records import Evaluation
 from registry.settings import Settings
 
@@ -14,6 +16,13 @@ from registry.settings import Settings
 @st.cache_data(ttl=60, show_spinner=False)
 def _dataset(root: Path, digest: str) -> LocalDataset | None:
     return find_dataset(root, digest)
+
+
+def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]]) -> None:
+    """Say it where versions were scored on different test images. `scored`: their names and scores."""
+    root = settings.datasets.absolute()
+    if notice := test_set_notice(scored, lambda digest: _dataset(root, digest)):
+        st.warning(escaped(notice))
 
 
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:

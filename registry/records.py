@@ -195,14 +195,18 @@ class Latency(Record):
 class DataVerdict(Record):
     """The verdict of the data checks on a data set.
 
-    `leaks` are the held-out images that an earlier split gives away, `leaked_share` is their share of the test split, and
-    `leak_errors` how many of the errors are about them.
+    `checked`: whether any check was made. `off` and `lowered` name the checks that the job silenced: not made, or made to
+    warn of what would stop training by itself. `leaks` are the held-out images that an earlier split gives away,
+    `leaked_share` is their share of the test split, and `leak_errors` how many of the errors are about them.
     """
 
     dataset: str
     holds: bool
     errors: int
     warnings: int
+    checked: bool = True
+    off: list[str] = []
+    lowered: list[str] = []
     leaks: int = 0
     leaked_share: float = 0.0
     leak_errors: int = 0

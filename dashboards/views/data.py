@@ -5,7 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import class_counts, histogram
-from dashboards.datasets import SPLITS, findings_table, histogram_table, imbalances, latest_report, local_datasets, verdicts
+from dashboards.datasets import (
+    SPLITS,
+    findings_table,
+    histogram_table,
+    imbalances,
+    latest_report,
+    local_datasets,
+    outcome_of,
+    silenced_of,
+    verdicts,
+)
 from dashboards.pages import entries, settings
 from dashboards.tables import show_table
 from dashboards.words import escaped
@@ -25,11 +35,13 @@ frames.metric("Frames", f"{len(dataset.frames):,}")
 clips.metric(grouping.capitalize(), f"{len({frame['clip'] for frame in dataset.frames}):,}")
 classes.metric("Classes", len(dataset.labels))
 verdict = verdicts(entries()).get(dataset.digest)
-checks.metric("Checks", "not run" if verdict is None else "passed" if verdict.holds else "failed")
+checks.metric("Checks", outcome_of(verdict))
 st.caption(f"Digest {dataset.digest}. Split by {grouping[:-1]}: all frames of one {grouping[:-1]} are in the same split.")
 if verdict and (verdict.errors or verdict.warnings):
     st.warning(f"Errors: {verdict.errors}. Warnings: {verdict.warnings}. `modelyard check` lists them.")
-elif verdict is None:
+if verdict and (verdict.off or verdict.lowered):
+    st.warning(escaped(silenced_of(verdict)))
+if verdict is None:
     st.info("`modelyard check` runs the checks; training does that too.")
 
 counts = dataset.counts()

@@ -7,7 +7,7 @@ from itertools import cycle
 import streamlit as st
 
 from dashboards.charts import confusion, curves, parallel, pareto_front
-from dashboards.mistakes import show_mistakes
+from dashboards.mistakes import show_mistakes, show_test_sets
 from dashboards.pages import entries, runs, settings
 from dashboards.runs import (
     confusion_table,
@@ -39,8 +39,9 @@ rows = show_filters(with_own_scores(known.rows, ledger_rows, scores))
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
-metrics = metric_names(rows)
-compared = show_runs(rows, known.link, metrics)
+compared = show_runs(rows, known.link, metrics := metric_names(rows))
+scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
+show_test_sets(settings(), [(version, evaluation) for _, version, evaluation in scored])
 
 front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion matrix"])
 with front:
@@ -70,7 +71,6 @@ with groups:
     if by and measured:
         show_table(group_table(rows, by, measured), labels={by: by})
 with errors:
-    scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
     for column, (row, version, evaluation) in zip(cycle(st.columns(min(len(scored), 2) or 1)), scored[:4]):
         column.subheader(escaped(f"{version}: {label(row)}"), anchor=False)
         column.altair_chart(confusion(confusion_table(evaluation)), width="stretch")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import audit, canary, data, endpoint, job, money, notify, promotion, queries, services, training, views
+from pipelines.cli.dataset import capture
 from pipelines.cli.dataset import group as dataset
 from registry.errors import ModelyardError, missing_extra, shorten
 
@@ -47,7 +48,22 @@ def _root(
         raise typer.Exit
 
 
-for group in (job, data, dataset, training, promotion, audit, queries, money, views, notify, services, endpoint, canary):
+for group in (
+    job,
+    capture,
+    data,
+    dataset,
+    training,
+    promotion,
+    audit,
+    queries,
+    money,
+    views,
+    notify,
+    services,
+    endpoint,
+    canary,
+):
     group.add_to(app)
 
 

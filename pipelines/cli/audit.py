@@ -126,15 +126,18 @@ def diff(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two versions: scores with intervals, data, parameters, sizes, cost."""
+    """Compare two versions: scores with intervals, data, parameters, sizes, cost; on common images where test sets differ."""
+    from pipelines.data.kept import KeptDatasets
     from pipelines.queries.diff import diff as compare
     from registry.refs import parse_ref
 
     opened = read_home(home)
-    context = opened.context()
-    lines = compare(context.store, context.ledger, opened.params, parse_ref(a), parse_ref(b))
+    context, datasets = opened.context(), KeptDatasets(opened.settings.datasets)
+    lines = compare(context.store, context.ledger, opened.params, datasets, (parse_ref(a), parse_ref(b)))
     answer([line.model_dump() for line in lines], as_json=as_json)
     if not as_json:
+        for line in lines:
+            answer(None, as_json=False, text=line.text or None)
         table(f"{a} and {b}", ["", "what", a, b], [("" if line.same else "≠", line.what, line.a, line.b) for line in lines])
 
 

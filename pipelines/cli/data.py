@@ -1,4 +1,4 @@
-"""`frames` and `check`: from clips to a data set that may be trained on; `clean`: what nothing refers to any more."""
+"""`frames`: from clips to a data set; `clean`: what nothing refers to any more."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home, read_home
+from pipelines.cli.dataset.check import check
+from pipelines.cli.dataset.importing import ModelName, data_job, show_left_out
+from pipelines.cli.dataset.versions import say_step
+from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
     from pipelines.cleaning.unused import Unused
     from pipelines.data.dataset import DataSet
+    from pipelines.data.versions import Step
     from pipelines.home import Home
     from registry.protocols import Versions
-    from validation.data.suite import DataReport
-
-DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set.  [default: HOME/datasets/MODEL]")]
 
 
 def frames(
@@ -29,66 +30,35 @@ def frames(
     group: Annotated[str | None, typer.Option(help="Regular expression: which images belong together.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames kept from each second.", min=0.01, max=120)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip of which only a part decodes.")] = False,
+    name: ModelName = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip or an image that is not whole.")] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn clips (or images) into a data set, split by clip, with a manifest."""
+    """Turn clips (or images) into the next version of a data set, split by clip; a clip keeps the split that it has."""
     from pipelines.data.build import open_source
     from pipelines.data.sources import check_source
 
     check_source(clips, images, group)
-    the_job = job(job_file)
+    chosen = data_job(job_file, images or clips, name)
     given = {"clips": clips, "images": images, "group": group, "fps": fps}
     changes = {key: value for key, value in given.items() if value is not None}
     if clips and not images:
         changes["images"] = None
-    data = the_job.data.model_copy(update=changes)
+    data = chosen.data.model_copy(update=changes)
     datasets = datasets_of(open_home(home))
-    folder = out or datasets.folder_of(the_job.model)
+    folder = out or datasets.folder_of(chosen.model)
+    before = datasets.lineage(folder, chosen.model)
     with bar() as progress:
-        source = open_source(data, 2 if the_job.task == "classify" else 1, strict=strict)
-        made = datasets.build(data, folder, progress, source, model=the_job.model)
-    _show(made, as_json=as_json)
+        source = open_source(data, chosen.classes, strict=strict)
+        made = datasets.build(data, folder, progress, source, model=chosen.model, again=resplit)
+    _show(made, say_step(datasets, before, made, chosen.model), as_json=as_json)
 
 
-def check(*, data: DataFolder = None, job_file: JobFile = JOB, home: HomeFolder = None, as_json: AsJson = False) -> None:
-    """Check the data set with Great Expectations; exit 1 where a strict check fails."""
-    from pipelines.data.checks import check as check_data
-    from pipelines.data.dataset import open_dataset
-
-    the_job, opened = job(job_file), open_home(home)
-    dataset = open_dataset(data or datasets_of(opened).folder_of(the_job.model))
-    report = check_data(dataset, opened.settings.home / "reports" / the_job.model, the_job.data.leaks)
-    show_report(report, as_json=as_json)
-    if the_job.data.checks == "strict" and not report.holds:
-        raise typer.Exit(1)
-
-
-def show_report(report: DataReport, *, as_json: bool) -> None:
-    """The data checks' verdict."""
-    document = {
-        "holds": report.holds,
-        "errors": [finding.text for finding in report.errors],
-        "warnings": [finding.text for finding in report.warnings],
-        "passed": len(report.passed),
-        "docs": str(report.docs / "index.html"),
-        "leaks": report.leaks,
-        "leaked_share": report.leaked_share,
-    }
-    answer(document, as_json=as_json)
-    if not as_json:
-        marks = [("✗", finding) for finding in report.errors] + [("!", finding) for finding in report.warnings]
-        marks += [("✓", finding) for finding in report.passed]
-        table("data checks", ["", "expectation"], [(mark, finding.text) for mark, finding in marks])
-        print(f"report: {report.docs / 'index.html'}")
-        if report.leaks:
-            print(f"leaks, side by side: {report.docs.parent / 'leaks' / 'index.html'}")
-
-
-def _show(data: DataSet, *, as_json: bool) -> None:
-    """What a data set holds."""
+def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
+    """What a data set holds, and which version it is."""
     from pipelines.cli.dataset.clips import read_sources, show_clips
     from pipelines.data.dataset import SPLITS
 
@@ -96,13 +66,17 @@ def _show(data: DataSet, *, as_json: bool) -> None:
     counts = {split: len(data.rows(split)) for split in SPLITS}
     clips = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
     document = {"data": str(data.folder), "digest": manifest.digest, "labels": manifest.labels}
-    sources = read_sources(data.folder)
-    answer(document | {"frames": counts, "clips": clips, "sources": sources}, as_json=as_json)
+    sources, version = read_sources(data.folder), step.model_dump(mode="json", exclude={"text"})
+    left_out = sources.get("left_out", [])
+    document |= {"frames": counts, "clips": clips, "sources": sources, "left_out": left_out}
+    answer(document | version, as_json=as_json)
     if not as_json:
         show_clips(sources)
+        show_left_out(left_out)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
         table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")
+        print(step.text)
 
 
 class CleanKind(StrEnum):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 HomeFolder = Annotated[Path | None, typer.Option("--home", help="Where everything lives.  [default: .modelyard]")]
 JobFile = Annotated[Path, typer.Option("--job", "-j", help="The job file.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", help="A folder, MODEL@VERSION or the beginning of a digest.  [default: HOME/datasets/MODEL]"),
+]
 Policy = Annotated[
     Path | None,
     typer.Option("--job", "-j", help="A job file to go by.  [default: the policy; modelyard.yaml if it is the same]"),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -27,13 +26,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.training.job import TrainingJob
     from pipelines.training.trainers.build import choose_trainers
 
     the_job, opened = job(job_file), open_home(home)
     configs, datasets = choose_trainers(the_job, trainers), datasets_of(opened)
-    dataset = open_dataset(data or datasets.folder_of(the_job.model))
+    dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
     training = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
     with bar() as progress:
         events = training.run(the_job, configs, dataset, progress)
@@ -53,12 +51,11 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Register a classifier or a detector that was trained elsewhere, so that it can be exported and measured."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.training.register import Registration
 
     the_job, opened = job(job_file), open_home(home)
     datasets = datasets_of(opened)
-    dataset = open_dataset(data or datasets.folder_of(the_job.model))
+    dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
     version = Registration(opened.store, opened.tracker, datasets, say).register(the_job, checkpoint, dataset, imgsz)
     text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
     answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
@@ -67,18 +64,20 @@ def register(
 def evaluate(
     ref: Reference,
     *,
-    data: Annotated[Path | None, typer.Option(help="Another data set than the version's own.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Another data set than the version's own: a folder, MODEL@VERSION or a digest.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Which split to score on.")] = "test",
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a version on held-out images, with an interval and a table per class."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
 
-    parsed, dataset = parse_ref(ref), open_dataset(data) if data else None
-    event = assemble(open_home(home), say).evaluator.evaluate(parsed, dataset, split)
+    parsed, opened = parse_ref(ref), open_home(home)
+    dataset = datasets_of(opened).resolve(data) if data else None
+    event = assemble(opened, say).evaluator.evaluate(parsed, dataset, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)

@@ -45,13 +45,21 @@ def dashboard(
     *,
     port: DashboardPort = 8501,
     host: Annotated[str, typer.Option(help="The address to listen at; any but loopback needs a password.")] = "127.0.0.1",
+    review: Annotated[bool, typer.Option("--review", help="Let its review page record decisions, under your name.")] = False,
+    who: Annotated[str | None, typer.Option("--as", help="Who reviews.  [default: this account]")] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the dashboard alone until Ctrl-C. MODELYARD_DASHBOARD_PASSWORD in the environment is what viewers have to give."""
+    from pipelines.identity import whoami
     from pipelines.services.dashboard import dashboard_running
+    from registry.errors import InputError
 
-    with contextlib.suppress(KeyboardInterrupt), dashboard_running(read_home(home).settings, host, port, say) as keeper:
+    if who and not review:
+        raise InputError("--as", "says who reviews", "give --review as well, or leave it out")
+    settings = read_home(home).settings
+    reviewer = whoami(settings, who).name if review else ""
+    with contextlib.suppress(KeyboardInterrupt), dashboard_running(settings, host, port, say, reviewer) as keeper:
         answer(keeper.addresses, as_json=as_json, text=f"{keeper.addresses['dashboard']}\nCtrl-C stops it")
         keeper.watch()
 

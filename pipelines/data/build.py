@@ -10,9 +10,9 @@ from pathlib import Path
 from pipelines.data.clips import open_clips
 from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
 from pipelines.data.frames import Sampling
-from pipelines.data.images import ImageSource
+from pipelines.data.importing.open import open_pictures
 from pipelines.data.source import Picture, Source
-from pipelines.data.sources import IMAGE_ENDINGS, check_name, files_by_class
+from pipelines.data.sources import check_name
 from pipelines.data.split import Assignments, assignments_of, deal
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -54,10 +54,10 @@ NOTHING_KEPT = Keeping()
 def open_source(data: Data, classes: int = 2, *, strict: bool = False) -> Source:
     """The clips or images that a job names, of at least so many classes. Raises InputError for what is no such folder.
 
-    `strict`: a clip that is not whole is refused when its frames are drawn.
+    `strict`: a file that cannot be read, or only in part, is refused.
     """
     if data.images:
-        return ImageSource(data.images, files_by_class(data.images, IMAGE_ENDINGS, "images", classes), data.group)
+        return open_pictures(data.images, data.group, classes, strict=strict)
     return open_clips(data.clips, Sampling(data.fps, data.min_change), classes, strict=strict)
 
 
@@ -108,7 +108,8 @@ def check_target(folder: Path, source: Path, *, known: bool = False) -> None:
     """A data set replaces an older data set and nothing else; one that is known may lack its manifest. Raises InputError."""
     check_name(folder)
     here, there = folder.resolve(), source.resolve()
-    if here == there or here in there.parents or there in here.parents:
+    within = there in here.parents and not any(part.startswith(".") for part in here.relative_to(there).parts)
+    if here == there or here in there.parents or within:  # what is hidden in a folder is not read as a part of it
         raise InputError(folder, f"and {source} lie within each other", "write the data set somewhere else")
     if known and folder.is_dir():
         return
@@ -129,9 +130,7 @@ def _numbered(manifest: Manifest, before: Sequence[Manifest]) -> Manifest:
 
 def _write(work: Path, picture: Picture, split: SplitName, keeping: Keeping) -> FrameRow:
     """Write one frame and return its row."""
-    with warnings.catch_warnings():  # Pillow warns of a huge picture before we refuse it
-        warnings.simplefilter("ignore")
-        image = decode(picture.content, picture.source)
+    width, height = picture.size or _size(picture)
     path, digest = work / split / picture.label / picture.name, sha256_bytes(picture.content)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +146,8 @@ def _write(work: Path, picture: Picture, split: SplitName, keeping: Keeping) -> 
         clip_sha256=picture.member.digest,
         label=picture.label,
         split=split,
-        width=image.width,
-        height=image.height,
+        width=width,
+        height=height,
         boxes=picture.boxes,
         source=picture.file,
         seconds=picture.seconds,
@@ -167,11 +166,24 @@ def _link_to(stored: Path, path: Path, content: bytes) -> bool:
     return True
 
 
+def _size(picture: Picture) -> tuple[int, int]:
+    with warnings.catch_warnings():  # Pillow warns of a huge picture before we refuse it
+        warnings.simplefilter("ignore")
+        return decode(picture.content, picture.source).size
+
+
 def _check_splits(manifest: Manifest, source: Path, *, stays: bool) -> None:
     """Every class must be in every split, or training and evaluation would mean nothing.
 
-    `stays`: clips keep the splits that they have, so there can be clips enough and none of them in a split.
+    `stays`: clips keep the splits that they have, so there can be clips enough and none of them in a split. Of a detector's
+    classes some are in so few pictures that no dealing gives each split one: there each split has pictures, and the checks
+    say which classes it lacks.
     """
+    if manifest.task == "detect":
+        absent = [split for split in SPLITS if all(row.split != split for row in manifest.frames)]
+        if absent:
+            raise InputError(source, f"has too few images for '{absent[0]}'", "give it at least three groups of images")
+        return
     have = {(row.split, label) for row in manifest.frames for label in row.labels}
     for split, label in ((split, label) for split in SPLITS for label in manifest.labels):
         if (split, label) in have:

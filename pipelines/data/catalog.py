@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.data.build import Dealing, Keeping, open_source, write_dataset
 from pipelines.data.dataset import MANIFEST, DataSet, Manifest, Progress, open_dataset
 from pipelines.data.kept import KeptDatasets, Origin, restore
+from pipelines.data.labels.overrides import reviewed
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
@@ -87,7 +88,7 @@ class DatasetCatalog(KeptDatasets):
         model = model or self.model_at(folder)
         line = self.versions(model) if model else self._versions_at(folder)
         here, aside = self._version_in(folder), list[Version]()
-        if here and (not line or (here.model or self.model_at(folder)) == model):
+        if here and (not line or self.model_at(folder) == model or here.digest in {version.digest for version in line}):
             line = [here, *(version for version in line if version.digest != here.digest)]
         elif here:  # of another model or another home: what it says of clips counts last
             aside = [here]
@@ -102,13 +103,14 @@ class DatasetCatalog(KeptDatasets):
         versions = list[Version]()
         for digest in self.digests():
             with suppress(DamagedFileError):
-                owner = self.model_of(digest)
-                if model is None or owner == model:
-                    versions += [version] if (version := self._version(digest)) else []
-        known = {version.digest for version in versions}
+                owners = self.models_of(digest)
+                wanted = (owners or [""]) if model is None else [owner for owner in owners if owner == model]
+                version = self.version(digest) if wanted else None
+                versions += [replace(version, model=owner) for owner in wanted] if version else []
+        known = {(version.model, version.digest) for version in versions}
         for path in sorted(self.root.glob(f"*/{MANIFEST}")):  # that an older release made and nothing was trained on
             here = self._version_in(path.parent) if model in {None, path.parent.name} else None
-            if here and here.digest not in known:
+            if here and (here.model, here.digest) not in known:
                 versions.append(here)
         return _newest_first(versions)
 
@@ -132,7 +134,8 @@ class DatasetCatalog(KeptDatasets):
             known = self.versions(match["model"])
             matching = [version for version in known if version.manifest.version == int(match["version"])]
             chain = self.lineage(self.folder_of(match["model"]), match["model"]).versions if len(matching) > 1 else []
-            matching = [version for version in chain if version in matching][:1] or matching
+            digests = {version.digest for version in matching}
+            matching = [version for version in chain if version.digest in digests][:1] or matching
         elif _DIGEST.fullmatch(text) and not self.versions(text):
             known = self.versions()
             matching = [version for version in known if version.digest.startswith(text)]
@@ -147,12 +150,13 @@ class DatasetCatalog(KeptDatasets):
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
             keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
             before = [version.manifest for version in lineage.versions]
-            return write_dataset(source, folder, Dealing(split, before, again), progress, keeping)
+            last = next((version.folder for version in lineage.versions if version.folder), folder)
+            return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
 
     def _keep_old(self, folder: Path, model: str, lineage: Lineage) -> None:
         """Keep what lies in a folder before it is replaced. A note of an older release stays as it is: `clean` goes by it."""
         old = self._version_in(folder)
-        if old and self.note(old.digest).exists():
+        if old and self.note(old.digest).exists() and "models" not in self.sound_note(old.digest):
             self.keep(DataSet(folder, old.manifest))
         elif old:
             own = old.digest == lineage.versions[0].digest
@@ -191,27 +195,29 @@ class DatasetCatalog(KeptDatasets):
         except InputError:
             return None
         with suppress(DamagedFileError):
-            if version := self._version(manifest.digest):
-                return replace(version, folder=folder, model=version.model or self.model_at(folder))
+            if version := self.version(manifest.digest):
+                own = self.model_at(folder)
+                return replace(version, folder=folder, model=own or version.model)
         return Version(self.model_at(folder), manifest, manifest.digest, folder)
 
-    def _version(self, digest: str) -> Version | None:
-        """What is known of a digest. Raises DamagedFileError."""
+    def version(self, digest: str) -> Version | None:
+        """What is known of a data set; None where not even its manifest is here."""
         manifest = self.manifest(digest)
         if manifest is None:
             return None
-        noted, kept = self.noted(digest), self.folder(digest)
+        noted, kept = self.sound_note(digest), self.folder(digest)
         lay = None if (kept / MANIFEST).exists() else self.lay(digest)
         folder = lay if lay and self.holds(lay, digest) else None
         settings = {str(name): str(value) for name, value in (noted.get("settings") or {}).items()}
-        return Version(self.model_of(digest), manifest, digest, folder if lay else kept, str(noted.get("made") or ""), settings)
+        model = next(iter(self.models_of(digest)), "")
+        return Version(model, manifest, digest, folder if lay else kept, str(noted.get("made") or ""), settings)
 
     def _versions_at(self, folder: Path) -> list[Version]:
         """Those that are noted to have lain in a folder, the newest first."""
         versions = list[Version]()
         for digest in self.digests():
             with suppress(DamagedFileError):
-                if self.lay(digest) == folder.absolute() and (version := self._version(digest)):
+                if self.lay(digest) == folder.absolute() and (version := self.version(digest)):
                     versions.append(version)
         return _newest_first(versions)
 
@@ -221,7 +227,7 @@ class DatasetCatalog(KeptDatasets):
         while newest and newest not in chain:
             chain.append(newest)
             with suppress(DamagedFileError):
-                newest = self._version(parent) if (parent := newest.manifest.parent) else None
+                newest = self.version(parent) if (parent := newest.manifest.parent) else None
         return chain
 
 
@@ -255,7 +261,7 @@ def _folder_of(reference: str) -> Path | None:
 
 def _only(reference: str, matching: Sequence[Version], known: Sequence[Version]) -> Version:
     """The version that a reference names. Raises NotFoundError for none, and InputError for several."""
-    if len(matching) == 1:
+    if len({version.digest for version in matching}) == 1:
         return matching[0]
     if matching:
         several = ", ".join(version.digest[:_SHORT] for version in matching[:5])

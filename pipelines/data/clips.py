@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,9 @@ from pipelines.data.sources import CLIP_ENDINGS, check_name, files_by_class
 from pipelines.data.video.contents import container_of
 from registry.digests import sha256_file
 from registry.errors import InputError
+
+_AHEAD = 2
+"""Frames that wait to be encoded; each is a picture in memory."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,11 @@ class ClipSource:
     def _frames(self, label: str, clip: Path) -> Iterator[Picture]:
         """The kept frames of one clip."""
         member, frames = self._member(label, clip), ClipFrames(clip, self.sampling)
-        for frame in frames:
-            yield _picture(member, label, clip, frame, frames.captured(frame.seconds))
+        for frame, content in _encoded(frames):
+            name = file_name(clip.stem, f"-{frame.index:05d}.jpg", member.digest)
+            source, seconds = f"frame {frame.index} of {clip}", round(frame.seconds, 3)
+            captured = frames.captured(frame.seconds)
+            yield Picture(source, name, content, member, label, seconds=seconds, captured=captured)
         if self.strict and frames.report.damage:
             raise InputError(clip, frames.report.damage, f"{REMEDY}, or leave out --strict")
         self._reports[member.clip] = frames.report
@@ -88,7 +96,14 @@ def open_clips(folder: Path, sampling: Sampling, classes: int = 2, *, strict: bo
     return ClipSource(folder, by_class, sampling, strict)
 
 
-def _picture(member: Member, label: str, clip: Path, frame: Frame, captured: str) -> Picture:
-    name = file_name(clip.stem, f"-{frame.index:05d}.jpg", member.digest)
-    source, seconds = f"frame {frame.index} of {clip}", round(frame.seconds, 3)
-    return Picture(source, name, frame.jpeg(), member, label, seconds=seconds, captured=captured)
+def _encoded(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bytes]]:
+    """Frames with their JPEG bytes, which are made by a thread while the next frames are decoded."""
+    with ThreadPoolExecutor(1) as encoder:
+        waiting = deque[tuple[Frame, Future[bytes]]]()
+        for frame in frames:
+            waiting.append((frame, encoder.submit(frame.jpeg)))
+            if len(waiting) > _AHEAD:
+                done, content = waiting.popleft()
+                yield done, content.result()
+        for done, content in waiting:
+            yield done, content.result()

@@ -12,6 +12,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from pipelines.data.video.note import TakeNote
 from pipelines.data.video.picture import bgr, display_matrix, thumbnail
 from pipelines.data.video.reader import ClipHeader, ClipReader, Decoded
 from pipelines.data.video.ticks import Ticks
@@ -70,6 +71,8 @@ class ClipReport(Record):
     container: str
     captured: str = ""
     damage: str = ""
+    take: TakeNote | None = None
+    """What `modelyard capture` noted in the clip."""
 
 
 @dataclass(slots=True)
@@ -120,11 +123,12 @@ class ClipFrames:
         for decoded in reader.frames():
             if not ticks.wants(decoded.seconds):
                 continue
-            small = thumbnail(decoded.frame)
-            if last is not None and _change(small, last) < self.sampling.min_change:
-                self._unchanged += 1
-                continue
-            last = small
+            if self.sampling.min_change > 0:
+                small = thumbnail(decoded.frame)
+                if last is not None and _change(small, last) < self.sampling.min_change:
+                    self._unchanged += 1
+                    continue
+                last = small
             yield self._frame(decoded)
 
     def _frame(self, decoded: Decoded) -> Frame:
@@ -154,6 +158,7 @@ class ClipFrames:
             container=header.container,
             captured=self.captured(0.0),
             damage=reader.damage(),
+            take=header.take,
         )
 
 

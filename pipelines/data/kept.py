@@ -67,16 +67,15 @@ class KeptDatasets:
         """
         digest = data.manifest.digest
         with self._locked():
-            try:
-                noted = self.noted(digest)
-            except DamagedFileError:
-                noted = dict[str, Any]()
+            noted = self.sound_note(digest)
             owners = {*(noted.get("registered") or ()), *([registered] if registered else ())}
             lay = self._lies_at(data, noted, origin)
             fields: dict[str, Any] = {"folder": str(lay), "registered": sorted(owners)}
             made = datetime.fromtimestamp((data.folder / MANIFEST).stat().st_mtime, UTC).isoformat(timespec="seconds")
-            known = {"model": origin.model or self.model_at(lay), "made": made, "settings": origin.settings}
+            models = {*(noted.get("models") or ()), origin.model or self.model_at(lay)} - {""}
+            known = {"made": made, "settings": origin.settings}
             fields |= {name: noted.get(name) or value for name, value in known.items() if noted.get(name) or value}
+            fields |= {"models": sorted(models)} if models else {}
             self.keep(data)
             write_json(self.note(digest), fields)
         return DataSet(self.folder(digest), data.manifest, data.name)
@@ -131,7 +130,7 @@ class KeptDatasets:
             if not is_free():
                 return False
             with suppress(InputError):
-                if self.model_of(digest):
+                if self.models_of(digest):
                     manifest = open_dataset(self.folder(digest)).manifest
                     write_json(self._remainder(digest), manifest.document())
             removal()
@@ -148,10 +147,18 @@ class KeptDatasets:
         """The file that keeps what leaks across a data set's splits, once it was looked for."""
         return self.by_digest / f"{digest}.leaks"
 
-    def model_of(self, digest: str) -> str:
-        """Whose version a data set is, as far as is noted."""
-        noted = self.noted(digest)
-        return str(noted.get("model") or (self.model_at(Path(noted["folder"])) if noted else ""))
+    def models_of(self, digest: str) -> list[str]:
+        """Whose version a data set is, as far as is noted: two models can be made from the same clips."""
+        noted = self.sound_note(digest)
+        lay = self.model_at(Path(noted["folder"])) if noted else ""
+        return list(noted.get("models") or ([lay] if lay else []))
+
+    def name_of(self, digest: str) -> str:
+        """MODEL@VERSION, or the digest's beginning where it is not known whose version it is."""
+        manifest = self.manifest(digest)
+        if manifest and (models := self.models_of(digest)):
+            return f"{models[0]}@{manifest.version}"
+        return digest[:12]
 
     def lay(self, digest: str) -> Path:
         """Where a data set lay. Without a note that can be read, the kept copy is all there is; raises where that is not."""
@@ -172,6 +179,12 @@ class KeptDatasets:
         except MissingFileError:
             return {}
         raise DamagedFileError(self.note(digest), "is damaged: it does not say where the data set is", remedy)
+
+    def sound_note(self, digest: str) -> dict[str, Any]:
+        """What is noted, nothing also where the note is damaged: the data set itself says the most of it."""
+        with suppress(DamagedFileError):
+            return self.noted(digest)
+        return {}
 
     @property
     def by_digest(self) -> Path:

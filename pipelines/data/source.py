@@ -41,6 +41,8 @@ class Picture:
     boxes: tuple[Box, ...] | None = None
     seconds: float | None = None
     captured: str = ""
+    size: tuple[int, int] | None = None
+    """Its width and height, where it was decoded already."""
 
 
 class Source(Protocol):
@@ -92,6 +94,7 @@ class Source(Protocol):
 def file_name(stem: str, ending: str, digest: str) -> str:
     """The stem with an ending; one that would be too long for a file system is cut, and its digest tells it apart."""
     room = _LONGEST_NAME - len(ending)
-    if len(os.fsencode(stem)) <= room:
+    stem = os.fsencode(stem).decode("utf-8", "backslashreplace")  # a name that is no UTF-8 is kept in an escaped form
+    if len(stem.encode()) <= room:
         return f"{stem}{ending}"
     return f"{stem.encode()[: room - 9].decode(errors='ignore')}-{digest[:8]}{ending}"

@@ -99,8 +99,8 @@ def _outcomes(right: NDArray[np.bool_], clips: list[str]) -> Outcomes:
     return Outcomes(right="".join("1" if right[index] else "0" for index in order), per_clip=per_clip.tolist())
 
 
-def bootstrap_interval(right: NDArray[np.bool_], clips: list[str], seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of the share that is right, resampling whole clips with replacement."""
+def bootstrap_interval(right: NDArray[np.bool_] | NDArray[np.float64], clips: list[str], seed: int = 0) -> tuple[float, float]:
+    """The 95 % percentile interval of the share that is right, or of another mean, resampling whole clips with replacement."""
     names, member = np.unique(clips, return_inverse=True)
     hits = np.bincount(member, weights=right)
     sizes = np.bincount(member)

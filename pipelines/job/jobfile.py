@@ -23,6 +23,7 @@ from registry.refs import check_model_name
 from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
+from validation.data.catalogue import CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
 from validation.gates.data import DataGate
 from validation.gates.parity import ParityGate
@@ -57,7 +58,21 @@ class Data(Record):
         default="refuse",
         description="whether held-out images may be ones that train gives away; allow is recorded with the policy",
     )
-    checks: Literal["strict", "warn"] = Field(default="strict", description="whether a failed data check stops the job")
+    checks: Level | dict[str, Level] = Field(
+        default="strict",
+        description="whether a failed data check stops the job: a word for all, or name → word, `default` for the others",
+    )
+
+    @property
+    def check_levels(self) -> CheckLevels:
+        """How much each data check weighs. Leaks that the job allows are said, and stop nothing."""
+        levels = levels_of(self.checks)
+        return levels.lower("leaks") if self.leaks == "allow" else levels
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _names_checks(cls, value: object) -> object:
+        return as_levels(value)
 
 
 class Launch(Record):
@@ -192,7 +207,8 @@ def _explain(error: ValidationError, subject: str) -> InputError:
     key_path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        return InputError(f"{subject}: {key_path}", problem, "see `modelyard schema` for what it may be")
+        problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
+        return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
     near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from registry.errors import InputError
 from registry.files import write_atomic
@@ -53,8 +57,68 @@ deploy:
 """
 
 
-def write_job_file(path: Path, *, force: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class JobChoices:
+    """What a job file can be told of the data that lies beside it. `layout` and `notes` become comments.
+
+    `group`: a pattern that the files' names show; it is only proposed in a comment unless `sure`.
+    """
+
+    model: str
+    task: Literal["classify", "detect"]
+    source: Literal["clips", "images"]
+    folder: str
+    layout: str
+    notes: tuple[str, ...] = ()
+    group: str = ""
+    group_note: str = ""
+    sure: bool = False
+
+
+def job_text(choices: JobChoices | None) -> str:
+    """The template, with what is known filled in."""
+    if choices is None:
+        return TEMPLATE
+    text = re.sub(r"^model: \S+", lambda _: f"model: {_quoted(choices.model)}", TEMPLATE, count=1, flags=re.MULTILINE)
+    text = text.replace("task: classify", f"task: {choices.task}", 1)
+    data = re.compile(r"^data:\n.*?(?=^  split:)", re.MULTILINE | re.DOTALL)
+    text = data.sub(lambda _: "\n".join(["data:", *_data_lines(choices)]) + "\n", text, count=1)
+    return _for_detector(text) if choices.task == "detect" else text
+
+
+def _data_lines(choices: JobChoices) -> list[str]:
+    lines = [f"  # {choices.layout}", *(f"  # {note}" for note in choices.notes)]
+    lines.append(f"  {choices.source}: {_quoted(choices.folder)}")
+    if choices.group:
+        lines += [f"  # {choices.group_note}", f"  {'' if choices.sure else '# '}group: {_quoted(choices.group)}"]
+    elif choices.source == "images":
+        lines.append("  # group: '^(s\\d+)_'              # which images belong together, by their names")
+    return [
+        *lines,
+        *(["  fps: 5                           # frames kept from each second"] if choices.source == "clips" else []),
+    ]
+
+
+def _for_detector(text: str) -> str:
+    """Without what only classifiers have: trainers, scores of classes and the champion that they are compared with."""
+    train = re.compile(r"^train:.*?(?=^gates:)", re.MULTILINE | re.DOTALL)
+    text = train.sub("# A detector is trained elsewhere and brought with `modelyard register`.\n\n", text, count=1)
+    only = re.compile(r"kind: (metric|champion|budget)\b")
+    return "".join(line for line in text.splitlines(keepends=True) if not only.search(line))
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML reads it back: plain where that is safe. JSON's quotes are YAML's too."""
+    plain = re.fullmatch(r"[A-Za-z./][\w./-]*", text, re.ASCII) and text.lower() not in _WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "."}
+"""What YAML takes for something other than text."""
+
+
+def write_job_file(path: Path, *, force: bool, choices: JobChoices | None = None) -> None:
     """Write the template; an existing file is kept unless `force` is given."""
     if path.exists() and not force:
         raise InputError(path, "exists already", "edit it, or replace it with --force")
-    write_atomic(path, TEMPLATE.encode())
+    write_atomic(path, job_text(choices).encode())

@@ -1,9 +1,12 @@
-"""Two versions side by side: scores with intervals, data, parameters, sizes, cost."""
+"""Two versions side by side: scores with intervals, data, parameters, sizes, cost.
+
+Scores on different test images are no comparison: that is said first, with both scores on the images that are in both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from registry.events import Exported, Trained, named
 from registry.promotion.evidence import gather
@@ -11,6 +14,7 @@ from registry.promotion.verdict import resolve
 from registry.records import Evidence, ModelVersion, Record
 
 if TYPE_CHECKING:
+    from pipelines.data.kept import KeptDatasets
     from registry.protocols import Entry, Ledger, Store
     from registry.refs import Ref
 
@@ -19,25 +23,56 @@ Params = Callable[[str], Mapping[str, str]]
 
 
 class DiffLine(Record):
-    """One figure of both."""
+    """One figure of both. `text`: a sentence about both, for people."""
 
     what: str
     a: str
     b: str
     same: bool
+    text: str = ""
 
 
-def diff(store: Store, ledger: Ledger, params: Params, a: Ref, b: Ref) -> list[DiffLine]:
-    """What is known of two versions, from the ledger and their training runs, line by line."""
-    left, right = _facts(store, ledger, params, a), _facts(store, ledger, params, b)
-    names = [*left, *(name for name in right if name not in left)]
-    return [
-        DiffLine(what=name, a=left.get(name, ""), b=right.get(name, ""), same=left.get(name) == right.get(name))
-        for name in names
-    ]
+class Side(NamedTuple):
+    """What is known of one version: facts to show, and the evidence that the gates would count."""
+
+    facts: dict[str, str]
+    evidence: Evidence
 
 
-def _facts(store: Store, ledger: Ledger, params: Params, ref: Ref) -> dict[str, str]:
+def diff(store: Store, ledger: Ledger, params: Params, datasets: KeptDatasets, refs: tuple[Ref, Ref]) -> list[DiffLine]:
+    """What is known of two versions, from the ledger and their training runs, line by line.
+
+    Where their scores are of different test images, the first lines say so and compare them on the common ones.
+    """
+    left, right = (_side(store, ledger, params, ref) for ref in refs)
+    names = [*left.facts, *(name for name in right.facts if name not in left.facts)]
+    facts = [(name, left.facts.get(name, ""), right.facts.get(name, "")) for name in names]
+    lines = [DiffLine(what=name, a=a, b=b, same=name in left.facts and name in right.facts and a == b) for name, a, b in facts]
+    return [*_test_sets(left.evidence, right.evidence, datasets), *lines]
+
+
+def _test_sets(a: Evidence, b: Evidence, datasets: KeptDatasets) -> list[DiffLine]:
+    """Nothing where both were scored on one data set, or one of them was not scored."""
+    if a.evaluation is None or b.evaluation is None or a.evaluation.dataset == b.evaluation.dataset:
+        return []
+    from pipelines.queries.common_images import Scored, compare_test_sets
+
+    names = [datasets.name_of(evaluation.dataset) for evaluation in (a.evaluation, b.evaluation)]
+    sides = (Scored(a.label, a.evaluation, names[0]), Scored(b.label, b.evaluation, names[1]))
+    sets = compare_test_sets(*sides, datasets.manifest)
+    lines = [DiffLine(what="test set", a=names[0], b=names[1], same=sets.same, text=sets.text)]
+    if (score := sets.score) is None:
+        return lines
+    images, (low, high) = f"{score.images} of {score.clips} clips", score.interval
+    text = f"on them {b.label} less {a.label} is {score.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
+    lines.append(DiffLine(what="common test images", a=images, b=images, same=True))
+    figures = f"{score.a:.4f}", f"{score.b:.4f}"
+    lines.append(DiffLine(what="top1 on common images", a=figures[0], b=figures[1], same=score.a == score.b, text=text))
+    alone = str(score.only_a), str(score.only_b)
+    return [*lines, DiffLine(what="common images only this one gets right", a=alone[0], b=alone[1], same=alone[0] == alone[1])]
+
+
+def _side(store: Store, ledger: Ledger, params: Params, ref: Ref) -> Side:
     version = resolve(store, ref)
     entries = [entry for entry in ledger.entries(version.model) if entry.flaw is None]
     digest = next((entry.event.digest for entry in reversed(entries) if _trained(entry, version)), "")
@@ -46,7 +81,7 @@ def _facts(store: Store, ledger: Ledger, params: Params, ref: Ref) -> dict[str, 
     facts |= _scores(evidence) | _training(entries, version) | _export(entries, version, evidence)
     if version.run_id:
         facts |= {f"param {name}": value for name, value in sorted(params(version.run_id).items()) if name != "dataset"}
-    return facts
+    return Side(facts, evidence)
 
 
 def _trained(entry: Entry, version: ModelVersion) -> bool:

@@ -13,16 +13,26 @@ from typing import Any
 
 from pipelines.services.up import ServiceGroup, claim, require_streamlit, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
+from registry.reports.reviews import REVIEWER
 from registry.settings import ROOT, Settings
-from serving.server.exposure import Exposure, address_of
+from serving.server.exposure import Exposure, address_of, is_loopback
 
 _ENDINGS = (".html", ".csv", ".json")
 _REPORT_S = 120
 
 
 @contextmanager
-def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> Generator[ServiceGroup]:
-    """The dashboard alone, on whatever MLflow server the settings name, until the block ends."""
+def dashboard_running(
+    settings: Settings, host: str, port: int, say: Callable[[str], None], reviewer: str = ""
+) -> Generator[ServiceGroup]:
+    """The dashboard alone, on whatever MLflow server the settings name, until the block ends.
+
+    With a `reviewer` its review page records decisions under that name. It cannot tell its viewers apart, so it is then for
+    this machine only: InputError for another host.
+    """
+    if reviewer and not is_loopback(address_of(host)):
+        why = f"would let whoever opens the page at {host} decide as {reviewer}"
+        raise InputError("--review", why, "leave --host out; from elsewhere, use `modelyard data review`")
     password = settings.dashboard_password
     protected = password is not None and bool(password.get_secret_value().strip())
     Exposure(protected, "set MODELYARD_DASHBOARD_PASSWORD, or leave --host out").check(host, address_of(host))
@@ -30,6 +40,8 @@ def dashboard_running(settings: Settings, host: str, port: int, say: Callable[[s
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}
+    if reviewer:
+        servers[REVIEWER] = reviewer
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         servers["MLFLOW_TRACKING_URI"] = uri
     try:

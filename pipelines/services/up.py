@@ -24,6 +24,7 @@ from registry.address import UP, read_running
 from registry.errors import DamagedFileError, InputError, MissingFileError, UnavailableError, missing_extra, shorten
 from registry.files import open_plainly, set_aside, write_json
 from registry.lease import locked
+from registry.reports.reviews import REVIEWER
 from registry.settings import ROOT, Settings
 from serving.targets.waiting import tls
 
@@ -236,8 +237,8 @@ def _spawn(
 
 
 def _inherited(name: str) -> dict[str, str]:
-    """The environment for a service: no other MLflow server's address, and the clouds' keys for the reconciler only."""
-    others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI"}
+    """The environment for a service: no other MLflow server's address or reviewer, the clouds' keys for the reconciler only."""
+    others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI", REVIEWER}
     acting = ("RUNPOD_", "HF_TOKEN", "HUGGING", "MODELYARD_RUNPOD_API_KEY", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_")
     withheld = () if name == "reconciler" else acting
     return {key: value for key, value in os.environ.items() if key not in others and not key.startswith(withheld)}

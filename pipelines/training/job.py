@@ -19,7 +19,6 @@ from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
-from registry.records import DataVerdict
 from registry.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,11 +51,9 @@ class TrainingJob:
         hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
         adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
         tracker = self.tracker(job.model)
-        report, actor = (
-            check_data(job, data, self.settings.home / "reports" / job.model, tracker, self.say),
-            whoami(self.settings),
-        )
-        verdict = _verdict(data, report)
+        report = check_data(job, data, self.settings.home / "reports" / job.model, tracker, self.say)
+        actor = whoami(self.settings)
+        verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
@@ -74,7 +71,7 @@ def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Sa
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
-    report = check(data, reports, job.data.leaks)
+    report = check(data, reports, job.data.check_levels)
     with tracker.run("data", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
@@ -83,22 +80,11 @@ def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Sa
             run.metrics({"leaks": report.leaks, "leaked_share": report.leaked_share})
             run.folder(report.docs.parent / "leaks", "leaks")
     say(f"data checks: {len(report.passed)} passed, {len(report.warnings)} warnings, {len(report.errors)} failed")
-    if job.data.checks == "strict" and not report.holds:
-        raise RefusedError(data.folder, f"fails its checks: {report.errors[0].text}", "fix the data, see `modelyard check`")
+    if report.levels.off:
+        say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")
+    if report.stopping:
+        raise RefusedError(data.folder, f"fails its checks: {report.stopping[0].text}", "fix the data, see `modelyard check`")
     return report
-
-
-def _verdict(data: DataSet, report: DataReport) -> DataVerdict:
-    """The checks' verdict, as the ledger keeps it."""
-    return DataVerdict(
-        dataset=data.manifest.digest,
-        holds=report.holds,
-        errors=len(report.errors),
-        warnings=len(report.warnings),
-        leaks=report.leaks,
-        leaked_share=report.leaked_share,
-        leak_errors=report.leak_errors,
-    )
 
 
 def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:

@@ -103,6 +103,6 @@ def test_a_broken_ledger_is_one_line(home: Path) -> None:
 
 
 def test_there_is_a_page_for_each_thing_that_was_promised() -> None:
-    assert {"overview", "runs", "registry", "costs", "forecast", "data", "live"} == set(NAMES)
+    assert {"overview", "runs", "registry", "costs", "forecast", "data", "review", "live"} == set(NAMES)
     for name in NAMES:
         assert f"views/{name}.py" in inspect.cleandoc((DASHBOARDS / "app.py").read_text())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,13 @@ from dashboards.runs import (
     parallel_table,
     run_frame,
 )
+from pipelines.data.dataset import open_dataset
+from pipelines.data.kept import KeptDatasets
+from registry.events import Evaluated, Trained, about
+from registry.files import write_json
+from registry.opening import ledger_of
+from registry.records import ModelVersion
+from registry.settings import Settings
 
 
 def test_runs_are_grouped_compared_and_drawn() -> None:
@@ -106,6 +115,45 @@ def test_the_runs_page_shows_confusion_and_the_worst_mistakes_as_pictures(home: 
     assert "hand/2" in words(shown)
     assert "a, predicted b (90%)" in words(shown)
     assert len(shown.get("image")) == 2
+
+
+def test_an_older_versions_mistakes_are_pictures_after_frames_replaced_its_data_set(home: Path) -> None:
+    fill(home, dataset=make_data(home))
+    fill_runs(home, [a_run(1)])
+    catalog = KeptDatasets(home / "datasets")
+    first = open_dataset(catalog.folder_of("hand"))
+    catalog.add(first)
+    newer = first.manifest.model_copy(update={"version": 2, "parent": first.manifest.digest, "frames": []})
+    shutil.rmtree(first.folder)
+    write_json(first.folder / "manifest.json", newer.document())
+    shown = page("runs")
+    assert not shown.exception, shown.exception
+    assert len(shown.get("image")) == 1
+
+
+@pytest.mark.parametrize(("same_test", "notice"), [(False, True), (True, False), (None, True)])
+def test_versions_that_were_scored_on_other_test_images_are_not_silently_compared(
+    home: Path, same_test: bool | None, notice: bool
+) -> None:
+    """`same_test`: whether the second data set has the same test images; None where it is not on this machine."""
+    fill(home, dataset=make_data(home))
+    folder = home / "datasets" / "hand"
+    manifest = open_dataset(folder).manifest
+    gone = {"train/a/1.jpg"} if same_test else {"test/b/1.jpg", "test/b/2.jpg"}
+    frames = [row for row in manifest.frames if row.file not in gone]
+    other = manifest.model_copy(update={"version": 2, "frames": frames})
+    if same_test is not None:
+        write_json(home / "datasets" / "by-digest" / other.digest / "manifest.json", other.document())
+    version = about(ModelVersion("hand", 11, 11), "d")
+    paid = {"seconds": 60, "hardware": "here", "usd": Decimal(1), "price_as_of": "2026-11-22"}
+    evaluation = next(entry.event.evaluation for entry in entries_of(home) if isinstance(entry.event, Evaluated))
+    ledger = ledger_of(Settings(home=home))
+    ledger.append(Trained(**version, trainer="torch", run_id=f"{11:032x}", dataset=other.digest, **paid))
+    ledger.append(Evaluated(**version, evaluation=evaluation.model_copy(update={"dataset": other.digest})))
+    fill_runs(home, [a_run(1), a_run(11)])
+    shown = page("runs")
+    assert not shown.exception, shown.exception
+    assert ("modelyard diff hand/11 hand/1" in words(shown)) == notice
 
 
 def test_ten_thousand_runs_and_five_hundred_metrics_are_usable_in_a_second(home: Path) -> None:

@@ -113,7 +113,8 @@ def make_data(home: Path, labels: tuple[str, ...] = ("a", "b")) -> str:
                 Image.new("RGB", (16, 16), (40 * number, 90, 120)).save(folder / file)
                 frame = {"file": file, "sha256": "0" * 64, "clip": f"{label}-{split}-{number}", "clip_sha256": "0" * 64}
                 frames.append(frame | {"label": label, "split": split, "width": 16, "height": 16})
-    manifest = {"labels": sorted(labels), "source": "clips", "split": {"by": "clip", "val": 0.2, "test": 0.2}, "frames": frames}
+    manifest = {"labels": sorted(labels), "source": "clips", "frames": frames}
+    manifest["split"] = {"by": "clip", "val": 0.2, "test": 0.2, "seed": 0}
     write_json(folder / "manifest.json", manifest)
     return sha256_bytes(canonical(manifest))
 

@@ -25,6 +25,7 @@ PAGES = {
     "costs": "Costs",
     "forecast": "Forecast",
     "data": "Data",
+    "review": "Review",
     "live": "Live",
 }
 SIZES = ((1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark"))

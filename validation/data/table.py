@@ -1,18 +1,36 @@
-"""The table that data checks look at: one row a frame, with what can be measured of its picture."""
+"""The table that data checks look at: one row a picture, one a label of a picture, one a box."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-import cv2
 import pandas as pd
+
+from validation.data.pictures import measure_picture
+
+_MOST_THREADS = 4
+_IDENTITY = ("file", "sha256", "clip", "clip_sha256", "label", "split", "width", "height")
+
+
+class CheckedBox(NamedTuple):
+    """A box of a detector's picture: its class and its sides as shares of the picture, from the top left."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedFrame:
-    """What a data set says of one frame, and where its picture lies."""
+    """What a data set says of one frame, and where its picture lies. `boxes`: None for a classifier's."""
 
     path: Path
     sha256: str
@@ -20,37 +38,61 @@ class CheckedFrame:
     clip_sha256: str
     label: str
     split: str
+    width: int
+    height: int
+    boxes: Sequence[CheckedBox] | None = None
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """A data set as checks see it.
+
+    `frames`: one row a picture, with its identity and its figures (see `pictures.FIGURES`). `boxes`: one row a box, with the
+    picture's row in `frame`. `shares`: the share that a split was dealt, where it was dealt.
+    """
+
+    labels: Sequence[str]
+    frames: pd.DataFrame
+    boxes: pd.DataFrame = field(default_factory=lambda: box_table([]))
+    task: Literal["classify", "detect"] = "classify"
+    source: Literal["clips", "images"] = "clips"
+    groups_known: bool = True
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    input_side: int = 640
+    """Pixels of the longer side that a detector is given."""
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """What is learned from: the pictures of a classifier, the boxes of a detector. Columns frame, label, split, clip."""
+        if self.task == "classify":
+            return self.frames[["label", "split", "clip"]].assign(frame=self.frames.index)
+        rows = self.frames.loc[self.boxes["frame"], ["split", "clip"]].reset_index(drop=True)
+        return rows.assign(label=self.boxes["label"].to_numpy(), frame=self.boxes["frame"].to_numpy())
+
+    @property
+    def members(self) -> str:
+        """What is dealt to a split as a whole, in the singular."""
+        return "clip" if self.source == "clips" else "group" if self.groups_known else "picture"
+
+    @property
+    def adding(self) -> str:
+        """What one does to have more."""
+        return "film" if self.source == "clips" else "add"
 
 
 def frame_table(frames: Iterable[CheckedFrame]) -> pd.DataFrame:
-    """One row a frame: identity, shape, brightness (0..255), sharpness (variance of the Laplacian), and counts.
+    """One row a picture: identity, size, and what is measured of it. Pictures are decoded by several threads."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as threads:
+        rows = list(threads.map(_measure, frames))
+    return pd.DataFrame(rows)
 
-    `splits_of_clip` is how many splits the frame's clip appears in, by name or by the clip's bytes, whichever is
-    more; `splits_of_frame` the same for the very same picture. More than one is leakage.
-    """
-    table = pd.DataFrame([_measure(frame) for frame in frames])
-    by_name = table.groupby("clip")["split"].transform("nunique")
-    by_bytes = table.groupby("clip_sha256")["split"].transform("nunique")
-    table["splits_of_clip"] = pd.concat([by_name, by_bytes], axis=1).max(axis=1)
-    table["splits_of_frame"] = table.groupby("sha256")["split"].transform("nunique")
-    table["labels_of_frame"] = table.groupby("sha256")["label"].transform("nunique")
-    table["clips_of_class_in_split"] = table.groupby(["label", "split"])["clip"].transform("nunique")
-    return table
+
+def box_table(frames: Iterable[CheckedFrame]) -> pd.DataFrame:
+    """One row a box: frame (its picture's row), label and sides."""
+    rows = [(index, *box) for index, frame in enumerate(frames) for box in frame.boxes or ()]
+    return pd.DataFrame(rows, columns=pd.Index(["frame", *CheckedBox._fields]))
 
 
 def _measure(frame: CheckedFrame) -> dict[str, object]:
-    """One row."""
-    grey = cv2.imread(str(frame.path), cv2.IMREAD_GRAYSCALE)
-    row: dict[str, object] = {
-        "sha256": frame.sha256,
-        "clip": frame.clip,
-        "clip_sha256": frame.clip_sha256,
-        "label": frame.label,
-        "split": frame.split,
-        "file": frame.path.name,
-    }
-    if grey is None:
-        return row | {"width": None, "height": None, "brightness": None, "sharpness": None}
-    height, width = grey.shape
-    sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
-    return row | {"width": width, "height": height, "brightness": float(grey.mean()), "sharpness": sharpness}
+    identity = {name: getattr(frame, name) for name in _IDENTITY if name != "file"}
+    return {"file": frame.path.name, **identity, **measure_picture(frame.path, frame.width, frame.height)}

@@ -6,8 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from registry.errors import shorten
 from registry.records import DataVerdict, Evidence, Finding, Record
 from validation.gates.findings import Figure, missing_evidence
+
+LEAKS = "leaks"
+"""The check that looks for held-out images which an earlier split gives away."""
+_ALL_OFF = "data.checks is off; set it to strict or warn and train it again"
+_NOT_LOOKED = "take `leaks: off` out of data.checks and train it again, or say `data.leaks: allow`"
 
 
 class DataGate(Record):
@@ -24,9 +30,14 @@ class DataGate(Record):
         verdict = evidence.data
         if verdict is None or verdict.dataset != evidence.dataset:
             return [missing_evidence("data", f"no data report of what {evidence.label} was trained on: train it again")]
-        findings = [Figure("data", "failed data checks", verdict.errors - verdict.leak_errors).at_most(0)]
+        if not verdict.checked:
+            return [missing_evidence("data", f"no data check was made of what {evidence.label} was trained on: {_ALL_OFF}")]
+        others = verdict.errors - verdict.leak_errors
+        findings = [_with_silenced(Figure("data", "failed data checks", others).at_most(0), verdict)]
         if verdict.leaks or verdict.leaked_share:
             findings.append(self._leaked(verdict))
+        elif LEAKS in verdict.off and self.leaks != "allow":
+            findings.append(missing_evidence("data", f"leaks were not looked for: {_NOT_LOOKED}"))
         if not verdict.holds and not verdict.errors:
             findings = [missing_evidence("data", "the data report says that the data set failed its checks")]
         if self.warnings is not None:
@@ -43,3 +54,10 @@ class DataGate(Record):
             )
         text = f"{what}: the score is not that of new images; see `modelyard data leaks`, or set `data.leaks: allow`"
         return Finding(gate="data", passed=False, text=text, figure=verdict.leaked_share, limit=0.0)
+
+
+def _with_silenced(finding: Finding, verdict: DataVerdict) -> Finding:
+    """The same, with the checks that were not made or lowered to warnings."""
+    silenced = {"not made": verdict.off, "lowered to a warning": verdict.lowered}
+    parts = [f"{words}: {', '.join(names)}" for words, names in silenced.items() if names]
+    return finding.model_copy(update={"text": f"{finding.text} ({shorten('; '.join(parts), 300)})"}) if parts else finding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from pipelines.cli.dataset import importing, labels, show, versions
 from pipelines.cli.dataset.leaks import leaks
 
 data = typer.Typer(
@@ -12,6 +13,10 @@ data = typer.Typer(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the group."""
+    """Add the group, and the commands beside it."""
+    importing.add_to(app)
+    show.add_to(data)
     data.command()(leaks)
+    versions.add_to(data)
+    labels.add_to(data)
     app.add_typer(data)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Iterator
 
-from pipelines.data.leaks.report import HELD_OUT, LeakReport
-from registry.records import Finding
-from validation.data.suite import DataReport
+from pipelines.data.leaks.report import LeakReport
+from validation.data.catalogue import CheckLevels
+from validation.data.findings import CheckFinding
+
+LEAKS, UNCLEAR = "leaks", "leaks-unclear"
 
 
-def with_leaks(report: DataReport, leaks: LeakReport, policy: Literal["refuse", "allow"]) -> DataReport:
-    """The data checks' verdict with what leaks: errors where leaks are refused, warnings where the policy allows them."""
-    allowed = policy == "allow"
-    leaked, unclear = leaks.errors(allow=allowed), leaks.warnings()
-    holds = Finding(gate="data.leaks", passed=True, text="no held-out image is given away by an earlier split")
-    return replace(
-        report,
-        errors=[*report.errors, *([] if allowed else leaked)],
-        warnings=[*report.warnings, *(leaked if allowed else []), *unclear],
-        passed=[*report.passed, *([] if leaked else [holds])],
-        leaks=sum(len(leaks.leaked(split)) for split in HELD_OUT),
-        leaked_share=round(leaks.share(), 6),
-        leak_errors=0 if allowed else len(leaked),
-    )
+def leak_findings(report: LeakReport, levels: CheckLevels) -> Iterator[CheckFinding]:
+    """One finding for each kind of leak, or that there is none; and what could not be told."""
+    level = levels.of(LEAKS)
+    if level != "off":
+        leaked = report.errors(allow=level == "warn")
+        for finding in leaked:
+            yield CheckFinding(check=LEAKS, level=level, passed=False, text=finding.text, figure=finding.figure)
+        if not leaked:
+            yield CheckFinding(
+                check=LEAKS, level=level, passed=True, text="no held-out image is given away by an earlier split"
+            )
+    if (level := levels.of(UNCLEAR)) != "off":
+        for finding in report.warnings():
+            if finding.gate == "data.leaks":  # whether groups are known is a check of its own
+                yield CheckFinding(check=UNCLEAR, level=level, passed=False, text=finding.text, figure=finding.figure)

@@ -19,6 +19,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from pipelines.data.video.contents import container_of
+from pipelines.data.video.note import TakeNote, read_note
 from pipelines.data.video.ticks import Clock
 from registry.errors import InputError
 from serving.bundle.image_header import MAX_PIXELS, BrokenImageError, check_sides
@@ -49,6 +50,7 @@ class ClipHeader:
     resolution: float
     rate: float
     created: datetime | None = None
+    take: TakeNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ class ClipReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the clip."""
         self._container.close()
 
     @property
@@ -238,6 +244,7 @@ def _header(clip: Path, container: InputContainer, stream: VideoStream) -> ClipH
         resolution=float(stream.time_base or 0),
         rate=_rate(stream) or 0.0,
         created=_created({**container.metadata, **stream.metadata}),
+        take=read_note(container.metadata),
     )
 
 

@@ -81,7 +81,8 @@ def describe(model: Any, arch: str, size: int | None, dataset: str) -> ModelInfo
         raise InputError(arch, f"is made to {model.task}", "give a model that classifies or detects")
     if model.task == "detect" and not hasattr(model.model.model[-1], "reg_max"):
         raise InputError(arch, "is a detector without YOLO's head", "give a YOLO detector")
-    names: dict[int, str] = model.names
+    own = model.model.names  # those of the model around it are ImageNet's, where the first looks like n01440764
+    names = {int(index): str(name) for index, name in (own.items() if isinstance(own, dict) else enumerate(own))}
     side = size or model.overrides.get("imgsz") or (224 if model.task == "classify" else 640)
     detects = model.task == "detect"
     return ModelInfo(

@@ -27,6 +27,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "forecast": ("--service-ms", "20"),
     "runs": (),
     "clean": (),
+    "data list": (),
+    "data diff": ("hand", "hand@1"),
     "gates": ("hand/1", "production"),
     "policy show": ("hand",),
     "policy diff": ("hand", "--job", "HOME/job.yaml"),
@@ -40,6 +42,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "canary status": ("foot@production",),
     "report": ("OUT/report.json",),
     "space": ("hand/1", "--to", "OUT/space"),
+    "data review": ("--data", "HOME/datasets/hand"),
 }
 SERVES = {"dashboard", "serve", "canary front"}
 """They read a home too, and refuse one that is misspelt; what they do while they run is another matter."""
@@ -47,6 +50,7 @@ HOMELESS = {"init", "schema"}
 WRITES = {
     *("frames", "check", "train", "register", "evaluate", "export", "parity", "promote", "deploy", "reconcile"),
     *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override"),
+    *("data label-errors", "data propose", "data apply-review"),
     *("bills import", "bills fetch", "notify test", "notify send", "clouds fake", "canary end"),
 }
 SEPARATE = {"report", "space"}

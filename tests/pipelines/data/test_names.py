@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.build import build_dataset
+from pipelines.data.build import build_dataset, open_source
 from pipelines.data.checks import check
 from pipelines.data.dataset import open_dataset
 from pipelines.data.frames import Sampling, extract
@@ -61,24 +62,19 @@ def _english() -> None:
         pytest.skip("this machine's file names are not UTF-8")
 
 
-PLACES = ("class", "file", "stray", "source", "target")
-CASES = [(name, where) for name in BAD for where in PLACES if where == "class" or "\\udc" in ascii(name)]
+CASES = [(name, "class") for name in BAD if "\\udc" not in ascii(name)]
+CASES += [(name, where) for name in BAD for where in ("source", "target") if "\\udc" in ascii(name)]
 
 
 @pytest.mark.parametrize(("name", "where"), CASES, ids=ascii)
 def test_a_name_that_cannot_be_is_one_line_and_leaves_nothing(name: str, where: str, tmp_path: Path) -> None:
-    """Of classes one line of text is asked; of files that they are UTF-8."""
+    """Of classes one line of text is asked; of the folders that a user types that they are UTF-8."""
     source = tmp_path / (name if where == "source" else "pictures")
     for label in ("red", "blue"):
         for number in range(3):
             draw(source / label / f"{number}.png", number)
-    draw({"class": source / name, "file": source / "red"}.get(where, source) / ("x.png" if where == "class" else "0.png"), 1)
-    if where == "file":
-        (source / "red" / "0.png").rename(source / "red" / f"{name}.png")
-    if where == "stray":
-        (source / "0.png").rename(source / f"{name}.png")
-    elif where != "class":
-        (source / "0.png").unlink(missing_ok=True)
+    if where == "class":
+        draw(source / name / "x.png", 1)
     target = tmp_path / (name if where == "target" else "data")
     with pytest.raises(InputError) as caught:
         build_dataset(Data(images=source), target, quiet)
@@ -86,6 +82,25 @@ def test_a_name_that_cannot_be_is_one_line_and_leaves_nothing(name: str, where: 
     assert len(str(caught.value).splitlines()) == 1
     assert "name" in caught.value.expectation
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"caf\xe9", b"\x83\x65\x83\x58\x83\x67"])
+def test_a_picture_or_class_whose_name_is_not_utf8_is_read_under_an_escaped_name(name: bytes, tmp_path: Path) -> None:
+    odd = os.fsdecode(name)
+    for label in ("red", odd):
+        for number in range(3):
+            draw(tmp_path / "pictures" / label / f"{number}.png", number)
+    (tmp_path / "pictures" / odd / "0.png").rename(tmp_path / "pictures" / odd / f"{odd}.png")
+    draw(tmp_path / "pictures" / "0.png", 9)
+    (tmp_path / "pictures" / "0.png").rename(tmp_path / "pictures" / f"{odd}.png")
+    data = build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+    data.verify()
+    escaped = name.decode("utf-8", "backslashreplace")
+    assert data.manifest.labels == sorted(["red", escaped])
+    assert f"{escaped}/{escaped}.png" in {row.source for row in data.manifest.frames}
+    assert open_dataset(data.folder).manifest == data.manifest
+    left_out = json.loads((data.folder / "sources.json").read_text())["left_out"]
+    assert left_out == [{"file": f"{escaped}.png", "why": "lies outside of a class's folder"}]
 
 
 @pytest.mark.parametrize("name", [b"\xff.mp4", b"caf\xe9.mp4"])
@@ -108,25 +123,21 @@ def test_long_names_of_files_are_cut_and_stay_apart(tmp_path: Path) -> None:
     data.verify()
 
 
-def test_errors_name_the_files_that_the_user_has(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_listed_by_the_name_that_the_user_knows_and_refused_where_strict(tmp_path: Path) -> None:
     for label in ("red", "blue"):
-        for number in range(3):
+        for number in range(6):
             draw(tmp_path / "pictures" / label / f"{number}.png", number)
-    broken = tmp_path / "pictures" / "red" / "1.png"
+    broken, bomb = (tmp_path / "pictures" / "red" / name for name in ("1.png", "2.png"))
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(InputError) as caught:
-        build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
-    assert caught.value.subject == str(broken)
-
-
-def test_a_picture_bomb_is_our_line_alone(tmp_path: Path) -> None:
-    for label in ("red", "blue"):
-        for number in range(3):
-            draw(tmp_path / "pictures" / label / f"{number}.png", number)
-    bomb = tmp_path / "pictures" / "red" / "1.png"
     Image.new("1", (10_000, 9_500)).save(bomb, "PNG")
-    with warnings.catch_warnings(record=True) as heard, pytest.raises(InputError, match="pixels") as caught:
+    with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+        data = build_dataset(Data(images=tmp_path / "pictures"), tmp_path / "data", quiet)
+        with pytest.raises(InputError) as caught:
+            open_source(Data(images=tmp_path / "pictures"), strict=True).members()
     assert heard == []
-    assert caught.value.subject == str(bomb)
+    assert caught.value.subject == str(broken)
+    left_out = {item["file"]: item["why"] for item in json.loads((data.folder / "sources.json").read_text())["left_out"]}
+    assert set(left_out) == {"red/1.png", "red/2.png"}
+    assert "pixels" in left_out["red/2.png"]
+    assert len(data.manifest.frames) == 10

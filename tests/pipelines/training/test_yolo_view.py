@@ -123,3 +123,15 @@ def test_whatever_damaged_file_we_read_ultralytics_reads_alike_and_leaves_alone(
         assert accepted, file
         assert np.array_equal(imread(copy)[..., ::-1], pixels), file
     assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("names", [["n01440764", "n02102040"], {0: "n01440764", 1: "other"}, {"0": "n0", "1": "b"}])
+def test_a_checkpoint_that_is_registered_keeps_the_names_of_its_classes(
+    names: list[str] | dict[int, str], tmp_path: Path
+) -> None:
+    from pipelines.training.trainers.checkpoint import describe
+    from pipelines.training.trainers.offline import ultralytics
+
+    model = ultralytics(tmp_path)("yolov8n-cls.yaml", task="classify", verbose=False)
+    model.model.names = names
+    assert describe(model, "yolov8n-cls", 32, "d").labels == list(names.values() if isinstance(names, dict) else names)
