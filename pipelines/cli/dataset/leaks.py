@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.data import DataFolder
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, read_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, datasets_of, job, read_home
 from pipelines.cli.output import AsJson, answer, bar, table
 
 if TYPE_CHECKING:
@@ -24,12 +23,12 @@ def leaks(
     as_json: AsJson = False,
 ) -> None:
     """Find copies, scenes, clips, groups, recordings and moments that are in two splits; exit 1 where there are any."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.data.leaks.find import find_leaks
     from pipelines.data.leaks.sheet import write_leaks
     from registry.errors import InputError
 
-    dataset = open_dataset(data or datasets_of(read_home(home)).folder_of(job(job_file).model))
+    datasets = datasets_of(read_home(home))
+    dataset = datasets.resolve(data or datasets.folder_of(job(job_file).model))
     if report and report.exists():
         raise InputError(report, "exists already", "name a folder that is not there yet")
     with bar() as progress:

@@ -73,7 +73,7 @@ class LeakReport(Record):
         counts = Counter((leak.kind, clips[leak.file_a], clips[leak.file_b]) for leak in self.leaks)
         return [(*key, count) for key, count in counts.most_common()]
 
-    def errors(self, allow: bool = False) -> list[Finding]:  # noqa: FBT001, FBT002 a setting of the job, not a mode
+    def errors(self, *, allow: bool = False) -> list[Finding]:
         """One finding a kind, and none where nothing leaks. `allow`: the policy accepts them, and the text says so."""
         return [self._finding(kind, allow=allow) for kind in KINDS if self.of_kind(kind)]
 
