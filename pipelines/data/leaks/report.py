@@ -12,6 +12,7 @@ Kind = Literal["bytes", "near_duplicate", "scene", "clip", "group", "name_sequen
 KINDS: tuple[Kind, ...] = ("bytes", "near_duplicate", "scene", "clip", "group", "name_sequence", "capture_time")
 """The surest first."""
 HELD_OUT = ("val", "test")
+_WORTH_SAYING = 3
 
 _WORDS: Mapping[str, str] = {
     "bytes": "the same bytes",
@@ -73,7 +74,7 @@ class LeakReport(Record):
         counts = Counter((leak.kind, clips[leak.file_a], clips[leak.file_b]) for leak in self.leaks)
         return [(*key, count) for key, count in counts.most_common()]
 
-    def errors(self, allow: bool = False) -> list[Finding]:  # noqa: FBT001, FBT002 a setting of the job, not a mode
+    def errors(self, *, allow: bool = False) -> list[Finding]:
         """One finding a kind, and none where nothing leaks. `allow`: the policy accepts them, and the text says so."""
         return [self._finding(kind, allow=allow) for kind in KINDS if self.of_kind(kind)]
 
@@ -92,7 +93,7 @@ class LeakReport(Record):
                 "tell one scene from another: only copies are looked for"
             )
             findings.append(Finding(gate="data.leaks", passed=False, text=text, figure=self.plain))
-        if self.single:
+        if self.single >= _WORTH_SAYING:
             text = (
                 f"{self.single} held-out {'image looks' if self.single == 1 else 'images look'} like the scene or the "
                 "recording of an earlier one, which are too few to be told from chance"
