@@ -269,14 +269,6 @@ def test_a_version_that_was_damaged_is_named_and_made_whole_by_the_next_frames(c
     open_dataset(catalog.folder_of("hand")).verify()
 
 
-def test_a_kept_data_set_that_is_used_again_keeps_the_name_that_it_had(catalog: DatasetCatalog) -> None:
-    make(catalog, FIRST)
-    make(catalog, FIRST | {"a/new": 50})
-    kept = catalog.add(catalog.resolve("hand@1"), registered="hand")
-    assert (kept.name, catalog.owners(kept.manifest.digest)) == ("hand", ["hand"])
-    assert catalog.find(kept.manifest.digest, "hand/1").name == "hand"
-
-
 def test_pictures_that_are_removed_leave_the_manifest_and_its_splits(catalog: DatasetCatalog) -> None:
     first = make(catalog, FIRST)
     lost = next(name for name, split in named(first).items() if split == "train" and name.startswith("a"))

@@ -91,24 +91,22 @@ def test_a_frames_that_is_killed_at_any_line_leaves_one_line_of_whole_versions(t
 def test_two_frames_at_once_are_two_versions_of_one_line(tmp_path: Path) -> None:
     catalog = DatasetCatalog(tmp_path / "datasets")
     make(catalog, FIRST)
-    begun, waits, said = threading.Event(), threading.Event(), list[str]()
+    begun, waits, heard = threading.Event(), threading.Event(), list[str]()
 
     def slow(*_: object) -> None:
         begun.set()
         assert waits.wait(30)
 
     def waiting(what: str, *_: object) -> None:
-        said_first = not said
-        said.append(what)
-        if said_first:
-            waits.set()
+        heard.append(what)
+        waits.set()
 
     slower = threading.Thread(target=make, args=(catalog, FIRST | {"a/new": 50}, slow))
     slower.start()
     assert begun.wait(30)
     second = make(catalog, FIRST | {"b/new": 51}, waiting)
     slower.join()
-    assert said[0] == "waiting for another process that writes this data set"
+    assert heard[0] == "waiting for another process that writes this data set"
     versions = catalog.versions("hand")
     assert [version.manifest.version for version in versions] == [3, 2, 1]
     assert versions[0].digest == second.manifest.digest
@@ -162,3 +160,12 @@ def test_the_catalog_is_what_the_lock_names(tmp_path: Path) -> None:
     assert [path for path in catalog.by_digest.glob(".*.lock") if path.is_file()]
     assert len(catalog.digests()) == len(list(catalog.kept())) == 1
     assert catalog_module.DatasetCatalog(tmp_path / "nothing").versions() == []
+
+
+def test_a_kept_data_set_that_is_used_again_keeps_the_name_that_it_had(tmp_path: Path) -> None:
+    catalog = DatasetCatalog(tmp_path / "datasets")
+    make(catalog, FIRST)
+    make(catalog, ADDED)
+    kept = catalog.add(catalog.resolve("hand@1"), registered="hand")
+    assert (kept.name, catalog.owners(kept.manifest.digest)) == ("hand", ["hand"])
+    assert catalog.find(kept.manifest.digest, "hand/1").name == "hand"
