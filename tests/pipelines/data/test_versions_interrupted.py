@@ -162,12 +162,8 @@ def test_the_catalog_is_what_the_lock_names(tmp_path: Path) -> None:
     assert catalog_module.DatasetCatalog(tmp_path / "nothing").versions() == []
 
 
-<<<<<<< HEAD
-def test_a_kept_data_set_that_is_used_again_keeps_the_name_that_it_had(catalog: DatasetCatalog) -> None:
-=======
 def test_a_kept_data_set_that_is_used_again_keeps_the_name_that_it_had(tmp_path: Path) -> None:
     catalog = DatasetCatalog(tmp_path / "datasets")
->>>>>>> h-versions
     make(catalog, FIRST)
     make(catalog, ADDED)
     kept = catalog.add(catalog.resolve("hand@1"), registered="hand")
