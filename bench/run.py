@@ -23,6 +23,7 @@ from typing import Any
 
 from clips import SkippedError
 from clips import rows as clip_rows
+from leak_scale import rows as leak_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
 
@@ -156,6 +157,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     **rows(),
     **runs_rows(),
     **clip_rows(),
+    **leak_rows(),
 }
 
 

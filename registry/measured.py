@@ -75,7 +75,10 @@ class DataChecked(Event):
 
     def __str__(self) -> str:
         outcome = "passed" if self.verdict.holds else "failed"
-        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({self.verdict.errors} errors)"
+        leaks = f"; {self.verdict.leaked_share:.0%} of test is leaked" if self.verdict.leaks else ""
+        return (
+            f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({self.verdict.errors} errors{leaks})"
+        )
 
 
 class Scanned(Event):
@@ -100,7 +103,8 @@ class Evaluated(Event):
         score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
         where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
         where += f" of data set {self.evaluation.dataset[:12]}"  # a champion is scored on a candidate's data, too
-        return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}"
+        worth = f", {self.evaluation.leaked}" if self.evaluation.leaked else ""
+        return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}{worth}"
 
 
 class Quoted(Event):

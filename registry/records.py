@@ -108,11 +108,32 @@ class Mistake(Record):
     probability: float
 
 
+class Leaked(Record):
+    """The part of held-out images that an earlier split gives away, and the scores without it.
+
+    `kinds`: how many images by which evidence. Without any image left there are no other scores.
+    """
+
+    images: int
+    share: float
+    kinds: dict[str, int]
+    metrics: dict[str, float] = {}
+    interval: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return "all of the images are leaked: without them nothing is left to measure on"
+        low, high = self.interval
+        score = f"{self.metrics['top1']:.3f} ({low:.3f} to {high:.3f})"
+        return f"of which {self.share:.0%} of the images are leaked; without them {score}"
+
+
 class Evaluation(Record):
     """Scores of one version's exact bytes on one data set's held-out split.
 
     `interval` is the 95 % bootstrap interval of top-1, resampled by clip: frames of one clip are not
     independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
+    `leaked`: what the score is worth where some of the images are leaked.
     """
 
     dataset: str
@@ -126,6 +147,7 @@ class Evaluation(Record):
     slices: dict[str, SliceScore] = {}
     outcomes: Outcomes | None = None
     mistakes: list[Mistake] = []
+    leaked: Leaked | None = None
 
 
 class Limits(Record):
@@ -174,7 +196,8 @@ class DataVerdict(Record):
     """The verdict of the data checks on a data set.
 
     `checked`: whether any check was made. `off` and `lowered` name the checks that the job silenced: not made, or made to
-    warn of what would stop training by itself.
+    warn of what would stop training by itself. `leaks` are the held-out images that an earlier split gives away,
+    `leaked_share` is their share of the test split, and `leak_errors` how many of the errors are about them.
     """
 
     dataset: str
@@ -184,6 +207,9 @@ class DataVerdict(Record):
     checked: bool = True
     off: list[str] = []
     lowered: list[str] = []
+    leaks: int = 0
+    leaked_share: float = 0.0
+    leak_errors: int = 0
 
 
 class Scan(Record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.dataset import DataSet, FrameRow
+from pipelines.data.leaks.checked import LEAKS, UNCLEAR, leak_findings
+from pipelines.data.leaks.find import find_leaks
+from pipelines.data.leaks.report import HELD_OUT
+from pipelines.data.leaks.sheet import write_leaks
 from registry.errors import InputError
 from registry.files import building, write_atomic, write_json
 from validation.data.catalogue import CheckLevels
@@ -21,18 +24,13 @@ _SPREAD = ("brightness", "sharpness")
 _BINS = 24
 _NO_CHECKS = b"<!doctype html><title>Data checks</title><p>No data check was made: all are off.</p>"
 
-FURTHER: tuple[Callable[[DataSet, CheckLevels], Sequence[CheckFinding]], ...] = ()
-"""Checks that look at more than a table of pictures: each gives its findings, none for a check that is off.
-
-Their names are in the catalogue like all others'.
-"""
-
 
 def check(data: DataSet, docs: Path, levels: CheckLevels | None = None) -> DataReport:
     """Verify every byte against the manifest, then make the checks that are not off.
 
-    Below `docs` land Data Docs (`site/`), and `report.json` for whoever shows it otherwise: each finding, what is off or
-    lowered, and how bright and how sharp the frames are. Raises InputError for a data set without frames.
+    Below `docs` land Data Docs (`site/`), leaked pictures beside those that give them away (`leaks/`), and `report.json` for
+    whoever shows it otherwise: each finding, what is off or lowered, and how bright and how sharp the frames are. Raises
+    InputError for a data set without frames.
     """
     levels = levels or CheckLevels()
     if not data.manifest.frames:
@@ -43,10 +41,20 @@ def check(data: DataSet, docs: Path, levels: CheckLevels | None = None) -> DataR
         findings = _with_great_expectations(checked, levels, work) if checked else []
         if not checked:
             write_atomic(work / "site" / "index.html", _NO_CHECKS)
-        findings += [finding for checks in FURTHER for finding in checks(data, levels)]
-        report = DataReport(findings, levels, docs / "site")
+        report = _with_leaks(DataReport(findings, levels, docs / "site"), data, work / "leaks")
         write_json(work / "report.json", _as_dict(report, checked, data.manifest.digest))
     return report
+
+
+def _with_leaks(report: DataReport, data: DataSet, folder: Path) -> DataReport:
+    """The same with what leaks across splits; pairs of pictures in a folder."""
+    levels = report.levels
+    if levels.of(LEAKS) == levels.of(UNCLEAR) == "off":
+        return report
+    leaks = write_leaks(find_leaks(data), folder, data.folder)
+    count = sum(len(leaks.leaked(split)) for split in HELD_OUT)
+    findings = [*report.findings, *leak_findings(leaks, levels)]
+    return DataReport(findings, levels, report.docs, count, round(leaks.share(), 6))
 
 
 def _with_great_expectations(checked: CheckedData, levels: CheckLevels, work: Path) -> list[CheckFinding]:

@@ -17,8 +17,8 @@ def describe_data(data: DataSet) -> str:
     images = Counter((label, row.split) for row in manifest.frames for label in row.labels)
     whole = Counter(row.split for row in manifest.frames)
     members = {split: len({row.clip for row in data.rows(split)}) for split in SPLITS}
-    boxes = Counter(row.split for row in manifest.frames for _ in row.boxes or ())
-    empty = Counter(row.split for row in manifest.frames if row.boxes == ())
+    boxes = Counter[SplitName](row.split for row in manifest.frames for _ in row.boxes or ())
+    empty = Counter[SplitName](row.split for row in manifest.frames if row.boxes == ())
     size = f"{len(manifest.frames)} images of {sum(members.values())} {groups} in {len(labels)} classes"
     lines = [
         f"`{data.name}`: {size}. {_how_split(data, group)}",

@@ -134,6 +134,7 @@ class KeptDatasets:
                     manifest = open_dataset(self.folder(digest)).manifest
                     write_json(self._remainder(digest), manifest.document())
             removal()
+            self.leaks(digest).unlink(missing_ok=True)
             if not self._remainder(digest).exists():
                 self.note(digest).unlink(missing_ok=True)
             return True
@@ -141,6 +142,10 @@ class KeptDatasets:
     def note(self, digest: str) -> Path:
         """The file that says where a data set lay."""
         return self.by_digest / f"{digest}.json"
+
+    def leaks(self, digest: str) -> Path:
+        """The file that keeps what leaks across a data set's splits, once it was looked for."""
+        return self.by_digest / f"{digest}.leaks"
 
     def models_of(self, digest: str) -> list[str]:
         """Whose version a data set is, as far as is noted: two models can be made from the same clips."""

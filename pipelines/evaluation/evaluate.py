@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.data.leaks.known import known_leaks
+from pipelines.evaluation.leaked import price_of_leaks
 from pipelines.evaluation.plots import confusion_figure
 from pipelines.evaluation.scores import HeldOutSet
 from pipelines.evaluation.scores import evaluate as score
@@ -63,7 +65,7 @@ class Evaluator:
             data = data or self.datasets.find(info.dataset, version.ref)
             job = current_policy(self.ledger.entries(version.model))
             slices = job.data.slices if job else {}
-            evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices)
+            evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices, self.datasets)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
         own = bool(version.run_id) and is_own(self.ledger.entries(version.model), event)
         _show(self.tracker(version.model), version, data, event, own=own)
@@ -78,8 +80,8 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
         raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
 
 
-def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str]) -> Evaluation:
-    """The scores, from the image files."""
+def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str], datasets: DatasetCatalog) -> Evaluation:
+    """The scores, from the image files; and without the leaked ones."""
     data.verify()
     rows = data.rows(split)
     if not rows:
@@ -89,7 +91,9 @@ def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str,
     held_out = HeldOutSet(
         data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows]
     )
-    return score(probabilities, held_out, data.manifest.digest, split)
+    evaluation = score(probabilities, held_out, data.manifest.digest, split)
+    leaked = price_of_leaks(probabilities, held_out, known_leaks(datasets, data), split)
+    return evaluation.model_copy(update={"leaked": leaked})
 
 
 def _show(tracker: Tracker, version: ModelVersion, data: DataSet, event: Evaluated, *, own: bool) -> None:
@@ -109,6 +113,8 @@ def _show(tracker: Tracker, version: ModelVersion, data: DataSet, event: Evaluat
 def _write(run: RunLog, version: ModelVersion, data: DataSet, evaluation: Evaluation) -> None:
     """The figures, the whole evaluation, and the picture of its confusion matrix."""
     split = evaluation.split
+    if evaluation.leaked:
+        run.tags({f"modelyard.{split}_leaked": str(evaluation.leaked)})
     run.scores(run_metrics(evaluation), version.source, (version.model, evaluation.dataset))
     run.json(evaluation.model_dump(mode="json"), f"evaluation/{split}.json")
     figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{split} split")

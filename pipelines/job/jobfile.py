@@ -25,6 +25,7 @@ from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
 from validation.data.catalogue import CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
+from validation.gates.data import DataGate
 from validation.gates.parity import ParityGate
 
 
@@ -53,6 +54,10 @@ class Data(Record):
     slices: dict[str, str] = Field(
         default={}, description="name → regular expression over clips' names: parts of the test split that a gate can ask for"
     )
+    leaks: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="whether held-out images may be ones that train gives away; allow is recorded with the policy",
+    )
     checks: Level | dict[str, Level] = Field(
         default="strict",
         description="whether a failed data check stops the job: a word for all, or name → word, `default` for the others",
@@ -60,8 +65,9 @@ class Data(Record):
 
     @property
     def check_levels(self) -> CheckLevels:
-        """How much each data check weighs."""
-        return levels_of(self.checks)
+        """How much each data check weighs. Leaks that the job allows are said, and stop nothing."""
+        levels = levels_of(self.checks)
+        return levels.lower("leaks") if self.leaks == "allow" else levels
 
     @field_validator("checks", mode="before")
     @classmethod
@@ -131,22 +137,26 @@ class Job(Record):
     def gates_of(self, stage: Stage) -> tuple[GateConfig, ...]:
         """A stage's gates. Parity is told which variants the job requires and how near, unless the gate says it by itself.
 
+        So is the data gate whether leaks are refused.
+
         Where production has gates and parity is none of them, it is added: what the job requires must be in the bundle.
         Staging has none to add, since it is what a promotion to staging has exported that is judged.
         """
-        required = tuple(spec.variant.name for spec in self.variants if spec.required)
-        limits = {spec.variant.name: spec.limits for spec in self.variants}
         gates = self.gates.of(stage)
         if stage is Stage.PRODUCTION and gates and not any(isinstance(gate, ParityGate) for gate in gates):
             gates = (*gates, ParityGate(images=1))
-        return tuple(
-            gate.model_copy(
-                update={"variants": required if gate.variants is None else gate.variants, "limits": limits | gate.limits}
-            )
-            if isinstance(gate, ParityGate)
-            else gate
-            for gate in gates
-        )
+        return tuple(self._told_the_rest(gate) for gate in gates)
+
+    def _told_the_rest(self, gate: GateConfig) -> GateConfig:
+        """A gate with what other parts of the job say, where the gate does not."""
+        if isinstance(gate, DataGate):
+            return gate.model_copy(update={"leaks": gate.leaks or self.data.leaks})
+        if not isinstance(gate, ParityGate):
+            return gate
+        required = tuple(spec.variant.name for spec in self.variants if spec.required)
+        limits = {spec.variant.name: spec.limits for spec in self.variants}
+        update = {"variants": required if gate.variants is None else gate.variants, "limits": limits | gate.limits}
+        return gate.model_copy(update=update)
 
     @field_validator("data")
     @classmethod

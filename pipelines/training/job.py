@@ -76,6 +76,9 @@ def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Sa
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")
+        if report.leaks:
+            run.metrics({"leaks": report.leaks, "leaked_share": report.leaked_share})
+            run.folder(report.docs.parent / "leaks", "leaks")
     say(f"data checks: {len(report.passed)} passed, {len(report.warnings)} warnings, {len(report.errors)} failed")
     if report.levels.off:
         say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")

@@ -24,7 +24,7 @@ from registry.runs.rows import RunRow
 VersionKey = tuple[str, int, int]
 """Model, number and time of creation: what tells a version from a later one of the same number."""
 
-_SHOWN = ("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high")
+_SHOWN = ("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high", "leaked_share", "top1_without_leaked")
 
 
 def own_evaluations(entries: Iterable[Entry]) -> dict[VersionKey, Evaluation]:
@@ -52,9 +52,15 @@ def scored_runs(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """A score's metrics as MLflow's runs carry them: `test_top1` and its interval, `test_macro_f1` and so on."""
+    """A score's metrics as MLflow's runs carry them: `test_top1` and its interval, `test_macro_f1` and so on.
+
+    Where images are leaked, `test_leaked_share` and, if others are left, `test_top1_without_leaked`.
+    """
     low, high = evaluation.interval
     figures = evaluation.metrics | {"top1_low": low, "top1_high": high}
+    if leaked := evaluation.leaked:
+        figures |= {"leaked_share": leaked.share}
+        figures |= {"top1_without_leaked": leaked.metrics["top1"]} if "top1" in leaked.metrics else {}
     return {f"{evaluation.split}_{name}": value for name, value in figures.items()}
 
 

@@ -46,6 +46,10 @@ _ALL = (
     DataCheck(
         "label-conflict", "strict", "no picture has a copy with another label", "one of the two labels is wrong"
     ),
+    DataCheck(
+        "leaks", "strict", "no held-out picture is given away by an earlier split: by pixels, scene, clip, name or time",
+        "the score is that of pictures that were as good as seen",
+    ),
     DataCheck("boxes-outside", "strict", "every box lies in its picture", "trainers clip it or leave it out, each otherwise",
               _DETECT),
     DataCheck("boxes-zero-area", "strict", "every box has an area", "it can be neither learned nor found", _DETECT),
@@ -79,6 +83,9 @@ _ALL = (
     DataCheck("class-names", "warn", "class names suit every place they go to", "a table, a file or a tag shows another name"),
     DataCheck(
         "groups-unknown", "warn", "it is known which pictures belong together", "one person's pictures are in train and in test"
+    ),
+    DataCheck(
+        "leaks-unclear", "warn", "every held-out picture has a background that tells scenes apart", "a leak may be there unseen"
     ),
     DataCheck("tiny-objects", "warn", "at most 10% of the boxes are tiny", "they vanish at the network's input size", _DETECT),
     DataCheck("duplicate-boxes", "warn", "no object has two boxes", "a right answer counts as half right", _DETECT),
@@ -122,6 +129,10 @@ class CheckLevels:
             level = self.of(name)
             chosen[name] = CHECKS[name].level if level == "off" else level
         return CheckLevels("off", chosen)
+
+    def lower(self, name: str) -> CheckLevels:
+        """The same, where a check that would stop only warns."""
+        return CheckLevels(self.default, {**self.named, name: "warn"}) if self.of(name) == "strict" else self
 
     @property
     def off(self) -> list[str]:

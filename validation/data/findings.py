@@ -41,6 +41,10 @@ class DataReport:
     findings: Sequence[CheckFinding]
     levels: CheckLevels
     docs: Path
+    leaks: int = 0
+    """Held-out pictures that an earlier split gives away."""
+    leaked_share: float = 0.0
+    """The share of the test split that is."""
 
     @property
     def errors(self) -> list[CheckFinding]:
@@ -82,4 +86,7 @@ class DataReport:
             checked=self.checked,
             off=self.levels.off,
             lowered=self.levels.lowered,
+            leaks=self.leaks,
+            leaked_share=self.leaked_share,
+            leak_errors=sum(finding.check == "leaks" for finding in self.errors),
         )

@@ -81,6 +81,8 @@ def show_report(report: DataReport, *, as_json: bool, partial: bool = False) -> 
         "findings": [{"outcome": finding.outcome, **finding.model_dump(mode="json")} for finding in findings],
         "off": off,
         "lowered": report.levels.lowered,
+        "leaks": report.leaks,
+        "leaked_share": report.leaked_share,
         "docs": str(report.docs / "index.html"),
     }
     answer(document, as_json=as_json)
@@ -91,6 +93,8 @@ def show_report(report: DataReport, *, as_json: bool, partial: bool = False) -> 
     if report.levels.lowered:
         print(f"lowered to a warning: {', '.join(report.levels.lowered)}")
     print(f"report: {report.docs / 'index.html'}")
+    if report.leaks:
+        print(f"leaks, side by side: {report.docs.parent / 'leaks' / 'index.html'}")
 
 
 def _show_checks(levels: CheckLevels, *, as_json: bool) -> None:
