@@ -21,7 +21,11 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
 def test_the_table_of_the_home_folder_names_what_the_code_puts_there() -> None:
     table = PAGE[PAGE.index("## The home folder") :].split("\n## ")[0]
-    listed = {name.split("/")[0] for line in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`([^`]+)`", line)}
+    listed = {
+        name.split("/")[0]
+        for line in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", line)
+    }
     used = paths_in_homes()
     assert len(used) > 15
     assert {name: path for name, path in used.items() if name not in listed} == {}
