@@ -61,8 +61,8 @@ def leaky(dataset: DataSet) -> DataSet:
         ("strict", True, False, ""),
         ({"blur": "off"}, True, False, ""),
         ("warn", False, False, "failed data checks 1 is above 0"),
-        ({"clip-leak": "warn"}, False, True, "lowered to a warning: clip-leak"),
-        ({"clip-leak": "off"}, False, True, "not made: clip-leak"),
+        ({"clip-leak": "warn", "leaks": "warn"}, False, True, "lowered to a warning: clip-leak"),
+        ({"clip-leak": "off", "leaks": "warn"}, False, True, "not made: clip-leak"),
         ("off", False, False, "no data check was made"),
     ],
 )
