@@ -175,9 +175,9 @@ def test_a_choice_that_cannot_be_a_folder_s_name_is_one_line_and_writes_nothing_
 
 def test_annotations_of_voc_in_sub_folders_are_of_the_pictures_at_the_same_place(tmp_path: Path) -> None:
     """Pictures of the same name lie in several folders, one of them nearer to the annotations than its own."""
-    for number, place in enumerate(("", "day1", "day2")):
-        draw(tmp_path / "JPEGImages" / place / "0.jpg", number)
-        path = tmp_path / "Annotations" / place / "0.xml"
+    for number, folder in enumerate(("", "day1", "day2")):
+        draw(tmp_path / "JPEGImages" / folder / "0.jpg", number)
+        path = tmp_path / "Annotations" / folder / "0.xml"
         path.parent.mkdir(exist_ok=True, parents=True)
         box = f"<xmin>{number}</xmin><ymin>0</ymin><xmax>9</xmax><ymax>9</ymax>"
         name = "<filename>0.jpg</filename>"
