@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.clips import open_clips
 from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
-from pipelines.data.frames import Sampling
-from pipelines.data.importing.open import open_pictures
+from pipelines.data.importing.open import open_clip_folder, open_pictures
 from pipelines.data.source import Picture, Source
 from pipelines.data.sources import check_name
 from pipelines.data.split import Assignments, assignments_of, deal
@@ -58,7 +56,7 @@ def open_source(data: Data, classes: int = 2, *, strict: bool = False) -> Source
     """
     if data.images:
         return open_pictures(data.images, data.group, classes, strict=strict)
-    return open_clips(data.clips, Sampling(data.fps, data.min_change), classes, strict=strict)
+    return open_clip_folder(data, classes, strict=strict)
 
 
 def build_dataset(data: Data, folder: Path, progress: Progress, classes: int = 2) -> DataSet:
@@ -189,7 +187,8 @@ def _check_splits(manifest: Manifest, source: Path, *, stays: bool) -> None:
         if (split, label) in have:
             continue
         clips = {row.clip for row in manifest.frames if label in row.labels}
-        problem, remedy = f"class '{label}' has no clip left for '{split}'", "give each class at least three clips"
+        unit = "clip" if manifest.source == "clips" else "image" if manifest.groups == "unknown" else "group"
+        problem, remedy = f"class '{label}' has no {unit} left for '{split}'", f"give each class at least three {unit}s"
         if stays and len(clips) >= len(SPLITS):
             problem += f": its {len(clips)} keep the splits that they have"
             remedy = f"add one more, which goes to '{split}', or deal all of them again with --resplit"

@@ -23,7 +23,10 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Clips by class. A clip's name is `<class>/<file>`. `strict`: a damaged clip is refused, not read as far as it goes."""
+    """Clips by class. A clip's name is `<class>/<file>`. `strict`: a damaged clip is refused, not read as far as it goes.
+
+    `inner`: the paths below their class's folder of clips that lie deeper in it, and are called by them.
+    """
 
     origin: Path
     by_class: Mapping[str, Sequence[Path]]
@@ -33,6 +36,7 @@ class ClipSource:
     task: Literal["classify"] = "classify"
     format: str = ""
     groups: Literal["known"] = "known"
+    inner: Mapping[Path, str] = field(default_factory=dict[Path, str])
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
     _reports: dict[str, ClipReport] = field(default_factory=dict[str, ClipReport])
 
@@ -56,7 +60,10 @@ class ClipSource:
 
     def report(self) -> dict[str, Any]:
         """What each clip is, and what became of its frames; `warnings` are of the clips that are not whole."""
-        clips = [{"clip": clip, **report.model_dump(mode="json")} for clip, report in self._reports.items()]
+        clips = [
+            {"clip": clip, "label": clip.partition("/")[0], **report.model_dump(mode="json")}
+            for clip, report in self._reports.items()
+        ]
         warnings = [f"{clip}: {report.damage}" for clip, report in self._reports.items() if report.damage]
         return {"clips": clips, "warnings": warnings}
 
@@ -64,7 +71,7 @@ class ClipSource:
         """The kept frames of one clip."""
         member, frames = self._member(label, clip), ClipFrames(clip, self.sampling)
         for frame, content in _encoded(frames):
-            name = file_name(clip.stem, f"-{frame.index:05d}.jpg", member.digest)
+            name = file_name(self._stem(clip), f"-{frame.index:05d}.jpg", member.digest)
             source, seconds = f"frame {frame.index} of {clip}", round(frame.seconds, 3)
             captured = frames.captured(frame.seconds)
             yield Picture(source, name, content, member, label, seconds=seconds, captured=captured)
@@ -75,7 +82,11 @@ class ClipSource:
     def _member(self, label: str, clip: Path) -> Member:
         if clip not in self._digests:
             self._digests[clip] = sha256_file(clip)
-        return Member(f"{label}/{clip.name}", self._digests[clip], frozenset({label}))
+        return Member(f"{label}/{self.inner.get(clip, clip.name)}", self._digests[clip], frozenset({label}))
+
+    def _stem(self, clip: Path) -> str:
+        """What its frames are called."""
+        return self.inner[clip].removesuffix(clip.suffix).replace("/", "-") if clip in self.inner else clip.stem
 
 
 def open_clips(folder: Path, sampling: Sampling, classes: int = 2, *, strict: bool = False) -> ClipSource:

@@ -41,12 +41,12 @@ def show_clips(sources: Mapping[str, Any]) -> None:
 def _class(label: str, clips: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     """A class's clips, and their sum where there are several."""
     mine = [clip for clip in clips if _label(clip) == label]
-    rows = [(label, str(clip["clip"]).partition("/")[2], *_counts([clip]), _video(clip)) for clip in mine]
+    rows = [(label, str(clip["clip"]).replace(f"{label}/", "", 1), *_counts([clip]), _video(clip)) for clip in mine]
     return [*rows, (label, f"{len(mine)} clips", *_counts(mine), "")] if len(mine) > 1 else rows
 
 
 def _label(clip: Mapping[str, Any]) -> str:
-    return str(clip["clip"]).partition("/")[0]
+    return str(clip.get("label") or str(clip["clip"]).partition("/")[0])
 
 
 def _counts(clips: list[dict[str, Any]]) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli.dataset.clips import read_sources, show_clips
 from pipelines.cli.dataset.versions import say_step
 from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
@@ -80,9 +81,11 @@ def import_(
     step = say_step(datasets, before, made, chosen.model)
     document = _document(made, chosen.model) | step.model_dump(mode="json", exclude={"text"})
     document |= {"notes": notes, "left_out": left_out, "moved": _moved(before, made.manifest)}
+    document["sources"] = read_sources(made.folder)
     answer(document, as_json=as_json)
     if not as_json:
         _show(made, document)
+        print(step.text)
 
 
 def _moved(before: Lineage, after: Manifest) -> list[dict[str, str]]:
@@ -121,6 +124,7 @@ def _show(made: DataSet, document: Mapping[str, Any]) -> None:
     counts = [document["clips"], document["frames"], *([boxes] if boxes else [])]
     rows = [(split, *(count[split] for count in counts)) for split in document["frames"]]
     how = "its own split was kept" if manifest.split_from == "source" else "dealt to three splits"
+    show_clips(document["sources"])
     print(f"{manifest.format or manifest.source} to {manifest.task}: {len(manifest.labels)} classes; {how}")
     table(f"{document['model']}, version {manifest.version}", columns, rows)
     print(f"manifest: {made.folder / 'manifest.json'} (digest {manifest.digest[:12]})")

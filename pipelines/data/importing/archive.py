@@ -1,7 +1,8 @@
 """A zip or tar archive, unpacked into a temporary folder that is always removed.
 
 Nothing is written but regular files below that folder, and no more bytes than an archive of pictures can hold. A member that
-points elsewhere is an attack or a mistake, and the archive is refused for it; a link or a device is left out.
+points elsewhere, by its name or as a link, is an attack or a mistake, and the archive is refused for it; a link within the
+archive or a device is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MOST_MEMBERS = 1_000_000
 MOST_BYTES = 256_000_000_000
 RATIO, FREE_BYTES = 100, 200_000_000
 """Pictures are packed already: of more than so many bytes, no archive holds a hundred times its own size."""
-_CHUNK = 1 << 20
+_CHUNK, _LONGEST_TARGET = 1 << 20, 4096
 _REMEDY = "make the archive again, or unpack it yourself and import the folder"
 
 
@@ -90,7 +91,7 @@ def _checked(archive: zipfile.ZipFile | tarfile.TarFile, path: Path, most: int) 
     """Every member's item, once none of them is dangerous."""
     items, total = list[_Item](), 0
     try:
-        for item in _zip_items(archive, path) if isinstance(archive, zipfile.ZipFile) else _tar_items(archive):
+        for item in _zip_items(archive, path) if isinstance(archive, zipfile.ZipFile) else _tar_items(archive, path):
             _check_name(item.name, path)
             total += item.size
             items.append(item)
@@ -109,14 +110,20 @@ def _zip_items(archive: zipfile.ZipFile, path: Path) -> Iterator[_Item]:
         mode = info.external_attr >> 16
         kind = "" if stat.S_IFMT(mode) in {0, stat.S_IFREG, stat.S_IFDIR} else _kind(stat.S_ISLNK(mode))
         name = info.filename.replace("\\", "/")
+        if kind and stat.S_ISLNK(mode):
+            _check_link(name, archive.open(info).read(_LONGEST_TARGET).decode("utf-8", "replace"), path)
         if not name.endswith("/"):
             yield _Item(name, kind, info.file_size, info)
 
 
-def _tar_items(archive: tarfile.TarFile) -> Iterator[_Item]:
+def _tar_items(archive: tarfile.TarFile, path: Path) -> Iterator[_Item]:
     for info in archive:
         if not info.isdir():
             kind = "" if info.isreg() else _kind(info.issym() or info.islnk())
+            if info.issym():
+                _check_link(info.name, info.linkname, path)
+            elif info.islnk():
+                _check_name(info.linkname, path)
             yield _Item(info.name, kind, info.size if info.isreg() else 0, info)
 
 
@@ -131,6 +138,16 @@ def _check_name(name: str, path: Path) -> None:
         shown_name = name.encode("unicode_escape").decode()
         raise InputError(
             path, f"has a member that points out of it ('{shown_name[:120]}')", "do not trust it; ask whoever made it"
+        )
+
+
+def _check_link(name: str, target: str, path: Path) -> None:
+    """Raise InputError for a link that leaves the folder."""
+    below = PurePosixPath(os.path.normpath(PurePosixPath(name).parent / target.replace("\\", "/")))
+    if below.is_absolute() or below.parts[:1] == ("..",) or re.match(r"^[A-Za-z]:", target):
+        shown_link = f"{name} → {target}".encode("unicode_escape").decode()
+        raise InputError(
+            path, f"has a link that points out of it ('{shown_link[:120]}')", "do not trust it; ask whoever made it"
         )
 
 

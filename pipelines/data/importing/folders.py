@@ -38,8 +38,8 @@ class Sorted:
         return sorted({label for _, label in self.files})
 
 
-def sort_files(files: Sequence[Path], folders: Sequence[Path], subject: object) -> Sorted:
-    """Which class and split each file is of; `folders` are all that are there, the empty ones too."""
+def sort_files(files: Sequence[Path], folders: Sequence[Path], subject: object, what: str = "images") -> Sorted:
+    """Which class and split each file is of; `folders` are all that are there, the empty ones too. `what` they hold."""
     first = {path.parts[0] for path in (*files, *folders) if path.parts} - {
         path.parts[0] for path in files if len(path.parts) == 1
     }
@@ -56,7 +56,7 @@ def sort_files(files: Sequence[Path], folders: Sequence[Path], subject: object) 
         return _sorted(files, split_at=0, label_at=1)
     if splits and not others and files:
         raise InputError(
-            subject, f"has images in {_listed(splits)}, but no folder per class there", "sort them into <split>/<class>/"
+            subject, f"has {what} in {_listed(splits)}, but no folder per class there", "sort them into <split>/<class>/"
         )
     if _class_first(files):
         return _sorted(files, split_at=1, label_at=0)
@@ -84,13 +84,13 @@ def read_folders(listing: Listing, subject: object) -> Layout:
     return layout
 
 
-def check_classes(files: Sorted, folders: Sequence[Path], subject: object) -> None:
+def check_classes(files: Sorted, folders: Sequence[Path], subject: object, what: str = "images") -> None:
     """Raise InputError for a class whose folder holds nothing that can be read, in any split."""
     full = {label for _, label in files.files}
     for folder in folders:
         label = folder.parts[files.label_at] if len(folder.parts) == files.label_at + 1 else None
         if label is not None and label not in full:
-            raise InputError(f"class '{shown(Path(label))}'", f"has no images in {subject}", "add some, or remove its folder")
+            raise InputError(f"class '{shown(Path(label))}'", f"has no {what} in {subject}", "add some, or remove its folder")
 
 
 def describe_splits(entries: Sequence[Entry], labels: Sequence[str]) -> list[str]:

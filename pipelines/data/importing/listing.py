@@ -43,6 +43,11 @@ class Listing:
         return [path for path in self.files if path.suffix.lower() in IMAGE_ENDINGS]
 
     @cached_property
+    def picture_set(self) -> frozenset[Path]:
+        """The same, to look one up."""
+        return frozenset(self.pictures)
+
+    @cached_property
     def clips(self) -> list[Path]:
         """Files that are called clips."""
         return [path for path in self.files if path.suffix.lower() in CLIP_ENDINGS]

@@ -101,11 +101,11 @@ def _without_wrapping(listing: Listing) -> Listing:
 
 def _clips(listing: Listing, subject: object) -> Understood:
     """Clips by class; other files are left out."""
-    by_class = folders.sort_files(listing.clips, listing.folders, subject)
+    by_class = folders.sort_files(listing.clips, listing.folders, subject, "clips")
     layout = Layout("clips", "classify", by_class.labels, unnamed="an image among clips")
     layout.used = {path for paths in by_class.files.values() for path in paths}
     layout.left_out += [LeftOut(shown(path), "lies outside of a class's folder") for path in by_class.outside]
-    folders.check_classes(by_class, listing.folders, subject)
+    folders.check_classes(by_class, listing.folders, subject, "clips")
     return Understood(listing, _accounted(listing, layout), by_class)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.data.dataset import Progress, SplitName
 from pipelines.data.importing.archive import unpacked
-from pipelines.data.importing.listing import LeftOut, shown
+from pipelines.data.importing.listing import LeftOut, list_folder, shown
 from pipelines.data.importing.look import Understood, look
 from pipelines.data.importing.source import ImportSource, Reading
 from pipelines.data.source import Member, Picture, Source
@@ -38,6 +38,21 @@ def open_pictures(folder: Path, group: str | None = None, classes: int = 2, *, s
     return ImportSource(folder, understood.listing, layout, Reading(group, strict, name, classes))
 
 
+def open_clip_folder(data: Data, classes: int = 2, *, strict: bool = False) -> Source:
+    """The folder of clips that a job names, in any layout that `import` reads. Raises InputError for what is no such folder."""
+    from pipelines.data.clips import open_clips  # decoders of clips, which pictures do not need
+    from pipelines.data.frames import Sampling
+
+    folder = data.clips
+    check_name(folder)
+    if not folder.is_dir() or not list_folder(folder).clips:
+        return open_clips(folder, Sampling(data.fps, data.min_change), classes, strict=strict)
+    understood = look(folder, folder)
+    if not understood.clips:
+        raise InputError(folder, "holds images and not clips", f"give --images {folder}, or images: in the job file")
+    return _source(folder, understood, data, strict=strict, classes=classes)
+
+
 @contextmanager
 def opened(path: Path, data: Data, *, strict: bool = False) -> Generator[Source]:
     """A folder or an archive as a source; what an archive holds lies in a temporary folder until the block ends."""
@@ -49,7 +64,7 @@ def opened(path: Path, data: Data, *, strict: bool = False) -> Generator[Source]
     if stat.S_ISDIR(mode):
         yield _source(path, look(path, path), data, strict=strict)
     elif stat.S_ISREG(mode):
-        with unpacked(path) as (folder, left_out):
+        with unpacked(path) as (folder, left_out), _named_after(path, folder):
             if strict and left_out:
                 raise InputError(f"{path}/{left_out[0].file}", left_out[0].why, "make the archive again, or leave out --strict")
             understood = look(folder, path)
@@ -59,12 +74,28 @@ def opened(path: Path, data: Data, *, strict: bool = False) -> Generator[Source]
         raise InputError(path, "is neither a folder nor a file", "name a folder, a .zip or a .tar.gz")
 
 
-def _source(origin: Path, understood: Understood, data: Data, *, strict: bool) -> Source:
+@contextmanager
+def _named_after(path: Path, folder: Path) -> Generator[None]:
+    """Errors name an archive and not the temporary folder that it was unpacked into, which is gone when they are read."""
+    try:
+        yield
+    except InputError as error:
+        if str(folder) not in f"{error.subject} {error.expectation}":
+            raise
+        subject, expectation = (text.replace(str(folder), str(path)) for text in (error.subject, error.expectation))
+        raise InputError(subject, expectation, error.remedy) from error
+
+
+def _source(origin: Path, understood: Understood, data: Data, *, strict: bool, classes: int = 2) -> Source:
     layout = understood.layout
     if not understood.clips:
         return ImportSource(origin, understood.listing, layout, Reading(data.group, strict, layout.format))
     if strict and layout.left_out:
         raise InputError(f"{origin}/{layout.left_out[0].file}", layout.left_out[0].why, "move it away, or leave out --strict")
+    if len(layout.labels) < classes:
+        raise InputError(
+            origin, f"has one class only ('{layout.labels[0]}')", "add a second class; a classifier needs two to tell apart"
+        )
     return _clips(origin, understood, data, strict=strict)
 
 
@@ -72,23 +103,21 @@ def _clips(origin: Path, understood: Understood, data: Data, *, strict: bool) ->
     """Clips, of each split that is there a source."""
     from pipelines.data.clips import ClipSource  # decoders of clips, which pictures do not need
     from pipelines.data.frames import Sampling
+    from pipelines.data.video.contents import container_of
 
-    parts = dict[SplitName | None, dict[str, list[Path]]]()
+    parts, inner = dict[SplitName | None, dict[str, list[Path]]](), dict[Path, str]()
+    depth = 1 if understood.clips is None or understood.clips.split_at is None else 2
     for (split, label), files in (understood.clips.files if understood.clips else {}).items():
         check_name(Path(label))
         for file in files:
             check_name(file)
+            container_of(understood.listing.root / file)
+            if len(file.parts) > depth + 1:
+                inner[understood.listing.root / file] = Path(*file.parts[depth:]).as_posix()
         parts.setdefault(split, {})[label] = [understood.listing.root / file for file in files]
-    if len(understood.layout.labels) < 2:  # noqa: PLR2004
-        raise InputError(
-            origin,
-            f"has one class only ('{understood.layout.labels[0]}')",
-            "add a second class; a classifier needs two to tell apart",
-        )
     sampling = Sampling(data.fps, data.min_change)
-    options: dict[str, Any] = {"strict": strict} if "strict" in ClipSource.__dataclass_fields__ else {}
     sources: dict[SplitName | None, ClipSource] = {
-        split: ClipSource(origin, by_class, sampling, **options) for split, by_class in parts.items()
+        split: ClipSource(origin, by_class, sampling, strict, inner=inner) for split, by_class in parts.items()
     }
     return ImportedClips(origin, sources, understood)
 

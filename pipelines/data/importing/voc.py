@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_PICTURES = ("JPEGImages", "images")
 
 
 def has_annotations(listing: Listing) -> bool:
@@ -39,8 +40,7 @@ def read_voc(listing: Listing, subject: object) -> Layout:
             continue
         layout.used.add(path)
         name = root.findtext("filename") or ""
-        picture = (listing.find(name, path.parent) if Path(name).stem == path.stem else None) or _of_stem(listing, path)
-        picture = picture or listing.find(name, path.parent)
+        picture = _of_stem(listing, path, Path(name).suffix) or listing.find(name, path.parent)
         if picture is None or picture in seen:
             counts["twice" if picture else "absent"] += 1
             continue
@@ -100,11 +100,18 @@ def _size(root: Element) -> tuple[float, float] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _of_stem(listing: Listing, path: Path) -> Path | None:
-    """The picture that is called as the XML file is: beside it, or in the folder that VOC puts pictures in."""
-    for folder in (path.parent, path.parent.parent / "JPEGImages", path.parent.parent / "images"):
-        for ending in (".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp"):
-            if (candidate := folder / f"{path.stem}{ending}") in listing.files:
+def _of_stem(listing: Listing, path: Path, suffix: str) -> Path | None:
+    """The picture that is called as the XML file is: beside it, or at its place in the folder that VOC puts pictures in."""
+    mirrored = [
+        Path(*path.parts[:index], name, *path.parts[index + 1 : -1])
+        for index, part in enumerate(path.parts[:-1])
+        if part.lower() == "annotations"
+        for name in _PICTURES
+    ]
+    known = listing.picture_set
+    for folder in (path.parent, *mirrored, *(path.parent.parent / name for name in _PICTURES)):
+        for ending in (suffix, ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp"):
+            if (candidate := folder / f"{path.stem}{ending}") in known:
                 return candidate
     return None
 

@@ -132,8 +132,6 @@ def broken(kind: str, clips: Path, tmp_path: Path) -> Path:
         (folder / "9").mkdir()
     elif kind == "not a video":
         (folder / "0" / "notes.mp4").write_text("notes")
-    elif kind == "not a clip":
-        (folder / "0" / "notes.txt").write_text("notes")
     elif kind == "too few clips":
         for clip in sorted((folder / "0").iterdir())[2:]:
             clip.unlink()
@@ -148,7 +146,6 @@ def broken(kind: str, clips: Path, tmp_path: Path) -> Path:
         ("one class", "one class only"),
         ("empty class", "has no clips"),
         ("not a video", "is not a video"),
-        ("not a clip", "expected clips"),
         ("too few clips", "at least three clips"),
     ],
 )

@@ -90,7 +90,7 @@ def test_no_decision_moves_a_split_or_touches_another_picture(made: tuple[Path, 
             choose(home, **{action: [candidates[number].sha256]})
         decided = review_of(home).decisions()
         if refused := _refusal(home):
-            assert "has no clip left for" in refused
+            assert "has no group left for" in refused
             assert by_digest(current(home)) == before, "a refusal changes nothing"
             return
         after = by_digest(current(home))
@@ -167,7 +167,7 @@ def test_a_class_is_not_emptied_of_a_split(home: Path) -> None:
     rows = [row for row in current(home).manifest.frames if (row.split, row.label) == ("test", "bar")]
     choose(home, drop=[row.sha256 for row in rows])
     before = current(home).manifest
-    with pytest.raises(InputError, match="class 'bar' has no clip left for 'test'"):
+    with pytest.raises(InputError, match="class 'bar' has no group left for 'test'"):
         apply(home)
     assert current(home).manifest == before
 

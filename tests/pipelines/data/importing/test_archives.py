@@ -50,6 +50,25 @@ def test_a_member_that_points_out_of_its_archive_refuses_it(bad: str, kind: str,
     assert sorted(item.name for item in tmp_path.iterdir()) == [path.name]
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x.png", "../../../etc", "C:\\x.png", "..\\..\\x.png"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_link_that_points_out_of_its_archive_refuses_it(target: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    if kind == "zip":
+        link = zipfile.ZipInfo("set/link.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        with zipfile.ZipFile(zipped(path, photos()), "a") as file:
+            file.writestr(link, target)
+    else:
+        with tarfile.open(path, "w") as file:
+            info = tarfile.TarInfo("set/link.png")
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            file.addfile(info)
+    with pytest.raises(InputError, match="a link that points out of it"):
+        read(path, tmp_path / "data")
+    assert sorted(item.name for item in tmp_path.iterdir()) == [path.name]
+
+
 def test_archives_are_read_as_folders_and_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -61,7 +80,7 @@ def test_archives_are_read_as_folders_and_leave_nothing_behind(tmp_path: Path, m
             info.size = len(content)
             file.addfile(info, io.BytesIO(content))
         link = tarfile.TarInfo("set/a/link.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        link.type, link.linkname = tarfile.SYMTYPE, "../bc/0.png"
         file.addfile(link)
     first, left_out, _ = read(path, tmp_path / "a")
     second, links, _ = read(tmp_path / "x.tar.gz", tmp_path / "b")
@@ -83,7 +102,7 @@ def test_what_is_wrong_with_a_member_of_an_archive_is_listed(tmp_path: Path) -> 
             file.writestr("set/a/0.png", b"again")
         link = zipfile.ZipInfo("set/a/link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        file.writestr(link, "/etc/passwd")
+        file.writestr(link, "1.png")
         file.writestr(f"set/a/{'x' * 300}.png", b"x")
         file.writestr("set/a/broken.png", b"A" * 64)
     path.write_bytes(path.read_bytes().replace(b"A" * 64, b"B" * 64))

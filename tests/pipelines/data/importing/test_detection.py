@@ -15,6 +15,7 @@ from dashboards.datasets import LocalDataset
 from pipelines.data.build import Dealing, write_dataset
 from pipelines.data.dataset import DataSet, open_dataset
 from pipelines.data.describe import describe_data
+from pipelines.data.importing.look import look
 from pipelines.data.importing.open import left_out_of, notes_of, opened
 from pipelines.data.sheets import colour_of, draw_sheet
 from pipelines.job.jobfile import Data, Split
@@ -170,3 +171,21 @@ def test_a_choice_that_cannot_be_a_folder_s_name_is_one_line_and_writes_nothing_
         read(tmp_path / "set", tmp_path / "deep" / "data")
     assert len(str(caught.value).splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_annotations_of_voc_in_sub_folders_are_of_the_pictures_at_the_same_place(tmp_path: Path) -> None:
+    """Pictures of the same name lie in several folders, one of them nearer to the annotations than its own."""
+    for number, folder in enumerate(("", "day1", "day2")):
+        draw(tmp_path / "JPEGImages" / folder / "0.jpg", number)
+        path = tmp_path / "Annotations" / folder / "0.xml"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        box = f"<xmin>{number}</xmin><ymin>0</ymin><xmax>9</xmax><ymax>9</ymax>"
+        name = "<filename>0.jpg</filename>"
+        path.write_text(f"<annotation>{name}<object><name>cup</name><bndbox>{box}</bndbox></object></annotation>")
+    layout = look(tmp_path, tmp_path).layout
+    assert {str(entry.file): entry.boxes[0].left for entry in layout.entries if entry.boxes} == {
+        "JPEGImages/0.jpg": 0,
+        "JPEGImages/day1/0.jpg": 1,
+        "JPEGImages/day2/0.jpg": 2,
+    }
+    assert layout.left_out == []
