@@ -49,7 +49,10 @@ elif last:
     st.button("Undo", key="undo", icon=":material/undo:", shortcut="u", on_click=choose, args=(recent, "undo"))
 if not queue:
     hint = "`modelyard data label-errors` looks for wrong labels, `modelyard data propose` asks a model."
-    st.success(f"Everything is decided. {hint}") if candidates else st.info(f"Nothing is suggested for this dataset. {hint}")
+    if candidates:
+        st.success(f"Everything is decided. {hint}")
+    else:  # a bare conditional expression would be written onto the page by Streamlit's magic
+        st.info(f"Nothing is suggested for this dataset. {hint}")
     st.stop()
 
 candidate = queue[0]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import dashboards.views
 from dashboards.words import cell, escaped
 
 
@@ -9,3 +13,17 @@ def test_words_are_shortened_and_never_markup() -> None:
     assert cell("a\n b" + "c" * 100) == "a b" + "c" * 76 + "…"
     assert escaped("**a** [b](c) :red[d] $e$ <f>").replace("\\", "") == "**a** [b](c) :red[d] $e$ <f>"
     assert escaped("*").startswith("\\")
+
+
+def test_no_page_has_a_bare_expression_which_streamlit_would_write_onto_it() -> None:
+    """Streamlit's magic shows the value of a statement that is neither a call nor a text; a page says what it shows."""
+    harmless = (ast.Call, ast.Constant, ast.Await, ast.Yield, ast.YieldFrom)
+    pages = sorted(Path(dashboards.views.__path__[0]).rglob("*.py"))
+    assert pages
+    bare = [
+        f"{page.name}:{node.lineno}"
+        for page in pages
+        for node in ast.walk(ast.parse(page.read_text()))
+        if isinstance(node, ast.Expr) and not isinstance(node.value, harmless)
+    ]
+    assert bare == []
