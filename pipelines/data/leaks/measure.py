@@ -128,8 +128,8 @@ def common_structure(mine: Pictures, yours: Pictures) -> tuple[float, float]:
     sharp = [side - cv2.GaussianBlur(side * weight, (0, 0), _FINE) / near for side in (ours, theirs)]
     sharp = [side - np.average(side, weights=weight) for side in sharp]
     shared, first, second = (
-        float(np.average(one * other, weights=weight))
-        for one, other in ((sharp[0], sharp[1]), (sharp[0], sharp[0]), (sharp[1], sharp[1]))
+        float(np.average(left * right, weights=weight))
+        for left, right in ((sharp[0], sharp[1]), (sharp[0], sharp[0]), (sharp[1], sharp[1]))
     )
     return max(shared, 0.0) ** 0.5, shared / (first * second + 1e-3) ** 0.5
 

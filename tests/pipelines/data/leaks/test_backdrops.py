@@ -29,13 +29,13 @@ def white_paper() -> Scene:
 def clear_sky() -> Scene:
     """Blue that is paler towards the ground."""
     slope = np.linspace(0.7, 1, SIZE[1], dtype=np.float32)[:, None, None]
-    return np.repeat(slope * np.float32([225, 170, 110]), SIZE[0], axis=1)
+    return np.repeat(slope * np.array([225, 170, 110], np.float32), SIZE[0], axis=1)
 
 
 def painted_wall() -> Scene:
     """One paint, with a window to the left."""
     slope = np.linspace(1, 0.75, SIZE[0], dtype=np.float32)[None, :, None]
-    return np.repeat(slope * np.float32([190, 205, 215]), SIZE[1], axis=0)
+    return np.repeat(slope * np.array([190, 205, 215], np.float32), SIZE[1], axis=0)
 
 
 def wall_with_a_shelf() -> Scene:
