@@ -174,8 +174,17 @@ def cases(data: Path) -> list[Case]:
     return built
 
 
-def measure(case: Case) -> tuple[dict[str, NDArray[np.float64]], float]:
+@dataclass(frozen=True)
+class Measured:
     """Each signal of each held-out picture, small where it is leaked; and the share that the verdict names."""
+
+    case: Case
+    signals: dict[str, NDArray[np.float64]]
+    named: float
+
+
+def measured(case: Case) -> Measured:
+    """Compare the held-out pictures with those of training."""
     small = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in (*case.train, *case.held_out)]
     described = Described.of(np.stack(small).astype(np.uint8))
     earlier, held_out = np.arange(len(case.train)), np.arange(len(case.train), len(small))
@@ -185,26 +194,36 @@ def measure(case: Case) -> tuple[dict[str, NDArray[np.float64]], float]:
     light = np.concatenate([np.minimum(part.light_background, part.turned_background) for part in parts]).astype(float)
     whole = np.concatenate([np.minimum(part.light_whole, part.turned_whole) for part in parts]).astype(float)
     named = len(list(alike_across(described, earlier, held_out, lambda *_: None))) / len(held_out)
-    return {"background": background, "light": light / (spread + 1e-6), "copy": whole / (contrast + 1e-6)}, named
+    signals = {"background": background, "light": light / (spread + 1e-6), "copy": whole / (contrast + 1e-6)}
+    return Measured(case, signals, named)
+
+
+def print_signals(results: Sequence[Measured]) -> None:
+    """The error rates of each signal by itself, over all sets that it is made for."""
+    limits = Limits()
+    at = {"background": ("scene", limits.scene), "light": ("scene", limits.light_share), "copy": ("copy", limits.copy_share)}
+    print("\n| signal | limit | AUC | missed at the limit | false alarms at the limit |\n|---|---|---|---|---|")
+    for signal, (kind, limit) in at.items():
+        leaked = [result for result in results if result.case.leaked and result.case.name.startswith(kind)]
+        if signal == "background":  # which is neither for other light nor for mirror images
+            leaked = [result for result in leaked if not result.case.name.endswith(("light", "mirrored"))]
+        no = np.concatenate([result.signals[signal] for result in results if not result.case.leaked])
+        wrong = f"{np.mean(no <= limit):.2%}"
+        if not leaked:
+            print(f"| {signal} | {limit:g} | | | {wrong} |")
+            continue
+        yes = np.concatenate([result.signals[signal] for result in leaked])
+        area = roc_auc_score(np.r_[np.ones(len(yes)), np.zeros(len(no))], -np.r_[yes, no])
+        print(f"| {signal} | {limit:g} | {area:.3f} | {np.mean(yes > limit):.1%} | {wrong} |")
 
 
 def main() -> None:
     """Print the tables."""
-    limits = Limits()
-    measured = [(case, *measure(case)) for case in cases(Path(sys.argv[1]))]
+    results = [measured(case) for case in cases(Path(sys.argv[1]))]
     print("| pictures | held-out images | named |\n|---|---|---|")
-    for case, _, named in measured:
-        print(f"| {case.name} | {len(case.held_out)} | {named:.1%} |")
-    at = {"background": ("scene", limits.scene), "light": ("scene", limits.light_share), "copy": ("copy", limits.copy_share)}
-    print("\n| signal | limit | AUC | missed at the limit | false alarms at the limit |\n|---|---|---|---|---|")
-    for signal, (kind, limit) in at.items():
-        leaked = [case for case, _, _ in measured if case.leaked and case.name.startswith(kind)]
-        if signal == "background":  # which is neither for other light nor for mirror images
-            leaked = [case for case in leaked if not case.name.endswith(("light", "mirrored"))]
-        yes = np.concatenate([signals[signal] for case, signals, _ in measured if any(case is it for it in leaked)])
-        no = np.concatenate([signals[signal] for case, signals, _ in measured if not case.leaked])
-        area = roc_auc_score(np.r_[np.ones(len(yes)), np.zeros(len(no))], -np.r_[yes, no])
-        print(f"| {signal} | {limit:g} | {area:.3f} | {np.mean(yes > limit):.1%} | {np.mean(no <= limit):.2%} |")
+    for result in results:
+        print(f"| {result.case.name} | {len(result.case.held_out)} | {result.named:.1%} |")
+    print_signals(results)
 
 
 if __name__ == "__main__":

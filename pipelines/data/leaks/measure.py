@@ -26,6 +26,10 @@ _MOST_STRETCH = 0.12
 _UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
 _MARGIN = 5
 _TURNS = 3
+_AGREE = 3.0
+"""Grey levels beyond the median by which a pixel of the background may differ."""
+_FINE = 2.0
+"""Thumbnail pixels: changes over more than about this are light and colour, not structure."""
 _FAR = np.float32(1e3)
 
 
@@ -34,6 +38,7 @@ class Limits:
     """From where on two pictures are taken for one scene, or for one picture: grey levels, and shares of what is in them.
 
     A picture of less `spread`, `texture` or `contrast` is not compared for scenes, for scenes in another light, or for copies.
+    Two backgrounds are one scene only where the edges and spots in them agree: `structure` and `agreement`.
     docs/data-leaks.md has the error rates at these figures.
     """
 
@@ -46,6 +51,8 @@ class Limits:
     texture: float = 2.0
     spread: float = 2.0
     contrast: float = 4.0
+    structure: float = 2.0
+    agreement: float = 0.9
 
 
 def spreads(pictures: Pictures) -> Values:
@@ -100,6 +107,31 @@ def light_difference(ours: Pictures, theirs: Pictures) -> tuple[Values, Values]:
         away = _over_channels(np.abs(yours - (gain * from_middle + centre)))
     scale = np.maximum(1.0, gain.mean((1, 2)))
     return _median_of(away, ~_clipped(ours, theirs)) / scale, _percentile_of(away) / scale
+
+
+def common_structure(mine: Pictures, yours: Pictures) -> tuple[float, float]:
+    """What two backgrounds have in common besides smooth colour, of one pair: grey levels, and the correlation.
+
+    White paper, a sky and the paint of a house look the same wherever they are; edges and spots at the same places do not.
+    Looked at where the two agree once the light is made alike, without the slow changes of light and colour.
+    """
+    ours, theirs = (picture.astype(np.float32).mean(axis=2) for picture in (mine, yours))
+    away = np.abs((theirs - np.median(theirs)) - (ours - np.median(ours)))
+    for _ in range(_TURNS):
+        kept = away <= np.median(away)
+        middle, centre = ours[kept].mean(), theirs[kept].mean()
+        from_middle = ours - middle
+        both, own = (from_middle * (theirs - centre))[kept].mean() + 1, (from_middle[kept] ** 2).mean() + 1
+        away = np.abs(theirs - centre - np.clip(both / own, 0.5, 2.0) * from_middle)
+    weight = (away <= _AGREE + np.median(away)).astype(np.float32)
+    near = cv2.GaussianBlur(weight, (0, 0), _FINE) + 1e-3
+    sharp = [side - cv2.GaussianBlur(side * weight, (0, 0), _FINE) / near for side in (ours, theirs)]
+    sharp = [side - np.average(side, weights=weight) for side in sharp]
+    shared, first, second = (
+        float(np.average(left * right, weights=weight))
+        for left, right in ((sharp[0], sharp[1]), (sharp[0], sharp[0]), (sharp[1], sharp[1]))
+    )
+    return max(shared, 0.0) ** 0.5, shared / (first * second + 1e-3) ** 0.5
 
 
 def _by_channel(pictures: Pictures) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from pipelines.data.leaks.measure import (
     Values,
     aligned_difference,
     background_difference,
+    common_structure,
     contrasts,
     light_difference,
     spreads,
@@ -136,17 +137,24 @@ def _scene(described: Described, batch: Compared, row: int, limits: Limits) -> A
     raw = float(batch.background[row])
     if spread < limits.spread:
         return None
-    if raw <= min(limits.scene, limits.scene_share * spread):
+    if raw <= min(limits.scene, limits.scene_share * spread) and _structured(described, position, int(batch.scene[row])):
         return Alike(position, int(batch.scene[row]), False, raw, f"the background differs by {raw:.1f} grey levels")
     if described.texture[position] < limits.texture:
         return None
     ways = ((batch.light_background, batch.light, ""), (batch.turned_background, batch.turned, ", and one is mirrored"))
     for values, places, words in ways:
-        light = float(values[row])
-        if light <= min(limits.light, limits.light_share * spread):
+        light, other, turned = float(values[row]), int(places[row]), places is batch.turned
+        if light <= min(limits.light, limits.light_share * spread) and _structured(described, position, other, mirror=turned):
             text = f"the background differs by {light:.1f} grey levels once the light is made alike{words}"
-            return Alike(position, int(places[row]), False, light, text)
+            return Alike(position, other, False, light, text)
     return None
+
+
+def _structured(described: Described, position: int, other: int, *, mirror: bool = False) -> bool:
+    """Whether it is more than one colour that two backgrounds share."""
+    limits, ours = Limits(), described.pictures[position]
+    level, agreement = common_structure(ours[:, ::-1] if mirror else ours, described.pictures[other])
+    return level >= limits.structure and agreement >= limits.agreement
 
 
 def _is_copy(value: float, contrast: float, limits: Limits) -> bool:
