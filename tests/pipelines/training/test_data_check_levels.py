@@ -16,7 +16,6 @@ from registry.errors import RefusedError
 from registry.records import Evidence
 from validation.gates.data import DataGate
 
-
 UNSEEN = {"leaks": "off", "leaks-unclear": "off"}
 """Nobody looks for leaks by any other means than the named check."""
 
