@@ -43,12 +43,12 @@ class TrainingJob:
 
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
         """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
-        if data.manifest.task != job.task:
-            why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
-            raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for line in book_interrupted(self.settings.underway, self.ledger):
             self.say(line)
         hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        if data.manifest.task != job.task:
+            why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
+            raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
         tracker = self.tracker(job.model)
         reports = self.settings.home / "reports" / job.model

@@ -49,8 +49,9 @@ def supported(leaks: Sequence[Leak], rows: Sequence[FrameRow], groups: Literal["
             kept.append(leak)
             continue
         clip = clips[leak.file_b]
-        if groups == "known" and in_clip[leak.kind, clip] < max(2, _MAJORITY * of_clip[clip]):
+        kinds = ("near_duplicate", "scene") if leak.kind == "near_duplicate" else (leak.kind,)
+        if groups == "known" and sum(in_clip[kind, clip] for kind in kinds) < max(2, _MAJORITY * of_clip[clip]):
             continue
-        if in_split[leak.kind, leak.split_b] >= max(_FEWEST, _LEAST * of_split[leak.split_b]):
+        if sum(in_split[kind, leak.split_b] for kind in kinds) >= max(_FEWEST, _LEAST * of_split[leak.split_b]):
             kept.append(leak)
     return kept

@@ -39,8 +39,8 @@ def job(tmp_path: Path, checks: str) -> Path:
     [
         ("strict", 1, "error"),
         ("warn", 0, "error"),
-        ("{clip-leak: warn}", 0, "warning"),
-        ("{clip-leak: off}", 0, None),
+        ("{clip-leak: warn, leaks: off}", 0, "warning"),
+        ("{clip-leak: off, leaks: off}", 0, None),
         ("off", 0, None),
         ("{default: off, clip-leak: strict}", 1, "error"),
         ("{default: warn, clip-leak: strict}", 1, "error"),

@@ -152,8 +152,7 @@ def test_real_photographs_split_by_signer_raise_no_alarm_and_a_changed_val_does(
                 archive.extract(name, tmp_path)
     source = tmp_path / "sign-digits"
     data = build_dataset(Data(images=source, group=r"^(s\d+)_"), tmp_path / "data", lambda *_: None)
-    flaws = set(failed(check(data, tmp_path / "r")))
-    assert flaws == {"test-size", "leaks-unclear"}, "18 pictures are in each; the walls are too plain to know again"
+    assert set(failed(check(data, tmp_path / "r"))) == {"test-size"}  # 18 pictures are in each
     rows = list[FrameRow]()
     for row in data.manifest.frames:
         picture = cv2.imread(str(data.folder / row.file))
