@@ -75,8 +75,8 @@ class DataChecked(Event):
 
     def __str__(self) -> str:
         outcome = "passed" if self.verdict.holds else "failed"
-        found = f"{self.verdict.errors} errors{self._leaks}"
-        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({found})"
+        errors = f"{self.verdict.errors} errors{self._leaks}"
+        return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({errors})"
 
     @property
     def _leaks(self) -> str:
