@@ -33,12 +33,25 @@ class LocalDataset:
         self.folder, self.digest = folder, sha256_bytes(canonical(manifest))
         self.labels: list[str] = [str(label) for label in manifest["labels"]]
         self.source: str = str(manifest["source"])
+        self.task: str = str(manifest.get("task", "classify"))
+        self.groups_known: bool = manifest.get("groups", "known") == "known"
+        self.was_dealt: bool = manifest.get("split_from", "dealt") == "dealt"
         self.frames: list[dict[str, Any]] = list(manifest["frames"])
 
     @property
     def name(self) -> str:
         """Its folder's name."""
         return self.folder.name
+
+    @property
+    def split_in_words(self) -> str:
+        """Who split it, and what stays together."""
+        if not self.was_dealt:
+            return "The split is the one that its source had."
+        if not self.groups_known:
+            return "Groups are unknown: each image was put into a split by itself."
+        member = "clip" if self.source == "clips" else "group"
+        return f"Split by {member}: all frames of one {member} are in the same split."
 
     def counts(self) -> pd.DataFrame:
         """Columns class, split, frames, clips."""
@@ -146,7 +159,7 @@ def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
             report = read_json(path)
             if report["dataset"] == digest:
                 off, findings = list(report.get("off", ())), list(report["findings"])
-                return {"findings": findings, "off": off, "spread": dict(report["spread"])}
+                return {"findings": findings, "off": off, "spread": dict(report["spread"]), "folder": path.parent}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -169,6 +182,13 @@ def findings_table(report: dict[str, Any]) -> pd.DataFrame:
     rows += [("not made", shorten(str(name), 60), "off", "") for name in report["off"]]
     table = pd.DataFrame(rows, columns=["outcome", "check", "level", "finding"])
     return table if any(table["check"]) else table[["outcome", "finding"]]
+
+
+def report_pictures(report: dict[str, Any], part: str) -> dict[str, Path]:
+    """The pictures of a part of a report, `sheets` or `leaks`: name → file; none of a report of an older release."""
+    names = SPLITS if part == "sheets" else [path.stem for path in sorted((report["folder"] / part).glob("*.png"))]
+    paths = {name: report["folder"] / part / f"{name}.png" for name in names}
+    return {name: path for name, path in paths.items() if path.is_file() and not path.is_symlink()}
 
 
 def histogram_table(report: dict[str, Any]) -> pd.DataFrame:

@@ -108,6 +108,11 @@ class Mistake(Record):
     probability: float
 
 
+def share_in_words(share: float) -> str:
+    """A share in per cent; one that is not nought never reads as `0%`."""
+    return f"{share:.0%}" if share == 0 or share >= 0.01 else f"{max(share, 0.001):.1%}"  # noqa: PLR2004 one per cent
+
+
 class Leaked(Record):
     """The part of held-out images that an earlier split gives away, and the scores without it.
 
@@ -125,7 +130,7 @@ class Leaked(Record):
             return "all of the images are leaked: without them nothing is left to measure on"
         low, high = self.interval
         score = f"{self.metrics['top1']:.3f} ({low:.3f} to {high:.3f})"
-        return f"of which {self.share:.0%} of the images are leaked; without them {score}"
+        return f"of which {share_in_words(self.share)} of the images are leaked; without them {score}"
 
 
 class Evaluation(Record):
@@ -196,8 +201,9 @@ class DataVerdict(Record):
     """The verdict of the data checks on a data set.
 
     `checked`: whether any check was made. `off` and `lowered` name the checks that the job silenced: not made, or made to
-    warn of what would stop training by itself. `leaks` are the held-out images that an earlier split gives away,
-    `leaked_share` is their share of the test split, and `leak_errors` how many of the errors are about them.
+    warn of what would stop training by itself. `leaks` are the held-out images that an earlier split gives away (None: they
+    were not looked for, as older releases did not), `leaked_share` is the share of the test split that is, and `leak_errors`
+    how many of the errors are about leaks.
     """
 
     dataset: str
@@ -207,7 +213,7 @@ class DataVerdict(Record):
     checked: bool = True
     off: list[str] = []
     lowered: list[str] = []
-    leaks: int = 0
+    leaks: int | None = None
     leaked_share: float = 0.0
     leak_errors: int = 0
 

@@ -13,12 +13,14 @@ from dashboards.datasets import (
     latest_report,
     local_datasets,
     outcome_of,
+    report_pictures,
     silenced_of,
     verdicts,
 )
 from dashboards.pages import entries, settings
 from dashboards.tables import show_table
 from dashboards.words import escaped
+from registry.records import share_in_words
 
 st.title("Data")
 home = settings().home.absolute()
@@ -29,16 +31,19 @@ if not datasets:
 
 name = st.selectbox("Dataset", list(datasets), key="data", bind="query-params")
 dataset = datasets[name]
-grouping = "clips" if dataset.source == "clips" else "groups"
+grouping = "clips" if dataset.source == "clips" else "groups" if dataset.groups_known else "images"
 frames, clips, classes, checks = st.columns(4)
 frames.metric("Frames", f"{len(dataset.frames):,}")
 clips.metric(grouping.capitalize(), f"{len({frame['clip'] for frame in dataset.frames}):,}")
 classes.metric("Classes", len(dataset.labels))
 verdict = verdicts(entries()).get(dataset.digest)
 checks.metric("Checks", outcome_of(verdict))
-st.caption(f"Digest {dataset.digest}. Split by {grouping[:-1]}: all frames of one {grouping[:-1]} are in the same split.")
+st.caption(f"Digest {dataset.digest}. {dataset.split_in_words}")
 if verdict and (verdict.errors or verdict.warnings):
     st.warning(f"Errors: {verdict.errors}. Warnings: {verdict.warnings}. `modelyard check` lists them.")
+if verdict and verdict.leaks:
+    held_out = f"{share_in_words(verdict.leaked_share)} of test" if verdict.leaked_share else f"{verdict.leaks} images of val"
+    st.warning(f"Leaked: {held_out}. The score is not that of new images.")
 if verdict and (verdict.off or verdict.lowered):
     st.warning(escaped(silenced_of(verdict)))
 if verdict is None:
@@ -54,6 +59,15 @@ if report := latest_report(home, dataset.digest):
     show_table(findings_table(report))
     for column, (what, bins) in zip(st.columns(2), histogram_table(report).groupby("what"), strict=False):
         column.altair_chart(histogram(bins, str(what).capitalize()), width="stretch")
+    if leaked := report_pictures(report, "leaks"):
+        st.subheader("Leaks, side by side", anchor=False)
+        st.caption("In each pair the image of the earlier split is at the left, the held-out one at the right.")
+        for kind, path in leaked.items():
+            st.image(str(path), escaped(kind.replace("_", " ")))
+    if sheets := report_pictures(report, "sheets"):
+        with st.expander("Contact sheets"):
+            for part, path in sheets.items():
+                st.image(str(path), part)
 
 st.subheader("Frames", anchor=False)
 left, right = st.columns(2)

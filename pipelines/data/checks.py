@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.dataset import DataSet, FrameRow
+from pipelines.data.catalog import DatasetCatalog
+from pipelines.data.dataset import SPLITS, DataSet, FrameRow
 from pipelines.data.leaks.checked import LEAKS, UNCLEAR, leak_findings
 from pipelines.data.leaks.find import find_leaks
+from pipelines.data.leaks.known import known_leaks
 from pipelines.data.leaks.report import HELD_OUT
 from pipelines.data.leaks.sheet import write_leaks
+from pipelines.data.sheets import write_sheet
 from registry.errors import InputError
 from registry.files import building, write_atomic, write_json
 from validation.data.catalogue import CheckLevels
@@ -25,12 +28,13 @@ _BINS = 24
 _NO_CHECKS = b"<!doctype html><title>Data checks</title><p>No data check was made: all are off.</p>"
 
 
-def check(data: DataSet, docs: Path, levels: CheckLevels | None = None) -> DataReport:
+def check(data: DataSet, docs: Path, levels: CheckLevels | None = None, datasets: DatasetCatalog | None = None) -> DataReport:
     """Verify every byte against the manifest, then make the checks that are not off.
 
-    Below `docs` land Data Docs (`site/`), leaked pictures beside those that give them away (`leaks/`), and `report.json` for
-    whoever shows it otherwise: each finding, what is off or lowered, and how bright and how sharp the frames are. Raises
-    InputError for a data set without frames.
+    Below `docs` land Data Docs (`site/`), a contact sheet of each split (`sheets/`), leaked pictures beside those that give
+    them away (`leaks/`), and `report.json` for whoever shows it otherwise: each finding, what is off or lowered, and how
+    bright and how sharp the frames are. `datasets` remember what leaks, which takes longest. Raises InputError for a data set
+    without frames.
     """
     levels = levels or CheckLevels()
     if not data.manifest.frames:
@@ -41,17 +45,21 @@ def check(data: DataSet, docs: Path, levels: CheckLevels | None = None) -> DataR
         findings = _with_great_expectations(checked, levels, work) if checked else []
         if not checked:
             write_atomic(work / "site" / "index.html", _NO_CHECKS)
-        report = _with_leaks(DataReport(findings, levels, docs / "site"), data, work / "leaks")
+        report = _with_leaks(DataReport(findings, levels, docs / "site"), data, work / "leaks", datasets)
+        for split in SPLITS:
+            if data.rows(split):
+                write_sheet(data, split, work / "sheets" / f"{split}.png")
         write_json(work / "report.json", _as_dict(report, checked, data.manifest.digest))
     return report
 
 
-def _with_leaks(report: DataReport, data: DataSet, folder: Path) -> DataReport:
+def _with_leaks(report: DataReport, data: DataSet, folder: Path, datasets: DatasetCatalog | None) -> DataReport:
     """The same with what leaks across splits; pairs of pictures in a folder."""
     levels = report.levels
     if levels.of(LEAKS) == levels.of(UNCLEAR) == "off":
         return report
-    leaks = write_leaks(find_leaks(data), folder, data.folder)
+    leaks = known_leaks(datasets, data) if datasets else find_leaks(data)
+    write_leaks(leaks, folder, data.folder)
     count = sum(len(leaks.leaked(split)) for split in HELD_OUT)
     findings = [*report.findings, *leak_findings(leaks, levels)]
     return DataReport(findings, levels, report.docs, count, round(leaks.share(), 6))

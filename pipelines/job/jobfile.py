@@ -23,7 +23,7 @@ from registry.refs import check_model_name
 from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
-from validation.data.catalogue import CheckLevels, Level, as_levels, levels_of
+from validation.data.catalogue import ABOUT_LEAKS, CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
 from validation.gates.data import DataGate
 from validation.gates.parity import ParityGate
@@ -67,7 +67,9 @@ class Data(Record):
     def check_levels(self) -> CheckLevels:
         """How much each data check weighs. Leaks that the job allows are said, and stop nothing."""
         levels = levels_of(self.checks)
-        return levels.lower("leaks") if self.leaks == "allow" else levels
+        for name in ABOUT_LEAKS if self.leaks == "allow" else ():
+            levels = levels.lower(name)
+        return levels
 
     @field_validator("checks", mode="before")
     @classmethod

@@ -51,7 +51,8 @@ class TrainingJob:
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
         tracker = self.tracker(job.model)
-        report = check_data(job, data, self.settings.home / "reports" / job.model, tracker, self.say)
+        reports = self.settings.home / "reports" / job.model
+        report = check_data(job, data, reports, tracker, self.say, self.datasets)
         actor = whoami(self.settings)
         verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
@@ -66,12 +67,14 @@ class TrainingJob:
         return events
 
 
-def check_data(job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say) -> DataReport:
+def check_data(
+    job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say, datasets: DatasetCatalog | None = None
+) -> DataReport:
     """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check."""
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
-    report = check(data, reports, job.data.check_levels)
+    report = check(data, reports, job.data.check_levels, datasets)
     with tracker.run("data", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})

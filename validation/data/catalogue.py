@@ -95,6 +95,8 @@ _ALL = (
     ),
 )  # fmt: skip
 CHECKS: Mapping[str, DataCheck] = {check.name: check for check in _ALL}
+ABOUT_LEAKS = ("leaks", "clip-leak", "copies-across-splits")
+"""What `data.leaks: allow` allows: the last two say of two kinds of leaks what `leaks` says of all."""
 
 
 def check_names(names: Iterable[str]) -> list[str]:

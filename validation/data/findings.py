@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from registry.records import DataVerdict, Finding, Record
-from validation.data.catalogue import CheckLevels, Level
+from validation.data.catalogue import ABOUT_LEAKS, CheckLevels, Level
 
 
 class CheckFinding(Record):
@@ -41,8 +41,8 @@ class DataReport:
     findings: Sequence[CheckFinding]
     levels: CheckLevels
     docs: Path
-    leaks: int = 0
-    """Held-out pictures that an earlier split gives away."""
+    leaks: int | None = None
+    """Held-out pictures that an earlier split gives away; None where nobody looked for them."""
     leaked_share: float = 0.0
     """The share of the test split that is."""
 
@@ -88,5 +88,5 @@ class DataReport:
             lowered=self.levels.lowered,
             leaks=self.leaks,
             leaked_share=self.leaked_share,
-            leak_errors=sum(finding.check == "leaks" for finding in self.errors),
+            leak_errors=sum(finding.check in ABOUT_LEAKS for finding in self.errors),
         )

@@ -7,12 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from registry.errors import shorten
-from registry.records import DataVerdict, Evidence, Finding, Record
+from registry.records import DataVerdict, Evidence, Finding, Record, share_in_words
 from validation.gates.findings import Figure, missing_evidence
 
 LEAKS = "leaks"
 """The check that looks for held-out images which an earlier split gives away."""
 _ALL_OFF = "data.checks is off; set it to strict or warn and train it again"
+_OLDER = "leaks were not looked for: an older release checked the data"
 _NOT_LOOKED = "take `leaks: off` out of data.checks and train it again, or say `data.leaks: allow`"
 
 
@@ -47,7 +48,7 @@ class DataGate(Record):
     def _leaked(self, verdict: DataVerdict) -> Finding:
         """Refused, or allowed by a policy that is recorded."""
         held_out = "" if verdict.leaked_share else f" ({verdict.leaks} images of val are)"
-        what = f"{verdict.leaked_share:.0%} of test is leaked{held_out}"
+        what = f"{share_in_words(verdict.leaked_share)} of test is leaked{held_out}"
         if self.leaks == "allow":
             return Finding(
                 gate="data", passed=True, text=f"allowed by the policy: {what}", figure=verdict.leaked_share, limit=1.0
@@ -57,7 +58,8 @@ class DataGate(Record):
 
 
 def _with_silenced(finding: Finding, verdict: DataVerdict) -> Finding:
-    """The same, with the checks that were not made or lowered to warnings."""
+    """The same, with the checks that were not made or lowered to warnings, and that leaks were not looked for."""
     silenced = {"not made": verdict.off, "lowered to a warning": verdict.lowered}
     parts = [f"{words}: {', '.join(names)}" for words, names in silenced.items() if names]
+    parts += [_OLDER] if verdict.leaks is None and LEAKS not in verdict.off else []
     return finding.model_copy(update={"text": f"{finding.text} ({shorten('; '.join(parts), 300)})"}) if parts else finding

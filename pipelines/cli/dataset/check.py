@@ -46,7 +46,7 @@ def check(
     datasets = datasets_of(opened)
     dataset = datasets.resolve(data or datasets.folder_of(_model(the_job)))
     folder = Path(_PARTIAL) / _model(the_job, dataset.name) if only else Path(_model(the_job, dataset.name))
-    report = check_data(dataset, opened.settings.home / "reports" / folder, chosen)
+    report = check_data(dataset, opened.settings.home / "reports" / folder, chosen, datasets)
     show_report(report, as_json=as_json, partial=bool(only))
     if report.stopping:
         raise typer.Exit(1)
@@ -84,6 +84,7 @@ def show_report(report: DataReport, *, as_json: bool, partial: bool = False) -> 
         "leaks": report.leaks,
         "leaked_share": report.leaked_share,
         "docs": str(report.docs / "index.html"),
+        "sheets": str(report.docs.parent / "sheets"),
     }
     answer(document, as_json=as_json)
     if as_json:
@@ -93,6 +94,7 @@ def show_report(report: DataReport, *, as_json: bool, partial: bool = False) -> 
     if report.levels.lowered:
         print(f"lowered to a warning: {', '.join(report.levels.lowered)}")
     print(f"report: {report.docs / 'index.html'}")
+    print(f"contact sheets of the splits: {report.docs.parent / 'sheets'}")
     if report.leaks:
         print(f"leaks, side by side: {report.docs.parent / 'leaks' / 'index.html'}")
 

@@ -31,11 +31,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Draw a contact sheet: a row for each class, or pictures with their boxes."""
-    from pipelines.data.dataset import open_dataset
     from pipelines.data.sheets import write_sheet
 
-    folder = data or datasets_of(read_home(home)).folder_of(name or job(job_file).model)
-    dataset = open_dataset(folder)
+    datasets = datasets_of(read_home(home))
+    dataset = datasets.resolve(data or datasets.folder_of(name or job(job_file).model))
     path = write_sheet(dataset, split, Path(f"{dataset.name}-{split}.png") if out == Path() else out)
     document = {"sheet": str(path), "split": str(split), "images": len(dataset.rows(split)), "digest": dataset.manifest.digest}
     answer(document, as_json=as_json, text=f"{path}: {document['images']:,} images in {split}")

@@ -14,12 +14,15 @@ from pipelines.data.leaks.report import LeakReport
 from registry.errors import InputError
 from registry.files import read_json, write_json
 
-_METHOD = 1
+_METHOD = 2
 """Goes up whenever the same data set may get another report, so that no older one is taken for it."""
 
 
 def known_leaks(datasets: DatasetCatalog, data: DataSet) -> LeakReport:
-    """The report of a data set whose bytes were verified: the kept one, or a new one, which is kept from then on."""
+    """The report of a data set whose bytes were verified: the kept one, or a new one.
+
+    That is kept from then on, if the data set is.
+    """
     path, digest = datasets.leaks(data.manifest.digest), data.manifest.digest
     with suppress(InputError, ValidationError, ValueError, OSError):
         match read_json(path):
@@ -29,6 +32,6 @@ def known_leaks(datasets: DatasetCatalog, data: DataSet) -> LeakReport:
                     return kept
     report = find_leaks(data)
     document: dict[str, Any] = {"method": _METHOD, "report": report.model_dump(mode="json")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, document)
+    if datasets.manifest(digest) is not None:  # beside one that is not kept, `clean` would never find it
+        write_json(path, document)
     return report

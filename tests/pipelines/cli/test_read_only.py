@@ -29,6 +29,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "clean": (),
     "data list": (),
     "data diff": ("hand", "hand@1"),
+    "data show": ("--name", "hand", "--out", "OUT/sheet.png"),
+    "data leaks": ("--data", "HOME/datasets/hand"),
     "gates": ("hand/1", "production"),
     "policy show": ("hand",),
     "policy diff": ("hand", "--job", "HOME/job.yaml"),
@@ -46,11 +48,11 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 SERVES = {"dashboard", "serve", "canary front"}
 """They read a home too, and refuse one that is misspelt; what they do while they run is another matter."""
-HOMELESS = {"init", "schema"}
+HOMELESS = {"init", "schema", "capture"}
 WRITES = {
     *("frames", "check", "train", "register", "evaluate", "export", "parity", "promote", "deploy", "reconcile"),
     *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override"),
-    *("data label-errors", "data propose", "data apply-review"),
+    *("import", "data label-errors", "data propose", "data apply-review"),
     *("bills import", "bills fetch", "notify test", "notify send", "clouds fake", "canary end"),
 }
 SEPARATE = {"report", "space"}

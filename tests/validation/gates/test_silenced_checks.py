@@ -14,7 +14,7 @@ EVIDENCE: dict[str, Any] = {"model": "hand", "version": 1, "created_ms": 1, "dig
 
 
 def judged(**fields: Any) -> Finding:
-    verdict = DataVerdict(**{"dataset": "x", "holds": True, "errors": 0, "warnings": 0, **fields})
+    verdict = DataVerdict(**{"dataset": "x", "holds": True, "errors": 0, "warnings": 0, "leaks": 0, **fields})
     return DataGate().judge(Evidence(**EVIDENCE, data=verdict))[0]
 
 
@@ -22,6 +22,13 @@ def test_a_row_of_an_older_release_says_nothing_of_silenced_checks() -> None:
     old = DataVerdict.model_validate({"dataset": "x", "holds": True, "errors": 0, "warnings": 2})
     assert (old.checked, old.off, old.lowered) == (True, [], [])
     assert judged().text == "failed data checks 0 is at most 0"
+
+
+def test_what_an_older_release_checked_passes_and_the_gate_says_that_leaks_were_not_looked_for() -> None:
+    old = DataVerdict.model_validate({"dataset": "x", "holds": True, "errors": 0, "warnings": 2})
+    findings = DataGate().judge(Evidence(**EVIDENCE, data=old))
+    assert [finding.passed for finding in findings] == [True]
+    assert findings[0].text.endswith("(leaks were not looked for: an older release checked the data)")
 
 
 @pytest.mark.parametrize(
