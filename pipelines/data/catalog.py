@@ -97,9 +97,10 @@ class DatasetCatalog(KeptDatasets):
 
     def resolve(self, reference: str | Path) -> DataSet:
         """The data set that a folder, MODEL@NUMBER, a digest's beginning or a model names, with its pictures."""
-        if (folder := folder_named(str(reference))) is not None:
+        folder = self._folder_named(str(reference))
+        if folder is not None and (missing := self._missing_from(folder)) is None:
             return open_dataset(folder)
-        version = self.describe(reference)
+        version = self.describe(reference) if folder is None else missing
         if version.folder is None:
             remedy = "choose another version with `modelyard data list`, or make it again with `modelyard frames`"
             raise NotFoundError(version.name, "its pictures were removed, only its manifest is kept", remedy)
@@ -108,7 +109,9 @@ class DatasetCatalog(KeptDatasets):
     def describe(self, reference: str | Path) -> Version:
         """The same without its pictures. Raises NotFoundError, and InputError for what names several."""
         text = str(reference)
-        if (folder := folder_named(text)) is not None:
+        if (folder := self._folder_named(text)) is not None:
+            if missing := self._missing_from(folder):
+                return missing
             data = open_dataset(folder)
             return self._version_in(folder) or Version("", data.manifest, data.manifest.digest, folder)
         if match := _NUMBERED.fullmatch(text):
@@ -124,13 +127,39 @@ class DatasetCatalog(KeptDatasets):
             known = matching = self.lineage(self.folder_of(text), text).versions[:1] if "@" not in text else []
         return only_version(text, matching, known)
 
+    def _folder_named(self, reference: str) -> Path | None:
+        """The folder that a reference is. One that holds no data set and is called as a model of this home is the model."""
+        folder = folder_named(reference)
+        unsaid = folder is not None and len(folder.parts) == 1 and not (folder / MANIFEST).exists()
+        return None if unsaid and self.versions(reference) else folder
+
+    def _missing_from(self, folder: Path) -> Version | None:
+        """The newest version of the model whose folder this is, where it was kept and never came to lie there.
+
+        A version is kept before it lies in its folder, so a process that is killed between leaves it whole, but here only.
+        """
+        if not (model := self.model_at(folder)):
+            return None
+        number, lies_here = 0, False
+        if (folder / MANIFEST).exists():
+            here = self._version_in(folder)
+            if here is None:
+                return None  # damaged: opening it says so
+            number, lies_here = here.manifest.version, True
+        later = any(self._noted_number(digest) > number and model in self.models_of(digest) for digest in self.digests())
+        newest = next(iter(self.lineage(folder, model).versions), None) if later else None
+        elsewhere = newest and lies_here and self.lay(newest.digest) != folder.absolute()
+        return None if elsewhere else newest
+
     def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
         with self._writing(origin.model or str(folder.absolute()), progress):
             lineage = self.lineage(folder, origin.model)
             self._check_owner(folder, origin.model)
             self._keep_old(folder, origin.model, lineage)
             known = bool(lineage.versions) and (folder == self.folder_of(origin.model) or bool(self._versions_at(folder)))
-            keeping = Keeping(self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder)), known)
+            keeping = Keeping(
+                self._stored(lineage), lambda data: self._keep_new(data, replace(origin, folder=folder), progress), known
+            )
             before = [version.manifest for version in lineage.versions]
             last = next((version.folder for version in lineage.versions if version.folder), folder)
             return write_dataset(reviewed(source, last), folder, Dealing(split, before, again), progress, keeping)
@@ -151,9 +180,9 @@ class DatasetCatalog(KeptDatasets):
             own = old.digest == lineage.versions[0].digest
             self.add(DataSet(folder, old.manifest), origin=Origin(model if own else ""))
 
-    def _keep_new(self, data: DataSet, origin: Origin) -> None:
+    def _keep_new(self, data: DataSet, origin: Origin, progress: Progress) -> None:
         """Keep a version before it lies in its folder: a process that is killed between leaves no number to be given twice."""
-        self.add(data, origin=origin)
+        self.add(data, origin=origin, progress=progress)
         for row in data.manifest.frames:  # what was damaged where it is kept is whole again
             restore(data.folder / row.file, self.folder(data.manifest.digest) / row.file)
 

@@ -24,13 +24,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.dataset import MANIFEST, SOURCES, DataSet, Manifest, open_dataset, read_manifest
+from pipelines.data.dataset import MANIFEST, SOURCES, DataSet, Manifest, Progress, open_dataset, read_manifest
 from registry.errors import DamagedFileError, InputError, MissingFileError, NotFoundError
 from registry.files import building, read_json, write_json
 from registry.lease import locked_folder
 
 _READ_ONLY = 0o444
 """A program that wrote into a frame would change every version that has it, for they are one file."""
+_MANY = 5_000
+"""Frames from which on keeping a version takes long enough for its progress to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class KeptDatasets:
         below = folder.absolute().parent.resolve() == self.root.resolve() and folder.name != self.by_digest.name
         return folder.name if below else ""
 
-    def add(self, data: DataSet, registered: str = "", origin: Origin = NO_ORIGIN) -> DataSet:
+    def add(self, data: DataSet, registered: str = "", origin: Origin = NO_ORIGIN, progress: Progress | None = None) -> DataSet:
         """Keep a data set under its digest; the answer is the kept one, which no later `frames` touches.
 
         `registered`: the model for which a version that was trained elsewhere is about to be registered with it.
@@ -76,7 +78,7 @@ class KeptDatasets:
             known = {"made": made, "settings": origin.settings, "version": data.manifest.version}
             fields |= {name: noted.get(name) or value for name, value in known.items() if noted.get(name) or value}
             fields |= {"models": sorted(models)} if models else {}
-            self.keep(data)
+            self.keep(data, progress)
             write_json(self.note(digest), fields)
         return DataSet(self.folder(digest), data.manifest, data.name)
 
@@ -195,16 +197,19 @@ class KeptDatasets:
         """Where a data set is kept."""
         return self.by_digest / digest
 
-    def keep(self, data: DataSet) -> None:
+    def keep(self, data: DataSet, progress: Progress | None = None) -> None:
         """The same files under the digest, unless they are there already."""
         target = self.folder(data.manifest.digest)
         if target.resolve() == data.folder.resolve() or (target / MANIFEST).exists():
             return
         with building(target) as work:
             extra = [SOURCES] if (data.folder / SOURCES).is_file() else []
-            for name in (*(row.file for row in data.manifest.frames), *extra, MANIFEST):
+            names, frames = (*(row.file for row in data.manifest.frames), *extra, MANIFEST), len(data.manifest.frames)
+            for count, name in enumerate(names, 1):
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 link(data.folder / name, work / name)
+                if progress and frames >= _MANY and (count % (_MANY // 10) == 0 or count == frames):
+                    progress("keeping the version", min(count, frames), frames)
             for row in data.manifest.frames:
                 (work / row.file).chmod(_READ_ONLY)
         self._remainder(data.manifest.digest).unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from pipelines.data import catalog as catalog_module
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet, open_dataset
 from pipelines.job.jobfile import Split
+from registry.errors import NotFoundError
 
 FIRST = {f"{label}/{number}": number + (100 if label == "b" else 0) for label in "ab" for number in range(5)}
 ADDED = FIRST | {"a/new": 50, "b/new": 51}
@@ -86,6 +87,75 @@ def test_a_frames_that_is_killed_at_any_line_leaves_one_line_of_whole_versions(t
         assert splits(again).items() >= splits(first).items()
         for version in versions:
             catalog.resolve(version.name).verify()
+
+
+@pytest.mark.parametrize("before", [{}, FIRST])
+def test_a_version_that_was_kept_and_never_came_to_its_folder_is_opened_by_every_name(
+    before: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between keeping and swapping in: `data list` calls it the current one, so it is what the folder stands for."""
+    catalog, keep = DatasetCatalog(tmp_path / "datasets"), DatasetCatalog.add
+    if before:
+        make(catalog, before)
+
+    def killed_after(*arguments: object, **named: object) -> DataSet:
+        kept = keep(*arguments, **named)  # pyright: ignore[reportArgumentType]
+        if kept.manifest.digest not in known:
+            raise KeyboardInterrupt
+        return kept
+
+    known = {version.digest for version in catalog.versions("hand")}
+    monkeypatch.setattr(DatasetCatalog, "add", killed_after)
+    with pytest.raises(KeyboardInterrupt):
+        make(catalog, ADDED)
+    monkeypatch.undo()
+    folder = catalog.folder_of("hand")
+    assert folder.exists() == bool(before)
+    newest = catalog.versions("hand")[0]
+    assert newest.digest not in known
+    for reference in (folder, "hand", newest.name):
+        data = catalog.resolve(reference)
+        data.verify()
+        assert (data.manifest.digest, data.name, catalog.describe(reference).digest) == (newest.digest, "hand", newest.digest)
+    if not before:
+        folder.mkdir()
+        assert catalog.resolve(folder).manifest.digest == newest.digest, "a folder that holds no data set"
+    make(catalog, ADDED).verify()
+    assert open_dataset(folder).manifest.digest == newest.digest
+
+
+def test_a_version_that_went_elsewhere_leaves_the_folder_its_own(tmp_path: Path) -> None:
+    catalog = DatasetCatalog(tmp_path / "datasets")
+    first = make(catalog, FIRST)
+    second = catalog.write(DrawnSource(ADDED), Split(), tmp_path / "out", quiet, model="hand")
+    assert catalog.resolve(catalog.folder_of("hand")).manifest == first.manifest
+    assert catalog.resolve("hand").manifest == second.manifest
+
+
+def test_a_folder_without_a_data_set_that_is_called_as_a_model_is_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = DatasetCatalog(tmp_path / "home" / "datasets")
+    first = make(catalog, FIRST)
+    (tmp_path / "hand" / "a").mkdir(parents=True)
+    (tmp_path / "foot").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert catalog.resolve("hand").manifest == catalog.resolve(Path("hand")).manifest == first.manifest
+    for reference in ("foot", str(tmp_path / "hand")):
+        with pytest.raises(NotFoundError):
+            catalog.resolve(reference)
+    other = catalog.write(DrawnSource(ADDED), Split(), tmp_path / "hand2", quiet)
+    (tmp_path / "hand2").rename(tmp_path / "hand3")
+    (tmp_path / "hand").rename(tmp_path / "raw")
+    (tmp_path / "hand3").rename(tmp_path / "hand")
+    assert catalog.resolve("hand").manifest == other.manifest, "a data set that lies here comes first"
+
+
+def test_keeping_a_large_version_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.data.kept._MANY", 10)
+    heard = list[tuple[str, int, int]]()
+    make(DatasetCatalog(tmp_path / "datasets"), FIRST, lambda *words: heard.append(words))
+    assert heard[-1] == ("keeping the version", 20, 20)
 
 
 def test_two_frames_at_once_are_two_versions_of_one_line(tmp_path: Path) -> None:
