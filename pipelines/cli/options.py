@@ -31,6 +31,7 @@ ConfirmTarget = Annotated[
 HOST_HELP = "The address to listen at; any but loopback needs MODELYARD_API_KEY."
 NoKey = Annotated[bool, typer.Option("--no-key", help="Answer other machines without a key: something in front asks for one.")]
 JOB = Path("modelyard.yaml")
+_SHOWN = 5
 
 
 def open_home(folder: Path | None) -> Home:
@@ -63,6 +64,24 @@ def datasets_of(home: Home) -> DatasetCatalog:
     from pipelines.data.catalog import DatasetCatalog
 
     return DatasetCatalog(home.settings.datasets)
+
+
+def chosen_data(home: Home, data: Path | None, job_file: Path, model: str | None = None) -> Path:
+    """The data set that was named, else the model's: that of the job file, or the only one of the home."""
+    from pipelines.cli.output import say
+    from registry.errors import InputError
+
+    if data is not None:
+        return data
+    datasets = datasets_of(home)
+    if model is None and job_file == JOB and not JOB.exists() and (known := datasets.models()):
+        if len(known) > 1:
+            more = ", ..." if len(known) > _SHOWN else ""
+            several = f"there are data sets of {len(known)} models ({', '.join(known[:_SHOWN])}{more}) and no {JOB} here"
+            raise InputError(f"home {home.settings.home}", several, f"name one, such as --data {known[0]}")
+        model = known[0]
+        say(f"the data set of '{model}', the only model with data sets in {home.settings.home}")
+    return datasets.folder_of(model or job(job_file).model)
 
 
 def job(path: Path) -> Job:

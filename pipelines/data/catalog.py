@@ -98,13 +98,36 @@ class DatasetCatalog(KeptDatasets):
     def resolve(self, reference: str | Path) -> DataSet:
         """The data set that a folder, MODEL@NUMBER, a digest's beginning or a model names, with its pictures."""
         folder = self._folder_named(str(reference))
-        if folder is not None and (missing := self._missing_from(folder)) is None:
+        missing = self._missing_from(folder) if folder is not None else None
+        if folder is not None and missing is None:
             return open_dataset(folder)
-        version = self.describe(reference) if folder is None else missing
+        version = missing or self.describe(reference)
         if version.folder is None:
             remedy = "choose another version with `modelyard data list`, or make it again with `modelyard frames`"
             raise NotFoundError(version.name, "its pictures were removed, only its manifest is kept", remedy)
         return self.find(version.digest, version.name)
+
+    def models(self) -> list[str]:
+        """The models of which there are versions here."""
+        noted = {model for digest in self.digests() for model in self.models_of(digest)}
+        return sorted(noted | {path.parent.name for path in self.root.glob(f"*/{MANIFEST}")})
+
+    def newest(self, reference: str | Path) -> tuple[Path, str]:
+        """The folder that the next version goes to, and its model, after a folder or the newest version of a model.
+
+        Raises InputError for an older version: what comes after it is there already.
+        """
+        if (folder := self._folder_named(str(reference))) is not None:
+            return folder, self.model_at(folder)
+        version = self.describe(reference)
+        line = self.lineage(self.folder_of(version.model), version.model).versions if version.model else []
+        head = next(iter(line), version)
+        if head.digest != version.digest:
+            raise InputError(version.name, f"is not the newest version, which is {head.name}", f"give --data {head.name}")
+        lay = self.lay(version.digest)
+        if lay != self.folder_of(version.model).absolute() and not self.holds(lay, version.digest):
+            raise InputError(version.name, f"lay in {lay} and is not there any more", "make it again with `modelyard frames`")
+        return lay, version.model
 
     def describe(self, reference: str | Path) -> Version:
         """The same without its pictures. Raises NotFoundError, and InputError for what names several."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, datasets_of, job, open_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, table
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def check(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the data set with Great Expectations; exit 1 where a strict check fails. With --data, no job file is needed."""
+    """Check the data set with Great Expectations; exit 1 where a strict check fails. No job file is needed."""
     from validation.data.catalogue import CheckLevels
 
-    the_job = None if (data or list_checks) and job_file == JOB and not JOB.exists() else job(job_file)
+    the_job = None if job_file == JOB and not JOB.exists() else job(job_file)
     levels = the_job.data.check_levels if the_job else CheckLevels()
     if list_checks:
         _show_checks(levels, as_json=as_json)
@@ -44,7 +44,7 @@ def check(
 
     opened = open_home(home)
     datasets = datasets_of(opened)
-    dataset = datasets.resolve(data or datasets.folder_of(_model(the_job)))
+    dataset = datasets.resolve(chosen_data(opened, data, job_file))
     folder = Path(_PARTIAL) / _model(the_job, dataset.name) if only else Path(_model(the_job, dataset.name))
     report = check_data(dataset, opened.settings.home / "reports" / folder, chosen, datasets)
     show_report(report, as_json=as_json, partial=bool(only))

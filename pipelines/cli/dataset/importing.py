@@ -86,6 +86,7 @@ def import_(
     if not as_json:
         _show(made, document)
         print(step.text)
+        print(f"next: `modelyard check --data {step.name}`")
 
 
 def _moved(before: Lineage, after: Manifest) -> list[dict[str, str]]:

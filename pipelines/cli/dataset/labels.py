@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, datasets_of, job, open_home, read_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, open_home, read_home
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def apply_review(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home
     from pipelines.data.labels.revise import apply_review as make_revision
 
     opened = open_home(home)
-    folder = _folder(opened, data, job_file)
+    folder, model = datasets_of(opened).newest(chosen_data(opened, data, job_file))
     with bar() as progress:
-        revision = make_revision(folder, opened.settings.home, progress)
+        revision = make_revision(folder, opened.settings.home, progress, model)
     manifest = revision.data.manifest
     facts = {"data": str(folder), "digest": manifest.digest, "version": manifest.version, "parent": manifest.parent}
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(revision.counts.items()))
@@ -133,12 +133,7 @@ def apply_review(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home
 
 def _dataset(opened: Home, data: Path | None, job_file: Path) -> DataSet:
     """The data set of that folder, or of a reference to a version."""
-    return datasets_of(opened).resolve(_folder(opened, data, job_file))
-
-
-def _folder(opened: Home, data: Path | None, job_file: Path) -> Path:
-    """The data set that is named, or the job's; one that is named needs no job file."""
-    return data or datasets_of(opened).folder_of(job(job_file).model)
+    return datasets_of(opened).resolve(chosen_data(opened, data, job_file))
 
 
 def _proposer(opened: Home, name: str) -> Proposer:

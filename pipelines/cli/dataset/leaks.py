@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, datasets_of, job, read_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, read_home
 from pipelines.cli.output import AsJson, answer, bar, table
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def leaks(
     from pipelines.data.leaks.sheet import write_leaks
     from registry.errors import InputError
 
-    datasets = datasets_of(read_home(home))
-    dataset = datasets.resolve(data or datasets.folder_of(job(job_file).model))
+    opened = read_home(home)
+    dataset = datasets_of(opened).resolve(chosen_data(opened, data, job_file))
     if report and report.exists():
         raise InputError(report, "exists already", "name a folder that is not there yet")
     with bar() as progress:

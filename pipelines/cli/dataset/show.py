@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, datasets_of, job, read_home
+from pipelines.cli.options import JOB, HomeFolder, JobFile, chosen_data, datasets_of, read_home
 from pipelines.cli.output import AsJson, answer
 
 
@@ -33,8 +33,8 @@ def show(
     """Draw a contact sheet: a row for each class, or pictures with their boxes."""
     from pipelines.data.sheets import write_sheet
 
-    datasets = datasets_of(read_home(home))
-    dataset = datasets.resolve(data or datasets.folder_of(name or job(job_file).model))
+    opened = read_home(home)
+    dataset = datasets_of(opened).resolve(chosen_data(opened, data, job_file, name))
     path = write_sheet(dataset, split, Path(f"{dataset.name}-{split}.png") if out == Path() else out)
     document = {"sheet": str(path), "split": str(split), "images": len(dataset.rows(split)), "digest": dataset.manifest.digest}
     answer(document, as_json=as_json, text=f"{path}: {document['images']:,} images in {split}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.data.catalog import DatasetCatalog
-from pipelines.data.dataset import SOURCES, Box, DataSet, FrameRow, Manifest, Progress, open_dataset
+from pipelines.data.dataset import SOURCES, Box, DataSet, FrameRow, Manifest, Progress
 from pipelines.data.labels.overrides import Addition, Override, ReviewedSource, read_overrides
 from pipelines.data.source import Member, Picture
 from pipelines.data.split import assignments_of, deal
@@ -92,19 +92,22 @@ class DataSetSource:
         return Member(row.clip, row.clip_sha256, frozenset(row.labels), row.split if declared else None)
 
 
-def apply_review(folder: Path, home: Path, progress: Progress) -> Revision:
+def apply_review(folder: Path, home: Path, progress: Progress, model: str = "") -> Revision:
     """Make the next version of the data set in a folder of what was decided about it; its splits stay.
+
+    `model`: whose version it is, where the folder does not say so.
 
     Where nothing was decided it stays the version that it is. Raises InputError for a decision that cannot be kept, such as
     one that leaves a class without pictures in a split; BusyError where another process made the next version meanwhile.
     """
-    data = open_dataset(folder)
+    catalog = DatasetCatalog(home / "datasets")
+    data = catalog.resolve(folder.absolute())
     digest = data.manifest.digest
     review = Review.of(home, digest)
     if not review.folder.is_dir():
         return Revision(data, {})
     with locked_folder(review.folder):
-        if open_dataset(folder).manifest.digest != digest:
+        if catalog.resolve(folder.absolute()).manifest.digest != digest:
             raise BusyError(folder, "became another version meanwhile", "look at `modelyard data review` and run it again")
         decisions = review.decisions()
         fresh = {candidate.sha256: candidate for candidate in review.candidates() if candidate.is_new}
@@ -114,9 +117,8 @@ def apply_review(folder: Path, home: Path, progress: Progress) -> Revision:
         data.verify()
         added = [fresh[key] for key, item in overrides.items() if key in fresh and item.added and not item.drop]
         additions = _additions(data.manifest, review, added, overrides)
-        source = ReviewedSource(DataSetSource(data, review.folder), {**read_overrides(folder), **overrides}, additions)
-        catalog = DatasetCatalog(home / "datasets")
-        return Revision(catalog.write(source, data.manifest.split, folder, progress), counts)
+        source = ReviewedSource(DataSetSource(data, review.folder), {**read_overrides(data.folder), **overrides}, additions)
+        return Revision(catalog.write(source, data.manifest.split, folder, progress, model=model), counts)
 
 
 def _overrides(
