@@ -128,6 +128,16 @@ class DataSet:
         """The frames of a split, in the manifest's order."""
         return [row for row in self.manifest.frames if row.split == split]
 
+    def held(self, split: str) -> list[FrameRow]:
+        """The same of a split that must be there. Raises InputError with what brings it, or with the splits that there are."""
+        if rows := self.rows(split):
+            return rows
+        if split not in SPLITS:
+            there = ", ".join(name for name in SPLITS if self.rows(name))
+            raise InputError(self.folder, f"has no '{split}' split", f"choose one of its own: {there}")
+        remedy = f"add {split}/, or deal again with `modelyard import DIR --resplit`"
+        raise InputError(self.folder, f"there is no {split} split", remedy)
+
     def files(self, rows: Iterable[FrameRow]) -> list[Path]:
         """Where frames lie."""
         return [self.folder / row.file for row in rows]

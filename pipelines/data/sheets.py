@@ -43,9 +43,7 @@ def write_sheet(data: DataSet, split: str, path: Path) -> Path:
 
 def draw_sheet(data: DataSet, split: str, sheet: Sheet | None = None) -> Image.Image:
     """A split's contact sheet. Which pictures are on it depends on the data set alone; clips and groups take turns."""
-    rows = data.rows(split)
-    if not rows:
-        raise InputError(data.folder, f"has no pictures in '{split}'", "choose another split")
+    rows = data.held(split)
     return (
         _with_boxes(data, rows, sheet or DETECTOR)
         if data.manifest.task == "detect"

@@ -82,10 +82,8 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
 
 def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str], datasets: DatasetCatalog) -> Evaluation:
     """The scores, from the image files; and without the leaked ones."""
+    rows = data.held(split)
     data.verify()
-    rows = data.rows(split)
-    if not rows:
-        raise InputError(data.folder, f"has no '{split}' split", "choose train, val or test")
     check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
     probabilities = reference.probabilities(data.files(rows))
     held_out = HeldOutSet(

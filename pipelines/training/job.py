@@ -49,6 +49,8 @@ class TrainingJob:
         if data.manifest.task != job.task:
             why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
+        for split in ("train", "val"):  # the best epoch is chosen on val
+            data.held(split)
         adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
         tracker = self.tracker(job.model)
         reports = self.settings.home / "reports" / job.model

@@ -13,7 +13,7 @@ from torch import nn
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import Evaluator
-from registry.errors import UnavailableError
+from registry.errors import InputError, UnavailableError
 from registry.memory import MemoryLedger, MemoryStore
 from registry.mlflow.package import package_torch
 from registry.refs import Ref
@@ -61,3 +61,19 @@ def test_the_row_comes_last(failing: str, evaluator: Evaluator, dataset: DataSet
     evaluator.evaluate(Ref("hand", 1), dataset, "test")
     assert [row.event.kind for row in evaluator.ledger.entries()] == ["scanned", "evaluated"]
     assert {"scores", "json", "figure"} <= set(run.shown)
+
+
+@pytest.mark.parametrize(
+    ("split", "line"),
+    [
+        ("test", r"there is no test split; add test/, or deal again with `modelyard import DIR --resplit`"),
+        ("tset", r"has no 'tset' split; choose one of its own: train, val"),
+    ],
+)
+def test_a_split_that_is_not_there_is_never_offered(split: str, line: str, evaluator: Evaluator, dataset: DataSet) -> None:
+    rows = [row for row in dataset.manifest.frames if row.split != "test"]
+    lacking = DataSet(dataset.folder, dataset.manifest.model_copy(update={"frames": rows}))
+    with pytest.raises(InputError) as refused:
+        evaluator.evaluate(Ref("hand", 1), lacking, split)
+    assert str(refused.value).endswith(line)
+    assert evaluator.ledger.entries() == []

@@ -59,3 +59,19 @@ def test_a_data_set_of_the_other_task_is_refused_before_anything_is_opened(datas
     work = TrainingJob(settings, MemoryLedger(), never, never, DatasetCatalog(settings.datasets), quiet)
     with pytest.raises(InputError, match=r"data set to detect with, the job's task is classify.*fix `task:`"):
         work.run(job, job.train, boxed, quiet)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_data_set_without_a_split_that_training_needs_is_refused_before_anything_is_opened(
+    split: str, dataset: DataSet, tmp_path: Path
+) -> None:
+    def never(*_: object) -> NoReturn:
+        pytest.fail("nothing was to be opened")
+
+    rows = [row for row in dataset.manifest.frames if row.split != split]
+    lacking = DataSet(dataset.folder, dataset.manifest.model_copy(update={"frames": rows}))
+    job = parse_job({"model": "paid", "train": [{"kind": "torch"}]}, "x")
+    settings = Settings(home=tmp_path / "home")
+    work = TrainingJob(settings, MemoryLedger(), never, never, DatasetCatalog(settings.datasets), quiet)
+    with pytest.raises(InputError, match=f"there is no {split} split; add {split}/, or deal again with .*--resplit"):
+        work.run(job, job.train, lacking, quiet)

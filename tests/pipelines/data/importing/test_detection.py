@@ -103,7 +103,7 @@ def test_a_sheet_shows_every_box_in_its_class_s_colour(tmp_path: Path) -> None:
         wanted = colour_of(data.manifest.labels, label)
         assert tuple(int(wanted[at : at + 2], 16) for at in (1, 3, 5)) in colours
     assert draw_sheet(data, "train").tobytes() == sheet.tobytes()
-    with pytest.raises(InputError, match="no pictures in 'x'"):
+    with pytest.raises(InputError, match="has no 'x' split"):
         draw_sheet(data, "x")
 
 
