@@ -59,6 +59,14 @@ class BoxCount(Record):
     changed: int = 0
 
 
+class FrameLabels(Record):
+    """How many frames with the same bytes were of one class and are of another."""
+
+    before: str
+    after: str
+    frames: int
+
+
 class DataDiff(Record):
     """Everything that is other in `after`. A clip can be in several of the lists."""
 
@@ -82,6 +90,7 @@ class DataDiff(Record):
     balance: list[Balance]
     settings: list[Setting]
     boxes: list[BoxCount]
+    frame_labels: list[FrameLabels]
 
     @property
     def same_frames(self) -> bool:
@@ -117,6 +126,7 @@ def compare(before: Manifest, after: Manifest, names: tuple[str, str], settings:
         balance=_balance(before, after),
         settings=[*_settings(before, after), *settings],
         boxes=_boxes(before, after),
+        frame_labels=_frame_labels(_by_digest(before), _by_digest(after)),
     )
 
 
@@ -164,6 +174,15 @@ def _frames(before: Manifest, after: Manifest, pairs: Sequence[tuple[Clip, Clip]
         "moved": sum(_other([row.split for row in a], [row.split for row in b]) for a, b in both),
         "kept": kept,
     }
+
+
+def _frame_labels(old: Mapping[str, Sequence[FrameRow]], new: Mapping[str, Sequence[FrameRow]]) -> list[FrameLabels]:
+    """Which class became which, of the frames that both have, the most frequent first."""
+    kinds = Counter[tuple[str, str]]()
+    for digest, rows in old.items():
+        was, now = (Counter(row.label for row in mine) for mine in (rows, new.get(digest, ())))
+        kinds.update(zip(sorted((was - now).elements()), sorted((now - was).elements()), strict=False))
+    return [FrameLabels(before=was, after=now, frames=number) for (was, now), number in kinds.most_common()]
 
 
 def _changed_frames(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pipelines.data.difference import ClipChange, DataDiff
 
 _LISTED = 4
+_KINDS = 8
 
 
 def sentences(diff: DataDiff) -> list[str]:
@@ -19,7 +20,7 @@ def sentences(diff: DataDiff) -> list[str]:
     lines = [f"class '{label}' is new" for label in diff.classes_added]
     lines += [f"class '{label}' is gone" for label in diff.classes_removed]
     lines += _added(diff) + _removed(diff)
-    lines += _listed(diff, diff.relabelled, "relabelled", _relabelling)
+    lines += _relabelled(diff)
     lines += _listed(diff, diff.moved, "moved between splits", _move) or [f"no {diff.unit} moved between splits"]
     lines += _listed(diff, diff.renamed, "renamed", lambda change: f"{change.was} is {change.clip}")
     lines += _listed(diff, diff.changed, _CHANGED[diff.unit], lambda change: change.clip)
@@ -65,6 +66,29 @@ def _listed(diff: DataDiff, changes: Sequence[ClipChange], verb: str, text: Call
         return []
     more = f" and {len(changes) - _LISTED} more" if len(changes) > _LISTED else ""
     return [f"{count(len(changes), diff.unit)} {verb}: {', '.join(map(text, changes[:_LISTED]))}{more}"]
+
+
+def _relabelled(diff: DataDiff) -> list[str]:
+    """Whole clips by name; of images and single frames, as a review relabels them, which class became which."""
+    if diff.unit == "image":
+        kinds = Counter((_short(change.labels_before), _short(change.labels)) for change in diff.relabelled)
+        return [_kinds("image", kinds)] if kinds else []
+    whole = [change for change in diff.relabelled if len(change.labels) == len(change.labels_before) == 1]
+    if diff.frame_labels and (diff.unit == "group" or len(whole) < len(diff.relabelled)):
+        word = "image" if diff.unit == "group" else "frame"
+        return [_kinds(word, Counter({(kind.before, kind.after): kind.frames for kind in diff.frame_labels}))]
+    return _listed(diff, diff.relabelled, "relabelled", _relabelling)
+
+
+def _kinds(word: str, kinds: Counter[tuple[str, str]]) -> str:
+    """How many, and which class became which: "2 images relabelled: 8→3, 0→7"."""
+    steps = [f"{old}→{new}{f' ({number})' if number > 1 else ''}" for (old, new), number in kinds.most_common()]
+    more = f" and {len(steps) - _KINDS} more" if len(steps) > _KINDS else ""
+    return f"{count(kinds.total(), word)} relabelled: {', '.join(steps[:_KINDS])}{more}"
+
+
+def _short(labels: Sequence[str]) -> str:
+    return "+".join(labels) or "no class"
 
 
 def _relabelling(change: ClipChange) -> str:

@@ -182,3 +182,27 @@ def test_real_data_sets_differ_as_said(tmp_path: Path) -> None:
         DrawnSource(numbers | {"a/new": 20}), tmp_path / "two", Dealing(Split(), [before.manifest]), lambda *_: None
     )
     assert summary(of(before.manifest, after.manifest)) == "1 clip added, none moved"
+
+
+def test_relabelled_images_are_said_by_the_classes_and_not_one_by_one() -> None:
+    """In groups, by themselves, and as frames of a clip: the sentence is as short as what was done."""
+
+    def signed(labels: str, *, grouped: bool) -> list[FrameRow]:
+        return [row(f"{label}/{'signer' if grouped else number}", number, frame=number) for number, label in enumerate(labels)]
+
+    for grouped, source, word in ((False, "images", "image"), (True, "images", "image"), (True, "clips", "frame")):
+        before, after = (
+            data_set(
+                [
+                    one.model_copy(update={"clip": "signer" if grouped else str(one.sha256)})
+                    for one in signed(labels, grouped=grouped)
+                ],
+                source=source,
+                groups="known" if grouped else "unknown",
+            )
+            for labels in ("80380", "37380")
+        )
+        diff = of(before, after)
+        assert f"2 {word}s relabelled: 8→3, 0→7" in sentences(diff), (grouped, source)
+    many = of(*(data_set((row(f"{label}/{n}", n) for n in range(9)), source="images", groups="unknown") for label in "ab"))
+    assert "9 images relabelled: a→b (9)" in sentences(many)
