@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.data.dataset import MANIFEST, SOURCES, SPLITS, DataSet, FrameRow, Manifest, Progress, SplitName
 from pipelines.data.importing.open import open_clip_folder, open_pictures
+from pipelines.data.lineage import unit_of
 from pipelines.data.source import Picture, Source
 from pipelines.data.sources import check_name
 from pipelines.data.split import Assignments, assignments_of, deal
@@ -187,7 +188,7 @@ def _check_splits(manifest: Manifest, source: Path, *, stays: bool) -> None:
         if (split, label) in have:
             continue
         clips = {row.clip for row in manifest.frames if label in row.labels}
-        unit = "clip" if manifest.source == "clips" else "image" if manifest.groups == "unknown" else "group"
+        unit = unit_of(manifest)
         problem, remedy = f"class '{label}' has no {unit} left for '{split}'", f"give each class at least three {unit}s"
         if stays and len(clips) >= len(SPLITS):
             problem += f": its {len(clips)} keep the splits that they have"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from pipelines.data.dataset import MANIFEST, FrameRow, Manifest, open_dataset
 from registry.errors import InputError, NotFoundError
@@ -66,8 +67,16 @@ def warning_of(folder: Path, newest: Version | None) -> str:
     if not damaged:
         return ""
     if newest is None:
-        return f"{folder / MANIFEST} cannot be read and no version of it is kept: all clips are dealt to splits anew"
-    return f"{folder / MANIFEST} cannot be read: clips keep the splits of {newest.name}, the newest version that is kept"
+        return f"{folder / MANIFEST} cannot be read and no version of it is kept: everything is dealt to splits anew"
+    what = f"{unit_of(newest.manifest)}s"
+    return f"{folder / MANIFEST} cannot be read: {what} keep the splits of {newest.name}, the newest version that is kept"
+
+
+def unit_of(manifest: Manifest) -> Literal["clip", "image", "group"]:
+    """What of a data set is never on two sides of a split."""
+    if manifest.source == "clips":
+        return "clip"
+    return "image" if manifest.groups == "unknown" else "group"
 
 
 def folder_named(reference: str) -> Path | None:

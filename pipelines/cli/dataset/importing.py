@@ -77,7 +77,9 @@ def import_(
     if chosen.task and chosen.task != made.manifest.task:
         notes.append(f"{job_file} is for task '{chosen.task}', this data is for '{made.manifest.task}': change its task")
     if made.manifest.groups == "unknown":
-        notes.append("nothing says which images belong together (one person, one take); `--group` does, by their names")
+        notes.append(
+            "nothing says which images belong together (one person, one take); `--resplit --group PATTERN` deals by their names"
+        )
     step = say_step(datasets, before, made, chosen.model)
     document = _document(made, chosen.model) | step.model_dump(mode="json", exclude={"text"})
     document |= {"notes": notes, "left_out": left_out, "moved": _moved(before, made.manifest)}
@@ -133,7 +135,7 @@ def _show(made: DataSet, document: Mapping[str, Any]) -> None:
         say(f"note: {note}")
     show_left_out(document["left_out"])
     _list(
-        "moved to another split, as the source has it",
+        "moved to another split, as the source has it" if manifest.split_from == "source" else "dealt again to another split",
         [f"{item['file']}: {item['from']} → {item['to']}" for item in document["moved"]],
     )
 
