@@ -218,7 +218,7 @@ def test_damaged_decisions_and_a_data_set_that_changes_meanwhile_change_nothing(
     other = DataSet(Path("x"), before.model_copy(update={"version": 9}))
     answers = iter([current(home), other])
     with monkeypatch.context() as patch:
-        patch.setattr(revise, "open_dataset", lambda _: next(answers))
+        patch.setattr(revise.DatasetCatalog, "resolve", lambda *_: next(answers))
         with pytest.raises(BusyError, match="another version meanwhile"):
             apply(home)
     (current(home).folder / SOURCES).write_text('{"review": [1]}')
