@@ -32,7 +32,7 @@ def frames(
     out: Annotated[Path | None, typer.Option(help="Where to.  [default: HOME/datasets/MODEL]")] = None,
     name: ModelName = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a clip or an image that is not whole.")] = False,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips to splits again.")] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Deal all clips, images or groups to splits again.")] = False,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
@@ -61,6 +61,7 @@ def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
     """What a data set holds, and which version it is."""
     from pipelines.cli.dataset.clips import read_sources, show_clips
     from pipelines.data.dataset import SPLITS
+    from pipelines.data.lineage import unit_of
 
     manifest = data.manifest
     counts = {split: len(data.rows(split)) for split in SPLITS}
@@ -74,7 +75,12 @@ def _show(data: DataSet, step: Step, *, as_json: bool) -> None:
         show_clips(sources)
         show_left_out(left_out)
         rows = [(split, clips[split], counts[split]) for split in SPLITS]
-        table(f"{data.folder} ({len(manifest.labels)} classes)", ["split", "clips", "frames"], rows)
+        unit, pictures = unit_of(manifest), "frames" if manifest.source == "clips" else "images"
+        if unit == pictures[:-1]:
+            table(step.name, ["split", pictures], [(split, counts[split]) for split in SPLITS])
+        else:
+            table(step.name, ["split", f"{unit}s", pictures], rows)
+        print(f"{len(manifest.labels)} classes in {data.folder}")
         print(f"manifest: {data.folder / 'manifest.json'} (digest {manifest.digest[:12]})")
         print(step.text)
 

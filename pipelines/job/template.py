@@ -61,7 +61,8 @@ deploy:
 class JobChoices:
     """What a job file can be told of the data that lies beside it. `layout` and `notes` become comments.
 
-    `group`: a pattern that the files' names show; it is only proposed in a comment unless `sure`.
+    `group`: a pattern that the files' names show; it is only proposed in a comment unless `sure`. `own_split`: the folder's
+    own split is kept, so there are no shares to choose.
     """
 
     model: str
@@ -73,6 +74,7 @@ class JobChoices:
     group: str = ""
     group_note: str = ""
     sure: bool = False
+    own_split: bool = False
 
 
 def job_text(choices: JobChoices | None) -> str:
@@ -83,6 +85,8 @@ def job_text(choices: JobChoices | None) -> str:
     text = text.replace("task: classify", f"task: {choices.task}", 1)
     data = re.compile(r"^data:\n.*?(?=^  split:)", re.MULTILINE | re.DOTALL)
     text = data.sub(lambda _: "\n".join(["data:", *_data_lines(choices)]) + "\n", text, count=1)
+    if choices.own_split:
+        text = re.sub(r"^  split: .*\n", "", text, count=1, flags=re.MULTILINE)
     return _for_detector(text) if choices.task == "detect" else text
 
 
@@ -91,8 +95,6 @@ def _data_lines(choices: JobChoices) -> list[str]:
     lines.append(f"  {choices.source}: {_quoted(choices.folder)}")
     if choices.group:
         lines += [f"  # {choices.group_note}", f"  {'' if choices.sure else '# '}group: {_quoted(choices.group)}"]
-    elif choices.source == "images":
-        lines.append("  # group: '^(s\\d+)_'              # which images belong together, by their names")
     return [
         *lines,
         *(["  fps: 5                           # frames kept from each second"] if choices.source == "clips" else []),

@@ -78,7 +78,8 @@ def _is_mostly_data(understood: Understood) -> bool:
     """Whether a folder is a data set, and not a project with some pictures in it."""
     listing = understood.listing
     media = listing.clips if understood.clips else listing.pictures
-    flat = [path for path in media if len(path.parts) == 2]  # noqa: PLR2004 a class's folder, and a file
+    depth = 3 if understood.clips and understood.clips.split_at is not None else 2  # a split's, a class's folder, and a file
+    flat = [path for path in media if len(path.parts) == depth]
     return len(flat) * 2 > len(listing.files)
 
 
@@ -87,7 +88,9 @@ def _choices(folder: Path, source: Path, understood: Understood) -> JobChoices:
     kind = "clip" if understood.clips else "image"
     group, note, sure = ("", "", False) if understood.clips else _group(understood)
     notes = [f"left out: {plural(len(layout.left_out), 'file')}; `modelyard frames` lists them"] if layout.left_out else []
-    if layout.format not in {"class folders", "clips"} and any(entry.split for entry in layout.entries):
+    splits = [split for split, _ in understood.clips.files] if understood.clips else [entry.split for entry in layout.entries]
+    own_split = layout.format != "class folders" and any(splits)
+    if own_split:
         notes.append("its own split is kept; `modelyard import --resplit` deals again")
     return JobChoices(
         model=model_name(folder if source == folder or folder.resolve().name else source),
@@ -99,6 +102,7 @@ def _choices(folder: Path, source: Path, understood: Understood) -> JobChoices:
         group=group,
         group_note=note,
         sure=sure,
+        own_split=own_split,
     )
 
 

@@ -69,7 +69,8 @@ def test_import_without_a_job_file_makes_the_folder_s_model(name: str, run: Run,
     code, out, err = run("import", "My cups & boxes")
     assert code == 0
     assert "My-cups-boxes, version 1" in out, "nothing is other, so it is the same version"
-    assert "which images belong together" in err
+    assert "`--resplit --group PATTERN`" in err
+    assert out.splitlines()[-1] == "next: `modelyard check --data My-cups-boxes@1`"
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -130,6 +131,8 @@ def test_a_split_that_is_there_is_kept_dealt_again_when_asked_and_what_it_lacks_
     assert (again["split_from"], again["version"], again["parent"]) == ("dealt", 2, "cups@1")
     assert all(again["frames"].values())
     back = answer(run("import", "cups", "--json"))
+    assert "dealt again to another split: " in run("import", "cups", "--resplit")[2]
+    assert "moved to another split, as the source has it: " in run("import", "cups")[2]
     assert back["moved"], "the source's own split counts more than ours, and it is said what moved"
     assert {tuple(sorted(item)) for item in back["moved"]} == {("file", "from", "to")}
 
@@ -200,3 +203,25 @@ def test_data_show_draws_a_sheet(write: Callable[[Path], None], run: Run, tmp_pa
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 100
     refused(run("data", "show", "--name", "none"), "does not hold a data set")
+
+
+def test_init_writes_only_what_is_used_of_a_folder_with_its_own_split(run: Run, tmp_path: Path, clips: Path) -> None:
+    split_folders(tmp_path / "cups")
+    for split in ("train", "val", "test"):
+        shutil.copytree(clips, tmp_path / "film" / split)
+    class_folders(tmp_path / "plain")
+    for name, own in (("cups", True), ("film", True), ("plain", False)):
+        answer(run("init", name, "--force", "--json"))
+        text = (tmp_path / "modelyard.yaml").read_text()
+        assert ("split:" in text, "its own split is kept" in text) == (not own, own), name
+        assert "group" not in text, "no name shows one"
+
+
+def test_frames_says_images_where_it_read_images(run: Run, tmp_path: Path) -> None:
+    class_folders(tmp_path / "plain")
+    out = run("frames", "--images", "plain")[1]
+    assert "plain@1" in out
+    assert "images" in out
+    assert "clips" not in out
+    grouped = run("frames", "--images", "plain", "--group", "^(.*)$", "--name", "other")[1]
+    assert ("groups" in grouped, "clips" in grouped) == (True, False)
