@@ -194,8 +194,8 @@ def test_relabelled_images_are_said_by_the_classes_and_not_one_by_one() -> None:
         before, after = (
             data_set(
                 [
-                    one.model_copy(update={"clip": "signer" if grouped else str(one.sha256)})
-                    for one in signed(labels, grouped=grouped)
+                    frame.model_copy(update={"clip": "signer" if grouped else str(frame.sha256)})
+                    for frame in signed(labels, grouped=grouped)
                 ],
                 source=source,
                 groups="known" if grouped else "unknown",
