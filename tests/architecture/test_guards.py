@@ -20,7 +20,7 @@ from vague_names import vague_names
 VAGUE_NAMES = 0
 """How many functions bind a vague name today. It only goes down."""
 HEAVY = ("mlflow", "torch", "tensorflow", "ultralytics", "onnx", "onnxruntime", "great_expectations", "streamlit", "ray")
-HEAVY += ("runpod", "huggingface_hub", "cv2", "sklearn", "pandas", "matplotlib")
+HEAVY += ("runpod", "huggingface_hub", "cv2", "sklearn", "pandas", "matplotlib", "av", "faiss", "cleanlab")
 
 
 def loaded_by(code: str) -> set[str]:

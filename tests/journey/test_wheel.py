@@ -24,6 +24,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "parity": ["hand/1"], "promote": ["hand/1", "staging"], "deploy": ["hand/1"], "gates": ["hand/1", "staging"],
     "approve": ["hand/1"], "rollback": ["hand"], "history": ["hand"], "verify": ["hand/1"], "diff": ["hand/1", "hand/1"],
     "predict": ["hand/1", "clips"], "report": ["page.html"], "serve": ["hand/1"], "space": ["hand/1", "--to", "page"],
+    "import": ["clips", "--name", "other"], "data diff": ["hand@1", "hand@1"], "data propose": ["--with", "hand/1"],
+    "capture": ["--class", "fist", "--source", "clips"],
     "budget show": ["hand"], "budget override": ["hand", "--reason", "x"], "bills import": ["gone.csv"],
     "endpoint quote": ["staging"], "endpoint status": ["hand@staging"], "endpoint logs": ["hand@staging"],
     "canary status": ["hand@staging"], "canary end": ["hand@staging", "--rollback"], "canary front": ["hand@staging"],
@@ -39,6 +41,7 @@ NEEDS = {
     "yolo": {"demo", "register"},
     "dashboards": {"up", "dashboard", "demo"},
     "openvino": {"export"},
+    "postgresql,auth,runpod,labels": {"data label-errors"},
 }
 """What has to name its extra. The other extras are for servers and clouds: nothing here asks for them."""
 
@@ -145,7 +148,7 @@ def yard(world: WheelWorld, clips: Path, tmp_path_factory: pytest.TempPathFactor
         stop(process)
 
 
-MISSING = ["torch,yolo", "dashboards", "yolo,huggingface,openvino", "postgresql,auth,runpod", ",".join(EXTRAS)]
+MISSING = ["torch,yolo", "dashboards", "yolo,huggingface,openvino", "postgresql,auth,runpod,labels", ",".join(EXTRAS)]
 """Extras that are missing together: those of one group are needed by different commands."""
 
 

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("torch", "yolo", "dashboards", "huggingface", "openvino", "postgresql", "auth", "runpod")
+EXTRAS = ("torch", "yolo", "dashboards", "huggingface", "openvino", "postgresql", "auth", "runpod", "labels")
 """Those that the lock has; `ray` and TensorFlow's are not in this interpreter."""
 
 
