@@ -19,7 +19,9 @@ from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
+from registry.records import share_in_words
 from registry.settings import Settings
+from validation.data.words import counted
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Progress
@@ -70,7 +72,7 @@ class TrainingJob:
 def check_data(
     job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say, datasets: DatasetCatalog | None = None
 ) -> DataReport:
-    """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check."""
+    """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check; leaks are only said."""
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
@@ -87,7 +89,21 @@ def check_data(
         say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")
     if report.stopping:
         raise RefusedError(data.folder, f"fails its checks: {report.stopping[0].text}", "fix the data, see `modelyard check`")
+    if report.leaks:
+        say(_of_leaks(report, allowed=job.data.leaks == "allow"))
     return report
+
+
+def _of_leaks(report: DataReport, *, allowed: bool) -> str:
+    """What leaks, that a model is trained all the same, and what the gate will say."""
+    share, images = report.leaked_share, report.leaks or 0
+    what = f"{share_in_words(share)} of test" if share else f"{counted(images, 'image')} of val"
+    what += " is leaked" if images == 1 and not share else " are leaked"
+    priced = "`modelyard evaluate` says what the score is without them"
+    if allowed:
+        return f"LEAK: {what}, as `data.leaks: allow` allows; {priced}"
+    gate = "the gate `data` will refuse the version, see `modelyard data leaks`"
+    return f"LEAK: {what}; training goes on, {priced}, and {gate}"
 
 
 def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:
