@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from registry.records import DataVerdict, Evaluation, Latency, ModelVersion, ParityFigures, Record, Scan, share_in_words
+from registry.records import DataVerdict, Evaluation, Latency, ModelVersion, ParityFigures, Record, Scan
 from registry.stages import Stage
 
 
@@ -75,14 +75,9 @@ class DataChecked(Event):
 
     def __str__(self) -> str:
         outcome = "passed" if self.verdict.holds else "failed"
-        errors = f"{self.verdict.errors} errors{self._leaks}"
+        leaked = self.verdict.leaked_in_words
+        errors = f"{self.verdict.errors} errors{'; ' if leaked else ''}{leaked}"
         return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({errors})"
-
-    @property
-    def _leaks(self) -> str:
-        if self.verdict.leaked_share:
-            return f"; {share_in_words(self.verdict.leaked_share)} of test is leaked"
-        return f"; {self.verdict.leaks} images of val are leaked" if self.verdict.leaks else ""
 
 
 class Scanned(Event):

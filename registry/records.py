@@ -217,6 +217,15 @@ class DataVerdict(Record):
     leaked_share: float = 0.0
     leak_errors: int = 0
 
+    @property
+    def leaked_in_words(self) -> str:
+        """The share of test, or the images of val where none of test are: `31% of test are leaked`. Empty where nothing is."""
+        if self.leaked_share:
+            return f"{share_in_words(self.leaked_share)} of test are leaked"
+        if not self.leaks:
+            return ""
+        return "1 image of val is leaked" if self.leaks == 1 else f"{self.leaks:,} images of val are leaked"
+
 
 class Scan(Record):
     """What a scanner found in a folder of files. `formats` counts files by ending; `dangerous` names what it flagged."""

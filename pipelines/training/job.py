@@ -19,9 +19,7 @@ from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
-from registry.records import share_in_words
 from registry.settings import Settings
-from validation.data.words import counted
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Progress
@@ -89,16 +87,13 @@ def check_data(
         say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")
     if report.stopping:
         raise RefusedError(data.folder, f"fails its checks: {report.stopping[0].text}", "fix the data, see `modelyard check`")
-    if report.leaks:
-        say(_of_leaks(report, allowed=job.data.leaks == "allow"))
+    if leaked := report.verdict(data.manifest.digest).leaked_in_words:
+        say(_of_leaks(leaked, allowed=job.data.leaks == "allow"))
     return report
 
 
-def _of_leaks(report: DataReport, *, allowed: bool) -> str:
+def _of_leaks(what: str, *, allowed: bool) -> str:
     """What leaks, that a model is trained all the same, and what the gate will say."""
-    share, images = report.leaked_share, report.leaks or 0
-    what = f"{share_in_words(share)} of test" if share else f"{counted(images, 'image')} of val"
-    what += " is leaked" if images == 1 and not share else " are leaked"
     priced = "`modelyard evaluate` says what the score is without them"
     if allowed:
         return f"LEAK: {what}, as `data.leaks: allow` allows; {priced}"

@@ -1,7 +1,7 @@
 """The checks of a data set by name: what each asks for, how much it weighs, and why not to silence it.
 
-A check weighs `strict` (where it fails, training stops, except for leaks), `warn` (it is said) or `off` (it is not made). Each has a weight of
-its own; a job file may give it another.
+A check weighs `strict` (where it fails, training stops, except for leaks), `warn` (it is said) or `off` (it is not made). Each
+has a weight of its own; a job file may give it another.
 """
 
 from __future__ import annotations
