@@ -125,13 +125,6 @@ class Leaked(Record):
     metrics: dict[str, float] = {}
     interval: tuple[float, float] | None = None
 
-    def __str__(self) -> str:
-        if self.interval is None:
-            return "all of the images are leaked: without them nothing is left to measure on"
-        low, high = self.interval
-        score = f"{self.metrics['top1']:.3f} ({low:.3f} to {high:.3f})"
-        return f"of which {share_in_words(self.share)} of the images are leaked; without them {score}"
-
 
 class Evaluation(Record):
     """Scores of one version's exact bytes on one data set's held-out split.
@@ -216,15 +209,6 @@ class DataVerdict(Record):
     leaks: int | None = None
     leaked_share: float = 0.0
     leak_errors: int = 0
-
-    @property
-    def leaked_in_words(self) -> str:
-        """The share of test, or the images of val where none of test are: `31% of test are leaked`. Empty where nothing is."""
-        if self.leaked_share:
-            return f"{share_in_words(self.leaked_share)} of test are leaked"
-        if not self.leaks:
-            return ""
-        return "1 image of val is leaked" if self.leaks == 1 else f"{self.leaks:,} images of val are leaked"
 
 
 class Scan(Record):

@@ -17,6 +17,7 @@ from pipelines.training.train import Training, train
 from pipelines.training.trainers.build import build_trainer
 from registry.errors import InputError, RefusedError
 from registry.events import Trained
+from registry.measured import leaked_in_words
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
 from registry.settings import Settings
@@ -87,7 +88,7 @@ def check_data(
         say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")
     if report.stopping:
         raise RefusedError(data.folder, f"fails its checks: {report.stopping[0].text}", "fix the data, see `modelyard check`")
-    if leaked := report.verdict(data.manifest.digest).leaked_in_words:
+    if leaked := leaked_in_words(report.verdict(data.manifest.digest)):
         say(_of_leaks(leaked, allowed=job.data.leaks == "allow"))
     return report
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.errors import shorten
+from registry.measured import leaked_in_words
 from registry.records import DataVerdict, Evidence, Finding, Record
 from validation.gates.findings import Figure, missing_evidence
 
@@ -47,7 +48,7 @@ class DataGate(Record):
 
     def _leaked(self, verdict: DataVerdict) -> Finding:
         """Refused, or allowed by a policy that is recorded."""
-        what = verdict.leaked_in_words
+        what = leaked_in_words(verdict)
         if self.leaks == "allow":
             return Finding(
                 gate="data", passed=True, text=f"allowed by the policy: {what}", figure=verdict.leaked_share, limit=1.0

@@ -127,15 +127,15 @@ def test_a_scene_in_two_splits_stops_no_training_unless_the_job_says_so(
     job = job_of(checks, leaks)
     verdict = verdict_of(job, sets[kind], tmp_path, lines.append)
     assert (verdict is not None) == trains
-    said = [line for line in lines if line.startswith("LEAK: ")]
+    alarms = [line for line in lines if line.startswith("LEAK: ")]
     if verdict is None:
-        assert not said
+        assert not alarms
         return
-    assert len(said) == 1
-    assert "of test are leaked" in said[0]
+    assert len(alarms) == 1
+    assert "of test are leaked" in alarms[0]
     assert judged(job, verdict)[0] == (leaks == "allow")
-    assert ("`data` will refuse" in said[0]) == (leaks == "refuse")
-    assert ("`data.leaks: allow` allows" in said[0]) == (leaks == "allow")
+    assert ("`data` will refuse" in alarms[0]) == (leaks == "refuse")
+    assert ("`data.leaks: allow` allows" in alarms[0]) == (leaks == "allow")
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

@@ -37,7 +37,7 @@ def leak(kind: Kind, file: str) -> Leak:
 
 
 @pytest.mark.parametrize(
-    ("kind", "facts", "words"),
+    ("kind", "fields", "words"),
     [
         ("bytes", {}, "; remove the copies"),
         ("scene", {"source": "clips", "again": "X"}, "; film more takes in other places, or deal again with `X`"),
@@ -46,25 +46,25 @@ def leak(kind: Kind, file: str) -> Leak:
         ("clip", {"source": "clips", "again": "X"}, "; deal again: `X`"),
     ],
 )
-def test_each_kind_has_its_remedy(kind: Kind, facts: dict, words: str) -> None:
+def test_each_kind_has_its_remedy(kind: Kind, fields: dict, words: str) -> None:
     for count, verb in ((1, "(1 of 9 images) is leaked"), (2, "(2 of 9 images) are leaked")):
         leaks = tuple(leak(kind, f"{index}.jpg") for index in range(count))
-        text = LeakReport.model_validate({"dataset": "x", "images": {"test": 9}, "leaks": leaks, **facts}).errors()[0].text
+        text = LeakReport.model_validate({"dataset": "x", "images": {"test": 9}, "leaks": leaks, **fields}).errors()[0].text
         assert words in text
         assert verb in text
 
 
 def row(label: str, split: str, file: str) -> FrameRow:
-    facts = {"sha256": "0", "clip": file, "clip_sha256": "0", "width": 1, "height": 1}
-    return FrameRow.model_validate({"label": label, "split": split, "file": file, **facts})
+    fields = {"sha256": "0", "clip": file, "clip_sha256": "0", "width": 1, "height": 1}
+    return FrameRow.model_validate({"label": label, "split": split, "file": file, **fields})
 
 
 def test_a_class_that_no_dealing_helps_is_named() -> None:
     rows = [row(label, split, f"{label}{split}") for label in "ab" for split in ("train", "val", "test")]
     assert without_other_scene(rows, [leak("scene", "atest")]) == ""
     assert without_other_scene(rows, [leak("scene", "atest"), leak("scene", "aval")]) == "class a"
-    assert without_other_scene(rows, [leak("scene", one.file) for one in rows]) == "every class"
-    assert without_other_scene(rows, [leak("bytes", one.file) for one in rows]) == ""
+    assert without_other_scene(rows, [leak("scene", row_of.file) for row_of in rows]) == "every class"
+    assert without_other_scene(rows, [leak("bytes", row_of.file) for row_of in rows]) == ""
 
 
 def test_clips_that_are_all_of_one_scene_ask_for_other_places(tmp_path: Path) -> None:
