@@ -37,7 +37,7 @@ def leak(kind: Kind, file: str) -> Leak:
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "words"),
+    ("kind", "fields", "wanted"),
     [
         ("bytes", {}, "; remove the copies"),
         ("scene", {"source": "clips", "again": "X"}, "; film more takes in other places, or deal again with `X`"),
@@ -46,11 +46,11 @@ def leak(kind: Kind, file: str) -> Leak:
         ("clip", {"source": "clips", "again": "X"}, "; deal again: `X`"),
     ],
 )
-def test_each_kind_has_its_remedy(kind: Kind, fields: dict, words: str) -> None:
+def test_each_kind_has_its_remedy(kind: Kind, fields: dict, wanted: str) -> None:
     for count, verb in ((1, "(1 of 9 images) is leaked"), (2, "(2 of 9 images) are leaked")):
         leaks = tuple(leak(kind, f"{index}.jpg") for index in range(count))
         text = LeakReport.model_validate({"dataset": "x", "images": {"test": 9}, "leaks": leaks, **fields}).errors()[0].text
-        assert words in text
+        assert wanted in text
         assert verb in text
 
 
@@ -70,9 +70,9 @@ def test_a_class_that_no_dealing_helps_is_named() -> None:
 def test_clips_that_are_all_of_one_scene_ask_for_other_places(tmp_path: Path) -> None:
     splits = ("train", "val", "test")
     shots = [
-        Shot(split, label, f"{split}{index}.jpg", frame(room(seed), 1000 * seed + 100 * place + index), f"{split}-{label}")
+        Shot(split, label, f"{split}{index}.jpg", frame(room(seed), 1000 * seed + 100 * rank + index), f"{split}-{label}")
         for seed, label in enumerate("ab")
-        for place, split in enumerate(splits)
+        for rank, split in enumerate(splits)
         for index in range(8)
     ]
     texts = [finding.text for finding in find_leaks(write_set(tmp_path, shots, groups="known", source="clips")).errors()]
