@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from registry.records import DataVerdict, Evaluation, Latency, ModelVersion, ParityFigures, Record, Scan, share_in_words
+from registry.records import DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan, share_in_words
 from registry.stages import Stage
 
 
@@ -67,6 +67,36 @@ class Trained(Event):
         return f"{self.label} trained by {self.trainer} in {self.seconds:.0f} s on {self.hardware} for ${self.usd}"
 
 
+FEW = 10
+"""So many images at least are left without the leaked ones, or their score says nothing."""
+
+
+def price_in_words(leaked: Leaked) -> str:
+    """What a score is worth without the leaked images, and on how many that rests."""
+    total = round(leaked.images / leaked.share) if leaked.share else leaked.images
+    left = total - leaked.images
+    if not left or "top1" not in leaked.metrics:
+        return f"all of the {total:,} images are leaked: without them nothing is left to measure on"
+    counted = f"{left:,} image{'' if left == 1 else 's'}"
+    part = (
+        f"{leaked.interval[0]:.3f} to {leaked.interval[1]:.3f}, {counted}"
+        if leaked.interval and left >= FEW
+        else f"{counted}: too few to say"
+    )
+    verb = "is" if leaked.images == 1 else "are"
+    share = f"{share_in_words(leaked.share)} ({leaked.images:,} of {total:,} images)"
+    return f"of which {share} {verb} leaked; without them {leaked.metrics['top1']:.3f} ({part})"
+
+
+def leaked_in_words(verdict: DataVerdict) -> str:
+    """The share of test, or the images of val where none of test are: `31% of test are leaked`. Empty where nothing is."""
+    if verdict.leaked_share:
+        return f"{share_in_words(verdict.leaked_share)} of test are leaked"
+    if not verdict.leaks:
+        return ""
+    return "1 image of val is leaked" if verdict.leaks == 1 else f"{verdict.leaks:,} images of val are leaked"
+
+
 class DataChecked(Event):
     """The verdict of the data checks on the data set that a version was trained on."""
 
@@ -75,14 +105,9 @@ class DataChecked(Event):
 
     def __str__(self) -> str:
         outcome = "passed" if self.verdict.holds else "failed"
-        errors = f"{self.verdict.errors} errors{self._leaks}"
+        leaked = leaked_in_words(self.verdict)
+        errors = f"{self.verdict.errors} errors{'; ' if leaked else ''}{leaked}"
         return f"data set {self.verdict.dataset[:12]} of {self.label} {outcome} its checks ({errors})"
-
-    @property
-    def _leaks(self) -> str:
-        if self.verdict.leaked_share:
-            return f"; {share_in_words(self.verdict.leaked_share)} of test is leaked"
-        return f"; {self.verdict.leaks} images of val are leaked" if self.verdict.leaks else ""
 
 
 class Scanned(Event):
@@ -107,7 +132,7 @@ class Evaluated(Event):
         score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
         where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
         where += f" of data set {self.evaluation.dataset[:12]}"  # a champion is scored on a candidate's data, too
-        worth = f", {self.evaluation.leaked}" if self.evaluation.leaked else ""
+        worth = f", {price_in_words(self.evaluation.leaked)}" if self.evaluation.leaked else ""
         return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}{worth}"
 
 

@@ -125,13 +125,6 @@ class Leaked(Record):
     metrics: dict[str, float] = {}
     interval: tuple[float, float] | None = None
 
-    def __str__(self) -> str:
-        if self.interval is None:
-            return "all of the images are leaked: without them nothing is left to measure on"
-        low, high = self.interval
-        score = f"{self.metrics['top1']:.3f} ({low:.3f} to {high:.3f})"
-        return f"of which {share_in_words(self.share)} of the images are leaked; without them {score}"
-
 
 class Evaluation(Record):
     """Scores of one version's exact bytes on one data set's held-out split.

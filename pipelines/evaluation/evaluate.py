@@ -19,6 +19,7 @@ from pipelines.job.policy import current_policy
 from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
+from registry.measured import price_in_words
 from registry.promotion.verdict import resolve
 from registry.protocols import Ledger, Store
 from registry.records import Evaluation, ModelVersion
@@ -112,7 +113,7 @@ def _write(run: RunLog, version: ModelVersion, data: DataSet, evaluation: Evalua
     """The figures, the whole evaluation, and the picture of its confusion matrix."""
     split = evaluation.split
     if evaluation.leaked:
-        run.tags({f"modelyard.{split}_leaked": str(evaluation.leaked)})
+        run.tags({f"modelyard.{split}_leaked": price_in_words(evaluation.leaked)})
     run.scores(run_metrics(evaluation), version.source, (version.model, evaluation.dataset))
     run.json(evaluation.model_dump(mode="json"), f"evaluation/{split}.json")
     figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{split} split")

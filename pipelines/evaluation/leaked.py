@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.data.leaks.report import LeakReport
 from pipelines.evaluation.scores import HeldOutSet, Probabilities, evaluate
+from registry.measured import FEW
 from registry.records import Leaked
 
 
@@ -24,7 +25,9 @@ def price_of_leaks(probabilities: Probabilities, held: HeldOutSet, report: LeakR
         return Leaked.model_validate(part)
     rest = HeldOutSet(held.labels, held.targets[kept].tolist(), [held.clips[position] for position in kept])
     score = evaluate(np.asarray(probabilities)[kept], rest, "", split)
-    return Leaked.model_validate({**part, "metrics": _known(score.metrics, rest), "interval": score.interval})
+    return Leaked.model_validate(
+        {**part, "metrics": _known(score.metrics, rest), "interval": score.interval if len(kept) >= FEW else None}
+    )
 
 
 def _known(metrics: dict[str, float], rest: HeldOutSet) -> dict[str, float]:

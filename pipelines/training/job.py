@@ -17,6 +17,7 @@ from pipelines.training.train import Training, train
 from pipelines.training.trainers.build import build_trainer
 from registry.errors import InputError, RefusedError
 from registry.events import Trained
+from registry.measured import leaked_in_words
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
 from registry.settings import Settings
@@ -72,7 +73,7 @@ class TrainingJob:
 def check_data(
     job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say, datasets: DatasetCatalog | None = None
 ) -> DataReport:
-    """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check."""
+    """Check a data set, put the report into MLflow, and stop a strict job whose data fails a check; leaks are only said."""
     from pipelines.data.checks import check
 
     say("checking the data set with Great Expectations")
@@ -89,7 +90,18 @@ def check_data(
         say(f"data checks that are off: {', '.join(report.levels.off) if report.checked else 'all'}")
     if report.stopping:
         raise RefusedError(data.folder, f"fails its checks: {report.stopping[0].text}", "fix the data, see `modelyard check`")
+    if leaked := leaked_in_words(report.verdict(data.manifest.digest)):
+        say(_of_leaks(leaked, allowed=job.data.leaks == "allow"))
     return report
+
+
+def _of_leaks(what: str, *, allowed: bool) -> str:
+    """What leaks, that a model is trained all the same, and what the gate will say."""
+    priced = "`modelyard evaluate` says what the score is without them"
+    if allowed:
+        return f"LEAK: {what}, as `data.leaks: allow` allows; {priced}"
+    gate = "the gate `data` will refuse the version, see `modelyard data leaks`"
+    return f"LEAK: {what}; training goes on, {priced}, and {gate}"
 
 
 def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:

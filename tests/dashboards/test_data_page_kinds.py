@@ -30,7 +30,7 @@ def changed(home: Path, fields: dict[str, Any]) -> str:
 
 def report(home: Path, digest: str) -> Path:
     folder = home / "reports" / "hand"
-    finding = {"outcome": "error", "check": "leaks", "level": "strict", "text": "9% of test is leaked"}
+    finding = {"outcome": "error", "check": "leaks", "level": "strict", "text": "9% of test are leaked"}
     write_json(folder / "report.json", {"dataset": digest, "findings": [finding], "off": [], "lowered": [], "spread": {}})
     return folder
 

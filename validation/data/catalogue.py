@@ -1,7 +1,7 @@
 """The checks of a data set by name: what each asks for, how much it weighs, and why not to silence it.
 
-A check weighs `strict` (where it fails, training stops), `warn` (it is said) or `off` (it is not made). Each has a weight of
-its own; a job file may give it another.
+A check weighs `strict` (where it fails, training stops, except for leaks), `warn` (it is said) or `off` (it is not made). Each
+has a weight of its own; a job file may give it another.
 """
 
 from __future__ import annotations
@@ -99,6 +99,10 @@ ABOUT_LEAKS = ("leaks", "clip-leak", "copies-across-splits")
 """What `data.leaks: allow` allows: the last two say of two kinds of leaks what `leaks` says of all."""
 
 
+_PRICED = ("leaks",)
+"""Fail, and stop no training unless the job names them: what they are worth is measured on the trained model."""
+
+
 def check_names(names: Iterable[str]) -> list[str]:
     """The names as they are. Raises ValueError naming an unknown one and what was probably meant."""
     for name in (names := list(names)):
@@ -120,9 +124,13 @@ class CheckLevels:
         """The weight of a check."""
         return self.named.get(name) or ("off" if self.default == "off" else CHECKS[name].level)
 
-    def stops(self, name: str) -> bool:
-        """Whether nothing is trained where this check fails."""
+    def fails(self, name: str) -> bool:
+        """Whether `check` exits with 1 where this check fails."""
         return self.of(name) == "strict" and (name in self.named or self.default == "strict")
+
+    def stops(self, name: str) -> bool:
+        """Whether nothing is trained where this check fails. Leaks stop it only by name: a trained model tells their price."""
+        return self.fails(name) and (name in self.named or name not in _PRICED)
 
     def only(self, names: Iterable[str]) -> CheckLevels:
         """The same, where nothing but these is checked; what is off is made all the same, since it was asked for."""

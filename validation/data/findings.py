@@ -62,6 +62,11 @@ class DataReport:
         return [finding for finding in self.findings if finding.passed]
 
     @property
+    def failing(self) -> list[CheckFinding]:
+        """Failed checks for which `check` exits with 1."""
+        return [finding for finding in self.errors if self.levels.fails(finding.check)]
+
+    @property
     def stopping(self) -> list[CheckFinding]:
         """Failed checks for which nothing is trained."""
         return [finding for finding in self.errors if self.levels.stops(finding.check)]

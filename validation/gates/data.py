@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from registry.errors import shorten
-from registry.records import DataVerdict, Evidence, Finding, Record, share_in_words
+from registry.measured import leaked_in_words
+from registry.records import DataVerdict, Evidence, Finding, Record
 from validation.gates.findings import Figure, missing_evidence
 
 LEAKS = "leaks"
@@ -47,8 +48,7 @@ class DataGate(Record):
 
     def _leaked(self, verdict: DataVerdict) -> Finding:
         """Refused, or allowed by a policy that is recorded."""
-        held_out = "" if verdict.leaked_share else f" ({verdict.leaks} images of val are)"
-        what = f"{share_in_words(verdict.leaked_share)} of test is leaked{held_out}"
+        what = leaked_in_words(verdict)
         if self.leaks == "allow":
             return Finding(
                 gate="data", passed=True, text=f"allowed by the policy: {what}", figure=verdict.leaked_share, limit=1.0

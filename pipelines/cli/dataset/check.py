@@ -48,7 +48,7 @@ def check(
     folder = Path(_PARTIAL) / _model(the_job, dataset.name) if only else Path(_model(the_job, dataset.name))
     report = check_data(dataset, opened.settings.home / "reports" / folder, chosen, datasets)
     show_report(report, as_json=as_json, partial=bool(only))
-    if report.stopping:
+    if report.failing:
         raise typer.Exit(1)
 
 

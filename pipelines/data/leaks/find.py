@@ -18,6 +18,7 @@ from pipelines.data.leaks.measure import Limits, Pictures, background_difference
 from pipelines.data.leaks.names import jumps_of, numbered
 from pipelines.data.leaks.pixels import Described, alike_across
 from pipelines.data.leaks.recordings import crossings
+from pipelines.data.leaks.remedy import dealing_again, without_other_scene
 from pipelines.data.leaks.report import KINDS, Kind, Leak, LeakReport
 from pipelines.data.leaks.support import supported
 from pipelines.data.leaks.thumbnails import Sized, thumbnails
@@ -52,6 +53,9 @@ def find_leaks(data: DataSet, progress: Progress | None = None) -> LeakReport:
         groups=data.manifest.groups,
         plain=plain,
         single=single,
+        source=data.manifest.source,
+        again=dealing_again(data.manifest),
+        one_scene=without_other_scene(rows, leaks) if data.manifest.groups == "known" else "",
         alike_in_train=alike,
     )
 

@@ -14,7 +14,7 @@ from pipelines.data.leaks.report import LeakReport
 from registry.errors import InputError
 from registry.files import read_json, write_json
 
-_METHOD = 2
+_METHOD = 3
 """Goes up whenever the same data set may get another report, so that no older one is taken for it."""
 
 

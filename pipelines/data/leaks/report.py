@@ -23,9 +23,8 @@ _WORDS: Mapping[str, str] = {
     "name_sequence": "one recording that is numbered through both splits",
     "capture_time": "taken within moments of each other",
 }
-_REMEDY = (
-    "deal again by take: `--resplit` with `--group`, or one clip per take; `data.leaks: allow` accepts it, and it is recorded"
-)
+_ALLOW = "`data.leaks: allow` accepts it, and it is recorded"
+_COPIES: tuple[Kind, ...] = ("bytes", "near_duplicate")
 
 
 class Leak(Record):
@@ -54,6 +53,11 @@ class LeakReport(Record):
     """Held-out pictures with too little in them to tell one scene from another."""
     single: int = 0
     """Held-out pictures that look like an earlier one, and are too few to be told from chance."""
+    source: Literal["clips", "images"] = "images"
+    again: str = "modelyard import DIR --resplit"
+    """The command that deals such a data set again."""
+    one_scene: str = ""
+    """The classes, as a subject, whose held-out pictures nearly all show scenes of an earlier split."""
     alike_in_train: float | None = None
     """The share of a sample of training pictures that lie as near to another clip of train; None where groups are unknown."""
 
@@ -118,6 +122,18 @@ class LeakReport(Record):
             if (count := len({leak.file_b for leak in leaks if leak.split_b == split}))
         )
         example = min(leaks, key=lambda leak: (leak.value, leak.file_b))
-        what = f"{shares} is leaked by {_WORDS[kind]}, such as {example.file_b} and {example.file_a}: {example.text}"
-        text = f"allowed by the policy: {what}" if allow else f"{what}; {_REMEDY}"
+        verb = "is" if len(leaks) == 1 else "are"
+        what = f"{shares} {verb} leaked by {_WORDS[kind]}, such as {example.file_b} and {example.file_a}: {example.text}"
+        text = f"allowed by the policy: {what}" if allow else f"{what}; {self._remedy(kind)}; {_ALLOW}"
         return Finding(gate=f"data.leaks.{kind}", passed=False, text=text, figure=float(len(leaks)))
+
+    def _remedy(self, kind: Kind) -> str:
+        """What helps against this kind in such a data set."""
+        if kind in _COPIES:
+            return "remove the copies and make the data set again"
+        film = "film more takes" if self.source == "clips" else "take more pictures"
+        if kind == "scene" and self.one_scene:
+            return f"{film} elsewhere: {self.one_scene} has one scene in all splits"
+        if kind == "scene" and self.groups == "known":
+            return f"{film} in other places, or deal again with `{self.again}`"
+        return f"deal again: `{self.again}`"

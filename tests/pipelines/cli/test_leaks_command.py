@@ -73,7 +73,7 @@ def test_check_refuses_what_leaks_and_a_policy_allows_it(here: Path, capsys: pyt
     assert exit_code("check", "--data", "set", "--json") == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["leaks"], document["leaked_share"]) == (24, 1.0)
-    assert any("is leaked by the same scene" in text for text in document["errors"])
+    assert any("are leaked by the same scene" in text for text in document["errors"])
     assert (here / ".modelyard" / "reports" / "rooms" / "leaks" / "index.html").is_file()
     (here / "modelyard.yaml").write_text(JOB + "data: {leaks: allow}\n")
     assert exit_code("check", "--data", "set", "--json") == 0

@@ -9,7 +9,8 @@ from pipelines.data.leaks.report import Leak, LeakReport
 from pipelines.evaluation.leaked import price_of_leaks
 from pipelines.evaluation.scores import HeldOutSet, evaluate
 from registry.events import Evaluated
-from registry.records import Evaluation
+from registry.measured import price_in_words
+from registry.records import Evaluation, Leaked
 from registry.reports.accuracy import run_metrics
 
 FILES = [f"test/a/{index}.jpg" for index in range(10)]
@@ -48,9 +49,18 @@ def test_the_score_without_the_leaked_images_is_beside_the_score() -> None:
     assert event.evaluation.metrics["top1"] == 0.9
     assert leaked.metrics["top1"] == pytest.approx(5 / 6)
     assert "scored top-1 0.900" in str(event)
-    assert "of which 40% of the images are leaked; without them 0.833" in str(event)
+    assert "of which 40% (4 of 10 images) are leaked; without them 0.833 (6 images: too few to say)" in str(event)
+    assert leaked.interval is None
     metrics = run_metrics(event.evaluation)
     assert (metrics["test_leaked_share"], metrics["test_top1_without_leaked"]) == (0.4, pytest.approx(5 / 6))
+
+
+@pytest.mark.parametrize("left", [1, 9, 10, 40])
+def test_a_price_says_how_many_images_it_rests_on_and_has_no_interval_for_a_few(left: int) -> None:
+    few = Leaked(images=5, share=5 / (5 + left), kinds={"scene": 5}, metrics={"top1": 0.5}, interval=(0.1, 0.9))
+    assert ("too few to say" in price_in_words(few)) == (left < 10)
+    assert ("0.100 to 0.900" in price_in_words(few)) == (left >= 10)
+    assert f"{left} image" in price_in_words(few)
 
 
 def test_where_all_are_leaked_nothing_is_left_to_measure_on() -> None:

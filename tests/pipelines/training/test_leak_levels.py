@@ -1,8 +1,9 @@
-"""Leaks of every certain kind by what the job says of them: training stops, or the gate refuses, or the policy allowed it."""
+"""Leaks of every certain kind by what the job says of them: training goes on or stops; the gate refuses, or they are allowed."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,10 @@ def judged(job: Job, verdict: DataVerdict) -> tuple[bool, str]:
     return all(finding.passed for finding in findings), "; ".join(finding.text for finding in findings)
 
 
-def verdict_of(job: Job, data: DataSet, folder: Path) -> DataVerdict | None:
+def verdict_of(job: Job, data: DataSet, folder: Path, say: Callable[[str], None] = lambda _: None) -> DataVerdict | None:
     """What training records; None where it stops."""
     try:
-        return check_data(job, data, folder / "report", Tracker(), lambda _: None).verdict("x")  # type: ignore[arg-type]
+        return check_data(job, data, folder / "report", Tracker(), say).verdict("x")  # type: ignore[arg-type]
     except RefusedError:
         return None
 
@@ -105,6 +106,36 @@ def test_no_leak_passes_the_gate_unless_the_policy_allows_it(
     job = job_of(checks, "refuse")
     verdict = verdict_of(job, sets[kind], tmp_path)
     assert verdict is None or not judged(job, verdict)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "checks", "leaks", "trains"),
+    [
+        ("scene", "strict", "refuse", True),
+        ("scene", {"blur": "off"}, "refuse", True),
+        ("scene", {"leaks": "strict"}, "refuse", False),
+        ("scene", {"leaks": "strict"}, "allow", True),
+        ("clip", "strict", "refuse", False),
+        ("bytes", "strict", "refuse", False),
+        ("bytes", "strict", "allow", True),
+    ],
+)
+def test_a_scene_in_two_splits_stops_no_training_unless_the_job_says_so(
+    kind: str, checks: Any, leaks: str, trains: bool, sets: dict[str, DataSet], tmp_path: Path
+) -> None:
+    lines = list[str]()
+    job = job_of(checks, leaks)
+    verdict = verdict_of(job, sets[kind], tmp_path, lines.append)
+    assert (verdict is not None) == trains
+    alarms = [line for line in lines if line.startswith("LEAK: ")]
+    if verdict is None:
+        assert not alarms
+        return
+    assert len(alarms) == 1
+    assert "of test are leaked" in alarms[0]
+    assert judged(job, verdict)[0] == (leaks == "allow")
+    assert ("`data` will refuse" in alarms[0]) == (leaks == "refuse")
+    assert ("`data.leaks: allow` allows" in alarms[0]) == (leaks == "allow")
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

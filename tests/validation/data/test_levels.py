@@ -21,13 +21,22 @@ def levels(checks: object) -> CheckLevels:
 def test_strict_leaves_each_check_its_own_level_and_strict_ones_stop() -> None:
     for name, check in CHECKS.items():
         assert levels("strict").of(name) == check.level
-        assert levels("strict").stops(name) == (check.level == "strict")
+        assert levels("strict").fails(name) == (check.level == "strict")
+        assert levels("strict").stops(name) == (check.level == "strict" and name != "leaks")
     assert levels("strict").off == levels("strict").lowered == []
 
 
 def test_warn_for_all_still_counts_errors_and_stops_for_none() -> None:
     assert all(levels("warn").of(name) == check.level for name, check in CHECKS.items())
-    assert not any(levels("warn").stops(name) for name in CHECKS)
+    assert not any(levels("warn").stops(name) or levels("warn").fails(name) for name in CHECKS)
+
+
+def test_leaks_fail_a_check_and_stop_training_only_where_the_job_names_them() -> None:
+    assert levels("strict").of("leaks") == "strict"
+    assert levels({"leaks": "strict"}).stops("leaks")
+    assert levels({"default": "warn", "leaks": "strict"}).stops("leaks")
+    assert not levels({"blur": "strict"}).stops("leaks")
+    assert levels({"blur": "strict"}).fails("leaks")
 
 
 @pytest.mark.parametrize("word", ["off", False])
@@ -77,7 +86,8 @@ def test_what_is_written_is_read_again(default: str, named: dict) -> None:
             assert chosen.of(name) == named[name]
             assert chosen.stops(name) == (named[name] == "strict")
         else:
-            assert chosen.stops(name) == (default == "strict" and CHECKS[name].level == "strict")
+            assert chosen.fails(name) == (default == "strict" and CHECKS[name].level == "strict")
+            assert chosen.stops(name) == (chosen.fails(name) and name != "leaks")
 
 
 @given(st.lists(st.sampled_from(list(CHECKS)), min_size=1, unique=True), st.sampled_from(LEVELS))

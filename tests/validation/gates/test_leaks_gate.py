@@ -22,14 +22,14 @@ def judged(gate: DataGate, verdict: DataVerdict) -> tuple[bool, str]:
 def test_a_leaked_test_set_is_refused_by_default_and_the_share_is_in_the_sentence() -> None:
     passed, text = judged(DataGate(), LEAKED)
     assert not passed
-    assert "31% of test is leaked" in text
+    assert "31% of test are leaked" in text
     assert "modelyard data leaks" in text
 
 
 def test_what_a_policy_allows_says_so() -> None:
     passed, text = judged(DataGate(leaks="allow"), LEAKED)
     assert passed
-    assert "allowed by the policy: 31% of test is leaked" in text
+    assert "allowed by the policy: 31% of test are leaked" in text
 
 
 def test_other_errors_than_leaks_are_not_allowed_with_them() -> None:
@@ -39,7 +39,7 @@ def test_other_errors_than_leaks_are_not_allowed_with_them() -> None:
 def test_a_leaked_val_split_is_refused_too() -> None:
     verdict = DataVerdict(dataset="x", holds=True, errors=0, warnings=1, leaks=4)
     assert not judged(DataGate(), verdict)[0]
-    assert "(4 images of val are)" in judged(DataGate(), verdict)[1]
+    assert "4 images of val are leaked" in judged(DataGate(), verdict)[1]
 
 
 def test_a_verdict_of_an_older_release_has_no_leaks() -> None:
