@@ -122,3 +122,8 @@ def _extras_by_package() -> dict[str, list[str]]:
     for package, extra in pairs:
         brings.setdefault(package, []).append(extra)
     return {package: sorted(extras, key=lambda extra: (size[extra], extra)) for package, extras in brings.items()}
+
+
+def share_in_words(share: float) -> str:
+    """A share in per cent; one that is not nought never reads as `0%`."""
+    return f"{share:.0%}" if share == 0 or share >= 0.01 else f"{max(share, 0.001):.1%}"  # noqa: PLR2004 one per cent

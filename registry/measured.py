@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from registry.records import DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan, share_in_words
+from registry.errors import share_in_words
+from registry.records import DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan
 from registry.stages import Stage
 
 

@@ -108,11 +108,6 @@ class Mistake(Record):
     probability: float
 
 
-def share_in_words(share: float) -> str:
-    """A share in per cent; one that is not nought never reads as `0%`."""
-    return f"{share:.0%}" if share == 0 or share >= 0.01 else f"{max(share, 0.001):.1%}"  # noqa: PLR2004 one per cent
-
-
 class Leaked(Record):
     """The part of held-out images that an earlier split gives away, and the scores without it.
 

@@ -20,7 +20,7 @@ from dashboards.datasets import (
 from dashboards.pages import entries, settings
 from dashboards.tables import show_table
 from dashboards.words import escaped
-from registry.records import share_in_words
+from registry.errors import share_in_words
 
 st.title("Data")
 home = settings().home.absolute()
