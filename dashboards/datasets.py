@@ -11,16 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from dashboards.words import escaped
 from registry.digests import canonical, sha256_bytes
 from registry.errors import shorten
 from registry.events import DataChecked
 from registry.files import read_json
+from registry.measured import leaked_in_words
 from registry.protocols import Entry
 from registry.records import DataVerdict, Evaluation
 
 SPLITS = ("train", "val", "test")
 _DIGEST = re.compile("[0-9a-f]+")
-_OUTCOMES = {"holds": "passed"}
+_OUTCOMES = {"holds": "passed", "error": "failed"}
 """What a report's outcomes are called on the page."""
 
 
@@ -136,13 +138,27 @@ def verdicts(entries: Iterable[Entry]) -> dict[str, DataVerdict]:
     return {entry.event.verdict.dataset: entry.event.verdict for entry in entries if isinstance(entry.event, DataChecked)}
 
 
-def outcome_of(verdict: DataVerdict | None) -> str:
-    """What the checks of a dataset came to, in a word or two."""
+def outcome_of(verdict: DataVerdict | None, report: dict[str, Any] | None = None) -> str:
+    """What the checks of a dataset came to, in a word or two: for a training, or when `modelyard check` ran them last."""
     if verdict is None:
-        return "not run"
+        return "not run" if report is None else "failed" if failures_of(report) else "passed"
     if not verdict.checked:
         return "off"
     return "passed" if verdict.holds else "failed"
+
+
+def warnings_of(verdict: DataVerdict | None, report: dict[str, Any] | None) -> list[str]:
+    """What a training was told of the dataset, as Markdown. `report`: it lists the findings itself."""
+    if verdict is None:
+        return []
+    counts = f"Errors: {verdict.errors}. Warnings: {verdict.warnings}. `modelyard check` lists them."
+    leaked = leaked_in_words(verdict)
+    lines = [
+        counts if not report and (verdict.errors or verdict.warnings) else "",
+        f"Leaked: {leaked}. The score is not that of new images." if leaked else "",
+        escaped(silenced_of(verdict)),
+    ]
+    return [line for line in lines if line]
 
 
 def silenced_of(verdict: DataVerdict) -> str:
@@ -163,6 +179,12 @@ def latest_report(home: Path, digest: str) -> dict[str, Any] | None:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def failures_of(report: dict[str, Any] | None) -> list[str]:
+    """The sentences of the checks that failed."""
+    findings = report["findings"] if report else []
+    return [shorten(str(finding.get("text", "")), 400) for finding in findings if finding.get("outcome") == "error"]
 
 
 def findings_table(report: dict[str, Any]) -> pd.DataFrame:

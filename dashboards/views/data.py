@@ -7,6 +7,7 @@ import streamlit as st
 from dashboards.charts import class_counts, histogram
 from dashboards.datasets import (
     SPLITS,
+    failures_of,
     findings_table,
     histogram_table,
     imbalances,
@@ -14,13 +15,12 @@ from dashboards.datasets import (
     local_datasets,
     outcome_of,
     report_pictures,
-    silenced_of,
     verdicts,
+    warnings_of,
 )
 from dashboards.pages import entries, settings
 from dashboards.tables import show_table
 from dashboards.words import escaped
-from registry.errors import share_in_words
 
 st.title("Data")
 home = settings().home.absolute()
@@ -33,20 +33,18 @@ name = st.selectbox("Dataset", list(datasets), key="data", bind="query-params")
 dataset = datasets[name]
 grouping = "clips" if dataset.source == "clips" else "groups" if dataset.groups_known else "images"
 frames, clips, classes, checks = st.columns(4)
-frames.metric("Frames", f"{len(dataset.frames):,}")
+frames.metric("Frames" if dataset.source == "clips" else "Images", f"{len(dataset.frames):,}")
 clips.metric(grouping.capitalize(), f"{len({frame['clip'] for frame in dataset.frames}):,}")
 classes.metric("Classes", len(dataset.labels))
 verdict = verdicts(entries()).get(dataset.digest)
-checks.metric("Checks", outcome_of(verdict))
+report = latest_report(home, dataset.digest)
+checks.metric("Checks", outcome_of(verdict, report))
 st.caption(f"Digest {dataset.digest}. {dataset.split_in_words}")
-if verdict and (verdict.errors or verdict.warnings):
-    st.warning(f"Errors: {verdict.errors}. Warnings: {verdict.warnings}. `modelyard check` lists them.")
-if verdict and verdict.leaks:
-    held_out = f"{share_in_words(verdict.leaked_share)} of test" if verdict.leaked_share else f"{verdict.leaks} images of val"
-    st.warning(f"Leaked: {held_out}. The score is not that of new images.")
-if verdict and (verdict.off or verdict.lowered):
-    st.warning(escaped(silenced_of(verdict)))
-if verdict is None:
+for line in failures_of(report):
+    st.error(escaped(line))
+for line in warnings_of(verdict, report):
+    st.warning(line)
+if verdict is None and report is None:
     st.info("`modelyard check` runs the checks; training does that too.")
 
 counts = dataset.counts()
@@ -54,15 +52,15 @@ for line in imbalances(counts):
     st.warning(escaped(line))
 st.altair_chart(class_counts(counts), width="stretch")
 
-if report := latest_report(home, dataset.digest):
+if report:
     st.subheader("Check results", anchor=False)
     show_table(findings_table(report))
     for column, (what, bins) in zip(st.columns(2), histogram_table(report).groupby("what"), strict=False):
         column.altair_chart(histogram(bins, str(what).capitalize()), width="stretch")
-    if leaked := report_pictures(report, "leaks"):
+    if pairs := report_pictures(report, "leaks"):
         st.subheader("Leaks, side by side", anchor=False)
         st.caption("In each pair the image of the earlier split is at the left, the held-out one at the right.")
-        for kind, path in leaked.items():
+        for kind, path in pairs.items():
             st.image(str(path), escaped(kind.replace("_", " ")))
     if sheets := report_pictures(report, "sheets"):
         with st.expander("Contact sheets"):

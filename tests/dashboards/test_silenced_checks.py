@@ -28,7 +28,7 @@ def shown(home: Path, report: dict) -> list[list[str]]:
 
 def test_checks_are_shown_by_name_and_level_and_those_that_are_off_too(tmp_path: Path) -> None:
     assert shown(tmp_path, NEW) == [
-        ["error", "clip-leak", "strict", "1 clip is in more than one split"],
+        ["failed", "clip-leak", "strict", "1 clip is in more than one split"],
         ["not made", "blur", "off", ""],
     ]
     assert shown(tmp_path, OLD) == [["warning", "dark"]]
@@ -41,3 +41,5 @@ def test_a_verdict_says_what_was_silenced() -> None:
     assert outcome_of(verdict.model_copy(update={"checked": False, "holds": False})) == "off"
     assert outcome_of(verdict.model_copy(update={"holds": False})) == "failed"
     assert outcome_of(None) == "not run"
+    assert outcome_of(None, {"findings": [{"outcome": "holds"}]}) == "passed"
+    assert outcome_of(None, {"findings": [{"outcome": "error", "text": "1 clip is in two splits"}]}) == "failed"
