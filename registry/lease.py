@@ -52,11 +52,17 @@ def locked(path: Path, busy: Exception, *, wait: bool = True) -> Generator[None]
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Generator[None]:
-    """Hold a folder itself locked within the block, which needs no lock file, and so no room on a full disk."""
+def locked_folder(folder: Path, busy: Exception | None = None) -> Generator[None]:
+    """Hold a folder itself locked within the block, which needs no lock file, and so no room on a full disk.
+
+    One that another process holds raises `busy`; without that it is waited for.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if busy else fcntl.LOCK_EX)
+        except BlockingIOError as error:
+            raise busy or error from error
         yield
     finally:
         os.close(handle)

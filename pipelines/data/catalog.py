@@ -21,7 +21,8 @@ from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
 from registry.digests import sha256_bytes
 from registry.errors import BusyError, DamagedFileError, InputError, NotFoundError
-from registry.lease import locked
+from registry.files import storing
+from registry.lease import locked_folder
 
 _NUMBERED = re.compile(r"(?P<model>[^/\\]+)@(?P<version>\d+)$")
 _DIGEST = re.compile(r"[0-9a-f]{6,64}$")
@@ -220,13 +221,15 @@ class DatasetCatalog(KeptDatasets):
     @contextmanager
     def _writing(self, line: str, progress: Progress) -> Generator[None]:
         """One process at a time writes the next version of a line; the others wait."""
-        path = self.by_digest / f".{sha256_bytes(line.encode(errors='surrogateescape'))[:16]}.lock"
+        folder = self.by_digest / f".{sha256_bytes(line.encode(errors='surrogateescape'))[:16]}"
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(path, _BUSY, wait=False))
+                stack.enter_context(locked_folder(folder, _BUSY))
             except BusyError:
                 progress("waiting for another process that writes this data set", 1, 1)
-                stack.enter_context(locked(path, _BUSY))
+                stack.enter_context(locked_folder(folder))
             yield
 
     def _version_in(self, folder: Path) -> Version | None:
