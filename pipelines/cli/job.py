@@ -17,6 +17,7 @@ def init(
         typer.Argument(metavar="[DIR|FILE]", help="The folder to look at, or the file to write.  [default: both here]"),
     ] = None,
     *,
+    name: Annotated[str | None, typer.Option(metavar="MODEL", help="The model's name.  [default: the folder's]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a job file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -29,12 +30,12 @@ def init(
         from pipelines.data.importing.suggest import suggest
 
         choices = suggest(folder)
-    write_job_file(target, force=force, choices=choices)
+    write_job_file(target, force=force, choices=choices, model=name)
     if choices is None:
         remedy = "put clips into clips/<class>/*.mp4, then `modelyard frames`"
         answer({"job": str(target)}, as_json=as_json, text=f"wrote {target}; {remedy}")
         return
-    document = {"job": str(target), "model": choices.model, "task": choices.task, choices.source: choices.folder}
+    document = {"job": str(target), "model": name or choices.model, "task": choices.task, choices.source: choices.folder}
     document |= {"layout": choices.layout, "notes": list(choices.notes), "group": choices.group, "group_sure": choices.sure}
     answer(document, as_json=as_json, text=f"wrote {target} for {choices.layout} in {choices.folder}; next: `modelyard frames`")
 

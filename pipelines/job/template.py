@@ -10,6 +10,7 @@ from typing import Literal
 
 from registry.errors import InputError
 from registry.files import write_atomic
+from registry.refs import check_model_name
 
 TEMPLATE = """\
 # What to make, what it must prove, and where it goes. `modelyard schema` prints all keys.
@@ -77,11 +78,12 @@ class JobChoices:
     own_split: bool = False
 
 
-def job_text(choices: JobChoices | None) -> str:
-    """The template, with what is known filled in."""
+def job_text(choices: JobChoices | None, model: str | None = None) -> str:
+    """The template, with what is known filled in. `model`: the name that it is to have."""
+    name = model or (choices.model if choices else "hand")
+    text = re.sub(r"^model: \S+", lambda _: f"model: {_quoted(name)}", TEMPLATE, count=1, flags=re.MULTILINE)
     if choices is None:
-        return TEMPLATE
-    text = re.sub(r"^model: \S+", lambda _: f"model: {_quoted(choices.model)}", TEMPLATE, count=1, flags=re.MULTILINE)
+        return text
     text = text.replace("task: classify", f"task: {choices.task}", 1)
     data = re.compile(r"^data:\n.*?(?=^  split:)", re.MULTILINE | re.DOTALL)
     text = data.sub(lambda _: "\n".join(["data:", *_data_lines(choices)]) + "\n", text, count=1)
@@ -119,8 +121,10 @@ _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "."}
 """What YAML takes for something other than text."""
 
 
-def write_job_file(path: Path, *, force: bool, choices: JobChoices | None = None) -> None:
-    """Write the template; an existing file is kept unless `force` is given."""
+def write_job_file(path: Path, *, force: bool, choices: JobChoices | None = None, model: str | None = None) -> None:
+    """Write the template; an existing file is kept unless `force` is given. Raises InputError for what names no model."""
+    if model is not None:
+        check_model_name(model)
     if path.exists() and not force:
         raise InputError(path, "exists already", "edit it, or replace it with --force")
-    write_atomic(path, job_text(choices).encode())
+    write_atomic(path, job_text(choices, model).encode())

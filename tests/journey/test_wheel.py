@@ -135,7 +135,7 @@ def yard(world: WheelWorld, clips: Path, tmp_path_factory: pytest.TempPathFactor
     shutil.copytree(clips, folder / "clips")
     (folder / "best.pt").write_bytes(b"no checkpoint")
     world.see(EXTRAS)
-    assert world.run("init", cwd=folder).returncode == 0
+    assert world.run("init", "--name", "hand", cwd=folder).returncode == 0
     job = folder / "modelyard.yaml"
     job.write_text(re.sub(r"(?m)^  - \{kind: tfjs.*\n", "", job.read_text()))  # needs an interpreter of its own, as Keras does
     assert world.run("frames", cwd=folder).returncode == 0

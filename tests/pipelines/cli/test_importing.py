@@ -225,3 +225,11 @@ def test_frames_says_images_where_it_read_images(run: Run, tmp_path: Path) -> No
     assert "clips" not in out
     grouped = run("frames", "--images", "plain", "--group", "^(.*)$", "--name", "other")[1]
     assert ("groups" in grouped, "clips" in grouped) == (True, False)
+
+
+def test_init_takes_the_name_that_is_given(run: Run, tmp_path: Path) -> None:
+    assert run("init", "--name", "hand")[0] == 0
+    assert read_job(tmp_path / "modelyard.yaml").model == "hand"
+    code, _, message = run("init", "--name", "a/b", "--force")
+    assert (code, "model name 'a/b'" in message) == (2, True)
+    assert read_job(tmp_path / "modelyard.yaml").model == "hand", "the file that was there is as it was"
