@@ -18,12 +18,11 @@ _SHOWN = 3
 
 
 def _clip_counts(data: CheckedData) -> pd.Series:
-    """(class, split) → its clips, for classes and splits that have anything."""
+    """(class, split) → its clips, for classes that have anything; a split that is not there has none of any."""
     examples = data.examples
     labels = [label for label in data.labels if label in set(examples["label"])]
-    splits = [split for split in SPLITS if split in set(data.frames["split"])]
     counts = examples.groupby(["label", "split"])["clip"].nunique()
-    return counts.reindex(pd.MultiIndex.from_product([labels, splits]), fill_value=0)
+    return counts.reindex(pd.MultiIndex.from_product([labels, SPLITS]), fill_value=0)
 
 
 def _fewest_clips(data: CheckedData) -> pd.Series:
@@ -36,9 +35,10 @@ def _says_few_clips(data: CheckedData, _: pd.DataFrame) -> str:
     few = [(str(key[0]), str(key[1]), int(count)) for key, count in counts[counts < _CLIPS].items()]  # pyright: ignore[reportIndexIssue]
     texts = [f"class {name_of(label)} has {counted(count, data.members)} in {split}" for label, split, count in few[:_SHOWN]]
     texts += [f"and so on for {len(few) - _SHOWN} more"] if len(few) > _SHOWN else []
-    label, split, count = few[0]
+    label = few[0][0]
     total = int(counts[label].sum())
-    more = _missing(data.shares.get(split, 0), total, count)
+    wanted = {split: _missing(data.shares.get(split, 0), total, count) for name, split, count in few if name == label}
+    split, more = max(wanted.items(), key=lambda item: item[1])  # as many as the split that lacks most
     remedy = f"{data.adding} {more} more of {name_of(label)}"
     if data.shares.get(split):
         remedy += f" ({total + more} in all, of which {split} takes {data.shares[split]:g})"
