@@ -105,6 +105,8 @@ def list_folder(root: Path, most: int | None = None) -> Listing:
         except OSError as error:
             left_out.append(LeftOut(shown(folder), f"the folder cannot be read ({error.strerror})"))
             continue
+        if not entries and folder.suffix.lower() in CLIP_ENDINGS | IMAGE_ENDINGS:
+            left_out.append(LeftOut(shown(folder), "an empty folder"))
         for entry in entries:
             path = folder / entry.name
             if entry.name.startswith(".") or entry.name.lower() in _NOT_MEANT:
