@@ -20,7 +20,7 @@ test: setup system  ## every test: fast ones first, journeys after
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory journey
 
-unit: setup     ## the tests that take seconds each; under five minutes in all
+unit: setup     ## the tests that take seconds each; under ten minutes in all
 	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
 journey: setup  ## the tests that run the product as a person would; those that train or measure time come last, one by one
