@@ -19,7 +19,6 @@ from pipelines.data.labels.overrides import reviewed
 from pipelines.data.lineage import Lineage, Version, folder_named, newest_first, only_version, slimmed, warning_of
 from pipelines.data.source import Source
 from pipelines.job.jobfile import Data, Split
-from registry.digests import sha256_bytes
 from registry.errors import BusyError, DamagedFileError, InputError, NotFoundError
 from registry.files import storing
 from registry.lease import locked_folder
@@ -176,7 +175,7 @@ class DatasetCatalog(KeptDatasets):
         return None if elsewhere else newest
 
     def _write(self, source: Source, folder: Path, split: Split, progress: Progress, origin: Origin, *, again: bool) -> DataSet:
-        with self._writing(origin.model or str(folder.absolute()), progress):
+        with self._writing(progress):
             lineage = self.lineage(folder, origin.model)
             self._check_owner(folder, origin.model)
             self._keep_old(folder, origin.model, lineage)
@@ -219,17 +218,16 @@ class DatasetCatalog(KeptDatasets):
         return files.get
 
     @contextmanager
-    def _writing(self, line: str, progress: Progress) -> Generator[None]:
-        """One process at a time writes the next version of a line; the others wait."""
-        folder = self.by_digest / f".{sha256_bytes(line.encode(errors='surrogateescape'))[:16]}"
-        with storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+    def _writing(self, progress: Progress) -> Generator[None]:
+        """One process at a time writes a version in a home; the others wait. The lock leaves no file behind."""
+        with storing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked_folder(folder, _BUSY))
+                stack.enter_context(locked_folder(self.root, _BUSY))
             except BusyError:
-                progress("waiting for another process that writes this data set", 1, 1)
-                stack.enter_context(locked_folder(folder))
+                progress("waiting for another process that writes a data set", 1, 1)
+                stack.enter_context(locked_folder(self.root))
             yield
 
     def _version_in(self, folder: Path) -> Version | None:

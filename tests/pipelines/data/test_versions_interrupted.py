@@ -176,7 +176,7 @@ def test_two_frames_at_once_are_two_versions_of_one_line(tmp_path: Path) -> None
     assert begun.wait(30)
     second = make(catalog, FIRST | {"b/new": 51}, waiting)
     slower.join()
-    assert heard[0] == "waiting for another process that writes this data set"
+    assert heard[0] == "waiting for another process that writes a data set"
     versions = catalog.versions("hand")
     assert [version.manifest.version for version in versions] == [3, 2, 1]
     assert versions[0].digest == second.manifest.digest
@@ -223,11 +223,11 @@ def pictures(root: Path) -> set[int]:
     return {path.stat().st_ino for path in root.rglob("*.png")}
 
 
-def test_the_catalog_is_what_the_lock_names(tmp_path: Path) -> None:
-    """A lock is not a data set, and nothing that lists data sets trips over one."""
+def test_writing_leaves_no_hidden_file_or_folder(tmp_path: Path) -> None:
+    """The lock is the folder itself."""
     catalog = DatasetCatalog(tmp_path / "datasets")
     make(catalog, FIRST)
-    assert [path for path in catalog.by_digest.glob(".*") if path.is_dir()]
+    assert not list(catalog.root.rglob(".*"))
     assert len(catalog.digests()) == len(list(catalog.kept())) == 1
     assert catalog_module.DatasetCatalog(tmp_path / "nothing").versions() == []
 
