@@ -183,13 +183,10 @@ def test_two_frames_at_once_are_two_versions_of_one_line(tmp_path: Path) -> None
     assert "a/new" in {row.clip for row in versions[1].manifest.frames}
 
 
-def test_versions_of_two_models_do_not_wait_for_each_other(tmp_path: Path) -> None:
+def test_two_models_that_are_made_of_the_same_clips_have_a_line_each(tmp_path: Path) -> None:
     catalog = DatasetCatalog(tmp_path / "datasets")
-
-    def other(*_: object) -> None:
-        catalog.write(DrawnSource(FIRST), Split(), catalog.folder_of("foot"), quiet, model="foot")
-
-    make(catalog, FIRST, other)
+    make(catalog, FIRST)
+    catalog.write(DrawnSource(FIRST), Split(), catalog.folder_of("foot"), quiet, model="foot")
     assert {version.name for version in catalog.versions()} == {"hand@1", "foot@1"}, "though they are the same clips"
     make(catalog, ADDED)
     assert [version.name for version in catalog.versions()] == ["foot@1", "hand@2", "hand@1"]
