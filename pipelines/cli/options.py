@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipelines.data.catalog import DatasetCatalog
+    from pipelines.data.dataset import DataSet
     from pipelines.home import Home
     from pipelines.job.jobfile import Job
     from pipelines.job.policy import JobChoice
@@ -82,6 +83,11 @@ def chosen_data(home: Home, data: Path | None, job_file: Path, model: str | None
         model = known[0]
         say(f"the data set of '{model}', the only model with data sets in {home.settings.home}")
     return datasets.folder_of(model or job(job_file).model)
+
+
+def chosen_dataset(home: Home, data: Path | None, job_file: Path, model: str | None = None) -> DataSet:
+    """The same, opened: a folder, or a version that a reference names."""
+    return datasets_of(home).resolve(chosen_data(home, data, job_file, model))
 
 
 def job(path: Path) -> Job:

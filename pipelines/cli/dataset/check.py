@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, job, open_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_dataset, datasets_of, job, open_home
 from pipelines.cli.output import AsJson, answer, table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def check(
 
     opened = open_home(home)
     datasets = datasets_of(opened)
-    dataset = datasets.resolve(chosen_data(opened, data, job_file))
+    dataset = chosen_dataset(opened, data, job_file)
     folder = Path(_PARTIAL) / _model(the_job, dataset.name) if only else Path(_model(the_job, dataset.name))
     report = check_data(dataset, opened.settings.home / "reports" / folder, chosen, datasets)
     show_report(report, as_json=as_json, partial=bool(only))

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, open_home, read_home
+from pipelines.cli.options import (
+    JOB,
+    DataFolder,
+    HomeFolder,
+    JobFile,
+    chosen_data,
+    chosen_dataset,
+    datasets_of,
+    open_home,
+    read_home,
+)
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
-    from pipelines.data.dataset import DataSet
     from pipelines.data.labels.errors import LabelReport
     from pipelines.data.labels.propose import Proposer
     from pipelines.home import Home
@@ -38,7 +47,7 @@ def label_errors(
     from registry.reports.reviews import Review
 
     opened = open_home(home)
-    dataset = _dataset(opened, data, job_file)
+    dataset = chosen_dataset(opened, data, job_file)
     with bar() as progress:
         report = find_label_errors(dataset, progress, most)
     review = Review.of(opened.settings.home, dataset.manifest.digest)
@@ -71,7 +80,7 @@ def propose(
     from registry.reports.reviews import Review
 
     opened = open_home(home)
-    dataset = _dataset(opened, data, job_file)
+    dataset = chosen_dataset(opened, data, job_file)
     review = Review.of(opened.settings.home, dataset.manifest.digest)
     asked = Asked(_proposer(opened, model), model, least)
     with bar() as progress:
@@ -108,7 +117,7 @@ def review(
     from registry.reports.reviews import Review
 
     opened = read_home(home)
-    dataset = _dataset(opened, data, job_file)
+    dataset = chosen_dataset(opened, data, job_file)
     the_review = Review.of(opened.settings.home, dataset.manifest.digest)
     choices = Choices(accept or (), accept_clip or (), reject or (), relabel or (), drop or (), undo or ())
     fresh = decide(dataset, the_review, choices, whoami(opened.settings, who).name) if choices else []
@@ -129,11 +138,6 @@ def apply_review(*, data: DataFolder = None, job_file: JobFile = JOB, home: Home
     text = f"version {manifest.version} of {folder}: {counts} (digest {manifest.digest[:12]})"
     nothing = f"{folder}: nothing is decided that is not in version {manifest.version} already"
     answer(facts | {"changes": dict(revision.counts)}, as_json=as_json, text=text if counts else nothing)
-
-
-def _dataset(opened: Home, data: Path | None, job_file: Path) -> DataSet:
-    """The data set of that folder, or of a reference to a version."""
-    return datasets_of(opened).resolve(chosen_data(opened, data, job_file))
 
 
 def _proposer(opened: Home, name: str) -> Proposer:

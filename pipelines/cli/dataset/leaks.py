@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_data, datasets_of, read_home
+from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_dataset, read_home
 from pipelines.cli.output import AsJson, answer, bar, table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def leaks(
     from registry.errors import InputError
 
     opened = read_home(home)
-    dataset = datasets_of(opened).resolve(chosen_data(opened, data, job_file))
+    dataset = chosen_dataset(opened, data, job_file)
     if report and report.exists():
         raise InputError(report, "exists already", "name a folder that is not there yet")
     with bar() as progress:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, HomeFolder, JobFile, chosen_data, datasets_of, read_home
+from pipelines.cli.options import JOB, HomeFolder, JobFile, chosen_dataset, read_home
 from pipelines.cli.output import AsJson, answer
 
 
@@ -34,7 +34,7 @@ def show(
     from pipelines.data.sheets import write_sheet
 
     opened = read_home(home)
-    dataset = datasets_of(opened).resolve(chosen_data(opened, data, job_file, name))
+    dataset = chosen_dataset(opened, data, job_file, name)
     path = write_sheet(dataset, split, Path(f"{dataset.name}-{split}.png") if out == Path() else out)
     document = {"sheet": str(path), "split": str(split), "images": len(dataset.rows(split)), "digest": dataset.manifest.digest}
     answer(document, as_json=as_json, text=f"{path}: {document['images']:,} images in {split}")
