@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pipelines.data.dataset import Box, Progress, SplitName
+from pipelines.data.sources import printable
 
 _LONGEST_NAME = 255
 """Bytes of a file's name, on every file system that is common."""
@@ -94,7 +94,7 @@ class Source(Protocol):
 def file_name(stem: str, ending: str, digest: str) -> str:
     """The stem with an ending; one that would be too long for a file system is cut, and its digest tells it apart."""
     room = _LONGEST_NAME - len(ending)
-    stem = os.fsencode(stem).decode("utf-8", "backslashreplace")  # a name that is no UTF-8 is kept in an escaped form
+    stem = printable(stem)  # a name that is no UTF-8 is kept in an escaped form
     if len(stem.encode()) <= room:
         return f"{stem}{ending}"
     return f"{stem.encode()[: room - 9].decode(errors='ignore')}-{digest[:8]}{ending}"

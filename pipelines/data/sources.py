@@ -20,14 +20,18 @@ def check_source(clips: Path | None, images: Path | None, group: str | None) -> 
         raise InputError("--group", "says which images belong together", "give --images as well, or leave it out")
 
 
+def printable(path: Path | str) -> str:
+    """A path or a name as text that can be printed and stored: bytes that are no UTF-8 are written in hexadecimal."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def check_name(path: Path) -> None:
     """Raise InputError for a path that is no UTF-8: decoders of clips crash on one, and no manifest can hold it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
         raise InputError(
-            shown, "its name is not UTF-8", "rename it, or unpack the archive again with its own encoding"
+            printable(path), "its name is not UTF-8", "rename it, or unpack the archive again with its own encoding"
         ) from error
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS
+from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, printable
 from registry.errors import InputError, ModelyardError, NotFoundError
 
 STDIN = "-"
@@ -45,7 +45,7 @@ class Sources:
             if path.suffix.lower() in CLIP_ENDINGS:
                 yield from _frames(path, fps)
             else:
-                yield Picture(printable_name(path), partial(_read, path))
+                yield Picture(printable(path), partial(_read, path))
             done(count, len(self.files))
 
 
@@ -63,14 +63,9 @@ def sources_of(names: Sequence[Path]) -> Sources:
             else:
                 sources.files.append(path)
     if not sources.files:
-        listed = ", ".join(printable_name(name) for name in names[:3])
+        listed = ", ".join(printable(name) for name in names[:3])
         raise InputError(listed, "holds no pictures and no videos", f"give files that end in {' '.join(sorted(IMAGE_ENDINGS))}")
     return sources
-
-
-def printable_name(path: Path) -> str:
-    """A path as text that can be encoded: bytes that are not UTF-8 are written in hexadecimal."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _expanded(name: Path) -> Iterable[Path]:
@@ -112,7 +107,7 @@ def _frames(clip: Path, fps: float) -> Iterator[Picture]:
     """A video's frames, as the data set's are cut; then what is wrong with it, as a picture that cannot be read."""
     from pipelines.data.frames import Sampling, iterate_frames
 
-    name = printable_name(clip)
+    name = printable(clip)
     try:
         _check_regular(clip)
         for frame in iterate_frames(clip, Sampling(fps=fps, min_change=0)):
@@ -140,9 +135,9 @@ def _read(path: Path) -> bytes:
         except OSError as error:
             raise _unreadable(path, error) from error
     if not data:
-        raise InputError(printable_name(path), "is empty", "give a whole image file")
+        raise InputError(printable(path), "is empty", "give a whole image file")
     if len(data) > MOST_BYTES:
-        raise InputError(printable_name(path), f"is larger than {MOST_BYTES:,} bytes", "make the picture smaller")
+        raise InputError(printable(path), f"is larger than {MOST_BYTES:,} bytes", "make the picture smaller")
     return data
 
 
@@ -153,11 +148,11 @@ def _check_regular(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(mode):
-        raise InputError(printable_name(path), "is a folder that cannot be read", "change its permissions")
+        raise InputError(printable(path), "is a folder that cannot be read", "change its permissions")
     if not stat.S_ISREG(mode):
-        raise InputError(printable_name(path), "is not a file", f"name an image file, or pipe one into `{STDIN}`")
+        raise InputError(printable(path), "is not a file", f"name an image file, or pipe one into `{STDIN}`")
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> NotFoundError:
     reason = str(getattr(error, "strerror", None) or "unreadable").lower()
-    return NotFoundError(printable_name(path), f"cannot be read ({reason})", "name an image file")
+    return NotFoundError(printable(path), f"cannot be read ({reason})", "name an image file")

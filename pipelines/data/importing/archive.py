@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.data.importing.listing import LeftOut, shown
+from pipelines.data.importing.listing import LeftOut
+from pipelines.data.sources import printable
 from registry.errors import InputError, StorageError
 from registry.files import storing
 
@@ -66,21 +67,24 @@ def _unpack(archive: zipfile.ZipFile | tarfile.TarFile, path: Path, folder: Path
     for item in items:
         target = folder / item.name
         if item.kind:
-            left_out.append(LeftOut(shown(Path(item.name)), item.kind))
+            left_out.append(LeftOut(printable(Path(item.name)), item.kind))
         elif os.path.lexists(target):
-            left_out.append(LeftOut(shown(Path(item.name)), "the archive has this name twice: the first counts"))
+            left_out.append(LeftOut(printable(Path(item.name)), "the archive has this name twice: the first counts"))
         else:
             try:
                 written += _write(archive, item, target, min(most, MOST_BYTES) - written, path)
             except _UNREADABLE as error:
                 target.unlink(missing_ok=True)
                 left_out.append(
-                    LeftOut(shown(Path(item.name)), f"is damaged in the archive ({str(error)[:80] or type(error).__name__})")
+                    LeftOut(
+                        printable(Path(item.name)),
+                        f"is damaged in the archive ({str(error)[:80] or type(error).__name__})",
+                    )
                 )
             except OSError as error:
                 if error.errno in {28, 122, 27, 30}:  # no space, quota, too large, read-only: not the file's fault
                     raise
-                left_out.append(LeftOut(shown(Path(item.name)), f"cannot be written ({error.strerror})"))
+                left_out.append(LeftOut(printable(Path(item.name)), f"cannot be written ({error.strerror})"))
     return left_out
 
 

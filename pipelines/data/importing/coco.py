@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.importing.layout import Entry, Layout, RawBox, UnreadableError, around, number, split_in
-from pipelines.data.importing.listing import LeftOut, Listing, shown
+from pipelines.data.importing.listing import LeftOut, Listing
+from pipelines.data.sources import printable
 from registry.errors import InputError
 
 _SIDES = 4
@@ -33,7 +34,7 @@ def read_coco(listing: Listing, documents: Mapping[Path, Any], subject: object) 
     chosen = _instances(documents)
     labels, merged = _labels(chosen.values())
     if not labels:
-        raise InputError(f"{subject}: {shown(next(iter(chosen)))}", "names no categories", "export the data set again")
+        raise InputError(f"{subject}: {printable(next(iter(chosen)))}", "names no categories", "export the data set again")
     layout = Layout("coco", "detect", labels, used=set(documents), notes=merged)
     counts, seen = Counter[str](), dict[Path, Path]()
     for path, document in chosen.items():
@@ -42,7 +43,7 @@ def read_coco(listing: Listing, documents: Mapping[Path, Any], subject: object) 
         if counts[name]:
             layout.notes.append(f"{counts[name]:,} {sentence}")
     if others := sorted(set(documents) - set(chosen)):
-        layout.notes.append(f"not read, since others hold the boxes: {', '.join(map(shown, others))}")
+        layout.notes.append(f"not read, since others hold the boxes: {', '.join(map(printable, others))}")
     return layout
 
 
@@ -75,7 +76,7 @@ def _read_file(
         picture = listing.find(name, path.parent) if isinstance(name, str) else None
         if picture is None:
             layout.left_out.append(
-                LeftOut(f"{shown(path)}: {str(name)[:200]}", "is named there, but no such picture is in the folder")
+                LeftOut(f"{printable(path)}: {str(name)[:200]}", "is named there, but no such picture is in the folder")
             )
         elif picture in seen:
             counts["twice"] += 1
@@ -87,7 +88,7 @@ def _read_file(
                     Entry(picture, split=split or split_in(picture.parent), boxes=boxes, size=_size(image), declared=True)
                 )
             except UnreadableError as error:
-                layout.left_out.append(LeftOut(shown(picture), f"{shown(path)}: {error}"))
+                layout.left_out.append(LeftOut(printable(picture), f"{printable(path)}: {error}"))
     counts["orphan"] += sum(map(len, by_image.values()))
 
 

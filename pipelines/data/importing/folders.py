@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipelines.data.dataset import SPLITS, SplitName
 from pipelines.data.importing.layout import Entry, Layout, plural, split_name
-from pipelines.data.importing.listing import Listing, shown
+from pipelines.data.importing.listing import Listing
+from pipelines.data.sources import printable
 from registry.errors import InputError
 
 _DEEP = 3
@@ -66,7 +67,7 @@ def sort_files(files: Sequence[Path], folders: Sequence[Path], subject: object, 
 def read_folders(listing: Listing, subject: object) -> Layout:
     """Pictures in class folders, with their splits where those are folders too. Raises InputError for an empty class."""
     files = sort_files(listing.pictures, listing.folders, subject)
-    names = {label: shown(Path(label)) for label in files.labels}
+    names = {label: printable(Path(label)) for label in files.labels}
     layout = Layout("split folders" if files.split_at is not None else "class folders", "classify", sorted(set(names.values())))
     layout.unnamed = "lies outside of a class's folder"
     for (split, label), paths in files.files.items():
@@ -76,7 +77,7 @@ def read_folders(listing: Listing, subject: object) -> Layout:
         for label, count in sorted(files.nested.items())
     ]
     layout.notes += [
-        f"class '{label}' is called {shown(Path(label))!r}: its folder's name is not UTF-8"
+        f"class '{label}' is called {printable(Path(label))!r}: its folder's name is not UTF-8"
         for label in names
         if label != names[label]
     ]
@@ -90,7 +91,9 @@ def check_classes(files: Sorted, folders: Sequence[Path], subject: object, what:
     for folder in folders:
         label = folder.parts[files.label_at] if len(folder.parts) == files.label_at + 1 else None
         if label is not None and label not in full:
-            raise InputError(f"class '{shown(Path(label))}'", f"has no {what} in {subject}", "add some, or remove its folder")
+            raise InputError(
+                f"class '{printable(Path(label))}'", f"has no {what} in {subject}", "add some, or remove its folder"
+            )
 
 
 def describe_splits(entries: Sequence[Entry], labels: Sequence[str]) -> list[str]:
@@ -137,4 +140,4 @@ def _sorted(files: Sequence[Path], split_at: int | None, label_at: int) -> Sorte
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(f"'{shown(Path(name))}'" for name in sorted(names)[:_MOST_NAMES])
+    return ", ".join(f"'{printable(Path(name))}'" for name in sorted(names)[:_MOST_NAMES])

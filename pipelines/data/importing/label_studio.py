@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipelines.data.importing.layout import Entry, Layout, RawBox, UnreadableError, around, number, split_in
-from pipelines.data.importing.listing import LeftOut, Listing, shown
-from pipelines.data.sources import IMAGE_ENDINGS
+from pipelines.data.importing.listing import LeftOut, Listing
+from pipelines.data.sources import IMAGE_ENDINGS, printable
 from registry.errors import InputError
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -44,7 +44,7 @@ def read_label_studio(listing: Listing, documents: Mapping[Path, Any], subject: 
         picture = _picture(listing, name, path)
         if picture is None:
             layout.left_out.append(
-                LeftOut(f"{shown(path)}: {name[:200]}", "is named there, but no such picture is in the folder")
+                LeftOut(f"{printable(path)}: {name[:200]}", "is named there, but no such picture is in the folder")
             )
         elif picture in seen:
             counts["twice"] += 1
@@ -53,7 +53,7 @@ def read_label_studio(listing: Listing, documents: Mapping[Path, Any], subject: 
             try:
                 layout.entries.append(_entry(picture, task, items, counts, detects=detects))
             except UnreadableError as error:
-                layout.left_out.append(LeftOut(shown(picture), f"{shown(path)}: {error}"))
+                layout.left_out.append(LeftOut(printable(picture), f"{printable(path)}: {error}"))
     layout.labels = sorted({label for entry in layout.entries for label in _labels(entry)})
     if not layout.labels:
         raise InputError(subject, "its Label Studio tasks have no choice and no rectangle", "label some, and export again")

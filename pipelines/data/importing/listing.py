@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS
+from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, printable
 from registry.errors import InputError, NotFoundError
 
 _NOT_MEANT = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "modelyard.yaml"}
@@ -68,18 +68,13 @@ class Listing:
         """
         if not self._by_name:
             for path in self.pictures:
-                self._by_name.setdefault(shown(Path(path.name)).casefold(), []).append(path)
+                self._by_name.setdefault(printable(Path(path.name)).casefold(), []).append(path)
         wanted = _parts(name)
         candidates = self._by_name.get(wanted[-1].casefold(), []) if wanted else []
         ranked = sorted(((*_alike(path, wanted), -_apart(path, near), path) for path in candidates), reverse=True)
         if not ranked or (len(ranked) > 1 and ranked[0][:-1] == ranked[1][:-1]):
             return None
         return ranked[0][-1]
-
-
-def shown(path: Path) -> str:
-    """A path as text that can be printed and stored; bytes that are no UTF-8 are escaped."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def plain(text: str) -> str:
@@ -93,20 +88,20 @@ def list_folder(root: Path, most: int | None = None) -> Listing:
     Raises InputError for more than `most` files, where somebody only wants to know what it is.
     """
     if not root.is_dir():
-        raise NotFoundError(shown(root), "there is no such folder", "see how it is spelled")
+        raise NotFoundError(printable(root), "there is no such folder", "see how it is spelled")
     real, files, folders, left_out, ignored = root.resolve(), list[Path](), list[Path](), list[LeftOut](), 0
     waiting = [Path()]
     while waiting:
         folder = waiting.pop()
         if most is not None and len(files) > most:
-            raise InputError(shown(root), f"holds more than {most:,} files", "name the folder of the data")
+            raise InputError(printable(root), f"holds more than {most:,} files", "name the folder of the data")
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
-            left_out.append(LeftOut(shown(folder), f"the folder cannot be read ({error.strerror})"))
+            left_out.append(LeftOut(printable(folder), f"the folder cannot be read ({error.strerror})"))
             continue
         if not entries and folder.suffix.lower() in CLIP_ENDINGS | IMAGE_ENDINGS:
-            left_out.append(LeftOut(shown(folder), "an empty folder"))
+            left_out.append(LeftOut(printable(folder), "an empty folder"))
         for entry in entries:
             path = folder / entry.name
             if entry.name.startswith(".") or entry.name.lower() in _NOT_MEANT:
@@ -115,7 +110,7 @@ def list_folder(root: Path, most: int | None = None) -> Listing:
                 waiting.append(path)
                 folders.append(path)
             elif why := _unfit(entry, real):
-                left_out.append(LeftOut(shown(path), why))
+                left_out.append(LeftOut(printable(path), why))
             else:
                 files.append(path)
     return Listing(root, sorted(files), sorted(folders), left_out, ignored)
@@ -150,7 +145,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _alike(path: Path, wanted: Sequence[str]) -> tuple[int, int]:
     """How many last parts are the same; then whether the last is spelled exactly so."""
-    parts, same = shown(path).split("/"), 0
+    parts, same = printable(path).split("/"), 0
     for ours, theirs in zip(reversed(parts), reversed(wanted), strict=False):
         if ours.casefold() != theirs.casefold():
             break

@@ -12,7 +12,8 @@ from typing import Any
 
 from pipelines.data.importing import coco, folders, label_studio, tables, voc, yolo
 from pipelines.data.importing.layout import Entry, Layout, plural, split_name
-from pipelines.data.importing.listing import LeftOut, Listing, list_folder, plain, shown
+from pipelines.data.importing.listing import LeftOut, Listing, list_folder, plain
+from pipelines.data.sources import printable
 from registry.errors import InputError
 
 KNOWN = "class folders, train/val/test with class folders, YOLO, COCO, Pascal VOC, Label Studio, Roboflow's CSV"
@@ -57,7 +58,7 @@ def _readers(listing: Listing, subject: object) -> dict[str, Callable[[], Layout
     if listing.pictures and (heads := yolo.yolo_files(listing)) and yolo.has_labels(listing):
         if len(heads) > 1 and len(heads[0].parts) == len(heads[1].parts):
             raise InputError(
-                subject, f"has several YOLO data sets: {', '.join(map(shown, heads[:5]))}", "import one folder of it"
+                subject, f"has several YOLO data sets: {', '.join(map(printable, heads[:5]))}", "import one folder of it"
             )
         readers["YOLO"] = lambda: yolo.read_yolo(listing, heads[0], subject)
     documents = _documents(listing)
@@ -104,7 +105,7 @@ def _clips(listing: Listing, subject: object) -> Understood:
     by_class = folders.sort_files(listing.clips, listing.folders, subject, "clips")
     layout = Layout("clips", "classify", by_class.labels, unnamed="an image among clips")
     layout.used = {path for paths in by_class.files.values() for path in paths}
-    layout.left_out += [LeftOut(shown(path), "lies outside of a class's folder") for path in by_class.outside]
+    layout.left_out += [LeftOut(printable(path), "lies outside of a class's folder") for path in by_class.outside]
     folders.check_classes(by_class, listing.folders, subject, "clips")
     return Understood(listing, _accounted(listing, layout), by_class)
 
@@ -113,10 +114,10 @@ def _accounted(listing: Listing, layout: Layout) -> Layout:
     """The layout with a reason for every file that nothing was read from; a picture that is named twice counts once."""
     entries = {entry.file: entry for entry in reversed(layout.entries)}
     layout.entries = [entry for entry in layout.entries if entries[entry.file] is entry]
-    read = {shown(path) for path in (*entries, *layout.used)}
+    read = {printable(path) for path in (*entries, *layout.used)}
     reasons = {item.file: item for item in (*listing.left_out, *layout.left_out) if item.file not in read}
     for path in listing.files:
-        name = shown(path)
+        name = printable(path)
         if name not in read and name not in reasons:
             reasons[name] = LeftOut(name, _reason(path, layout, listing))
     layout.left_out = sorted(
@@ -174,6 +175,8 @@ def _seen(listing: Listing) -> str:
     for path in listing.files:
         endings[path.suffix.lower() or "no ending"] = endings.get(path.suffix.lower() or "no ending", 0) + 1
     return (
-        ", ".join(f"{count} {shown(Path(ending))}" for ending, count in sorted(endings.items(), key=lambda pair: -pair[1])[:5])
+        ", ".join(
+            f"{count} {printable(Path(ending))}" for ending, count in sorted(endings.items(), key=lambda pair: -pair[1])[:5]
+        )
         or "empty"
     )

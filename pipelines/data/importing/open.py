@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.data.dataset import Progress, SplitName
 from pipelines.data.importing.archive import unpacked
-from pipelines.data.importing.listing import LeftOut, list_folder, shown
+from pipelines.data.importing.listing import LeftOut, list_folder
 from pipelines.data.importing.look import Understood, look
 from pipelines.data.importing.source import ImportSource, Reading
 from pipelines.data.source import Member, Picture, Source
-from pipelines.data.sources import check_name
+from pipelines.data.sources import check_name, printable
 from pipelines.job.jobfile import Data
 from registry.errors import InputError, NotFoundError
 
@@ -201,7 +201,7 @@ def model_name(path: Path) -> str:
     """A model's name out of a folder's: what cannot be in one becomes a dash."""
     import re
 
-    stem = shown(Path(path.resolve().name))
+    stem = printable(Path(path.resolve().name))
     for ending in (".tar.gz", ".tgz", ".zip", ".tar"):
         stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
     clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._")

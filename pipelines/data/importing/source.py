@@ -19,8 +19,9 @@ from PIL import Image
 from pipelines.data.dataset import Progress
 from pipelines.data.importing.folders import describe_splits
 from pipelines.data.importing.layout import Entry, Layout, UnreadableError
-from pipelines.data.importing.listing import LeftOut, Listing, shown
+from pipelines.data.importing.listing import LeftOut, Listing
 from pipelines.data.source import Member, Picture, file_name
+from pipelines.data.sources import printable
 from registry.digests import sha256_bytes
 from registry.errors import InputError
 from serving.bundle.image_header import BrokenImageError, read_header
@@ -110,7 +111,7 @@ class ImportSource:
         """How the folder was read, and each file that was not."""
         return {
             "format": self.layout.format,
-            "images": len(self._known) - len(self._left_out.keys() & {shown(path) for path in self._known}),
+            "images": len(self._known) - len(self._left_out.keys() & {printable(path) for path in self._known}),
             "notes": self.notes(),
             "left_out": [{"file": item.file, "why": item.why} for item in self.left_out],
             "ignored": self.listing.ignored,
@@ -119,7 +120,7 @@ class ImportSource:
     def notes(self) -> list[str]:
         """Sentences for the folder's owner."""
         gone = {item.file for item in self._left_out.values()}
-        entries = [entry for entry in self.layout.entries if shown(entry.file) not in gone]
+        entries = [entry for entry in self.layout.entries if printable(entry.file) not in gone]
         declared = any(entry.split for entry in entries)
         return [*self.layout.notes, *(describe_splits(entries, self.labels) if declared else ())]
 
@@ -140,10 +141,10 @@ class ImportSource:
             )
 
     def _refuse(self, item: LeftOut) -> None:
-        raise InputError(f"{shown(self.origin)}/{item.file}", item.why, "move it away, or leave out --strict")
+        raise InputError(f"{printable(self.origin)}/{item.file}", item.why, "move it away, or leave out --strict")
 
     def _leave_out(self, entry: Entry, why: str) -> None:
-        item = LeftOut(shown(entry.file), why)
+        item = LeftOut(printable(entry.file), why)
         if self.reading.strict:
             self._refuse(item)
         self._left_out[item.file] = item
@@ -164,13 +165,17 @@ class ImportSource:
 
     def _group(self, entry: Entry, digest: str) -> str:
         if self.reading.group:
-            return group_of(shown(Path(entry.file.name)), self.reading.group, f"{shown(self.origin)}/{shown(entry.file)}")
-        augmented = _AUGMENTED.match(shown(Path(entry.file.stem)))
+            return group_of(
+                printable(Path(entry.file.name)),
+                self.reading.group,
+                f"{printable(self.origin)}/{printable(entry.file)}",
+            )
+        augmented = _AUGMENTED.match(printable(Path(entry.file.stem)))
         return augmented[1] if augmented else digest[:16]
 
     def _picture(self, entry: Entry, member: Member, names: set[str]) -> Picture | None:
         """A picture, decoded once to see that it is whole; None for one that is left out."""
-        source = f"{shown(self.origin)}/{shown(entry.file)}"
+        source = f"{printable(self.origin)}/{printable(entry.file)}"
         try:
             content = (self.listing.root / entry.file).read_bytes()
             with warnings.catch_warnings():  # Pillow warns of what it then refuses
@@ -183,16 +188,16 @@ class ImportSource:
         if sha256_bytes(content) != member.digest:
             raise InputError(source, "was changed while it was read", "run this again when nothing writes to it")
         name, when = self._name(entry, member, names), captured(content)
-        return Picture(source, name, content, member, entry.label, shown(entry.file), boxes, captured=when, size=image.size)
+        return Picture(source, name, content, member, entry.label, printable(entry.file), boxes, captured=when, size=image.size)
 
     def _name(self, entry: Entry, member: Member, names: set[str]) -> str:
         """The file's name in the data set; of two that some file system takes for one, the later has its path's digest too."""
-        stem, ending = shown(Path(entry.file.stem)), entry.file.suffix.lower()
+        stem, ending = printable(Path(entry.file.stem)), entry.file.suffix.lower()
         name = file_name(stem, f"-{member.digest[:8]}{ending}", member.digest)
         split = entry.split or ""
         key = unicodedata.normalize("NFC", f"{split}/{entry.label}/{name}").casefold()
         if key in names:
-            own = sha256_bytes(shown(entry.file).encode())
+            own = sha256_bytes(printable(entry.file).encode())
             name = file_name(stem, f"-{member.digest[:8]}-{own[:8]}{ending}", own)
             key = unicodedata.normalize("NFC", f"{split}/{entry.label}/{name}").casefold()
         names.add(key)

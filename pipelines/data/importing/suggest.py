@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.data.importing.layout import plural
-from pipelines.data.importing.listing import shown
 from pipelines.data.importing.look import Understood, look
 from pipelines.data.importing.open import model_name
-from pipelines.data.sources import check_name
+from pipelines.data.sources import check_name, printable
 from pipelines.job.template import JobChoices
 from registry.errors import InputError
 
@@ -96,7 +95,7 @@ def _choices(folder: Path, source: Path, understood: Understood) -> JobChoices:
         model=model_name(folder if source == folder or folder.resolve().name else source),
         task=layout.task,
         source="clips" if understood.clips else "images",
-        folder=shown(source),
+        folder=printable(source),
         layout=f"{layout.format}: {plural(count, kind)} of {plural(len(layout.labels), 'class')}",
         notes=tuple(notes),
         group=group,
@@ -108,7 +107,7 @@ def _choices(folder: Path, source: Path, understood: Understood) -> JobChoices:
 
 def _group(understood: Understood) -> tuple[str, str, bool]:
     """A pattern that names show, what speaks for it, and whether it is sure: a person or a room is there in several classes."""
-    entries = [(shown(Path(entry.file.name)), _classes(entry.label, entry.boxes)) for entry in understood.layout.entries]
+    entries = [(printable(Path(entry.file.name)), _classes(entry.label, entry.boxes)) for entry in understood.layout.entries]
     for pattern in _PATTERNS:
         groups: dict[str, list[frozenset[str]]] = defaultdict(list)
         for name, labels in entries:

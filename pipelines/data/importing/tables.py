@@ -10,7 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipelines.data.importing.layout import Entry, Layout, RawBox, UnreadableError, number, plural, split_in
-from pipelines.data.importing.listing import LeftOut, Listing, shown
+from pipelines.data.importing.listing import LeftOut, Listing
+from pipelines.data.sources import printable
 from registry.errors import InputError
 from registry.files import read_bytes
 
@@ -35,7 +36,10 @@ def read_classes(listing: Listing, subject: object) -> Layout:
                 layout.entries.append(Entry(picture, labels[0], split_in(path.parent)))
             elif picture:
                 layout.left_out.append(
-                    LeftOut(shown(picture), f"{shown(path)} gives it {plural(len(labels), 'class')}; it can have one")
+                    LeftOut(
+                        printable(picture),
+                        f"{printable(path)} gives it {plural(len(labels), 'class')}; it can have one",
+                    )
                 )
     layout.labels = sorted({entry.label for entry in layout.entries})
     if not layout.labels:
@@ -56,7 +60,7 @@ def read_boxes(listing: Listing, subject: object) -> Layout:
                 try:
                     layout.entries.append(_entry(picture, path, boxes))
                 except UnreadableError as error:
-                    layout.left_out.append(LeftOut(shown(picture), f"{shown(path)}: {error}"))
+                    layout.left_out.append(LeftOut(printable(picture), f"{printable(path)}: {error}"))
     layout.labels = sorted({box.label for entry in layout.entries for box in entry.boxes or ()})
     if not layout.labels:
         raise InputError(subject, f"its {BOXES} has no box", "export the data set again")
@@ -84,12 +88,14 @@ def _rows(listing: Listing, path: Path) -> list[tuple[str, dict[str, str]]]:
             for row in csv.DictReader(text.splitlines())
         ]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(shown(path), f"is not a table ({error})", "export the data set again") from error
+        raise InputError(printable(path), f"is not a table ({error})", "export the data set again") from error
     return [(row.pop("filename", ""), row) for row in rows]
 
 
 def _picture(listing: Listing, path: Path, name: str, layout: Layout) -> Path | None:
     picture = listing.find(name, path.parent)
     if picture is None:
-        layout.left_out.append(LeftOut(f"{shown(path)}: {name[:200]}", "is named there, but no such picture is in the folder"))
+        layout.left_out.append(
+            LeftOut(f"{printable(path)}: {name[:200]}", "is named there, but no such picture is in the folder")
+        )
     return picture

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.dataset import SplitName
 from pipelines.data.importing.layout import Entry, Layout, RawBox, UnreadableError, around, number, plural, split_in, split_name
-from pipelines.data.importing.listing import LeftOut, Listing, shown
+from pipelines.data.importing.listing import LeftOut, Listing
+from pipelines.data.sources import printable
 from registry.errors import InputError
 from registry.files import read_bytes
 
@@ -36,7 +37,7 @@ def read_voc(listing: Listing, subject: object) -> Layout:
     for path in listing.ending(".xml"):
         root = _annotation(listing, path)
         if root is None:
-            layout.left_out.append(LeftOut(shown(path), "is no annotation in Pascal VOC's XML"))
+            layout.left_out.append(LeftOut(printable(path), "is no annotation in Pascal VOC's XML"))
             continue
         layout.used.add(path)
         name = root.findtext("filename") or ""
@@ -48,7 +49,7 @@ def read_voc(listing: Listing, subject: object) -> Layout:
         try:
             boxes = tuple(box for item in root.findall("object") for box in _boxes(item, counts))
         except UnreadableError as error:
-            layout.left_out.append(LeftOut(shown(picture), f"{shown(path)}: {error}"))
+            layout.left_out.append(LeftOut(printable(picture), f"{printable(path)}: {error}"))
             continue
         split = splits.get(picture.stem) or split_in(path.parent) or split_in(picture.parent)
         layout.entries.append(Entry(picture, split=split, boxes=boxes, size=_size(root), declared=True))

@@ -17,7 +17,8 @@ import yaml
 
 from pipelines.data.dataset import SPLITS, SplitName
 from pipelines.data.importing.layout import Entry, Layout, RawBox, UnreadableError, around, number, plural
-from pipelines.data.importing.listing import LeftOut, Listing, shown
+from pipelines.data.importing.listing import LeftOut, Listing
+from pipelines.data.sources import printable
 from registry.errors import InputError, ModelyardError
 from registry.files import read_bytes
 
@@ -48,8 +49,8 @@ def read_yolo(listing: Listing, head: Path, subject: object) -> Layout:
     labels = _names(document) or _lines(listing, head)
     if not labels or len(set(labels)) < len(labels):
         why = "names no classes" if not labels else "names a class twice"
-        raise InputError(f"{subject}: {shown(head)}", why, "fix its names")
-    layout = Layout("yolo", "detect", labels, used={head}, unnamed=f"{shown(head)} names no folder or list that it is in")
+        raise InputError(f"{subject}: {printable(head)}", why, "fix its names")
+    layout = Layout("yolo", "detect", labels, used={head}, unnamed=f"{printable(head)} names no folder or list that it is in")
     texts, counts = set(listing.ending(".txt")), Counter[str]()
     joints = isinstance(document.get("kpt_shape"), list)
     for path, split in _pictures(listing, head, document, layout, subject).items():
@@ -58,7 +59,7 @@ def read_yolo(listing: Listing, head: Path, subject: object) -> Layout:
         try:
             boxes = tuple(_boxes(listing, label_file, labels, counts, joints=joints)) if label_file else ()
         except (UnreadableError, ModelyardError) as error:
-            layout.left_out.append(LeftOut(shown(path), str(error)))
+            layout.left_out.append(LeftOut(printable(path), str(error)))
             continue
         finally:
             layout.used |= {label_file} if label_file else set()
@@ -105,12 +106,12 @@ def _pictures(
             paths = _named(listing, head, document, str(value), layout)
             if paths is None:
                 raise InputError(
-                    f"{subject}: {shown(head)}", f"{split}: '{value}' is not there", "fix the path, or remove the line"
+                    f"{subject}: {printable(head)}", f"{split}: '{value}' is not there", "fix the path, or remove the line"
                 )
             twice += sum(path in pictures and pictures[path] != split for path in paths)
             pictures |= {path: split for path in paths if path not in pictures}
     if twice:
-        layout.notes.append(f"{plural(twice, 'image')} in two splits of {shown(head)}: the first counts")
+        layout.notes.append(f"{plural(twice, 'image')} in two splits of {printable(head)}: the first counts")
     return pictures or dict.fromkeys(listing.pictures)
 
 
@@ -151,7 +152,7 @@ def _lines(listing: Listing, path: Path) -> list[str]:
     try:
         text = read_bytes(listing.root / path).decode("utf-8-sig", "replace")
     except (OSError, ValueError) as error:
-        raise InputError(shown(path), f"cannot be read ({error})", _REMEDY) from error
+        raise InputError(printable(path), f"cannot be read ({error})", _REMEDY) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -185,4 +186,4 @@ def _boxes(listing: Listing, path: Path, labels: Sequence[str], counts: Counter[
             counts["outlines"] += 1
             yield around(label, points[::2], points[1::2], points)
         except UnreadableError as error:
-            raise UnreadableError(f"{shown(path)} line {at}: {error}") from error
+            raise UnreadableError(f"{printable(path)} line {at}: {error}") from error

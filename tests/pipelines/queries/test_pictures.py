@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.queries import pictures
-from pipelines.queries.pictures import MOST_BYTES, printable_name, sources_of
+from pipelines.queries.pictures import MOST_BYTES, printable, sources_of
 from registry.errors import InputError, ModelyardError
 
 
@@ -119,7 +119,7 @@ def test_a_name_that_is_not_utf_8_can_be_printed(tmp_path: Path, picture: Callab
     (source,) = sources_of([tmp_path]).pictures(5, lambda *_: None)
     assert source.name.endswith("/\\xff.png")
     assert source.read() == picture()
-    assert printable_name(Path("käse.png")) == "käse.png"
+    assert printable(Path("käse.png")) == "käse.png"
 
 
 def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
