@@ -8,7 +8,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pipelines.data.sources import CLIP_ENDINGS, IMAGE_ENDINGS, check_source, files_by_class
+from pipelines.data.build import open_source
+from pipelines.data.sources import check_source
 from pipelines.job.jobfile import Data, Job, parse_job
 from pipelines.training.trainers.build import check_installed
 from registry.errors import ModelyardError, RefusedError
@@ -40,10 +41,8 @@ class DemoOptions:
     def check(self, tf_python: Path) -> None:
         """Find what is wrong with the user's folders and options, and what is not installed, before a server is started."""
         check_source(self.clips, self.images, self.group)
-        if self.clips:
-            files_by_class(self.clips, CLIP_ENDINGS, "clips")
-        if self.images:
-            files_by_class(self.images, IMAGE_ENDINGS, "images")
+        if self.clips or self.images:
+            open_source(self.job(self.clips or Path("clips")).data)
         for config in self.job(Path("clips")).train:
             check_installed(config, tf_python)
 
