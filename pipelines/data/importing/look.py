@@ -103,6 +103,9 @@ def _without_wrapping(listing: Listing) -> Listing:
 def _clips(listing: Listing, subject: object) -> Understood:
     """Clips by class; other files are left out."""
     by_class = folders.sort_files(listing.clips, listing.folders, subject, "clips")
+    if not by_class.files:
+        why = f"holds {plural(len(listing.clips), 'clip')} and no class folders"
+        raise InputError(subject, why, "sort them into <class>/, a folder for each thing to tell apart")
     layout = Layout("clips", "classify", by_class.labels, unnamed="an image among clips")
     layout.used = {path for paths in by_class.files.values() for path in paths}
     layout.left_out += [LeftOut(printable(path), "lies outside of a class's folder") for path in by_class.outside]
