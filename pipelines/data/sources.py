@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from registry.errors import InputError, NotFoundError
@@ -45,6 +46,14 @@ def _check_class(folder: Path) -> None:
         )
 
 
+def check_number_of_classes(labels: Sequence[str], least: int, subject: object) -> None:
+    """Raise InputError for one class where a classifier is to be trained. There is at least one."""
+    if len(labels) < least:
+        raise InputError(
+            subject, f"has one class only ('{labels[0]}')", "add a second class; a classifier needs two to tell apart"
+        )
+
+
 def files_by_class(folder: Path, endings: frozenset[str], what: str, least: int = 2) -> dict[str, list[Path]]:
     """Class name → its files, both sorted; at least `least` classes, none of them empty.
 
@@ -72,7 +81,5 @@ def files_by_class(folder: Path, endings: frozenset[str], what: str, least: int 
         by_class[class_folder.name] = files
     if not by_class:
         raise InputError(folder, f"expected a folder per class with {what} in it", f"sort them into {layout}")
-    if len(by_class) < least:
-        only = next(iter(by_class))
-        raise InputError(folder, f"has one class only ('{only}')", "add a second class; a classifier needs two to tell apart")
+    check_number_of_classes(list(by_class), least, folder)
     return by_class

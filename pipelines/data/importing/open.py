@@ -15,7 +15,7 @@ from pipelines.data.importing.listing import LeftOut, list_folder
 from pipelines.data.importing.look import Understood, look
 from pipelines.data.importing.source import ImportSource, Reading
 from pipelines.data.source import Member, Picture, Source
-from pipelines.data.sources import check_name, printable
+from pipelines.data.sources import check_name, check_number_of_classes, printable
 from pipelines.job.jobfile import Data
 from registry.errors import InputError, NotFoundError
 
@@ -92,10 +92,7 @@ def _source(origin: Path, understood: Understood, data: Data, *, strict: bool, c
         return ImportSource(origin, understood.listing, layout, Reading(data.group, strict, layout.format))
     if strict and layout.left_out:
         raise InputError(f"{origin}/{layout.left_out[0].file}", layout.left_out[0].why, "move it away, or leave out --strict")
-    if len(layout.labels) < classes:
-        raise InputError(
-            origin, f"has one class only ('{layout.labels[0]}')", "add a second class; a classifier needs two to tell apart"
-        )
+    check_number_of_classes(layout.labels, classes, origin)
     return _clips(origin, understood, data, strict=strict)
 
 

@@ -21,7 +21,7 @@ from pipelines.data.importing.folders import describe_splits
 from pipelines.data.importing.layout import Entry, Layout, UnreadableError
 from pipelines.data.importing.listing import LeftOut, Listing
 from pipelines.data.source import Member, Picture, file_name
-from pipelines.data.sources import printable
+from pipelines.data.sources import check_number_of_classes, printable
 from registry.digests import sha256_bytes
 from registry.errors import InputError
 from serving.bundle.image_header import BrokenImageError, read_header
@@ -133,12 +133,8 @@ class ImportSource:
             )
         if not have:
             raise InputError(self.origin, "has no image with an object that can be read", "see what is wrong with them")
-        if len(self.labels) < self.reading.classes and self.task == "classify":
-            raise InputError(
-                self.origin,
-                f"has one class only ('{self.labels[0]}')",
-                "add a second class; a classifier needs two to tell apart",
-            )
+        if self.task == "classify":
+            check_number_of_classes(self.labels, self.reading.classes, self.origin)
 
     def _refuse(self, item: LeftOut) -> None:
         raise InputError(f"{printable(self.origin)}/{item.file}", item.why, "move it away, or leave out --strict")
