@@ -8,7 +8,7 @@ compile() { # OUTPUT ARGS...
     --python-version 3.11 --output-file "$out" "$@"
 }
 compile locks/torch.txt pyproject.toml --group dev --constraint locks/torch.in \
-  --extra torch --extra yolo --extra openvino --extra dashboards --extra auth --extra labels --extra postgresql --extra runpod --extra huggingface
+  --extra torch --extra yolo --extra openvino --extra dashboards --extra auth --extra labels --extra postgresql --extra runpod --extra huggingface --extra ray --extra transformers
 compile locks/tensorflow.txt locks/tensorflow.in
 compile locks/tensorflow-nodeps.txt --no-deps locks/tensorflow-nodeps.in
 compile locks/peers.txt locks/peers.in
