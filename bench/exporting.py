@@ -29,6 +29,7 @@ from pipelines.demo.clips import Film, film_digits
 from pipelines.job.jobfile import Data
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from pipelines.training.trainers.build import build_trainer
+from pipelines.training.trainers.contract import Watch
 from registry.settings import Settings
 from serving.bundle.modelinfo import read_info
 from serving.bundle.variants import KNOWN, variant_spec
@@ -65,7 +66,7 @@ def trained(name: str, data: DataSet, folder: Path) -> Path:
     target = folder / name
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as work:
-            fitted = build_trainer(TRAINERS[name], Settings(home=folder).tf_python).fit(data, Path(work), quiet)
+            fitted = build_trainer(TRAINERS[name], Settings(home=folder).tf_python).fit(data, Path(work), Watch())
             shutil.copytree(fitted.folder, target)
     return target
 

@@ -15,6 +15,7 @@ from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.train import Training, train
 from pipelines.training.trainers.build import build_trainer
+from pipelines.training.trainers.contract import Choice, Watch
 from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
@@ -64,9 +65,9 @@ class TrainingJob:
             self.say(str(first))
         events: list[Trained] = []
         for config, adapter in adapters:
-            self.say(f"{config.kind}: training {config.arch} for {config.epochs} epochs")
+            self.say(f"{config.kind}: training {config.arch}")
             training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
-            events.append(train(store, self.ledger, tracker, training, _reporting(config, progress, self.say), self.say))
+            events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
         return events
 
 
@@ -104,13 +105,17 @@ def _of_leaks(what: str, *, allowed: bool) -> str:
     return f"LEAK: {what}; training goes on, {priced}, and {gate}"
 
 
-def _reporting(config: TrainerConfig, progress: Progress, say: Say) -> Callable[[int, Mapping[str, float]], None]:
-    """Shows each epoch as it ends."""
+def watching(kind: str, progress: Progress, say: Say) -> Watch:
+    """Shows each epoch as it ends, and what the trainer says and chooses."""
+    planned = [0]
 
-    def report(epoch: int, metrics: Mapping[str, float]) -> None:
-        score = f" (val top-1 {metrics['val_top1']:.3f})" if "val_top1" in metrics else ""
-        progress(f"{config.kind}: epochs", epoch, config.epochs)
-        if epoch == config.epochs:
-            say(f"{config.kind}: trained{score}")
+    def epochs(number: int) -> None:
+        planned[0] = number
 
-    return report
+    def on_epoch(epoch: int, _: Mapping[str, float]) -> None:
+        progress(f"{kind}: epochs", epoch, max(planned[0], epoch))
+
+    def choose(choices: Mapping[str, Choice]) -> None:
+        say(f"{kind}: chose " + ", ".join(f"{name} {value}" for name, value in choices.items()))
+
+    return Watch(on_epoch, lambda line: say(f"{kind}: {line}"), choose, epochs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
 from pipelines.training.interrupted import Payment, paid_for
-from pipelines.training.trainers.contract import Fitted, OnEpoch, Trainer
+from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
 from registry.errors import ModelyardError, UnavailableError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
 from registry.files import storing
@@ -51,7 +51,7 @@ class Training:
 
 
 def train(
-    store: Store, ledger: Ledger, tracker: Tracker, training: Training, on_epoch: OnEpoch, say: Callable[[str], None]
+    store: Store, ledger: Ledger, tracker: Tracker, training: Training, watch: Watch, say: Callable[[str], None]
 ) -> Trained:
     """Run one training. The run is marked failed, or killed on Ctrl-C, when it does not end well; it is paid for either way.
 
@@ -63,8 +63,9 @@ def train(
         for split in ("train", "val"):
             run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
         with _paid(training, ledger, run) as payment:
-            fitted, history = _fit(training, Path(scratch), run, on_epoch)
+            fitted, history = _fit(training, Path(scratch), run, watch)
             used = payment.measure()
+            say(f"{kind}: trained for {len(history)} epochs{_score(history)}")
             run.metrics(_price_of(used))
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
             run.figure(curves_figure(history), "plots/curves.png")
@@ -90,6 +91,11 @@ def _paid(training: Training, ledger: Ledger, run: RunLog) -> Generator[Payment]
             with suppress(ModelyardError):  # the server may be what failed
                 run.metrics(_price_of(payment.event))
         raise
+
+
+def _score(history: list[Mapping[str, float]]) -> str:
+    best = max((epoch["val_top1"] for epoch in history if "val_top1" in epoch), default=None)
+    return "" if best is None else f" (val top-1 {best:.3f})"
 
 
 def _price_of(used: TrainingFailed) -> dict[str, float]:
@@ -128,17 +134,21 @@ def _failed(training: Training, run_id: str, reason: str) -> TrainingFailed:
     )
 
 
-def _fit(training: Training, work: Path, run: RunLog, on_epoch: OnEpoch) -> tuple[Fitted, list[Mapping[str, float]]]:
-    """Fit, logging each epoch as it ends."""
+def _fit(training: Training, work: Path, run: RunLog, watch: Watch) -> tuple[Fitted, list[Mapping[str, float]]]:
+    """Fit, logging each epoch as it ends, and what the trainer's defaults came to."""
     history: list[Mapping[str, float]] = []
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
         history.append(metrics)
         run.metrics(metrics, epoch)
-        on_epoch(epoch, metrics)
+        watch.on_epoch(epoch, metrics)
+
+    def choose(choices: Mapping[str, Choice]) -> None:
+        run.params({f"chosen.{name}": value for name, value in choices.items()})
+        watch.choose(choices)
 
     with _training_errors(training.kind):
-        fitted = training.trainer.fit(training.data, work, log)
+        fitted = training.trainer.fit(training.data, work, replace(watch, on_epoch=log, choose=choose))
     if not history:
         raise ModelyardError(f"{training.kind} trainer", "ended without a single epoch", "see its output above")
     return fitted, history

@@ -17,13 +17,14 @@ def test_yolo_is_trained_on_what_a_server_will_decode(tmp_path: Path) -> None:
     from pipelines.demo.clips import Film, film_digits
     from pipelines.job.jobfile import Data
     from pipelines.job.trainers import YoloTrainer
+    from pipelines.training.trainers.contract import Watch
     from pipelines.training.trainers.yolo import YoloAdapter
     from serving.bundle.modelinfo import read_info
     from serving.bundle.preprocess import Preprocess
 
     clips = film_digits(tmp_path / "clips", Film(clips=5, frames=2, size=160, digits=(0, 1)), lambda *_: None)
     data = build_dataset(Data(clips=clips), tmp_path / "data", lambda *_: None)
-    fitted = YoloAdapter(YoloTrainer(epochs=1, imgsz=32, decode="reduced")).fit(data, tmp_path / "work", lambda *_: None)
+    fitted = YoloAdapter(YoloTrainer(epochs=1, imgsz=32, decode="reduced")).fit(data, tmp_path / "work", Watch())
     reduced, full = Preprocess(size=32, decode="reduced"), Preprocess(size=32)
     for split in ("train", "val"):
         rows = data.rows(split)

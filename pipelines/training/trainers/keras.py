@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import KerasTrainer
-from pipelines.training.trainers.contract import Fitted, OnEpoch
+from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
 from serving.bundle.modelinfo import ModelInfo, write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
 from serving.export.subprocess_job import Ties, run_subprocess
@@ -25,7 +25,7 @@ class KerasAdapter:
         self._config = config
         self._python = tf_python
 
-    def fit(self, data: DataSet, work: Path, on_epoch: OnEpoch) -> Fitted:
+    def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Hand the preprocessed pixels over as files and read epochs from the child's output."""
         preprocess = Preprocess(size=self._config.imgsz, layout="NHWC", decode=self._config.decode)
         folder = work / "model"
@@ -37,7 +37,8 @@ class KerasAdapter:
                 path = work / f"{split}_{name}.npy"
                 np.save(path, array)
                 job[f"{split}_{name}"] = str(path)
-        run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, on_epoch)))
+        watch.epochs(self._config.epochs)
+        run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, watch.on_epoch)))
         info = ModelInfo(
             trainer="keras",
             arch=self._config.arch,

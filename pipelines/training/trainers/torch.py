@@ -16,7 +16,7 @@ from torchvision.models import get_model, list_models
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import TorchTrainer
-from pipelines.training.trainers.contract import Fitted, OnEpoch
+from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
 from registry.errors import InputError
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import ModelInfo, write_info
@@ -88,7 +88,7 @@ class TorchAdapter:
         """Use a trainer's config."""
         self._config = config
 
-    def fit(self, data: DataSet, work: Path, on_epoch: OnEpoch) -> Fitted:
+    def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """AdamW with a one-cycle schedule, random placement, light and contrast."""
         config, labels = self._config, data.manifest.labels
         torch.manual_seed(config.seed)
@@ -96,7 +96,8 @@ class TorchAdapter:
         preprocess = Preprocess(size=config.imgsz, decode=config.decode)
         train, val = _load(data, "train", preprocess), _load(data, "val", preprocess)
         network = build_network(config.arch, len(labels)).to(device)
-        self._train(network, train, val, on_epoch)
+        watch.epochs(config.epochs)
+        self._train(network, train, val, watch.on_epoch)
         folder = work / "model"
         package_torch(Probabilities(network.cpu()), folder, config.imgsz, [(-1, len(labels))])
         write_info(

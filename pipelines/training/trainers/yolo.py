@@ -12,7 +12,7 @@ import torch
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
 from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
-from pipelines.training.trainers.contract import Fitted, OnEpoch
+from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import classification_view
 from serving.bundle.modelinfo import ModelInfo
@@ -27,12 +27,13 @@ class YoloAdapter:
         """Use a trainer's config."""
         self._config = config
 
-    def fit(self, data: DataSet, work: Path, on_epoch: OnEpoch) -> Fitted:
+    def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """AdamW and mild augmentation: Ultralytics' defaults, made for ImageNet, stay at chance on small data."""
         config, labels = self._config, data.manifest.labels
         preprocess = Preprocess(size=config.imgsz, decode=config.decode)
         model = ultralytics(work)(f"{config.arch}.yaml", task="classify", verbose=False)
-        model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, on_epoch))
+        watch.epochs(config.epochs)
+        model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, watch.on_epoch))
         model.train(
             data=str(classification_view(data, work / "data", preprocess)),
             epochs=config.epochs,

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.training import interrupted
 from pipelines.training.train import Training, train
-from pipelines.training.trainers.contract import Fitted
+from pipelines.training.trainers.contract import Fitted, Watch
 from registry.events import Trained
 from registry.files import write_json
 from registry.memory import MemoryLedger, MemoryStore
@@ -88,9 +88,9 @@ class World:
         monkeypatch.setattr(interrupted, "monotonic", lambda: self.now)
         monkeypatch.setattr(interrupted, "write_json", lambda *values: faults.call("note", write_json, *values))
 
-    def fit(self, _data: object, _work: Path, on_epoch: Callable[..., None]) -> Fitted:
+    def fit(self, _data: object, _work: Path, watch: Watch) -> Fitted:
         self.trained, self.now = True, self.now + SECONDS
-        on_epoch(1, {"train_loss": 1.0})
+        watch.on_epoch(1, {"train_loss": 1.0})
         return Fitted(self._folder, self._folder)
 
     @contextmanager
@@ -103,4 +103,4 @@ class World:
         def say(*_: object) -> None:
             self.faults.call("say", lambda: None)
 
-        return train(self._store, Watched(self.ledger, self.faults), self, self._training, say, say)
+        return train(self._store, Watched(self.ledger, self.faults), self, self._training, Watch(say, say), say)

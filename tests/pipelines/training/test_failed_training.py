@@ -53,6 +53,7 @@ class Run:
 def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseException, dataset) -> None:
     from pipelines.job.trainers import TorchTrainer
     from pipelines.training.train import Training, train
+    from pipelines.training.trainers.contract import Watch
     from registry.money.prices import local_price
     from registry.records import DataVerdict
 
@@ -61,7 +62,7 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
     verdict = DataVerdict(dataset="x", holds=True, errors=0, warnings=0)
     training = Training(Fails(error), TorchTrainer(), "torch", dataset, "hand", local_price(Settings()), ADA, verdict)
     with pytest.raises(type(error)):
-        train(SimpleNamespace(), book, tracker, training, lambda *_: None, lambda _: None)
+        train(SimpleNamespace(), book, tracker, training, Watch(), lambda _: None)
     (entry,) = book.entries("hand")
     assert isinstance(entry.event, TrainingFailed)
     assert entry.event.usd > 0

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from pipelines.training.train import Training, train
+from pipelines.training.trainers.contract import Watch
 from registry.errors import UnavailableError
 from registry.memory import MemoryLedger, MemoryStore
 from registry.money.prices import local_price
@@ -36,7 +37,7 @@ def test_a_trainers_own_network_trouble_is_not_mlflows(error: OSError, dataset: 
     verdict, price = DataVerdict(dataset="x", holds=True, errors=0, warnings=0), local_price(Settings())
     training = Training(SimpleNamespace(fit=fit), Record(), "torch", dataset, "hand", price, Actor("ada"), verdict)
     with pytest.raises(UnavailableError, match=rf"^torch trainer: could not reach .*{type(error).__name__}"):
-        train(MemoryStore(), ledger, tracker, training, lambda *_: None, lambda _: None)
+        train(MemoryStore(), ledger, tracker, training, Watch(), lambda _: None)
     (row,) = ledger.entries()
     run = MlflowClient(mlflow_uri).get_run(row.event.run_id)
     assert run.info.status == "FAILED"

@@ -10,6 +10,7 @@ import pytest
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, YoloTrainer
 from pipelines.training.trainers.build import build_trainer
+from pipelines.training.trainers.contract import Watch
 from registry.settings import Settings
 from serving.bundle.modelinfo import read_info
 
@@ -47,7 +48,7 @@ def test_a_training_touches_no_file_of_the_data_set_and_keeps_the_order_of_the_c
     before, epochs = fingerprint(tmp_path / "home"), list[int]()
     work = tmp_path / "work"
     work.mkdir()
-    fitted = build_trainer(config, Settings().tf_python).fit(data, work, lambda epoch, _: epochs.append(epoch))
+    fitted = build_trainer(config, Settings().tf_python).fit(data, work, Watch(lambda epoch, _: epochs.append(epoch)))
     assert fingerprint(tmp_path / "home") == before
     assert epochs == [1, 2]
     assert read_info(fitted.folder, "it").labels == LABELS
