@@ -102,9 +102,7 @@ def few_clips_in_words(clips: int, split: str = "test") -> str:
         return ""
     counted = f"only {clips} {split} clip{'' if clips == 1 else 's'}"
     share = 1 - 0.05 ** (1 / max(clips, 1))
-    return (
-        f"{counted}, so the interval says little: even if all its answers were right, up to {share:.0%} of other clips may fail"
-    )
+    return f"{counted}, so this says little: even if all were right, up to {share:.0%} of other clips may fail"
 
 
 def leaked_in_words(verdict: DataVerdict) -> str:

@@ -38,8 +38,8 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Figure:
     """Counts, true class down, guessed class across; of bounded size, however many classes there are.
 
-    Up to 30 classes have their names, and their counts up to 400 of them. Beyond that colours say it, each row relative to its own images, and only some
-    names fit; beyond 400, neighbouring classes share a cell.
+    Up to 30 classes have their names, and up to 400 counts are written out. Beyond that colours say it, each row relative to
+    its own images, and only some names fit; beyond 400 classes, neighbouring ones share a cell.
     """
     counts = np.asarray(confusion, np.int64).reshape(len(labels), len(labels))
     step = -(-len(labels) // _MOST_CELLS) or 1
