@@ -105,6 +105,14 @@ def few_clips_in_words(clips: int, split: str = "test") -> str:
     return f"{counted}, so this says little: even if all were right, up to {share:.0%} of other clips may fail"
 
 
+def conditions_in_words(latency: Latency) -> str:
+    """How a latency was measured: in how many rounds, and how busy the machine was; empty for one of an older release."""
+    if latency.load is None:
+        return ""
+    busy = f"other processes kept {latency.load:.0%} of the processors busy"
+    return f"best of {latency.rounds} rounds; {busy}"
+
+
 def leaked_in_words(verdict: DataVerdict) -> str:
     """The share of test, or the images of val where none of test are: `31% of test are leaked`. Empty where nothing is."""
     if verdict.leaked_share:

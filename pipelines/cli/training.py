@@ -102,6 +102,7 @@ def export(
     from pipelines.promotion.assemble import assemble
     from pipelines.promotion.follow import export_by_policy
     from registry.errors import InputError
+    from registry.measured import conditions_in_words
     from registry.refs import parse_ref
 
     parsed = parse_ref(ref)
@@ -119,7 +120,9 @@ def export(
         print(event)
         _parity_table(event.parity)
         if event.latency:
-            print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
+            conditions = conditions_in_words(event.latency)
+            figures = f"p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms"
+            print(f"latency: {figures}{f' ({conditions})' if conditions else ''}")
         print(f"bundle: {to or event.path}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from registry.records.base import Record
 
+_BUSY = 0.5
+
 
 class Limits(Record):
     """How far a variant's answers may be from the trained model's before it is left out."""
@@ -41,9 +43,9 @@ class ParityFigures(Record):
 class Latency(Record):
     """Milliseconds from image bytes to answer, in a fresh process, after warm-up.
 
-    p50 and p95 are those of the fastest of `rounds` rounds, `requests` in all: what else the machine does makes a round
-    slower and never faster. `load`: the share of the processors that other processes kept busy meanwhile, None where it was
-    not measured.
+    Of `requests` requests in `rounds` rounds: p50 is the least of the rounds' medians, p95 that of the images' fastest answers,
+    since what else the machine does makes an answer slower and never faster. `load`: the share of the processors that other
+    processes kept busy meanwhile, None where it was not measured.
     """
 
     p50_ms: float
@@ -52,3 +54,8 @@ class Latency(Record):
     requests: int
     rounds: int = 1
     load: float | None = None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others kept more than half of the processors busy meanwhile, so that measuring again may give less."""
+        return self.load is not None and self.load > _BUSY
