@@ -26,13 +26,13 @@ from serving.export.subprocess_job import Bounds, run_subprocess
 from serving.inference.predictor import load_predictor
 
 LATENCY_IMAGES = 20
-ROUNDS = 7
+ROUNDS = 5
 _LEAST_ROUNDS = 3
 _LONG_S = 30.0
 """After which no further round begins, for a model that takes a second."""
 _REQUESTS = 20
 _WARM_UP = 5
-_PAUSE_S = 0.01
+_PAUSE_S = 0.005
 """Before each request, as between those of users: a process that never rests is made to wait in the middle of an answer."""
 
 
