@@ -62,13 +62,18 @@ class Snapshot:
 
 
 class Finding(Record):
-    """What one gate measured: the figure, its limit, and a sentence."""
+    """What one gate measured: the figure, its limit, and a sentence.
+
+    `metric` is the figure's name where it is one of an evaluation, and `part` the class or slice that it is of.
+    """
 
     gate: str
     passed: bool
     text: str
     figure: float | None = None
     limit: float | None = None
+    metric: str = ""
+    part: str = ""
 
 
 class ClassScore(Record):

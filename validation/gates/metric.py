@@ -68,7 +68,11 @@ class MetricGate(Record):
         findings = [figure.at_least(self.at_least)] if self.at_least is not None else []
         findings += [figure.at_most(self.at_most)] if self.at_most is not None else []
         few = few_clips_in_words(evaluation.clips)
-        return [finding.model_copy(update={"text": f"{finding.text} ({few})"}) if few else finding for finding in findings]
+        about = {"metric": self.name, "part": self.label or self.slice or ""}
+        return [
+            finding.model_copy(update=about | {"text": f"{finding.text} ({few})" if few else finding.text})
+            for finding in findings
+        ]
 
     def _why_missing(self, label: str, evaluation: Evaluation) -> str:
         """What to do about a metric that is not there: a name that nobody measures will not be there next time either."""
