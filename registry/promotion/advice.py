@@ -16,7 +16,8 @@ from registry.records import ClassScore, Evaluation, Evidence, Finding, Record
 
 Kind = Literal["more clips", "other clips", "test clips", "labels", "training", "calibration", "machine"]
 _SURE, _FEW_SURE = 0.9, 2
-_CHANCE = 1.5
+_LEARNED = 0.15
+"""Of the way from chance to perfect: below, a model has learned next to nothing."""
 _SHOWN_AS = {
     "blur": "out of focus or in motion",
     "dark": "in little light",
@@ -64,7 +65,8 @@ def _about_accuracy(finding: Finding, evidence: Evidence, evaluation: Evaluation
     """The worst class, or what has to come before any class: training that learned something, and a test that can tell."""
     classes = [score for score in evaluation.classes if score.support]
     top1 = evaluation.metrics.get("top1")
-    if top1 is not None and len(classes) > 1 and top1 * len(classes) <= _CHANCE:
+    chance = 1 / max(len(classes), 1)
+    if top1 is not None and chance < 1 and (top1 - chance) / (1 - chance) < _LEARNED:
         how = "train it differently first, longer or from pretrained weights"
         text = f"{how}: top-1 {top1:.2f} is hardly more than chance with {len(classes)} classes"
         return Advice(kind="training", text=text)
@@ -87,7 +89,8 @@ def _about_accuracy(finding: Finding, evidence: Evidence, evaluation: Evaluation
 
 def _about_class(worst: ClassScore, described: str, evidence: Evidence, classes: Sequence[ClassScore]) -> Advice:
     """More clips of a class that has few; clips of another kind of one that has as many as the others."""
-    usual = median([score.train_clips for score in classes if score.train_clips is not None] or [0])
+    others = [score.train_clips for score in classes if score is not worst and score.train_clips is not None]
+    usual = median(others or [0])
     gain = evidence.gains.get(worst.label)
     worth = f"; {gain.clips} more are worth {gain.low * 100:+.0f} to {gain.high * 100:+.0f} points" if gain else ""
     if worst.train_clips is None or worst.train_clips < usual or (gain is not None and gain.low > 0):
