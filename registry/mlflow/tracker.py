@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -14,7 +15,8 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
@@ -23,6 +25,7 @@ from requests import HTTPError
 from registry.errors import ModelyardError
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
+from registry.mlflow.epochs import EpochQueue, points
 from registry.mlflow.server.refusal import MARK
 from registry.mlflow.store import logged_model_id
 from registry.runs.rows import KIND
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
+_SAMPLE_S = 5
+_MOST_PARAMS = 100
+"""What the server takes in one request."""
 TASK_TAG = "modelyard.task"
 _MODEL_TYPES = {"classify": "classifier", "detect": "detector"}
 
@@ -53,18 +59,27 @@ class RunLog:
         """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
         self._client, self._mapped, self._follow_up = client, mapped, follow_up
         self.run_id = run_id
+        self.epochs = EpochQueue(lambda batch: self._write(lambda run_id: self._client.log_batch(run_id, batch)))
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Log parameters."""
-        for key, value in values.items():
-            self._write(lambda run_id, key=key, value=value: self._client.log_param(run_id, key, value))
+        """Log parameters, a hundred in a request."""
+        entries = [Param(key, str(value)) for key, value in values.items()]
+        for start in range(0, len(entries), _MOST_PARAMS):
+            part = entries[start : start + _MOST_PARAMS]
+            self._write(lambda run_id, part=part: self._client.log_batch(run_id, params=part))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics at a step."""
-        stamp = get_current_time_millis()
-        self._write(
-            lambda run_id: self._client.log_batch(run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
-        )
+        """Log metrics at a step, now."""
+        batch = points(values, step)
+        self._write(lambda run_id: self._client.log_batch(run_id, batch))
+
+    def epoch(self, values: Mapping[str, float], step: int) -> None:
+        """Log an epoch's metrics without waiting for the server; they are there when the run has ended, or after `flush`."""
+        self.epochs.add(values, step)
+
+    def flush(self) -> None:
+        """Wait until every epoch is with the server. Raises UnavailableError where it does not answer."""
+        self.epochs.flush()
 
     def scores(self, values: Mapping[str, float], source: str, dataset: tuple[str, str]) -> None:
         """Log what was measured of a registered version on a data set (its name and digest).
@@ -83,9 +98,13 @@ class RunLog:
         self._write(write)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        for key, value in values.items():
-            self._write(lambda run_id, key=key, value=value: self._client.set_tag(run_id, key, value))
+        """Set tags, in one request."""
+        entries = [RunTag(key, value) for key, value in values.items()]
+        self._write(lambda run_id: self._client.log_batch(run_id, tags=entries))
+
+    def rename(self, name: str) -> None:
+        """Name the run anew."""
+        self._write(lambda run_id: self._client.update_run(run_id, name=name))
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a Matplotlib figure as a picture; a character that no font here has becomes a box, in silence."""
@@ -142,23 +161,38 @@ def _dataset(name: str, digest: str, source: str) -> MetaDataset:
 
 
 class Tracker:
-    """Runs of one experiment on one server."""
+    """Runs of one experiment on one server.
+
+    Runs that carry the tag `modelyard.kind` (checks of data, gates, scores on other data) are about trainings and are none:
+    they lie in an experiment beside it, so that the list of trainings holds only trainings.
+    """
 
     def __init__(self, uri: str, experiment: str) -> None:
         """Connect; the experiment is made if it is not there."""
-        self._uri = connect(uri)
+        self._uri, self._name = connect(uri), experiment
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient()
         with mapping_errors(uri, f"experiment '{experiment}'"):
             self._experiment = mlflow.set_experiment(experiment).experiment_id
+        self._checks = ""
 
     def find(self, tags: Mapping[str, str]) -> str | None:
-        """A run of the experiment that carries these tags."""
+        """A run of the experiment, or of that beside it, that carries these tags. Older releases had both in one."""
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         with mapping_errors(self._uri, "runs"):
-            runs = self._client.search_runs([self._experiment], wanted, max_results=1)
+            beside = self._client.get_experiment_by_name(checks_of(self._name))
+            where = [self._experiment, *([beside.experiment_id] if beside else [])]
+            runs = self._client.search_runs(where, wanted, max_results=1)
         return runs[0].info.run_id if runs else None
+
+    def named(self, start: str) -> dict[str, dict[str, str]]:
+        """The parameters of runs whose names begin like this, by name: the newest thousand, of a name the oldest."""
+        if "'" in start:  # MLflow's filters cannot quote it
+            return {}
+        with mapping_errors(self._uri, "runs"):
+            runs = self._client.search_runs([self._experiment], f"attributes.run_name LIKE '{start}%'", max_results=1000)
+        return {run.info.run_name or "": dict(run.data.params) for run in runs}
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
@@ -167,13 +201,21 @@ class Tracker:
         mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
         mlflow.set_registry_uri(self._uri)
         with mapped():
-            run_id = mlflow.start_run(run_name=name, experiment_id=self._experiment, tags=dict(tags)).info.run_id
+            where = self._checks_id() if KIND in tags else self._experiment
+            watched = KIND not in tags and _wants_system_metrics()
+            opened = mlflow.start_run(run_name=name, experiment_id=where, tags=dict(tags), log_system_metrics=watched)
+        log = RunLog(self._client, opened.info.run_id, mapped)
         try:
-            yield RunLog(self._client, run_id, mapped)
+            yield log
+            log.flush()
         except BaseException as error:
-            with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
+            with suppress(ModelyardError):  # what went wrong first is what the user has to hear of
+                log.flush()
+            log.epochs.close()
+            with suppress(ModelyardError), mapped():
                 mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
+        log.epochs.close()
         with mapped():
             mlflow.end_run("FINISHED")
 
@@ -184,7 +226,7 @@ class Tracker:
         def follow_up() -> str:
             name = self._client.get_run(run_id).info.run_name
             tags = {KIND: "later", "modelyard.of": run_id}
-            return self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id
+            return self._client.create_run(self._checks_id(), tags=tags, run_name=f"{name}, later").info.run_id
 
         mapped = partial(mapping_errors, self._uri, f"run '{run_id}'")
         log = RunLog(self._client, run_id, mapped, follow_up)
@@ -194,3 +236,32 @@ class Tracker:
             if log.run_id != run_id:
                 with mapped():
                     self._client.set_terminated(log.run_id)
+
+    def _checks_id(self) -> str:
+        """The experiment beside this one. It is made when it is first needed, and restored where somebody deleted it."""
+        if not self._checks:
+            name = checks_of(self._name)
+            beside = self._client.get_experiment_by_name(name)
+            if beside is None:
+                try:
+                    self._checks = self._client.create_experiment(name)
+                except MlflowException:  # another process was faster
+                    beside = self._client.get_experiment_by_name(name)
+                    if beside is None:
+                        raise
+            if beside is not None:
+                self._checks = beside.experiment_id
+                if beside.lifecycle_stage == LifecycleStage.DELETED:
+                    self._client.restore_experiment(self._checks)
+        return self._checks
+
+
+def checks_of(experiment: str) -> str:
+    """The experiment beside one of trainings; its name is none that a model can have."""
+    return f"{experiment} (checks)"
+
+
+def _wants_system_metrics() -> bool:
+    """Whether a training's machine is watched: unless the user said no, every few seconds unless the user said how often."""
+    os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(_SAMPLE_S))
+    return bool(MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get()) if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.is_set() else True

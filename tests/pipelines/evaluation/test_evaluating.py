@@ -93,7 +93,7 @@ def test_scoring_a_champion_on_other_data_leaves_its_own_figures_on_its_run(
     world.evaluator.evaluate(Ref(world.name, 1), dataset, "val")
     assert world.metrics() == before
     client = MlflowClient(world.uri)
-    experiment = client.get_experiment_by_name(world.name).experiment_id
+    experiment = client.get_experiment_by_name(f"{world.name} (checks)").experiment_id
     others = client.search_runs([experiment], "tags.`modelyard.kind` = 'evaluation'", order_by=["attributes.start_time"])
     assert [run.data.params["dataset"] for run in others] == [candidate.manifest.digest, dataset.manifest.digest]
     assert [run.data.params["split"] for run in others] == ["test", "val"]
