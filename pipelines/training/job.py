@@ -60,13 +60,14 @@ class TrainingJob:
         actor = whoami(self.settings)
         verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
+        known_as = self.datasets.name_of(data.manifest.digest)
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
+            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
         return events
 
@@ -79,7 +80,7 @@ def check_data(
 
     say("checking the data set with Great Expectations")
     report = check(data, reports, job.data.check_levels, datasets)
-    with tracker.run("data", {"modelyard.kind": "data"}) as run:
+    with tracker.run(f"data {data.manifest.digest[:12]}", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")

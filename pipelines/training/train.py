@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
+from pipelines.training.code import code_tags
 from pipelines.training.interrupted import Payment, paid_for
+from pipelines.training.naming import first_name, full_name, name_run
 from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
 from registry.errors import ModelyardError, UnavailableError, shorten
 from registry.events import DataChecked, Trained, TrainingFailed, about
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 NAME_TAG = "modelyard.trainer"
 TASK_TAG = "modelyard.task"
+DATASET_TAG = "modelyard.dataset"
+"""The data set's version, as in hand@2; its digest is the parameter `dataset`."""
+VERSION_TAG = "modelyard.version"
+"""The number of the version that the run ended in."""
 _TAGS = {TASK_TAG: "classify"}
 """Detectors are not trained here; they are registered."""
 
@@ -36,7 +42,8 @@ _TAGS = {TASK_TAG: "classify"}
 class Training:
     """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price.
 
-    In the folder `underway` a run that trains is noted, so that one whose process is killed is paid for too.
+    In the folder `underway` a run that trains is noted, so that one whose process is killed is paid for too. `known_as` is the
+    data set's version in words, as in hand@2.
     """
 
     trainer: Trainer
@@ -48,6 +55,12 @@ class Training:
     actor: Actor
     verdict: DataVerdict
     underway: Path | None = None
+    known_as: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """What the run's data set is called: a version of it, as in hand@2."""
+        return self.known_as or self.data.manifest.digest[:12]
 
 
 def train(
@@ -58,21 +71,27 @@ def train(
     A run is done when the ledger says what it cost: what fails after that costs nothing again.
     """
     data, kind = training.data, training.kind
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, _TAGS | {NAME_TAG: kind}) as run:
-        run.params(training.config.model_dump(mode="json") | {"dataset": data.manifest.digest})
+    tags = _TAGS | {NAME_TAG: kind, DATASET_TAG: training.dataset} | code_tags(Path.cwd())
+    params = training.config.model_dump(mode="json") | {"dataset_version": training.dataset}
+    name = first_name(training.config, kind)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(name, tags) as run:
+        run.params(params | {"dataset": data.manifest.digest})
         for split in ("train", "val"):
-            run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
+            run.dataset(training.dataset, data.manifest.digest, str(data.folder.absolute()), split)
         with _paid(training, ledger, run) as payment:
             fitted, history = _fit(training, Path(scratch), run, watch)
             used = payment.measure()
             say(f"{kind}: trained for {len(history)} epochs{_score(history)}")
-            run.metrics(_price_of(used))
+            run.flush()
+            name = name_run(tracker, run, full_name(fitted, training.config, kind), params)
+            run.metrics({**_price_of(used), **fitted.figures})
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
             run.figure(curves_figure(history), "plots/curves.png")
             if fitted.extras:
                 run.folder(fitted.extras, "training")
-            say(f"{kind}: logging and registering the model")
+            say(f"{kind}: logging run '{name}' and registering its model")
             number = run.model(fitted.folder, kind, training.model)
+            run.tags({VERSION_TAG: str(number)})
             version = resolve(store, Ref(training.model, number))
             event = _trained(training, version, digest_version(store, version), used)
             payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
@@ -140,7 +159,7 @@ def _fit(training: Training, work: Path, run: RunLog, watch: Watch) -> tuple[Fit
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
         history.append(metrics)
-        run.metrics(metrics, epoch)
+        run.epoch(metrics, epoch)
         watch.on_epoch(epoch, metrics)
 
     def choose(choices: Mapping[str, Choice]) -> None:

@@ -186,13 +186,16 @@ class Tracker:
             runs = self._client.search_runs(where, wanted, max_results=1)
         return runs[0].info.run_id if runs else None
 
-    def named(self, start: str) -> dict[str, dict[str, str]]:
-        """The parameters of runs whose names begin like this, by name: the newest thousand, of a name the oldest."""
+    def named(self, start: str, without: str = "") -> dict[str, dict[str, str]]:
+        """The parameters of runs whose names begin like this, by name: the newest thousand, of a name the oldest.
+
+        `without`: the run that asks.
+        """
         if "'" in start:  # MLflow's filters cannot quote it
             return {}
         with mapping_errors(self._uri, "runs"):
             runs = self._client.search_runs([self._experiment], f"attributes.run_name LIKE '{start}%'", max_results=1000)
-        return {run.info.run_name or "": dict(run.data.params) for run in runs}
+        return {run.info.run_name or "": dict(run.data.params) for run in runs if run.info.run_id != without}
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:

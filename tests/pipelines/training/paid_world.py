@@ -67,7 +67,7 @@ class Run:
     def metrics(self, *_: object) -> None:
         return
 
-    params = tags = figure = folder = dataset = metrics
+    params = tags = figure = folder = dataset = epoch = flush = rename = metrics
 
     def model(self, folder: Path, _: str, model: str) -> int:
         return self._store.register(model, folder, self.run_id).version
@@ -92,6 +92,9 @@ class World:
         self.trained, self.now = True, self.now + SECONDS
         watch.on_epoch(1, {"train_loss": 1.0})
         return Fitted(self._folder, self._folder)
+
+    def named(self, *_: object, **__: object) -> dict[str, dict[str, str]]:
+        return {}
 
     @contextmanager
     def run(self, *_: object) -> Iterator[Watched]:
