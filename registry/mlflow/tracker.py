@@ -32,6 +32,7 @@ from registry.runs.rows import KIND
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
@@ -111,6 +112,10 @@ class RunLog:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")
             self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
+
+    def image(self, image: Image, name: str) -> None:
+        """Log a picture; its format is the name's."""
+        self._write(lambda run_id: self._client.log_image(run_id, image, name))
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
