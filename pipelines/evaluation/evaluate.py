@@ -12,6 +12,7 @@ from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.data.leaks.known import known_leaks
 from pipelines.evaluation.answers import RememberingReference, scored_split
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.evaluation.leaked import price_of_leaks
 from pipelines.evaluation.scores import HeldOutSet
 from pipelines.evaluation.scores import evaluate as score
@@ -72,6 +73,7 @@ class Evaluator:
         shown = Shown(version, data, self.datasets.name_of(data.manifest.digest), event, scored_split(reference, data, split))
         show(self.tracker(version.model), shown, own=own)
         self.ledger.append_all([scanned, event])  # last: what is recorded was shown, and what failed can be done again
+        describe_in_mlflow(self.store, self.ledger, version.model, [version.version])
         return event
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
 from pipelines.money.budgets import hold_budget
@@ -69,6 +70,8 @@ class TrainingJob:
             self.say(f"{config.kind}: training {config.arch}")
             training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            if trouble := describe_in_mlflow(store, self.ledger, job.model, [events[-1].version]):
+                self.say(trouble)
         return events
 
 
