@@ -89,7 +89,7 @@ def describe_model(entries: Sequence[Entry], model: str) -> str:
         [
             *lines,
             f"- Use it: `modelyard predict {model}@production PICTURE`",
-            f"- Compare its trainings: `modelyard runs --where experiment='{model}'`",
+            f"- Compare its trainings: `modelyard runs --where \"experiment = '{model}'\"`",
             f"- Who promoted what, on which evidence: `modelyard history {model}`",
         ]
     )

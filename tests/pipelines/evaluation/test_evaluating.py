@@ -89,7 +89,11 @@ def test_scoring_a_champion_on_other_data_leaves_its_own_figures_on_its_run(
     before = world.metrics()
     assert before["test_top1"] == own.metrics["top1"]
     assert (before["test_top1_low"], before["test_top1_high"]) == own.interval
+    shown = world.store.description(world.name, 1)
+    assert shown.startswith(f"top-1 {own.metrics['top1']:.3f} (")
+    assert world.store.description(world.name).startswith("Classifier of 3 classes")
     world.evaluator.evaluate(Ref(world.name, 1), candidate, "test")
+    assert world.store.description(world.name, 1) == shown
     world.evaluator.evaluate(Ref(world.name, 1), dataset, "val")
     assert world.metrics() == before
     client = MlflowClient(world.uri)
