@@ -110,7 +110,7 @@ def _shown(trained: Mapping[VersionKey, Trained], state: PromotionState) -> list
     """The newest versions, and those that hold a stage, the newest first."""
     order = sorted(trained, key=lambda key: (key[2], key[1]), reverse=True)
     held = {holder.identity for holder in state.holders.values()}
-    return [key for place, key in enumerate(order) if place < _MOST_VERSIONS or key[1:] in held]
+    return [key for position, key in enumerate(order) if position < _MOST_VERSIONS or key[1:] in held]
 
 
 def _line(key: VersionKey, trained: Trained, evaluation: Evaluation | None, state: PromotionState) -> str:
