@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Row = Callable[[], dict[str, Any]]
-_EPOCHS, _PAIRS = 60, 3
+_EPOCHS, _PAIRS = 40, 3
 _MOST = 1.02
 
 
@@ -20,7 +20,7 @@ def rows() -> dict[str, Row]:
 
 
 def tracking_overhead() -> dict[str, Any]:
-    """The demo's digits, 60 epochs of `small_cnn`, tracked by a real MLflow server on this machine (ours), and not (peer).
+    """The demo's digits, 40 epochs of `small_cnn`, tracked by a real MLflow server on this machine (ours), and not (peer).
 
     Tracked is everything that a run gets while it trains and at its end: parameters, tags, data sets, code version, system
     metrics, each epoch, its name and its curves. Not counted is the registration of the model, which is no tracking.
