@@ -51,7 +51,9 @@ def show(tracker: Tracker, shown: Shown, *, own: bool) -> None:
 
 def _write(run: RunLog, shown: Shown) -> None:
     """The figures, the whole evaluation, and the pictures of it."""
-    evaluation, labels = shown.event.evaluation, shown.data.manifest.labels
+    evaluation, labels = shown.event.evaluation, list(shown.data.manifest.labels)
+    if len(evaluation.confusion) == len(labels) + 1:  # a detector's boxes can be of no class
+        labels.append("background")
     split = evaluation.split
     if evaluation.leaked:
         run.tags({f"modelyard.{split}_leaked": price_in_words(evaluation.leaked)})

@@ -1,7 +1,8 @@
 """A run's metrics per epoch, on their way to the server in a thread of their own: training waits for no request.
 
-At most one request a second is sent, with all that came meanwhile. What a server does not take stays here, in order, and is
-sent again with what comes next; only `flush` raises, so a server that is away for a while stops no training.
+At most one request a second is sent, with all that came meanwhile, and after a slow one the next waits a hundred times as
+long: a server on the same machine shares its cores with the training. What a server does not take stays here, in order, and
+is sent again with what comes next; only `flush` raises, so a server that is away for a while stops no training.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from registry.errors import ModelyardError
 Send = Callable[[Sequence[Metric]], None]
 """Sends up to 1,000 points in one request. Raises ModelyardError when they did not arrive; they are then sent again."""
 
+_SHARE, _LONGEST_S = 100, 10.0
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 
 
@@ -43,7 +45,7 @@ class EpochQueue:
     """The points of one run that the server does not have yet. `add` never waits and never raises."""
 
     def __init__(self, send: Send, every_s: float = 1.0) -> None:
-        """The thread starts with the first point. `every_s`: how long it waits after a request before the next."""
+        """The thread starts with the first point. `every_s`: how long it waits after a request before the next, at least."""
         self._send, self._every_s = send, every_s
         self._pending = list[Metric]()
         self._more, self._sending = threading.Condition(), threading.Lock()
@@ -84,9 +86,11 @@ class EpochQueue:
                 self._more.wait_for(lambda: self._closed or self._pending)
                 if self._closed:
                     return
+            began = monotonic()
             with suppress(ModelyardError):
                 self._send_some()
-            until = monotonic() + self._every_s
+            took = monotonic() - began
+            until = monotonic() + max(self._every_s, min(_SHARE * took, _LONGEST_S))
             with self._more:
                 while not self._closed and (left := until - monotonic()) > 0:
                     self._more.wait(left)

@@ -66,6 +66,24 @@ def test_no_second_request_within_the_interval_unless_flushed() -> None:
     assert server.steps() == list(range(1, 50))
 
 
+def test_a_slow_server_is_asked_less_often() -> None:
+    server = Server()
+    server.gate.clear()
+    queue = EpochQueue(server.send, every_s=0)
+    queue.add({"loss": 1.0}, 1)
+    time.sleep(0.1)  # the first request takes so long: the next is due in ten seconds
+    server.gate.set()
+    deadline = time.monotonic() + 10
+    while server.requests < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    queue.add({"loss": 1.0}, 2)
+    time.sleep(0.2)
+    assert server.steps() == [1]
+    queue.flush()
+    queue.close()
+    assert server.steps() == [1, 2]
+
+
 @pytest.mark.parametrize("refused", [{1}, {2}, {1, 2, 3}, {2, 4}])
 def test_points_that_a_server_did_not_take_are_sent_again_in_order_and_once(refused: set[int]) -> None:
     server = Server(frozenset(refused))
