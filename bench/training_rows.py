@@ -66,7 +66,7 @@ class _UnregisteredError(Exception):
 
 def _tracked(tracker: Any, adapter: Any, config: Any, data: Any, work: Path) -> float:
     """Seconds of the same within `train`, up to where the model would be registered."""
-    from pipelines.training.train import Training, train
+    from pipelines.training.train import Kept, Training, train
     from pipelines.training.trainers.contract import Watch
     from registry.memory import MemoryLedger, MemoryStore
     from registry.money.prices import local_price
@@ -75,9 +75,8 @@ def _tracked(tracker: Any, adapter: Any, config: Any, data: Any, work: Path) -> 
 
     work.mkdir(exist_ok=True)
     verdict = DataVerdict(dataset=data.manifest.digest, holds=True, errors=0, warnings=0)
-    training = Training(
-        adapter, config, "torch", data, "digits3", local_price(Settings()), Actor("bench"), verdict, known_as="digits3@1"
-    )
+    price, kept = local_price(Settings()), Kept(trainings=work / "trainings")
+    training = Training(adapter, config, "torch", data, "digits3", price, Actor("bench"), verdict, kept, "digits3@1")
 
     def say(line: str) -> None:
         if "registering" in line:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pipelines.training.trainers.contract import Fitted
 from registry.errors import ModelyardError
 from registry.records import Record
 from serving.bundle.modelinfo import read_info
-
-if TYPE_CHECKING:
-    from registry.mlflow.tracker import RunLog, Tracker
 
 _MOST_DIFFERENCES, _LONGEST_VALUE = 3, 24
 
@@ -52,11 +48,4 @@ def distinct_name(name: str, params: Mapping[str, object], others: Mapping[str, 
     while distinct in others:
         number += 1
         distinct = f"{name} {number}"
-    return distinct
-
-
-def name_run(tracker: Tracker, run: RunLog, name: str, params: Mapping[str, object]) -> str:
-    """Name a run so that no other training of the experiment is called the same; the name it got."""
-    distinct = distinct_name(name, params, tracker.named(name, without=run.run_id))
-    run.rename(distinct)
     return distinct

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
 from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -25,7 +26,6 @@ from requests import HTTPError
 from registry.errors import ModelyardError
 from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
-from registry.mlflow.epochs import EpochQueue, points
 from registry.mlflow.server.refusal import MARK
 from registry.mlflow.store import logged_model_id
 from registry.runs.rows import KIND
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
 _SAMPLE_S = 5
+_FORBIDDEN = re.compile(r"[^\w\-. :/]")
 _MOST_PARAMS = 100
 """What the server takes in one request."""
 TASK_TAG = "modelyard.task"
@@ -59,8 +60,7 @@ class RunLog:
     def __init__(self, client: MlflowClient, run_id: str, mapped: Mapped, follow_up: Callable[[], str] | None = None) -> None:
         """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
         self._client, self._mapped, self._follow_up = client, mapped, follow_up
-        self.run_id = run_id
-        self.epochs = EpochQueue(lambda batch: self._write(lambda run_id: self._client.log_batch(run_id, batch)))
+        self.run_id, self.ended = run_id, False
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, a hundred in a request."""
@@ -70,17 +70,17 @@ class RunLog:
             self._write(lambda run_id, part=part: self._client.log_batch(run_id, params=part))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics at a step, now."""
-        batch = points(values, step)
+        """Log metrics at a step."""
+        stamp = get_current_time_millis()
+        self.points([(name, value, stamp, step) for name, value in values.items()])
+
+    def points(self, values: Sequence[tuple[str, float, int, int]]) -> None:
+        """Log up to 1,000 metrics as they were measured: name, value, milliseconds since 1970, step. May be repeated.
+
+        What MLflow refuses in a name becomes `_`, as in `mAP50(B)`.
+        """
+        batch = [Metric(_FORBIDDEN.sub("_", name), value, stamp, step) for name, value, stamp, step in values]
         self._write(lambda run_id: self._client.log_batch(run_id, batch))
-
-    def epoch(self, values: Mapping[str, float], step: int) -> None:
-        """Log an epoch's metrics without waiting for the server; they are there when the run has ended, or after `flush`."""
-        self.epochs.add(values, step)
-
-    def flush(self) -> None:
-        """Wait until every epoch is with the server. Raises UnavailableError where it does not answer."""
-        self.epochs.flush()
 
     def scores(self, values: Mapping[str, float], source: str, dataset: tuple[str, str]) -> None:
         """Log what was measured of a registered version on a data set (its name and digest).
@@ -117,6 +117,10 @@ class RunLog:
         """Log a picture; its format is the name's."""
         self._write(lambda run_id: self._client.log_image(run_id, image, name))
 
+    def file(self, path: Path, artifact_path: str) -> None:
+        """Log a file as an artifact below `artifact_path`."""
+        self._write(lambda run_id: self._client.log_artifact(run_id, str(path), artifact_path))
+
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
         self._write(lambda run_id: self._client.log_artifacts(run_id, str(folder), artifact_path))
@@ -141,8 +145,10 @@ class RunLog:
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        with self._mapped():
-            mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
+        about = {"mlflow.data.context": context, "modelyard.sha256": digest}
+        tags = [InputTag(key, value) for key, value in about.items()]
+        entry = DatasetInput(_dataset(name, digest, source)._to_mlflow_entity(), tags)  # noqa: SLF001 as `mlflow.log_input` does
+        self._write(lambda run_id: self._client.log_inputs(run_id, [entry]))
 
     def model(self, prepared: Path, name: str, registered: str, task: str = "classify") -> int:
         """Log a prepared model folder of a task (`classify` or `detect`), register it, and return its version."""
@@ -202,30 +208,39 @@ class Tracker:
             runs = self._client.search_runs([self._experiment], f"attributes.run_name LIKE '{start}%'", max_results=1000)
         return {run.info.run_name or "": dict(run.data.params) for run in runs if run.info.run_id != without}
 
-    @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
+    def run(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager[RunLog]:
         """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
+        return self._opened(name, {"run_name": name, "tags": dict(tags)}, trains=KIND not in tags)
+
+    def reopen(self, run_id: str) -> AbstractContextManager[RunLog]:
+        """A run that was broken off, running again; it ends as a new one does. Raises ModelyardError where it is deleted."""
+        return self._opened(run_id, {"run_id": run_id}, trains=True)
+
+    @contextmanager
+    def _opened(self, name: str, start: Mapping[str, Any], *, trains: bool) -> Generator[RunLog]:
         mapped = partial(mapping_errors, self._uri, f"run '{name}'")
         mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
         mlflow.set_registry_uri(self._uri)
         with mapped():
-            where = self._checks_id() if KIND in tags else self._experiment
-            watched = KIND not in tags and _wants_system_metrics()
-            opened = mlflow.start_run(run_name=name, experiment_id=where, tags=dict(tags), log_system_metrics=watched)
+            if "run_id" not in start:
+                start = {**start, "experiment_id": self._experiment if trains else self._checks_id()}
+            opened = mlflow.start_run(**start, log_system_metrics=trains and _wants_system_metrics())
         log = RunLog(self._client, opened.info.run_id, mapped)
         try:
             yield log
-            log.flush()
         except BaseException as error:
-            with suppress(ModelyardError):  # what went wrong first is what the user has to hear of
-                log.flush()
-            log.epochs.close()
-            with suppress(ModelyardError), mapped():
+            with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
                 mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+                log.ended = True
             raise
-        log.epochs.close()
         with mapped():
             mlflow.end_run("FINISHED")
+            log.ended = True
+
+    def end(self, run_id: str, status: str) -> None:
+        """Say how a run ended whose process could not say it."""
+        with mapping_errors(self._uri, f"run '{run_id}'"):
+            self._client.set_terminated(run_id, status)
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
