@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep, time_ns
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.training.kept import TrainingFolder, append_line, read_lines
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 def clock_ms() -> int:
     """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000
 
 
 @dataclass
@@ -53,8 +53,6 @@ class SpooledRun:
     kept: TrainingFolder | None
     say: Callable[[str], None]
     patience: float = 60.0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     _waiting: list[tuple[str, list[Any]]] = field(default_factory=list[tuple[str, list[Any]]])
     _failures: int = 0
     _again_at: float = 0.0
@@ -135,7 +133,7 @@ class SpooledRun:
             self._try_in_time()
 
     def _try_in_time(self) -> None:
-        if self.clock() >= self._again_at:
+        if monotonic() >= self._again_at:
             self._try()
 
     def _try(self) -> None:
@@ -162,7 +160,7 @@ class SpooledRun:
                     self._deliver(call, values)
                 except UnavailableError:
                     self._failures += 1
-                    self._again_at = self.clock() + wait_s(self._failures, longest=_LONGEST_S)
+                    self._again_at = monotonic() + wait_s(self._failures, longest=_LONGEST_S)
                     raise
                 except ModelyardError as error:
                     if self.kept is None:
@@ -218,14 +216,14 @@ class SpooledRun:
 
     def patiently(self, step: Callable[[], T]) -> T:
         """A step's answer; where MLflow is away, it is asked again until the patience is over. Raises what the step raises."""
-        until, failures = self.clock() + self.patience, 0
+        until, failures = monotonic() + self.patience, 0
         while True:
             try:
                 return step()
             except UnavailableError as error:
                 failures += 1
                 wait = wait_s(failures, longest=_LONGEST_S)
-                if self.clock() + wait > until:
+                if monotonic() + wait > until:
                     raise
                 self.say(f"{error.subject} {error.expectation}: asked again in {wait:g} s")
-                self.sleep(wait)
+                sleep(wait)

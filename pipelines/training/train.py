@@ -178,7 +178,7 @@ class _Run:
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, self._paid() as payment:
             fitted, history = self._fitted(Path(scratch), watch, payment)
             used = payment.measure()
-            self.say(f"{kind}: trained for {len(history)} epochs{_score(history)}")
+            self.say(f"{kind}: trained{_score(history)}")
             run.metrics({**_price_of(used), **fitted.figures})
             self.say(f"{kind}: its run is called '{self._name(fitted)}'")
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
@@ -212,7 +212,7 @@ class _Run:
         if (fitted := folder.find_fitted()) is not None:
             payment.free()
             self._repeat_epochs(folder)
-            return fitted, [epoch.metrics for epoch in folder.history()]
+            return fitted, [{"epoch": epoch.number, **epoch.metrics} for epoch in folder.history()]
         folder.checkpoints.mkdir(exist_ok=True)
         self._repeat_epochs(folder)
         fitted, history = self._fit(work, replace(watch, checkpoints=folder.checkpoints))
@@ -249,7 +249,7 @@ class _Run:
             fitted = training.trainer.fit(training.data, work, replace(watch, on_epoch=log, choose=choose))
         if not history:
             raise ModelyardError(f"{training.kind} trainer", "ended without a single epoch", "see its output above")
-        return fitted, [history[epoch] for epoch in sorted(history)]
+        return fitted, [{"epoch": epoch, **history[epoch]} for epoch in sorted(history)]
 
     def _registered(self, fitted: Fitted) -> tuple[ModelVersion, str]:
         """The run's version and its digest. A server that is away is waited for; the trained model stays in the home."""

@@ -17,6 +17,7 @@ from registry.errors import InputError, ModelyardError, NotFoundError, Unavailab
 
 _TIMEOUT_S = 5.0
 _SERVER_ERRORS, _BAD_GATEWAY, _TOO_MANY = 500, 502, 429
+_UNREACHED = re.compile(r"Max retries exceeded|Connection aborted|timed out|\b(429|50\d) (Client|Server) Error", re.IGNORECASE)
 _FAILED_WITH = re.compile(r"API request to endpoint \S+ failed with error code (\d+)")
 
 
@@ -57,6 +58,11 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
     if "API request to" in error.message and "failed with" in error.message and "exceeded" in error.message:
         return unreachable(uri, error)
     return _answered(uri, subject, _status(error), error.message)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a failed download, which MLflow describes in words only, says that the server was not reached or failed."""
+    return isinstance(error, requests.exceptions.ConnectionError) or bool(_UNREACHED.search(str(error)))
 
 
 def _status(error: MlflowException) -> int:

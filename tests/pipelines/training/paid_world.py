@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.training import interrupted
+from pipelines.training import interrupted, spool
 from pipelines.training import train as training_module
 from pipelines.training.interrupted import book_interrupted, earlier_part
 from pipelines.training.resume import check_resumable, find_training, upload_pending
-from pipelines.training.spool import SpooledRun
 from pipelines.training.train import Kept, Training, train
 from pipelines.training.trainers.contract import Fitted, Watch
 from registry.events import Trained
@@ -135,8 +134,8 @@ class World:
         self._data, self.lines = dataset, list[str]()
         monkeypatch.setattr(interrupted, "monotonic", lambda: self.now)
         monkeypatch.setattr(interrupted, "write_json", lambda *values: faults.call("note", write_json, *values))
-        monkeypatch.setattr("pipelines.training.spool.IN_A_THREAD", False)
-        monkeypatch.setattr(SpooledRun, "sleep", staticmethod(lambda _: None))
+        monkeypatch.setattr(spool, "IN_A_THREAD", False)
+        monkeypatch.setattr(spool, "sleep", lambda _: None)
         monkeypatch.setattr(training_module, "curves_figure", lambda _: Figure())
 
     def training(self, **kept: Any) -> Training:
