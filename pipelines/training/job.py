@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
 from pipelines.job.trainers import TrainerConfig
@@ -61,14 +62,16 @@ class TrainingJob:
         actor = whoami(self.settings)
         verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
+        known_as = self.datasets.name_of(data.manifest.digest)
         store, price, kept = self.store(), local_price(self.settings), self._kept()
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept)
+            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            self._describe(store, events[-1])
         return events
 
     def resume(self, job: Job, run: str, data: DataSet | None, progress: Progress) -> Trained:
@@ -94,8 +97,15 @@ class TrainingJob:
         done, epochs = folder.find_fitted(), len(folder.history())
         self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
         price, verdict = local_price(self.settings), record.verdict
-        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept)
-        return train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        known_as = self.datasets.name_of(data.manifest.digest)
+        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
+        event = train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        self._describe(store, event)
+        return event
+
+    def _describe(self, store: Store, event: Trained) -> None:
+        if trouble := describe_in_mlflow(store, self.ledger, event.model, [event.version]):
+            self.say(trouble)
 
     def _before(self, job: Job) -> None:
         """Book what others left, and see that there is money to train with."""
@@ -123,7 +133,7 @@ def check_data(
 
     say("checking the data set with Great Expectations")
     report = check(data, reports, job.data.check_levels, datasets)
-    with tracker.run("data", {"modelyard.kind": "data"}) as run:
+    with tracker.run(f"data {data.manifest.digest[:12]}", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")

@@ -36,6 +36,9 @@ _RATE_SCRATCH, _RATE_FINE = 0.004, 0.002
 _MOST_LOOKED_AT = 3000
 """Images beyond which a network from scratch has enough to learn from, and a pretrained one takes minutes to look at them."""
 
+_LEAST_LOOK = 128
+"""Pixels a side: below, features that were trained on 224 see little."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -73,7 +76,8 @@ def candidates(config: TorchTrainer, images: int) -> list[Candidate]:
     if config.weights == "auto":
         arch = LITE0 if config.arch == "auto" else config.arch
         if config.arch == "auto" or arch == LITE0:
-            frozen = config.freeze != "none" and (images <= _MOST_LOOKED_AT or config.freeze == "backbone")
+            worth = images <= _MOST_LOOKED_AT and (config.imgsz or _LEAST_LOOK) >= _LEAST_LOOK
+            frozen = config.freeze == "backbone" or (config.freeze == "auto" and worth)
             ways = [Candidate(LITE0, IMAGENET, frozen=True)] if frozen else []
             if config.arch == "auto" and config.freeze != "backbone":
                 ways.append(Candidate(SMALL_CNN, SCRATCH, frozen=False))
