@@ -226,7 +226,7 @@ def _pause(answer: httpx.Response | Exception, tried: int) -> float:
     if retry_after.isdigit():
         waits.append(float(retry_after))
     if waits:
-        return max(waits)
+        return max(*waits, 1.0)
     return min(wait_s(tried) * random.uniform(0.25, 0.75), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets
 
 
