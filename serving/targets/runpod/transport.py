@@ -6,6 +6,7 @@ was carried out before repeating it.
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -14,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -37,7 +38,6 @@ BASE = "https://api.runpod.io"
 _TRIES = 6
 _LONGEST_PAUSE_S = 60.0
 _LONGEST_WAIT_S = 600.0
-"""A longer Retry-After becomes an error instead of a wait."""
 _WINDOW = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
 S = TypeVar("S", bound=Shape)
 
@@ -73,9 +73,17 @@ class RunPodTransport:
     ) -> None:
         """`sleep` waits between tries; `transport` carries the requests, by default over the network."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
+        self.longest_wait_s = _LONGEST_WAIT_S
+        self.origin: RunPodTransport | None = None
         address = f"{self._base}/v2"
         self._http = httpx.Client(base_url=address, timeout=timeout_s, headers=self.headers, verify=tls(), transport=transport)
         weakref.finalize(self, self._http.close)
+
+    def impatient(self, seconds: float) -> Self:
+        """The same client, for which a longer wait that RunPod asks for is an error: whoever asks has a deadline."""
+        twin = copy.copy(self)
+        twin.longest_wait_s, twin.origin = seconds, self  # its connections close with the first one
+        return twin
 
     @property
     def headers(self) -> dict[str, str]:
@@ -115,7 +123,7 @@ class RunPodTransport:
         for tried in range(1, _TRIES):
             if isinstance(answer, httpx.Response) and not _passing(answer):
                 break
-            if (pause := _pause(answer, tried)) > _LONGEST_WAIT_S:
+            if (pause := _pause(answer, tried)) > self.longest_wait_s:
                 raise UnavailableError("RunPod", f"asks to wait {pause:.0f} s", "try again then")
             self._sleep(pause)
             answer = self._tried(method, path, body, params)
