@@ -79,7 +79,8 @@ def transport(handle: Handle) -> httpx.MockTransport:
     """For a client of httpx: no socket, no thread, no time."""
 
     def answered(request: httpx.Request) -> httpx.Response:
-        ask = Ask(request.method, request.url.path, dict(request.url.params), dict(request.headers), request.content)
+        query = dict(request.url.params) if request.url.query else {}
+        ask = Ask(request.method, request.url.path, query, dict(request.headers), request.content)
         answer = handle(ask)
         if answer.cut:
             raise httpx.RemoteProtocolError("the connection was cut", request=request)

@@ -31,6 +31,10 @@ from serving.targets.waiting import Clock
 FITTED = json.dumps({"line": "fitted", "folder": "model", "extras": None, "name": "", "figures": {}})
 
 
+class Killed(BaseException):
+    """SIGKILL to the client."""
+
+
 @dataclass
 class LineRunner:
     """A training that takes `seconds`, says an epoch each tenth of them, and writes a model of one file."""
@@ -103,10 +107,13 @@ class PodSim:
     train_s: float = 300.0
     exit_code: int = 0
     agents_alive: bool = True
+    dead: bool = False
+    pauses: tuple[float, float] = (5.0, 60.0)
     said: list[str] = field(default_factory=list)
     started: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
         self.clock = VirtualClock(start=START)
         self.cloud = PodCloud(self.clock, lambda env, _: AgentContainer(self, env), balance=1e9, seed=self.seed)
         self.control = PodControl(self.cloud)
@@ -114,13 +121,22 @@ class PodSim:
         """What waiting does; tests put something in its place."""
         self.lines: list[str] = []
 
+    def kill_client(self) -> None:
+        """It asks nothing and waits for nothing any more, whatever its `finally` blocks would do."""
+        self.dead = True
+        raise Killed
+
     def wait(self, seconds: float) -> None:
+        if self.dead:
+            raise Killed
         self.sleep(seconds)
 
     def transport(self) -> httpx.BaseTransport:
         return transport(self.handle)
 
     def handle(self, ask: Ask) -> Answer:
+        if self.dead:
+            raise Killed
         return self.control.handle(ask)
 
     def client(self, key: str = "rpa_double") -> PodClient:
@@ -130,7 +146,7 @@ class PodSim:
         usual = {"image": "me/train@sha256:0", "gpus": ("NVIDIA RTX A4000", "NVIDIA A40"), "max_usd": "1.00"}
         clock = Clock(self.clock.now, self.wait)
         proxy = "http://double/proxy/{pod}-{port}"
-        world = Surroundings(self.client(key), proxy, "http://double", self.said.append, clock, self.transport())
+        world = Surroundings(self.client(key), proxy, "http://double", self.said.append, clock, self.transport(), self.pauses)
         return PodLauncher(RunPodLaunch.model_validate(usual | launch), world)
 
     def data(self) -> Archive:
@@ -142,7 +158,11 @@ class PodSim:
         return launcher.run(self.data(), {"trainer": {"kind": "torch"}}, self.folder / "model.tar", self.lines.append)
 
     def reaper(self) -> Reaper:
-        return Reaper(self.client(), self.clock.now)
+        """Another process: it lives when the client is dead."""
+        client = PodClient(
+            SecretStr("rpa_double"), "http://double", sleep=self.cloud.advance, transport=transport(self.control.handle)
+        )
+        return Reaper(client, self.clock.now)
 
     def epochs(self) -> list[int]:
         fields = [json.loads(line) for line in self.lines]

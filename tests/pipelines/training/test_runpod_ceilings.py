@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pod_sim import PodSim
+from pod_sim import Killed, PodSim
 
 from pipelines.training.launchers.runpod_secret import expires
 from registry.errors import RefusedError
@@ -18,30 +18,23 @@ CAP = 0.40
 TERMS = {"gpus": ("NVIDIA RTX A4000",), "max_usd": str(CAP), "max_minutes": 600, "silence_minutes": 1e6}
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing of the client runs afterwards."""
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> PodSim:
     return PodSim(tmp_path, train_s=1e9)
 
 
-def dead_client(world: PodSim, monkeypatch: pytest.MonkeyPatch, **terms: object) -> None:
-    """A launch whose client is killed once its pod trains. Its `finally` blocks run in a test: what they would do is left out."""
-    monkeypatch.setattr("pipelines.training.launchers.runpod_pods.PodPlacer.end", lambda *_: True)
-    monkeypatch.setattr("pipelines.training.launchers.runpod_secret._delete", lambda *_: None)
+def dead_client(world: PodSim, **terms: object) -> None:
+    """A launch whose client is killed once its pod trains."""
     step = world.cloud.advance
 
-    def killed(seconds: float) -> None:
+    def live(seconds: float) -> None:
         step(seconds)
         if world.started:
-            raise Killed
+            world.kill_client()
 
-    world.sleep = killed
+    world.sleep = live
     with pytest.raises(Killed):
         world.launch(**(TERMS | terms))
-    world.sleep = step
     assert len(world.cloud.pods) == 1
 
 
@@ -53,32 +46,32 @@ def test_the_client_alone_ends_the_pod_before_the_cap(world) -> None:
     assert world.cloud.leaks() == []
 
 
-def test_the_pod_alone_ends_itself_before_the_cap(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_client(world, monkeypatch)
+def test_the_pod_alone_ends_itself_before_the_cap(world) -> None:
+    dead_client(world)
     world.cloud.advance(24 * 3600)
     assert world.cloud.pods == {}
     assert CAP * 0.9 < world.cloud.spent() <= CAP
 
 
-def test_the_pod_alone_ends_itself_though_runpod_fails_for_a_while(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_client(world, monkeypatch)
+def test_the_pod_alone_ends_itself_though_runpod_fails_for_a_while(world) -> None:
+    dead_client(world)
     world.control.faults.add("500", "^DELETE", times=20)
     world.cloud.advance(24 * 3600)
     assert world.cloud.pods == {}
     assert world.cloud.spent() <= CAP
 
 
-def test_a_pod_that_nobody_asks_ends_itself_long_before(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_client(world, monkeypatch, silence_minutes=10)
+def test_a_pod_that_nobody_asks_ends_itself_long_before(world) -> None:
+    dead_client(world, silence_minutes=10)
     asked_last = world.clock.now()
     world.cloud.advance(3600)
     assert world.cloud.pods == {}
     assert 600 <= world.cloud.gone[0].ended - asked_last < 640
 
 
-def test_the_reaper_alone_ends_the_pod_before_the_cap(world, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reaper_alone_ends_the_pod_before_the_cap(world) -> None:
     world.agents_alive = False
-    dead_client(world, monkeypatch)
+    dead_client(world)
     reaper, lines = world.reaper(), []
     while world.cloud.pods:
         world.cloud.advance(30)
@@ -88,9 +81,9 @@ def test_the_reaper_alone_ends_the_pod_before_the_cap(world, monkeypatch: pytest
     assert CAP * 0.9 < world.cloud.spent() <= CAP
 
 
-def test_the_reaper_leaves_alone_what_is_not_ours_or_not_due(world, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reaper_leaves_alone_what_is_not_ours_or_not_due(world) -> None:
     world.agents_alive = False
-    dead_client(world, monkeypatch)
+    dead_client(world)
     ours = next(iter(world.cloud.pods.values()))
     for name, env in (
         ("theirs", ours.spec["env"]),
@@ -108,8 +101,9 @@ def test_the_reaper_leaves_alone_what_is_not_ours_or_not_due(world, monkeypatch:
     ]
 
 
-def test_the_reaper_forgets_the_token_of_a_launch_that_was_killed(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_client(world, monkeypatch)
+def test_the_reaper_forgets_the_token_of_a_launch_that_was_killed(world) -> None:
+    dead_client(world)
+    world.dead = False
     (secret,) = world.client().secrets()
     assert expires(secret) > world.clock.now()
     world.reaper().reap()
@@ -121,9 +115,9 @@ def test_the_reaper_forgets_the_token_of_a_launch_that_was_killed(world, monkeyp
 
 
 def test_a_reaper_asks_once_a_minute_at_most(world) -> None:
-    reaper, asked = world.reaper(), []
-    handle = world.control.handle
+    handle, asked = world.control.handle, []
     world.control.handle = lambda ask: (asked.append(ask), handle(ask))[1]
+    reaper = world.reaper()
     for _ in range(20):
         reaper.reap()
     assert [ask.path for ask in asked] == ["/v2/pods", "/v2/account/secrets"]
