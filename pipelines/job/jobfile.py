@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
+from pipelines.job.launch import LocalLaunch
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -77,12 +78,6 @@ class Data(Record):
         return as_levels(value)
 
 
-class Launch(Record):
-    """Where training runs."""
-
-    kind: Literal["local"] = "local"
-
-
 class StageGates(Record):
     """The gates of each stage."""
 
@@ -124,7 +119,7 @@ class Job(Record):
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
-    launch: Launch = Launch()
+    launch: LocalLaunch = LocalLaunch()
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()

@@ -13,8 +13,8 @@ from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
 from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
+from pipelines.training.launchers.choose import launched
 from pipelines.training.train import Training, train
-from pipelines.training.trainers.build import build_trainer
 from pipelines.training.trainers.contract import Choice, Watch
 from registry.errors import InputError, RefusedError
 from registry.events import Trained
@@ -53,7 +53,7 @@ class TrainingJob:
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for split in ("train", "val"):  # the best epoch is chosen on val
             data.held(split)
-        adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
+        adapters = [(config, launched(config, job.launch, self.settings.tf_python)) for config in configs]
         tracker = self.tracker(job.model)
         reports = self.settings.home / "reports" / job.model
         report = check_data(job, data, reports, tracker, self.say, self.datasets)

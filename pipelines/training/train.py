@@ -14,9 +14,9 @@ from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
 from pipelines.training.interrupted import Payment, paid_for
 from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
-from registry.errors import ModelyardError, UnavailableError, shorten
+from pipelines.training.trainers.failures import training_errors
+from registry.errors import ModelyardError
 from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.files import storing
 from registry.money.prices import Price
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store
@@ -147,22 +147,8 @@ def _fit(training: Training, work: Path, run: RunLog, watch: Watch) -> tuple[Fit
         run.params({f"chosen.{name}": value for name, value in choices.items()})
         watch.choose(choices)
 
-    with _training_errors(training.kind):
+    with training_errors(training.kind):
         fitted = training.trainer.fit(training.data, work, replace(watch, on_epoch=log, choose=choose))
     if not history:
         raise ModelyardError(f"{training.kind} trainer", "ended without a single epoch", "see its output above")
     return fitted, history
-
-
-@contextmanager
-def _training_errors(kind: str) -> Generator[None]:
-    """The border to the frameworks that train: a network they miss, or a full disk, in one line. A bug stays what it is.
-
-    What goes wrong with MLflow meanwhile is an error of ours already.
-    """
-    try:
-        with storing(f"{kind} trainer"):
-            yield
-    except OSError as error:
-        why = f"could not reach or use what it needs ({type(error).__name__}: {shorten(error, 160)})"
-        raise UnavailableError(f"{kind} trainer", why, "see its output above") from error
