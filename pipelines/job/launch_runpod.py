@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipelines.job.launch import Device
 from registry.records import Record
 
 
@@ -30,6 +31,9 @@ class RunPodLaunch(Record):
     min_cuda: str | None = Field(default=None, pattern=r"^\d+\.\d+$", description="the oldest CUDA that a host may have")
     registry: str | None = Field(default=None, description="the id of a private registry's credentials at RunPod")
     start_minutes: float = Field(default=15, gt=0, description="how long a pod may take to answer before another host is tried")
+    device: Device = Field(
+        default="cuda", description="what the training must find there: a pod without its GPU trains nothing"
+    )
     silence_minutes: float = Field(default=10, ge=2, description="after which a pod that nobody asks anything ends itself")
     key_secret: str | None = Field(
         default=None,

@@ -26,6 +26,8 @@ from registry.errors import ModelyardError, describe
 State = Literal["waiting", "training", "finished", "failed"]
 Reply = tuple[int, bytes]
 _LINES_AT_ONCE = 2000
+DATA = "data:"
+"""How a job names a file that travelled with the data: its path here is not known where the job is written."""
 
 
 class Runner(Protocol):
@@ -121,7 +123,7 @@ class PodAgent:
         into.mkdir(exist_ok=True)
         paths = {"data": str(data), "into": str(into), "checkpoints": str(self.folder / "checkpoints")}
         (self.folder / "checkpoints").mkdir(exist_ok=True)
-        self.runner.start({**order["job"], **paths}, self.folder)
+        self.runner.start({**_with_paths(order["job"], data), **paths}, self.folder)
         self.state, self._digest = "training", order["sha256"]
         return 200, b"{}"
 
@@ -162,6 +164,13 @@ def _fitted(lines: list[str]) -> dict[str, Any] | None:
         if isinstance(fields, dict) and fields.get("line") == "fitted":
             return fields
     return None
+
+
+def _with_paths(value: Any, data: Path) -> Any:
+    """A job whose files of the data are named by where they lie here."""
+    if isinstance(value, dict):
+        return {name: _with_paths(inner, data) for name, inner in value.items()}
+    return str(data / value.removeprefix(DATA)) if isinstance(value, str) and value.startswith(DATA) else value
 
 
 def _number(query: Mapping[str, str], name: str) -> int:

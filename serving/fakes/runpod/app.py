@@ -20,7 +20,7 @@ from serving.fakes.runpod.common import Handler
 from serving.fakes.runpod.control import ControlPlane
 from serving.fakes.runpod.gateway import Gateway
 from serving.fakes.runpod.pods.control import PodControl
-from serving.fakes.runpod.pods.state import PodCloud
+from serving.fakes.runpod.pods.state import PodCloud, nothing
 from serving.fakes.runpod.state import Boot, Cloud
 
 _ANY = frozenset({"429", "500", "503", "dropped"})
@@ -40,7 +40,7 @@ class RunPodDouble:
     faults: Faults
     control: ControlPlane
     key: str
-    pods: PodControl | None = None
+    pods: PodControl
 
     @property
     def app(self) -> Starlette:
@@ -80,7 +80,7 @@ class RunPodDouble:
 
     def _gpus(self, account: Account) -> Handler:
         """The catalogue, of pods or of Serverless."""
-        of_pods = endpoint(self.pods.handle) if self.pods else account.list_gpus
+        of_pods = endpoint(self.pods.handle)
 
         async def list_gpus(request: Request) -> Response:
             return await (of_pods if request.query_params.get("product") == "POD" else account.list_gpus)(request)
@@ -89,8 +89,6 @@ class RunPodDouble:
 
     def _routes_of_pods(self) -> list[Route]:
         """The pods' control plane is a function of its own, which checks keys and fails by itself."""
-        if self.pods is None:
-            return []
         handler = endpoint(self.pods.handle)
         paths = ["/v2/pods", "/v2/pods/{id}", "/v2/pods/{id}/action", "/v2/billing/pods"]
         paths += ["/v2/account/secrets", "/v2/account/secrets/{id}", "/proxy/{rest:path}"]
@@ -129,5 +127,5 @@ def runpod_double(
 ) -> RunPodDouble:
     """A new account. With RunPod's OpenAPI document at `spec`, each request is checked against it, too."""
     cloud = Cloud(clock, boot)
-    control = PodControl(pods, key=key) if pods else None
+    control = PodControl(pods or PodCloud(clock, nothing), key=key)
     return RunPodDouble(cloud, Faults(KINDS), ControlPlane(cloud, Checker(spec)), key, control)

@@ -205,6 +205,27 @@ class PodCloud:
         return env | {"RUNPOD_POD_ID": pod.id, "RUNPOD_API_KEY": scoped_key(pod.id)}
 
 
+class Silence:
+    """A container that runs and answers nothing."""
+
+    ended = False
+
+    def ask(self, ask: Ask) -> Answer:  # noqa: ARG002
+        """502."""
+        return Answer(502)
+
+    def tick(self) -> None:
+        """Nothing to do."""
+
+    def kill(self) -> None:
+        """Nothing to end."""
+
+
+def nothing(_: Mapping[str, str], __: list[str]) -> Container:
+    """Boots what answers nothing: for an account that is asked about other things."""
+    return Silence()
+
+
 def scoped_key(pod_id: str) -> str:
     """The key that a pod's container is given."""
     return f"rpa_scoped_{pod_id}"
