@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.launch import LocalLaunch
+from pipelines.job.launches import LaunchConfig
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -119,7 +120,7 @@ class Job(Record):
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
-    launch: LocalLaunch = LocalLaunch()
+    launch: LaunchConfig = LocalLaunch()
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()

@@ -15,6 +15,7 @@ from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
+from pipelines.training.launchers.runpod import reaper_of
 from registry.errors import BusyError, ModelyardError, UnavailableError, describe
 from registry.promotion.context import ImpatientLeases
 from registry.promotion.due import Look, View, looks
@@ -45,6 +46,7 @@ class Reconciler:
         self._view, self._lanes = View(self.parts.context.ledger), Lanes()
         self._contexts: dict[str, tuple[int, PromotionContext]] = {}
         self._written: list[Outage] | None = None
+        self._reaper = reaper_of(self.parts.home.settings)
 
     def once(self, seconds: float | None = None) -> Pass:
         """One pass: one look at everything, a close look at what is not as it must be.
@@ -57,6 +59,8 @@ class Reconciler:
             "runs that were killed", lambda: book_interrupted(parts.home.settings.underway, parts.context.ledger)
         )
         view.refresh()
+        if self._reaper:
+            self._lanes.submit(Task("pods at RunPod", "", ("pods",), self._reaper.reap))
         lines += self._step("endpoints without a version", self._retire)  # asks the ledger alone, so whatever MLflow does
         snapshot, trouble = self._snapshot()
         if snapshot is not None:

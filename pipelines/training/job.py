@@ -14,6 +14,7 @@ from pipelines.job.policy import set_policy
 from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.launchers.choose import launched
+from pipelines.training.metered import Metered
 from pipelines.training.train import Training, train
 from pipelines.training.trainers.contract import Choice, Watch
 from registry.errors import InputError, RefusedError
@@ -53,7 +54,7 @@ class TrainingJob:
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for split in ("train", "val"):  # the best epoch is chosen on val
             data.held(split)
-        adapters = [(config, launched(config, job.launch, self.settings.tf_python)) for config in configs]
+        adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
         tracker = self.tracker(job.model)
         reports = self.settings.home / "reports" / job.model
         report = check_data(job, data, reports, tracker, self.say, self.datasets)
@@ -66,7 +67,8 @@ class TrainingJob:
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
+            paid = adapter.price if isinstance(adapter, Metered) else price
+            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, underway)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
         return events
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
 from pipelines.training.interrupted import Payment, paid_for
+from pipelines.training.metered import Metered
 from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
 from pipelines.training.trainers.failures import training_errors
 from registry.errors import ModelyardError
@@ -85,6 +86,8 @@ def _paid(training: Training, ledger: Ledger, run: RunLog) -> Generator[Payment]
     killed, payment = _failed(training, run.run_id, "its process was killed"), None
     try:
         with paid_for(training.underway, ledger, training.price, killed, training.verdict.dataset) as payment:
+            trainer = training.trainer
+            payment.meter = (lambda: trainer.used) if isinstance(trainer, Metered) else None
             yield payment
     except BaseException:
         if payment:
