@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +65,23 @@ class TrainingJob:
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
+        adopt: Callable[[str], None] | None = None
+        if job.search:
+            from pipelines.training.search.search import SearchJob
+
+            searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
+            searched = searching.run(job, configs, data, actor)
+            hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+            adopt = partial(searching.adopt, searched)
+            adapters = [(searched.config, launched(searched.config, job.launch, self.settings, self.say))]
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
             training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, underway)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            if adopt:
+                adopt(events[-1].run_id)
         return events
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,16 +37,21 @@ _STORE_BYTES = 512_000_000
 _REACH_S = 10.0
 
 
+def check_ray() -> None:
+    """Raise UnavailableError where Ray is not installed. It is not imported to find out."""
+    if find_spec("ray") is None:
+        raise missing_extra("ray", "Ray")
+
+
 @contextmanager
 def cluster(address: Address, cpus: int | None = None) -> Generator[Literal["started", "joined"]]:
     """Be connected to a cluster within the block, and say whether it was started for it. `cpus` is for one that is started.
 
     A process that is connected already stays so. Raises UnavailableError where Ray is not installed, and where nobody answers.
     """
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise missing_extra("ray", "Ray") from error
+    check_ray()
+    import ray
+
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         yield "joined"
