@@ -17,7 +17,7 @@ from pipelines.training.interrupted import book_interrupted
 from pipelines.training.launchers.choose import launched
 from pipelines.training.metered import Metered
 from pipelines.training.train import Training, train
-from pipelines.training.trainers.contract import Choice, Watch
+from pipelines.training.trainers.contract import Choice, Trainer, Watch
 from registry.errors import InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
@@ -65,24 +65,33 @@ class TrainingJob:
         store, price, underway = self.store(), local_price(self.settings), self.settings.underway
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
-        adopt: Callable[[str], None] | None = None
+        adopt: Callable[[str], None] = _nobody
         if job.search:
-            from pipelines.training.search.search import SearchJob
-
-            searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
-            searched = searching.run(job, configs, data, actor)
-            hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
-            adopt = partial(searching.adopt, searched)
-            adapters = [(searched.config, launched(searched.config, job.launch, self.settings, self.say))]
+            adapters, adopt = self._searched(job, configs, data, tracker, progress)
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
             training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, underway)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
-            if adopt:
-                adopt(events[-1].run_id)
+            adopt(events[-1].run_id)
         return events
+
+    def _searched(
+        self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, tracker: Tracker, progress: Progress
+    ) -> tuple[list[tuple[TrainerConfig, Trainer]], Callable[[str], None]]:
+        """What the job's search found best, to be trained; and what puts its run below the search's."""
+        from pipelines.training.search.search import SearchJob
+
+        searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
+        best = searching.run(job, configs, data, whoami(self.settings))
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        trainer = launched(best.config, job.launch, self.settings, self.say)
+        return [(best.config, trainer)], partial(searching.adopt, best)
+
+
+def _nobody(_: str) -> None:
+    """A run that belongs to no search."""
 
 
 def check_data(

@@ -14,9 +14,10 @@ import optuna
 import ray
 from optuna.samplers import TPESampler
 from ray import tune
-from ray.tune import Callback, Stopper
+from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
+from ray.tune.stopper import NoopStopper, Stopper
 
 from pipelines.job.launch_ray import RayLaunch
 from pipelines.job.search import WHICH, Range, Search, sampled_trainer
@@ -75,26 +76,33 @@ class Tuning:
 
     def _sampler(self) -> OptunaSearch:
         """Optuna's tree of Parzen estimators over the space, each trial a whole trainer."""
-        search, trainers = self.search, self.trainers
-
-        def space(trial: optuna.Trial) -> None:
-            if len(trainers) > 1:
-                trial.suggest_categorical(WHICH, list(range(len(trainers))))
-            for key, values in search.space.items():
-                if not isinstance(values, Range):
-                    trial.suggest_categorical(key, values)
-                elif values.whole:
-                    trial.suggest_int(key, int(values.min), int(values.max), log=values.log)
-                else:
-                    trial.suggest_float(key, values.min, values.max, log=values.log)
-
-        return OptunaSearch(space=space, metric="score", mode="max", sampler=TPESampler(seed=search.seed))
+        space = _Space(self.search, self.trainers)
+        return OptunaSearch(space=space, metric="score", mode="max", sampler=TPESampler(seed=self.search.seed))
 
     def _scheduler(self) -> ASHAScheduler | FIFOScheduler:
         grace = self.search.grace_epochs
         if self.search.folds and grace >= self.search.folds:
             return FIFOScheduler()
         return ASHAScheduler(time_attr="step", metric="score", mode="max", max_t=_MOST_STEPS, grace_period=grace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """What Optuna is asked for: a class, because Tune keeps it on disk and a function within a function cannot be kept."""
+
+    search: Search
+    trainers: Sequence[TrainerConfig]
+
+    def __call__(self, trial: optuna.Trial) -> None:
+        if len(self.trainers) > 1:
+            trial.suggest_categorical(WHICH, list(range(len(self.trainers))))
+        for key, values in self.search.space.items():
+            if not isinstance(values, Range):
+                trial.suggest_categorical(key, values)
+            elif values.whole:
+                trial.suggest_int(key, int(values.min), int(values.max), log=values.log)
+            else:
+                trial.suggest_float(key, values.min, values.max, log=values.log)
 
 
 def parallel_trials(search: Search, launch: RayLaunch) -> int:
@@ -115,6 +123,10 @@ class _Booking(_Callback):
 
     def __init__(self, book: TrialBook, tuning: Tuning) -> None:
         self._book, self._tuning = book, tuning
+
+    def __reduce__(self) -> tuple[type[Callback], tuple[()]]:
+        """Tune keeps a copy of itself on disk, to restore a search that we never restore: the books do not belong there."""
+        return Callback, ()
 
     def on_trial_start(self, **about: Any) -> None:
         trial = about["trial"]
@@ -140,6 +152,9 @@ class _While(Stopper):
 
     def __init__(self, goes_on: Callable[[], bool]) -> None:
         self._goes_on = goes_on
+
+    def __reduce__(self) -> tuple[type[NoopStopper], tuple[()]]:
+        return NoopStopper, ()
 
     def __call__(self, *_: Any) -> bool:
         return False

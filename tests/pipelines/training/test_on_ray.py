@@ -22,8 +22,10 @@ from pipelines.job.trainers import TorchTrainer
 from pipelines.queries.scoring import score as scoring_module
 from pipelines.queries.scoring.score import ScoreOptions, Scoring
 from pipelines.training.job import TrainingJob
-from pipelines.training.launchers.ray import RayTrainer
+from pipelines.training.launchers import ray_worker
+from pipelines.training.launchers.ray import RayTrainer, _AttemptLines
 from pipelines.training.launchers.ray_cluster import cluster
+from pipelines.training.launchers.runpod import pack_data
 from pipelines.training.trainers.contract import Watch
 from registry.errors import InputError, ModelyardError, UnavailableError
 from registry.events import Trained
@@ -112,12 +114,12 @@ def test_a_training_whose_worker_is_killed_begins_again_and_each_epoch_is_report
         if not orphans:
             orphans.append(kill_a_worker())
 
-    config = TorchTrainer.model_validate(SMALL | {"epochs": 40})
+    config = TorchTrainer.model_validate(SMALL | {"epochs": 12})
     fitted = RayTrainer(config, RayLaunch(address="local"), Path("none")).fit(
         dataset, tmp_path / "work", Watch(on_epoch=on_epoch, say=lines.append)
     )
     assert (fitted.folder / "modelyard.json").is_file()
-    assert epochs == list(range(1, 41))
+    assert epochs == list(range(1, 13))
     assert any("its worker was lost; attempt 2 begins" in line for line in lines)
     assert is_gone(orphans[0]), "the child of a worker that is gone ends too"
 
@@ -129,10 +131,27 @@ def test_a_worker_that_is_lost_every_time_is_one_line(dataset: DataSet, tmp_path
         trainer.fit(dataset, tmp_path / "work", Watch(on_epoch=lambda *_: kill_a_worker() if workers() else None))
 
 
-def test_what_a_trainer_refuses_there_is_its_own_error(dataset: DataSet, tmp_path: Path) -> None:
-    config = TorchTrainer.model_validate(SMALL | {"arch": "no_such_network"})
-    with pytest.raises(ModelyardError, match="no_such_network"):
-        RayTrainer(config, RayLaunch(address="local"), Path("none")).fit(dataset, tmp_path / "work", Watch())
+def test_what_a_trainer_refuses_there_is_its_own_error_and_says_what_went_before(
+    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: object, launch: object, python: Path, data: DataSet, work: Path, watch: Watch) -> None:
+        assert {row.split for row in data.manifest.frames} == {"train", "val"}
+        data.verify()
+        watch.epochs(7)
+        watch.choose({"batch": 4})
+        raise InputError("arch 'x'", "is not known", "choose another")
+
+    monkeypatch.setattr(ray_worker, "fit_here", refuse)
+    archive, job = pack_data(dataset, TorchTrainer(), tmp_path / "data.tar")
+    lines, planned = list[str](), list[object]()
+    job |= {"launch": {}, "tf_python": "none"}
+    assert ray_worker.train_task(job, ray_worker.Shipment.of(archive, "digits"), lines.append) is None
+    taken = _AttemptLines(Watch(epochs=planned.append, choose=planned.append))
+    for line in lines:
+        taken.take(line)
+    assert planned == [7, {"batch": 4}]
+    with pytest.raises(InputError, match="arch 'x': is not known; choose another"):
+        taken.child.result(tmp_path)
 
 
 class Searched:
