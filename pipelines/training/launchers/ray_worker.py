@@ -7,11 +7,16 @@ again from its beginning.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pipelines.data.dataset import DataSet, open_dataset
 from pipelines.job.launch import LocalLaunch
@@ -23,6 +28,7 @@ from pipelines.training.trainers.contract import Choice, Fitted, Watch
 from registry.digests import sha256_bytes
 from registry.errors import ModelyardError
 
+_SCRATCH = "modelyard-ray-"
 Tell = Callable[[str], None]
 """Takes one line."""
 
@@ -50,6 +56,18 @@ class Shipment:
         return DataSet(data.folder, data.manifest, self.name)
 
 
+@contextmanager
+def scratch() -> Generator[Path]:
+    """A folder for the block, beside which those of workers that were killed are removed: they could not do so themselves."""
+    root = Path(tempfile.gettempdir())
+    for path in root.glob(f"{_SCRATCH}*-*"):
+        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as name:
+        yield Path(name)
+
+
 def fit_here(config: TrainerConfig, launch: LocalLaunch, tf_python: Path, data: DataSet, work: Path, watch: Watch) -> Fitted:
     """Train in a child process of this worker."""
     work.mkdir(parents=True, exist_ok=True)
@@ -65,8 +83,7 @@ def train_task(job: Mapping[str, Any], shipment: Shipment, tell: Tell) -> tuple[
 
     launch = LocalLaunch.model_validate(job["launch"])
     tell(json.dumps({"line": "attempt"}))
-    with tempfile.TemporaryDirectory(prefix="modelyard-ray-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         config: TrainerConfig = TypeAdapter(TrainerConfig).validate_python(_settled(job["trainer"], folder))
         try:
             fitted = fit_here(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter
 from pipelines.data.dataset import MANIFEST, DataSet, Manifest, open_dataset
 from pipelines.job.launch import LocalLaunch
 from pipelines.job.trainers import TrainerConfig
-from pipelines.training.launchers.ray_worker import Shipment, fit_here
+from pipelines.training.launchers.ray_worker import Shipment, fit_here, scratch
 from pipelines.training.trainers.contract import Watch
 from registry.errors import InputError, ModelyardError
 from registry.files import write_json
@@ -40,8 +39,7 @@ class TrialPlan:
 def run_trial(trainer: Mapping[str, Any], plan: TrialPlan, report: Report) -> None:
     """Train, and report after each epoch, or after each fold. What the trainer refuses is a report, for no retry helps."""
     config: TrainerConfig = TypeAdapter(TrainerConfig).validate_python(dict(trainer))
-    with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         try:
             data = plan.shipment.unpacked(folder)
             if plan.folds:
