@@ -64,7 +64,7 @@ class PodRun(SubmittedRun):
         self._run_id, self._process, self._cancelled = run_id, process, False
 
     @property
-    def run_id(self) -> str:
+    def run_id(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The MLflow run's id."""
         return self._run_id
 
