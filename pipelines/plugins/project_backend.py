@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.projects import SubmittedRun
 from mlflow.projects.backend.abstract_backend import AbstractBackend
-from mlflow.projects.utils import fetch_and_validate_project, get_or_create_run
+from mlflow.projects.utils import _fetch_project
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 from pipelines.job.jobfile import Job, parse_job
 from pipelines.job.launch_runpod import RunPodLaunch
@@ -33,9 +35,11 @@ from pipelines.job.yaml_file import read_yaml
 from pipelines.training.launchers.runpod import surroundings
 from pipelines.training.launchers.runpod_quote import quote_pods
 from registry.errors import InputError, ModelyardError, RefusedError, UnavailableError
+from registry.runs.rows import KIND
 from registry.settings import read_settings
 
 WORKER = (sys.executable, "-P", "-m", "pipelines.plugins.project_run")
+_ENTRY_POINTS = ("main", "train")
 _PARAMETERS = ("trainers", "data", "home", "job")
 _MLFLOWS = frozenset({"ENV_MANAGER", "SYNCHRONOUS", "DOCKER_ARGS", "STORAGE_DIR", "build_image", "docker_auth"})
 """Keys that MLflow itself adds to every backend's configuration."""
@@ -64,7 +68,7 @@ class PodRun(SubmittedRun):
         self._run_id, self._process, self._cancelled = run_id, process, False
 
     @property
-    def run_id(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def run_id(self) -> str:  # pyright: ignore
         """The MLflow run's id."""
         return self._run_id
 
@@ -119,15 +123,14 @@ class RunPodBackend(AbstractBackend):
                 raise UnavailableError(
                     "MLFLOW_TRACKING_URI", f"'{tracking_uri}' is no server", "run `modelyard up` and name its"
                 )
-            folder = Path(fetch_and_validate_project(project_uri, version, entry_point, dict(params)))
+            if entry_point not in _ENTRY_POINTS:
+                raise InputError(f"-e {entry_point}", "is no entry point of a Modelyard project", "leave it out")
+            folder = Path(_fetch_project(project_uri, version))
             settings = read_settings(Path(params["home"]) if "home" in params else None)
             job, document = _job(folder, str(params.get("job", "modelyard.yaml")), backend_config)
             assert isinstance(job.launch, RunPodLaunch)  # noqa: S101 `_job` sees to it
             quote = quote_pods(surroundings(settings, lambda _: None).client, job.launch)
-        run_id = get_or_create_run(
-            None, project_uri, experiment_id, str(folder), version, entry_point, dict(params)
-        ).info.run_id
-        MlflowClient(tracking_uri).set_tag(run_id, "modelyard.quote", str(quote))
+        run_id = _create_run(MlflowClient(tracking_uri), experiment_id, project_uri, params, str(quote))
         work = Path(tempfile.mkdtemp(prefix="modelyard-project-"))
         (work / "job.yaml").write_text(yaml.safe_dump(document))
         arguments = [f"--{name}={params[name]}" for name in ("trainers", "data", "home") if name in params]
@@ -138,6 +141,15 @@ class RunPodBackend(AbstractBackend):
                 [*WORKER, str(work)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder
             )
         return PodRun(run_id, process)
+
+
+def _create_run(client: MlflowClient, experiment_id: str, uri: str, params: Mapping[str, Any], quote: str) -> str:
+    """The project's run; each training is one of its own below it. A project needs no MLproject, which MLflow's own way does."""
+    tags = {MLFLOW_SOURCE_NAME: uri, MLFLOW_SOURCE_TYPE: "PROJECT", MLFLOW_USER: getuser(), "modelyard.quote": quote}
+    run_id = client.create_run(experiment_id, tags={**tags, KIND: "project"}).info.run_id
+    for name, value in params.items():
+        client.log_param(run_id, name, value)
+    return run_id
 
 
 def _check_parameters(params: Mapping[str, Any]) -> None:
