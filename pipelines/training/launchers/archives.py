@@ -66,7 +66,7 @@ def unpack(archive: Archive, into: Path) -> None:
     try:
         with storing(into), tarfile.open(archive.path, "r:") as tar:
             members = tar.getmembers()
-            if wrong := [member.name for member in members if not member.isreg()]:
+            if wrong := [member.name for member in members if not member.isreg() or member.name.startswith("/")]:
                 raise IntegrityError(
                     archive.path.name, f"holds what is no file: {shorten(wrong[0], 80)}", "do not use that image"
                 )

@@ -150,6 +150,8 @@ class PodAgent:
             return
         into = self.folder / "trained"
         parts = [into / name for name in (fitted["folder"], fitted.get("extras")) if name]
+        if missing := [part for part in parts if not part.is_dir()]:
+            raise ModelyardError("training", f"says that it left {missing[0].name}, and did not", self.runner.tail())
         self.model = pack_folder(self.folder / "model.tar", into, parts)
         self.state = "finished"
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from pipelines.data.dataset import MANIFEST, DataSet
 from pipelines.job.launch_runpod import RunPodLaunch
 from pipelines.job.trainers import KerasTrainer, TrainerConfig
@@ -22,6 +24,7 @@ from pipelines.training.trainers.contract import Fitted, Watch
 from registry.errors import DeniedError, InputError, IntegrityError, ModelyardError
 from registry.money.prices import Price, today
 from registry.settings import Settings
+from serving.bundle.modelinfo import read_info, write_info
 from serving.targets.runpod.pods import PodClient
 from serving.targets.waiting import Clock
 
@@ -87,7 +90,9 @@ class PodTrainer:
         unpack(model, into)
         model.path.unlink()
         _check_scanned(into)
-        return lines.result(into)
+        fitted = lines.result(into)
+        _about_all(fitted.folder, data)
+        return fitted
 
 
 def pack_data(data: DataSet, config: TrainerConfig, path: Path) -> tuple[Archive, dict[str, Any]]:
@@ -118,6 +123,14 @@ def reaper_of(settings: Settings) -> Reaper | None:
     """What ends pods that are past their deadline; None without a key."""
     key = settings.runpod_api_key
     return Reaper(PodClient(key, settings.runpod_url), time.time) if key else None
+
+
+def _about_all(folder: Path, data: DataSet) -> None:
+    """The model is the whole data set's, of which the pod saw two splits: evaluation looks for it by that digest."""
+    info = read_info(folder, "the pod's model")
+    if info.labels != data.manifest.labels:
+        raise IntegrityError("the pod's model", "has other labels than the data set", "use the image of this version")
+    write_info(folder, structs.replace(info, dataset=data.manifest.digest))
 
 
 def _check_scanned(folder: Path) -> None:

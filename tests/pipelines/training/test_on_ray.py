@@ -33,7 +33,7 @@ from registry.memory import MemoryLedger
 from registry.settings import Settings
 from registry.spending import TrainingFailed
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.journey, pytest.mark.filterwarnings("ignore")]
 CHILD = "pipelines.training.child"
 SMALL = {"kind": "torch", "arch": "small_cnn", "epochs": 3, "imgsz": 32, "batch": 8}
 
@@ -206,11 +206,11 @@ def test_a_search_whose_worker_is_killed_tries_that_trial_again_registers_the_be
 
     world = Searched(mlflow_uri, clips, tmp_path / "home")
     space = {"lr0": {"min": 0.0005, "max": 0.02, "log": True}, "batch": [8, 16], "epochs": {"min": 2, "max": 4}}
-    (event,) = world.run(kill=True, trials=3, space=space, parallel=2)
+    (event,) = world.run(kill=True, trials=2, space=space, parallel=2)
     assert world.killed
     assert any("its worker was lost; attempt 2 begins" in line for line in world.lines)
     trials = [row.event for row in world.ledger.entries() if isinstance(row.event, TrainingFailed)]
-    assert len(trials) == 3
+    assert len(trials) == 2
     assert all(trial.trial and trial.usd > 0 and trial.reason.startswith("val_top1 ") for trial in trials)
     client = MlflowClient(mlflow_uri)
     best = client.get_run(event.run_id)
