@@ -249,11 +249,6 @@ class Tracker:
             run_id = self._client.create_run(self._experiment, tags=dict(tags), run_name=name).info.run_id
         return RunLog(self._client, run_id, mapped)
 
-    def end(self, log: RunLog, status: str) -> None:
-        """End a run that was begun: FINISHED, FAILED or KILLED."""
-        with mapping_errors(self._uri, f"run '{log.run_id}'"):
-            self._client.set_terminated(log.run_id, status)
-
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
