@@ -34,6 +34,9 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("MODELYARD_RUNPOD_API_KEY", "RUNPOD_API_KEY"), description="for RunPod"
     )
     runpod_url: str = Field(default="https://api.runpod.io", description="RunPod's REST API")
+    runpod_proxy_url: str = Field(
+        default="https://{pod}-{port}.proxy.runpod.net", description="where a pod's port is reached from outside"
+    )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("MODELYARD_HF_TOKEN", "HF_TOKEN"), description="for Hugging Face"
     )

@@ -16,6 +16,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.launch import LocalLaunch
+from pipelines.job.launches import LaunchConfig
+from pipelines.job.search import Search, check_space
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -119,7 +121,8 @@ class Job(Record):
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
-    launch: LocalLaunch = LocalLaunch()
+    launch: LaunchConfig = LocalLaunch()
+    search: Search | None = None
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
@@ -171,6 +174,8 @@ class Job(Record):
             raise ValueError("train: names no trainer")
         if self.task == "detect" and self.train:
             raise ValueError("train: must be empty for a detector, which `modelyard register` brings")
+        if self.search:
+            check_space(self.search, self.train)
         return self
 
     @field_validator("model")

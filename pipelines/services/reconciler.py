@@ -16,6 +16,7 @@ from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
+from pipelines.training.launchers.runpod import reaper_of
 from pipelines.training.resume import upload_pending
 from registry.errors import BusyError, ModelyardError, UnavailableError, describe
 from registry.promotion.context import ImpatientLeases
@@ -48,6 +49,7 @@ class Reconciler:
         self._contexts: dict[str, tuple[int, PromotionContext]] = {}
         self._written: list[Outage] | None = None
         self._described: dict[str, int] | None = None
+        self._reaper = reaper_of(self.parts.home.settings)
 
     def once(self, seconds: float | None = None) -> Pass:
         """One pass: one look at everything, a close look at what is not as it must be.
@@ -61,6 +63,8 @@ class Reconciler:
         )
         lines += self._step("what trainings could not log", self._upload)
         view.refresh()
+        if self._reaper:
+            self._lanes.submit(Task("pods at RunPod", "", ("pods",), self._reaper.reap))
         lines += self._step("endpoints without a version", self._retire)  # asks the ledger alone, so whatever MLflow does
         snapshot, trouble = self._snapshot()
         if snapshot is not None:

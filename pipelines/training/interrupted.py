@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -21,6 +21,7 @@ from time import monotonic
 import psutil
 from pydantic import ValidationError
 
+from pipelines.training.metered import Usage
 from registry.amounts import round_usd
 from registry.errors import ModelyardError, shorten
 from registry.events import AnyEvent, Trained
@@ -70,6 +71,8 @@ class Payment:
         born = psutil.Process().create_time()
         who = {"pid": os.getpid(), "born": born, "space": _process_space(), "ticks": _start_ticks(os.getpid()) or 0}
         self._note = RunningTraining(**who, began=time.time(), price=price, event=event, dataset=dataset)
+        self.meter: Callable[[], Usage | None] | None = None
+        """Says what was used where this process's clock does not: on a machine that is paid for from elsewhere."""
         self._over = threading.Event()
         self._beat: threading.Thread | None = None
         if self._path:
@@ -96,6 +99,9 @@ class Payment:
         if not self._note.measured:
             self.stop()
             self._note = _with_cost(self._note, monotonic() - self._began)
+            if usage := self.meter() if self.meter else None:
+                fields = {"seconds": usage.seconds, "usd": usage.usd, "hardware": usage.hardware}
+                self._note = self._note.model_copy(update={"event": self.event.model_copy(update=fields)})
             with suppress(ModelyardError, OSError):  # a full disk: the file as it was says it too, to a few seconds
                 self._write()
         return self.event

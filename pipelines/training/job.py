@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ from pipelines.money.budgets import hold_budget
 from pipelines.training.interrupted import book_interrupted, earlier_part
 from pipelines.training.kept import TrainingFolder
 from pipelines.training.launchers.choose import launched
+from pipelines.training.metered import Metered
 from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
 from pipelines.training.train import Kept, Training, train
-from pipelines.training.trainers.contract import Choice, Watch
+from pipelines.training.trainers.contract import Choice, Trainer, Watch
 from registry.errors import BusyError, InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
@@ -55,7 +57,7 @@ class TrainingJob:
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for split in ("train", "val"):  # the best epoch is chosen on val
             data.held(split)
-        adapters = [(config, launched(config, job.launch, self.settings.tf_python)) for config in configs]
+        adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
         tracker = self._tracker(job.model)
         reports = self.settings.home / "reports" / job.model
         report = check_data(job, data, reports, tracker, self.say, self.datasets)
@@ -66,11 +68,16 @@ class TrainingJob:
         store, price, kept = self.store(), local_price(self.settings), self._kept()
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
+        adopt: Callable[[str], None] = _nobody
+        if job.search:
+            adapters, adopt = self._searched(job, configs, data, tracker, progress)
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
+            paid = adapter.price if isinstance(adapter, Metered) else price
+            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            adopt(events[-1].run_id)
             self._describe(store, events[-1])
         return events
 
@@ -89,14 +96,15 @@ class TrainingJob:
             why = "is trained by another process now, or what it cost could not be booked"
             raise BusyError(f"run {record.run_id}", why, "wait until it has ended, or see that the ledger can be written")
         config = trainer_of(record)
-        adapter = launched(config, job.launch, self.settings.tf_python)
+        adapter = launched(config, job.launch, self.settings, self.say)
         data = resumed_data(record, self.datasets, data)
         tracker, store, actor = self._tracker(job.model), self.store(), whoami(self.settings)
         earlier = earlier_part(self.ledger, record.model, record.run_id)
         kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
         done, epochs = folder.find_fitted(), len(folder.history())
         self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
-        price, verdict = local_price(self.settings), record.verdict
+        price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
+        verdict = record.verdict
         known_as = self.datasets.name_of(data.manifest.digest)
         training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
         event = train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
@@ -123,6 +131,22 @@ class TrainingJob:
     def _kept(self, resumes: TrainingFolder | None = None, earlier: TrainingFailed | None = None) -> Kept:
         settings = self.settings
         return Kept(settings.underway, settings.trainings, resumes, earlier, settings.mlflow_patience_s)
+
+    def _searched(
+        self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, tracker: Tracker, progress: Progress
+    ) -> tuple[list[tuple[TrainerConfig, Trainer]], Callable[[str], None]]:
+        """What the job's search found best, to be trained; and what puts its run below the search's."""
+        from pipelines.training.search.search import SearchJob
+
+        searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
+        best = searching.run(job, configs, data, whoami(self.settings))
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        trainer = launched(best.config, job.launch, self.settings, self.say)
+        return [(best.config, trainer)], partial(searching.adopt, best)
+
+
+def _nobody(_: str) -> None:
+    """A run that belongs to no search."""
 
 
 def check_data(

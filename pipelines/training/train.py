@@ -20,6 +20,7 @@ from pipelines.evaluation.plots import curves_figure
 from pipelines.training.code import code_tags
 from pipelines.training.interrupted import Payment, earlier_part, paid_for
 from pipelines.training.kept import TrainingFolder, TrainingRecord
+from pipelines.training.metered import Metered
 from pipelines.training.naming import distinct_name, first_name, full_name
 from pipelines.training.spool import SpooledRun, clock_ms
 from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
@@ -287,6 +288,8 @@ class _Run:
         killed = _failed(training, self.log.run_id, "its process was killed")
         try:
             with paid_for(training.kept.underway, self.ledger, training.price, killed, training.verdict.dataset) as payment:
+                trainer = training.trainer
+                payment.meter = (lambda: trainer.used) if isinstance(trainer, Metered) else None
                 yield payment
         except BaseException:
             if payment:

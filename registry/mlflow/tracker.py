@@ -242,6 +242,13 @@ class Tracker:
         with mapping_errors(self._uri, f"run '{run_id}'"):
             self._client.set_terminated(run_id, status)
 
+    def begin(self, name: str, tags: Mapping[str, str]) -> RunLog:
+        """A new run beside others that are open: whoever begins it ends it with `end`."""
+        mapped = partial(mapping_errors, self._uri, f"run '{name}'")
+        with mapped():
+            run_id = self._client.create_run(self._experiment, tags=dict(tags), run_name=name).info.run_id
+        return RunLog(self._client, run_id, mapped)
+
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
         """An existing run, to add what was learnt of its model later; its status and times stay."""
