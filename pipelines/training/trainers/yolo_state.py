@@ -89,7 +89,7 @@ class YoloState:
     def _check(self, trainer: Any) -> None:
         self._step += 1
         if not torch.isfinite(trainer.loss):
-            raise not_finite(self._step, [self._named(file) for file in self._batch], float(trainer.loss))
+            raise not_finite(self._step, [self._named(file) for file in self._batch], float(trainer.loss.detach()))
 
     def _trained(self, _: Any) -> None:
         self._fresh = True
@@ -115,6 +115,7 @@ class YoloState:
             "random": torch.get_rng_state(),
             "ended": bool(trainer.stop),
         }
+        self._folder.mkdir(parents=True, exist_ok=True)
         if trainer.best.exists():
             _replace(self._folder / _BEST, lambda path: shutil.copy2(trainer.best, path))
         _replace(self._folder / _STATE, lambda path: torch.save(state, path))

@@ -13,7 +13,6 @@ from pipelines.training.trainers import yolo
 from pipelines.training.trainers.build import build_trainer
 from pipelines.training.trainers.contract import Watch
 from pipelines.training.trainers.yolo_state import YoloState
-from pipelines.training.trainers.yolo_weights import begin
 from registry.errors import IntegrityError, ModelyardError
 from registry.settings import Settings
 
@@ -63,11 +62,12 @@ def test_a_trainer_goes_on_after_the_last_epoch_that_it_kept(kind: str, dataset:
     assert set(third) <= {3}, "what was trained whole is not trained again"
 
 
-def poisoned(*arguments: Any) -> Any:
-    """An Ultralytics model with a weight that is no number."""
-    model, weights = begin(*arguments)
-    next(model.model.parameters()).data.fill_(float("nan"))
-    return model, weights
+class Poisoned(YoloState):
+    """A state whose network has a weight that is no number: Ultralytics takes no learning rate above 1."""
+
+    def _start(self, trainer: Any) -> None:
+        super()._start(trainer)
+        next(trainer.model.parameters()).data.fill_(float("nan"))
 
 
 @pytest.mark.parametrize("kind", TRAINERS)
@@ -76,9 +76,9 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_files(
 ) -> None:
     if kind == "keras" and not Settings().tf_python.exists():
         pytest.skip("the TensorFlow world is not installed here")
-    config = TRAINERS[kind].model_copy(update={"lr0": 1.0 if kind == "yolo" else 1e30})  # Ultralytics takes up to 1
+    config = TRAINERS[kind].model_copy(update={"lr0": 1.0 if kind == "yolo" else 1e30})
     if kind == "yolo":
-        monkeypatch.setattr(yolo, "begin", poisoned)
+        monkeypatch.setattr(yolo, "YoloState", Poisoned)
     with pytest.raises(ModelyardError, match=r"^training step \d+: the loss is (nan|inf|-inf)") as caught:
         fit(config, dataset, tmp_path / "work", tmp_path / "checkpoints")
     named = caught.value.expectation.partition("its batch was ")[2].partition(" and ")[0].split(", ")
