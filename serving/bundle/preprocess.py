@@ -7,8 +7,8 @@ the rounding: the long side is `int(size * long / short)`, the crop starts at `r
 For a model trained with `decode: reduced`, JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their shorter side stays
 at least twice `size`: libjpeg then leaves most of the work out, and the antialiased resize still has pixels to average.
 
-Classifiers that were trained elsewhere (`modelyard register`) may have been given pictures in another way: squeezed to a square,
-bicubic, or resized to more than is cropped (`resized`). Normalisation is never here: it is part of the network's own graph.
+Classifiers that were trained elsewhere (`modelyard register`) may have been given pictures in another way: squeezed to a
+square, bicubic, or resized to more than is cropped (`resized`). Normalisation is never here: it is in the network's graph.
 
 For detection it is Ultralytics' letterbox: the longer side to `size`, bilinear without antialiasing as
 OpenCV does it, in the middle of a grey square.
