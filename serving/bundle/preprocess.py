@@ -55,7 +55,7 @@ class Preprocess:
         "both sides, bicubic, antialiased",
         "longest side, bilinear",
     ] = "shortest side, bilinear, antialiased"
-    crop: Literal["centre", "none, padded with grey 114"] = "centre"
+    crop: Literal["centre", "centre, rounded down", "none, padded with grey 114"] = "centre"
     scale: Literal["1/255"] = "1/255"
     decode: Literal["full", "reduced"] = "full"
     resized: int | None = None
@@ -85,7 +85,7 @@ class Preprocess:
     @property
     def is_plain(self) -> bool:
         """Whether it is what Modelyard's own classifiers are trained with, which needs no further word."""
-        return self.resize == "shortest side, bilinear, antialiased" and self.resized is None
+        return (self.resize, self.crop, self.resized) == ("shortest side, bilinear, antialiased", "centre", None)
 
     @property
     def side(self) -> int:
@@ -116,7 +116,8 @@ class Preprocess:
             check_shape(*image.size)
             return letterbox(np.asarray(image), self.size)
         image = self.shrink(image)
-        left, top = (round((side - self.size) / 2) for side in image.size)
+        rounded = int if self.crop.endswith("down") else round
+        left, top = (rounded((side - self.size) / 2) for side in image.size)
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
 
     def shrink(self, image: Image.Image) -> Image.Image:

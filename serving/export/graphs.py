@@ -84,7 +84,7 @@ SCALED
   spare_f = Cast<to={_FLOAT}>(spare)
   two = Constant<value = float[1] {{2.0}}>()
   halved = Div(spare_f, two)
-  rounded = Round(halved)
+  rounded = ROUNDED(halved)
   begin = Cast<to={_INT64}>(rounded)
   end = Add(begin, side)
   fitted = Slice(resized, begin, end, at_sides)
@@ -215,6 +215,7 @@ def _crop(preprocess: Preprocess) -> str:
     """Resize and crop; Pillow's cubic curve has the coefficient -1/2."""
     mode = 'mode="cubic", cubic_coeff_a=-0.5' if preprocess.bicubic else 'mode="linear"'
     body = _CROP.replace("SCALED", _BOTH if preprocess.squeezes else _SHORTER)
+    body = body.replace("ROUNDED", "Floor" if preprocess.crop.endswith("down") else "Round")
     return body.replace("RESIZED", str(preprocess.side)).replace("MODE", mode)
 
 

@@ -102,8 +102,9 @@ export function fit(rgb, width, height, size, preprocess = {}) {
   const outWidth = width <= height || squeezes ? side : Math.trunc((side * width) / height);
   const outHeight = width > height || squeezes ? side : Math.trunc((side * height) / width);
   const resized = resize(rgb, width, height, outWidth, outHeight, preprocess.resize?.includes('bicubic') ? cubic : triangle);
-  const left = roundHalfEven((outWidth - size) / 2);
-  const top = roundHalfEven((outHeight - size) / 2);
+  const round = preprocess.crop?.endsWith('down') ? Math.floor : roundHalfEven;
+  const left = round((outWidth - size) / 2);
+  const top = round((outHeight - size) / 2);
   const crop = new Uint8Array(size * size * 3);
   for (let y = 0; y < size; y += 1) {
     const from = ((top + y) * outWidth + left) * 3;

@@ -59,13 +59,12 @@ def decide(model: ForeignModel, about: About, options: Options, data: DataSet, c
     stated = options.normalise or about.normalise
     candidates = [stated] if stated else list(KNOWN.values())
     every = model.answers([candidate.apply(pixels) for candidate in candidates])
-    tried = [(each, scores) for each, scores in zip(candidates, every, strict=True) if _usable(scores, len(files), subject)]
-    if not tried:
-        raise InputError(subject, "answers what is not a number (NaN or infinite)", "train it again, or export it in float32")
+    tried = _usable(list(zip(candidates, every, strict=True)), len(files), subject)
     labels = _labels(named, every[0].shape[1], data, subject)
     order = _order(labels, data, subject)
     ranked = [_likelihood(scores, order, targets) for _, scores in tried]
-    best = max(range(len(tried)), key=lambda index: ranked[index])
+    fits = [0.0 if named else _best_order(scores, targets)[0] for _, scores in tried]  # an order may be wrong as well
+    best = max(range(len(tried)), key=lambda index: (fits[index], ranked[index]))
     normalise, scores = tried[best]
     softmax = _softmax(scores, options, subject)
     if not stated:
@@ -122,17 +121,20 @@ def _preprocess(options: Options, about: About, subject: object) -> Preprocess:
     return Preprocess.of({"size": size, "resize": _RESIZES[options.resize]})
 
 
-def _usable(scores: Scores, count: int, subject: object) -> bool:
-    """One row a picture, not the same for all of them, or InputError; and all of them numbers."""
-    if scores.ndim != 2 or len(scores) != count:  # noqa: PLR2004
-        raise InputError(subject, f"answers {scores.shape} for {count} pictures", "give a classifier: [batch, classes]")
-    if not np.isfinite(scores).all():
-        return False
-    if count > 1 and float(np.ptp(scores, axis=0).max()) <= _HARDLY:
+def _usable(tried: list[tuple[Normalise, Scores]], count: int, subject: object) -> list[tuple[Normalise, Scores]]:
+    """Those whose answers are numbers, a row a picture, and not the same for all. Raises InputError where there is none."""
+    shape = tried[0][1].shape
+    if len(shape) != 2 or shape[0] != count:  # noqa: PLR2004
+        raise InputError(subject, f"answers {shape} for {count} pictures", "give a classifier: [batch, classes]")
+    numbers = [(each, scores) for each, scores in tried if np.isfinite(scores).all()]
+    if not numbers:
+        raise InputError(subject, "answers what is not a number (NaN or infinite)", "train it again, or export it in float32")
+    varied = [(each, scores) for each, scores in numbers if count == 1 or float(np.ptp(scores, axis=0).max()) > _HARDLY]
+    if not varied:
         raise InputError(
             subject, "answers the same for every picture", "check what was exported: it does not look at its input"
         )
-    return True
+    return varied
 
 
 def _labels(named: Sequence[str], outputs: int, data: DataSet, subject: object) -> tuple[str, ...]:
@@ -185,16 +187,21 @@ def _say_normalisation(candidates: Sequence[Normalise], ranked: Sequence[tuple[f
     say(f"its file says no normalisation: {candidates[best].name} fits best (top-1 on val: {tried}); --normalise says another")
 
 
-def _check_order(scores: Scores, targets: np.ndarray, data: DataSet, subject: object) -> None:
-    """Refuse an order that nobody gave where another order of the same classes fits the pictures, and this one does not."""
+def _best_order(scores: Scores, targets: np.ndarray) -> tuple[float, list[int]]:
+    """The top-1 of the order of classes that fits the pictures best, and that order: which class each output is."""
     from scipy.optimize import linear_sum_assignment
 
-    classes = len(data.manifest.labels)
-    table = np.zeros((classes, classes))
+    classes = scores.shape[1]
+    table = np.zeros((classes, max(classes, int(targets.max()) + 1)))
     np.add.at(table, (scores.argmax(1), targets), 1)
     outputs, truths = linear_sum_assignment(-table)
-    best, as_taken = float(table[outputs, truths].sum()) / len(targets), float(np.trace(table)) / len(targets)
+    return float(table[outputs, truths].sum()) / len(targets), truths.tolist()
+
+
+def _check_order(scores: Scores, targets: np.ndarray, data: DataSet, subject: object) -> None:
+    """Refuse an order that nobody gave where another order of the same classes fits the pictures, and this one does not."""
+    as_taken, (best, order) = float((scores.argmax(1) == targets).mean()), _best_order(scores, targets)
     if best - as_taken > _CLEARLY and best > 2 * _CLEARLY:
-        fitting = ",".join(data.manifest.labels[truths[index]] for index in range(classes))
+        fitting = ",".join(data.manifest.labels[index] for index in order)
         why = "names no classes, and its answers do not fit the data set's order of them"
         raise InputError(subject, why, f"give --labels; {fitting} would fit {best:.0%} of the pictures")

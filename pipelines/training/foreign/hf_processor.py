@@ -75,7 +75,8 @@ def _preprocess(fields: dict[str, Any], subject: object) -> Preprocess:
     if side > resized:
         raise InputError(subject, f"crops {side} pixels out of {resized}", "fix its preprocessor_config.json")
     resize = f"{'both sides' if both else 'shortest side'}, {method}, antialiased"
-    return Preprocess.of({"size": side, "resize": resize, "resized": None if resized == side else resized})
+    crop_from = None if resized == side else resized
+    return Preprocess.of({"size": side, "resize": resize, "resized": crop_from, "crop": "centre, rounded down"})
 
 
 def _square(size: dict[str, Any], key: str, subject: object) -> int:

@@ -71,7 +71,7 @@ class KerasFile:
         """The model from pixels in 0..1 to probabilities."""
         job = {"out": str(folder), "size": info.preprocess.size, "classes": len(info.labels), "order": head.order}
         self._run(job | {"mean": head.normalise.mean, "std": head.normalise.std, "softmax": head.softmax})
-        preprocess = {name: getattr(info.preprocess, name) for name in ("size", "resize", "resized")}
+        preprocess = {name: getattr(info.preprocess, name) for name in ("size", "resize", "crop", "resized")}
         return info.changed(framework="keras", preprocess=type(info.preprocess).of(preprocess | {"layout": "NHWC"}))
 
     def _run(self, job: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ _LABEL_KEYS = ("names", "labels", "classes", "class_names", "modelyard.labels", 
 
 
 def read_onnx(path: Path, subject: object) -> onnx.ModelProto:
-    """The model with its weights, functions inlined. Raises InputError, or IntegrityError for what reaches out of its folder."""
+    """The model with its weights, functions inlined. Raises InputError; IntegrityError for what reaches out of its folder."""
     if path.stat().st_size > _LARGEST:
         raise InputError(subject, "is larger than 2 GB", "give a smaller network: what is served is one file")
     try:

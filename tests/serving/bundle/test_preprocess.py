@@ -53,6 +53,7 @@ WAYS = [
     Preprocess(size=56, resize="shortest side, bicubic, antialiased", resized=64),
     Preprocess(size=55, resized=64),
     Preprocess(size=48, resize="both sides, bicubic, antialiased", resized=57),
+    Preprocess(size=48, crop="centre, rounded down", resized=57),
 ]
 """What networks that were trained elsewhere are given: squeezed, by cubic curves, cropped from more."""
 
@@ -85,7 +86,7 @@ def test_squeezed_bicubic_and_cropped_from_more_are_torchvisions(tmp_path: Path)
 
     for size in SIZES:
         image = noise(*size)
-        for how in WAYS:
+        for how in WAYS[:-1]:
             mode = InterpolationMode.BICUBIC if how.bicubic else InterpolationMode.BILINEAR
             target = (how.side, how.side) if how.squeezes else how.side
             theirs = Compose([Resize(target, mode), CenterCrop(how.size)])

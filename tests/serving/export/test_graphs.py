@@ -66,6 +66,7 @@ OTHER_WAYS = [
     Preprocess(size=32, resize="both sides, bicubic, antialiased"),
     Preprocess(size=32, resize="shortest side, bicubic, antialiased", resized=36),
     Preprocess(size=31, resized=37),
+    Preprocess(size=30, crop="centre, rounded down", resized=37),
 ]
 
 
