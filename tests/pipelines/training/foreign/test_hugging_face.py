@@ -49,7 +49,9 @@ def vit(folder: Path, labels: list[str] = LABELS, seed: int = 0):
     torch.manual_seed(seed)
     names = dict(enumerate(labels))
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8, initializer_range=0.3, id2label=names, label2id={v: k for k, v in names.items()})
+    config = transformers.ViTConfig(
+        **sizes, image_size=32, patch_size=8, initializer_range=0.3, id2label=names, label2id={v: k for k, v in names.items()}
+    )
     network = transformers.ViTForImageClassification(config).eval()
     network.save_pretrained(folder)
     return network
@@ -141,11 +143,20 @@ FAULTS = {
     "no processor": (lambda folder: (folder / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
     "nearest": (lambda folder: edit(folder, "preprocessor_config.json", resample=0), "resizes with method 0"),
     "no resize": (lambda folder: edit(folder, "preprocessor_config.json", do_resize=False), "does not resize"),
-    "no square": (lambda folder: edit(folder, "preprocessor_config.json", size={"height": 32, "width": 40}), "which is no square"),
+    "no square": (
+        lambda folder: edit(folder, "preprocessor_config.json", size={"height": 32, "width": 40}),
+        "which is no square",
+    ),
     "no config": (lambda folder: (folder / "config.json").write_text("{"), "config.json that cannot be read"),
     "no weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"\x00" * 40), "cannot be loaded by transformers"),
-    "another size": (lambda folder: edit(folder, "preprocessor_config.json", size={"height": 40, "width": 40}), "cannot be run on"),
-    "other labels": (lambda folder: edit(folder, "config.json", id2label={"0": "a", "1": "b", "2": "c"}), "knows the classes a, b"),
+    "another size": (
+        lambda folder: edit(folder, "preprocessor_config.json", size={"height": 40, "width": 40}),
+        "cannot be run on",
+    ),
+    "other labels": (
+        lambda folder: edit(folder, "config.json", id2label={"0": "a", "1": "b", "2": "c"}),
+        "knows the classes a, b",
+    ),
 }
 
 
