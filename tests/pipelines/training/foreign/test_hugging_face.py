@@ -15,7 +15,7 @@ from foreign_world import LABELS, answers_of, bring
 
 from pipelines.data.dataset import DataSet
 from pipelines.training.foreign.options import Options
-from registry.errors import InputError, IntegrityError, ModelyardError
+from registry.errors import IntegrityError, ModelyardError
 from serving.bundle.decode import decode
 
 transformers = pytest.importorskip("transformers")

@@ -58,13 +58,13 @@ def test_one_kind_of_archive_is_not_another(tmp_path: Path) -> None:
     good = program(tmp_path / "good.pt2", torch_network())
     for suffix in (".onnx", ".keras", ".pt"):
         (wrong := tmp_path / f"wrong{suffix}").write_bytes(good.read_bytes())
-        with pytest.raises(InputError, match="is a torch.export program"):
+        with pytest.raises(InputError, match=r"is a torch\.export program"):
             recognise(wrong)
-    with pytest.raises(InputError, match="is a Keras model, and is named .onnx"):
+    with pytest.raises(InputError, match=r"is a Keras model, and is named \.onnx"):
         recognise(archive(tmp_path / "k.onnx", "config.json", "metadata.json"))
-    with pytest.raises(InputError, match="is a pickle of PyTorch, and is named .pt2"):
+    with pytest.raises(InputError, match=r"is a pickle of PyTorch, and is named \.pt2"):
         recognise(archive(tmp_path / "p.pt2", "best/data.pkl", "best/data/0"))
-    with pytest.raises(InputError, match="is a zip archive, and is named .onnx"):
+    with pytest.raises(InputError, match=r"is a zip archive, and is named \.onnx"):
         recognise(archive(tmp_path / "z.onnx", "a.txt"))
 
 
@@ -86,7 +86,7 @@ def test_formats_that_are_not_taken_say_what_to_do(name: str, message: str, tmp_
 
 
 def test_what_is_not_there_and_folders_without_a_model_are_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="is not there; name a .pt of Ultralytics"):
+    with pytest.raises(NotFoundError, match=r"is not there; name a \.pt of Ultralytics"):
         recognise(tmp_path / "none.onnx")
     with pytest.raises(InputError, match="neither MLflow's MLmodel nor Hugging Face's"):
         recognise(tmp_path)
