@@ -21,7 +21,7 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     """Loss and top-1 by epoch; `history` has one mapping an epoch."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
-    epochs = range(1, len(history) + 1)
+    epochs = [epoch.get("epoch", number) for number, epoch in enumerate(history, 1)]
     for axes, names, title in ((losses, ("train_loss", "val_loss"), "loss"), (scores, ("val_top1",), "top-1")):
         for name in names:
             if all(name in epoch for epoch in history):
