@@ -19,6 +19,7 @@ from serving.export.graphs import IR, OPSET
 
 _DOMAINS = {"", "ai.onnx", "com.microsoft"}
 """Those of the runtime that serves; ONNX' operators for tables make no picture's answer."""
+_LOOPS = {"Loop", "Scan", "SequenceMap"}
 _LARGEST = 2_000_000_000
 """Protocol buffers end there, and what we write is one file."""
 _LABEL_KEYS = ("names", "labels", "classes", "class_names", "modelyard.labels", "id2label")
@@ -40,6 +41,9 @@ def read_onnx(path: Path, subject: object) -> onnx.ModelProto:
         model = inliner.inline_local_functions(model)
     except Exception as error:  # onnx raises its C++ errors as RuntimeError and others
         raise InputError(subject, f"has functions that cannot be inlined ({shorten(error, 100)})", "export it again") from error
+    kinds = {node.op_type for graph in _graphs(model.graph) for node in graph.node}
+    if loops := sorted(kinds & _LOOPS):
+        raise InputError(subject, f"has a loop ({loops[0]}), which may never end", "export it without loops, or unrolled")
     domains = {node.domain for graph in _graphs(model.graph) for node in graph.node}
     if foreign := sorted(domains - _DOMAINS):
         what = f"uses operators of '{foreign[0]}', which ONNX Runtime here does not have"

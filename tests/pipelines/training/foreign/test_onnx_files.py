@@ -169,7 +169,21 @@ def _mixes_its_batch(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([0, 2, 3], np.int64), "whole"))
 
 
+def _endless(model: onnx.ModelProto) -> None:
+    again = helper.make_tensor_value_info("again", TensorProto.BOOL, [])
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    value = helper.make_tensor_value_info("value", TensorProto.FLOAT, None)
+    more = helper.make_tensor_value_info("more", TensorProto.FLOAT, None)
+    nodes = [helper.make_node("Identity", ["again"], ["yes"]), helper.make_node("Identity", ["value"], ["more"])]
+    body = helper.make_graph(
+        nodes, "body", [turn, again, value], [helper.make_tensor_value_info("yes", TensorProto.BOOL, []), more]
+    )
+    model.graph.node[0].CopyFrom(helper.make_node("Loop", ["", "true", "input"], ["numbers"], body=body))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(True), "true"))
+
+
 FAULTS = {
+    "an endless loop": (_endless, "has a loop (Loop), which may never end"),
     "a custom operator": (_custom, "uses operators of 'acme'"),
     "no numbers": (_not_a_number, "is not a number"),
     "a blind network": (_blind, "answers the same for every picture"),
