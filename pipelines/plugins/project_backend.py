@@ -68,7 +68,7 @@ class PodRun(SubmittedRun):
         self._run_id, self._process, self._cancelled = run_id, process, False
 
     @property
-    def run_id(self) -> str:  # pyright: ignore
+    def run_id(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The MLflow run's id."""
         return self._run_id
 
@@ -106,7 +106,7 @@ class RunPodBackend(AbstractBackend):
         self,
         project_uri: str,
         entry_point: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, Any] | None,
         version: str | None,
         backend_config: Mapping[str, Any],
         tracking_uri: str,
@@ -117,6 +117,7 @@ class RunPodBackend(AbstractBackend):
         Raises ProjectError for what cannot be: a wrong key, a GPU that there is not, a job file that is none; and
         RefusedProjectError for a cap that does not pay for a pod.
         """
+        params = params or {}
         with _ours():
             _check_parameters(params)
             if not tracking_uri.startswith(("http://", "https://")):
@@ -144,7 +145,7 @@ class RunPodBackend(AbstractBackend):
 
 
 def _create_run(client: MlflowClient, experiment_id: str, uri: str, params: Mapping[str, Any], quote: str) -> str:
-    """The project's run; each training is one of its own below it. A project needs no MLproject, which MLflow's own way does."""
+    """The project's run; each training is one of its own below it. MLflow's own way would want an MLproject."""
     tags = {MLFLOW_SOURCE_NAME: uri, MLFLOW_SOURCE_TYPE: "PROJECT", MLFLOW_USER: getuser(), "modelyard.quote": quote}
     run_id = client.create_run(experiment_id, tags={**tags, KIND: "project"}).info.run_id
     for name, value in params.items():

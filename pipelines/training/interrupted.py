@@ -63,7 +63,10 @@ class Payment:
     """What one run costs, until it is booked. Without a folder nothing is kept on disk."""
 
     def __init__(self, folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed, dataset: str) -> None:
-        """Write the run's file: a home in which that is impossible trains nothing. `event` is its failure, at no cost yet."""
+        """Write the run's file: a home in which that is impossible trains nothing.
+
+        `event` is its failure, at no cost yet, or at that of an earlier part, which this one goes on from.
+        """
         self._folder, self._ledger, self._began = folder, ledger, monotonic()
         born = psutil.Process().create_time()
         who = {"pid": os.getpid(), "born": born, "space": _process_space(), "ticks": _start_ticks(os.getpid()) or 0}
@@ -85,6 +88,11 @@ class Payment:
     @property
     def _path(self) -> Path | None:
         return self._folder / f"{self.event.run_id}.json" if self._folder else None
+
+    def free(self) -> None:
+        """Nothing is trained from here on that was not paid for already."""
+        self._note = self._note.model_copy(update={"measured": True})
+        self._write()
 
     def measure(self) -> TrainingFailed:
         """Training ended now: what comes after it (registering, digests) is not paid for. A second call changes nothing."""
@@ -207,8 +215,16 @@ def _unbooked(path: Path) -> TrainingFailed | None:
 
 
 def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
-    fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
+    before = note.event
+    fields = {"seconds": before.seconds + seconds, "usd": before.usd + round_usd(cost(seconds, note.price))}
     return note.model_copy(update={"event": note.event.model_copy(update=fields), "measured": True})
+
+
+def earlier_part(ledger: Ledger, model: str, run_id: str) -> Trained | TrainingFailed | None:
+    """What the ledger says of a run so far: the row that counts."""
+    rows = [row.event for row in ledger.entries(model) if row.flaw is None]
+    mine = [row for row in rows if isinstance(row, (Trained, TrainingFailed)) and row.run_id == run_id]
+    return next((row for row in reversed(mine) if isinstance(row, Trained)), mine[-1] if mine else None)
 
 
 def _booked(ledger: Ledger, event: TrainingFailed) -> list[Trained | TrainingFailed]:

@@ -184,7 +184,7 @@ class PodLauncher:
                     raise UnavailableError("pod", "started again and lost its training", "train again")
                 if news.state != "training" and not news.more:
                     return news
-            self._clock.sleep(pause)
+            self._clock.sleep(min(pause, max(self._deadline - self._clock.now(), 0.01)))
             pause = min(pause * 1.5, longest)
 
     def _check(self) -> None:

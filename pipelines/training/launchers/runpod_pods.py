@@ -16,7 +16,7 @@ from serving.targets.waiting import Clock
 
 PREFIX = "modelyard-train-"
 DEADLINE = "MODELYARD_POD_DEADLINE"
-AGENT = ["-m", "pipelines.training.launchers.pod_main"]
+AGENT = ["-P", "-m", "pipelines.training.launchers.pod_main"]
 _POSTS = 3
 _LATE_S = 60.0
 """A list may not show a pod that is this young."""

@@ -123,7 +123,7 @@ class TrialBook:
         if trial.score != NO_SCORE:
             trial.log.metrics({"score": trial.score})
         trial.log.metrics({"train_seconds": used.seconds, "cost_usd": float(used.usd)})
-        self.tracker.end(trial.log, "FAILED" if failed else "FINISHED")
+        self.tracker.end(trial.log.run_id, "FAILED" if failed else "FINISHED")
 
     def close(self) -> None:
         """End what is still open: each is booked, whatever cannot be told to MLflow."""
