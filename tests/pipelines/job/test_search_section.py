@@ -54,7 +54,7 @@ def test_a_value_goes_to_the_trainers_that_take_it() -> None:
     torch, varied = sampled_trainer(
         made.search, made.train, {"which trainer": 0, "arch": "small_cnn", "fliplr": 0.5, "lr0": 0.01}
     )
-    assert (torch.kind, varied) == ("torch", {"arch": "small_cnn", "lr0": 0.01})
+    assert (torch.kind, varied) == ("torch", {"arch": "small_cnn", "fliplr": 0.5, "lr0": 0.01})
 
 
 @pytest.mark.parametrize("address", ["auto", "local", "ray://cluster:10001", "10.0.0.1:6379"])
