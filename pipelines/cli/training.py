@@ -20,6 +20,9 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or N
 def train(
     *,
     trainers: Annotated[str | None, typer.Option(help="Which of the job's trainers, such as yolo,torch,keras.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was broken off: its id, or the beginning of it.")
+    ] = None,
     data: DataFolder = None,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
@@ -28,8 +31,18 @@ def train(
     """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
     from pipelines.training.job import TrainingJob
     from pipelines.training.trainers.build import choose_trainers
+    from registry.errors import InputError
 
     the_job, opened = job(job_file), open_home(home)
+    if resume is not None:
+        if trainers is not None:
+            raise InputError("--trainers", "a run is resumed with the trainer that it began with", "leave it out with --resume")
+        datasets = datasets_of(opened)
+        work = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
+        with bar() as progress:
+            resumed = work.resume(the_job, resume, datasets.resolve(data) if data else None, progress)
+        answer([resumed.model_dump(mode="json")], as_json=as_json, text=str(resumed))
+        return
     configs, datasets = choose_trainers(the_job, trainers), datasets_of(opened)
     dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
     training = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)

@@ -16,6 +16,7 @@ from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
 from pipelines.training.launchers.runpod import reaper_of
+from pipelines.training.resume import upload_pending
 from registry.errors import BusyError, ModelyardError, UnavailableError, describe
 from registry.promotion.context import ImpatientLeases
 from registry.promotion.due import Look, View, looks
@@ -58,6 +59,7 @@ class Reconciler:
         lines += self._step(
             "runs that were killed", lambda: book_interrupted(parts.home.settings.underway, parts.context.ledger)
         )
+        lines += self._step("what trainings could not log", self._upload)
         view.refresh()
         if self._reaper:
             self._lanes.submit(Task("pods at RunPod", "", ("pods",), self._reaper.reap))
@@ -91,6 +93,10 @@ class Reconciler:
             return step()
         except Exception as error:  # noqa: BLE001 files, ledgers and clouds are anybody's
             return [f"{subject} could not be looked at: {describe(error)}"]
+
+    def _upload(self) -> list[str]:
+        home = self.parts.home
+        return upload_pending(home.settings.trainings, self.parts.context.ledger, home.tracker, self.parts.say)
 
     def _retire(self) -> list[str]:
         for name, model, account, retire in self.parts.retirer.overdue(self._view):

@@ -40,7 +40,7 @@ class ChildJob(Record):
     """What a child trains, and where it may write.
 
     `data` is a data set's folder, `name` what its users call it. `into` is an empty folder for the model and all scratch
-    files, `checkpoints` one that outlives the child, None where nothing is kept. `report` and `work` belong to whoever runs it.
+    files; `checkpoints` and `cache` outlive it, None where nothing is kept. `report` and `work` are the runner's.
     """
 
     trainer: TrainerConfig
@@ -48,6 +48,7 @@ class ChildJob(Record):
     into: Path
     name: str = ""
     checkpoints: Path | None = None
+    cache: Path | None = None
     device: Device = "auto"
     tf_python: Path = Path()
     report: Path | None = None
@@ -130,6 +131,7 @@ def run_child(job: ChildJob, trainer: Trainer, out: TextIO) -> int:
         choose=lambda choices: tell("choose", choices=dict(choices)),
         epochs=lambda number: tell("epochs", epochs=number),
         checkpoints=job.checkpoints,
+        cache=job.cache,
     )
     try:
         data = open_dataset(job.data)

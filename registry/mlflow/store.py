@@ -15,11 +15,10 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry.client import ModelRegistryClient
-from requests.exceptions import ConnectionError as NoConnectionError
 
 from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
 from registry.files import disk_full_message, storing
-from registry.mlflow.connection import connect, mapping_errors, unreachable
+from registry.mlflow.connection import connect, is_away, mapping_errors, unreachable
 from registry.mlflow.listing import list_models, list_versions, read_pages
 from registry.promotion.tags import STAGE_TAG
 from registry.records import ModelVersion, Snapshot
@@ -95,9 +94,9 @@ class MlflowStore:
             with storing(into):
                 into.mkdir(parents=True, exist_ok=True)
                 folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
-        except NoConnectionError as error:
-            raise unreachable(self.uri, error) from error
         except (NotFoundError, MlflowException, OSError) as error:
+            if is_away(error):
+                raise unreachable(self.uri, error) from error
             if full := disk_full_message(str(error)):
                 raise StorageError(
                     into, f"could not be written ({full.lower()})", "free some space, then run it again"

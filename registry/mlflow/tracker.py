@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
@@ -52,7 +52,7 @@ class RunLog:
     def __init__(self, client: MlflowClient, run_id: str, mapped: Mapped, follow_up: Callable[[], str] | None = None) -> None:
         """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
         self._client, self._mapped, self._follow_up = client, mapped, follow_up
-        self.run_id = run_id
+        self.run_id, self.ended = run_id, False
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters."""
@@ -65,6 +65,11 @@ class RunLog:
         self._write(
             lambda run_id: self._client.log_batch(run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
         )
+
+    def points(self, values: Sequence[tuple[str, float, int, int]]) -> None:
+        """Log up to 1,000 metrics as they were measured: name, value, milliseconds since 1970, step. May be repeated."""
+        batch = [Metric(name, value, stamp, step) for name, value, stamp, step in values]
+        self._write(lambda run_id: self._client.log_batch(run_id, batch))
 
     def scores(self, values: Mapping[str, float], source: str, dataset: tuple[str, str]) -> None:
         """Log what was measured of a registered version on a data set (its name and digest).
@@ -93,6 +98,10 @@ class RunLog:
             warnings.filterwarnings("ignore", "Glyph")
             self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
 
+    def file(self, path: Path, artifact_path: str) -> None:
+        """Log a file as an artifact below `artifact_path`."""
+        self._write(lambda run_id: self._client.log_artifact(run_id, str(path), artifact_path))
+
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
         self._write(lambda run_id: self._client.log_artifacts(run_id, str(folder), artifact_path))
@@ -117,8 +126,10 @@ class RunLog:
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        with self._mapped():
-            mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
+        about = {"mlflow.data.context": context, "modelyard.sha256": digest}
+        tags = [InputTag(key, value) for key, value in about.items()]
+        entry = DatasetInput(_dataset(name, digest, source)._to_mlflow_entity(), tags)  # noqa: SLF001 as `mlflow.log_input` does
+        self._write(lambda run_id: self._client.log_inputs(run_id, [entry]))
 
     def model(self, prepared: Path, name: str, registered: str, task: str = "classify") -> int:
         """Log a prepared model folder of a task (`classify` or `detect`), register it, and return its version."""
@@ -160,22 +171,36 @@ class Tracker:
             runs = self._client.search_runs([self._experiment], wanted, max_results=1)
         return runs[0].info.run_id if runs else None
 
-    @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
+    def run(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager[RunLog]:
         """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
+        return self._opened(name, {"run_name": name, "experiment_id": self._experiment, "tags": dict(tags)})
+
+    def reopen(self, run_id: str) -> AbstractContextManager[RunLog]:
+        """A run that was broken off, running again; it ends as a new one does. Raises ModelyardError where it is deleted."""
+        return self._opened(run_id, {"run_id": run_id})
+
+    @contextmanager
+    def _opened(self, name: str, start: Mapping[str, Any]) -> Generator[RunLog]:
         mapped = partial(mapping_errors, self._uri, f"run '{name}'")
         mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
         mlflow.set_registry_uri(self._uri)
         with mapped():
-            run_id = mlflow.start_run(run_name=name, experiment_id=self._experiment, tags=dict(tags)).info.run_id
+            log = RunLog(self._client, mlflow.start_run(**start).info.run_id, mapped)
         try:
-            yield RunLog(self._client, run_id, mapped)
+            yield log
         except BaseException as error:
             with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
                 mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+                log.ended = True
             raise
         with mapped():
             mlflow.end_run("FINISHED")
+            log.ended = True
+
+    def end(self, run_id: str, status: str) -> None:
+        """Say how a run ended whose process could not say it."""
+        with mapping_errors(self._uri, f"run '{run_id}'"):
+            self._client.set_terminated(run_id, status)
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:

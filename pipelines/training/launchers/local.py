@@ -44,6 +44,7 @@ class LocalTrainer:
             name=data.name,
             into=into,
             checkpoints=watch.checkpoints.absolute() if watch.checkpoints else None,
+            cache=watch.cache.absolute() if watch.cache else None,
             device=self.launch.device,
             tf_python=self.tf_python.absolute(),
         )
