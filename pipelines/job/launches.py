@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from pipelines.job.launch import LocalLaunch
+from pipelines.job.launch_ray import RayLaunch
 from pipelines.job.launch_runpod import RunPodLaunch
 
 
@@ -15,4 +16,5 @@ def _here_unless_said(value: object) -> object:
     return {"kind": "local", **value} if isinstance(value, dict) else value
 
 
-LaunchConfig = Annotated[Annotated[LocalLaunch | RunPodLaunch, Field(discriminator="kind")], BeforeValidator(_here_unless_said)]
+_Known = Annotated[LocalLaunch | RayLaunch | RunPodLaunch, Field(discriminator="kind")]
+LaunchConfig = Annotated[_Known, BeforeValidator(_here_unless_said)]

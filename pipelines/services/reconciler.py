@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.deployment.deploy import accounts_of
 from pipelines.deployment.outages import Outage, write_outages
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
@@ -47,6 +48,7 @@ class Reconciler:
         self._view, self._lanes = View(self.parts.context.ledger), Lanes()
         self._contexts: dict[str, tuple[int, PromotionContext]] = {}
         self._written: list[Outage] | None = None
+        self._described: dict[str, int] | None = None
         self._reaper = reaper_of(self.parts.home.settings)
 
     def once(self, seconds: float | None = None) -> Pass:
@@ -79,6 +81,7 @@ class Reconciler:
                 parts.say(line)
             raise trouble or AssertionError
         lines += self._publish()
+        lines += self._step("descriptions in MLflow", self._describe)
         return Pass(len(snapshot), sum(len(model.aliases) for model in snapshot.values()), lines)
 
     def _snapshot(self) -> tuple[dict[str, Snapshot] | None, Exception | None]:
@@ -113,6 +116,18 @@ class Reconciler:
             except Exception as error:  # noqa: BLE001 one model's evidence keeps no other's
                 lines.append(f"evidence of {model} could not be copied to MLflow: {describe(error)}")
         return lines
+
+    def _describe(self) -> list[str]:
+        """Describe in MLflow what the ledger has something new on; what it had before was described by who wrote it."""
+        before, rows_of = self._described, {model: self._view.rows(model) for model in self._view.models()}
+        self._described = {model: len(rows) for model, rows in rows_of.items()}
+        if before is None:
+            return []
+        context, lines = self.parts.context, list[str]()
+        for model, rows in rows_of.items():
+            if fresh := {row.event.version for row in rows[before.get(model, 0) :]}:
+                lines.append(describe_in_mlflow(context.store, context.ledger, model, fresh))
+        return [line for line in lines if line]
 
     def _submit(self, look: Look) -> None:
         """A close look at one model, in the lane of the accounts that serve it; most need none, and are only asked."""

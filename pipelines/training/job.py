@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
 from pipelines.job.trainers import TrainerConfig
@@ -23,7 +25,7 @@ from pipelines.training.trainers.contract import Choice, Trainer, Watch
 from registry.errors import BusyError, InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
-from registry.money.prices import Price, local_price
+from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
 from registry.settings import Settings
 from registry.spending import TrainingFailed
@@ -62,15 +64,21 @@ class TrainingJob:
         actor = whoami(self.settings)
         verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
-        store, kept = self.store(), self._kept()
+        known_as = self.datasets.name_of(data.manifest.digest)
+        store, price, kept = self.store(), local_price(self.settings), self._kept()
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
+        adopt: Callable[[str], None] = _nobody
+        if job.search:
+            adapters, adopt = self._searched(job, configs, data, tracker, progress)
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            price = self._price(adapter)
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept)
+            paid = adapter.price if isinstance(adapter, Metered) else price
+            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            adopt(events[-1].run_id)
+            self._describe(store, events[-1])
         return events
 
     def resume(self, job: Job, run: str, data: DataSet | None, progress: Progress) -> Trained:
@@ -95,13 +103,17 @@ class TrainingJob:
         kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
         done, epochs = folder.find_fitted(), len(folder.history())
         self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
-        price, verdict = self._price(adapter), record.verdict
-        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept)
-        return train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
+        verdict = record.verdict
+        known_as = self.datasets.name_of(data.manifest.digest)
+        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
+        event = train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        self._describe(store, event)
+        return event
 
-    def _price(self, trainer: Trainer) -> Price:
-        """A rented machine's, or this one's."""
-        return trainer.price if isinstance(trainer, Metered) else local_price(self.settings)
+    def _describe(self, store: Store, event: Trained) -> None:
+        if trouble := describe_in_mlflow(store, self.ledger, event.model, [event.version]):
+            self.say(trouble)
 
     def _before(self, job: Job) -> None:
         """Book what others left, and see that there is money to train with."""
@@ -120,6 +132,22 @@ class TrainingJob:
         settings = self.settings
         return Kept(settings.underway, settings.trainings, resumes, earlier, settings.mlflow_patience_s)
 
+    def _searched(
+        self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, tracker: Tracker, progress: Progress
+    ) -> tuple[list[tuple[TrainerConfig, Trainer]], Callable[[str], None]]:
+        """What the job's search found best, to be trained; and what puts its run below the search's."""
+        from pipelines.training.search.search import SearchJob
+
+        searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
+        best = searching.run(job, configs, data, whoami(self.settings))
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        trainer = launched(best.config, job.launch, self.settings, self.say)
+        return [(best.config, trainer)], partial(searching.adopt, best)
+
+
+def _nobody(_: str) -> None:
+    """A run that belongs to no search."""
+
 
 def check_data(
     job: Job, data: DataSet, reports: Path, tracker: Tracker, say: Say, datasets: DatasetCatalog | None = None
@@ -129,7 +157,7 @@ def check_data(
 
     say("checking the data set with Great Expectations")
     report = check(data, reports, job.data.check_levels, datasets)
-    with tracker.run("data", {"modelyard.kind": "data"}) as run:
+    with tracker.run(f"data {data.manifest.digest[:12]}", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
+from pipelines.training.code import code_tags
 from pipelines.training.interrupted import Payment, earlier_part, paid_for
 from pipelines.training.kept import TrainingFolder, TrainingRecord
 from pipelines.training.metered import Metered
+from pipelines.training.naming import distinct_name, first_name, full_name
 from pipelines.training.spool import SpooledRun, clock_ms
 from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
 from pipelines.training.trainers.failures import training_errors
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 NAME_TAG = "modelyard.trainer"
 TASK_TAG = "modelyard.task"
+DATASET_TAG = "modelyard.dataset"
+"""The data set's version, as in hand@2; its digest is the parameter `dataset`."""
+VERSION_TAG = "modelyard.version"
+"""The number of the version that the run ended in."""
 _TAGS = {TASK_TAG: "classify"}
 """Detectors are not trained here; they are registered."""
 
@@ -57,7 +63,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price."""
+    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price.
+
+    `known_as` is the data set's version in words, as in hand@2.
+    """
 
     trainer: Trainer
     config: Record
@@ -68,6 +77,27 @@ class Training:
     actor: Actor
     verdict: DataVerdict
     kept: Kept = Kept()
+    known_as: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """What the run's data set is called."""
+        return self.known_as or self.data.manifest.digest[:12]
+
+    @property
+    def name(self) -> str:
+        """What its run is called while it trains."""
+        return first_name(self.config, self.kind)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its run says of itself from the beginning."""
+        return _TAGS | {NAME_TAG: self.kind, DATASET_TAG: self.dataset} | code_tags(Path.cwd())
+
+    @property
+    def params(self) -> Mapping[str, object]:
+        """What it was told."""
+        return self.config.model_dump(mode="json") | {"dataset_version": self.dataset}
 
 
 def train(
@@ -84,11 +114,12 @@ def train(
         if folder:
             locks.enter_context(folder.locked())
         try:
-            with tracker.reopen(resumes.path.name) if resumes else tracker.run(kind, _TAGS | {NAME_TAG: kind}) as log:
+            with tracker.reopen(resumes.path.name) if resumes else tracker.run(training.name, training.tags) as log:
                 if not folder and (folder := _begin(training, log.run_id)):
                     locks.enter_context(folder.locked())
                 run = SpooledRun(log, folder, say, training.kept.patience)
-                done.append(_Run(store, ledger, training, log, run, say).train(watch))
+                with run.sending():
+                    done.append(_Run(store, ledger, training, tracker, log, run, say).train(watch))
         except UnavailableError as error:
             if not done:
                 raise
@@ -133,6 +164,7 @@ class _Run:
     store: Store
     ledger: Ledger
     training: Training
+    tracker: Tracker
     log: RunLog
     run: SpooledRun
     say: Callable[[str], None]
@@ -141,23 +173,37 @@ class _Run:
         """Train or go on with it, log, register, pay."""
         training, run = self.training, self.run
         data, kind = training.data, training.kind
-        run.params(training.config.model_dump(mode="json") | {"dataset": data.manifest.digest})
+        run.params({**training.params, "dataset": data.manifest.digest})
         for split in ("train", "val"):
-            run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
+            run.dataset(training.dataset, data.manifest.digest, str(data.folder.absolute()), split)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, self._paid() as payment:
             fitted, history = self._fitted(Path(scratch), watch, payment)
             used = payment.measure()
             self.say(f"{kind}: trained{_score(history)}")
-            run.metrics(_price_of(used))
+            run.metrics({**_price_of(used), **fitted.figures})
+            self.say(f"{kind}: its run is called '{self._name(fitted)}'")
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
             run.figure(curves_figure(history), "plots/curves.png")
             if fitted.extras:
                 run.folder(fitted.extras, "training")
             self.say(f"{kind}: logging and registering the model")
             version, digest = self._registered(fitted)
+            run.tags({VERSION_TAG: str(version.version)})
             event = _trained(training, version, digest, used)
             payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
         return event
+
+    def _name(self, fitted: Fitted) -> str:
+        """Name the run by what was trained, so that no other training of the model is called the same; its name.
+
+        Where MLflow is away, it is not known what others are called.
+        """
+        training = self.training
+        name = full_name(fitted, training.config, training.kind)
+        with suppress(ModelyardError):
+            name = distinct_name(name, training.params, self.tracker.named(name, without=self.log.run_id))
+        self.run.rename(name)
+        return name
 
     def _fitted(self, work: Path, watch: Watch, payment: Payment) -> tuple[Fitted, list[Mapping[str, float]]]:
         """What training leaves, where it outlives this process, and its epochs; nothing is trained again that is there."""

@@ -115,6 +115,23 @@ class MlflowStore:
             elif key in version.tags:
                 self._ask(str(version.ref), partial(self._registry.delete_model_version_tag, *at, key))
 
+    def description(self, model: str, version: int | None = None) -> str:
+        """A version's description, or the model's."""
+        if version is None:
+            return self._ask(f"model '{model}'", lambda: self._registry.get_registered_model(model).description or "")
+        return self._ask(f"{model}/{version}", lambda: self._registry.get_model_version(model, str(version)).description or "")
+
+    def describe(self, model: str, text: str, version: int | None = None) -> None:
+        """Replace a description."""
+        if version is None:
+            self._ask(f"model '{model}'", lambda: self._registry.update_registered_model(model, text))
+        else:
+            self._ask(f"{model}/{version}", lambda: self._registry.update_model_version(model, str(version), text))
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """A run's tags; its name is the tag `mlflow.runName`."""
+        return self._ask(f"run '{run_id}'", lambda: dict(self._client.get_run(run_id).data.tags))
+
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""
         with mapping_errors(self.uri, subject):

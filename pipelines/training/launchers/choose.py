@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.job.launch import LocalLaunch
+from pipelines.job.launch_ray import RayLaunch
 from pipelines.job.launch_runpod import RunPodLaunch
 from pipelines.job.trainers import TrainerConfig
 from pipelines.training.launchers.local import LocalTrainer
@@ -14,7 +15,7 @@ from registry.settings import Settings
 
 
 def launched(
-    config: TrainerConfig, launch: LocalLaunch | RunPodLaunch, settings: Settings, say: Callable[[str], None]
+    config: TrainerConfig, launch: LocalLaunch | RayLaunch | RunPodLaunch, settings: Settings, say: Callable[[str], None]
 ) -> Trainer:
     """What trains a config where the job says.
 
@@ -26,6 +27,15 @@ def launched(
 
         return PodTrainer(config, launch, surroundings(settings, say))
     tf_python = settings.tf_python
+    if isinstance(launch, RayLaunch):
+        from pipelines.training.launchers.ray_cluster import check_ray
+
+        check_ray()
+        if launch.address == "local":
+            check_installed(config, tf_python)
+        from pipelines.training.launchers.ray import ray_trainer
+
+        return ray_trainer(config, launch, tf_python)
     check_installed(config, tf_python)
     if launch.device in {"cuda", "mps"} and config.kind != "keras":
         from pipelines.training.trainers.devices import check_device

@@ -88,7 +88,7 @@ class Run:
     def ignore(self, *_: object) -> None:
         return
 
-    tags = dataset = figure = ignore
+    tags = dataset = figure = rename = ignore
 
     def model(self, folder: Path, _: str, model: str) -> int:
         return self._store.register(model, folder, self.run_id).version
@@ -134,6 +134,7 @@ class World:
         self._data, self.lines = dataset, list[str]()
         monkeypatch.setattr(interrupted, "monotonic", lambda: self.now)
         monkeypatch.setattr(interrupted, "write_json", lambda *values: faults.call("note", write_json, *values))
+        monkeypatch.setattr(spool, "IN_A_THREAD", False)
         monkeypatch.setattr(spool, "sleep", lambda _: None)
         monkeypatch.setattr(training_module, "curves_figure", lambda _: Figure())
 
@@ -166,6 +167,9 @@ class World:
 
     def run(self, *_: object) -> Any:
         return self._opened()
+
+    def named(self, *_: object, **__: object) -> dict[str, dict[str, str]]:
+        return {}
 
     def reopen(self, run_id: str) -> Any:
         assert run_id == "r1"

@@ -85,6 +85,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's client tries once, and nobody waits."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(spool, "sleep", lambda _: None)
+    monkeypatch.setattr(spool, "IN_A_THREAD", False)
 
 
 def assert_whole(world: World, event: Trained, uri: str, moment: str) -> None:
