@@ -71,7 +71,7 @@ class Payment:
         born = psutil.Process().create_time()
         who = {"pid": os.getpid(), "born": born, "space": _process_space(), "ticks": _start_ticks(os.getpid()) or 0}
         self._note = RunningTraining(**who, began=time.time(), price=price, event=event, dataset=dataset)
-        self.meter: Callable[[], Usage] | None = None
+        self.meter: Callable[[], Usage | None] | None = None
         """Says what was used where this process's clock does not: on a machine that is paid for from elsewhere."""
         self._over = threading.Event()
         self._beat: threading.Thread | None = None
@@ -98,8 +98,8 @@ class Payment:
         """Training ended now: what comes after it (registering, digests) is not paid for. A second call changes nothing."""
         if not self._note.measured:
             self.stop()
-            seconds = monotonic() - self._began
-            self._note = _with_usage(self._note, self.meter()) if self.meter else _with_cost(self._note, seconds)
+            seconds, usage = monotonic() - self._began, self.meter() if self.meter else None
+            self._note = _with_usage(self._note, usage) if usage else _with_cost(self._note, seconds)
             with suppress(ModelyardError, OSError):  # a full disk: the file as it was says it too, to a few seconds
                 self._write()
         return self.event

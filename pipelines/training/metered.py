@@ -28,6 +28,6 @@ class Metered(Protocol):
         ...
 
     @property
-    def used(self) -> Usage:
-        """What its last `fit` was paid for, however that ended; nothing before one."""
+    def used(self) -> Usage | None:
+        """What its last `fit` was paid for, however that ended; None where this process's clock counts, at that price."""
         ...
