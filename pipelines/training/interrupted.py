@@ -98,10 +98,8 @@ class Payment:
         """Training ended now: what comes after it (registering, digests) is not paid for. A second call changes nothing."""
         if not self._note.measured:
             self.stop()
-            self._note = _with_cost(self._note, monotonic() - self._began)
-            if usage := self.meter() if self.meter else None:
-                fields = {"seconds": usage.seconds, "usd": usage.usd, "hardware": usage.hardware}
-                self._note = self._note.model_copy(update={"event": self.event.model_copy(update=fields)})
+            seconds, usage = monotonic() - self._began, self.meter() if self.meter else None
+            self._note = _with_usage(self._note, usage) if usage else _with_cost(self._note, seconds)
             with suppress(ModelyardError, OSError):  # a full disk: the file as it was says it too, to a few seconds
                 self._write()
         return self.event
@@ -218,6 +216,12 @@ def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
     before = note.event
     fields = {"seconds": before.seconds + seconds, "usd": before.usd + round_usd(cost(seconds, note.price))}
     return note.model_copy(update={"event": note.event.model_copy(update=fields), "measured": True})
+
+
+def _with_usage(note: RunningTraining, usage: Usage) -> RunningTraining:
+    before = note.event
+    fields = {"seconds": before.seconds + usage.seconds, "usd": before.usd + usage.usd, "hardware": usage.hardware}
+    return note.model_copy(update={"event": before.model_copy(update=fields), "measured": True})
 
 
 def earlier_part(ledger: Ledger, model: str, run_id: str) -> Trained | TrainingFailed | None:

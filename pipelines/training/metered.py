@@ -29,5 +29,5 @@ class Metered(Protocol):
 
     @property
     def used(self) -> Usage | None:
-        """What its last `fit` was paid for, however that ended; None before one."""
+        """What its last `fit` was paid for, however that ended; None where this process's clock counts, at that price."""
         ...

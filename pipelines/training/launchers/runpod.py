@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from serving.targets.waiting import Clock
 TRAVELS = ("train", "val")
 """The splits that a pod sees."""
 _WEIGHTS = "weights"
+_NO_POD = "runpod: no pod"
 
 
 class PodTrainer:
@@ -62,12 +64,12 @@ class PodTrainer:
         )
 
     @property
-    def used(self) -> Usage | None:
+    def used(self) -> Usage:
         """By the pods' own cost, from before each was asked for until it was gone."""
         if self._launcher is None:
-            return None
+            return Usage(0.0, Decimal(0), _NO_POD)
         meter = self._launcher.meter
-        return Usage(meter.seconds, meter.usd, self._launcher.hardware or "runpod: no pod")
+        return Usage(meter.seconds, meter.usd, self._launcher.hardware or _NO_POD)
 
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Train on a pod, and fetch the model. Each line of the pod's child reaches the watch as if it trained here.

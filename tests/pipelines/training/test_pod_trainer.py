@@ -82,7 +82,7 @@ def test_train_and_val_travel_and_test_does_not(tmp_path: Path) -> None:
 
 def test_a_fit_on_a_pod_is_a_fit(world, tmp_path: Path) -> None:
     data, epochs, trainer = make_dataset(tmp_path / "data", 1), [], trainer_of(world)
-    assert trainer.used is None
+    assert trainer.used.usd == 0
     fitted = trainer.fit(data, tmp_path / "work", Watch(on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics))))
     assert [epoch for epoch, _ in epochs] == list(range(1, 11))
     assert epochs[-1][1] == {"val_top1": 1.0}
