@@ -24,7 +24,7 @@ from registry.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import folder_page
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
 
 
