@@ -15,6 +15,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from warm_commands import WarmCommands
+
 hypothesis.settings.register_profile("modelyard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("modelyard")  # else an example that takes 0.2 s on a busy machine is a failure
 OPEN_PICTURE = PIL.Image.open
@@ -195,13 +198,18 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def modelyard(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command in a folder of its own, as a user's shell would."""
+@pytest.fixture(scope="session")
+def _warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
+    commands = WarmCommands(tmp_path_factory.mktemp("warm"))
+    yield commands
+    commands.close()
 
-    def run(*arguments: str | Path, timeout: float | None = None, **options) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipelines.cli.main", *map(str, arguments)]
-        where = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": timeout, "check": False}
-        return subprocess.run(command, **(where | options))
+
+@pytest.fixture
+def modelyard(tmp_path: Path, _warm: WarmCommands) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command in a folder of its own, as a user's shell would, in a process that has the heavy imports behind it."""
+
+    def run(*arguments: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+        return _warm.run([str(argument) for argument in arguments], tmp_path, timeout)
 
     return run
