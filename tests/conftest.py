@@ -199,17 +199,18 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
+    """Commands as processes of their own that have the heavy imports behind them."""
     commands = WarmCommands(tmp_path_factory.mktemp("warm"))
     yield commands
     commands.close()
 
 
 @pytest.fixture
-def modelyard(tmp_path: Path, _warm: WarmCommands) -> Callable[..., subprocess.CompletedProcess[str]]:
+def modelyard(tmp_path: Path, warm: WarmCommands) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command in a folder of its own, as a user's shell would, in a process that has the heavy imports behind it."""
 
     def run(*arguments: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-        return _warm.run([str(argument) for argument in arguments], tmp_path, timeout)
+        return warm.run([str(argument) for argument in arguments], tmp_path, timeout)
 
     return run

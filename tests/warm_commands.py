@@ -11,33 +11,45 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _MESSAGE = 1 << 20
-_FAILED = 1
+COMMAND = "pipelines.cli.main"
 
 
 class WarmCommands:
-    """The process that forks, started by the first command and ended by `close`."""
+    """The process that forks, until `close`."""
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "commands")
-        self.process: subprocess.Popen[bytes] | None = None
+        command = [sys.executable, "-P", __file__, self.address]
+        # it reads nothing, but sees by its input that whoever started it has ended
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
 
-    def run(self, arguments: Sequence[str], cwd: Path, timeout: float | None) -> subprocess.CompletedProcess[str]:
-        """What `subprocess.run` gives for `python -m pipelines.cli.main` with these arguments."""
-        self._start()
+    def run(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        timeout: float | None = None,
+        module: str = COMMAND,
+        environment: Mapping[str, str] = os.environ,
+    ) -> subprocess.CompletedProcess[str]:
+        """What `subprocess.run` gives for `python -m MODULE` with these arguments."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with socket.socket(socket.AF_UNIX) as line:
                 line.settimeout(timeout)
                 line.connect(self.address)
-                order = {"arguments": list(arguments), "cwd": str(cwd), "environment": dict(os.environ)}
+                order = {"module": module, "arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)}
                 socket.send_fds(line, [json.dumps(order).encode()], [out.fileno(), err.fileno()])
                 line.shutdown(socket.SHUT_WR)
                 pid, code = int(line.recv(16)), None
@@ -54,22 +66,14 @@ class WarmCommands:
                 texts.append(stream.read().decode())
         return subprocess.CompletedProcess(list(arguments), code, *texts)
 
-    def _start(self) -> None:
-        if self.process is None:
-            command = [sys.executable, "-P", __file__, self.address]
-            self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE)
-            assert self.process.stdout
-            assert self.process.stdout.readline() == b"ready\n"
-
     def close(self) -> None:
         """End it."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+        self.process.kill()
+        self.process.communicate()
 
 
-def serve(address: str) -> None:
-    """Import what is heavy, then fork for each command line; returns in a forked process, which is to run it."""
+def serve(address: str) -> str:
+    """Import what is heavy, then fork for each command line; returns in a forked process the module that it is to run."""
     import great_expectations  # noqa: F401
     import mlflow  # noqa: F401
     import sklearn.cluster  # noqa: F401
@@ -83,15 +87,16 @@ def serve(address: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while True:
+        if sys.stdin.fileno() in select.select([listener, sys.stdin], [], [])[0]:
+            sys.exit()
         line, _ = listener.accept()
         if not os.fork():
             listener.close()
-            _answer(line)
-            return
+            return _answer(line)
         line.close()
 
 
-def _answer(line: socket.socket) -> None:
+def _answer(line: socket.socket) -> str:
     """In a process between the two, which says the number of the command's process and its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     parts, outputs = list[bytes](), list[int]()
@@ -108,18 +113,17 @@ def _answer(line: socket.socket) -> None:
         line.sendall(f"{code:<16}".encode())
         os._exit(0)
     line.close()
-    for number, handle in zip((1, 2), outputs, strict=True):
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, handle in zip((0, 1, 2), (nothing, *outputs), strict=True):
         os.dup2(handle, number)
         os.close(handle)
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.path.insert(0, order["cwd"])  # as `python -m` does
-    sys.argv = ["modelyard", *order["arguments"]]
+    sys.argv = [order["module"], *order["arguments"]]
+    return order["module"]
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
-    from pipelines.cli.main import main
-
-    main()
+    runpy.run_module(serve(sys.argv[1]), run_name="__main__", alter_sys=True)
