@@ -71,7 +71,8 @@ def evaluate(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on held-out images, with an interval and a table per class."""
+    """Score a version on held-out images: with an interval, per class, on worse pictures, and how sure it may be."""
+    from pipelines.cli.evaluation import show_evaluation
     from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
 
@@ -80,9 +81,7 @@ def evaluate(
     event = assemble(opened, say).evaluator.evaluate(parsed, dataset, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
-        print(event)
-        rows = [(c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support) for c in event.evaluation.classes]
-        table(f"{event.label} on {split}", ["class", "precision", "recall", "F1", "images"], rows)
+        show_evaluation(event, split)
 
 
 def export(
@@ -102,6 +101,7 @@ def export(
     from pipelines.promotion.assemble import assemble
     from pipelines.promotion.follow import export_by_policy
     from registry.errors import InputError
+    from registry.measured import conditions_in_words
     from registry.refs import parse_ref
 
     parsed = parse_ref(ref)
@@ -119,7 +119,9 @@ def export(
         print(event)
         _parity_table(event.parity)
         if event.latency:
-            print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
+            conditions = conditions_in_words(event.latency)
+            figures = f"p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms"
+            print(f"latency: {figures}{f' ({conditions})' if conditions else ''}")
         print(f"bundle: {to or event.path}")
 
 

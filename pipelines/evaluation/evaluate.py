@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
-from pipelines.data.leaks.known import known_leaks
-from pipelines.evaluation.leaked import price_of_leaks
+from pipelines.evaluation.classify import Classification, score_classifier
 from pipelines.evaluation.plots import confusion_figure
-from pipelines.evaluation.scores import HeldOutSet
-from pipelines.evaluation.scores import evaluate as score
 from pipelines.job.policy import current_policy
 from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError
@@ -44,12 +41,12 @@ class Evaluator:
     tracker: Callable[[str], Tracker]
     tf_python: Path
 
-    def evaluate(self, ref: Ref, data: DataSet | None, split: str) -> Evaluated:
+    def evaluate(self, ref: Ref, data: DataSet | None, split: str, *, thorough: bool = True) -> Evaluated:
         """Score a version on a split; show it in MLflow, and record it in the ledger for its exact bytes.
 
         Without `data` it is the data set that the version was trained on, whose test split it has never seen: that score
         is the version's own, and its training run carries it. Scores on anything else get a run of their own, are
-        recorded, and no gate counts them.
+        recorded, and no gate counts them. Unless `thorough`, only what a comparison with another version needs is measured.
         """
         version = resolve(self.store, ref)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
@@ -66,7 +63,8 @@ class Evaluator:
             data = data or self.datasets.find(info.dataset, version.ref)
             job = current_policy(self.ledger.entries(version.model))
             slices = job.data.slices if job else {}
-            evaluation = _score(Reference(folder, info, self.tf_python), data, split, slices, self.datasets)
+            asked = Classification(data, split, slices, thorough=thorough)
+            evaluation = _score(Reference(folder, info, self.tf_python), asked, self.datasets)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
         own = bool(version.run_id) and is_own(self.ledger.entries(version.model), event)
         _show(self.tracker(version.model), version, data, event, own=own)
@@ -81,18 +79,12 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
         raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
 
 
-def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str], datasets: DatasetCatalog) -> Evaluation:
+def _score(reference: Reference, asked: Classification, datasets: DatasetCatalog) -> Evaluation:
     """The scores, from the image files; and without the leaked ones."""
-    rows = data.held(split)
-    data.verify()
-    check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
-    probabilities = reference.probabilities(data.files(rows))
-    held_out = HeldOutSet(
-        data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows]
-    )
-    evaluation = score(probabilities, held_out, data.manifest.digest, split)
-    leaked = price_of_leaks(probabilities, held_out, known_leaks(datasets, data), split)
-    return evaluation.model_copy(update={"leaked": leaked})
+    asked.data.held(asked.split)
+    asked.data.verify()
+    check_labels(reference.info, asked.data, f"model trained by {reference.info.trainer}")
+    return score_classifier(reference, asked, datasets)
 
 
 def _show(tracker: Tracker, version: ModelVersion, data: DataSet, event: Evaluated, *, own: bool) -> None:

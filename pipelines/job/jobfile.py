@@ -212,9 +212,29 @@ def _explain(error: ValidationError, subject: str) -> InputError:
         problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
         return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
-    near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
+    known = _keys_at(Job, first["loc"][:-1])
+    meant = _ELSEWHERE.get(key.lower(), "")
+    near = [meant] if meant.partition(":")[0] in known else get_close_matches(key, known, n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
     return InputError(f"{subject}: {key_path}", f"unknown key '{key}'", remedy)
+
+
+_ELSEWHERE = {
+    "pretrained": "weights: imagenet",
+    "frozen": "freeze: backbone",
+    "freeze_backbone": "freeze: backbone",
+    "lr": "lr0",
+    "learning_rate": "lr0",
+    "image_size": "imgsz",
+    "img_size": "imgsz",
+    "size": "imgsz",
+    "batch_size": "batch",
+    "model": "arch",
+    "architecture": "arch",
+    "num_epochs": "epochs",
+    "flip": "fliplr",
+}
+"""What other tools call our keys."""
 
 
 def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -24,7 +24,11 @@ from registry.runs.rows import RunRow
 VersionKey = tuple[str, int, int]
 """Model, number and time of creation: what tells a version from a later one of the same number."""
 
-_SHOWN = ("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high", "leaked_share", "top1_without_leaked")
+_SHOWN = (
+    *("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high", "leaked_share", "top1_without_leaked"),
+    *("ece", "ece_scaled", "temperature", "coverage", "set_size", "unsure", "sure_top1", "robust_top1", "robust_drop"),
+    *(f"{kind}_{strength}" for kind in ("blur", "dark", "jpeg", "noise") for strength in (1, 2, 3)),
+)
 
 
 def own_evaluations(entries: Iterable[Entry]) -> dict[VersionKey, Evaluation]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from registry.records.base import Record as Record
+from registry.records.exported import Latency as Latency
+from registry.records.exported import Limits as Limits
+from registry.records.exported import ParityFigures as ParityFigures
+from registry.records.reliability import Calibration as Calibration
+from registry.records.reliability import Gain as Gain
+from registry.records.reliability import PredictionSets as PredictionSets
+from registry.records.reliability import ReliabilityBin as ReliabilityBin
+from registry.records.reliability import Robustness as Robustness
 from registry.refs import Ref
-
-
-class Record(BaseModel):
-    """A frozen record that refuses what it does not know and reads back from its own JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +62,33 @@ class Snapshot:
 
 
 class Finding(Record):
-    """What one gate measured: the figure, its limit, and a sentence."""
+    """What one gate measured: the figure, its limit, and a sentence.
+
+    `metric` is the figure's name where it is one of an evaluation, and `part` the class or slice that it is of.
+    """
 
     gate: str
     passed: bool
     text: str
     figure: float | None = None
     limit: float | None = None
+    metric: str = ""
+    part: str = ""
 
 
 class ClassScore(Record):
-    """Precision, recall and F1 of one class, and how many test images it had."""
+    """Precision, recall and F1 of one class, and how many test images it had.
+
+    `clips` and `train_clips`: of how many test clips those are, and how many training had; None where that is not known.
+    """
 
     label: str
     precision: float
     recall: float
     f1: float
     support: int
+    clips: int | None = None
+    train_clips: int | None = None
 
 
 class SliceScore(Record):
@@ -126,7 +137,8 @@ class Evaluation(Record):
 
     `interval` is the 95 % bootstrap interval of top-1, resampled by clip: frames of one clip are not
     independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
-    `leaked`: what the score is worth where some of the images are leaked.
+    `leaked`: what the score is worth where some of the images are leaked. `calibration`, `sets` and `robustness` are a
+    classifier's, None where they were not measured.
     """
 
     dataset: str
@@ -141,48 +153,9 @@ class Evaluation(Record):
     outcomes: Outcomes | None = None
     mistakes: list[Mistake] = []
     leaked: Leaked | None = None
-
-
-class Limits(Record):
-    """How far a variant's answers may be from the trained model's before it is left out."""
-
-    top1_agreement: float = 0.99
-    max_abs_diff: float = 1e-3
-    map_difference: float = 0.01
-
-
-class ParityFigures(Record):
-    """How far one exported variant's answers are from the trained model's, from image bytes.
-
-    For a detector, `top1_agreement` is the share of the trained model's boxes that were found again with the same
-    class, the differences are those of scores, and `map_difference` compares mAP50-95. `control_agreement` is the
-    agreement after pairing every image with a wrong one: a measurement that would not notice a broken export does not
-    drop here. `kept`: whether the variant is in the bundle; `note` says why it is not. `made`: whether there was anything
-    to measure.
-    """
-
-    variant: str
-    images: int
-    top1_agreement: float
-    max_abs_diff: float
-    mean_abs_diff: float
-    control_agreement: float
-    control_max_abs_diff: float
-    map_difference: float | None = None
-    limits: Limits | None = None
-    required: bool = True
-    kept: bool = True
-    made: bool = True
-    note: str = ""
-
-
-class Latency(Record):
-    """Milliseconds from image bytes to answer, in a fresh process, after warm-up."""
-
-    p50_ms: float
-    p95_ms: float
-    first_ms: float
-    requests: int
+    calibration: Calibration | None = None
+    sets: PredictionSets | None = None
+    robustness: Robustness | None = None
 
 
 class DataVerdict(Record):
@@ -246,7 +219,10 @@ class PolicyChange(Record):
 
 
 class Evidence(Record):
-    """Everything known about one version's exact bytes, for gates to judge. Absent means not measured."""
+    """Everything known about one version's exact bytes, for gates to judge. Absent means not measured.
+
+    `gains`: what more clips of a class are predicted to be worth, for the advice at a refusal; no gate looks at them.
+    """
 
     model: str
     version: int
@@ -267,6 +243,7 @@ class Evidence(Record):
     serve_usd_per_month: Decimal | None = None
     rival: Rival | None = None
     policy: PolicyChange | None = None
+    gains: dict[str, Gain] = {}
     stage: str = "STAGE"
 
     @property
