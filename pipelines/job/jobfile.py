@@ -17,6 +17,7 @@ from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.launch import LocalLaunch
 from pipelines.job.launches import LaunchConfig
+from pipelines.job.other_trainers import STORED
 from pipelines.job.search import Search, check_space
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
@@ -193,12 +194,12 @@ def read_job(path: Path) -> Job:
     return parse_job(raw, str(path))
 
 
-def parse_job(raw: object, subject: str) -> Job:
-    """Validate a job file's content."""
+def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:
+    """Validate a job file's content. `stored`: it was accepted before, and a trainer's package may be missing by now."""
     if not isinstance(raw, dict):
         raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
     try:
-        return Job.model_validate(raw)
+        return Job.model_validate(raw, context=STORED if stored else None)
     except ValidationError as error:
         raise _explain(error, subject) from error
 
