@@ -33,7 +33,7 @@ def tracking_overhead() -> dict[str, Any]:
     from pipelines.training.trainers.build import build_trainer
     from registry.mlflow.tracker import Tracker
 
-    config = TorchTrainer(epochs=_EPOCHS)
+    config = TorchTrainer(arch="small_cnn", imgsz=64, epochs=_EPOCHS)
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
         root = Path(folder)
         data = digits(root)
