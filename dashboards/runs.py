@@ -27,10 +27,11 @@ def label(row: RunRow) -> str:
 
 
 def metric_names(rows: Iterable[RunRow]) -> list[str]:
-    """Metrics, the usual ones first and then those that most runs have."""
+    """Metrics, the usual ones first, then those that most runs have, and what MLflow says of the machine last."""
     counted = _counted(row.metrics for row in rows)
     known = [name for name in FIRST if name in counted]
-    return known + sorted((name for name in counted if name not in FIRST), key=lambda name: (-counted[name], name))
+    others = (name for name in counted if name not in FIRST)
+    return known + sorted(others, key=lambda name: (name.startswith("system/"), -counted[name], name))
 
 
 def param_names(rows: Iterable[RunRow]) -> list[str]:

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.answers import RememberingReference, scored_split
 from pipelines.evaluation.classify import Classification, score_classifier
-from pipelines.evaluation.plots import confusion_figure
+from pipelines.evaluation.describe import describe_in_mlflow
+from pipelines.evaluation.show import Shown, show
 from pipelines.job.policy import current_policy
 from registry.digests import digest_of, manifest_of
 from registry.errors import InputError, IntegrityError
 from registry.events import Evaluated, Scanned, about
-from registry.measured import price_in_words
 from registry.promotion.verdict import resolve
 from registry.protocols import Ledger, Store
-from registry.records import Evaluation, ModelVersion
+from registry.records import Evaluation
 from registry.refs import Ref
-from registry.reports.accuracy import is_own, run_metrics
-from registry.runs.rows import KIND
+from registry.reports.accuracy import is_own
 from serving.bundle.modelinfo import ModelInfo, read_info
 from serving.export.reference import Reference
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
-    from registry.mlflow.tracker import RunLog, Tracker
+    from registry.mlflow.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,14 @@ class Evaluator:
             job = current_policy(self.ledger.entries(version.model))
             slices = job.data.slices if job else {}
             asked = Classification(data, split, slices, thorough=thorough)
-            evaluation = _score(Reference(folder, info, self.tf_python), asked, self.datasets)
+            reference = RememberingReference(folder, info, self.tf_python)
+            evaluation = _score(reference, asked, self.datasets)
         event = Evaluated(**about(version, digest), evaluation=evaluation)
         own = bool(version.run_id) and is_own(self.ledger.entries(version.model), event)
-        _show(self.tracker(version.model), version, data, event, own=own)
+        shown = Shown(version, data, self.datasets.name_of(data.manifest.digest), event, scored_split(reference, data, split))
+        show(self.tracker(version.model), shown, own=own)
         self.ledger.append_all([scanned, event])  # last: what is recorded was shown, and what failed can be done again
+        describe_in_mlflow(self.store, self.ledger, version.model, [version.version])
         return event
 
 
@@ -85,28 +88,3 @@ def _score(reference: Reference, asked: Classification, datasets: DatasetCatalog
     asked.data.verify()
     check_labels(reference.info, asked.data, f"model trained by {reference.info.trainer}")
     return score_classifier(reference, asked, datasets)
-
-
-def _show(tracker: Tracker, version: ModelVersion, data: DataSet, event: Evaluated, *, own: bool) -> None:
-    """Put a version's own scores on its training run, where people compare runs, and any others into a run of their own."""
-    evaluation = event.evaluation
-    if own:
-        with tracker.resume(version.run_id) as run:
-            _write(run, version, data, evaluation)
-        return
-    tags = {KIND: "evaluation"} | ({"modelyard.training_run": version.run_id} if version.run_id else {})
-    with tracker.run(f"evaluate {event.label} {evaluation.split}", tags) as run:
-        run.params({"version": event.label, "digest": event.digest, "dataset": evaluation.dataset, "split": evaluation.split})
-        run.dataset(version.model, evaluation.dataset, str(data.folder.absolute()), evaluation.split)
-        _write(run, version, data, evaluation)
-
-
-def _write(run: RunLog, version: ModelVersion, data: DataSet, evaluation: Evaluation) -> None:
-    """The figures, the whole evaluation, and the picture of its confusion matrix."""
-    split = evaluation.split
-    if evaluation.leaked:
-        run.tags({f"modelyard.{split}_leaked": price_in_words(evaluation.leaked)})
-    run.scores(run_metrics(evaluation), version.source, (version.model, evaluation.dataset))
-    run.json(evaluation.model_dump(mode="json"), f"evaluation/{split}.json")
-    figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{split} split")
-    run.figure(figure, f"plots/confusion_{split}.png")

@@ -15,6 +15,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
+from pipelines.job.launch import LocalLaunch
+from pipelines.job.launches import LaunchConfig
+from pipelines.job.other_trainers import STORED
+from pipelines.job.search import Search, check_space
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -77,12 +81,6 @@ class Data(Record):
         return as_levels(value)
 
 
-class Launch(Record):
-    """Where training runs."""
-
-    kind: Literal["local"] = "local"
-
-
 class StageGates(Record):
     """The gates of each stage."""
 
@@ -124,7 +122,8 @@ class Job(Record):
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
-    launch: Launch = Launch()
+    launch: LaunchConfig = LocalLaunch()
+    search: Search | None = None
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
@@ -176,6 +175,8 @@ class Job(Record):
             raise ValueError("train: names no trainer")
         if self.task == "detect" and self.train:
             raise ValueError("train: must be empty for a detector, which `modelyard register` brings")
+        if self.search:
+            check_space(self.search, self.train)
         return self
 
     @field_validator("model")
@@ -193,12 +194,12 @@ def read_job(path: Path) -> Job:
     return parse_job(raw, str(path))
 
 
-def parse_job(raw: object, subject: str) -> Job:
-    """Validate a job file's content."""
+def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:
+    """Validate a job file's content. `stored`: it was accepted before, and a trainer's package may be missing by now."""
     if not isinstance(raw, dict):
         raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
     try:
-        return Job.model_validate(raw)
+        return Job.model_validate(raw, context=STORED if stored else None)
     except ValidationError as error:
         raise _explain(error, subject) from error
 

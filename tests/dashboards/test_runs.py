@@ -51,6 +51,8 @@ def test_runs_are_grouped_compared_and_drawn() -> None:
     assert list(shown["measured"]) == [1.0, 3.0]
     assert shown["value"][1] < 3.0
     assert curves(shown, "x").to_dict()
+    machine = a_run(3, metrics={"system/cpu_utilization_percentage": 1.0, "val_loss": 1.0})
+    assert metric_names([machine, a_run(4, metrics=machine.metrics | {"zeta": 1.0})])[-1] == "system/cpu_utilization_percentage"
 
 
 def test_a_metric_called_like_a_column_of_ours_keeps_its_figures() -> None:

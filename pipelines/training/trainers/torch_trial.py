@@ -14,6 +14,7 @@ from pipelines.training.trainers.augment import Augmentation
 from pipelines.training.trainers.budget import plan
 from pipelines.training.trainers.cache import ArrayCache
 from pipelines.training.trainers.contract import Watch
+from pipelines.training.trainers.devices import training_device
 from pipelines.training.trainers.failures import halving, not_finite
 from pipelines.training.trainers.images import Images, load_images, pixels_key
 from pipelines.training.trainers.state import StateFile
@@ -104,7 +105,7 @@ class Trials:
         """Train one. Epochs are counted on from `offset`, because a run has one axis of them; the last is returned too."""
         config, labels = self.config, self.data.manifest.labels
         torch.manual_seed(config.seed)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(training_device())
         made = design(way.arch, way.weights, len(labels), config.imgsz, config.weights_sha256)
         preprocess = Preprocess(size=made.size, decode=config.decode)
         train, val = (load_images(self.data, split, preprocess, self.cache).to(device) for split in ("train", "val"))
