@@ -89,6 +89,14 @@ def test_classes_are_numbers_that_are_no_names_of_imagenet(seen: dict[str, Any])
     assert seen["names"] == {index: f"{index:02d}" for index in range(len(LABELS))}
 
 
+def test_nothing_is_reported_to_a_tracker_that_happens_to_be_installed(seen: dict[str, Any]) -> None:
+    """Each of these is switched on by being installed; Ray's warned at every epoch of whoever has it."""
+    from ultralytics import settings
+
+    assert seen
+    assert [name for name in ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb") if settings[name]] == []
+
+
 def test_a_set_of_the_other_task_is_refused_by_name(data: DataSet, tmp_path: Path) -> None:
     from pipelines.training.trainers.views import classification_view, detection_view
 

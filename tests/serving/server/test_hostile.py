@@ -20,7 +20,7 @@ from endpoints import Served, served
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 
-SECONDS, HONEST = 2.0, ("image", "MLflow", "OIP", "OIP in bytes")
+SECONDS, HONEST = 4.0, ("image", "MLflow", "OIP", "OIP in bytes")
 
 
 @pytest.fixture(scope="module")
