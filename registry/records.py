@@ -6,17 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from registry.outcomes import BoxOutcomes, Leaked, Mistake, Outcomes, Record
 from registry.refs import Ref
-
-
-class Record(BaseModel):
-    """A frozen record that refuses what it does not know and reads back from its own JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,54 +64,35 @@ class Finding(Record):
 
 
 class ClassScore(Record):
-    """Precision, recall and F1 of one class, and how many test images it had."""
+    """Precision, recall and F1 of one class, and how many test images it had.
+
+    Of a detector: its boxes instead of images, and its average precision as COCO defines it, over overlaps of 0.5 to 0.95
+    and at 0.5.
+    """
 
     label: str
     precision: float
     recall: float
     f1: float
     support: int
+    ap: float | None = None
+    ap50: float | None = None
 
 
 class SliceScore(Record):
-    """Top-1 of a named part of the held-out images: those whose clip a pattern is found in."""
+    """Top-1 of a named part of the held-out images: those whose clip a pattern is found in; of a detector its `metrics`."""
 
     images: int
-    top1: float
+    top1: float = 0.0
     pattern: str = ""
-
-
-class Outcomes(Record):
-    """Which held-out images were answered correctly: what two versions are compared by, image by image.
-
-    `right` has one character an image, "1" or "0", in the manifest's order with the images of a clip together;
-    `per_clip` says how many images each clip has, in that order.
-    """
-
-    right: str
-    per_clip: list[int]
-
-
-class Mistake(Record):
-    """A held-out image that was answered wrongly. `probability` is what the wrong answer was given."""
-
-    file: str
-    label: str
-    answer: str
-    probability: float
-
-
-class Leaked(Record):
-    """The part of held-out images that an earlier split gives away, and the scores without it.
-
-    `kinds`: how many images by which evidence. Without any image left there are no other scores.
-    """
-
-    images: int
-    share: float
-    kinds: dict[str, int]
     metrics: dict[str, float] = {}
-    interval: tuple[float, float] | None = None
+
+
+HEADLINES = {"classify": "top1", "detect": "map50_95"}
+"""Task → the metric that stands for a version where there is room for one figure."""
+BACKGROUND = "background"
+"""The last row and column of a detector's confusion: what is no box, or was not detected."""
+SCORE_NAMES = {"top1": "top-1", "map50_95": "mAP50-95", "map50": "mAP50"}
 
 
 class Evaluation(Record):
@@ -127,6 +101,9 @@ class Evaluation(Record):
     `interval` is the 95 % bootstrap interval of top-1, resampled by clip: frames of one clip are not
     independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
     `leaked`: what the score is worth where some of the images are leaked.
+
+    A detector's interval is of mAP50-95. Its confusion has a last row and column for the background, its precision and recall
+    are those at the score from which on it answers, and `boxes` is what two detectors are compared by.
     """
 
     dataset: str
@@ -141,6 +118,23 @@ class Evaluation(Record):
     outcomes: Outcomes | None = None
     mistakes: list[Mistake] = []
     leaked: Leaked | None = None
+    task: Literal["classify", "detect"] = "classify"
+    boxes: BoxOutcomes | None = None
+
+    @property
+    def headline(self) -> str:
+        """The metric that the interval is of."""
+        return HEADLINES[self.task]
+
+    @property
+    def score(self) -> float:
+        """The headline metric; NaN where it was not measured."""
+        return self.metrics.get(self.headline, math.nan)
+
+    @property
+    def score_name(self) -> str:
+        """What people call the headline metric."""
+        return SCORE_NAMES[self.headline]
 
 
 class Limits(Record):

@@ -12,7 +12,7 @@ from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, Policy, 
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
-    from registry.records import ParityFigures
+    from registry.records import ClassScore, ParityFigures
 
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or NAME@ALIAS.")]
 
@@ -71,7 +71,7 @@ def evaluate(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on held-out images, with an interval and a table per class."""
+    """Score a version on held-out images, with an interval and a table per class; a detector by mAP."""
     from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
 
@@ -81,8 +81,18 @@ def evaluate(
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         print(event)
-        rows = [(c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support) for c in event.evaluation.classes]
-        table(f"{event.label} on {split}", ["class", "precision", "recall", "F1", "images"], rows)
+        detects = event.evaluation.task == "detect"
+        rows = [
+            (c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", *(_aps(c) if detects else ()), c.support)
+            for c in event.evaluation.classes
+        ]
+        head = ["class", "precision", "recall", "F1", *(["AP50", "AP50-95", "boxes"] if detects else ["images"])]
+        table(f"{event.label} on {split}", head, rows)
+
+
+def _aps(score: ClassScore) -> tuple[str, str]:
+    """A class's average precision; a dash where the split has no box of it."""
+    return tuple("-" if ap is None else f"{ap:.3f}" for ap in (score.ap50, score.ap))  # pyright: ignore[reportReturnType]
 
 
 def export(

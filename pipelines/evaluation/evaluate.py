@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.data.leaks.known import known_leaks
-from pipelines.evaluation.leaked import price_of_leaks
+from pipelines.evaluation.detect import LEAST_SCORE, evaluate_boxes, held_out_boxes
+from pipelines.evaluation.leaked import price_of_leaked_boxes, price_of_leaks
 from pipelines.evaluation.plots import confusion_figure
 from pipelines.evaluation.scores import HeldOutSet
 from pipelines.evaluation.scores import evaluate as score
@@ -22,7 +23,7 @@ from registry.events import Evaluated, Scanned, about
 from registry.measured import price_in_words
 from registry.promotion.verdict import resolve
 from registry.protocols import Ledger, Store
-from registry.records import Evaluation, ModelVersion
+from registry.records import BACKGROUND, Evaluation, ModelVersion
 from registry.refs import Ref
 from registry.reports.accuracy import is_own, run_metrics
 from registry.runs.rows import KIND
@@ -56,8 +57,6 @@ class Evaluator:
             folder = self.store.fetch(version, Path(scratch))
             digest = digest_of(manifest_of(folder))
             info = read_info(folder, version.ref)
-            if info.task == "detect":
-                raise InputError(version.ref, "is a detector, which is not evaluated yet", "export it, or measure its `parity`")
             scanned = Scanned(**about(version, digest), what="model", scan=scan_folder(folder))
             if dangerous := scanned.scan.dangerous:
                 self.ledger.append(scanned)
@@ -75,7 +74,10 @@ class Evaluator:
 
 
 def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
-    """Refuse to judge a model on other classes than its own."""
+    """Refuse to judge a model on a data set for another task, or on other classes than its own."""
+    if info.task != data.manifest.task:
+        what = f"is a data set to {data.manifest.task} with, the model is made to {info.task}"
+        raise InputError(data.name, what, "give the data set it was made for")
     if info.labels != data.manifest.labels:
         ours, theirs = ", ".join(info.labels), ", ".join(data.manifest.labels)
         raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
@@ -83,15 +85,32 @@ def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
 
 def _score(reference: Reference, data: DataSet, split: str, slices: Mapping[str, str], datasets: DatasetCatalog) -> Evaluation:
     """The scores, from the image files; and without the leaked ones."""
-    rows = data.held(split)
+    rows, info = data.held(split), reference.info
     data.verify()
-    check_labels(reference.info, data, f"model trained by {reference.info.trainer}")
+    check_labels(info, data, f"model trained by {info.trainer}")
+    if info.task == "detect":
+        return _score_boxes(reference, data, split, slices, datasets)
     probabilities = reference.probabilities(data.files(rows))
     held_out = HeldOutSet(
         data.manifest.labels, data.targets(rows), [row.clip for row in rows], slices, [row.file for row in rows]
     )
     evaluation = score(probabilities, held_out, data.manifest.digest, split)
     leaked = price_of_leaks(probabilities, held_out, known_leaks(datasets, data), split)
+    return evaluation.model_copy(update={"leaked": leaked})
+
+
+def _score_boxes(
+    reference: Reference, data: DataSet, split: str, slices: Mapping[str, str], datasets: DatasetCatalog
+) -> Evaluation:
+    """A detector's scores, from the image files; and without the leaked ones."""
+    rows, rule = data.held(split), reference.info.suppression
+    held_out = held_out_boxes(data, rows, rule.score, slices)
+    if not any(map(len, held_out.truth)):
+        raise InputError(data.name, f"its {split} split has no box, so there is nothing to find", "label some of its images")
+    info = reference.info.changed(suppression=rule.changed(score=min(rule.score, LEAST_SCORE)))
+    detections = replace(reference, info=info).probabilities(data.files(rows))
+    evaluation = evaluate_boxes(detections, held_out, data.manifest.digest, split)
+    leaked = price_of_leaked_boxes(detections, held_out, known_leaks(datasets, data), split)
     return evaluation.model_copy(update={"leaked": leaked})
 
 
@@ -116,5 +135,6 @@ def _write(run: RunLog, version: ModelVersion, data: DataSet, evaluation: Evalua
         run.tags({f"modelyard.{split}_leaked": price_in_words(evaluation.leaked)})
     run.scores(run_metrics(evaluation), version.source, (version.model, evaluation.dataset))
     run.json(evaluation.model_dump(mode="json"), f"evaluation/{split}.json")
-    figure = confusion_figure(evaluation.confusion, data.manifest.labels, f"{split} split")
+    labels = [*data.manifest.labels, *([BACKGROUND] if evaluation.task == "detect" else [])]
+    figure = confusion_figure(evaluation.confusion, labels, f"{split} split")
     run.figure(figure, f"plots/confusion_{split}.png")

@@ -18,11 +18,13 @@ _MOST_COUNTS, _MOST_CELLS, _LONGEST_NAME = 30, 400, 24
 
 
 def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Loss and top-1 by epoch; `history` has one mapping an epoch."""
+    """Loss and top-1, or a detector's mAP, by epoch; `history` has one mapping an epoch."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)
-    for axes, names, title in ((losses, ("train_loss", "val_loss"), "loss"), (scores, ("val_top1",), "top-1")):
+    detects = any("val_map50_95" in epoch for epoch in history)
+    quality = (("val_map50_95", "val_map50"), "mAP") if detects else (("val_top1",), "top-1")
+    for axes, names, title in ((losses, ("train_loss", "val_loss"), "loss"), (scores, *quality)):
         for name in names:
             if all(name in epoch for epoch in history):
                 axes.plot(epochs, [epoch[name] for epoch in history], marker="o", markersize=3, label=name)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 NAME_TAG = "modelyard.trainer"
 TASK_TAG = "modelyard.task"
-_TAGS = {TASK_TAG: "classify"}
-"""Detectors are not trained here; they are registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,8 @@ def train(
     A run is done when the ledger says what it cost: what fails after that costs nothing again.
     """
     data, kind = training.data, training.kind
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, _TAGS | {NAME_TAG: kind}) as run:
+    tags = {TASK_TAG: data.manifest.task, NAME_TAG: kind}
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, tracker.run(kind, tags) as run:
         run.params(training.config.model_dump(mode="json") | {"dataset": data.manifest.digest})
         for split in ("train", "val"):
             run.dataset(training.model, data.manifest.digest, str(data.folder.absolute()), split)
@@ -72,7 +71,7 @@ def train(
             if fitted.extras:
                 run.folder(fitted.extras, "training")
             say(f"{kind}: logging and registering the model")
-            number = run.model(fitted.folder, kind, training.model)
+            number = run.model(fitted.folder, kind, training.model, data.manifest.task)
             version = resolve(store, Ref(training.model, number))
             event = _trained(training, version, digest_version(store, version), used)
             payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
@@ -94,8 +93,10 @@ def _paid(training: Training, ledger: Ledger, run: RunLog) -> Generator[Payment]
 
 
 def _score(history: list[Mapping[str, float]]) -> str:
-    best = max((epoch["val_top1"] for epoch in history if "val_top1" in epoch), default=None)
-    return "" if best is None else f" (val top-1 {best:.3f})"
+    for name, words in (("val_top1", "top-1"), ("val_map50_95", "mAP50-95")):
+        if values := [epoch[name] for epoch in history if name in epoch]:
+            return f" (val {words} {max(values):.3f})"
+    return ""
 
 
 def _price_of(used: TrainingFailed) -> dict[str, float]:
