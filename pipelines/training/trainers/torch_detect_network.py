@@ -1,4 +1,4 @@
-"""Detectors of the `torch` trainer: a backbone, torchvision's feature pyramid, and one head a level. Permissive throughout.
+"""Detectors of the `torch` trainer: a backbone, a feature pyramid, and one head a level. Permissive throughout.
 
 Each cell of three grids (strides 8, 16 and 32) says how far the four sides of a box lie from its middle, and how sure it is of
 each class. That is what the exports, the suppression and the browser's decoder read (`serving.bundle.modelinfo`, with one
@@ -8,7 +8,6 @@ bin a side).
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import files as files_of
@@ -18,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import FeaturePyramidNetwork
 
 from registry.errors import InputError, missing_extra
 
@@ -79,16 +77,15 @@ class Detector(nn.Module):
         """Put a pyramid and heads on a backbone, for square images of `size` pixels."""
         super().__init__()
         self.backbone, self.pretrained = backbone, bool(backbone.pretrained)
-        self.pyramid = FeaturePyramidNetwork(list(channels), width)
+        self.pyramid = _Pyramid(channels, width)
         self.heads = nn.ModuleList(_Head(width, classes) for _ in STRIDES)
         centres, strides = cells_of(size)
         self.centres, self.strides = nn.Buffer(centres), nn.Buffer(strides)
 
     def raw(self, images: Tensor) -> Tensor:
         """Distances to the four sides in strides, then logits of the classes: `[N, 4 + classes, cells]`."""
-        maps = self.backbone(images)
-        levels = self.pyramid(OrderedDict((str(index), features) for index, features in enumerate(maps)))
-        return torch.cat([head(level).flatten(2) for head, level in zip(self.heads, levels.values(), strict=True)], 2)
+        levels = self.pyramid(self.backbone(images))
+        return torch.cat([head(level).flatten(2) for head, level in zip(self.heads, levels, strict=True)], 2)
 
     def corners(self, raw: Tensor) -> Tensor:
         """Left, top, right and bottom in the input's pixels, `[N, cells, 4]`."""
@@ -104,8 +101,24 @@ class Detector(nn.Module):
         return torch.cat([middle, before + after, raw[:, 4:].sigmoid()], 1), raw
 
 
+class _Pyramid(nn.Module):
+    """Coarse features added to the finer ones (Lin et al. 2017), by doubling only: what every export can do."""
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(before, width, 1) for before in channels)
+        self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
+        self.double = nn.Upsample(scale_factor=2, mode="nearest")
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        levels = [layer(features) for layer, features in zip(self.lateral, maps, strict=True)]
+        for index in reversed(range(len(levels) - 1)):
+            levels[index] = levels[index] + self.double(levels[index + 1])
+        return [layer(level) for layer, level in zip(self.smooth, levels, strict=True)]
+
+
 class _Head(nn.Module):
-    """One level's distances and logits."""
+    """One level's distances, which are positive, and logits."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -115,7 +128,7 @@ class _Head(nn.Module):
         nn.init.constant_(self.kinds[-1].bias, -math.log((1 - _RARE) / _RARE))  # pyright: ignore[reportArgumentType]
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.cat([functional.softplus(self.sides(features)), self.kinds(features)], 1)
+        return torch.cat([functional.elu(self.sides(features)) + 1, self.kinds(features)], 1)
 
 
 def convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
