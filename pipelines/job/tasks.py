@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DETECTORS = {"yolo": "yolov8n", "torch": "small_detector"}
 """Kinds of trainers that make detectors, and the architecture of each where none is given."""
+PRETRAINED = "efficientnet_lite0_detector"
+"""What `weights: imagenet` takes."""
 SUFFIX = "_detector"
 _METRICS = ("map50_95", "map50", "map75", "worst_ap", "precision", "recall")
 _YOLO = tuple(f"yolo{generation}{size}" for generation in ("v8", "11", "v9", "v10", "12") for size in "nsmlx")
@@ -27,13 +29,15 @@ def with_default_archs(job: Mapping[str, Any]) -> Mapping[str, Any]:
     trainers = job.get("train")
     if job.get("task") != "detect" or not isinstance(trainers, (list, tuple)):
         return job
-    filled = [
-        {"arch": DETECTORS[entry["kind"]]} | dict(entry)
-        if isinstance(entry, Mapping) and entry.get("kind") in DETECTORS
-        else entry
-        for entry in trainers
-    ]
-    return {**job, "train": filled}
+    return {**job, "train": [_with_arch(entry) for entry in trainers]}
+
+
+def _with_arch(entry: Any) -> Any:
+    """A trainer as it was written, with an architecture where it names none."""
+    if not isinstance(entry, Mapping) or entry.get("kind") not in DETECTORS or entry.get("arch", "auto") != "auto":
+        return entry
+    pretrained = entry["kind"] == "torch" and entry.get("weights") == "imagenet"
+    return {**entry, "arch": PRETRAINED if pretrained else DETECTORS[entry["kind"]]}
 
 
 def is_detector(config: TrainerConfig) -> bool:

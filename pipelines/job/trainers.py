@@ -8,22 +8,43 @@ from pydantic import Field
 
 from registry.records import Record
 
-
-class _Trainer(Record):
-    epochs: int = Field(default=12, ge=1, le=1000)
-    imgsz: int = Field(default=64, ge=32, le=1024, multiple_of=32, description="the square input's side, in pixels")
-    batch: int = Field(default=32, ge=2, le=1024)
-    seed: int = 0
-
-
 Decode = Annotated[
     Literal["full", "reduced"],
     Field(description="reduced: JPEGs at 1/2, 1/4 or 1/8, in training as in serving, which then answers sooner"),
 ]
+Side = Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+
+
+class _Trainer(Record):
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="passes over the training images; default: a budget of optimizer steps fitted to the data set, "
+        "which ends early when val no longer improves",
+    )
+    imgsz: Side | None = Field(
+        default=None, description="the square input's side, in pixels; default: what the weights were trained with, or 64"
+    )
+    batch: int = Field(default=32, ge=2, le=1024)
+    seed: int = 0
+    weights: str = Field(
+        default="auto",
+        min_length=1,
+        description="what training begins from: imagenet, scratch, or a file of weights; auto tries what is cheap first "
+        "and keeps what val prefers",
+    )
+    weights_sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="the file's digest: another file is refused"
+    )
+    freeze: Literal["auto", "backbone", "none"] = Field(
+        default="auto", description="backbone: only a new head is trained, on features that are computed once"
+    )
+    decode: Decode = "full"
 
 
 class YoloTrainer(_Trainer):
-    """An Ultralytics YOLO classifier, from scratch: no weights are fetched. AGPL-3.0.
+    """An Ultralytics YOLO classifier. AGPL-3.0.
 
     From scratch on a thousand small frames the v8 network learns about twice as fast as the newer ones with
     attention: 12 epochs gave 0.85 against 0.44 on the demo's digits.
@@ -33,26 +54,30 @@ class YoloTrainer(_Trainer):
     arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+(-cls)?$")
     lr0: float = Field(default=0.002, gt=0)
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
-    decode: Decode = "full"
+    loop: Literal["fast", "ultralytics"] = Field(
+        default="ultralytics",
+        description="fast: frames are decoded once and augmented in memory; ultralytics: its own `train()`",
+    )
 
 
 class TorchTrainer(_Trainer):
-    """A convolutional network in plain torch: `small_cnn`, or any torchvision classifier by name."""
+    """A network in PyTorch: `small_cnn`, or a classifier of torchvision or timm by its name."""
 
     kind: Literal["torch"] = "torch"
-    arch: str = "small_cnn"
-    lr0: float = Field(default=0.004, gt=0)
-    decode: Decode = "full"
+    arch: str = Field(
+        default="auto", description="auto: small_cnn from scratch, efficientnet_lite0 with ImageNet weights, or both by val"
+    )
+    lr0: float | None = Field(default=None, gt=0, description="the highest learning rate; default: by what is trained")
+    fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
 
 
 class KerasTrainer(_Trainer):
-    """A small Keras 3 network, trained in the TensorFlow world's own process."""
+    """A Keras 3 network, trained in the TensorFlow world's own process."""
 
     kind: Literal["keras"] = "keras"
     batch: int = Field(default=16, ge=2, le=1024)
-    arch: Literal["small_cnn"] = "small_cnn"
+    arch: str = Field(default="small_cnn", description="small_cnn, or a classifier of keras.applications by its name")
     lr0: float = Field(default=0.004, gt=0)
-    decode: Decode = "full"
 
 
 TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]

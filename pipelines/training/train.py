@@ -64,7 +64,7 @@ def train(
         with _paid(training, ledger, run) as payment:
             fitted, history = _fit(training, Path(scratch), run, watch)
             used = payment.measure()
-            say(f"{kind}: trained for {len(history)} epochs{_score(history)}")
+            say(f"{kind}: trained{_score(history)}")
             run.metrics(_price_of(used))
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
             run.figure(curves_figure(history), "plots/curves.png")
@@ -140,7 +140,7 @@ def _fit(training: Training, work: Path, run: RunLog, watch: Watch) -> tuple[Fit
     history: list[Mapping[str, float]] = []
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
-        history.append(metrics)
+        history.append({"epoch": epoch, **metrics})
         run.metrics(metrics, epoch)
         watch.on_epoch(epoch, metrics)
 

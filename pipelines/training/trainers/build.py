@@ -11,7 +11,7 @@ from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, Yo
 from pipelines.training.trainers.contract import Trainer
 from registry.errors import InputError, NotFoundError, UnavailableError, missing_extra
 
-_PACKAGES = {"torch": ("torch", "torchvision"), "yolo": ("ultralytics", "torch", "torchvision")}
+_PACKAGES = {"torch": ("torch", "torchvision", "timm"), "yolo": ("ultralytics", "torch", "torchvision")}
 
 
 def check_installed(config: TrainerConfig, tf_python: Path) -> None:
@@ -41,7 +41,9 @@ def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
 
         return YoloAdapter(config)
     from pipelines.training.trainers.torch import TorchAdapter
+    from pipelines.training.trainers.torch_networks import check_arch
 
+    check_arch(config.arch, config.imgsz)
     return TorchAdapter(config)
 
 

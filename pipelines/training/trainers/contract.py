@@ -25,7 +25,7 @@ class Watch:
     `say` prints a line. `choose` is told what defaults came to for this data set (epochs, weights, batch): printed and
     logged as parameters. `epochs` is told how many epochs are planned, as soon as that is known. `checkpoints` is a folder
     that outlives the process, for a trainer that can resume: it writes its state there after an epoch, in one step, and
-    begins from what it finds there; None: nothing is kept.
+    begins from what it finds there; None: nothing is kept. `cache` is a folder for arrays that are slow to make again.
     """
 
     on_epoch: OnEpoch = _ignore
@@ -33,6 +33,7 @@ class Watch:
     choose: Callable[[Mapping[str, Choice]], None] = _ignore
     epochs: Callable[[int], None] = _ignore
     checkpoints: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

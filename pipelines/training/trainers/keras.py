@@ -9,11 +9,17 @@ import numpy as np
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import KerasTrainer
+from pipelines.training.trainers.budget import Plan, plan
+from pipelines.training.trainers.classes import check_classes
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
+from registry.digests import sha256_file
+from registry.errors import InputError, IntegrityError, NotFoundError
 from serving.bundle.modelinfo import ModelInfo, write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
 from serving.export.subprocess_job import Ties, run_subprocess
 
+SMALL_CNN = "small_cnn"
+_SCRATCH_SIZE, _PRETRAINED_SIZE = 64, 224
 _SCRIPT = Path(__file__).with_name("keras_fit.py")
 
 
@@ -27,9 +33,19 @@ class KerasAdapter:
 
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Hand the preprocessed pixels over as files and read epochs from the child's output."""
-        preprocess = Preprocess(size=self._config.imgsz, layout="NHWC", decode=self._config.decode)
+        config = self._config
+        check_classes(data, data.folder)
+        scratch = config.arch == SMALL_CNN
+        if scratch and config.weights not in {"auto", "scratch"}:
+            remedy = "give `arch:` an architecture of keras.applications, or `weights: scratch`"
+            raise InputError("arch 'small_cnn'", f"cannot begin from `weights: {config.weights}`", remedy)
+        size = config.imgsz or (_SCRATCH_SIZE if scratch else _PRETRAINED_SIZE)
+        preprocess = Preprocess(size=size, layout="NHWC", decode=config.decode)
         folder = work / "model"
-        job: dict[str, object] = {**self._config.model_dump(), "classes": len(data.manifest.labels), "out": str(folder)}
+        planned = plan(len(data.rows("train")), config.epochs, config.batch)
+        weights, said = _weights(config)
+        chosen = {"imgsz": size, "epochs": planned.epochs, "weights": weights, "patience": _patience(planned)}
+        job: dict[str, object] = {**config.model_dump(), **chosen, "classes": len(data.manifest.labels), "out": str(folder)}
         for split in ("train", "val"):
             rows = data.rows(split)
             arrays = {"pixels": stack_pixels(preprocess, data.files(rows)), "targets": np.array(data.targets(rows), np.int64)}
@@ -37,7 +53,8 @@ class KerasAdapter:
                 path = work / f"{split}_{name}.npy"
                 np.save(path, array)
                 job[f"{split}_{name}"] = str(path)
-        watch.epochs(self._config.epochs)
+        watch.epochs(planned.epochs)
+        watch.choose({**planned.choices(), "arch": config.arch, "weights": said, "imgsz": size})
         run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, watch.on_epoch)))
         info = ModelInfo(
             trainer="keras",
@@ -48,7 +65,28 @@ class KerasAdapter:
             dataset=data.manifest.digest,
         )
         write_info(folder, info)
-        return Fitted(folder)
+        way = "scratch" if said == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
+        return Fitted(folder, name=f"keras {config.arch} {size} {way}")
+
+
+def _weights(config: KerasTrainer) -> tuple[str, str]:
+    """What the child begins from (`scratch`, `imagenet` or an absolute path), and what that is called."""
+    if config.weights in {"auto", "scratch"}:
+        return "scratch", "scratch"
+    if config.weights == "imagenet":
+        return "imagenet", "imagenet"
+    path, digest = Path(config.weights), config.weights_sha256
+    if not path.is_file():
+        raise NotFoundError(path, "is no file of weights", "give a .weights.h5 file of this architecture")
+    sha256 = sha256_file(path)
+    if digest and sha256 != digest:
+        raise IntegrityError(path, f"has the digest {sha256}, the job pins {digest}", "bring the file that was pinned")
+    return str(path.absolute()), f"{path.name} (sha256 {sha256[:12]})"
+
+
+def _patience(planned: Plan) -> int:
+    """Epochs without a better loss on val after which training ends; 0: never, since the user said how many."""
+    return 0 if planned.fixed else max(10, planned.epochs // 4)
 
 
 def _epoch(line: str, on_epoch: OnEpoch) -> None:

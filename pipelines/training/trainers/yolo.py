@@ -1,9 +1,10 @@
-"""The `yolo` trainer: Ultralytics' own training, with our logging instead of its callbacks. AGPL-3.0."""
+"""The `yolo` trainer: Ultralytics' networks, by its own training or by our loop, with our logging. AGPL-3.0."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,32 @@ import torch
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
+from pipelines.training.trainers.budget import Plan, plan
 from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
+from pipelines.training.trainers.classes import check_classes
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import classification_view
+from pipelines.training.trainers.yolo_weights import begin
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
 from serving.export.reference import Reference
+
+_SCRATCH_SIZE, _PRETRAINED_SIZE = 64, 224
+_STEPS = 400
+"""Of Ultralytics' own training: each of its epochs costs a pass over val and a checkpoint, however few images there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class YoloTraining:
+    """One training: its config, an Ultralytics model that holds the weights to begin from, and the data as it will see them."""
+
+    config: YoloTrainer
+    model: Any
+    data: DataSet
+    preprocess: Preprocess
+    planned: Plan
+    work: Path
 
 
 class YoloAdapter:
@@ -28,36 +48,22 @@ class YoloAdapter:
         self._config = config
 
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
-        """AdamW and mild augmentation: Ultralytics' defaults, made for ImageNet, stay at chance on small data."""
+        """Train, and package the best weights, held to Ultralytics' own answers."""
         config, labels = self._config, data.manifest.labels
-        preprocess = Preprocess(size=config.imgsz, decode=config.decode)
-        model = ultralytics(work)(f"{config.arch}.yaml", task="classify", verbose=False)
-        watch.epochs(config.epochs)
-        model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, watch.on_epoch))
-        model.train(
-            data=str(classification_view(data, work / "data", preprocess)),
-            epochs=config.epochs,
-            imgsz=config.imgsz,
-            batch=config.batch,
-            seed=config.seed,
-            optimizer="AdamW",
-            lr0=config.lr0,
-            warmup_epochs=1,
-            auto_augment=None,
-            erasing=0.0,
-            scale=0.3,
-            fliplr=config.fliplr,
-            device=0 if torch.cuda.is_available() else "cpu",
-            workers=0,
-            amp=False,
-            plots=False,
-            pretrained=False,
-            verbose=False,
-            project=str(work / "runs"),
-            name="train",
-            exist_ok=True,
-        )
-        best = Path(model.trainer.best)
+        check_classes(data, data.folder)
+        model, weights = begin(config, len(labels), work)
+        size = config.imgsz or (_SCRATCH_SIZE if weights == "scratch" else _PRETRAINED_SIZE)
+        preprocess = Preprocess(size=size, decode=config.decode)
+        planned = plan(len(data.rows("train")), config.epochs, config.batch, *([] if config.loop == "fast" else [_STEPS]))
+        watch.epochs(planned.epochs)
+        watch.choose({**planned.choices(), "weights": weights, "imgsz": size, "loop": config.loop})
+        training = YoloTraining(config, model, data, preprocess, planned, work)
+        if config.loop == "fast":
+            from pipelines.training.trainers.yolo_fast import fit_fast
+
+            best = fit_fast(training, watch)
+        else:
+            best = _fit_theirs(training, watch.on_epoch)
         folder = work / "model"
         info = ModelInfo(
             trainer="yolo",
@@ -69,11 +75,44 @@ class YoloAdapter:
         )
         package_checkpoint(ultralytics(work)(best, task="classify"), folder, info)
         compare_with_ultralytics(
-            ultralytics(work)(best, task="classify"),
-            Reference(folder, info, Path()),
-            data.files(data.rows("val")),
+            ultralytics(work)(best, task="classify"), Reference(folder, info, Path()), data.files(data.rows("val"))
         )
-        return Fitted(folder, _keep(best, labels, work / "extras"))
+        way = "scratch" if weights == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
+        return Fitted(folder, _keep(best, labels, work / "extras"), name=f"yolo {config.arch} {size} {way}")
+
+
+def _fit_theirs(training: YoloTraining, on_epoch: OnEpoch) -> Path:
+    """Ultralytics' `train()`: AdamW and mild augmentation, since its defaults, made for ImageNet, stay at chance on small data.
+
+    Returns its best checkpoint.
+    """
+    config, model, work, planned = training.config, training.model, training.work, training.planned
+    model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, on_epoch))
+    model.train(
+        data=str(classification_view(training.data, work / "data", training.preprocess)),
+        epochs=planned.epochs,
+        patience=0 if planned.fixed else max(10, planned.epochs // 4),
+        imgsz=training.preprocess.size,
+        batch=config.batch,
+        seed=config.seed,
+        optimizer="AdamW",
+        lr0=config.lr0,
+        warmup_epochs=1,
+        auto_augment=None,
+        erasing=0.0,
+        scale=0.3,
+        fliplr=config.fliplr,
+        freeze=len(model.model.model) - 1 if config.freeze == "backbone" else None,
+        device=0 if torch.cuda.is_available() else "cpu",
+        workers=0,
+        amp=False,
+        plots=False,
+        verbose=False,
+        project=str(work / "runs"),
+        name="train",
+        exist_ok=True,
+    )
+    return Path(model.trainer.best)
 
 
 def _report(trainer: Any, on_epoch: OnEpoch) -> None:

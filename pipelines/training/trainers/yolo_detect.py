@@ -25,11 +25,10 @@ from pipelines.training.trainers.failures import halving, not_finite
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.torch_detect_images import fitting_size
 from pipelines.training.trainers.views import detection_view
-from registry.digests import sha256_file
-from registry.errors import InputError, IntegrityError, NotFoundError
+from pipelines.training.trainers.yolo_weights import checked_copy, fetch_released
+from registry.errors import InputError
 from serving.bundle.preprocess import Preprocess
 from serving.export.reference import Reference
-from validation.scan import scan_folder
 
 _STEPS, _LEAST_EPOCHS, _BATCH = 600, 12, 16
 _METRICS = {"metrics/mAP50-95(B)": "val_map50_95", "metrics/mAP50(B)": "val_map50"}
@@ -59,7 +58,7 @@ class YoloDetectAdapter:
         watch.choose({"arch": config.arch, "imgsz": size, "epochs": epochs, "batch": batch, "weights": weights})
         watch.epochs(epochs)
         options = {"data": str(view), "epochs": epochs, "imgsz": size, "seed": config.seed, "lr0": config.lr0}
-        frozen = _BACKBONE if getattr(config, "freeze", "auto") == "backbone" else None
+        frozen = _BACKBONE if config.freeze == "backbone" else None
         options |= {"freeze": frozen, "fliplr": config.fliplr, "patience": epochs if config.epochs else max(10, epochs // 4)}
         best = halving(batch, lambda smaller: _train(begin, options | {"batch": smaller}, work, watch), watch.say)
         folder = work / "model"
@@ -72,29 +71,19 @@ class YoloDetectAdapter:
 
     def _begin(self, work: Path) -> tuple[Path | str, str]:
         """What training begins from, a network's description or a checkpoint; and that in words."""
-        weights = str(getattr(self._config, "weights", "auto"))
-        if weights in _SCRATCH and getattr(self._config, "freeze", "auto") == "backbone":
-            raise InputError("freeze: backbone", "there are no weights to freeze", "give `weights: FILE.pt`, or leave it out")
-        if weights in _SCRATCH:
-            return f"{self._config.arch}.yaml", "scratch"
-        if weights == "imagenet":
-            remedy = "give `weights: FILE.pt`, a detector of Ultralytics that you have, or `weights: scratch`"
-            raise InputError("weights 'imagenet'", "are not those of a YOLO detector, and none come with Ultralytics", remedy)
-        path = Path(weights)
-        if not path.is_file():
-            raise NotFoundError(path, "is no file of weights", "give a .pt file of Ultralytics, or `weights: scratch`")
-        digest, pinned = sha256_file(path), getattr(self._config, "weights_sha256", None)
-        if pinned and digest != pinned:
-            raise IntegrityError(path, f"has the digest {digest}, the job pins {pinned}", "bring the file that was pinned")
-        own = work / "weights" / path.name
-        own.parent.mkdir(parents=True)
-        shutil.copy2(path, own)
-        if scan_folder(own.parent).dangerous:
-            raise IntegrityError(path, "holds code that runs when it is opened", "do not use it")
-        model = open_checkpoint(own, work, path)
+        config = self._config
+        if config.weights in _SCRATCH:
+            if config.freeze == "backbone":
+                raise InputError("freeze: backbone", "there are no weights to freeze", "give `weights:` of the trainer too")
+            return f"{config.arch}.yaml", "scratch"
+        fetched = config.weights == "imagenet"
+        source = fetch_released(config.arch, work) if fetched else Path(config.weights)
+        digest = checked_copy(source, config.weights_sha256, work)
+        own = work / "weights" / source.name
+        model = open_checkpoint(own, work, source)
         if model.task != "detect":
-            raise InputError(path, f"is made to {model.task}, and the job's task is detect", "give a detector's weights")
-        return own, f"{path.name} (sha256 {digest[:12]})"
+            raise InputError(source, f"is made to {model.task}, and the job's task is detect", "give a detector's weights")
+        return own, "released by Ultralytics, of COCO" if fetched else f"{source.name} (sha256 {digest[:12]})"
 
 
 def check_arch(arch: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from pipelines.training.trainers.torch_detect import TorchDetectAdapter
 from pipelines.training.trainers.torch_detect_images import _placed, augment, targets_of
 from pipelines.training.trainers.torch_detect_loss import Targets, assign, detection_loss
 from pipelines.training.trainers.torch_detect_network import LITE0, SMALL, build_detector, cells_of
-from registry.errors import InputError
+from registry.errors import InputError, NotFoundError
 from serving.bundle.preprocess import from_letterbox
 
 SIZE = 96
@@ -150,8 +152,22 @@ def test_an_architecture_that_makes_no_detector_is_refused_before_anything_is_tr
 def test_weights_that_are_not_there_are_refused_with_those_that_are() -> None:
     with pytest.raises(InputError, match=f"give `arch: {LITE0}`"):
         build_detector(SMALL, 2, SIZE, "imagenet")
-    with pytest.raises(InputError, match=LITE0):
-        build_detector("resnet18_detector", 2, SIZE, "imagenet")
+    with pytest.raises(NotFoundError, match="is no file of weights"):
+        build_detector("resnet18_detector", 2, SIZE, "gone.pth")
+    with pytest.raises(InputError, match="has no weights to freeze"):
+        TorchDetectAdapter(TorchTrainer(arch=SMALL, freeze="backbone"))
+
+
+def test_a_file_of_weights_begins_the_backbone_and_another_networks_is_refused(tmp_path: Path) -> None:
+    import timm
+
+    given = timm.create_model("resnet18", num_classes=3)
+    torch.save(given.state_dict(), tmp_path / "resnet.pth")
+    network = build_detector("resnet18_detector", 2, SIZE, str(tmp_path / "resnet.pth"))
+    assert network.weights.startswith("resnet.pth (sha256 ")
+    assert torch.equal(network.backbone.network.conv1.weight, given.conv1.weight)
+    with pytest.raises(InputError, match="of the backbone of 'mobilenetv3_small_100_detector'"):
+        build_detector("mobilenetv3_small_100_detector", 2, SIZE, str(tmp_path / "resnet.pth"))
 
 
 def test_the_imagenet_backbone_gives_the_features_of_the_network_that_was_trained() -> None:
@@ -169,7 +185,7 @@ def test_the_imagenet_backbone_gives_the_features_of_the_network_that_was_traine
     with torch.no_grad():
         maps = ours.backbone(images)
         features = whole.blocks(whole.bn1(whole.conv_stem((images * 255 - 127) / 128)))
-    assert ours.pretrained
+    assert ours.weights == "imagenet"
     assert torch.allclose(maps[-1], features, atol=1e-4)
     assert [tuple(m.shape[2:]) for m in maps] == [(8, 8), (4, 4), (2, 2)]
 

@@ -1,0 +1,61 @@
+"""What a training that is interrupted goes on from: one file, replaced in one step."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_FILE = "state.pt"
+
+
+@dataclass
+class Saved:
+    """Where a training is: its step, its end as planned by now, from where it cools down, and the best that val has seen."""
+
+    end: int
+    step: int = 0
+    cool_from: int = 0
+    best_top1: float = -1.0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    lowest: float = float("inf")
+    lowest_step: int = 0
+    last_top1: float = float("nan")
+    last_loss: float = float("nan")
+    best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def cooling(self, steps: int, share: float) -> int:
+        """The step from which the learning rate falls."""
+        return self.cool_from or round(steps * (1 - share))
+
+    def document(self) -> dict[str, int | float]:
+        """The plain fields."""
+        return {name: value for name, value in vars(self).items() if name != "best"}
+
+
+class StateFile:
+    """The state of one training in a folder. It is read as tensors and plain values: nothing in it is run."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """`key` says what is trained, on what, and how: a state of anything else is not gone on from."""
+        self._path, self._key = folder / _FILE, key
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> dict[str, Any] | None:
+        """The last state, or None where there is none of this training."""
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError):
+            return None
+        return state if isinstance(state, dict) and state.get("key") == self._key else None
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state; a kill at any moment leaves the former one or this one."""
+        part = self._path.with_suffix(f".{os.getpid()}")
+        torch.save(state | {"key": self._key}, part)
+        part.replace(self._path)
