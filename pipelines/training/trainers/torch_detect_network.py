@@ -116,12 +116,12 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(before, width, 1) for before in channels)
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
-        self.double = nn.UpsamplingNearest2d(scale_factor=2)
+        self.doubled = nn.UpsamplingNearest2d(scale_factor=2)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         levels = [layer(features) for layer, features in zip(self.lateral, maps, strict=True)]
         for index in reversed(range(len(levels) - 1)):
-            levels[index] = levels[index] + self.double(levels[index + 1])
+            levels[index] = levels[index] + self.doubled(levels[index + 1])
         return [layer(level) for layer, level in zip(self.smooth, levels, strict=True)]
 
 
