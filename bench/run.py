@@ -26,6 +26,7 @@ from clips import rows as clip_rows
 from leak_scale import rows as leak_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
+from training_rows import rows as training_rows
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
@@ -158,6 +159,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     **runs_rows(),
     **clip_rows(),
     **leak_rows(),
+    **training_rows(),
 }
 
 

@@ -55,8 +55,9 @@ def parallel(points: pd.DataFrame) -> alt.Chart:
 
 def confusion(cells: pd.DataFrame) -> Layers:
     """A confusion matrix. `cells` has truth, answer, images and share."""
+    order = list(dict.fromkeys(cells["truth"]))  # empty cells may be left out, so that answers do not come in order
     base = alt.Chart(cells).encode(
-        x=alt.X("answer:N", sort=None, title="Predicted class"), y=alt.Y("truth:N", sort=None, title="Actual class")
+        x=alt.X("answer:N", sort=order, title="Predicted class"), y=alt.Y("truth:N", sort=order, title="Actual class")
     )
     share = _tip("share:Q", "Share of the actual class", ".1%")
     boxes = base.mark_rect().encode(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards.datasets import LocalDataset, find_dataset, test_set_notice
 from dashboards.words import escaped
+from registry.measured import few_clips_in_words
 from registry.records import Evaluation, Mistake
 from registry.settings import Settings
 
@@ -36,8 +37,17 @@ def _words(mistake: Mistake) -> str:
     return f"{true}, detected as {mistake.answer} ({mistake.probability:.0%}), {where}"
 
 
+def _show_reliability(evaluation: Evaluation) -> None:
+    """What a score rests on, and how far the answers can be relied on."""
+    if few := few_clips_in_words(evaluation.clips, evaluation.split):
+        st.warning(escaped(f"{few[0].upper()}{few[1:]}."))
+    for part in filter(None, (evaluation.robustness, evaluation.calibration, evaluation.sets)):
+        st.caption(escaped(str(part), 600))
+
+
 def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
-    """Pictures with their class and what was predicted; only words where the pictures are elsewhere."""
+    """Pictures with their class and what was predicted; only words where the pictures are elsewhere. First what it rests on."""
+    _show_reliability(evaluation)
     if not evaluation.mistakes:
         wrong = sum(sum(line) - line[index] for index, line in enumerate(evaluation.confusion))
         st.info("Which images were misclassified was not recorded." if wrong else "Every test image was classified correctly.")

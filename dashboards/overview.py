@@ -14,6 +14,7 @@ from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end
 from registry.amounts import format_usd
 from registry.events import Exported, Promoted, named
+from registry.measured import few_clips_in_words
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
@@ -121,6 +122,8 @@ def accuracy_words(evaluation: Evaluation | None) -> str:
         return f"{measured} objects in {evaluation.images:,} images it had never seen, from {evaluation.clips:,} clips."
     right = round(score * evaluation.images)
     measured = f"Correct on {right:,} of {evaluation.images:,} images it had never seen, from {evaluation.clips:,} clips."
+    if few := few_clips_in_words(evaluation.clips, evaluation.split):
+        return f"{measured} {few[0].upper()}{few[1:]}."
     return f"{measured} On similar images, expect {low:.0%} to {high:.0%} (95% interval)."
 
 

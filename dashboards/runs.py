@@ -18,6 +18,7 @@ from registry.runs.select import differing_params, pareto, smooth, value_of
 FIRST = ("test_top1", "val_top1", "test_map50_95", "val_map50_95", "cost_usd", "train_seconds", "latency_p95_ms")
 MOST_METRICS = 30
 _SHOWN = 2000
+_MOST_EMPTY_CELLS = 50
 
 
 def label(row: RunRow) -> str:
@@ -26,10 +27,11 @@ def label(row: RunRow) -> str:
 
 
 def metric_names(rows: Iterable[RunRow]) -> list[str]:
-    """Metrics, the usual ones first and then those that most runs have."""
+    """Metrics, the usual ones first, then those that most runs have, and what MLflow says of the machine last."""
     counted = _counted(row.metrics for row in rows)
     known = [name for name in FIRST if name in counted]
-    return known + sorted((name for name in counted if name not in FIRST), key=lambda name: (-counted[name], name))
+    others = (name for name in counted if name not in FIRST)
+    return known + sorted(others, key=lambda name: (name.startswith("system/"), -counted[name], name))
 
 
 def param_names(rows: Iterable[RunRow]) -> list[str]:
@@ -150,11 +152,16 @@ def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
 
 
 def confusion_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Columns truth, answer, images, share: each cell of the confusion matrix, with its share of the truth's images."""
+    """Columns truth, answer, images, share: each cell of the confusion matrix, with its share of the truth's images.
+
+    With more than 50 classes empty cells are left out, except on the diagonal: a browser does not draw 40,000 in a second.
+    """
     names = [score.label for score in evaluation.classes] + ([BACKGROUND] if evaluation.task == "detect" else [])
+    every = len(names) <= _MOST_EMPTY_CELLS
     cells = [
         (truth, answer, count, count / sum(line) if sum(line) else 0.0)
         for truth, line in zip(names, evaluation.confusion, strict=False)
         for answer, count in zip(names, line, strict=False)
+        if every or count or truth == answer
     ]
     return pd.DataFrame(cells, columns=["truth", "answer", "images", "share"])

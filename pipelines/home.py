@@ -38,6 +38,10 @@ class Home:
 
         return MlflowStore(uri)
 
+    def mlflow_uri(self) -> str:
+        """The address of its MLflow server. Raises UnavailableError where there is none."""
+        return mlflow_address(self.settings)
+
     def tracker(self, experiment: str) -> Tracker:
         """The experiment tracker. Raises UnavailableError where no server runs."""
         uri = mlflow_address(self.settings)

@@ -44,7 +44,7 @@ class Approved(Event):
 
 
 class Refused(Event):
-    """A promotion that a gate did not let pass."""
+    """A promotion that a gate did not let pass. `advice`: what would most likely help, as far as that is known."""
 
     kind: Literal["refused"] = "refused"
     stage: Stage
@@ -52,10 +52,12 @@ class Refused(Event):
     findings: list[Finding]
     proof: Proof | None = None
     proven: bool = False
+    advice: str = ""
 
     def __str__(self) -> str:
         why = "; ".join(finding.text for finding in self.findings if not finding.passed)
-        return f"{self.label} refused for {self.stage}: {why}"
+        helps = f"; what would help most: {self.advice}" if self.advice else ""
+        return f"{self.label} refused for {self.stage}: {why}{helps}"
 
 
 class Promoted(Event):

@@ -90,6 +90,30 @@ def price_in_words(leaked: Leaked) -> str:
     return f"of which {share} {verb} leaked; without them {score:.3f} ({part})"
 
 
+FEW_CLIPS = 5
+"""With fewer clips an interval, which resamples these alone, says little about others."""
+
+
+def few_clips_in_words(clips: int, split: str = "test") -> str:
+    """How little a score says that rests on fewer than five clips; empty with five or more.
+
+    The bound is exact: with so many clips of so many right, a greater share of bad clips would have been seen in 95 % of cases.
+    """
+    if clips >= FEW_CLIPS:
+        return ""
+    counted = f"only {clips} {split} clip{'' if clips == 1 else 's'}"
+    share = 1 - 0.05 ** (1 / max(clips, 1))
+    return f"{counted}, so this says little: even if all were right, up to {share:.0%} of other clips may fail"
+
+
+def conditions_in_words(latency: Latency) -> str:
+    """How a latency was measured: in how many rounds, and how busy the machine was; empty for one of an older release."""
+    if latency.load is None:
+        return ""
+    busy = f"other processes kept {latency.load:.0%} of the processors busy"
+    return f"best of {latency.rounds} rounds; {busy}"
+
+
 def leaked_in_words(verdict: DataVerdict) -> str:
     """The share of test, or the images of val where none of test are: `31% of test are leaked`. Empty where nothing is."""
     if verdict.leaked_share:
@@ -135,7 +159,9 @@ class Evaluated(Event):
         where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
         where += f" of data set {self.evaluation.dataset[:12]}"  # a champion is scored on a candidate's data, too
         worth = f", {price_in_words(self.evaluation.leaked)}" if self.evaluation.leaked else ""
-        return f"{self.label} scored {self.evaluation.score_name} {score:.3f} ({low:.3f} to {high:.3f}) on {where}{worth}"
+        few = few_clips_in_words(self.evaluation.clips, self.evaluation.split)
+        figures = f"{self.evaluation.score_name} {score:.3f} ({low:.3f} to {high:.3f})"
+        return f"{self.label} scored {figures} on {where}{worth}{f'; {few}' if few else ''}"
 
 
 class Quoted(Event):

@@ -21,6 +21,7 @@ class MemoryStore:
 
     _models: dict[str, list[ModelVersion]] = field(default_factory=dict[str, list[ModelVersion]])
     _aliases: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    _descriptions: dict[tuple[str, int | None], str] = field(default_factory=dict[tuple[str, int | None], str])
     _clock: count[int] = field(default_factory=lambda: count(1))
 
     def register(self, model: str, folder: Path, run_id: str = "") -> ModelVersion:
@@ -84,6 +85,18 @@ class MemoryStore:
         at = next(index for index, known in enumerate(mine) if known.version == version.version)
         old = mine[at]
         mine[at] = replace(old, tags={key: value for key, value in {**old.tags, **tags}.items() if value})
+
+    def description(self, model: str, version: int | None = None) -> str:
+        """A version's description, or the model's."""
+        return self._descriptions.get((model, version), "")
+
+    def describe(self, model: str, text: str, version: int | None = None) -> None:
+        """Replace a description."""
+        self._descriptions[model, version] = text
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """There are no runs here, so none has tags."""
+        return {"mlflow.runName": run_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,23 @@ class VersionFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class Descriptions(Protocol):
+    """Reads and writes the descriptions that a registry's pages show."""
+
+    def description(self, model: str, version: int | None = None) -> str:
+        """A version's description, or the model's; "" where there is none."""
+        ...
+
+    def describe(self, model: str, text: str, version: int | None = None) -> None:
+        """Replace a version's description, or the model's."""
+        ...
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """The tags of the run that a version came of. Raises NotFoundError where it is gone."""
+        ...
+
+
 class Store(Versions, Snapshots, Aliases, VersionFiles, Protocol):
     """A model registry, whole."""
 

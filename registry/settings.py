@@ -34,6 +34,9 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("MODELYARD_RUNPOD_API_KEY", "RUNPOD_API_KEY"), description="for RunPod"
     )
     runpod_url: str = Field(default="https://api.runpod.io", description="RunPod's REST API")
+    runpod_proxy_url: str = Field(
+        default="https://{pod}-{port}.proxy.runpod.net", description="where a pod's port is reached from outside"
+    )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("MODELYARD_HF_TOKEN", "HF_TOKEN"), description="for Hugging Face"
     )
@@ -61,6 +64,9 @@ class Settings(BaseSettings):
     parity_images: int = Field(default=200, ge=1, description="held-out images that an export is measured on, at most")
     converter_seconds: float = Field(default=600, gt=0, description="how long one converter may take before it is ended")
     converter_gb: float = Field(default=8, gt=0, description="how much memory one converter may use before it is ended")
+    mlflow_patience_s: float = Field(
+        default=60, ge=0, description="how long the end of a training waits for an MLflow server that is away"
+    )
     local_usd_per_hour: Decimal = Field(
         default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"
     )
@@ -104,6 +110,11 @@ class Settings(BaseSettings):
     def underway(self) -> Path:
         """Where a run is noted while it trains."""
         return self.home / "underway"
+
+    @property
+    def trainings(self) -> Path:
+        """Where a run is kept until it is registered and paid for."""
+        return self.home / "trainings"
 
     @property
     def outages(self) -> Path:

@@ -97,8 +97,12 @@ class TrainingFailed(ModelEvent):
     reason: str
     actor: str = ""
     proven: bool = False
+    trial: bool = False
+    """One of a search: it was to end in no version, and `reason` says how it did."""
 
     def __str__(self) -> str:
+        if self.trial:
+            return f"trial of {self.model} by {self.trainer}, {self.seconds:.0f} s (${self.usd}): {self.reason}"
         return f"training of {self.model} by {self.trainer} failed after {self.seconds:.0f} s (${self.usd}): {self.reason}"
 
 

@@ -23,6 +23,7 @@ from registry.digests import digest_of, manifest_of
 from registry.errors import IntegrityError, ModelyardError, NotFoundError
 from registry.events import Exported, Promoted, Scanned, about
 from registry.files import building, write_atomic, write_json
+from registry.measured import conditions_in_words
 from registry.promotion.evidence import gather
 from registry.promotion.verdict import resolve
 from registry.protocols import Ledger, Store
@@ -36,6 +37,7 @@ from serving.bundle.signature import sign_bundle
 from serving.bundle.variants import VariantSpec, variant_spec
 from serving.export.build import build_bundle, check_request, figures_of
 from serving.export.card import Facts, missing_from, section_of, write_card
+from serving.export.latency import LATENCY_IMAGES, measure_latency
 from serving.export.measure import measure_bundle
 from serving.export.reference import Answers, Reference, class_scores
 from serving.export.request import Built, ExportRequest, Measured, Tools
@@ -131,6 +133,7 @@ class _Export:
         """Find it, or take it over from a version of the same bytes, or make it."""
         ref, bundles, say = self.version.ref, self.exporter.bundles, self.exporter.say
         if valid := bundles.find_valid(self.version, self.digest, specs):
+            valid = self._timed_again(valid)
             if not self._outdated(valid):
                 say(f"{ref}: the bundle of these bytes is valid")
                 return valid
@@ -142,6 +145,24 @@ class _Export:
             say(f"{ref}: has the bytes of {other.label}, whose bundle is reused")
             return self._with_card(other.model_copy(update=about(self.version, self.digest)))
         return self._make(specs)
+
+    def _timed_again(self, event: Exported) -> Exported:
+        """The same export with a new latency, where the last one was measured while others kept the machine busy.
+
+        The better one of the two stays, so that a machine that is busy still changes nothing.
+        """
+        before = event.latency
+        if before is None or not before.disturbed:
+            return event
+        try:
+            data = self._data()
+        except NotFoundError:  # nothing to measure on here: what was measured counts
+            return event
+        self.exporter.say(f"{self.version.ref}: latency again, {conditions_in_words(before)} last time")
+        latency = measure_latency(open_exported(event).folder, data.files(held_out(data, LATENCY_IMAGES)))
+        if latency.p95_ms >= before.p95_ms and latency.disturbed:
+            return event
+        return self._keep(event.model_copy(update={"latency": latency}))
 
     def _make(self, specs: list[VariantSpec]) -> Exported:
         """Convert and measure everything."""

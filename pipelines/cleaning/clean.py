@@ -2,6 +2,7 @@
 
 bundles        exports that no version's row counts on, whose version is gone, or that a killed export left
 datasets       data sets kept by digest that no version was trained on or measured with; those under a model's name stay
+trainings      runs that were broken off and not resumed for a week; for a month where MLflow was not told all of them
 environments   built environments of the cache folder that no clone is linked to (known since clones are noted)
 logs           of endpoints that are gone, and of services while none runs
 leftovers      temporary files and folders of killed processes, after a day
@@ -19,11 +20,13 @@ from pipelines.cleaning.references import References, read_references
 from pipelines.cleaning.unused import KINDS, Kind, Unused, newest, remove, unused
 from pipelines.data.catalog import DatasetCatalog
 from registry.address import UP
-from registry.errors import NotFoundError
+from registry.errors import BusyError, NotFoundError
+from registry.lease import locked_folder
 from registry.protocols import Ledger, Versions
 from registry.settings import Settings
 
 _DAY_S = 24 * 3600.0
+_WEEK, _MONTH = 7, 30
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}$")
 _BUNDLE = re.compile(r"(\d+-[0-9a-f]+)(\.smoke)?$")
 
@@ -46,6 +49,7 @@ class Cleaner:
         finders: dict[Kind, Callable[[], Iterable[Unused]]] = {
             "bundles": lambda: self._bundles(references) if references else (),
             "datasets": lambda: self._datasets(references) if references else (),
+            "trainings": self._trainings,
             "environments": lambda: unused_environments(self.settings, self._is_young),
             "logs": self._logs,
             "leftovers": self._leftovers,
@@ -101,6 +105,18 @@ class Cleaner:
                 continue
             yield unused("datasets", path, "no version was trained on it or measured with it")
 
+    def _trainings(self) -> Iterator[Unused]:
+        """What is kept to resume a run with. One that is locked trains now."""
+        for path in sorted(self.settings.trainings.glob("*")):
+            waits = next((name for name in ("fitted", "spool.jsonl") if (path / name).exists()), None)
+            days = _MONTH if waits else _WEEK
+            if self.now() - newest(path) < days * _DAY_S or _is_locked(path):
+                continue
+            what = {"fitted": "its model was never registered", "spool.jsonl": "MLflow was never told all of it"}
+            yield unused(
+                "trainings", path, f"broken off, and not resumed for {days} days" + (f"; {what[waits]}" if waits else "")
+            )
+
     def _logs(self) -> Iterator[Unused]:
         deployments = self.settings.deployments
         for path in sorted(deployments.glob("*.log")):
@@ -126,3 +142,12 @@ class Cleaner:
     def _is_young(self, path: Path) -> bool:
         """Whether it was written within a day: somebody may be at work with it."""
         return self.now() - newest(path) < _DAY_S
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process holds a folder."""
+    try:
+        with locked_folder(folder, BusyError(folder, "is in use", "wait")):
+            return False
+    except (BusyError, OSError):
+        return True

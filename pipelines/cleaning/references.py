@@ -95,8 +95,9 @@ def _datasets(events: Sequence[Event]) -> set[str]:
 
 
 def _trained_on_now(settings: Settings) -> set[str]:
-    """The data sets of runs that train, or were killed and are not booked yet."""
-    return {_field(note, "dataset") for note in settings.underway.glob("*.json")}
+    """The data sets of runs that train, were killed and are not booked yet, or can be resumed."""
+    notes = (*settings.underway.glob("*.json"), *settings.trainings.glob("*/training.json"))
+    return {_field(note, "dataset") for note in notes}
 
 
 def _field(path: Path, name: str) -> str:

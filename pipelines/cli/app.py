@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli import audit, canary, data, endpoint, job, money, notify, promotion, queries, services, training, views
+from pipelines.cli import (
+    audit,
+    canary,
+    data,
+    endpoint,
+    job,
+    money,
+    notify,
+    promotion,
+    queries,
+    scoring,
+    services,
+    training,
+    views,
+)
 from pipelines.cli.dataset import capture
 from pipelines.cli.dataset import group as dataset
 from registry.errors import ModelyardError, missing_extra, shorten
@@ -57,6 +71,7 @@ for group in (
     promotion,
     audit,
     queries,
+    scoring,
     money,
     views,
     notify,

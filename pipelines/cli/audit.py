@@ -30,10 +30,14 @@ def gates(
     verdict = judge(read_home(home), parsed, wanted, chosen_job(parsed.model, job_file), say)
     findings = [finding.model_dump() for finding in verdict.findings]
     document = {"ref": str(verdict.version.ref), "stage": wanted, "passed": verdict.passed, "findings": findings}
+    advice = verdict.advice
+    document["advice"] = advice.model_dump() if advice else None
     answer(document | {"digest": verdict.digest, "policy_hash": verdict.proof.policy_hash}, as_json=as_json)
     if not as_json:
         show_findings(verdict.findings)
         print(f"{verdict.version.ref} {'may' if verdict.passed else 'may not'} hold '{wanted}'")
+        if advice:
+            print(f"what would help most: {advice.text}")
     if not verdict.passed:
         raise typer.Exit(1)
 

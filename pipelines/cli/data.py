@@ -90,6 +90,7 @@ class CleanKind(StrEnum):
 
     BUNDLES = "bundles"
     DATASETS = "datasets"
+    TRAININGS = "trainings"
     ENVIRONMENTS = "environments"
     LOGS = "logs"
     LEFTOVERS = "leftovers"
@@ -103,7 +104,7 @@ def clean(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what nothing refers to any more, with sizes, and remove it when told to: exports, data sets, logs, leftovers."""
+    """Show what nothing refers to any more, with sizes, and remove it when told to: exports, data sets, runs, logs and more."""
     import sys
     import time
 

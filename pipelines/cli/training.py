@@ -12,7 +12,7 @@ from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, Policy, 
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
-    from registry.records import ClassScore, ParityFigures
+    from registry.records import ParityFigures
 
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or NAME@ALIAS.")]
 
@@ -20,6 +20,9 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or N
 def train(
     *,
     trainers: Annotated[str | None, typer.Option(help="Which of the job's trainers, such as yolo,torch,keras.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was broken off: its id, or the beginning of it.")
+    ] = None,
     data: DataFolder = None,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
@@ -28,8 +31,18 @@ def train(
     """Train each of the job's trainers, log each run to MLflow with its cost, and register the models."""
     from pipelines.training.job import TrainingJob
     from pipelines.training.trainers.build import choose_trainers
+    from registry.errors import InputError
 
     the_job, opened = job(job_file), open_home(home)
+    if resume is not None:
+        if trainers is not None:
+            raise InputError("--trainers", "a run is resumed with the trainer that it began with", "leave it out with --resume")
+        datasets = datasets_of(opened)
+        work = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
+        with bar() as progress:
+            resumed = work.resume(the_job, resume, datasets.resolve(data) if data else None, progress)
+        answer([resumed.model_dump(mode="json")], as_json=as_json, text=str(resumed))
+        return
     configs, datasets = choose_trainers(the_job, trainers), datasets_of(opened)
     dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
     training = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
@@ -42,21 +55,44 @@ def train(
 
 
 def register(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of Ultralytics. It is a pickle: only bring one you trust.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A .onnx, .pt2 (torch.export) or .keras file, a folder of Hugging Face's or MLflow's layout, runs:/RUN/model, "
+            "models:/NAME/VERSION, or a .pt of Ultralytics, which is a pickle: only bring one you trust."
+        ),
+    ],
     *,
     data: DataFolder = None,
-    imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what it was trained with]")] = None,
+    imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what the file says]")] = None,
+    labels: Annotated[str | None, typer.Option(help="The classes in the order of the outputs, such as cup,box.")] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option(help="imagenet, 0..1, -1..1 or 0..255.  [default: what the file says, else what fits val best]"),
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="Instead: one number or three, of pixels in 0..1.")] = None,
+    std: Annotated[str | None, typer.Option(help="Instead: one number or three, of pixels in 0..1.")] = None,
+    layout: Annotated[str | None, typer.Option(help="nchw or nhwc, where the file does not say it.")] = None,
+    outputs: Annotated[str | None, typer.Option(help="logits or probabilities.  [default: as they sum up]")] = None,
+    resize: Annotated[
+        str | None, typer.Option(help="shortest (then the centre) or both (squeezed), where the file does not say it.")
+    ] = None,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a classifier or a detector that was trained elsewhere, so that it can be exported and measured."""
-    from pipelines.training.register import Registration
+    from pipelines.training.foreign.options import read_options
+    from pipelines.training.register import Registration, World
 
+    stated = {"labels": labels, "normalise": normalise, "mean": mean, "std": std, "layout": layout}
+    options = read_options(stated | {"outputs": outputs, "resize": resize}, imgsz)
     the_job, opened = job(job_file), open_home(home)
     datasets = datasets_of(opened)
     dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
-    version = Registration(opened.store, opened.tracker, datasets, say).register(the_job, checkpoint, dataset, imgsz)
+    world = World.of(opened.settings)
+    registration = Registration(opened.store, opened.tracker, opened.mlflow_uri, datasets, world, say)
+    version = registration.register(the_job, model, dataset, options)
     text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
     answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
 
@@ -71,7 +107,8 @@ def evaluate(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on held-out images, with an interval and a table per class; a detector by mAP."""
+    """Score a version on held-out images: with an interval, per class, on worse pictures, and how sure it may be; or by mAP."""
+    from pipelines.cli.evaluation import show_evaluation
     from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref
 
@@ -80,19 +117,7 @@ def evaluate(
     event = assemble(opened, say).evaluator.evaluate(parsed, dataset, split)
     answer(event.model_dump(mode="json"), as_json=as_json)
     if not as_json:
-        print(event)
-        detects = event.evaluation.task == "detect"
-        rows = [
-            (c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", *(_aps(c) if detects else ()), c.support)
-            for c in event.evaluation.classes
-        ]
-        head = ["class", "precision", "recall", "F1", *(["AP50", "AP50-95", "boxes"] if detects else ["images"])]
-        table(f"{event.label} on {split}", head, rows)
-
-
-def _aps(score: ClassScore) -> tuple[str, str]:
-    """A class's average precision; a dash where the split has no box of it."""
-    return tuple("-" if ap is None else f"{ap:.3f}" for ap in (score.ap50, score.ap))  # pyright: ignore[reportReturnType]
+        show_evaluation(event, split)
 
 
 def export(
@@ -112,6 +137,7 @@ def export(
     from pipelines.promotion.assemble import assemble
     from pipelines.promotion.follow import export_by_policy
     from registry.errors import InputError
+    from registry.measured import conditions_in_words
     from registry.refs import parse_ref
 
     parsed = parse_ref(ref)
@@ -129,7 +155,9 @@ def export(
         print(event)
         _parity_table(event.parity)
         if event.latency:
-            print(f"latency: p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms")
+            conditions = conditions_in_words(event.latency)
+            figures = f"p50 {event.latency.p50_ms:.1f} ms, p95 {event.latency.p95_ms:.1f} ms"
+            print(f"latency: {figures}{f' ({conditions})' if conditions else ''}")
         print(f"bundle: {to or event.path}")
 
 

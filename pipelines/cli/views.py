@@ -22,15 +22,19 @@ def runs(
     most: Annotated[int, typer.Option(help="How many to print.", min=1, max=100_000)] = 20,
     metrics: Annotated[str, typer.Option(help="Which metrics to print.")] = "test_top1,val_top1,cost_usd,train_seconds",
     front: Annotated[str | None, typer.Option(help="COST,QUALITY: only the Pareto-optimal runs.")] = None,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="Also runs that train nothing: data checks, gates, scores on other data.")
+    ] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Ask a server without our app for every run again.")] = False,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Find runs and compare them, however many there are. What the server held last is shown while it is away."""
-    from pipelines.queries.runs import find_runs, pareto_runs, run_lines
+    from pipelines.queries.runs import RunQuery, find_runs, pareto_runs, run_lines
 
     with bar() as progress:
-        result = find_runs(read_home(home).settings, where, sort, lambda done, of: progress("runs", done, of), whole=whole)
+        query = RunQuery(where, sort, checks=checks)
+        result = find_runs(read_home(home).settings, query, lambda done, of: progress("runs", done, of), whole=whole)
     rows = pareto_runs(result.rows, front) if front else result.rows
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if result.missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from pipelines.data.dataset import DataSet, FrameRow
 from registry.digests import sha256_bytes
@@ -10,17 +11,18 @@ from registry.digests import sha256_bytes
 
 def held_out(data: DataSet, count: int) -> list[FrameRow]:
     """Up to `count` test frames, the same each time, classes taken in turn so that each is there."""
-    return _in_turn(data, "test", count)
+    return chosen_in_turn(data.rows("test"), count)
 
 
 def for_calibration(data: DataSet, count: int) -> list[FrameRow]:
     """Up to `count` training frames, chosen in the same way: what a quantised network's ranges are taken from."""
-    return _in_turn(data, "train", count)
+    return chosen_in_turn(data.rows("train"), count)
 
 
-def _in_turn(data: DataSet, split: str, count: int) -> list[FrameRow]:
+def chosen_in_turn(rows: Sequence[FrameRow], count: int) -> list[FrameRow]:
+    """Up to `count` of the frames, the same each time, classes taken in turn so that each is there."""
     queues: dict[str, list[FrameRow]] = defaultdict(list)
-    for row in sorted(data.rows(split), key=lambda row: sha256_bytes(row.file.encode())):
+    for row in sorted(rows, key=lambda row: sha256_bytes(row.file.encode())):
         queues[row.label].append(row)
     chosen: list[FrameRow] = []
     while queues and len(chosen) < count:

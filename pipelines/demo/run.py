@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from registry.promotion.context import PromotionContext
 
 MODEL = "digits"
+_SIZE = 64
 _EPOCHS = {"torch": 14, "yolo": 12, "keras": 14}
 
 
@@ -36,7 +37,7 @@ class DemoOptions:
     group: str | None = None
     trainers: str = "yolo,torch"
     epochs: int | None = None
-    imgsz: int = 64
+    imgsz: int | None = None
 
     def check(self, tf_python: Path) -> None:
         """Find what is wrong with the user's folders and options, and what is not installed, before a server is started."""
@@ -53,7 +54,7 @@ class DemoOptions:
         model = source.resolve().name if source else MODEL
         raw = {
             "model": model,
-            "train": [{"kind": name, "epochs": self.epochs or _EPOCHS.get(name, 1), "imgsz": self.imgsz} for name in names],
+            "train": [self._trainer(name, drawn=source is None) for name in names],
             "gates": {
                 "staging": [
                     {"kind": "metric", "name": "top1", "at_least": 0.9},
@@ -75,6 +76,15 @@ class DemoOptions:
         }
         data = Data(clips=clips, images=self.images, group=self.group)
         return parse_job(raw | {"data": data.model_dump()}, "demo")
+
+    def _trainer(self, name: str, *, drawn: bool) -> dict[str, object]:
+        """A trainer's config: its own defaults for the user's pictures; for the drawn digits what is known to be enough."""
+        if not drawn:
+            chosen = {"epochs": self.epochs, "imgsz": self.imgsz}
+            return {"kind": name} | {key: value for key, value in chosen.items() if value is not None}
+        size, epochs = self.imgsz or _SIZE, self.epochs or _EPOCHS.get(name, 1)
+        arch = {"arch": "small_cnn"} if name == "torch" else {}
+        return {"kind": name, "epochs": epochs, "imgsz": size, **arch}
 
 
 class DemoVersion(Record):

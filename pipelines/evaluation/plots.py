@@ -14,7 +14,9 @@ from registry.errors import shorten
 if TYPE_CHECKING:
     from serving.export.request import Measured
 
-_MOST_COUNTS, _MOST_CELLS, _LONGEST_NAME = 30, 400, 24
+_MOST_NAMES, _MOST_CELLS, _LONGEST_NAME = 30, 400, 24
+_MOST_COUNTS = 400
+"""Each count is a text of its own: 900 of them take more than a second."""
 
 
 def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -39,28 +41,30 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Figure:
     """Counts, true class down, guessed class across; of bounded size, however many classes there are.
 
-    Up to 30 classes have their counts and names. Beyond that colours say it, each row relative to its own images, and only some
-    names fit; beyond 400, neighbouring classes share a cell.
+    Up to 30 classes have their names, and up to 400 counts are written out. Beyond that colours say it, each row relative to
+    its own images, and only some names fit; beyond 400 classes, neighbouring ones share a cell.
     """
     counts = np.asarray(confusion, np.int64).reshape(len(labels), len(labels))
     step = -(-len(labels) // _MOST_CELLS) or 1
     cells = _merged(counts, step)
-    few = len(labels) <= _MOST_COUNTS
-    side = max(4.0, 0.55 * min(len(labels), _MOST_COUNTS))
+    few = len(labels) <= _MOST_NAMES and np.count_nonzero(cells) <= _MOST_COUNTS
+    side = max(4.0, 0.55 * min(len(labels), _MOST_NAMES))
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(
         cells if few else cells / np.maximum(cells.sum(axis=1, keepdims=True), 1), cmap="Blues", interpolation="nearest"
     )
     axes.set(title=title, xlabel="guessed", ylabel="true")
-    shown = range(0, len(cells), -(-len(cells) // _MOST_COUNTS) or 1)
+    shown = range(0, len(cells), -(-len(cells) // _MOST_NAMES) or 1)
     names = [_short(labels[index * step]) for index in shown]
     axes.set_xticks(shown, names, rotation=0 if max(map(len, names), default=0) == 1 else 45, parse_math=False)
     axes.set_yticks(shown, names, parse_math=False)
     darkest = cells.max(initial=0)
     for down, across in np.argwhere(cells) if few else ():
         count = cells[down, across]
-        axes.text(across, down, str(count), ha="center", va="center", color="white" if count > darkest / 2 else "black")
+        colour = "white" if count > darkest / 2 else "black"
+        # counts lie within the axes anyway: measuring each for the layout takes as long as drawing it
+        axes.text(across, down, str(count), ha="center", va="center", color=colour, in_layout=False)
     return figure
 
 

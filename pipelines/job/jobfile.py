@@ -15,6 +15,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
+from pipelines.job.launch import LocalLaunch
+from pipelines.job.launches import LaunchConfig
+from pipelines.job.other_trainers import STORED
+from pipelines.job.search import Search, check_space
 from pipelines.job.tasks import check_gates, check_trainers, with_default_archs
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
@@ -78,12 +82,6 @@ class Data(Record):
         return as_levels(value)
 
 
-class Launch(Record):
-    """Where training runs."""
-
-    kind: Literal["local"] = "local"
-
-
 class StageGates(Record):
     """The gates of each stage."""
 
@@ -125,7 +123,8 @@ class Job(Record):
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
-    launch: Launch = Launch()
+    launch: LaunchConfig = LocalLaunch()
+    search: Search | None = None
     gates: StageGates = StageGates()
     export: tuple[ExportConfig, ...] = (OnnxExport(),)
     deploy: StageDeploys = StageDeploys()
@@ -181,6 +180,8 @@ class Job(Record):
         if self.task == "classify" and not self.train:
             raise ValueError("train: names no trainer")
         check_trainers(self.task, self.train)
+        if self.search:
+            check_space(self.search, self.train)
         return self
 
     @field_validator("model")
@@ -200,12 +201,12 @@ def read_job(path: Path) -> Job:
     return job
 
 
-def parse_job(raw: object, subject: str) -> Job:
-    """Validate a job file's content."""
+def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:
+    """Validate a job file's content. `stored`: it was accepted before, and a trainer's package may be missing by now."""
     if not isinstance(raw, dict):
         raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
     try:
-        return Job.model_validate(raw)
+        return Job.model_validate(raw, context=STORED if stored else None)
     except ValidationError as error:
         raise _explain(error, subject) from error
 
@@ -219,9 +220,29 @@ def _explain(error: ValidationError, subject: str) -> InputError:
         problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
         return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
     key = str(first["loc"][-1])
-    near = get_close_matches(key, _keys_at(Job, first["loc"][:-1]), n=1, cutoff=0.4)
+    known = _keys_at(Job, first["loc"][:-1])
+    meant = _ELSEWHERE.get(key.lower(), "")
+    near = [meant] if meant.partition(":")[0] in known else get_close_matches(key, known, n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
     return InputError(f"{subject}: {key_path}", f"unknown key '{key}'", remedy)
+
+
+_ELSEWHERE = {
+    "pretrained": "weights: imagenet",
+    "frozen": "freeze: backbone",
+    "freeze_backbone": "freeze: backbone",
+    "lr": "lr0",
+    "learning_rate": "lr0",
+    "image_size": "imgsz",
+    "img_size": "imgsz",
+    "size": "imgsz",
+    "batch_size": "batch",
+    "model": "arch",
+    "architecture": "arch",
+    "num_epochs": "epochs",
+    "flip": "fliplr",
+}
+"""What other tools call our keys."""
 
 
 def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -43,7 +43,7 @@ def job_of(entry: Entry | None) -> Job | None:
     policy = policy_of(entry)
     if entry is None or policy is None:
         return None
-    return parse_job(policy.job, f"policy of {policy.model} (ledger row {entry.seq})")
+    return parse_job(policy.job, f"policy of {policy.model} (ledger row {entry.seq})", stored=True)
 
 
 def changes_of(entry: Entry | None, job: Job) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pipelines.job.other_trainers import OtherTrainer
+from pipelines.job.trainers import KerasTrainer, TorchTrainer, YoloTrainer
 from registry.errors import InputError
 from validation.gates.champion import ChampionGate
 from validation.gates.metric import MetricGate
@@ -42,14 +44,16 @@ def _with_arch(entry: Any) -> Any:
 
 def is_detector(config: TrainerConfig) -> bool:
     """Whether a trainer makes a detector: its architecture says so."""
-    if config.kind == "yolo":
+    if isinstance(config, YoloTrainer):
         return not config.arch.endswith("-cls")
-    return config.kind == "torch" and config.arch.endswith(SUFFIX)
+    return isinstance(config, TorchTrainer) and config.arch.endswith(SUFFIX)
 
 
 def check_trainers(task: str, trainers: Iterable[TrainerConfig]) -> None:
     """Raise ValueError naming the first trainer that does not make what the task asks for, with one that does."""
     for config in trainers:
+        if isinstance(config, OtherTrainer):  # another package's trainer knows for itself what it makes
+            continue
         if task == "detect" and config.kind not in DETECTORS:
             known = ", ".join(DETECTORS)
             raise ValueError(f"trainer '{config.kind}' makes no detectors; give one of {known}, or `task: classify`")
@@ -60,7 +64,7 @@ def check_trainers(task: str, trainers: Iterable[TrainerConfig]) -> None:
         raise ValueError(_misfit(task, config))
 
 
-def _misfit(task: str, config: TrainerConfig) -> str:
+def _misfit(task: str, config: YoloTrainer | TorchTrainer | KerasTrainer) -> str:
     if task == "detect":
         bare = config.arch.removesuffix("-cls")
         near = get_close_matches(bare, _YOLO, n=1) if config.kind == "yolo" else [f"{bare}{SUFFIX}"]

@@ -27,9 +27,10 @@ data:
   checks: strict                   # a failed data check stops the job
 
 train:                             # one MLflow run and one registered version each
-  - {kind: torch, arch: small_cnn, epochs: 14, imgsz: 64}
-  - {kind: yolo, arch: yolov8n-cls, epochs: 14, imgsz: 64}      # Ultralytics is AGPL-3.0
-  # - {kind: keras, epochs: 14, imgsz: 64}                      # trains in the TensorFlow world
+  - {kind: torch}                  # tries pretrained features and a small network; val decides
+  - {kind: yolo, arch: yolov8n-cls}  # Ultralytics is AGPL-3.0
+  # - {kind: keras}                # trains in the TensorFlow world
+  # - {kind: torch, arch: resnet18, weights: imagenet, freeze: none, epochs: 20, imgsz: 224}
 
 gates:                             # what a version must prove before it may hold a stage
   staging:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
+from pipelines.job.other_trainers import OWN, OtherTrainer
 from registry.records import Record
 
 Decode = Annotated[
@@ -80,4 +81,16 @@ class KerasTrainer(_Trainer):
     lr0: float = Field(default=0.004, gt=0)
 
 
-TrainerConfig = Annotated[YoloTrainer | TorchTrainer | KerasTrainer, Field(discriminator="kind")]
+def _kind_of(value: Any) -> str:
+    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    kind = fields.get("kind") if fields else getattr(value, "kind", None)
+    return str(kind) if kind in OWN else "other"
+
+
+TrainerConfig = Annotated[
+    Annotated[YoloTrainer, Tag("yolo")]
+    | Annotated[TorchTrainer, Tag("torch")]
+    | Annotated[KerasTrainer, Tag("keras")]
+    | Annotated[OtherTrainer, Tag("other")],
+    Discriminator(_kind_of),
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import JobChoice
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from pipelines.home import Home, Say
     from registry.records import Actor, ModelVersion
     from registry.refs import Ref
+
+_RECENT_ROWS = 30
+"""A promotion with its measurements and the version before it has fewer."""
 
 
 def promote(home: Home, ref: Ref, stage: Stage, choice: JobChoice, confirmation: Confirmation, say: Say) -> Outcome:
@@ -69,7 +73,10 @@ def rollback(home: Home, model: str, stage: Stage, to: int | None, say: Say) -> 
     check_alias_stage(stage)
     parts = assemble(home, say)
     parts.context.store.versions(model)
-    return roll_back(policy_context(parts, model), model, stage, to, whoami(home.settings))
+    try:
+        return roll_back(policy_context(parts, model), model, stage, to, whoami(home.settings))
+    finally:
+        _describe(parts, model)
 
 
 def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved:
@@ -111,3 +118,12 @@ def _publish(parts: Parts, model: str) -> None:
         publish_pending(ledger, parts.home.tracker, view, model)
     except ModelyardError as error:
         parts.say(f"the evidence could not be copied to MLflow: {error}")
+    _describe(parts, model)
+
+
+def _describe(parts: Parts, model: str) -> None:
+    """Say in MLflow how the versions stand that were decided about just now."""
+    context = parts.context
+    recent = {row.event.version for row in context.ledger.entries(model)[-_RECENT_ROWS:]}
+    if trouble := describe_in_mlflow(context.store, context.ledger, model, recent):
+        parts.say(trouble)

@@ -104,6 +104,6 @@ class Measuring:
             try:
                 evaluator = evaluator_of()  # brings the frameworks: only where a champion has to be scored
                 data = evaluator.datasets.find(dataset, version.ref)
-                evaluator.evaluate(Ref(version.model, number), data, "test")
+                evaluator.evaluate(Ref(version.model, number), data, "test", thorough=False)
             except ModelyardError as error:
                 self.say(str(error))

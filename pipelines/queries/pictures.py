@@ -42,11 +42,16 @@ class Sources:
     def pictures(self, fps: float, done: Callable[[int, int], None]) -> Iterator[Picture]:
         """Every picture; of a video `fps` frames a second. `done` is called with (files passed, files) after each file."""
         for count, path in enumerate(self.files, 1):
-            if path.suffix.lower() in CLIP_ENDINGS:
-                yield from _frames(path, fps)
-            else:
-                yield Picture(printable(path), partial(_read, path))
+            yield from pictures_of(path, fps)
             done(count, len(self.files))
+
+
+def pictures_of(path: Path, fps: float) -> Iterator[Picture]:
+    """A file's pictures: of a video `fps` frames a second."""
+    if path.suffix.lower() in CLIP_ENDINGS:
+        yield from _frames(path, fps)
+    else:
+        yield Picture(printable(path), partial(_read, path))
 
 
 def sources_of(names: Sequence[Path]) -> Sources:

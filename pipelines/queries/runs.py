@@ -11,10 +11,12 @@ from registry.errors import InputError, NotFoundError
 from registry.opening import ledger_of
 from registry.reports.accuracy import with_own_scores
 from registry.runs.mirror import RunMirror
-from registry.runs.rows import RunRow
+from registry.runs.rows import KIND, RunRow
 from registry.runs.select import filter_runs, pareto, parse_conditions, sort_runs, value_of
 from registry.runs.sync import format_ago, sync_runs
 from registry.settings import Settings
+
+_MOST_DIGITS = 10
 
 
 class Found(NamedTuple):
@@ -26,18 +28,31 @@ class Found(NamedTuple):
     missing: str
 
 
-def find_runs(
-    settings: Settings, where: str, sort: str | None, progress: Callable[[int, int], None], *, whole: bool = False
-) -> Found:
-    """The runs that fulfil the conditions, newest first, or by a figure or parameter, the lowest first where `-` precedes it.
+class RunQuery(NamedTuple):
+    """Which runs: that fulfil the conditions, by a metric or parameter, ascending where `-` precedes it, else newest first.
 
-    Raises InputError for conditions nobody can read, and for what no run has.
+    Runs that train nothing (data checks, gates, scores on other data) are left out, unless `checks`, or the conditions name
+    their kind or the experiment that they lie in.
     """
-    conditions, copy = parse_conditions(where), RunMirror.for_home(settings)
+
+    where: str = ""
+    sort: str | None = None
+    checks: bool = False
+
+    @property
+    def trainings_only(self) -> bool:
+        """Whether runs that train nothing are left out."""
+        return not (self.checks or KIND in self.where or "(checks)" in self.where)
+
+
+def find_runs(settings: Settings, query: RunQuery, progress: Callable[[int, int], None], *, whole: bool = False) -> Found:
+    """The runs of a query. Raises InputError for conditions nobody can read, and for what no run has."""
+    conditions, sort, copy = parse_conditions(query.where), query.sort, RunMirror.for_home(settings)
     heard = sync_runs(settings, copy, progress, whole=whole)
     if heard.missing and not heard.synced.at:
         raise NotFoundError("runs", "were never read on this machine, and no server answers", "start it with `modelyard up`")
-    rows = with_own_scores(copy.rows(), ledger_of(settings).entries())
+    known = [row for row in copy.rows() if row.is_training or not query.trainings_only]
+    rows = with_own_scores(known, ledger_of(settings).entries())
     by = (sort or "").removeprefix("-")
     if by and rows and all(value_of(row, by) is None for row in rows):
         raise InputError(
@@ -69,8 +84,12 @@ def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tupl
             "experiment": row.experiment,
             "status": row.status,
             "started": row.started.isoformat(),
+            "training": row.is_training,
+            "version": _number(row.tags.get("modelyard.version", "")),
+            "dataset": row.tags.get("modelyard.dataset") or row.params.get("dataset"),
             "metrics": row.metrics,
             "params": row.params,
+            "tags": row.tags,
             "not_numbers": row.odd,
             "url": f"{link}{row.path}" if link else None,
         }
@@ -82,6 +101,11 @@ def run_lines(rows: Sequence[RunRow], metrics: Sequence[str], link: str) -> tupl
         for row in rows
     ]
     return documents, lines
+
+
+def _number(text: str) -> int | None:
+    """The number of a run's version; anybody can write a run's tags."""
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
 
 
 def _short(value: float | str) -> str:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.deployment.deploy import accounts_of
 from pipelines.deployment.outages import Outage, write_outages
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
+from pipelines.training.launchers.runpod import reaper_of
+from pipelines.training.resume import upload_pending
 from registry.errors import BusyError, ModelyardError, UnavailableError, describe
 from registry.promotion.context import ImpatientLeases
 from registry.promotion.due import Look, View, looks
@@ -45,6 +48,8 @@ class Reconciler:
         self._view, self._lanes = View(self.parts.context.ledger), Lanes()
         self._contexts: dict[str, tuple[int, PromotionContext]] = {}
         self._written: list[Outage] | None = None
+        self._described: dict[str, int] | None = None
+        self._reaper = reaper_of(self.parts.home.settings)
 
     def once(self, seconds: float | None = None) -> Pass:
         """One pass: one look at everything, a close look at what is not as it must be.
@@ -56,7 +61,10 @@ class Reconciler:
         lines += self._step(
             "runs that were killed", lambda: book_interrupted(parts.home.settings.underway, parts.context.ledger)
         )
+        lines += self._step("what trainings could not log", self._upload)
         view.refresh()
+        if self._reaper:
+            self._lanes.submit(Task("pods at RunPod", "", ("pods",), self._reaper.reap))
         lines += self._step("endpoints without a version", self._retire)  # asks the ledger alone, so whatever MLflow does
         snapshot, trouble = self._snapshot()
         if snapshot is not None:
@@ -73,6 +81,7 @@ class Reconciler:
                 parts.say(line)
             raise trouble or AssertionError
         lines += self._publish()
+        lines += self._step("descriptions in MLflow", self._describe)
         return Pass(len(snapshot), sum(len(model.aliases) for model in snapshot.values()), lines)
 
     def _snapshot(self) -> tuple[dict[str, Snapshot] | None, Exception | None]:
@@ -87,6 +96,10 @@ class Reconciler:
             return step()
         except Exception as error:  # noqa: BLE001 files, ledgers and clouds are anybody's
             return [f"{subject} could not be looked at: {describe(error)}"]
+
+    def _upload(self) -> list[str]:
+        home = self.parts.home
+        return upload_pending(home.settings.trainings, self.parts.context.ledger, home.tracker, self.parts.say)
 
     def _retire(self) -> list[str]:
         for name, model, account, retire in self.parts.retirer.overdue(self._view):
@@ -103,6 +116,18 @@ class Reconciler:
             except Exception as error:  # noqa: BLE001 one model's evidence keeps no other's
                 lines.append(f"evidence of {model} could not be copied to MLflow: {describe(error)}")
         return lines
+
+    def _describe(self) -> list[str]:
+        """Describe in MLflow what the ledger has something new on; what it had before was described by who wrote it."""
+        before, rows_of = self._described, {model: self._view.rows(model) for model in self._view.models()}
+        self._described = {model: len(rows) for model, rows in rows_of.items()}
+        if before is None:
+            return []
+        context, lines = self.parts.context, list[str]()
+        for model, rows in rows_of.items():
+            if fresh := {row.event.version for row in rows[before.get(model, 0) :]}:
+                lines.append(describe_in_mlflow(context.store, context.ledger, model, fresh))
+        return [line for line in lines if line]
 
     def _submit(self, look: Look) -> None:
         """A close look at one model, in the lane of the accounts that serve it; most need none, and are only asked."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -21,6 +21,7 @@ from time import monotonic
 import psutil
 from pydantic import ValidationError
 
+from pipelines.training.metered import Usage
 from registry.amounts import round_usd
 from registry.errors import ModelyardError, shorten
 from registry.events import AnyEvent, Trained
@@ -62,11 +63,16 @@ class Payment:
     """What one run costs, until it is booked. Without a folder nothing is kept on disk."""
 
     def __init__(self, folder: Path | None, ledger: Ledger, price: Price, event: TrainingFailed, dataset: str) -> None:
-        """Write the run's file: a home in which that is impossible trains nothing. `event` is its failure, at no cost yet."""
+        """Write the run's file: a home in which that is impossible trains nothing.
+
+        `event` is its failure, at no cost yet, or at that of an earlier part, which this one goes on from.
+        """
         self._folder, self._ledger, self._began = folder, ledger, monotonic()
         born = psutil.Process().create_time()
         who = {"pid": os.getpid(), "born": born, "space": _process_space(), "ticks": _start_ticks(os.getpid()) or 0}
         self._note = RunningTraining(**who, began=time.time(), price=price, event=event, dataset=dataset)
+        self.meter: Callable[[], Usage | None] | None = None
+        """Says what was used where this process's clock does not: on a machine that is paid for from elsewhere."""
         self._over = threading.Event()
         self._beat: threading.Thread | None = None
         if self._path:
@@ -83,11 +89,17 @@ class Payment:
     def _path(self) -> Path | None:
         return self._folder / f"{self.event.run_id}.json" if self._folder else None
 
+    def free(self) -> None:
+        """Nothing is trained from here on that was not paid for already."""
+        self._note = self._note.model_copy(update={"measured": True})
+        self._write()
+
     def measure(self) -> TrainingFailed:
         """Training ended now: what comes after it (registering, digests) is not paid for. A second call changes nothing."""
         if not self._note.measured:
             self.stop()
-            self._note = _with_cost(self._note, monotonic() - self._began)
+            seconds, usage = monotonic() - self._began, self.meter() if self.meter else None
+            self._note = _with_usage(self._note, usage) if usage else _with_cost(self._note, seconds)
             with suppress(ModelyardError, OSError):  # a full disk: the file as it was says it too, to a few seconds
                 self._write()
         return self.event
@@ -201,8 +213,22 @@ def _unbooked(path: Path) -> TrainingFailed | None:
 
 
 def _with_cost(note: RunningTraining, seconds: float) -> RunningTraining:
-    fields = {"seconds": seconds, "usd": round_usd(cost(seconds, note.price))}
+    before = note.event
+    fields = {"seconds": before.seconds + seconds, "usd": before.usd + round_usd(cost(seconds, note.price))}
     return note.model_copy(update={"event": note.event.model_copy(update=fields), "measured": True})
+
+
+def _with_usage(note: RunningTraining, usage: Usage) -> RunningTraining:
+    before = note.event
+    fields = {"seconds": before.seconds + usage.seconds, "usd": before.usd + usage.usd, "hardware": usage.hardware}
+    return note.model_copy(update={"event": before.model_copy(update=fields), "measured": True})
+
+
+def earlier_part(ledger: Ledger, model: str, run_id: str) -> Trained | TrainingFailed | None:
+    """What the ledger says of a run so far: the row that counts."""
+    rows = [row.event for row in ledger.entries(model) if row.flaw is None]
+    mine = [row for row in rows if isinstance(row, (Trained, TrainingFailed)) and row.run_id == run_id]
+    return next((row for row in reversed(mine) if isinstance(row, Trained)), mine[-1] if mine else None)
 
 
 def _booked(ledger: Ledger, event: TrainingFailed) -> list[Trained | TrainingFailed]:

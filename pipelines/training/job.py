@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
+from pipelines.job.trainers import TrainerConfig
 from pipelines.money.budgets import hold_budget
-from pipelines.training.interrupted import book_interrupted
-from pipelines.training.train import Training, train
-from pipelines.training.trainers.build import build_trainer
-from pipelines.training.trainers.contract import Choice, Watch
-from registry.errors import InputError, RefusedError
+from pipelines.training.interrupted import book_interrupted, earlier_part
+from pipelines.training.kept import TrainingFolder
+from pipelines.training.launchers.choose import launched
+from pipelines.training.metered import Metered
+from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
+from pipelines.training.train import Kept, Training, train
+from pipelines.training.trainers.contract import Choice, Trainer, Watch
+from registry.errors import BusyError, InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
 from registry.settings import Settings
+from registry.spending import TrainingFailed
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Progress
     from pipelines.home import Say
     from pipelines.job.jobfile import Job
-    from pipelines.job.trainers import TrainerConfig
     from registry.mlflow.tracker import Tracker
     from validation.data.suite import DataReport
 
@@ -45,30 +51,102 @@ class TrainingJob:
 
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
         """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
-        for line in book_interrupted(self.settings.underway, self.ledger):
-            self.say(line)
-        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        self._before(job)
         if data.manifest.task != job.task:
             why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for split in ("train", "val"):  # the best epoch is chosen on val
             data.held(split)
-        adapters = [(config, build_trainer(config, self.settings.tf_python)) for config in configs]
-        tracker = self.tracker(job.model)
+        adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
+        tracker = self._tracker(job.model)
         reports = self.settings.home / "reports" / job.model
         report = check_data(job, data, reports, tracker, self.say, self.datasets)
         actor = whoami(self.settings)
         verdict = report.verdict(data.manifest.digest)
         data = self.datasets.add(data)  # from here on nobody else's `frames` touches its files
-        store, price, underway = self.store(), local_price(self.settings), self.settings.underway
+        known_as = self.datasets.name_of(data.manifest.digest)
+        store, price, kept = self.store(), local_price(self.settings), self._kept()
         if first := set_policy(self.ledger, job, actor, first=True):
             self.say(str(first))
+        adopt: Callable[[str], None] = _nobody
+        if job.search:
+            adapters, adopt = self._searched(job, configs, data, tracker, progress)
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
-            training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, underway)
+            paid = adapter.price if isinstance(adapter, Metered) else price
+            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
             events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            adopt(events[-1].run_id)
+            self._describe(store, events[-1])
         return events
+
+    def resume(self, job: Job, run: str, data: DataSet | None, progress: Progress) -> Trained:
+        """Go on with a run that was broken off, from its last checkpoint, and register it; `run` is its id's beginning.
+
+        A run that was trained whole is only registered. `data` is what the user named, None for the run's own. Raises
+        InputError for a run that cannot be resumed.
+        """
+        self._before(job)
+        folder = find_training(self.settings.trainings, run, self.ledger)
+        with folder.locked():  # raises where it trains now
+            record = folder.record
+        check_resumable(folder, record, job.model)
+        if (self.settings.underway / f"{record.run_id}.json").exists():
+            why = "is trained by another process now, or what it cost could not be booked"
+            raise BusyError(f"run {record.run_id}", why, "wait until it has ended, or see that the ledger can be written")
+        config = trainer_of(record)
+        adapter = launched(config, job.launch, self.settings, self.say)
+        data = resumed_data(record, self.datasets, data)
+        tracker, store, actor = self._tracker(job.model), self.store(), whoami(self.settings)
+        earlier = earlier_part(self.ledger, record.model, record.run_id)
+        kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
+        done, epochs = folder.find_fitted(), len(folder.history())
+        self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
+        price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
+        verdict = record.verdict
+        known_as = self.datasets.name_of(data.manifest.digest)
+        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
+        event = train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        self._describe(store, event)
+        return event
+
+    def _describe(self, store: Store, event: Trained) -> None:
+        if trouble := describe_in_mlflow(store, self.ledger, event.model, [event.version]):
+            self.say(trouble)
+
+    def _before(self, job: Job) -> None:
+        """Book what others left, and see that there is money to train with."""
+        for line in book_interrupted(self.settings.underway, self.ledger):
+            self.say(line)
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+
+    def _tracker(self, model: str) -> Tracker:
+        """The model's tracker, once MLflow has what earlier trainings could not tell it."""
+        tracker = self.tracker(model)
+        for line in upload_pending(self.settings.trainings, self.ledger, self.tracker, self.say):
+            self.say(line)
+        return tracker
+
+    def _kept(self, resumes: TrainingFolder | None = None, earlier: TrainingFailed | None = None) -> Kept:
+        settings = self.settings
+        return Kept(settings.underway, settings.trainings, resumes, earlier, settings.mlflow_patience_s)
+
+    def _searched(
+        self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, tracker: Tracker, progress: Progress
+    ) -> tuple[list[tuple[TrainerConfig, Trainer]], Callable[[str], None]]:
+        """What the job's search found best, to be trained; and what puts its run below the search's."""
+        from pipelines.training.search.search import SearchJob
+
+        searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
+        best = searching.run(job, configs, data, whoami(self.settings))
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        trainer = launched(best.config, job.launch, self.settings, self.say)
+        return [(best.config, trainer)], partial(searching.adopt, best)
+
+
+def _nobody(_: str) -> None:
+    """A run that belongs to no search."""
 
 
 def check_data(
@@ -79,7 +157,7 @@ def check_data(
 
     say("checking the data set with Great Expectations")
     report = check(data, reports, job.data.check_levels, datasets)
-    with tracker.run("data", {"modelyard.kind": "data"}) as run:
+    with tracker.run(f"data {data.manifest.digest[:12]}", {"modelyard.kind": "data"}) as run:
         run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "check")
         run.metrics({"frames": len(data.manifest.frames), "errors": len(report.errors), "warnings": len(report.warnings)})
         run.folder(report.docs, "data_docs")

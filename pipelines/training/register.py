@@ -1,7 +1,8 @@
-"""Bringing a model that was trained elsewhere: an Ultralytics checkpoint becomes a registered version.
+"""Bringing a model that was trained elsewhere: it becomes a registered version.
 
-It can be exported and measured like any other. Nobody here saw its training, so no score of it counts as held out, and
-gates that ask for one refuse it.
+An Ultralytics checkpoint is opened here, all other formats in `pipelines.training.foreign`. A registered version can be
+exported and measured like any other. Nobody here saw its training, so no score of it counts as held out, and gates that ask
+for one refuse it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
 from pipelines.job.trainers import YoloTrainer
+from pipelines.training.foreign.bring import Bringer
+from pipelines.training.foreign.keras_file import World
+from pipelines.training.foreign.options import Options
+from pipelines.training.foreign.recognise import recognise
 from pipelines.training.train import NAME_TAG, TASK_TAG
 from pipelines.training.trainers.build import check_installed
-from registry.errors import InputError, IntegrityError, NotFoundError
+from registry.digests import sha256_file
+from registry.errors import InputError, IntegrityError
 from registry.promotion.verdict import resolve
 from registry.protocols import Store
 from registry.records import ModelVersion
 from registry.refs import Ref
+from serving.bundle.modelinfo import ModelInfo
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
@@ -32,45 +39,81 @@ if TYPE_CHECKING:
     from registry.mlflow.tracker import Tracker
 
 
+_URIS = ("runs:/", "models:/", "mlflow-artifacts:/")
+
+
 @dataclass(frozen=True)
 class Registration:
-    """Registers checkpoints in a home. The store and the tracker are opened late: what is refused before needs no server."""
+    """Registers models in a home. The store and the tracker are opened late: what is refused before needs no server.
+
+    `server` is the address of the home's MLflow server; `world` is where Keras runs.
+    """
 
     store: Callable[[], Store]
     tracker: Callable[[str], Tracker]
+    server: Callable[[], str]
     datasets: DatasetCatalog
+    world: World
     say: Say
 
-    def register(self, job: Job, checkpoint: Path, data: DataSet, size: int | None) -> ModelVersion:
-        """Register a `.pt` file of Ultralytics as a job's model, with the data set whose images it is measured on.
+    def register(self, job: Job, source: str, data: DataSet, options: Options) -> ModelVersion:
+        """Register a model as a job's, with the data set whose images it is measured on.
 
-        The file is a pickle and is opened here, after a scan: bring only files that you trust. Raises InputError for what is
-        no such file, and IntegrityError for one that the scanner calls dangerous.
+        `source` is a path, or `runs:/RUN/model` and the like of the home's MLflow server. A `.pt` file of Ultralytics is a
+        pickle and is opened here, after a scan: bring only files that you trust. Raises InputError for what is no such file,
+        and IntegrityError for one that is dangerous; then nothing is registered.
         """
-        model = job.model
-        if checkpoint.suffix != ".pt":
-            raise InputError(checkpoint, "is not a .pt file", "give the best.pt of a training with Ultralytics")
-        if not checkpoint.is_file():
-            raise NotFoundError(checkpoint, "is not a file", "name the best.pt of a training")
-        check_installed(YoloTrainer(), Path())
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             work = Path(scratch)
-            own = work / "checkpoint" / checkpoint.name
-            own.parent.mkdir()
-            shutil.copy2(checkpoint, own)
-            if scan_folder(own.parent).dangerous:
-                raise IntegrityError(checkpoint, "holds code that runs when it is opened", "do not use it")
+            path = self._path(source, work)
+            kind = recognise(path)
+            if kind == "ultralytics":
+                return self._checkpoint(job, path, data, options, work)
+            if job.task == "detect":
+                why = "is a format that classifiers are brought in, and the job's task is detect"
+                raise InputError(source, why, "bring a detector as Ultralytics' .pt, or fix `task:` in the job file")
             data.verify()
-            folder, arch = work / "model", checkpoint.stem
-            _package(_Copy(own, checkpoint), folder, (job.task, size, data), work, self.say)
-            data = self.datasets.add(data, registered=model)
-            tracker, store = self.tracker(model), self.store()
-            self.say("logging and registering the model")
-            with tracker.run(arch, {NAME_TAG: "yolo", TASK_TAG: job.task}) as run:
-                run.params({"checkpoint": checkpoint.name, "trained": "elsewhere", "dataset": data.manifest.digest})
-                run.folder(own.parent, "training")
-                number = run.model(folder, arch, model, job.task)
-        return resolve(store, Ref(model, number))
+            brought = Bringer(work, self.world, options, self.say).bring(kind, path, data, source)
+            digest = {"source_sha256": sha256_file(path)} if path.is_file() else {}
+            params = {"source": Path(source).name, "format": kind, **digest, **brought.params}
+            return self._log(job, data, brought.info, (brought.folder, None), params)
+
+    def _path(self, source: str, work: Path) -> Path:
+        if not source.startswith(_URIS):
+            return Path(source)
+        from registry.mlflow.fetch import fetch_model
+
+        self.say(f"fetching {source}")
+        return fetch_model(source, self.server(), work / "fetched")
+
+    def _checkpoint(self, job: Job, checkpoint: Path, data: DataSet, options: Options, work: Path) -> ModelVersion:
+        if options.given:
+            raise InputError(options.given[0], "is not for a .pt of Ultralytics, which says it by itself", "leave it out")
+        check_installed(YoloTrainer(), Path())
+        own = work / "checkpoint" / checkpoint.name
+        own.parent.mkdir()
+        shutil.copy2(checkpoint, own)
+        if scan_folder(own.parent).dangerous:
+            raise IntegrityError(checkpoint, "holds code that runs when it is opened", "do not use it")
+        data.verify()
+        folder, about = work / "model", (job.task, options.size, data)
+        info = _package(_Copy(own, checkpoint), folder, about, work, self.say)
+        return self._log(job, data, info, (folder, own.parent), {"checkpoint": checkpoint.name})
+
+    def _log(
+        self, job: Job, data: DataSet, info: ModelInfo, folders: tuple[Path, Path | None], params: dict[str, str]
+    ) -> ModelVersion:
+        """One run with the model and, where there is one, the folder that it came from."""
+        folder, kept = folders
+        data = self.datasets.add(data, registered=job.model)
+        tracker, store = self.tracker(job.model), self.store()
+        self.say("logging and registering the model")
+        with tracker.run(info.arch, {NAME_TAG: info.trainer, TASK_TAG: job.task}) as run:
+            run.params({**params, "trained": "elsewhere", "dataset": data.manifest.digest})
+            if kept:
+                run.folder(kept, "training")
+            number = run.model(folder, info.arch, job.model, job.task)
+        return resolve(store, Ref(job.model, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +124,7 @@ class _Copy:
     original: Path
 
 
-def _package(checkpoint: _Copy, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> None:
+def _package(checkpoint: _Copy, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> ModelInfo:
     """Write the model's folder, and hold it to Ultralytics on the data set's validation images."""
     from pipelines.training.trainers.checkpoint import compare_with_ultralytics, describe, open_checkpoint, package_checkpoint
     from serving.export.reference import Reference
@@ -102,3 +145,4 @@ def _package(checkpoint: _Copy, folder: Path, about: tuple[str, int | None, Data
     say("comparing it with Ultralytics' own predict")
     rows = data.rows("val") or data.rows("test")
     compare_with_ultralytics(open_checkpoint(checkpoint.path, work), Reference(folder, info, Path()), data.files(rows))
+    return info

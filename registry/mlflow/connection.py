@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import httpx
 import requests
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from registry.address import redact_login
 from registry.errors import InputError, ModelyardError, NotFoundError, UnavailableError, shorten
 
 _TIMEOUT_S = 5.0
+_SERVER_ERRORS, _BAD_GATEWAY, _TOO_MANY = 500, 502, 429
+_UNREACHED = re.compile(r"Max retries exceeded|Connection aborted|timed out|\b(429|50\d) (Client|Server) Error", re.IGNORECASE)
+_FAILED_WITH = re.compile(r"API request to endpoint \S+ failed with error code (\d+)")
 
 
 @contextmanager
@@ -24,8 +28,20 @@ def mapping_errors(uri: str, subject: object) -> Generator[None]:
         yield
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         raise unreachable(uri, error) from error
+    except requests.exceptions.RequestException as error:  # of artifacts, which MLflow sends without a word of its own
+        status = error.response.status_code if error.response is not None else _BAD_GATEWAY
+        raise _answered(uri, subject, status, str(error)) from error
     except MlflowException as error:
         raise _explain(uri, subject, error) from error
+
+
+def _answered(uri: str, subject: object, status: int, message: str) -> ModelyardError:
+    """The error for an answer other than success: a server that fails by itself counts as one that does not answer."""
+    if status >= _SERVER_ERRORS or status == _TOO_MANY:
+        what = f"answered with an error ({status})"
+        return UnavailableError(f"MLflow server {redact_login(uri)}", what, "see its log, or start it with `modelyard up`")
+    message = shorten(message.replace(uri, redact_login(uri)), 200)
+    return ModelyardError(subject, f"MLflow answered: {message}", "see logs/mlflow.log in the home, or the server's own log")
 
 
 def unreachable(uri: str, error: Exception) -> UnavailableError:
@@ -41,8 +57,21 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
         return NotFoundError(subject, "is not registered", "see `modelyard status` for what is")
     if "API request to" in error.message and "failed with" in error.message and "exceeded" in error.message:
         return unreachable(uri, error)
-    message = shorten(error.message.replace(uri, redact_login(uri)), 200)
-    return ModelyardError(subject, f"MLflow answered: {message}", "see logs/mlflow.log in the home, or the server's own log")
+    return _answered(uri, subject, _status(error), error.message)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a failed download, which MLflow describes in words only, says that the server was not reached or failed."""
+    return isinstance(error, requests.exceptions.ConnectionError) or bool(_UNREACHED.search(str(error)))
+
+
+def _status(error: MlflowException) -> int:
+    """The HTTP status that an error of MLflow's client comes from, as far as it tells."""
+    if match := _FAILED_WITH.search(error.message):
+        return int(match[1])
+    if "the response body was not" in error.message:  # a proxy's page
+        return _BAD_GATEWAY
+    return error.get_http_status_code() if isinstance(error, RestException) else 0
 
 
 def connect(uri: str) -> str:

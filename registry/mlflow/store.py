@@ -15,11 +15,10 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry.client import ModelRegistryClient
-from requests.exceptions import ConnectionError as NoConnectionError
 
 from registry.errors import IntegrityError, NotFoundError, StorageError, shorten
 from registry.files import disk_full_message, storing
-from registry.mlflow.connection import connect, mapping_errors, unreachable
+from registry.mlflow.connection import connect, is_away, mapping_errors, unreachable
 from registry.mlflow.listing import list_models, list_versions, read_pages
 from registry.promotion.tags import STAGE_TAG
 from registry.records import ModelVersion, Snapshot
@@ -95,9 +94,9 @@ class MlflowStore:
             with storing(into):
                 into.mkdir(parents=True, exist_ok=True)
                 folder = Path(download_artifacts(uri, dst_path=str(into), tracking_uri=self.uri))
-        except NoConnectionError as error:
-            raise unreachable(self.uri, error) from error
         except (NotFoundError, MlflowException, OSError) as error:
+            if is_away(error):
+                raise unreachable(self.uri, error) from error
             if full := disk_full_message(str(error)):
                 raise StorageError(
                     into, f"could not be written ({full.lower()})", "free some space, then run it again"
@@ -115,6 +114,23 @@ class MlflowStore:
                 self._ask(str(version.ref), partial(self._registry.set_model_version_tag, *at, ModelVersionTag(key, value)))
             elif key in version.tags:
                 self._ask(str(version.ref), partial(self._registry.delete_model_version_tag, *at, key))
+
+    def description(self, model: str, version: int | None = None) -> str:
+        """A version's description, or the model's."""
+        if version is None:
+            return self._ask(f"model '{model}'", lambda: self._registry.get_registered_model(model).description or "")
+        return self._ask(f"{model}/{version}", lambda: self._registry.get_model_version(model, str(version)).description or "")
+
+    def describe(self, model: str, text: str, version: int | None = None) -> None:
+        """Replace a description."""
+        if version is None:
+            self._ask(f"model '{model}'", lambda: self._registry.update_registered_model(model, text))
+        else:
+            self._ask(f"{model}/{version}", lambda: self._registry.update_model_version(model, str(version), text))
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """A run's tags; its name is the tag `mlflow.runName`."""
+        return self._ask(f"run '{run_id}'", lambda: dict(self._client.get_run(run_id).data.tags))
 
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,8 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.time import get_current_time_millis
@@ -29,9 +32,14 @@ from registry.runs.rows import KIND
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 _DIGEST_CHARACTERS = 36
 """What the server's column holds of a data set's digest."""
+_SAMPLE_S = 5
+_FORBIDDEN = re.compile(r"[^\w\-. :/]")
+_MOST_PARAMS = 100
+"""What the server takes in one request."""
 TASK_TAG = "modelyard.task"
 _MODEL_TYPES = {"classify": "classifier", "detect": "detector"}
 
@@ -52,19 +60,27 @@ class RunLog:
     def __init__(self, client: MlflowClient, run_id: str, mapped: Mapped, follow_up: Callable[[], str] | None = None) -> None:
         """Log to an existing run, and to the one that `follow_up` makes from the first write on that admission refuses."""
         self._client, self._mapped, self._follow_up = client, mapped, follow_up
-        self.run_id = run_id
+        self.run_id, self.ended = run_id, False
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Log parameters."""
-        for key, value in values.items():
-            self._write(lambda run_id, key=key, value=value: self._client.log_param(run_id, key, value))
+        """Log parameters, a hundred in a request."""
+        entries = [Param(key, str(value)) for key, value in values.items()]
+        for start in range(0, len(entries), _MOST_PARAMS):
+            part = entries[start : start + _MOST_PARAMS]
+            self._write(lambda run_id, part=part: self._client.log_batch(run_id, params=part))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step."""
         stamp = get_current_time_millis()
-        self._write(
-            lambda run_id: self._client.log_batch(run_id, [Metric(key, value, stamp, step) for key, value in values.items()])
-        )
+        self.points([(name, value, stamp, step) for name, value in values.items()])
+
+    def points(self, values: Sequence[tuple[str, float, int, int]]) -> None:
+        """Log up to 1,000 metrics as they were measured: name, value, milliseconds since 1970, step. May be repeated.
+
+        What MLflow refuses in a name becomes `_`, as in `mAP50(B)`.
+        """
+        batch = [Metric(_FORBIDDEN.sub("_", name), value, stamp, step) for name, value, stamp, step in values]
+        self._write(lambda run_id: self._client.log_batch(run_id, batch))
 
     def scores(self, values: Mapping[str, float], source: str, dataset: tuple[str, str]) -> None:
         """Log what was measured of a registered version on a data set (its name and digest).
@@ -83,15 +99,27 @@ class RunLog:
         self._write(write)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        for key, value in values.items():
-            self._write(lambda run_id, key=key, value=value: self._client.set_tag(run_id, key, value))
+        """Set tags, in one request."""
+        entries = [RunTag(key, value) for key, value in values.items()]
+        self._write(lambda run_id: self._client.log_batch(run_id, tags=entries))
+
+    def rename(self, name: str) -> None:
+        """Name the run anew."""
+        self._write(lambda run_id: self._client.update_run(run_id, name=name))
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a Matplotlib figure as a picture; a character that no font here has becomes a box, in silence."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")
             self._write(lambda run_id: self._client.log_figure(run_id, figure, name))
+
+    def image(self, image: Image, name: str) -> None:
+        """Log a picture; its format is the name's."""
+        self._write(lambda run_id: self._client.log_image(run_id, image, name))
+
+    def file(self, path: Path, artifact_path: str) -> None:
+        """Log a file as an artifact below `artifact_path`."""
+        self._write(lambda run_id: self._client.log_artifact(run_id, str(path), artifact_path))
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files as artifacts below `artifact_path`."""
@@ -117,8 +145,10 @@ class RunLog:
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Say which data set the run used; the whole digest goes into a tag, MLflow's field is too short for it."""
-        with self._mapped():
-            mlflow.log_input(_dataset(name, digest, source), context=context, tags={"modelyard.sha256": digest})
+        about = {"mlflow.data.context": context, "modelyard.sha256": digest}
+        tags = [InputTag(key, value) for key, value in about.items()]
+        entry = DatasetInput(_dataset(name, digest, source)._to_mlflow_entity(), tags)  # noqa: SLF001 as `mlflow.log_input` does
+        self._write(lambda run_id: self._client.log_inputs(run_id, [entry]))
 
     def model(self, prepared: Path, name: str, registered: str, task: str = "classify") -> int:
         """Log a prepared model folder of a task (`classify` or `detect`), register it, and return its version."""
@@ -142,40 +172,82 @@ def _dataset(name: str, digest: str, source: str) -> MetaDataset:
 
 
 class Tracker:
-    """Runs of one experiment on one server."""
+    """Runs of one experiment on one server.
+
+    Runs that carry the tag `modelyard.kind` (checks of data, gates, scores on other data) are about trainings and are none:
+    they lie in an experiment beside it, so that the list of trainings holds only trainings.
+    """
 
     def __init__(self, uri: str, experiment: str) -> None:
         """Connect; the experiment is made if it is not there."""
-        self._uri = connect(uri)
+        self._uri, self._name = connect(uri), experiment
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient()
         with mapping_errors(uri, f"experiment '{experiment}'"):
             self._experiment = mlflow.set_experiment(experiment).experiment_id
+        self._checks = ""
 
     def find(self, tags: Mapping[str, str]) -> str | None:
-        """A run of the experiment that carries these tags."""
+        """A run of the experiment, or of that beside it, that carries these tags. Older releases had both in one."""
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         with mapping_errors(self._uri, "runs"):
-            runs = self._client.search_runs([self._experiment], wanted, max_results=1)
+            beside = self._client.get_experiment_by_name(checks_of(self._name))
+            where = [self._experiment, *([beside.experiment_id] if beside else [])]
+            runs = self._client.search_runs(where, wanted, max_results=1)
         return runs[0].info.run_id if runs else None
 
-    @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Generator[RunLog]:
+    def named(self, start: str, without: str = "") -> dict[str, dict[str, str]]:
+        """The parameters of runs whose names begin like this, by name: the newest thousand, of a name the oldest.
+
+        `without`: the run that asks.
+        """
+        if "'" in start:  # MLflow's filters cannot quote it
+            return {}
+        with mapping_errors(self._uri, "runs"):
+            runs = self._client.search_runs([self._experiment], f"attributes.run_name LIKE '{start}%'", max_results=1000)
+        return {run.info.run_name or "": dict(run.data.params) for run in runs if run.info.run_id != without}
+
+    def run(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager[RunLog]:
         """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
+        return self._opened(name, {"run_name": name, "tags": dict(tags)}, trains=KIND not in tags)
+
+    def reopen(self, run_id: str) -> AbstractContextManager[RunLog]:
+        """A run that was broken off, running again; it ends as a new one does. Raises ModelyardError where it is deleted."""
+        return self._opened(run_id, {"run_id": run_id}, trains=True)
+
+    @contextmanager
+    def _opened(self, name: str, start: Mapping[str, Any], *, trains: bool) -> Generator[RunLog]:
         mapped = partial(mapping_errors, self._uri, f"run '{name}'")
         mlflow.set_tracking_uri(self._uri)  # MLflow keeps both in globals, and another tracker may have been made since
         mlflow.set_registry_uri(self._uri)
         with mapped():
-            run_id = mlflow.start_run(run_name=name, experiment_id=self._experiment, tags=dict(tags)).info.run_id
+            if "run_id" not in start:
+                start = {**start, "experiment_id": self._experiment if trains else self._checks_id()}
+            opened = mlflow.start_run(**start, log_system_metrics=trains and _wants_system_metrics())
+        log = RunLog(self._client, opened.info.run_id, mapped)
         try:
-            yield RunLog(self._client, run_id, mapped)
+            yield log
         except BaseException as error:
             with suppress(ModelyardError), mapped():  # what went wrong first is what the user has to hear of
                 mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+                log.ended = True
             raise
         with mapped():
             mlflow.end_run("FINISHED")
+            log.ended = True
+
+    def end(self, run_id: str, status: str) -> None:
+        """Say how a run ended whose process could not say it."""
+        with mapping_errors(self._uri, f"run '{run_id}'"):
+            self._client.set_terminated(run_id, status)
+
+    def begin(self, name: str, tags: Mapping[str, str]) -> RunLog:
+        """A new run beside others that are open: whoever begins it ends it with `end`."""
+        mapped = partial(mapping_errors, self._uri, f"run '{name}'")
+        with mapped():
+            run_id = self._client.create_run(self._experiment, tags=dict(tags), run_name=name).info.run_id
+        return RunLog(self._client, run_id, mapped)
 
     @contextmanager
     def resume(self, run_id: str) -> Generator[RunLog]:
@@ -184,7 +256,7 @@ class Tracker:
         def follow_up() -> str:
             name = self._client.get_run(run_id).info.run_name
             tags = {KIND: "later", "modelyard.of": run_id}
-            return self._client.create_run(self._experiment, tags=tags, run_name=f"{name}, later").info.run_id
+            return self._client.create_run(self._checks_id(), tags=tags, run_name=f"{name}, later").info.run_id
 
         mapped = partial(mapping_errors, self._uri, f"run '{run_id}'")
         log = RunLog(self._client, run_id, mapped, follow_up)
@@ -194,3 +266,32 @@ class Tracker:
             if log.run_id != run_id:
                 with mapped():
                     self._client.set_terminated(log.run_id)
+
+    def _checks_id(self) -> str:
+        """The experiment beside this one. It is made when it is first needed, and restored where somebody deleted it."""
+        if not self._checks:
+            name = checks_of(self._name)
+            beside = self._client.get_experiment_by_name(name)
+            if beside is None:
+                try:
+                    self._checks = self._client.create_experiment(name)
+                except MlflowException:  # another process was faster
+                    beside = self._client.get_experiment_by_name(name)
+                    if beside is None:
+                        raise
+            if beside is not None:
+                self._checks = beside.experiment_id
+                if beside.lifecycle_stage == LifecycleStage.DELETED:
+                    self._client.restore_experiment(self._checks)
+        return self._checks
+
+
+def checks_of(experiment: str) -> str:
+    """The experiment beside one of trainings; its name is none that a model can have."""
+    return f"{experiment} (checks)"
+
+
+def _wants_system_metrics() -> bool:
+    """Whether a training's machine is watched: unless the user said no, every few seconds unless the user said how often."""
+    os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(_SAMPLE_S))
+    return bool(MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get()) if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.is_set() else True

@@ -128,13 +128,14 @@ def ratify(context: PromotionContext, verdict: Verdict, actor: Actor) -> Promote
     policy = context.policy.confirm(entries, context.ledger.signer) if context.policy else []
     fields: dict[str, Any] = {"actor": actor.name, "proven": actor.proven, "findings": verdict.findings, "proof": verdict.proof}
     if not verdict.passed:
-        fresh = Refused(**about(version, verdict.digest), stage=stage, **fields)
+        advice = verdict.advice.text if verdict.advice else ""
+        fresh = Refused(**about(version, verdict.digest), stage=stage, advice=advice, **fields)
         last = last_refusal(entries, version, stage)
         if last is None or _said(last) != _said(fresh):
             context.ledger.append(fresh)
-        raise RefusedError(
-            f"{version.ref} for {stage}", verdict.reasons, f"see `modelyard gates {version.ref} {stage}` for every figure"
-        )
+        figures = f"see `modelyard gates {version.ref} {stage}` for every figure"
+        remedy = f"what would help most: {advice} ({figures})" if advice else figures
+        raise RefusedError(f"{version.ref} for {stage}", verdict.reasons, remedy)
     previous = context.store.aliases(version.model).get(stage.value)
     promotion = Promoted(**about(version, verdict.digest), stage=stage, previous=_other(previous, version), **fields)
     context.ledger.append_all([*policy, promotion])

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from registry.digests import canonical, digest_of, manifest_of, sha256_bytes
 from registry.errors import NotFoundError
+from registry.promotion.advice import Advice, advise
 from registry.promotion.context import PromotionContext
 from registry.promotion.evidence import gather
 from registry.promotion.state import PromotionState, fold
@@ -50,6 +51,11 @@ class Verdict:
     def reasons(self) -> str:
         """Every reason against it, in one sentence."""
         return "; ".join(finding.text for finding in self.findings if not finding.passed)
+
+    @property
+    def advice(self) -> Advice | None:
+        """What would most likely help, where something is against it and the evaluation says why."""
+        return advise(self.proof.evidence, self.findings)
 
 
 def resolve(store: Versions, ref: Ref) -> ModelVersion:

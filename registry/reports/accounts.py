@@ -184,7 +184,7 @@ def _runs(sound: Iterable[tuple[datetime, AnyEvent]]) -> list[tuple[datetime, Tr
 
 def _of_run(at: datetime, event: Trained | TrainingFailed) -> Spend:
     return Spend(
-        what="training" if isinstance(event, Trained) else "failed training",
+        what="failed training" if isinstance(event, TrainingFailed) and not event.trial else "training",
         basis="measured",
         at=at,
         model=event.model,

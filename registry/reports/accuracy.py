@@ -27,6 +27,8 @@ VersionKey = tuple[str, int, int]
 _SHOWN = (
     *("top5", "macro_f1", "worst_recall", "leaked_share", "map50", "map75", "worst_ap", "precision", "recall"),
     *(f"{name}{part}" for name in HEADLINES.values() for part in ("", "_low", "_high", "_without_leaked")),
+    *("ece", "ece_scaled", "temperature", "coverage", "set_size", "unsure", "sure_top1", "robust_top1", "robust_drop"),
+    *(f"{kind}_{strength}" for kind in ("blur", "dark", "jpeg", "noise") for strength in (1, 2, 3)),
 )
 
 

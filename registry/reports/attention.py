@@ -121,7 +121,8 @@ def _refused(rows: Sequence[Entry]) -> Iterable[AttentionItem]:
     for (stage, identity), row in last.items():
         if identity[0] > newest.get(stage, 0) and isinstance(row.event, Refused):
             why = "; ".join(finding.text for finding in row.event.findings if not finding.passed)
-            yield AttentionItem(False, row.at, row.event.label, stage.value, f"refused: {why}", remedy(row.event))
+            helps = f"; what would help most: {row.event.advice}" if row.event.advice else ""
+            yield AttentionItem(False, row.at, row.event.label, stage.value, f"refused: {why}{helps}", remedy(row.event))
 
 
 def remedy(refused: Refused) -> str:

@@ -97,9 +97,10 @@ def check_month(month: str | None) -> None:
 
 def _run_line(event: Trained | TrainingFailed, usd: Decimal) -> CostLine:
     failed = isinstance(event, TrainingFailed)
+    what = "trial of a search" if failed and event.trial else "failed training" if failed else "training"
     ref = event.model if failed else event.label
     detail = f"{event.trainer}, {event.seconds:.0f} s on {event.hardware}"
-    return CostLine(ref=ref, what="failed training" if failed else "training", detail=detail, usd=usd)
+    return CostLine(ref=ref, what=what, detail=detail, usd=usd)
 
 
 def _endpoint_line(event: Deployed) -> CostLine:

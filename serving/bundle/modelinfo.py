@@ -32,7 +32,7 @@ class ModelInfo(Struct, frozen=True):
 
     trainer: str
     arch: str
-    framework: Literal["torch", "keras"]
+    framework: Literal["torch", "keras", "onnx"]
     labels: list[str]
     preprocess: Preprocess
     dataset: str

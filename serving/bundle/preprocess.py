@@ -7,6 +7,9 @@ the rounding: the long side is `int(size * long / short)`, the crop starts at `r
 For a model trained with `decode: reduced`, JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their shorter side stays
 at least twice `size`: libjpeg then leaves most of the work out, and the antialiased resize still has pixels to average.
 
+Classifiers that were trained elsewhere (`modelyard register`) may have been given pictures in another way: squeezed to a
+square, bicubic, or resized to more than is cropped (`resized`). Normalisation is never here: it is in the network's graph.
+
 For detection it is Ultralytics' letterbox: the longer side to `size`, bilinear without antialiasing as
 OpenCV does it, in the middle of a grey square.
 
@@ -45,10 +48,18 @@ class Preprocess:
 
     size: int
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    resize: Literal["shortest side, bilinear, antialiased", "longest side, bilinear"] = "shortest side, bilinear, antialiased"
-    crop: Literal["centre", "none, padded with grey 114"] = "centre"
+    resize: Literal[
+        "shortest side, bilinear, antialiased",
+        "shortest side, bicubic, antialiased",
+        "both sides, bilinear, antialiased",
+        "both sides, bicubic, antialiased",
+        "longest side, bilinear",
+    ] = "shortest side, bilinear, antialiased"
+    crop: Literal["centre", "centre, rounded down", "none, padded with grey 114"] = "centre"
     scale: Literal["1/255"] = "1/255"
     decode: Literal["full", "reduced"] = "full"
+    resized: int | None = None
+    """To how many pixels a side is resized before the crop; None: to `size`."""
 
     def __post_init__(self) -> None:
         """Raise InputError for an unknown value: a newer version's preprocessing must not be guessed."""
@@ -58,8 +69,10 @@ class Preprocess:
                 raise _unknown(f"{name} '{getattr(self, name)}'")
         if not isinstance(self.size, int) or self.size <= 0:
             raise _unknown(f"size {self.size!r}")
-        if self.decode == "reduced" and self.resize.startswith("longest"):
-            raise _unknown("decoding at reduced scale for boxes")
+        if self.resized is not None and not (isinstance(self.resized, int) and self.resized >= self.size):
+            raise _unknown(f"resized {self.resized!r} for a crop of {self.size}")
+        if self.decode == "reduced" and (self.resize.startswith("longest") or not self.is_plain):
+            raise _unknown("decoding at reduced scale for boxes, or for another way to resize")
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
@@ -68,6 +81,26 @@ class Preprocess:
             return cls(**fields)
         except TypeError as error:
             raise _unknown(f"fields {', '.join(fields)}") from error
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is what Modelyard's own classifiers are trained with, which needs no further word."""
+        return (self.resize, self.crop, self.resized) == ("shortest side, bilinear, antialiased", "centre", None)
+
+    @property
+    def side(self) -> int:
+        """To how many pixels a side is resized."""
+        return self.resized or self.size
+
+    @property
+    def squeezes(self) -> bool:
+        """Whether both sides are resized, so that a picture that is no square is squeezed into one."""
+        return self.resize.startswith("both")
+
+    @property
+    def bicubic(self) -> bool:
+        """Whether it resizes by cubic curves, and not by straight lines."""
+        return "bicubic" in self.resize
 
     def pixels(self, data: bytes, name: str = "image") -> Pixels:
         """Image file bytes → uint8 RGB `[size, size, 3]`. Raises InputError for bytes that are not an image."""
@@ -79,16 +112,22 @@ class Preprocess:
 
     def fit(self, image: Image.Image) -> Pixels:
         """RGB image → uint8 `[size, size, 3]`: resize and crop."""
-        width, height = image.size
-        short, long = min(width, height), max(width, height)
-        check_shape(width, height)
         if self.resize.startswith("longest"):
+            check_shape(*image.size)
             return letterbox(np.asarray(image), self.size)
-        scaled = int(self.size * long / short)
-        target = (self.size, scaled) if width <= height else (scaled, self.size)
-        image = image.resize(target, Image.Resampling.BILINEAR)
-        left, top = round((target[0] - self.size) / 2), round((target[1] - self.size) / 2)
+        image = self.shrink(image)
+        rounded = int if self.crop.endswith("down") else round
+        left, top = (rounded((side - self.size) / 2) for side in image.size)
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
+
+    def shrink(self, image: Image.Image) -> Image.Image:
+        """RGB image → the same, resized and not cropped; one that is of that size already stays as it is."""
+        width, height = image.size
+        check_shape(width, height)
+        short, long = min(width, height), max(width, height)
+        scaled = self.side if self.squeezes else int(self.side * long / short)
+        target = (self.side, scaled) if width <= height else (scaled, self.side)
+        return image.resize(target, Image.Resampling.BICUBIC if self.bicubic else Image.Resampling.BILINEAR)
 
     def tensor(self, pixels: Pixels) -> Tensor:
         """uint8 `[N, size, size, 3]` → float32 in 0..1, `[N, 3, size, size]` or NHWC as `layout` says."""

@@ -16,7 +16,7 @@ from serving.bundle.bundle import open_bundle
 from serving.bundle.seal import BundleIndex, seal
 from serving.bundle.variants import KNOWN, MAIN
 from serving.export.card import write_card
-from serving.export.latency import measure_latency
+from serving.export.latency import LATENCY_IMAGES, measure_latency
 from serving.export.parity import compare, failed, judge, worst
 from serving.export.pipeline import ExportPipeline, Say
 from serving.export.request import Built, ExportRequest, Measured, Tools
@@ -46,7 +46,7 @@ def build_bundle(request: ExportRequest, folder: Path, tools: Tools, say: Say) -
         latency = None
         if (work / MAIN.path).exists():
             say("latency in a fresh process")
-            latency = measure_latency(work, request.images[:20], tools.bounds)
+            latency = measure_latency(work, request.images[:LATENCY_IMAGES], tools.bounds)
     return Built(open_bundle(folder), parity, latency, measured)
 
 

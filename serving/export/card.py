@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from registry.measured import few_clips_in_words
 from registry.records import Evaluation, ParityFigures
 from serving.bundle.modelinfo import ModelInfo
 
@@ -49,6 +50,7 @@ def write_card(facts: Facts, info: ModelInfo, parity: Sequence[ParityFigures] = 
         "## Held-out results",
         "",
         *_results(facts.evaluation, info),
+        *_reliability(facts.evaluation),
         "",
         "## Exports",
         "",
@@ -123,6 +125,15 @@ def _results_of_detector(evaluation: Evaluation, where: str) -> list[str]:
     return lines
 
 
+def _reliability(evaluation: Evaluation | None) -> list[str]:
+    """How far the scores and the answers can be relied on, as far as that was measured; each in a paragraph of its own."""
+    if evaluation is None:
+        return []
+    few = few_clips_in_words(evaluation.clips, evaluation.split)
+    parts = [few, *map(str, filter(None, (evaluation.robustness, evaluation.calibration, evaluation.sets)))]
+    return [line for part in parts if part for line in ("", f"{part[0].upper()}{part[1:]}.")]
+
+
 def _exports(parity: Sequence[ParityFigures]) -> list[str]:
     """Each variant compared with the trained model; differences to one digit, since later digits vary from run to run."""
     if not parity:
@@ -162,6 +173,8 @@ def _limits(evaluation: Evaluation | None) -> list[str]:
         weakest = min(evaluation.classes, key=lambda scores: (scores.f1, scores.label))
         lines.append(f"Its weakest class is {weakest.label}, with an F1 of {weakest.f1:.3f} on {weakest.support} images.")
     parts = sorted(evaluation.slices.items(), key=lambda item: (item[1].top1, item[0]))
+    if not parts and evaluation.robustness:
+        return [*lines, "How another background changes its answers was not measured: the job names no slices."]
     if not parts:
         return [*lines, "How light, background or camera change its answers was not measured: the job names no slices."]
     return lines + [f"In the part '{name}' its top-1 is {part.top1:.3f}, on {part.images} images." for name, part in parts]

@@ -62,24 +62,29 @@ _ROWS_FIRST = """
   between = Concat<axis=0>(lead, rows, columns_now)
   halfway = If(rows_first) <
     then_branch = squeeze () => (uint8[batch,3,rows,width] fewer) {
-      fewer = Resize<mode="linear", antialias=1, exclude_outside=1>(chw, , , between)
+      fewer = Resize<MODE, antialias=1, exclude_outside=1>(chw, , , between)
     },
     else_branch = leave () => (uint8[batch,3,height,width] as_it_is) { as_it_is = Identity(chw) }
   >
 """
+_SHORTER = """
+  shorter = ReduceMin<keepdims=1>(sides)
+  stretched = Mul(resized_side, sides)
+  scaled = Div(stretched, shorter)
+"""
+_BOTH = "  scaled = Concat<axis=0>(resized_side, resized_side)\n"
 _CROP = f"""
   side = Constant<value_ints=[SIDE]>()
-  shorter = ReduceMin<keepdims=1>(sides)
-  stretched = Mul(side, sides)
-  scaled = Div(stretched, shorter)
+  resized_side = Constant<value_ints=[RESIZED]>()
+SCALED
   target = Concat<axis=0>(lead, scaled)
 {_ROWS_FIRST}
-  resized = Resize<mode="linear", antialias=1, exclude_outside=1>(halfway, , , target)
+  resized = Resize<MODE, antialias=1, exclude_outside=1>(halfway, , , target)
   spare = Sub(scaled, side)
   spare_f = Cast<to={_FLOAT}>(spare)
   two = Constant<value = float[1] {{2.0}}>()
   halved = Div(spare_f, two)
-  rounded = Round(halved)
+  rounded = ROUNDED(halved)
   begin = Cast<to={_INT64}>(rounded)
   end = Add(begin, side)
   fitted = Slice(resized, begin, end, at_sides)
@@ -201,9 +206,17 @@ def image_graph(preprocess: Preprocess, *, from_values: bool = False) -> onnx.Mo
     turn = "Identity(unit)" if preprocess.layout == "NCHW" else "Transpose<perm=[0,2,3,1]>(unit)"
     extra = ", double[1] ratio, double[2] before, int64[2] sides_of" if letterbox else ""
     body = (_FROM_VALUES if from_values else _FROM_IMAGE) + _SIZES
-    body += (_LETTERBOX if letterbox else _CROP).replace("SIDE", str(side)) + _SCALE + f"  tensor = {turn}\n"
+    body += (_LETTERBOX if letterbox else _crop(preprocess)).replace("SIDE", str(side)) + _SCALE + f"  tensor = {turn}\n"
     body += "  sides_of = Identity(sides)\n" if letterbox else ""
     return parser.parse_model(f"{_HEAD}image ({given}) => (float[{shape}] tensor{extra}) {{{body}}}")
+
+
+def _crop(preprocess: Preprocess) -> str:
+    """Resize and crop; Pillow's cubic curve has the coefficient -1/2."""
+    mode = 'mode="cubic", cubic_coeff_a=-0.5' if preprocess.bicubic else 'mode="linear"'
+    body = _CROP.replace("SCALED", _BOTH if preprocess.squeezes else _SHORTER)
+    body = body.replace("ROUNDED", "Floor" if preprocess.crop.endswith("down") else "Round")
+    return body.replace("RESIZED", str(preprocess.side)).replace("MODE", mode)
 
 
 def suppression_graph(rule: Suppression, *, to_image: bool) -> onnx.ModelProto:

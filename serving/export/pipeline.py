@@ -89,22 +89,22 @@ class ExportPipeline:
 
     def _onnx(self) -> None:
         """Torch writes the network and answers; every ONNX variant is derived, and asked."""
-        torch = self.info.framework == "torch"
-        if not torch:
+        ours = self.info.framework != "keras"
+        if not ours:
             self._wait(self.has_core)
         wanted = self.request.of("onnx", "transformersjs")
         job: dict[str, object] = {
             "info": self.info.plain(),
             "core": str(self.core),
-            "program": str(self.request.reference.program) if torch else None,
-            "tfjs": str(self.tf_core) if torch and self.tfjs else None,
+            "program": str(self.request.reference.program) if ours else None,
+            "tfjs": str(self.tf_core) if ours and self.tfjs else None,
             "variants": [{"name": spec.variant.name, "path": str(self.work / spec.variant.path)} for spec in wanted],
             "provenance": _provenance(self.request),
             "calibration": [str(image.absolute()) for image in self.request.calibration],
             "images": [str(image.absolute()) for image in self.request.images],
-            "answers": str(self.trained) if torch else None,
+            "answers": str(self.trained) if ours else None,
         }
-        self.say("ONNX: exporting the trained program" if torch else "ONNX: from Keras")
+        self.say("ONNX: exporting the trained program" if ours else "ONNX: from Keras")
         command = [sys.executable, "-P", "-m", "serving.export.onnx_job"]
         run_subprocess(command, job, "ONNX", bounds=self.tools.bounds, ties=Ties(self._on_line, stop=self.stop))
         self._check_required(wanted)
@@ -136,12 +136,12 @@ class ExportPipeline:
             "tfjs": str((self.work / "tfjs").absolute()),
             "variants": [spec.variant.precision for spec in self.request.of("tfjs")],
         }
-        if self.info.framework == "torch":
+        if self.info.framework != "keras":
             job["onnx"] = str(self.tf_core)
         else:
             job = keras_job(self.request.reference, self.request.images, self.trained, self.scratch) | job
             job["onnx_out"] = str(self.core)
-        ties = Ties(self._on_line, self.tf_feed, self.stop, waits=self.info.framework == "torch")
+        ties = Ties(self._on_line, self.tf_feed, self.stop, waits=self.info.framework != "keras")
         command = [self.tools.tf_python, "-I", TF_CONVERT]
         try:
             run_subprocess(command, job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties)

@@ -1,8 +1,8 @@
 """The trained model's own answers: the program that was registered, run by the framework that trained it.
 
 Torch models (and YOLO's, which are torch modules) are registered as a `torch.export` program, which is data and not a
-pickle. Keras models run in the TensorFlow world. A detector's predictions are suppressed by torchvision's NMS, as
-Ultralytics does it.
+pickle. Keras models run in the TensorFlow world, networks that came as ONNX in ONNX Runtime. A detector's predictions are
+suppressed by torchvision's NMS, as Ultralytics does it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ Answers = NDArray[np.float32]
 """Probabilities `[N, classes]`, or detections `[N, most, 6]`: x1, y1, x2, y2 in the image's pixels, score, class."""
 
 
+PROGRAMS = {"torch": Path("data/model.pt2"), "keras": Path("data/model.keras"), "onnx": Path("model.onnx")}
+"""Where MLflow puts the file that each framework runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A registered model's folder, and the interpreter of the TensorFlow world for those that need it."""
@@ -41,7 +45,7 @@ class Reference:
     @property
     def program(self) -> Path:
         """The file that the framework runs."""
-        return self.folder.absolute() / "data" / ("model.pt2" if self.info.framework == "torch" else "model.keras")
+        return self.folder.absolute() / PROGRAMS[self.info.framework]
 
     def probabilities(self, images: Sequence[Path]) -> Answers:
         """Image files → the trained model's answers, in order, through the one preprocessing."""
@@ -49,8 +53,8 @@ class Reference:
             return np.zeros((0, len(self.info.labels)), np.float32)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             path = Path(scratch) / "answers.npz"
-            if self.info.framework == "torch":
-                torch_answers(self.program, self.info, images, path)
+            if self.info.framework != "keras":
+                own_answers(self.program, self.info, images, path)
             else:
                 run_subprocess([self.tf_python, "-I", _TF_CONVERT], keras_job(self, images, path, Path(scratch)), "Keras")
             return read_answers(path)
@@ -68,7 +72,7 @@ def class_scores(answers: Answers, classes: int) -> Answers:
 
 
 def read_answers(path: Path) -> Answers:
-    """The answers that `torch_answers` or the TensorFlow job wrote."""
+    """The answers that `own_answers` or the TensorFlow job wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return np.asarray(arrays["probabilities"], np.float32)
 
@@ -78,6 +82,18 @@ def keras_job(reference: Reference, images: Sequence[Path], answers: Path, scrat
     pixels = scratch / "pixels.npy"
     np.save(pixels, stack_pixels(reference.info.preprocess, images))
     return {"keras": str(reference.program), "variants": [], "pixels": str(pixels), "answers": str(answers)}
+
+
+def own_answers(program: Path, info: ModelInfo, images: Sequence[Path], target: Path) -> None:
+    """Write the answers of a program that runs in this world, torch's or ONNX Runtime's, to an .npz file."""
+    if info.framework == "torch":
+        torch_answers(program, info, images, target)
+        return
+    from serving.inference.runner import Runner
+
+    runner = Runner(program, info.preprocess)
+    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    np.savez(target, probabilities=np.concatenate([runner.answers([file.read_bytes() for file in part]) for part in parts]))
 
 
 def torch_answers(program: Path, info: ModelInfo, images: Sequence[Path], target: Path) -> None:

@@ -1,4 +1,4 @@
-// Pillow's antialiased bilinear resize and torchvision's resize-and-crop, to the bit, in plain JavaScript.
+// Pillow's antialiased bilinear and bicubic resize and torchvision's resize-and-crop, to the bit, in plain JavaScript.
 //
 // Pillow's 8-bit path works in fixed point with 22 fractional bits, rounds to 8 bits after each pass, and takes the
 // vertical pass first when the picture loses more than twice as many rows as columns. Held to Pillow by a test.
@@ -7,26 +7,39 @@ const FRACTION_BITS = 22;
 const ONE = 2 ** FRACTION_BITS;
 const HALF = ONE / 2;
 
+const triangle = { reach: 1, at: (x) => Math.max(1 - Math.abs(x), 0) };
+const cubic = {
+  reach: 2,
+  at(distance) {
+    const x = Math.abs(distance);
+    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
+  },
+};
+
 /** For each output position of one axis: where its input starts, how many there are, and their weights. */
-function weightsOf(inputSize, outputSize) {
+function weightsOf(inputSize, outputSize, filter) {
   const scale = inputSize / outputSize;
-  const reach = Math.max(scale, 1);
+  const stretch = Math.max(scale, 1);
+  const reach = filter.reach * stretch;
   const width = Math.ceil(reach) * 2 + 1;
   const start = new Int32Array(outputSize);
   const count = new Int32Array(outputSize);
   const weights = new Int32Array(outputSize * width);
-  const triangle = new Float64Array(width);
+  const exact = new Float64Array(width);
   for (let at = 0; at < outputSize; at += 1) {
     const centre = (at + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - reach + 0.5), 0);
     const high = Math.min(Math.trunc(centre + reach + 0.5), inputSize);
     let sum = 0;
     for (let k = low; k < high; k += 1) {
-      const distance = Math.abs(k - centre + 0.5) / reach;
-      triangle[k - low] = Math.max(1 - distance, 0);
-      sum += triangle[k - low];
+      exact[k - low] = filter.at((k - centre + 0.5) * (1 / stretch));
+      sum += exact[k - low];
     }
-    for (let k = 0; k < high - low; k += 1) weights[at * width + k] = Math.trunc((triangle[k] / sum) * ONE + 0.5);
+    for (let k = 0; k < high - low; k += 1) {
+      const weight = exact[k] / sum;
+      weights[at * width + k] = Math.trunc(weight * ONE + (weight < 0 ? -0.5 : 0.5));
+    }
     start[at] = low;
     count[at] = high - low;
   }
@@ -50,26 +63,26 @@ function* pairs(outer, fromOuter, toOuter, inner) {
   for (let a = 0; a < outer; a += 1) for (let b = 0; b < inner; b += 1) yield [a * fromOuter + b, a * toOuter + b];
 }
 
-function alongX(source, width, height, outWidth) {
+function alongX(source, width, height, outWidth, filter) {
   if (outWidth === width) return source;
   const target = new Uint8Array(outWidth * height * 3);
-  pass(source, target, weightsOf(width, outWidth), outWidth, pairs(height, width * 3, outWidth * 3, 3), 3, 3);
+  pass(source, target, weightsOf(width, outWidth, filter), outWidth, pairs(height, width * 3, outWidth * 3, 3), 3, 3);
   return target;
 }
 
-function alongY(source, width, height, outHeight) {
+function alongY(source, width, height, outHeight, filter) {
   if (outHeight === height) return source;
   const row = width * 3;
   const target = new Uint8Array(row * outHeight);
-  pass(source, target, weightsOf(height, outHeight), outHeight, pairs(1, 0, 0, row), row, row);
+  pass(source, target, weightsOf(height, outHeight, filter), outHeight, pairs(1, 0, 0, row), row, row);
   return target;
 }
 
-export function resize(rgb, width, height, outWidth, outHeight) {
+export function resize(rgb, width, height, outWidth, outHeight, filter = triangle) {
   const downFirst = outHeight < height && outWidth !== width && height - outHeight > 2 * (width - outWidth);
   return downFirst
-    ? alongX(alongY(rgb, width, height, outHeight), width, outHeight, outWidth)
-    : alongY(alongX(rgb, width, height, outWidth), outWidth, height, outHeight);
+    ? alongX(alongY(rgb, width, height, outHeight, filter), width, outHeight, outWidth, filter)
+    : alongY(alongX(rgb, width, height, outWidth, filter), outWidth, height, outHeight, filter);
 }
 
 /** Python's round: half to even. */
@@ -79,13 +92,19 @@ function roundHalfEven(value) {
   return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
 }
 
-/** uint8 RGB of any size → uint8 RGB `size` x `size`: the shorter side to `size`, then the centre. */
-export function fit(rgb, width, height, size) {
-  const outWidth = width <= height ? size : Math.trunc((size * width) / height);
-  const outHeight = width <= height ? Math.trunc((size * height) / width) : size;
-  const resized = resize(rgb, width, height, outWidth, outHeight);
-  const left = roundHalfEven((outWidth - size) / 2);
-  const top = roundHalfEven((outHeight - size) / 2);
+/**
+ * uint8 RGB of any size → uint8 RGB `size` x `size`: the shorter side to `size`, then the centre; or as a bundle's
+ * preprocess.json says, if given.
+ */
+export function fit(rgb, width, height, size, preprocess = {}) {
+  const side = preprocess.resized ?? size;
+  const squeezes = preprocess.resize?.startsWith('both') ?? false;
+  const outWidth = width <= height || squeezes ? side : Math.trunc((side * width) / height);
+  const outHeight = width > height || squeezes ? side : Math.trunc((side * height) / width);
+  const resized = resize(rgb, width, height, outWidth, outHeight, preprocess.resize?.includes('bicubic') ? cubic : triangle);
+  const round = preprocess.crop?.endsWith('down') ? Math.floor : roundHalfEven;
+  const left = round((outWidth - size) / 2);
+  const top = round((outHeight - size) / 2);
   const crop = new Uint8Array(size * size * 3);
   for (let y = 0; y < size; y += 1) {
     const from = ((top + y) * outWidth + left) * 3;

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -54,7 +55,7 @@ def tfjs_answers(request: ExportRequest, tools: Tools, folders: dict[str, Path],
     job: dict[str, Any] = {
         "modules": str(tools.node_modules.absolute()),
         "lib": str(tools.browser.absolute()),
-        "size": info.preprocess.size,
+        "preprocess": asdict(info.preprocess),
         "images": [str(image.absolute()) for image in request.images],
         "head": head if info.task == "detect" else None,
     }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -46,10 +46,11 @@ class ToolError(ModelyardError):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a subprocess may use before it is killed, with its children. None: no limit."""
+    """What a subprocess may use before it is killed, with its children. None: no limit. `more_memory` is how to raise it."""
 
     seconds: float | None = None
     gigabytes: float | None = None
+    more_memory: str = "raise MODELYARD_CONVERTER_GB if this machine has the memory"
 
 
 @dataclass(slots=True)
@@ -57,13 +58,16 @@ class Ties:
     """How a subprocess is tied to others that run beside it.
 
     `feed` holds lines for its standard input, None for its end; when `stop` is set, it is killed. `waits`: it can do
-    nothing before the first line, so its time counts from there.
+    nothing before the first line, so its time counts from there. `environment` is what it has instead of a converter's, and
+    `log` is where its other output is kept.
     """
 
     on_line: Callable[[str], None] = lambda _: None
     feed: SimpleQueue[str | None] = field(default_factory=SimpleQueue)
     stop: Event = field(default_factory=Event)
     waits: bool = False
+    environment: Mapping[str, str] | None = None
+    log: Path | None = None
 
 
 def run_subprocess(
@@ -76,13 +80,14 @@ def run_subprocess(
     `problem` (subject, expectation, remedy) becomes an InputError; a subprocess that fails, or is killed for exceeding its
     limits, becomes a ToolError.
     """
+    ties = ties or Ties()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         folder = Path(scratch)
-        report, ticket, noise = folder / "report.json", folder / "job.json", folder / "noise.log"
+        report, ticket, noise = folder / "report.json", folder / "job.json", ties.log or folder / "noise.log"
         ticket.write_text(json.dumps(job | {"report": str(report), "work": str(folder / "work")}))
         (folder / "work").mkdir()
         with noise.open("wb") as log:
-            child = _Subprocess([*map(str, command), str(ticket)], name, log.fileno(), ties or Ties())
+            child = _Subprocess([*map(str, command), str(ticket)], name, log.fileno(), ties)
             code = child.wait(bounds or Bounds())
         answer = _read(report)
         if answer and "problem" in answer:
@@ -125,10 +130,19 @@ def _failure(name: str, code: int, broken: tuple[str, str] | None, noise: str) -
         return ToolError(name, *broken)
     if code == -signal.SIGKILL:
         return ToolError(name, "was killed", "see that the machine has memory to spare, then run it again")
+    if code < 0:
+        return ToolError(name, f"crashed ({_signal_name(-code)})", "report it with what it printed, then run it again")
     if missing := _MISSING.search(noise):
         absent = missing_extra(missing[1], name)
         return ToolError(name, absent.expectation, absent.remedy)
     return ToolError(name, f"exited with {code}: {shorten(_error_line(noise), 240)}", "fix that, then run it again")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
 
 
 def _error_line(noise: str) -> str:
@@ -150,7 +164,13 @@ class _Subprocess:
             raise UnavailableError(name, f"'{words[0]}' cannot be started (there is no such program)", "run `make setup`")
         tied, pipe = [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *words], subprocess.PIPE
         self.process = subprocess.Popen(
-            tied, stdin=pipe, stdout=pipe, stderr=log, text=True, start_new_session=True, env=_quiet()
+            tied,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+            env=_quiet() if ties.environment is None else dict(ties.environment),
         )
 
     def wait(self, bounds: Bounds) -> int:
@@ -196,8 +216,7 @@ class _Subprocess:
             remedy = "raise MODELYARD_CONVERTER_SECONDS, or ask for fewer variants"
             return f"took longer than {bounds.seconds:g} s and was ended", remedy
         if bounds.gigabytes is not None and _used(self.process.pid) > bounds.gigabytes * 1e9:
-            remedy = "raise MODELYARD_CONVERTER_GB if this machine has the memory"
-            return f"used more than {bounds.gigabytes:g} GB of memory and was ended", remedy
+            return f"used more than {bounds.gigabytes:g} GB of memory and was ended", bounds.more_memory
         return None
 
     def _kill(self) -> None:

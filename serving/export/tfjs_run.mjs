@@ -20,7 +20,8 @@ const { loadGraphModel } = require('@tensorflow/tfjs-converter');
 const wasm = require('@tensorflow/tfjs-backend-wasm');
 const sharp = require('sharp');
 const { decode, letterbox, toImage, warm } = await import(pathToFileURL(path.join(job.lib, 'index.js')));
-const { size, head } = job;
+const { preprocess, head } = job;
+const { size } = preprocess;
 
 /** Reads model.json and its shards from disk, as a browser would fetch them. */
 function fromDisk(folder) {
@@ -45,7 +46,7 @@ async function prepare(file) {
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
-  return head ? letterbox(data, info.width, info.height, size) : { pixels: fit(data, info.width, info.height, size) };
+  return head ? letterbox(data, info.width, info.height, size) : { pixels: fit(data, info.width, info.height, size, preprocess) };
 }
 
 const tensorOf = (pixels) => tf.tensor4d(Float32Array.from(pixels, (level) => Math.fround(level / 255)), [1, size, size, 3]);

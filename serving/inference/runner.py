@@ -66,7 +66,8 @@ class Runner:
         self._input, self._preprocess = given.name, preprocess
         self._output = self._session.get_outputs()[0].name
         self._bytes, self._values = given.type == "tensor(uint8)", given.name == "pixel_values"
-        self._fits = not self.takes_images or (fitted and not self.detects)
+        self._fits = not self.takes_images or (fitted and not self.detects and preprocess.resized is None)
+        self._shrinks = fitted and not self._fits and not self.detects  # the graph crops what it would resize to
 
     @property
     def detects(self) -> bool:
@@ -100,7 +101,9 @@ class Runner:
         Raises InputError for an extreme aspect ratio.
         """
         check_shape(*picture.size)
-        return Prepared(self._preprocess.fit(picture) if self._fits else np.asarray(picture), picture.size)
+        if self._fits:
+            return Prepared(self._preprocess.fit(picture), picture.size)
+        return Prepared(np.asarray(self._preprocess.shrink(picture) if self._shrinks else picture), picture.size)
 
     def run(self, prepared: Sequence[Prepared]) -> list[Array]:
         """Prepared pictures → a row of probabilities, or detections, each."""

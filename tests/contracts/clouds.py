@@ -98,7 +98,7 @@ def runpod_world(folder: Path) -> Iterator[RunPodWorld]:
     """The client's pauses are drawn from a seed: they move the clock, and so what each worker is billed."""
     clock, pauses = VirtualClock(start=START.timestamp()), random.Random(0)  # noqa: S311 it keeps no secret
     double = runpod_double(booting(folder / "workers"), clock, spec=SPEC if SPEC.exists() else None)
-    seeded = patch("serving.targets.runpod.client.random", pauses)
+    seeded = patch("serving.targets.runpod.transport.random", pauses)
     patient = patch("serving.targets.runpod.requests._TIMEOUT_S", NO_HURRY_S)
     with seeded, patient, shelf(folder / "shelf") as kept, listening(double.app) as url:
         double.control.url = url

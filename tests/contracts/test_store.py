@@ -11,7 +11,7 @@ import pytest
 from registry.digests import manifest_of
 from registry.errors import IntegrityError, NotFoundError, UnavailableError
 from registry.memory import MemoryStore
-from registry.protocols import Store
+from registry.protocols import Descriptions, Store
 
 Register = Callable[[str, Path], int]
 
@@ -172,3 +172,22 @@ def test_a_server_that_fails_in_the_middle_is_one_line() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_descriptions_are_written_and_a_persons_words_stay(store: tuple[Store, Register], folder: Path) -> None:
+    from pipelines.evaluation.describe import describe_in_mlflow
+    from registry.memory import MemoryLedger
+
+    registry, register = store
+    model, ledger = name(), MemoryLedger()
+    assert isinstance(registry, Descriptions)
+    register(model, folder)
+    assert registry.description(model) == registry.description(model, 1) == ""
+    assert describe_in_mlflow(registry, ledger, model, [1]) == ""
+    assert registry.description(model).startswith("A model that was not evaluated yet")
+    assert registry.description(model, 1).startswith("not evaluated yet")
+    registry.describe(model, "Mine.")
+    registry.describe(model, "Mine, too.", 1)
+    assert describe_in_mlflow(registry, ledger, model, [1]) == ""
+    assert (registry.description(model), registry.description(model, 1)) == ("Mine.", "Mine, too.")
+    assert "is not registered" in describe_in_mlflow(registry, ledger, name(), [1])

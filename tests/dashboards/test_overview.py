@@ -39,6 +39,9 @@ def test_accuracy_is_in_plain_words() -> None:
     sentence = accuracy_words(Evaluation(metrics={"top1": 0.9333}, interval=(0.901, 0.958), **fields))
     assert sentence.startswith("Correct on 1,120 of 1,200 images it had never seen, from 40 clips.")
     assert "expect 90% to 96% (95% interval)" in sentence
+    few = accuracy_words(Evaluation(metrics={"top1": 1.0}, interval=(1.0, 1.0), **fields | {"images": 30, "clips": 3}))
+    assert few.startswith("Correct on 30 of 30 images it had never seen, from 3 clips. Only 3 test clips, so this says little")
+    assert "interval" not in few, "three clips without a mistake have one of no width"
     assert accuracy_words(None) == "Not evaluated on held-out images."
     assert since_words(NOON - timedelta(days=1), NOON) == "since 2026-11-23 (yesterday)"
     assert since_words(NOON + timedelta(days=3), NOON) == "since 2026-11-27 (today)"

@@ -51,6 +51,8 @@ def test_runs_are_grouped_compared_and_drawn() -> None:
     assert list(shown["measured"]) == [1.0, 3.0]
     assert shown["value"][1] < 3.0
     assert curves(shown, "x").to_dict()
+    machine = a_run(3, metrics={"system/cpu_utilization_percentage": 1.0, "val_loss": 1.0})
+    assert metric_names([machine, a_run(4, metrics=machine.metrics | {"zeta": 1.0})])[-1] == "system/cpu_utilization_percentage"
 
 
 def test_a_metric_called_like_a_column_of_ours_keeps_its_figures() -> None:
@@ -67,6 +69,17 @@ def test_a_confusion_matrix_has_a_share_of_each_truth(tmp_path: Path) -> None:
     assert list(cells["images"]) == [4, 1, 0, 5]
     assert list(cells["share"]) == [0.8, 0.2, 0.0, 1.0]
     assert confusion(cells).to_dict()
+
+
+def test_a_browser_is_given_the_cells_of_200_classes_that_say_something(tmp_path: Path) -> None:
+    fill(tmp_path)
+    scored = next(entry.event.evaluation for entry in entries_of(tmp_path) if hasattr(entry.event, "evaluation"))
+    classes = [scored.classes[0].model_copy(update={"label": f"c{index:03}"}) for index in range(200)]
+    counts = [[2 * (across == down) + (down == 0 and across == 199) for across in range(200)] for down in range(200)]
+    cells = confusion_table(scored.model_copy(update={"classes": classes, "confusion": counts}))
+    assert len(cells) == 201
+    drawn = confusion(cells).to_dict()["layer"][0]["encoding"]
+    assert drawn["x"]["sort"] == drawn["y"]["sort"] == [score.label for score in classes]
 
 
 def test_runs_are_grouped_by_a_parameter_of_any_name(home: Path) -> None:

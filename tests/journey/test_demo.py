@@ -129,7 +129,9 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
         assert modelyard("approve", f"digits3/{winner}", "--home", demo.home).returncode == 1  # the author
         approved = modelyard("approve", f"digits3/{winner}", "--as", "eve", "--home", demo.home)
         assert "approved for production by eve (self-declared)" in approved.stdout, approved.stderr
-        runs = client.search_runs([client.get_experiment_by_name("digits3").experiment_id], "tags.`modelyard.kind` = 'gates'")
+        runs = client.search_runs(
+            [client.get_experiment_by_name("digits3 (checks)").experiment_id], "tags.`modelyard.kind` = 'gates'"
+        )
         assert {"promoted", "refused"} == {run.data.tags["modelyard.outcome"] for run in runs}
         names = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
         assert {"evidence.json", "report.html"} <= names

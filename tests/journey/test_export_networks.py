@@ -186,7 +186,7 @@ def test_a_detector_is_registered_and_exported_with_its_boxes(
     assert modelyard("frames", "--home", home).returncode == 0
     with up(home, "--no-dashboard"):
         (stranger := tmp_path / "stranger.pt").write_text("no checkpoint")
-        for path, reason in ((job, "is not a .pt file"), (stranger, "Ultralytics cannot read it")):
+        for path, reason in ((job, "is none of the files that can be registered"), (stranger, "Ultralytics cannot read it")):
             refused = modelyard("register", path, "--home", home)
             assert refused.returncode == 2
             assert reason in refused.stderr.strip().splitlines()[-1]

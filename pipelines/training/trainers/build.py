@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.job.jobfile import Job
+from pipelines.job.other_trainers import OtherTrainer, default_config, installed, trainer_class
 from pipelines.job.tasks import DETECTORS, is_detector
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from pipelines.training.trainers.contract import Trainer
@@ -17,11 +18,13 @@ _PACKAGES = {"torch": ("torch", "torchvision", "timm"), "yolo": ("ultralytics", 
 def check_installed(config: TrainerConfig, tf_python: Path) -> None:
     """Raise UnavailableError where what a trainer needs is not installed. Nothing is imported to find out.
 
-    `tf_python` is TensorFlow's interpreter.
+    Except another package's trainer, which is loaded. `tf_python` is TensorFlow's interpreter.
     """
     if isinstance(config, KerasTrainer) and not tf_python.exists():
         remedy = "run `make setup` in a source checkout, set MODELYARD_TF_PYTHON, or train with `--trainers yolo,torch`"
         raise UnavailableError("TensorFlow world", f"there is nothing at {tf_python}", remedy)
+    if isinstance(config, OtherTrainer):
+        trainer_class(config.kind)
     for package in _PACKAGES.get(config.kind, ()):
         if find_spec(package) is None:
             raise missing_extra(package, f"trainer '{config.kind}'")
@@ -30,6 +33,10 @@ def check_installed(config: TrainerConfig, tf_python: Path) -> None:
 def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
     """The adapter of a config. `tf_python` is TensorFlow's interpreter. Raises UnavailableError where an extra is missing."""
     check_installed(config, tf_python)
+    if isinstance(config, OtherTrainer):
+        from pipelines.training.trainers.plugins import PluginAdapter
+
+        return PluginAdapter(config, tf_python)
     if isinstance(config, KerasTrainer):
         from pipelines.training.trainers.keras import KerasAdapter
 
@@ -68,9 +75,13 @@ def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
     defaults: dict[str, TrainerConfig] = {"yolo": YoloTrainer(), "torch": TorchTrainer(), "keras": KerasTrainer()}
     if job.task == "detect":
         defaults = {"yolo": YoloTrainer(arch=DETECTORS["yolo"]), "torch": TorchTrainer(arch=DETECTORS["torch"])}
+    listed = {config.kind for config in job.train}
     for name in names:
-        if name not in defaults:
-            raise InputError(f"trainer '{name}'", f"expected one of {', '.join(defaults)}", "correct --trainers")
+        if name in defaults or name in listed:
+            continue
+        if name not in (others := installed()):
+            raise InputError(f"trainer '{name}'", f"expected one of {', '.join([*defaults, *others])}", "correct --trainers")
+        defaults[name] = default_config(name)
     if not names:
         raise NotFoundError("--trainers", "names no trainer", "for example --trainers yolo,torch")
-    return [next((config for config in job.train if config.kind == name), defaults[name]) for name in names]
+    return [next((config for config in job.train if config.kind == name), None) or defaults[name] for name in names]

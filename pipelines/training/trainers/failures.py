@@ -10,11 +10,12 @@ import errno
 import gc
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, UnavailableError, shorten
+from registry.files import storing
 
 LEAST_BATCH = 2
 """Batch normalisation cannot train on a single picture."""
@@ -75,6 +76,20 @@ def halving(batch: int, fit: Callable[[int], T], say: Callable[[str], None]) -> 
         smaller = max(batch // 2, LEAST_BATCH)
         say(f"out of memory with a batch of {batch}: training goes on with {smaller}")
         batch = smaller
+
+
+@contextmanager
+def training_errors(kind: str) -> Generator[None]:
+    """The border to the frameworks that train: a network they miss, or a full disk, in one line. A bug stays what it is.
+
+    What goes wrong with MLflow meanwhile is an error of ours already.
+    """
+    try:
+        with storing(f"{kind} trainer"):
+            yield
+    except OSError as error:
+        why = f"could not reach or use what it needs ({type(error).__name__}: {shorten(error, 160)})"
+        raise UnavailableError(f"{kind} trainer", why, "see its output above") from error
 
 
 def _release_memory() -> None:

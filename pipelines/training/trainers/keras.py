@@ -11,12 +11,13 @@ from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import KerasTrainer
 from pipelines.training.trainers.budget import Plan, plan
 from pipelines.training.trainers.classes import check_classes
-from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
+from pipelines.training.trainers.contract import Fitted, Watch
+from pipelines.training.trainers.failures import halving, not_finite
 from registry.digests import sha256_file
-from registry.errors import InputError, IntegrityError, NotFoundError
+from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
 from serving.bundle.modelinfo import ModelInfo, write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
-from serving.export.subprocess_job import Ties, run_subprocess
+from serving.export.subprocess_job import Ties, ToolError, run_subprocess
 
 SMALL_CNN = "small_cnn"
 _SCRATCH_SIZE, _PRETRAINED_SIZE = 64, 224
@@ -55,7 +56,10 @@ class KerasAdapter:
                 job[f"{split}_{name}"] = str(path)
         watch.epochs(planned.epochs)
         watch.choose({**planned.choices(), "arch": config.arch, "weights": said, "imgsz": size})
-        run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(lambda line: _epoch(line, watch.on_epoch)))
+        if watch.checkpoints:
+            watch.checkpoints.mkdir(parents=True, exist_ok=True)
+            job["checkpoints"] = str(watch.checkpoints.absolute())
+        halving(config.batch, lambda batch: self._run(job | {"batch": batch}, data, watch), watch.say)
         info = ModelInfo(
             trainer="keras",
             arch=self._config.arch,
@@ -67,6 +71,24 @@ class KerasAdapter:
         write_info(folder, info)
         way = "scratch" if said == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
         return Fitted(folder, name=f"keras {config.arch} {size} {way}")
+
+    def _run(self, job: dict[str, object], data: DataSet, watch: Watch) -> None:
+        """The child, followed by its lines. Raises for a loss that is no number."""
+        broken = list[ModelyardError]()
+
+        def take(line: str) -> None:
+            record = json.loads(line) if line.startswith("{") else {}
+            if "epoch" in record:
+                watch.on_epoch(record["epoch"], record["metrics"])
+            elif "not_finite" in record:
+                rows = data.rows("train")
+                files = [rows[index].file for index in record["rows"]]
+                broken.append(not_finite(record["not_finite"], files, float(record["loss"])))
+
+        try:
+            run_subprocess([self._python, "-I", _SCRIPT], job, "Keras", ties=Ties(take))
+        except ToolError as error:
+            raise (broken or [error])[0] from error
 
 
 def _weights(config: KerasTrainer) -> tuple[str, str]:
@@ -87,10 +109,3 @@ def _weights(config: KerasTrainer) -> tuple[str, str]:
 def _patience(planned: Plan) -> int:
     """Epochs without a better loss on val after which training ends; 0: never, since the user said how many."""
     return 0 if planned.fixed else max(10, planned.epochs // 4)
-
-
-def _epoch(line: str, on_epoch: OnEpoch) -> None:
-    """A line of the child's output is an epoch's metrics, as JSON."""
-    if line.startswith("{"):
-        record = json.loads(line)
-        on_epoch(record["epoch"], record["metrics"])

@@ -69,12 +69,65 @@ class Tell(keras.callbacks.Callback):
         print(json.dumps({"epoch": epoch + 1, "metrics": metrics}), file=ours, flush=True)
 
 
+class Keep(keras.callbacks.Callback):
+    """The whole model with its optimizer, after each epoch and under the epoch's number: whole or not there."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: ARG002 Keras' signature
+        """Written beside first; those before go afterwards."""
+        folder = Path(job["checkpoints"])
+        before, path = checkpoints(), folder / f"epoch-{epoch + 1:05d}.keras"
+        self.model.save(folder / "writing.keras")
+        os.replace(folder / "writing.keras", path)
+        for old in before:
+            if old != path:
+                old.unlink()
+
+
+def checkpoints() -> list[Path]:
+    """What an earlier process has left, the newest last."""
+    return sorted(Path(job["checkpoints"]).glob("epoch-*.keras")) if job.get("checkpoints") else []
+
+
+class Finite(keras.callbacks.Callback):
+    """Stops when a loss is no number, and says at which step, and which pictures were in that batch."""
+
+    def __init__(self) -> None:
+        """No epoch has been trained."""
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: ARG002 Keras' signature
+        """Count the epochs of this process, each of which has an order of its own."""
+        self.epoch, self.epochs = epoch, self.epochs + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """The mean of an epoch's losses is no number from the first that is none."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if np.isfinite(loss):
+            return
+        order = list(shuffled(tf.data.Dataset.range(len(targets_of("train")))).batch(job["batch"]).repeat(self.epochs))
+        rows = order[(self.epochs - 1) * len(train) + batch].numpy().tolist()
+        step = self.epoch * len(train) + batch + 1
+        print(json.dumps({"not_finite": step, "rows": rows, "loss": str(loss)}), file=ours, flush=True)
+        raise SystemExit(f"the loss is {loss}")
+
+
+def targets_of(split: str) -> np.ndarray:
+    """The classes of a split."""
+    return np.load(job[f"{split}_targets"], allow_pickle=False)
+
+
+def shuffled(data: tf.data.Dataset) -> tf.data.Dataset:
+    """The training pictures' order, another one in each epoch: the same for whatever has as many rows."""
+    return data.shuffle(len(targets_of("train")), seed=job["seed"])
+
+
 def stream(split: str, *, training: bool) -> tf.data.Dataset:
     """Batches of float32 images in 0..1 with their classes; augmented for training."""
     pixels, targets = (np.load(job[f"{split}_{name}"], allow_pickle=False) for name in ("pixels", "targets"))
     data = tf.data.Dataset.from_tensor_slices((pixels, targets))
     if training:
-        data = data.shuffle(len(targets), seed=job["seed"])
+        data = shuffled(data)
     data = data.batch(job["batch"]).map(lambda image, target: (tf.cast(image, tf.float32) / 255.0, target))
     return data.map(lambda image, target: (vary(image), target)) if training else data
 
@@ -106,13 +159,19 @@ has_val = len(np.load(job["val_targets"], allow_pickle=False)) > 0
 patience = []
 if job["patience"] and has_val:
     patience.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"], restore_best_weights=True))
-model.fit(
-    train,
-    epochs=job["epochs"],
-    verbose=0,
-    callbacks=[Tell(), *patience],
-    validation_data=stream("val", training=False) if has_val else None,
-)
+done = 0
+if checkpoints():
+    done = int(checkpoints()[-1].stem.split("-")[1])
+    model = keras.models.load_model(checkpoints()[-1], safe_mode=True)
+if done < job["epochs"]:
+    model.fit(
+        train,
+        initial_epoch=done,
+        epochs=job["epochs"],
+        verbose=0,
+        callbacks=[Finite(), Tell(), *([Keep()] if job.get("checkpoints") else []), *patience],
+        validation_data=stream("val", training=False) if has_val else None,
+    )
 tensor = TensorSpec(np.dtype("float32"), (-1, size, size, 3))
 mlflow.tensorflow.save_model(
     model,

@@ -17,5 +17,5 @@ def ultralytics(work: Path) -> Any:
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     from ultralytics import YOLO, settings
 
-    settings.update({"mlflow": False, "sync": False})
+    settings.update({"mlflow": False, "raytune": False, "sync": False})
     return YOLO

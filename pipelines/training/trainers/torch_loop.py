@@ -24,6 +24,8 @@ from pipelines.training.trainers.state import Saved, StateFile
 _WARM_UP, _COOL_DOWN = 0.1, 0.4
 _PATIENCE = 0.25
 """Of the planned steps: val has not improved for so long."""
+_BETTER = 0.99
+"""Of the lowest loss so far: less is no improvement worth waiting for."""
 _SMOOTHING = 0.05
 _AVERAGING = 0.99
 _CLEARLY = 1.0
@@ -95,6 +97,7 @@ class Loop:
     def train(self, train: Images, val: Images, report: Report, broken: NotFinite, state: StateFile | None = None) -> Outcome:
         """Run the plan's steps. Raises what `broken` makes where the loss is no number."""
         saved, plan = self._saved, self._plan
+        torch.manual_seed(self._recipe.seed)
         if state and (found := state.read()):
             self._restore(found)
             saved = self._saved
@@ -126,7 +129,7 @@ class Loop:
             if (top1, -val_loss) >= (saved.best_top1, -saved.best_loss):
                 saved.best_top1, saved.best_loss, saved.best_step = top1, val_loss, saved.step
                 saved.best = {name: value.detach().clone() for name, value in self._mean.items()}
-            if val_loss < saved.lowest:
+            if val_loss < _BETTER * saved.lowest:
                 saved.lowest, saved.lowest_step = val_loss, saved.step
         saved.last_top1, saved.last_loss = top1, val_loss
         report(min(saved.step // plan.steps_per_epoch, plan.epochs), metrics)

@@ -14,6 +14,7 @@ from pipelines.training.trainers.augment import Augmentation
 from pipelines.training.trainers.budget import plan
 from pipelines.training.trainers.cache import ArrayCache
 from pipelines.training.trainers.contract import Watch
+from pipelines.training.trainers.devices import training_device
 from pipelines.training.trainers.failures import halving, not_finite
 from pipelines.training.trainers.images import Images, load_images, pixels_key
 from pipelines.training.trainers.state import StateFile
@@ -34,6 +35,9 @@ from serving.bundle.preprocess import Preprocess
 _RATE_SCRATCH, _RATE_FINE = 0.004, 0.002
 _MOST_LOOKED_AT = 3000
 """Images beyond which a network from scratch has enough to learn from, and a pretrained one takes minutes to look at them."""
+
+_LEAST_LOOK = 128
+"""Pixels a side: below, features that were trained on 224 see little."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def candidates(config: TorchTrainer, images: int) -> list[Candidate]:
     if config.weights == "auto":
         arch = LITE0 if config.arch == "auto" else config.arch
         if config.arch == "auto" or arch == LITE0:
-            frozen = config.freeze != "none" and (images <= _MOST_LOOKED_AT or config.freeze == "backbone")
+            worth = images <= _MOST_LOOKED_AT and (config.imgsz or _LEAST_LOOK) >= _LEAST_LOOK
+            frozen = config.freeze == "backbone" or (config.freeze == "auto" and worth)
             ways = [Candidate(LITE0, IMAGENET, frozen=True)] if frozen else []
             if config.arch == "auto" and config.freeze != "backbone":
                 ways.append(Candidate(SMALL_CNN, SCRATCH, frozen=False))
@@ -100,7 +105,7 @@ class Trials:
         """Train one. Epochs are counted on from `offset`, because a run has one axis of them; the last is returned too."""
         config, labels = self.config, self.data.manifest.labels
         torch.manual_seed(config.seed)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(training_device())
         made = design(way.arch, way.weights, len(labels), config.imgsz, config.weights_sha256)
         preprocess = Preprocess(size=made.size, decode=config.decode)
         train, val = (load_images(self.data, split, preprocess, self.cache).to(device) for split in ("train", "val"))

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
 from pipelines.training.trainers.budget import Plan, plan
 from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
 from pipelines.training.trainers.classes import check_classes
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
+from pipelines.training.trainers.devices import training_device
+from pipelines.training.trainers.failures import halving
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import classification_view
+from pipelines.training.trainers.yolo_state import YoloState
 from pipelines.training.trainers.yolo_weights import begin
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
@@ -63,7 +64,7 @@ class YoloAdapter:
 
             best = fit_fast(training, watch)
         else:
-            best = _fit_theirs(training, watch.on_epoch)
+            best = _fit_theirs(training, watch)
         folder = work / "model"
         info = ModelInfo(
             trainer="yolo",
@@ -81,38 +82,54 @@ class YoloAdapter:
         return Fitted(folder, _keep(best, labels, work / "extras"), name=f"yolo {config.arch} {size} {way}")
 
 
-def _fit_theirs(training: YoloTraining, on_epoch: OnEpoch) -> Path:
+def _fit_theirs(training: YoloTraining, watch: Watch) -> Path:
     """Ultralytics' `train()`: AdamW and mild augmentation, since its defaults, made for ImageNet, stay at chance on small data.
 
-    Returns its best checkpoint.
+    Returns its best checkpoint. One that was broken off goes on from the end of its last epoch.
     """
+    data, model = training.data, training.model
+    view = classification_view(data, training.work / "data", training.preprocess)
+    state = YoloState(watch.checkpoints, [row.file for row in data.rows("train")])
+    if state.ended and (best := state.best()):
+        return Path(shutil.copy2(best, training.work / best.name))
+    model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, watch.on_epoch))
+    state.follow(model)
+    begin = {name: value.clone() for name, value in model.model.state_dict().items()}
+
+    def fit(batch: int) -> Path:
+        model.model.load_state_dict(begin)
+        model.train(data=str(view), batch=batch, **_options(training))
+        return Path(model.trainer.best)
+
+    return halving(training.config.batch, fit, watch.say)
+
+
+def _options(training: YoloTraining) -> dict[str, Any]:
+    """What Ultralytics' `train()` is told, except of the data and the batch."""
     config, model, work, planned = training.config, training.model, training.work, training.planned
-    model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, on_epoch))
-    model.train(
-        data=str(classification_view(training.data, work / "data", training.preprocess)),
-        epochs=planned.epochs,
-        patience=0 if planned.fixed else max(10, planned.epochs // 4),
-        imgsz=training.preprocess.size,
-        batch=config.batch,
-        seed=config.seed,
-        optimizer="AdamW",
-        lr0=config.lr0,
-        warmup_epochs=1,
-        auto_augment=None,
-        erasing=0.0,
-        scale=0.3,
-        fliplr=config.fliplr,
-        freeze=len(model.model.model) - 1 if config.freeze == "backbone" else None,
-        device=0 if torch.cuda.is_available() else "cpu",
-        workers=0,
-        amp=False,
-        plots=False,
-        verbose=False,
-        project=str(work / "runs"),
-        name="train",
-        exist_ok=True,
-    )
-    return Path(model.trainer.best)
+    device = training_device()
+    return {
+        "epochs": planned.epochs,
+        "patience": 0 if planned.fixed else max(10, planned.epochs // 4),
+        "imgsz": training.preprocess.size,
+        "seed": config.seed,
+        "optimizer": "AdamW",
+        "lr0": config.lr0,
+        "warmup_epochs": 1,
+        "auto_augment": None,
+        "erasing": 0.0,
+        "scale": 0.3,
+        "fliplr": config.fliplr,
+        "freeze": len(model.model.model) - 1 if config.freeze == "backbone" else None,
+        "device": {"cuda": 0}.get(device, device),
+        "workers": 0,
+        "amp": False,
+        "plots": False,
+        "verbose": False,
+        "project": str(work / "runs"),
+        "name": "train",
+        "exist_ok": True,
+    }
 
 
 def _report(trainer: Any, on_epoch: OnEpoch) -> None:

@@ -12,6 +12,7 @@ from pipelines.training.trainers.augment import Augmentation
 from pipelines.training.trainers.budget import plan
 from pipelines.training.trainers.cache import ArrayCache
 from pipelines.training.trainers.contract import Watch
+from pipelines.training.trainers.devices import training_device
 from pipelines.training.trainers.failures import halving, not_finite
 from pipelines.training.trainers.images import load_images
 from pipelines.training.trainers.state import StateFile
@@ -36,7 +37,7 @@ def fit_fast(training: YoloTraining, watch: Watch) -> Path:
     """Train the model's network and save it as Ultralytics' own checkpoint, which is returned."""
     config, data, model = training.config, training.data, training.model
     torch.manual_seed(config.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(training_device())
     cache = ArrayCache(watch.cache) if watch.cache else None
     train, val = (load_images(data, split, training.preprocess, cache).to(device) for split in ("train", "val"))
     network = _Logits(model.model.float()).to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -28,7 +28,7 @@ export async function predict(canvas) {
     rgb[to++] = data[from + 1];
     rgb[to++] = data[from + 2];
   }
-  const levels = Float32Array.from(fit(rgb, width, height, told.size), (level) => Math.fround(level / 255));
+  const levels = Float32Array.from(fit(rgb, width, height, told.size, told.preprocess), (level) => Math.fround(level / 255));
   const input = tf.tensor4d(levels, [1, told.size, told.size, 3]);
   const output = model.predict(input);
   const found = Array.from(await output.data());

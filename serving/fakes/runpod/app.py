@@ -1,4 +1,4 @@
-"""RunPod's addresses: the control plane below /v2, the endpoints' own below /lb and /queue."""
+"""RunPod's addresses: the control plane below /v2, the endpoints' own below /lb and /queue, the pods' ports below /proxy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from starlette.routing import Route
 from serving.fakes.clock import VirtualClock
 from serving.fakes.faults import Faults
 from serving.fakes.http import Cut, problem
+from serving.fakes.plain import endpoint
 from serving.fakes.runpod.account import Account
 from serving.fakes.runpod.check import Checker
 from serving.fakes.runpod.common import Handler
 from serving.fakes.runpod.control import ControlPlane
 from serving.fakes.runpod.gateway import Gateway
+from serving.fakes.runpod.pods.control import PodControl
+from serving.fakes.runpod.pods.state import PodCloud, nothing
 from serving.fakes.runpod.state import Boot, Cloud
 
 _ANY = frozenset({"429", "500", "503", "dropped"})
@@ -37,6 +40,7 @@ class RunPodDouble:
     faults: Faults
     control: ControlPlane
     key: str
+    pods: PodControl
 
     @property
     def app(self) -> Starlette:
@@ -55,7 +59,7 @@ class RunPodDouble:
             ("POST", "/v2/templates", account.create_template),
             ("GET", "/v2/registries", account.list_registries),
             ("POST", "/v2/registries", account.create_registry),
-            ("GET", "/v2/catalog/gpus", account.list_gpus),
+            ("GET", "/v2/catalog/gpus", self._gpus(account)),
             ("GET", "/v2/catalog/cpus", account.list_cpus),
             ("GET", "/v2/billing/serverless", account.list_bills),
             ("GET", "/lb/{id}/ping", gateway.ping),
@@ -66,7 +70,30 @@ class RunPodDouble:
             ("GET", "/queue/{id}/health", gateway.counts),
         ]
         routes = [Route(path, self._guarded(handler), methods=[method]) for method, path, handler in paths]
-        return Starlette(routes=[*routes, Route("/v1/{rest:path}", _retired, methods=["GET", "POST", "PATCH", "DELETE"])])
+        return Starlette(
+            routes=[
+                *self._routes_of_pods(),
+                *routes,
+                Route("/v1/{rest:path}", _retired, methods=["GET", "POST", "PATCH", "DELETE"]),
+            ]
+        )
+
+    def _gpus(self, account: Account) -> Handler:
+        """The catalogue, of pods or of Serverless."""
+        of_pods = endpoint(self.pods.handle)
+
+        async def list_gpus(request: Request) -> Response:
+            return await (of_pods if request.query_params.get("product") == "POD" else account.list_gpus)(request)
+
+        return list_gpus
+
+    def _routes_of_pods(self) -> list[Route]:
+        """The pods' control plane is a function of its own, which checks keys and fails by itself."""
+        handler = endpoint(self.pods.handle)
+        paths = ["/v2/pods", "/v2/pods/{id}", "/v2/pods/{id}/action", "/v2/billing/pods"]
+        paths += ["/v2/account/secrets", "/v2/account/secrets/{id}", "/proxy/{rest:path}"]
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        return [Route(path, handler, methods=methods) for path in paths]
 
     def _guarded(self, handler: Handler) -> Handler:
         """Check the key, and apply faults."""
@@ -95,7 +122,10 @@ async def _retired(_: Request) -> Response:
     return problem(410, "Gone", "REST v1 was retired; use /v2")
 
 
-def runpod_double(boot: Boot, clock: VirtualClock, key: str = "rpa_double", spec: Path | None = None) -> RunPodDouble:
+def runpod_double(
+    boot: Boot, clock: VirtualClock, key: str = "rpa_double", spec: Path | None = None, pods: PodCloud | None = None
+) -> RunPodDouble:
     """A new account. With RunPod's OpenAPI document at `spec`, each request is checked against it, too."""
     cloud = Cloud(clock, boot)
-    return RunPodDouble(cloud, Faults(KINDS), ControlPlane(cloud, Checker(spec)), key)
+    control = PodControl(pods or PodCloud(clock, nothing), key=key)
+    return RunPodDouble(cloud, Faults(KINDS), ControlPlane(cloud, Checker(spec)), key, control)

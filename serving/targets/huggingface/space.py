@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from registry.errors import InputError, NotFoundError
@@ -47,7 +48,9 @@ def space_files(bundle: Bundle, node_modules: Path) -> Mapping[str, bytes | Path
     if bundle.preprocess.resize.startswith("longest"):
         raise InputError(f"{index.model}/{index.version}", "is a detector, and the page shows classes", "choose a classifier")
     names = {"model": index.model, "version": index.version, "bundle": index.digest}
-    about = names | {"labels": bundle.labels, "size": bundle.preprocess.size}
+    about: dict[str, object] = names | {"labels": bundle.labels, "size": bundle.preprocess.size}
+    if not bundle.preprocess.is_plain:
+        about |= {"preprocess": asdict(bundle.preprocess)}
     files: dict[str, bytes | Path] = {
         "README.md": _CARD.format(title=f"{index.model} {index.version}", **names).encode(),
         "index.html": _PAGE / "index.html",

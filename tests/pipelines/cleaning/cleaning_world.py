@@ -54,6 +54,7 @@ class World:
             alive = fate == "trains now" or (fate == "registered" and bool(self.existing.get("model0")))
             (self.stays if alive or digest in needed else self.goes).add(kept)
         self._leftovers()
+        self._trainings()
 
     @property
     def gone_with(self) -> set[str]:
@@ -121,6 +122,15 @@ class World:
         digest = next(row.event.bundle for row in self.ledger.entries() if getattr(row.event, "path", "") == str(bundle))
         money = {"usd_per_month": Decimal(1), "price_as_of": "2026-11-01", "smoke_images": 1}
         self.ledger.append(Deployed(**fields, stage=Stage.STAGING, target="local", url="http://x", bundle=digest, **money))
+
+    def _trainings(self) -> None:
+        """Runs that were broken off ten days ago; what only they have is kept for longer."""
+        for name, waits in (("gone", None), ("unregistered", "fitted"), ("untold", "spool.jsonl")):
+            folder = self.settings.trainings / name
+            write_json(folder / "training.json", {"dataset": "none", "run_id": name})
+            if waits:
+                (folder / waits).write_text("waits")
+            (self.stays if waits else self.goes).add(folder)
 
     def _leftovers(self) -> None:
         home = self.settings.home

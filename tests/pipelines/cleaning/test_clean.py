@@ -27,6 +27,7 @@ from pipelines.data.kept import Origin
 from pipelines.data.versions import difference, list_versions
 from registry.errors import IntegrityError, NotFoundError, RefusedError
 from registry.files import write_json
+from registry.lease import locked_folder
 from registry.memory import MemoryLedger
 from registry.settings import Settings
 
@@ -155,6 +156,18 @@ def test_the_size_is_what_is_given_back(tmp_path: Path) -> None:
         path.unlink()
     (data.folder / MANIFEST).unlink()
     assert removal.size_of(kept.folder) == shared + (kept.folder / MANIFEST).stat().st_size
+
+
+def test_a_training_stays_while_somebody_works_on_it_and_its_data_set_with_it(tmp_path: Path) -> None:
+    world = World(tmp_path, 3)
+    cleaner, gone = world.cleaner(world.store), world.settings.trainings / "gone"
+    with locked_folder(gone):
+        assert gone not in {Path(item.path) for item in cleaner.find(["trainings"])}
+    digest = next(Path(item.path).name for item in cleaner.find(["datasets"]))
+    write_json(gone / "training.json", {"dataset": digest, "run_id": "gone"})
+    assert digest not in {Path(item.path).name for item in cleaner.find(["datasets"])}
+    month = Cleaner(world.settings, world.ledger, world.store, lambda: later() + 30 * DAYS / 10)
+    assert {Path(item.path).name for item in month.find(["trainings"])} == {"gone", "unregistered", "untold"}
 
 
 def test_logs_go_when_nothing_writes_them(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "verify": ("hand/1", "--files", "HOME/bundles"),
     "diff": ("hand/1", "hand/1"),
     "predict": ("hand/1", "HOME/picture.png"),
+    "score": ("HOME/picture.png", "--model", "hand/1", "--out", "OUT/answers.csv"),
     "status": (),
     "costs": (),
     "prices": (),

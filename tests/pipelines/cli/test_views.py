@@ -71,3 +71,26 @@ def test_a_report_is_written_by_the_command(home: str, tmp_path: Path, capsys) -
     assert "hand/2" in (tmp_path / "out.html").read_text()
     assert run("report", str(tmp_path / "out.pdf"), "--home", home) == 2
     assert not (tmp_path / "out.pdf").exists()
+
+
+def test_runs_that_train_nothing_are_left_out_unless_they_are_asked_for(home: str, capsys) -> None:
+    trained = a_run(1, tags={"modelyard.version": "3", "modelyard.dataset": "hand@2"})
+    odd = a_run(2, tags={"modelyard.version": "²"}, params={"dataset": "abc"})
+    beside = a_run(3, name="gates hand/3 staging", experiment="hand (checks)", tags={"modelyard.kind": "gates"})
+    older = a_run(4, name="data", tags={"modelyard.kind": "data"})  # in the trainings' experiment
+    fill_runs(Path(home), [trained, odd, beside, older], ago_s=90)
+
+    def names(*words: str) -> list[str]:
+        assert run("runs", "--home", home, "--json", *words) == 0
+        return sorted(row["name"] for row in json.loads(capsys.readouterr().out)["runs"])
+
+    assert names() == ["torch 1", "torch 2"]
+    assert names("--checks") == ["data", "gates hand/3 staging", "torch 1", "torch 2"]
+    assert names("--where", "modelyard.kind = gates") == ["gates hand/3 staging"]
+    assert names("--where", "experiment = 'hand (checks)'") == ["gates hand/3 staging"]
+    assert run("runs", "--home", home, "--json", "--where", "modelyard.version = 3") == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (row["training"], row["version"], row["dataset"], row["tags"]) == (True, 3, "hand@2", trained.tags)
+    assert run("runs", "--home", home, "--json", "--where", "name = 'torch 2'") == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (row["version"], row["dataset"]) == (None, "abc")

@@ -89,11 +89,18 @@ def test_scoring_a_champion_on_other_data_leaves_its_own_figures_on_its_run(
     before = world.metrics()
     assert before["test_top1"] == own.metrics["top1"]
     assert (before["test_top1_low"], before["test_top1_high"]) == own.interval
+    shown = world.store.description(world.name, 1)
+    assert shown.startswith(f"top-1 {own.metrics['top1']:.3f} (")
+    assert world.store.description(world.name).startswith("Classifier of 3 classes")
     world.evaluator.evaluate(Ref(world.name, 1), candidate, "test")
+    assert world.store.description(world.name, 1) == shown
     world.evaluator.evaluate(Ref(world.name, 1), dataset, "val")
     assert world.metrics() == before
     client = MlflowClient(world.uri)
-    experiment = client.get_experiment_by_name(world.name).experiment_id
+    kept = {file.path for folder in ("plots", "evaluation") for file in client.list_artifacts(world.version.run_id, folder)}
+    pictures = {f"plots/{name}_test.png" for name in ("confusion", "precision_recall", "reliability")}
+    assert kept == pictures | {"plots/mistakes_test.jpg", "evaluation/test.json", "evaluation/per_class_test.csv"}
+    experiment = client.get_experiment_by_name(f"{world.name} (checks)").experiment_id
     others = client.search_runs([experiment], "tags.`modelyard.kind` = 'evaluation'", order_by=["attributes.start_time"])
     assert [run.data.params["dataset"] for run in others] == [candidate.manifest.digest, dataset.manifest.digest]
     assert [run.data.params["split"] for run in others] == ["test", "val"]

@@ -48,6 +48,13 @@ def test_many_classes_are_colours_in_a_figure_of_bounded_size(classes: int) -> N
     assert cells[0].argmax() == len(cells) - 1 or classes > 400, "what is confused is seen"
 
 
+@pytest.mark.parametrize("classes", [30, 200, 1000])
+def test_the_figure_takes_less_than_a_second_even_where_everything_is_confused(classes: int) -> None:
+    counts = np.random.default_rng(0).integers(1, 999, (classes, classes)).tolist()
+    labels = [f"class with a long name {index}" for index in range(classes)]
+    assert cpu_seconds(lambda: confusion_figure(counts, labels, "test split").savefig(io.BytesIO(), format="png")) < 1
+
+
 def test_few_classes_have_their_counts() -> None:
     figure = confusion_figure([[5, 1], [0, 9]], ["cat", "dog"], "test split")
     assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "5", "9"]

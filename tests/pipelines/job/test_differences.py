@@ -43,7 +43,7 @@ TOP1 = BASE["gates"]["staging"][0]
         (staging(TOP1, {"kind": "budget", "train_usd": None, "serve_usd_per_month": 5}),
          ["staging: budget train_usd 1 → none", "staging: budget serve_usd_per_month none → 5"]),
         (staging(TOP1, TOP1 | {"at_least": 0.5}, {"kind": "budget"}),
-         ["staging: gate metric top1 #2 added (at_least 0.50, images 1)"]),
+         ["staging: gate metric top1 #2 added (at_least 0.50, at_most none, images 1)"]),
         (document(gates=BASE["gates"] | {"unproven": "revert"}), ["gates unproven block → revert"]),
         (document(deploy={"production": RUNPOD}), ["deploy.production local → runpod"]),
         (document(deploy={"production": None}), ["deploy.production local → none"]),
@@ -88,7 +88,7 @@ def test_no_difference_goes_unsaid(old: dict[str, Any], new: dict[str, Any]) -> 
 
     def plain(job: dict[str, Any]) -> object:
         gates = job["gates"]
-        stages = {stage: sorted(map(repr, gates[stage])) for stage in ("staging", "production")}
+        stages = {stage: sorted(repr(sorted(gate.items())) for gate in gates[stage]) for stage in ("staging", "production")}
         data = {key: value for key, value in job["data"].items() if value is not None}
         return {**job, "gates": stages | {"unproven": gates["unproven"]}, "data": data}
 

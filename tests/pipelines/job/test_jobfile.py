@@ -43,7 +43,10 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"data": {"split": {"vall": 0.2}}}, "did you mean 'val'"),
         ({"gates": {"staging": [{"kind": "metric", "atleast": 1}]}}, "did you mean 'at_least'"),
         ({"gates": {"productoin": []}}, "did you mean 'production'"),
-        ({"train": [{"kind": "yollo"}]}, "kind 'yollo' does not match"),
+        (
+            {"train": [{"kind": "yollo"}]},
+            "trainer 'yollo': is not installed (installed: yolo, torch, keras); did you mean 'yolo'?",
+        ),
         ({"train": []}, "names no trainer"),
         ({"data": {"fps": -1}}, "greater than 0"),
         ({"export": [{"kind": "tfsj"}]}, "no exporter 'tfsj' (did you mean 'tfjs'?)"),

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.errors import InputError, RefusedError, UnavailableError
+from registry.events import Evaluated, about
 from registry.lease import FileLeases
+from registry.records import Evaluation
 
 sys.path.insert(0, str(Path(__file__).parent))
 from troubled_world import CALLS, FOREIGN, OURS, Faults, held, make_world
@@ -161,3 +163,21 @@ def test_within_a_lane_one_comes_after_the_other_whatever_the_first_does() -> No
     lines = lanes.collect()
     assert order == list(range(6))
     assert [line.partition(" ")[0] for line in lines] == [f"m{number}" for number in range(6)]
+
+
+def test_what_was_decided_elsewhere_is_described_in_mlflow_by_the_next_pass_and_nothing_else(tmp_path: Path) -> None:
+    world = make_world(tmp_path, 2)
+    world.reconciler.once()
+    assert [world.store.description(model) for model in world.models] == ["", ""]
+    scored = Evaluation(
+        dataset="d", split="test", images=9, clips=3, metrics={"top1": 0.9}, interval=(0.8, 1.0), classes=[], confusion=[]
+    )
+    version = world.store.versions("m0")[0]
+    world.ledger.append(Evaluated(**about(version, "d" * 64), evaluation=scored))
+    world.reconciler.once()
+    assert world.store.description("m0", 1).startswith("top-1 0.900 (0.800 to 1.000)")
+    assert [bool(world.store.description(model)) for model in world.models] == [True, False]
+    world.store.describe("m0", "Mine.", 1)
+    world.ledger.append(Evaluated(**about(version, "d" * 64), evaluation=scored))
+    world.reconciler.once()
+    assert world.store.description("m0", 1) == "Mine."

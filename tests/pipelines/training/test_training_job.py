@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -15,9 +15,32 @@ from registry.errors import InputError
 from registry.memory import MemoryLedger
 from registry.settings import Settings
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 
 def quiet(*_: object) -> None:
     return
+
+
+def says_what_it_is(client: MlflowClient, run_id: str, digest: str) -> None:
+    """A training is alone in its list, and says what it trained, on what, by which code."""
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "torch small_cnn 64"
+    assert {
+        "modelyard.version": "1",
+        "modelyard.dataset": "paid@1",
+        "modelyard.trainer": "torch",
+    }.items() <= run.data.tags.items()
+    assert run.data.tags["modelyard.release"]
+    assert (run.data.params["dataset"], run.data.params["dataset_version"]) == (digest, "paid@1")
+    assert {(read.dataset.name, read.dataset.digest) for read in run.inputs.dataset_inputs} == {("paid@1", digest[:36])}
+    assert [point.step for point in client.get_metric_history(run_id, "train_loss")] == [1]
+    assert [other.info.run_id for other in client.search_runs([run.info.experiment_id])] == [run_id]
+    checks = client.get_experiment_by_name("paid (checks)").experiment_id
+    (checked,) = client.search_runs([checks])
+    assert checked.data.tags["modelyard.kind"] == "data"
 
 
 def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
@@ -39,7 +62,7 @@ def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
     )
     (event,) = work.run(job, job.train, data, quiet)
     assert [row.event.kind for row in ledger.entries()][-2:] == ["trained", "data_checked"]
-    assert MlflowClient(mlflow_uri).get_run(event.run_id).info.status == "FINISHED"
+    says_what_it_is(MlflowClient(mlflow_uri), event.run_id, event.dataset)
     assert event.usd >= 0
     assert event.seconds > 0
     assert list(settings.underway.glob("*")) == []

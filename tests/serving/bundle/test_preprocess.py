@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -45,26 +46,71 @@ def test_a_plain_squash_is_something_else() -> None:
     assert not np.array_equal(Preprocess(size=64).fit(image), np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR)))
 
 
-def test_the_javascript_resize_equals_pillow_to_the_bit(tmp_path: Path) -> None:
+WAYS = [
+    Preprocess(size=64),
+    Preprocess(size=64, resize="both sides, bilinear, antialiased"),
+    Preprocess(size=64, resize="both sides, bicubic, antialiased"),
+    Preprocess(size=56, resize="shortest side, bicubic, antialiased", resized=64),
+    Preprocess(size=55, resized=64),
+    Preprocess(size=48, resize="both sides, bicubic, antialiased", resized=57),
+    Preprocess(size=48, crop="centre, rounded down", resized=57),
+]
+"""What networks that were trained elsewhere are given: squeezed, by cubic curves, cropped from more."""
+
+
+@pytest.mark.parametrize("how", WAYS, ids=lambda how: f"{how.resize}, {how.side} to {how.size}")
+def test_the_javascript_resize_equals_pillow_to_the_bit(how: Preprocess, tmp_path: Path) -> None:
     from pipelines.bundles.tools import find_node
 
     cases = []
     for index, (width, height) in enumerate(SIZES):
         image = noise(width, height)
         (tmp_path / f"{index}.rgb").write_bytes(image.tobytes())
-        (tmp_path / f"{index}.out").write_bytes(Preprocess(size=64).fit(image).tobytes())
+        (tmp_path / f"{index}.out").write_bytes(how.fit(image).tobytes())
         cases.append([index, width, height])
     script = tmp_path / "compare.mjs"
     resize = Path(__file__).parents[3] / "serving" / "export" / "resize.mjs"
     script.write_text(
         f"import {{ readFileSync }} from 'node:fs'; import {{ fit }} from '{resize}';"
         f"const answers = {json.dumps(cases)}.map(([i, w, h]) => {{"
-        f"  const found = fit(readFileSync(`{tmp_path}/${{i}}.rgb`), w, h, 64);"
+        f"  const found = fit(readFileSync(`{tmp_path}/${{i}}.rgb`), w, h, {how.size}, {json.dumps(asdict(how))});"
         f"  return Buffer.compare(Buffer.from(found), readFileSync(`{tmp_path}/${{i}}.out`)); }});"
         "console.log(JSON.stringify(answers));"
     )
     done = subprocess.run([find_node(), str(script)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [0] * len(SIZES)
+
+
+def test_squeezed_bicubic_and_cropped_from_more_are_torchvisions(tmp_path: Path) -> None:
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    for size in SIZES:
+        image = noise(*size)
+        for how in WAYS[:-1]:
+            mode = InterpolationMode.BICUBIC if how.bicubic else InterpolationMode.BILINEAR
+            target = (how.side, how.side) if how.squeezes else how.side
+            theirs = Compose([Resize(target, mode), CenterCrop(how.size)])
+            assert np.array_equal(how.fit(image), np.asarray(theirs(image))), how
+
+
+@pytest.mark.parametrize(
+    "fields", [{"resized": 32}, {"resized": "70"}, {"resize": "both sides, lanczos"}, {"decode": "reduced", "resized": 70}]
+)
+def test_what_is_no_way_to_resize_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="is not supported here"):
+        Preprocess.of({"size": 64} | fields)
+
+
+def test_a_bundle_from_before_reads_as_it_did() -> None:
+    before = {
+        "size": 64,
+        "layout": "NCHW",
+        "resize": "shortest side, bilinear, antialiased",
+        "crop": "centre",
+        "scale": "1/255",
+    }
+    assert Preprocess.of(before) == Preprocess(size=64)
+    assert Preprocess.of(before).is_plain
 
 
 def test_the_exif_orientation_is_applied() -> None:

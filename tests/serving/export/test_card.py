@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import LETTERBOX, info
 
-from registry.records import ClassScore, Evaluation, ParityFigures
+from registry.records import ClassScore, Evaluation, ParityFigures, Robustness
 from serving.bundle.preprocess import Preprocess
 from serving.bundle.variants import variant_spec
 from serving.export.card import Facts, missing_from, section_of, write_card
@@ -31,6 +31,25 @@ def test_a_card_tells_how_near_its_exports_are() -> None:
     ]
     assert section_of(card, "Data") == "`digits`: 9 images."
     assert section_of(card, "Nothing") == ""
+
+
+def test_a_card_says_how_far_its_scores_can_be_relied_on() -> None:
+    classes = [ClassScore(label="a", precision=1, recall=1, f1=1, support=9)]
+    fields = {"dataset": "d", "split": "test", "images": 9, "classes": classes, "confusion": [[9]], "interval": (1, 1)}
+    robust = Robustness(images=9, clips=3, clean=1.0, top1={"blur_1": 0.9, "dark_3": 0.2})
+    scored = Evaluation(metrics={"top1": 1.0}, clips=3, robustness=robust, **fields)
+    card = write_card(Facts("net/1", "0" * 64, scored, Decimal("0.1")), info(), [figures()])
+    results = section_of(card, "Held-out results")
+    assert "Only 3 test clips, so this says little: even if all were right, up to 63% of other clips may fail." in results
+    assert (
+        "Robustness: top-1 1.000 on 9 images of 3 clips, 0.550 on average over 2 ways of worse; dark_3 costs most (0.200)."
+        in results
+    )
+    assert "How another background changes its answers was not measured" in section_of(card, "Limits")
+    assert missing_from(card) == []
+    bare = write_card(Facts("net/1", "0" * 64, scored.model_copy(update={"clips": 5, "robustness": None}), None), info())
+    assert "says little" not in bare
+    assert "How light, background or camera change its answers was not measured" in bare
 
 
 def test_the_card_of_a_detector_from_elsewhere_is_complete_without_scores_but_not_without_parity() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from serving.export.graphs import OPSET, assemble, image_graph, logits_graph, su
 from serving.export.onnx import for_tfjs, seal_model, settle
 from serving.export.quantize import to_float16, to_int8
 from serving.export.reference import suppress
+from serving.inference.runner import Runner
 
 SHRINK = [(128, 128), (640, 480), (480, 640), (641, 479), (300, 900), (1000, 33)]
 GROW = [(100, 60), (60, 100), (16, 12), (1, 90), (33, 200), (20, 20)]
@@ -57,6 +59,33 @@ def test_a_picture_that_grows_differs_by_single_grey_levels() -> None:
         apart = levels_apart(preprocess, noise(*size), image_graph(preprocess))
         assert apart.max() < 2.01, size
         assert (apart > 0.5).mean() < 0.03, size
+
+
+OTHER_WAYS = [
+    Preprocess(size=32, resize="both sides, bilinear, antialiased"),
+    Preprocess(size=32, resize="both sides, bicubic, antialiased"),
+    Preprocess(size=32, resize="shortest side, bicubic, antialiased", resized=36),
+    Preprocess(size=31, resized=37),
+    Preprocess(size=30, crop="centre, rounded down", resized=37),
+]
+
+
+@pytest.mark.parametrize("how", OTHER_WAYS, ids=lambda how: f"{how.resize}, {how.side} to {how.size}")
+def test_squeezed_bicubic_and_cropped_from_more_are_pillows_too(how: Preprocess, tmp_path: Path) -> None:
+    """Whole, from a whole picture; and behind the server's own resize, after which the graph changes nothing."""
+    model = image_graph(how)
+    onnx.checker.check_model(model, full_check=True)
+    for size in SHRINK + GROW:
+        apart = levels_apart(how, noise(*size), model)
+        assert apart.max() < 3.01, size
+        assert (apart > 0.5).mean() < 0.04, size
+    path = tmp_path / "model.onnx"
+    seal_model(assemble(settle(tiny(size=how.size), info(preprocess=how)), info(preprocess=how), shape="image"), path, {})
+    for size in SHRINK:
+        held = io.BytesIO()
+        noise(*size).save(held, "PNG")
+        whole, served = (Runner(path, how, fitted=fitted).answers([held.getvalue()]) for fitted in (False, True))
+        assert np.abs(whole - served).max() < 1e-3, size
 
 
 def test_another_resize_would_be_noticed() -> None:

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from registry.outcomes import BoxOutcomes, Leaked, Mistake, Outcomes, Record
+from registry.records.base import Record as Record
+from registry.records.exported import Latency as Latency
+from registry.records.exported import Limits as Limits
+from registry.records.exported import ParityFigures as ParityFigures
+from registry.records.outcomes import BoxOutcomes as BoxOutcomes
+from registry.records.outcomes import Leaked as Leaked
+from registry.records.outcomes import Mistake as Mistake
+from registry.records.outcomes import Outcomes as Outcomes
+from registry.records.reliability import Calibration as Calibration
+from registry.records.reliability import Gain as Gain
+from registry.records.reliability import PredictionSets as PredictionSets
+from registry.records.reliability import ReliabilityBin as ReliabilityBin
+from registry.records.reliability import Robustness as Robustness
 from registry.refs import Ref
 
 
@@ -54,13 +66,18 @@ class Snapshot:
 
 
 class Finding(Record):
-    """What one gate measured: the figure, its limit, and a sentence."""
+    """What one gate measured: the figure, its limit, and a sentence.
+
+    `metric` is the figure's name where it is one of an evaluation, and `part` the class or slice that it is of.
+    """
 
     gate: str
     passed: bool
     text: str
     figure: float | None = None
     limit: float | None = None
+    metric: str = ""
+    part: str = ""
 
 
 class ClassScore(Record):
@@ -68,6 +85,7 @@ class ClassScore(Record):
 
     Of a detector: its boxes instead of images, and its average precision as COCO defines it, over overlaps of 0.5 to 0.95
     and at 0.5.
+    `clips` and `train_clips`: of how many test clips those are, and how many training had; None where that is not known.
     """
 
     label: str
@@ -75,6 +93,8 @@ class ClassScore(Record):
     recall: float
     f1: float
     support: int
+    clips: int | None = None
+    train_clips: int | None = None
     ap: float | None = None
     ap50: float | None = None
 
@@ -100,7 +120,8 @@ class Evaluation(Record):
 
     `interval` is the 95 % bootstrap interval of top-1, resampled by clip: frames of one clip are not
     independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
-    `leaked`: what the score is worth where some of the images are leaked.
+    `leaked`: what the score is worth where some of the images are leaked. `calibration`, `sets` and `robustness` are a
+    classifier's, None where they were not measured.
 
     A detector's interval is of mAP50-95. Its confusion has a last row and column for the background, its precision and recall
     are those at the score from which on it answers, and `boxes` is what two detectors are compared by.
@@ -118,6 +139,9 @@ class Evaluation(Record):
     outcomes: Outcomes | None = None
     mistakes: list[Mistake] = []
     leaked: Leaked | None = None
+    calibration: Calibration | None = None
+    sets: PredictionSets | None = None
+    robustness: Robustness | None = None
     task: Literal["classify", "detect"] = "classify"
     boxes: BoxOutcomes | None = None
 
@@ -135,48 +159,6 @@ class Evaluation(Record):
     def score_name(self) -> str:
         """What people call the headline metric."""
         return SCORE_NAMES[self.headline]
-
-
-class Limits(Record):
-    """How far a variant's answers may be from the trained model's before it is left out."""
-
-    top1_agreement: float = 0.99
-    max_abs_diff: float = 1e-3
-    map_difference: float = 0.01
-
-
-class ParityFigures(Record):
-    """How far one exported variant's answers are from the trained model's, from image bytes.
-
-    For a detector, `top1_agreement` is the share of the trained model's boxes that were found again with the same
-    class, the differences are those of scores, and `map_difference` compares mAP50-95. `control_agreement` is the
-    agreement after pairing every image with a wrong one: a measurement that would not notice a broken export does not
-    drop here. `kept`: whether the variant is in the bundle; `note` says why it is not. `made`: whether there was anything
-    to measure.
-    """
-
-    variant: str
-    images: int
-    top1_agreement: float
-    max_abs_diff: float
-    mean_abs_diff: float
-    control_agreement: float
-    control_max_abs_diff: float
-    map_difference: float | None = None
-    limits: Limits | None = None
-    required: bool = True
-    kept: bool = True
-    made: bool = True
-    note: str = ""
-
-
-class Latency(Record):
-    """Milliseconds from image bytes to answer, in a fresh process, after warm-up."""
-
-    p50_ms: float
-    p95_ms: float
-    first_ms: float
-    requests: int
 
 
 class DataVerdict(Record):
@@ -240,7 +222,10 @@ class PolicyChange(Record):
 
 
 class Evidence(Record):
-    """Everything known about one version's exact bytes, for gates to judge. Absent means not measured."""
+    """Everything known about one version's exact bytes, for gates to judge. Absent means not measured.
+
+    `gains`: what more clips of a class are predicted to be worth, for the advice at a refusal; no gate looks at them.
+    """
 
     model: str
     version: int
@@ -261,6 +246,7 @@ class Evidence(Record):
     serve_usd_per_month: Decimal | None = None
     rival: Rival | None = None
     policy: PolicyChange | None = None
+    gains: dict[str, Gain] = {}
     stage: str = "STAGE"
 
     @property

@@ -1,16 +1,12 @@
-"""The base of records, and what a version answered on held-out images, as far as it is kept for comparisons."""
+"""What a version answered on held-out images, as far as it is kept for comparisons."""
 
 from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-
-class Record(BaseModel):
-    """A frozen record that refuses what it does not know and reads back from its own JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from registry.records.base import Record
 
 
 class Outcomes(Record):

@@ -1,0 +1,88 @@
+"""The rows about training: what tracking costs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Row = Callable[[], dict[str, Any]]
+_EPOCHS, _PAIRS = 40, 3
+_MOST = 1.02
+
+
+def rows() -> dict[str, Row]:
+    """Every row by its name."""
+    return {"tracking_overhead": tracking_overhead}
+
+
+def tracking_overhead() -> dict[str, Any]:
+    """The demo's digits, 40 epochs of `small_cnn`, tracked by a real MLflow server on this machine (ours), and not (peer).
+
+    Tracked is everything that a run gets while it trains and at its end: parameters, tags, data sets, code version, system
+    metrics, each epoch, its name and its curves. Not counted is the registration of the model, which is no tracking.
+    Alternating, the least of three each: what else the machine does only ever adds. The limit is 1.02 times the peer.
+    """
+    from exporting import digits
+    from registry_scale import _server
+
+    from pipelines.job.trainers import TorchTrainer
+    from pipelines.training.trainers.build import build_trainer
+    from registry.mlflow.tracker import Tracker
+
+    config = TorchTrainer(epochs=_EPOCHS)
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
+        root = Path(folder)
+        data = digits(root)
+        adapter = build_trainer(config, Path())
+        _fit(adapter, data, root / "warm", lambda *_: None)
+        spans: dict[str, list[float]] = {"ours": [], "peer": []}
+        with _server(root / "home", "modelyard") as uri:
+            tracker = Tracker(uri, "digits3")
+            _tracked(tracker, adapter, config, data, root / "warm")  # the first requests make the server's tables
+            for turn in range(_PAIRS):
+                spans["peer"].append(_fit(adapter, data, root / f"peer{turn}", lambda *_: None))
+                spans["ours"].append(_tracked(tracker, adapter, config, data, root / f"ours{turn}"))
+    least = {name: min(seconds) for name, seconds in spans.items()}
+    return {**least, "limit": _MOST * least["peer"], "unit": "s"}
+
+
+def _fit(adapter: Any, data: Any, work: Path, on_epoch: Callable[[int, Mapping[str, float]], None]) -> float:
+    """Seconds of one training."""
+    from pipelines.training.trainers.contract import Watch
+
+    work.mkdir(exist_ok=True)
+    began = time.perf_counter()
+    adapter.fit(data, work / str(began), Watch(on_epoch))
+    return time.perf_counter() - began
+
+
+class _UnregisteredError(Exception):
+    """Ends a tracked training before its model is registered."""
+
+
+def _tracked(tracker: Any, adapter: Any, config: Any, data: Any, work: Path) -> float:
+    """Seconds of the same within `train`, up to where the model would be registered."""
+    from pipelines.training.train import Kept, Training, train
+    from pipelines.training.trainers.contract import Watch
+    from registry.memory import MemoryLedger, MemoryStore
+    from registry.money.prices import local_price
+    from registry.records import Actor, DataVerdict
+    from registry.settings import Settings
+
+    work.mkdir(exist_ok=True)
+    verdict = DataVerdict(dataset=data.manifest.digest, holds=True, errors=0, warnings=0)
+    price, kept = local_price(Settings()), Kept(trainings=work / "trainings")
+    training = Training(adapter, config, "torch", data, "digits3", price, Actor("bench"), verdict, kept, "digits3@1")
+
+    def say(line: str) -> None:
+        if "registering" in line:
+            raise _UnregisteredError
+
+    began = time.perf_counter()
+    with suppress(_UnregisteredError):
+        train(MemoryStore(), MemoryLedger(), tracker, training, Watch(), say)
+    return time.perf_counter() - began

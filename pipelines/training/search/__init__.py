@@ -1,0 +1,1 @@
+"""Which settings of a job's trainers do best, by trials on a Ray cluster."""

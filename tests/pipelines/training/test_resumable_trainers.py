@@ -1,0 +1,97 @@
+"""Each trainer goes on from the end of its last epoch, and stops at a loss that is no number, naming the step and the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.data.dataset import DataSet
+from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
+from pipelines.training.trainers import yolo
+from pipelines.training.trainers.build import build_trainer
+from pipelines.training.trainers.contract import Watch
+from pipelines.training.trainers.yolo_state import YoloState
+from registry.errors import IntegrityError, ModelyardError
+from registry.settings import Settings
+
+TRAINERS: dict[str, TrainerConfig] = {
+    "torch": TorchTrainer(epochs=3, imgsz=32, batch=16, arch="small_cnn", weights="scratch"),
+    "yolo": YoloTrainer(epochs=3, imgsz=32, batch=16),
+    "keras": KerasTrainer(epochs=3, imgsz=32, batch=16),
+}
+
+
+class KilledError(Exception):
+    """Stands for a process that ends while it reports an epoch."""
+
+
+def fit(config: TrainerConfig, data: DataSet, work: Path, checkpoints: Path, last: int = 99) -> list[int]:
+    """Train until the end, or until an epoch is reported; the epochs that were."""
+    epochs = list[int]()
+
+    def on_epoch(epoch: int, _: object) -> None:
+        epochs.append(epoch)
+        if epoch == last:
+            raise KilledError
+
+    work.mkdir(parents=True)
+    trainer = build_trainer(config, Settings().tf_python)
+    try:
+        fitted = trainer.fit(data, work, Watch(on_epoch, checkpoints=checkpoints))
+        assert (fitted.folder / "MLmodel").is_file()
+    except KilledError:
+        assert epochs[-1] == last
+    return epochs
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_a_trainer_goes_on_after_the_last_epoch_that_it_kept(kind: str, dataset: DataSet, tmp_path: Path) -> None:
+    if kind == "keras" and not Settings().tf_python.exists():
+        pytest.skip("the TensorFlow world is not installed here")
+    config, checkpoints = TRAINERS[kind], tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    first = fit(config, dataset, tmp_path / "first", checkpoints, last=2)
+    assert any(checkpoints.rglob("*")), "nothing is kept to go on from"
+    second = fit(config, dataset, tmp_path / "second", checkpoints)
+    assert second[-1] == 3
+    assert second[0] > 1, "it began anew"
+    assert sorted({*first, *second}) == [1, 2, 3], "no epoch is missing"
+    third = fit(config, dataset, tmp_path / "third", checkpoints)
+    assert set(third) <= {3}, "what was trained whole is not trained again"
+
+
+class Poisoned(YoloState):
+    """A state whose network has a weight that is no number: Ultralytics takes no learning rate above 1."""
+
+    def _start(self, trainer: Any) -> None:
+        super()._start(trainer)
+        next(trainer.model.parameters()).data.fill_(float("nan"))
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_a_loss_that_is_no_number_stops_and_names_step_and_files(
+    kind: str, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "keras" and not Settings().tf_python.exists():
+        pytest.skip("the TensorFlow world is not installed here")
+    config = TRAINERS[kind].model_copy(update={"lr0": 1.0 if kind == "yolo" else 1e30})
+    if kind == "yolo":
+        monkeypatch.setattr(yolo, "YoloState", Poisoned)
+    with pytest.raises(ModelyardError, match=r"^training step \d+: the loss is (nan|inf|-inf)") as caught:
+        fit(config, dataset, tmp_path / "work", tmp_path / "checkpoints")
+    named = caught.value.expectation.partition("its batch was ")[2].partition(" and ")[0].split(", ")
+    train = {row.file for row in dataset.rows("train")}
+    assert len(named) == 5
+    assert {name for name in named if not any(name.endswith(file) for file in train)} == set()
+
+
+def test_a_damaged_state_or_one_that_holds_code_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"cut")
+    with pytest.raises(IntegrityError, match=r"state\.pt: is damaged .*; train anew"):
+        YoloState(tmp_path, [])
+    (tmp_path / "state.pt").unlink()
+    (tmp_path / "best.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(IntegrityError, match="holds code that runs when it is opened"):
+        YoloState(tmp_path, []).best()
