@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTHON3 ?= python3
 export PYTHONWARNINGS ?= default
+# Containers often set this: then every process that the tests start would compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test unit journey fuzz lint bench docs lock clean system
 
@@ -23,9 +25,9 @@ test: setup system  ## every test: fast ones first, journeys after
 unit: setup     ## the tests that take seconds each; under ten minutes in all
 	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
-journey: setup  ## the tests that run the product as a person would; those that train or measure time come last, one by one
-	@$(PY) -m pytest -n 2 --dist loadfile -m "journey and not alone"
-	@$(PY) -m pytest -m alone
+journey: setup  ## the tests that run the product as a person would; those that measure time come last, one by one
+	@$(PY) -m pytest -n 2 -m "journey and not alone" $$(grep -rl mark.journey tests --include='test_*.py')
+	@$(PY) -m pytest -m alone $$(grep -rl mark.alone tests --include='test_*.py')
 
 fuzz: setup     ## mutated image files through every server and handler; FUZZ_COUNT and FUZZ_SEED say how many, and which
 	@FUZZ_COUNT=$${FUZZ_COUNT:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} $(PY) -m pytest -s tests/serving/server/test_fuzz.py

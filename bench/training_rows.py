@@ -66,8 +66,9 @@ class _UnregisteredError(Exception):
 
 def _tracked(tracker: Any, adapter: Any, config: Any, data: Any, work: Path) -> float:
     """Seconds of the same within `train`, up to where the model would be registered."""
-    from pipelines.training.train import Kept, Training, train
+    from pipelines.training.train import train
     from pipelines.training.trainers.contract import Watch
+    from pipelines.training.training import Kept, Training
     from registry.memory import MemoryLedger, MemoryStore
     from registry.money.prices import local_price
     from registry.records import Actor, DataVerdict

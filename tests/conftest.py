@@ -15,20 +15,48 @@ import numpy as np
 import PIL.Image
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from warm_commands import WarmCommands
+
 hypothesis.settings.register_profile("modelyard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("modelyard")  # else an example that takes 0.2 s on a busy machine is a failure
 OPEN_PICTURE = PIL.Image.open
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-ALONE_S = 2400
+LONG_S = 2400
 """After which a test that trains is taken to hang: many times what it takes, for a machine that is slow or busy."""
+ON_THE_DEMO = {f"tests/journey/test_{name}.py" for name in ("clouds", "demo", "exports")}
+"""They use the home in which the demo ran, each as it was then, at the same place: one after the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What trains takes minutes, by a fixture that several tests share."""
+    """The files in the order in which workers take them: what takes minutes first, so that no worker works on alone."""
+    files = dict[Path, list[pytest.Item]]()
     for item in items:
-        if item.get_closest_marker("alone") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(ALONE_S))
+        files.setdefault(item.path, []).append(item)
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
+        if "trained" in item.fixturenames and str(item.path.relative_to(ROOT)) not in ON_THE_DEMO:
+            raise pytest.UsageError(f"{item.path}: uses the demo's home; add it to ON_THE_DEMO in tests/conftest.py")
+
+    def rank(file: Path) -> tuple[bool, bool, int]:
+        long = any(test.get_closest_marker("long") for test in files[file])
+        return str(file.relative_to(ROOT)) not in ON_THE_DEMO, not long, -len(files[file])
+
+    items[:] = [test for file in sorted(files, key=rank) for test in files[file]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With `--dist loadfile`, the files that use the demo's home go to one worker, which makes it once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class DemoOnce(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope = super()._split_scope(nodeid)
+            return "the demo" if scope in ON_THE_DEMO else scope
+
+    return DemoOnce(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
@@ -170,13 +198,19 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def modelyard(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command in a folder of its own, as a user's shell would."""
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
+    """Commands as processes of their own that have the heavy imports behind them."""
+    commands = WarmCommands(tmp_path_factory.mktemp("warm"))
+    yield commands
+    commands.close()
 
-    def run(*arguments: str | Path, timeout: float | None = None, **options) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipelines.cli.main", *map(str, arguments)]
-        where = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": timeout, "check": False}
-        return subprocess.run(command, **(where | options))
+
+@pytest.fixture
+def modelyard(tmp_path: Path, warm: WarmCommands) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command in a folder of its own, as a user's shell would, in a process that has the heavy imports behind it."""
+
+    def run(*arguments: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+        return warm.run([str(argument) for argument in arguments], tmp_path, timeout)
 
     return run

@@ -20,8 +20,9 @@ from pipelines.training.kept import TrainingFolder
 from pipelines.training.launchers.choose import launched
 from pipelines.training.metered import Metered
 from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
-from pipelines.training.train import Kept, Training, train
+from pipelines.training.train import train
 from pipelines.training.trainers.contract import Choice, Trainer, Watch
+from pipelines.training.training import Kept, Training
 from registry.errors import BusyError, InputError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words

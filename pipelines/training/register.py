@@ -22,8 +22,8 @@ from pipelines.training.foreign.bring import Bringer
 from pipelines.training.foreign.keras_file import World
 from pipelines.training.foreign.options import Options
 from pipelines.training.foreign.recognise import recognise
-from pipelines.training.train import NAME_TAG, TASK_TAG
 from pipelines.training.trainers.build import check_installed
+from pipelines.training.training import NAME_TAG, TASK_TAG
 from registry.digests import sha256_file
 from registry.errors import InputError, IntegrityError
 from registry.promotion.verdict import resolve

@@ -11,91 +11,27 @@ import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.data.dataset import DataSet
 from pipelines.evaluation.plots import curves_figure
-from pipelines.training.code import code_tags
 from pipelines.training.interrupted import Payment, earlier_part, paid_for
 from pipelines.training.kept import TrainingFolder, TrainingRecord
 from pipelines.training.metered import Metered
-from pipelines.training.naming import distinct_name, first_name, full_name
+from pipelines.training.naming import distinct_name, full_name
 from pipelines.training.spool import SpooledRun, clock_ms
-from pipelines.training.trainers.contract import Choice, Fitted, Trainer, Watch
+from pipelines.training.trainers.contract import Choice, Fitted, Watch
 from pipelines.training.trainers.failures import training_errors
+from pipelines.training.training import VERSION_TAG, Training, failed_event, price_of, trained_event
 from registry.errors import ModelyardError, NotFoundError, UnavailableError
-from registry.events import DataChecked, Trained, TrainingFailed, about
-from registry.money.prices import Price
+from registry.events import DataChecked, Trained, about
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store
-from registry.records import Actor, DataVerdict, ModelVersion, Record
+from registry.records import ModelVersion
 from registry.refs import Ref
 
 if TYPE_CHECKING:
     from registry.mlflow.tracker import RunLog, Tracker
-
-NAME_TAG = "modelyard.trainer"
-TASK_TAG = "modelyard.task"
-DATASET_TAG = "modelyard.dataset"
-"""The data set's version, as in hand@2; its digest is the parameter `dataset`."""
-VERSION_TAG = "modelyard.version"
-"""The number of the version that the run ended in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Where a home keeps what outlives a training's process. None: nothing is kept, and nothing can be resumed.
-
-    In `underway` a run is noted until it is paid for, in `trainings` each has its folder. `resumes` is the folder of a run that
-    goes on, `earlier` what was paid for it. `patience` is for how many seconds its end waits for an MLflow server that is away.
-    """
-
-    underway: Path | None = None
-    trainings: Path | None = None
-    resumes: TrainingFolder | None = None
-    earlier: TrainingFailed | None = None
-    patience: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price.
-
-    `known_as` is the data set's version in words, as in hand@2.
-    """
-
-    trainer: Trainer
-    config: Record
-    kind: str
-    data: DataSet
-    model: str
-    price: Price
-    actor: Actor
-    verdict: DataVerdict
-    kept: Kept = Kept()
-    known_as: str = ""
-
-    @property
-    def dataset(self) -> str:
-        """What the run's data set is called."""
-        return self.known_as or self.data.manifest.digest[:12]
-
-    @property
-    def name(self) -> str:
-        """What its run is called while it trains."""
-        return first_name(self.config, self.kind)
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """What its run says of itself from the beginning."""
-        return {TASK_TAG: self.data.manifest.task, NAME_TAG: self.kind, DATASET_TAG: self.dataset} | code_tags(Path.cwd())
-
-    @property
-    def params(self) -> Mapping[str, object]:
-        """What it was told."""
-        return self.config.model_dump(mode="json") | {"dataset_version": self.dataset}
 
 
 def train(
@@ -178,7 +114,7 @@ class _Run:
             fitted, history = self._fitted(Path(scratch), watch, payment)
             used = payment.measure()
             self.say(f"{kind}: trained{_score(history)}")
-            run.metrics({**_price_of(used), **fitted.figures})
+            run.metrics({**price_of(used), **fitted.figures})
             self.say(f"{kind}: its run is called '{self._name(fitted)}'")
             run.tags({"modelyard.price": f"{training.price.usd_per_hour} USD/h ({training.price.source})"})
             run.figure(curves_figure(history), "plots/curves.png")
@@ -187,7 +123,7 @@ class _Run:
             self.say(f"{kind}: logging and registering the model")
             version, digest = self._registered(fitted)
             run.tags({VERSION_TAG: str(version.version)})
-            event = _trained(training, version, digest, used)
+            event = trained_event(training, version, digest, used)
             payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
         return event
 
@@ -283,7 +219,7 @@ class _Run:
     def _paid(self) -> Generator[Payment]:
         """Pays for what happens within the block, and shows on the run what a failure cost."""
         training, payment = self.training, None
-        killed = _failed(training, self.log.run_id, "its process was killed")
+        killed = failed_event(training, self.log.run_id, "its process was killed")
         try:
             with paid_for(training.kept.underway, self.ledger, training.price, killed, training.verdict.dataset) as payment:
                 trainer = training.trainer
@@ -292,7 +228,7 @@ class _Run:
         except BaseException:
             if payment:
                 with suppress(ModelyardError, OSError):  # the server, or the disk, may be what failed
-                    self.run.metrics(_price_of(payment.event))
+                    self.run.metrics(price_of(payment.event))
             raise
 
 
@@ -301,40 +237,3 @@ def _score(history: list[Mapping[str, float]]) -> str:
         if values := [epoch[name] for epoch in history if name in epoch]:
             return f" (val {words} {max(values):.3f})"
     return ""
-
-
-def _price_of(used: TrainingFailed) -> dict[str, float]:
-    return {"train_seconds": used.seconds, "cost_usd": float(used.usd)}
-
-
-def _trained(training: Training, version: ModelVersion, digest: str, used: TrainingFailed) -> Trained:
-    """A version, at what its run used."""
-    return Trained(
-        **about(version, digest),
-        trainer=training.kind,
-        run_id=used.run_id,
-        dataset=training.data.manifest.digest,
-        seconds=used.seconds,
-        hardware=used.hardware,
-        usd=used.usd,
-        price_as_of=used.price_as_of,
-        actor=training.actor.name,
-        proven=training.actor.proven,
-    )
-
-
-def _failed(training: Training, run_id: str, reason: str) -> TrainingFailed:
-    """A run that came to nothing, at what an earlier part of it cost: what this part costs is not known yet."""
-    earlier = training.kept.earlier
-    return TrainingFailed(
-        model=training.model,
-        trainer=training.kind,
-        run_id=run_id,
-        seconds=earlier.seconds if earlier else 0.0,
-        hardware=f"{training.price.provider}: {training.price.hardware}",
-        usd=earlier.usd if earlier else Decimal(0),
-        price_as_of=training.price.as_of.isoformat(),
-        reason=reason,
-        actor=training.actor.name,
-        proven=training.actor.proven,
-    )

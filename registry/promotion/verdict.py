@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from registry.digests import canonical, digest_of, manifest_of, sha256_bytes
 from registry.errors import NotFoundError
+from registry.measured import few_clips_in_words
 from registry.promotion.advice import Advice, advise
 from registry.promotion.context import PromotionContext
 from registry.promotion.evidence import gather
@@ -49,8 +50,11 @@ class Verdict:
 
     @property
     def reasons(self) -> str:
-        """Every reason against it, in one sentence."""
-        return "; ".join(finding.text for finding in self.findings if not finding.passed)
+        """Every reason against it, in one sentence; that they rest on a few clips is said once, after all of them."""
+        reasons = "; ".join(finding.text for finding in self.findings if not finding.passed)
+        scored = self.proof.evidence.evaluation
+        few = f" ({few_clips_in_words(scored.clips)})" if scored else ""
+        return reasons.replace(few, "") + few if scored and few in reasons else reasons
 
     @property
     def advice(self) -> Advice | None:

@@ -39,7 +39,7 @@ def test_a_foreign_network_is_promoted_and_a_broken_one_leaves_nothing(tmp_path:
 
         refused = modelyard("register", broken, "--home", home, "--json")
         assert refused.returncode == 2
-        assert "a damaged zip archive" in json.loads(refused.stdout or refused.stderr.splitlines()[-1])["error"]["expected"]
+        assert "a damaged zip archive" in refused.stdout + refused.stderr
         assert run("register", theirs) == {"model": "light", "version": 1}
         assert run("evaluate", "light/1")["evaluation"]["metrics"]["top1"] == 1.0
         assert all(row["kept"] for row in run("export", "light/1")["parity"])

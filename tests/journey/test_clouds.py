@@ -21,10 +21,11 @@ from registry.events import Deployed
 from registry.opening import ledger_of
 from registry.settings import Settings
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from pages import folder_page
+from warm_commands import WarmCommands
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 IMAGE = "docker.io/someone/modelyard-serve:0.1"
 
 
@@ -35,17 +36,25 @@ class CloudHome:
     home: Path
     image: Path
     environment: dict[str, str]
+    commands: WarmCommands
 
-    def run(self, *command: str, code: int = 0) -> str:
-        done = subprocess.run(command, env=os.environ | self.environment, cwd=self.home.parent, capture_output=True, text=True)
+    def run(self, module: str, *arguments: str, code: int = 0) -> str:
+        environment = os.environ | self.environment
+        done = self.commands.run(arguments, self.home.parent, module=module, environment=environment)
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout if code == 0 else done.stderr
 
     def modelyard(self, *command: str | Path, code: int = 0) -> str:
-        return self.run(sys.executable, "-m", "pipelines.cli.main", *map(str, command), code=code)
+        return self.run("pipelines.cli.main", *map(str, command), code=code)
 
     def mlflow(self, *command: str, code: int = 0) -> str:
-        return self.run(sys.executable, "-m", "mlflow", "deployments", *command, code=code)
+        return self.run("mlflow", "deployments", *command, code=code)
+
+    def script(self, code: str, *arguments: str) -> None:
+        """A Python program in an interpreter of its own."""
+        command, environment = [sys.executable, "-c", code, *arguments], os.environ | self.environment
+        done = subprocess.run(command, env=environment, cwd=self.home.parent, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def policy(self, job: Path, kind: str) -> None:
         """Make a job the policy; deploying elsewhere is agreed to by itself."""
@@ -60,7 +69,7 @@ class CloudHome:
 
 
 @pytest.fixture(scope="module")
-def cloud(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudHome]:
+def cloud(demo, up_module, warm: WarmCommands, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudHome]:
     home = tmp_path_factory.mktemp("clouds") / ".modelyard"
     shutil.copytree(demo.home, home)
     command = [sys.executable, "-m", "pipelines.cli.main", "clouds", "fake", "--home", str(home), "--json"]
@@ -69,7 +78,7 @@ def cloud(demo, up_module, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         variables = json.loads(doubles.stdout.readline())
         with up_module(home, "--no-dashboard") as (_, addresses):
             image = next((home / "datasets").glob("digits3/test/1/*.jpg"))
-            yield CloudHome(home, image, variables | {"MLFLOW_TRACKING_URI": addresses["mlflow"]})
+            yield CloudHome(home, image, variables | {"MLFLOW_TRACKING_URI": addresses["mlflow"]}, warm)
     finally:
         doubles.send_signal(signal.SIGINT)
         doubles.wait()
@@ -173,7 +182,7 @@ for target, config in (("modelyard-local", {}), ("runpod", runpod), ("huggingfac
     client.delete_deployment("one")
     assert "one" not in [each["name"] for each in client.list_deployments()]
 """
-    cloud.run(sys.executable, "-c", script, str(cloud.image), IMAGE)
+    cloud.script(script, str(cloud.image), IMAGE)
 
 
 def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(cloud: CloudHome, demo) -> None:
@@ -185,7 +194,10 @@ def test_what_holds_no_stage_is_refused_by_mlflow_s_commands_too(cloud: CloudHom
 def test_without_a_key_it_is_one_line(cloud: CloudHome) -> None:
     job = cloud.job(kind="runpod", image=IMAGE, bundles="hf:me/bundles")
     keyless = CloudHome(
-        cloud.home, cloud.image, {key: "" if key.endswith("KEY") else value for key, value in cloud.environment.items()}
+        cloud.home,
+        cloud.image,
+        {key: "" if key.endswith("KEY") else value for key, value in cloud.environment.items()},
+        cloud.commands,
     )
     del keyless.environment["RUNPOD_API_KEY"]
     error = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
@@ -209,7 +221,7 @@ set_policy(Home(read_settings()).ledger(), parse_job(json.loads(sys.argv[1]), "j
 """
     deploy = {"production": runpod, "staging": {"kind": "huggingface", "repository": "me/plain"}}
     document = {"model": "digits3", "train": [{"kind": "keras"}], "deploy": deploy}
-    cloud.run(sys.executable, "-c", script, json.dumps(document))
+    cloud.script(script, json.dumps(document))
     for target in ("runpod", "huggingface"):
         cloud.mlflow("create", "-t", target, "-m", "models:/digits3@production", "--name", "plain")
         assert "plain" in cloud.mlflow("list", "-t", target)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 NEVER_MS = 500_000
 """After which a page is taken to hang."""
 
@@ -189,21 +189,3 @@ def test_the_keras_version_runs_in_stock_mlflow_of_its_own_world(demo, find_vali
         check=False,
     )
     assert "(2, 3)" in done.stdout, done.stderr[-1500:]
-
-
-def test_real_photographs_split_by_signer(shared: Path, tmp_path: Path, modelyard) -> None:
-    """The sign-digits photographs: the same way, on real images, with no signer in two splits."""
-    import zipfile
-
-    zipfile.ZipFile(shared / "sign-digits.zip").extractall(tmp_path / "photos")
-    folder = next(path for path in (tmp_path / "photos").rglob("*") if path.is_dir() and (path / "0").is_dir())
-    options = ["--images", folder, "--group", r"^(s\d+)_", "--trainers", "torch", "--home", tmp_path / "home"]
-    done = modelyard("demo", *options, "--exit", "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert 0.7 < summary["tries"][0]["top1"] <= 1.0
-    manifest = json.loads(next((tmp_path / "home" / "datasets").glob("*/manifest.json")).read_text())
-    splits: dict[str, str] = {}
-    for row in manifest["frames"]:
-        assert splits.setdefault(row["clip"], row["split"]) == row["split"]
-    assert len(manifest["labels"]) == 10

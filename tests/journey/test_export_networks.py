@@ -166,7 +166,7 @@ def test_a_program_of_another_version_is_refused(images: list[Path], tmp_path: P
         build(folder, about(), images, "onnx")
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_a_detector_is_registered_and_exported_with_its_boxes(
     tmp_path: Path, up, modelyard: Callable, images: list[Path]
 ) -> None:

@@ -33,7 +33,7 @@ from serving.export.hard_images import make_hard_images
 from serving.export.parity import compare, judge
 from serving.export.reference import Reference
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 EVERY = ("onnx-tensor", "onnx-float16", "onnx-int8", "tfjs-float32", "tfjs-uint8", "transformersjs", "transformersjs-int8")
 DTYPES = {"transformersjs": "fp32", "transformersjs-int8": "int8"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 def test_yolo_is_trained_on_what_a_server_will_decode(tmp_path: Path) -> None:

@@ -105,5 +105,5 @@ def _normalise(itself: Any, side: int, subject: object) -> tuple[Normalise, tupl
     if sorted(channels) != [0, 1, 2] or np.abs(gains).sum() - np.abs(picked).sum() > _EXACT or picked.min() <= 0:
         raise InputError(subject, "mixes colors", "export it to ONNX, with that in the graph")
     std, mean = 1 / picked, -black / picked
-    place = [channels.index(channel) for channel in range(_CHANNELS)]
-    return Normalise("its processor's", tuple(mean[place].tolist()), tuple(std[place].tolist())), channels
+    positions = [channels.index(channel) for channel in range(_CHANNELS)]
+    return Normalise("its processor's", tuple(mean[positions].tolist()), tuple(std[positions].tolist())), channels

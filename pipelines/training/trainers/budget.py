@@ -53,7 +53,7 @@ def plan(images: int, epochs: int | None, batch: int, steps: int = STEPS) -> Pla
     A batch is drawn from a stream of shuffled passes, so it may be larger than the data set: the images in it are augmented
     differently.
     """
-    per_epoch = max(1, images // batch)
+    per_epoch = max(1, -(-images // batch))
     if epochs is None:
         planned = max(steps, _LEAST_EPOCHS * per_epoch)
         every = max(1, round(planned / per_epoch / _REPORTS))

@@ -44,7 +44,7 @@ class KerasAdapter:
         preprocess = Preprocess(size=size, layout="NHWC", decode=config.decode)
         folder = work / "model"
         planned = plan(len(data.rows("train")), config.epochs, config.batch)
-        weights, said = _weights(config)
+        weights, known_as = _weights(config)
         chosen = {"imgsz": size, "epochs": planned.epochs, "weights": weights, "patience": _patience(planned)}
         job: dict[str, object] = {**config.model_dump(), **chosen, "classes": len(data.manifest.labels), "out": str(folder)}
         for split in ("train", "val"):
@@ -55,7 +55,7 @@ class KerasAdapter:
                 np.save(path, array)
                 job[f"{split}_{name}"] = str(path)
         watch.epochs(planned.epochs)
-        watch.choose({**planned.choices(), "arch": config.arch, "weights": said, "imgsz": size})
+        watch.choose({**planned.choices(), "arch": config.arch, "weights": known_as, "imgsz": size})
         if watch.checkpoints:
             watch.checkpoints.mkdir(parents=True, exist_ok=True)
             job["checkpoints"] = str(watch.checkpoints.absolute())
@@ -69,7 +69,7 @@ class KerasAdapter:
             dataset=data.manifest.digest,
         )
         write_info(folder, info)
-        way = "scratch" if said == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
+        way = "scratch" if known_as == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
         return Fitted(folder, name=f"keras {config.arch} {size} {way}")
 
     def _run(self, job: dict[str, object], data: DataSet, watch: Watch) -> None:

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+_TRACKERS = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+"""Ultralytics reports to whichever of them is installed, even where nobody asked for it; importing Ray takes seconds."""
+
 
 def ultralytics(work: Path) -> Any:
     """Ultralytics' model class, with its settings in `work`. Whatever else of Ultralytics is imported comes after this."""
@@ -17,5 +20,5 @@ def ultralytics(work: Path) -> Any:
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     from ultralytics import YOLO, settings
 
-    settings.update({"mlflow": False, "raytune": False, "sync": False})
+    settings.update(dict.fromkeys(("sync", *_TRACKERS), False))
     return YOLO

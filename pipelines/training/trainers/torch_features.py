@@ -84,11 +84,11 @@ def _cached(cache: tuple[ArrayCache | None, str], part: str, make: Callable[[], 
     store, key = cache
     if store is None:
         return make()
-    found = store.read(f"features-{key}-{part}")
-    if found is None:
-        found = make()
-        store.write(f"features-{key}-{part}", found)
-    return found
+    features = store.read(f"features-{key}-{part}")
+    if features is None:
+        features = make()
+        store.write(f"features-{key}-{part}", features)
+    return features
 
 
 def _looks(network: nn.Module, train: Images, views: int, how: tuple[int, float]) -> Features:

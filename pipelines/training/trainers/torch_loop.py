@@ -98,8 +98,8 @@ class Loop:
         """Run the plan's steps. Raises what `broken` makes where the loss is no number."""
         saved, plan = self._saved, self._plan
         torch.manual_seed(self._recipe.seed)
-        if state and (found := state.read()):
-            self._restore(found)
+        if state and (former := state.read()):
+            self._restore(former)
             saved = self._saved
         step = self._step_of(train)
         losses, batches = list[Tensor](), list[Tensor]()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
-from pipelines.training.trainers.budget import Plan, plan
+from pipelines.training.trainers.budget import plan
 from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
 from pipelines.training.trainers.classes import check_classes
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
@@ -19,7 +18,7 @@ from pipelines.training.trainers.failures import halving
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import classification_view
 from pipelines.training.trainers.yolo_state import YoloState
-from pipelines.training.trainers.yolo_weights import begin
+from pipelines.training.trainers.yolo_weights import YoloTraining, begin
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
 from serving.export.reference import Reference
@@ -27,18 +26,6 @@ from serving.export.reference import Reference
 _SCRATCH_SIZE, _PRETRAINED_SIZE = 64, 224
 _STEPS = 400
 """Of Ultralytics' own training: each of its epochs costs a pass over val and a checkpoint, however few images there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class YoloTraining:
-    """One training: its config, an Ultralytics model that holds the weights to begin from, and the data as it will see them."""
-
-    config: YoloTrainer
-    model: Any
-    data: DataSet
-    preprocess: Preprocess
-    planned: Plan
-    work: Path
 
 
 class YoloAdapter:

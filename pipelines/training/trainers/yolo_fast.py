@@ -18,7 +18,7 @@ from pipelines.training.trainers.images import load_images
 from pipelines.training.trainers.state import StateFile
 from pipelines.training.trainers.torch_loop import Groups, Loop, Outcome, Recipe
 from pipelines.training.trainers.torch_trial import as_saved
-from pipelines.training.trainers.yolo import YoloTraining
+from pipelines.training.trainers.yolo_weights import YoloTraining
 
 
 class _Logits(nn.Module):

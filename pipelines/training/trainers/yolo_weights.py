@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
+from pipelines.training.trainers.budget import Plan
 from pipelines.training.trainers.checkpoint import open_checkpoint
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import neutral_names
 from registry.digests import sha256_file
 from registry.errors import InputError, IntegrityError, NotFoundError, UnavailableError, shorten
+from serving.bundle.preprocess import Preprocess
 from validation.scan import scan_folder
 
 _RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 _LEAST_MATCHING = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class YoloTraining:
+    """One training: its config, an Ultralytics model that holds the weights to begin from, and the data as it will see them."""
+
+    config: YoloTrainer
+    model: Any
+    data: DataSet
+    preprocess: Preprocess
+    planned: Plan
+    work: Path
 
 
 def begin(config: YoloTrainer, classes: int, work: Path) -> tuple[Any, str]:

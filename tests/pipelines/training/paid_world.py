@@ -15,8 +15,9 @@ from pipelines.training import interrupted, spool
 from pipelines.training import train as training_module
 from pipelines.training.interrupted import book_interrupted, earlier_part
 from pipelines.training.resume import check_resumable, find_training, upload_pending
-from pipelines.training.train import Kept, Training, train
+from pipelines.training.train import train
 from pipelines.training.trainers.contract import Fitted, Watch
+from pipelines.training.training import Kept, Training
 from registry.events import Trained
 from registry.files import write_json
 from registry.memory import MemoryLedger, MemoryStore

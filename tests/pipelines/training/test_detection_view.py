@@ -101,7 +101,7 @@ def test_a_set_of_the_other_task_is_refused_by_name(data: DataSet, tmp_path: Pat
 
 
 @pytest.mark.journey
-@pytest.mark.alone
+@pytest.mark.long
 def test_a_detector_trains_on_it_and_touches_no_file_of_the_data_set(data: DataSet, tmp_path: Path) -> None:
     from pipelines.training.trainers.offline import ultralytics
     from pipelines.training.trainers.views import detection_view

@@ -52,8 +52,9 @@ class Run:
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
 def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseException, dataset) -> None:
     from pipelines.job.trainers import TorchTrainer
-    from pipelines.training.train import Training, train
+    from pipelines.training.train import train
     from pipelines.training.trainers.contract import Watch
+    from pipelines.training.training import Training
     from registry.money.prices import local_price
     from registry.records import DataVerdict
 

@@ -18,8 +18,9 @@ from faulty_proxy import WAYS, Faults, faulty_proxy
 from pipelines.training import spool
 from pipelines.training.interrupted import book_interrupted, earlier_part
 from pipelines.training.resume import check_resumable, find_training, upload_pending
-from pipelines.training.train import Kept, Training, train
+from pipelines.training.train import train
 from pipelines.training.trainers.contract import Fitted, Watch
+from pipelines.training.training import Kept, Training
 from registry.errors import InputError, UnavailableError
 from registry.events import Trained
 from registry.memory import MemoryLedger

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from pipelines.training.train import Training, train
+from pipelines.training.train import train
 from pipelines.training.trainers.contract import Watch
+from pipelines.training.training import Training
 from registry.errors import UnavailableError
 from registry.memory import MemoryLedger, MemoryStore
 from registry.money.prices import local_price

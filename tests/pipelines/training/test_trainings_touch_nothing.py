@@ -17,7 +17,7 @@ from serving.bundle.modelinfo import read_info
 sys.path.insert(0, str(Path(__file__).parent))
 from picture_kinds import LABELS, every_kind, fingerprint
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone, pytest.mark.filterwarnings("ignore:Corrupt EXIF data")]
+pytestmark = [pytest.mark.journey, pytest.mark.long, pytest.mark.filterwarnings("ignore:Corrupt EXIF data")]
 SMALL = {"epochs": 2, "imgsz": 32, "batch": 32}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -69,3 +70,15 @@ def test_gates_say_it_in_words_and_in_json(
     advice = json.loads(printed[-1])["advice"]
     assert (advice["kind"], advice["label"]) == ("more clips", "fist")
     assert advice["text"].startswith(ADVICE)
+
+
+def test_several_metrics_of_a_few_clips_leave_room_for_every_reason(context) -> None:
+    scored = context.ledger.entries()[-1].event
+    few = scored.evaluation.model_copy(update={"clips": 3, "metrics": {"top1": 0.7, "ece": 0.4, "dark_3": 0.3}})
+    context.ledger.append(scored.model_copy(update={"evaluation": few}))
+    gates = (MetricGate(), MetricGate(name="ece", at_most=0.05), MetricGate(name="dark_3"))
+    version = context.store.versions("hand")[0]
+    asked = replace(context, gates={Stage.STAGING: gates})
+    reasons = evaluate_gates(asked, version, Stage.STAGING, manifest_version(context.store, version)).reasons
+    assert reasons.startswith("top1 0.7 is below 0.9; ece 0.4 is above 0.05; dark_3 0.3 is below 0.9 (only 3 test clips")
+    assert reasons.count("only 3 test clips") == 1

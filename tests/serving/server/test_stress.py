@@ -21,7 +21,7 @@ from endpoints import Served, served
 KEY = "s3cret-of-the-endpoint"
 
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = pytest.mark.journey
 
 
 @pytest.fixture(scope="module")

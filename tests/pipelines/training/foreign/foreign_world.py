@@ -142,10 +142,10 @@ def program(path: Path, network, batch: int | None = None, side: int = SIZE) -> 
     return path
 
 
-def bring(path: Path, data: DataSet, work: Path, options: Options = NOTHING_SAID, said: list[str] | None = None) -> Brought:
+def bring(path: Path, data: DataSet, work: Path, options: Options = NOTHING_SAID, spoken: list[str] | None = None) -> Brought:
     """Bring a model as `modelyard register` does, up to where it would be registered."""
     work.mkdir(parents=True, exist_ok=True)
-    lines = said if said is not None else []
+    lines = spoken if spoken is not None else []
     bringer = Bringer(work, World(TF_PYTHON, Bounds(300, 8)), options, lines.append)
     return bringer.bring(recognise(path), path, data, str(path))
 

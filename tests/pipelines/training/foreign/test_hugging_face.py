@@ -68,9 +68,9 @@ def save(folder: Path, processor: str = "vit, squeezed", **options) -> Path:
 def test_its_processor_and_ours_give_the_same_answers_from_files(processor: str, painted: DataSet, tmp_path: Path) -> None:
     import torch
 
-    said = list[str]()
+    spoken = list[str]()
     folder = save(tmp_path / "theirs", processor)
-    brought = bring(folder, painted, tmp_path / "work", said=said)
+    brought = bring(folder, painted, tmp_path / "work", spoken=spoken)
     files = painted.files(painted.rows("test"))
     itself = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     network = transformers.AutoModelForImageClassification.from_pretrained(folder)
@@ -80,7 +80,7 @@ def test_its_processor_and_ours_give_the_same_answers_from_files(processor: str,
     ours = answers_of(brought, files)
     assert np.abs(theirs - ours).max() < 1e-4
     assert np.abs(np.roll(theirs, 1, axis=0) - ours).max() > 0.02, "the control: another picture's answer is something else"
-    assert any("compared with its own processor" in line for line in said)
+    assert any("compared with its own processor" in line for line in spoken)
 
 
 def test_the_order_of_its_labels_is_put_into_the_data_sets(painted: DataSet, tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_classifier_of_bytes_logits_and_another_order_is_the_same_model(made: Path, painted: DataSet, tmp_path: Path) -> None:
-    said = list[str]()
-    brought = bring(made / "good.keras", painted, tmp_path / "work", Options(labels=tuple(LABELS[::-1])), said)
+    spoken = list[str]()
+    brought = bring(made / "good.keras", painted, tmp_path / "work", Options(labels=tuple(LABELS[::-1])), spoken)
     files = painted.files(painted.rows("test"))
     assert np.abs(answers_of(brought, files) - expected(painted, files)).max() < 1e-4
     assert (brought.info.framework, brought.info.preprocess.layout, brought.info.labels) == ("keras", "NHWC", LABELS)
     assert brought.params["normalise"] == "0..255"
-    assert "its outputs are logits: a softmax is added" in said
+    assert "its outputs are logits: a softmax is added" in spoken
 
 
 def test_a_lambda_is_refused_before_keras_is_started(made: Path, painted: DataSet, tmp_path: Path) -> None:

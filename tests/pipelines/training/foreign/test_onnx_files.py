@@ -55,10 +55,10 @@ def test_older_and_newer_operator_sets_are_converted(opset: int, painted: DataSe
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_normalisation_that_no_file_states_is_found_out_and_said(name: str, painted: DataSet, tmp_path: Path) -> None:
-    path, said = onnx_network(tmp_path / "theirs.onnx", KNOWN[name]), list[str]()
-    brought = bring(path, painted, tmp_path / "work", said=said)
+    path, spoken = onnx_network(tmp_path / "theirs.onnx", KNOWN[name]), list[str]()
+    brought = bring(path, painted, tmp_path / "work", spoken=spoken)
     assert brought.params["normalise"] == name
-    assert any(f"no normalisation: {name} fits best" in line for line in said)
+    assert any(f"no normalisation: {name} fits best" in line for line in spoken)
     files = painted.files(painted.rows("test"))
     assert np.abs(answers_of(brought, files) - expected(painted, files)).max() < 1e-3
 
@@ -66,10 +66,10 @@ def test_the_normalisation_that_no_file_states_is_found_out_and_said(name: str, 
 def test_probabilities_are_left_alone_and_logits_get_a_softmax(painted: DataSet, tmp_path: Path) -> None:
     files = painted.files(painted.rows("test"))
     for softmax, sentence in ((True, "its outputs are probabilities"), (False, "its outputs are logits: a softmax is added")):
-        said = list[str]()
+        spoken = list[str]()
         path = onnx_network(tmp_path / f"{softmax}.onnx", softmax=softmax)
-        brought = bring(path, painted, tmp_path / f"work {softmax}", said=said)
-        assert sentence in said
+        brought = bring(path, painted, tmp_path / f"work {softmax}", spoken=spoken)
+        assert sentence in spoken
         assert np.abs(answers_of(brought, files) - expected(painted, files)).max() < 1e-4
     with pytest.raises(InputError, match="do not sum to 1"):
         bring(path, painted, tmp_path / "third", Options(outputs="probabilities"))
@@ -88,11 +88,11 @@ def test_probabilities_are_left_alone_and_logits_get_a_softmax(painted: DataSet,
 def test_the_order_in_the_metadata_is_put_into_the_data_sets(
     metadata: dict[str, str], painted: DataSet, tmp_path: Path
 ) -> None:
-    path, said = onnx_network(tmp_path / "theirs.onnx", labels=LABELS[::-1], metadata=metadata), list[str]()
-    brought = bring(path, painted, tmp_path / "work", said=said)
+    path, spoken = onnx_network(tmp_path / "theirs.onnx", labels=LABELS[::-1], metadata=metadata), list[str]()
+    brought = bring(path, painted, tmp_path / "work", spoken=spoken)
     files = painted.files(painted.rows("test"))
     assert np.abs(answers_of(brought, files) - expected(painted, files)).max() < 1e-4
-    assert any("in the order noon, night, dusk" in line for line in said)
+    assert any("in the order noon, night, dusk" in line for line in spoken)
 
 
 def test_an_order_that_nobody_states_is_checked_on_the_pictures(painted: DataSet, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A file is what its bytes are and is called so: anything else is said in one line, and nothing is opened."""
+"""A file is what its bytes are and is called so: anything else is spoken in one line, and nothing is opened."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from registry.errors import InputError, ModelyardError
 
 @pytest.mark.parametrize("batch", [None, 1, 3])
 def test_any_batch_becomes_the_same_model(batch: int | None, painted: DataSet, tmp_path: Path) -> None:
-    network, said = torch_network(KNOWN["imagenet"]), list[str]()
+    network, spoken = torch_network(KNOWN["imagenet"]), list[str]()
     path = program(tmp_path / "theirs.pt2", network, batch)
-    brought = bring(path, painted, tmp_path / "work", Options(labels=tuple(LABELS)), said)
+    brought = bring(path, painted, tmp_path / "work", Options(labels=tuple(LABELS)), spoken)
     files = painted.files(painted.rows("test"))
     assert np.abs(answers_of(brought, files) - expected(painted, files)).max() < 1e-3
     assert brought.info.framework == ("torch" if batch is None else "onnx")
     assert brought.params["normalise"] == "imagenet"
-    assert any("goes through ONNX" in line for line in said) == (batch is not None)
+    assert any("goes through ONNX" in line for line in spoken) == (batch is not None)
 
 
 def test_a_program_of_half_precision_and_another_order_is_taken(painted: DataSet, tmp_path: Path) -> None:
