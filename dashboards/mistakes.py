@@ -10,7 +10,7 @@ import streamlit as st
 from dashboards.datasets import LocalDataset, find_dataset, test_set_notice
 from dashboards.words import escaped
 from registry.measured import few_clips_in_words
-from registry.records import Evaluation
+from registry.records import Evaluation, Mistake
 from registry.settings import Settings
 
 
@@ -24,6 +24,17 @@ def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]])
     root = settings.datasets.absolute()
     if notice := test_set_notice(scored, lambda digest: _dataset(root, digest)):
         st.warning(escaped(notice))
+
+
+def _words(mistake: Mistake) -> str:
+    """What was there and what was predicted; a detector's mistake says where."""
+    if mistake.box is None:
+        return f"{mistake.label}, predicted {mistake.answer or 'NaN'} ({mistake.probability:.0%})"
+    where = "at " + ", ".join(f"{side:.0f}" for side in mistake.box)
+    if not mistake.answer:
+        return f"{mistake.label} missed, {where}"
+    true = mistake.label or "nothing there"
+    return f"{true}, detected as {mistake.answer} ({mistake.probability:.0%}), {where}"
 
 
 def _show_reliability(evaluation: Evaluation) -> None:
@@ -44,7 +55,7 @@ def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
     dataset = _dataset(settings.datasets.absolute(), evaluation.dataset)
     columns = st.columns(4)
     for index, mistake in enumerate(evaluation.mistakes[:8]):
-        text = f"{mistake.label}, predicted {mistake.answer or 'NaN'} ({mistake.probability:.0%})"
+        text = _words(mistake)
         path = dataset.frame_path(mistake.file) if dataset else None
         if path:
             columns[index % 4].image(str(path), width="stretch")

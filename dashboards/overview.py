@@ -114,12 +114,22 @@ def accuracy_words(evaluation: Evaluation | None) -> str:
     """How good it is, in plain words, with its interval."""
     if evaluation is None:
         return "Not evaluated on held-out images."
-    top1, (low, high) = evaluation.metrics["top1"], evaluation.interval
-    right = round(top1 * evaluation.images)
+    score, (low, high) = evaluation.score, evaluation.interval
+    if evaluation.task == "detect":
+        boxes = sum(scores.support for scores in evaluation.classes)
+        recall = evaluation.metrics.get("recall", 0.0)
+        measured = f"mAP50-95 {score:.3f} ({low:.3f} to {high:.3f}, 95% interval): found {round(recall * boxes):,} of {boxes:,}"
+        return f"{measured} objects in {evaluation.images:,} images it had never seen, from {evaluation.clips:,} clips."
+    right = round(score * evaluation.images)
     measured = f"Correct on {right:,} of {evaluation.images:,} images it had never seen, from {evaluation.clips:,} clips."
     if few := few_clips_in_words(evaluation.clips, evaluation.split):
         return f"{measured} {few[0].upper()}{few[1:]}."
     return f"{measured} On similar images, expect {low:.0%} to {high:.0%} (95% interval)."
+
+
+def score_words(evaluation: Evaluation) -> str:
+    """The one figure that stands for a version: a percentage of a classifier, mAP50-95 of a detector."""
+    return f"{evaluation.score:.1%}" if evaluation.task == "classify" else f"{evaluation.score_name} {evaluation.score:.3f}"
 
 
 def since_words(since: datetime, now: datetime) -> str:
@@ -161,10 +171,11 @@ def served_table(served: Iterable[Served]) -> pd.DataFrame:
             row.version,
             row.since.isoformat(),
             row.who,
-            row.evaluation.metrics["top1"] if row.evaluation else None,
+            row.evaluation.metrics.get("top1") if row.evaluation else None,
             row.evaluation.interval[0] if row.evaluation else None,
             row.evaluation.interval[1] if row.evaluation else None,
             row.evaluation.images if row.evaluation else None,
+            row.evaluation.metrics.get("map50_95") if row.evaluation else None,
             row.latency.p95_ms if row.latency else None,
             row.place,
             row.url,
@@ -174,6 +185,6 @@ def served_table(served: Iterable[Served]) -> pd.DataFrame:
         )
         for row in served
     ]
-    columns = ["model", "version", "since", "promoted by", "test top-1", "interval low", "interval high", "images", "p95 ms"]
-    columns += ["target", "endpoint", "spent this month", "expected this month", "budget"]
+    columns = ["model", "version", "since", "promoted by", "test top-1", "interval low", "interval high", "images"]
+    columns += ["test mAP50-95", "p95 ms", "target", "endpoint", "spent this month", "expected this month", "budget"]
     return pd.DataFrame(rows, columns=columns)

@@ -86,10 +86,12 @@ def registry_table(entries: Sequence[Entry]) -> pd.DataFrame:
         row |= _facts(event)
     for key, scored in own_evaluations(entries).items():
         low, high = scored.interval
-        rows[key] |= {"test top-1": scored.metrics["top1"], "95 % interval": f"{low:.3f} to {high:.3f}"}
+        rows[key] |= {f"test {scored.score_name}": scored.score, "95 % interval": f"{low:.3f} to {high:.3f}"}
     for deployed in existing_deployments(entries):
         rows[deployed.model, deployed.version, deployed.created_ms]["endpoint"] = deployed.url
     columns = ["version", "stage", "trainer", "test top-1", "95 % interval", "p95 ms", "MB", "endpoint", "last"]
+    if any("test mAP50-95" in row for row in rows.values()):
+        columns.insert(4, "test mAP50-95")
     newest_first = sorted(rows, key=lambda key: (key[0], -key[1], -key[2]))
     return pd.DataFrame([rows[key] for key in newest_first], columns=columns)
 

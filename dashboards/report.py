@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, served_table, since_words
+from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, score_words, served_table, since_words
 from dashboards.queries import load_entries
 from registry.amounts import format_usd
 from registry.errors import InputError, ModelyardError
@@ -63,7 +63,7 @@ def _card(served: Served, at: datetime) -> str:
     speed = f"p95 latency {served.latency.p95_ms:.1f} ms." if served.latency else ""
     lines = [
         f"<b>{escape(served.model)}</b>",
-        f'<b class="big">{served.evaluation.metrics["top1"]:.1%}</b>' if served.evaluation else "",
+        f'<b class="big">{escape(score_words(served.evaluation))}</b>' if served.evaluation else "",
         escape(accuracy_words(served.evaluation)),
         escape(speed),
         escape(f"{served.version}, {since_words(served.since, at)}, promoted by {served.who}."),

@@ -11,11 +11,11 @@ import pandas as pd
 
 from dashboards.words import cell
 from registry.errors import shorten
-from registry.records import Evaluation
+from registry.records import BACKGROUND, Evaluation
 from registry.runs.rows import RunRow
 from registry.runs.select import differing_params, pareto, smooth, value_of
 
-FIRST = ("test_top1", "val_top1", "cost_usd", "train_seconds", "latency_p95_ms")
+FIRST = ("test_top1", "val_top1", "test_map50_95", "val_map50_95", "cost_usd", "train_seconds", "latency_p95_ms")
 MOST_METRICS = 30
 _SHOWN = 2000
 _MOST_EMPTY_CELLS = 50
@@ -156,7 +156,7 @@ def confusion_table(evaluation: Evaluation) -> pd.DataFrame:
 
     With more than 50 classes empty cells are left out, except on the diagonal: a browser does not draw 40,000 in a second.
     """
-    names = [score.label for score in evaluation.classes]
+    names = [score.label for score in evaluation.classes] + ([BACKGROUND] if evaluation.task == "detect" else [])
     every = len(names) <= _MOST_EMPTY_CELLS
     cells = [
         (truth, answer, count, count / sum(line) if sum(line) else 0.0)

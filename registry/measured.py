@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from registry.errors import share_in_words
-from registry.records import DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan
+from registry.records import HEADLINES, DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan
 from registry.stages import Stage
 
 
@@ -76,7 +76,8 @@ def price_in_words(leaked: Leaked) -> str:
     """What a score is worth without the leaked images, and on how many that rests."""
     total = round(leaked.images / leaked.share) if leaked.share else leaked.images
     left = total - leaked.images
-    if not left or "top1" not in leaked.metrics:
+    score = next((leaked.metrics[name] for name in HEADLINES.values() if name in leaked.metrics), None)
+    if not left or score is None:
         return f"all of the {total:,} images are leaked: without them nothing is left to measure on"
     counted = f"{left:,} image{'' if left == 1 else 's'}"
     part = (
@@ -86,7 +87,7 @@ def price_in_words(leaked: Leaked) -> str:
     )
     verb = "is" if leaked.images == 1 else "are"
     share = f"{share_in_words(leaked.share)} ({leaked.images:,} of {total:,} images)"
-    return f"of which {share} {verb} leaked; without them {leaked.metrics['top1']:.3f} ({part})"
+    return f"of which {share} {verb} leaked; without them {score:.3f} ({part})"
 
 
 FEW_CLIPS = 5
@@ -154,12 +155,13 @@ class Evaluated(Event):
     evaluation: Evaluation
 
     def __str__(self) -> str:
-        score, (low, high) = self.evaluation.metrics["top1"], self.evaluation.interval
+        score, (low, high) = self.evaluation.score, self.evaluation.interval
         where = f"{self.evaluation.images} {self.evaluation.split} images of {self.evaluation.clips} clips"
         where += f" of data set {self.evaluation.dataset[:12]}"  # a champion is scored on a candidate's data, too
         worth = f", {price_in_words(self.evaluation.leaked)}" if self.evaluation.leaked else ""
         few = few_clips_in_words(self.evaluation.clips, self.evaluation.split)
-        return f"{self.label} scored top-1 {score:.3f} ({low:.3f} to {high:.3f}) on {where}{worth}{f'; {few}' if few else ''}"
+        figures = f"{self.evaluation.score_name} {score:.3f} ({low:.3f} to {high:.3f})"
+        return f"{self.label} scored {figures} on {where}{worth}{f'; {few}' if few else ''}"
 
 
 class Quoted(Event):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.overview import CHANGED_DAYS, accuracy_words, overview, since_words
+from dashboards.overview import CHANGED_DAYS, accuracy_words, overview, score_words, since_words
 from dashboards.pages import entries
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
@@ -37,8 +37,8 @@ if not summary.served:
 for served in summary.served:
     with st.container(border=True):
         score, text = st.columns([1, 3])
-        top1 = f"{served.evaluation.metrics['top1']:.1%}" if served.evaluation else "not evaluated"
-        score.metric(escaped(served.model, 40), top1, help="Top-1 accuracy on held-out images.")
+        figure = score_words(served.evaluation) if served.evaluation else "not evaluated"
+        score.metric(escaped(served.model, 40), figure, help="Top-1 accuracy on held-out images; of a detector, mAP50-95.")
         text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
         speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
         address = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"

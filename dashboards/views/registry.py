@@ -11,7 +11,7 @@ from dashboards.queries import approval_table, evidence_table, gate_table, regis
 from dashboards.tables import show_table
 from registry.reports.attention import needs_attention
 
-_VERSION_FORMATS = {"test top-1": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
+_VERSION_FORMATS = {"test top-1": "%.3f", "test mAP50-95": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
 _DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "policy": "Policy hash", "bundle": "Bundle digest"}
 _PARITY_FORMATS = {"agreement": "%.4f", "max difference": "%.2g", "control agreement": "%.4f"}
 _PARITY_LABELS = {"agreement": "Top-1 agreement", "max difference": "Max abs. difference"}

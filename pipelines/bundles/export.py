@@ -31,7 +31,7 @@ from registry.records import ModelVersion, ParityFigures
 from registry.refs import Ref
 from registry.settings import Settings
 from registry.signing import open_keyring
-from serving.bundle.modelinfo import read_info
+from serving.bundle.modelinfo import ModelInfo, read_info
 from serving.bundle.seal import INDEX, SIGNATURE, seal
 from serving.bundle.signature import sign_bundle
 from serving.bundle.variants import VariantSpec, variant_spec
@@ -176,7 +176,7 @@ class _Export:
             request = ExportRequest(self.reference, self._facts(describe_data(data)), specs, images, calibration)
             check_request(request)
             built = build_bundle(request, bench / "bundle", exporter.tools_for(request), exporter.say)
-            _keep_smoke(bench / "bundle", data, info.labels, built.measured.trained)
+            _keep_smoke(bench / "bundle", data, info, built.measured.trained)
             built = replace(built, bundle=exporter.bundles.publish(bench / "bundle", self.version))
         return self._keep(_event(self.version, self.digest, built), built)
 
@@ -242,10 +242,10 @@ def check_files(folder: Path, version: ModelVersion) -> None:
         raise IntegrityError(version.ref, f"holds a dangerous file: {dangerous[0]}", "do not use it; train it again")
 
 
-def _keep_smoke(bundle: Path, data: DataSet, labels: list[str], trained: Answers) -> None:
+def _keep_smoke(bundle: Path, data: DataSet, info: ModelInfo, trained: Answers) -> None:
     """Keep some held-out frames and the trained model's answers, for smoke tests wherever the bundle goes."""
     rows = held_out(data, SMOKE_IMAGES)
-    answers = class_scores(trained[: len(rows)], len(labels))
+    answers = class_scores(trained[: len(rows)], len(info.labels))
     with building(smoke_folder(bundle)) as work:
         for index, file in enumerate(data.files(rows)):
             shutil.copy2(file, work / f"{index:02d}{file.suffix}")
@@ -253,7 +253,10 @@ def _keep_smoke(bundle: Path, data: DataSet, labels: list[str], trained: Answers
             {"file": f"{index:02d}{Path(row.file).suffix}", "truth": row.label, "probabilities": answer.tolist()}
             for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
         ]
-        write_json(work / "expected.json", {"labels": labels, "images": expected})
+        write_json(
+            work / "expected.json",
+            {"labels": info.labels, "images": expected, "least": info.suppression.score if info.task == "detect" else 0.0},
+        )
 
 
 def _event(version: ModelVersion, digest: str, built: Built) -> Exported:

@@ -15,6 +15,9 @@ def show_evaluation(event: Evaluated, split: str) -> None:
     """Print a score with everything that was measured beside it."""
     evaluation = event.evaluation
     print(event)
+    if evaluation.task == "detect":
+        _show_boxes(event, split)
+        return
     rows = [
         (c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support, "" if c.clips is None else c.clips)
         for c in evaluation.classes
@@ -25,6 +28,19 @@ def show_evaluation(event: Evaluated, split: str) -> None:
     for part in (evaluation.robustness, evaluation.calibration, evaluation.sets):
         if part:
             print(part)
+
+
+def _show_boxes(event: Evaluated, split: str) -> None:
+    """A detector's classes; a dash where the split has no box of one."""
+    rows = [
+        (c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", _ap(c.ap50), _ap(c.ap), c.support)
+        for c in event.evaluation.classes
+    ]
+    table(f"{event.label} on {split}", ["class", "precision", "recall", "F1", "AP50", "AP50-95", "boxes"], rows)
+
+
+def _ap(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _show_robustness(robust: Robustness) -> None:

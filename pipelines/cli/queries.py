@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.queries.answers import Answer
+    from pipelines.queries.status import Row
 
 _LISTED = 5
 
@@ -110,9 +111,16 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:
         notes = [" · ".join(filter(None, [r.note, *map(str, r.waits)])) for r in rows]
-        accuracies = ["" if r.top1 is None else f"{r.top1:.3f}" for r in rows]
-        shown = [(r.ref, r.stage, r.trainer, top1, r.endpoint, n) for r, top1, n in zip(rows, accuracies, notes, strict=True)]
-        table("models", ["version", "stage", "trainer", "test top-1", "endpoint", "note"], shown)
+        shown = [(r.ref, r.stage, r.trainer, _score(r), r.endpoint, n) for r, n in zip(rows, notes, strict=True)]
+        detects = any(r.map50_95 is not None for r in rows)
+        table("models", ["version", "stage", "trainer", "test score" if detects else "test top-1", "endpoint", "note"], shown)
+
+
+def _score(row: Row) -> str:
+    """A classifier's top-1; a detector's says what it is."""
+    if row.map50_95 is not None:
+        return f"mAP50-95 {row.map50_95:.3f}"
+    return "" if row.top1 is None else f"{row.top1:.3f}"
 
 
 def add_to(app: typer.Typer) -> None:

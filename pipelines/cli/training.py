@@ -107,7 +107,7 @@ def evaluate(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on held-out images: with an interval, per class, on worse pictures, and how sure it may be."""
+    """Score a version on held-out images: with an interval, per class, on worse pictures, and how sure it may be; or by mAP."""
     from pipelines.cli.evaluation import show_evaluation
     from pipelines.promotion.assemble import assemble
     from registry.refs import parse_ref

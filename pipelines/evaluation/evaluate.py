@@ -13,6 +13,7 @@ from pipelines.data.dataset import DataSet
 from pipelines.evaluation.answers import RememberingReference, scored_split
 from pipelines.evaluation.classify import Classification, score_classifier
 from pipelines.evaluation.describe import describe_in_mlflow
+from pipelines.evaluation.detection import score_detector
 from pipelines.evaluation.show import Shown, show
 from pipelines.job.policy import current_policy
 from registry.digests import digest_of, manifest_of
@@ -53,8 +54,6 @@ class Evaluator:
             folder = self.store.fetch(version, Path(scratch))
             digest = digest_of(manifest_of(folder))
             info = read_info(folder, version.ref)
-            if info.task == "detect":
-                raise InputError(version.ref, "is a detector, which is not evaluated yet", "export it, or measure its `parity`")
             scanned = Scanned(**about(version, digest), what="model", scan=scan_folder(folder))
             if dangerous := scanned.scan.dangerous:
                 self.ledger.append(scanned)
@@ -76,7 +75,10 @@ class Evaluator:
 
 
 def check_labels(info: ModelInfo, data: DataSet, subject: object) -> None:
-    """Refuse to judge a model on other classes than its own."""
+    """Refuse to judge a model on a data set for another task, or on other classes than its own."""
+    if info.task != data.manifest.task:
+        what = f"is a data set to {data.manifest.task} with, the model is made to {info.task}"
+        raise InputError(data.name, what, "give the data set it was made for")
     if info.labels != data.manifest.labels:
         ours, theirs = ", ".join(info.labels), ", ".join(data.manifest.labels)
         raise InputError(subject, f"knows the classes {ours}, the data set has {theirs}", "give the data set it was made for")
@@ -87,4 +89,6 @@ def _score(reference: Reference, asked: Classification, datasets: DatasetCatalog
     asked.data.held(asked.split)
     asked.data.verify()
     check_labels(reference.info, asked.data, f"model trained by {reference.info.trainer}")
+    if reference.info.task == "detect":
+        return score_detector(reference, asked, datasets)
     return score_classifier(reference, asked, datasets)

@@ -20,14 +20,17 @@ _MOST_COUNTS = 400
 
 
 def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Loss and top-1 by epoch; `history` has one mapping an epoch."""
+    """Loss and top-1, or a detector's mAP, by epoch; `history` has one mapping an epoch."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     epochs = [epoch.get("epoch", number) for number, epoch in enumerate(history, 1)]
-    for axes, names, title in ((losses, ("train_loss", "val_loss"), "loss"), (scores, ("val_top1",), "top-1")):
+    detects = any("val_map50_95" in epoch for epoch in history)
+    quality = (("val_map50_95", "val_map50"), "mAP") if detects else (("val_top1",), "top-1")
+    for axes, names, title in ((losses, ("train_loss", "val_loss"), "loss"), (scores, *quality)):
         for name in names:
-            if all(name in epoch for epoch in history):
-                axes.plot(epochs, [epoch[name] for epoch in history], marker="o", markersize=3, label=name)
+            points = [(number, epoch[name]) for number, epoch in zip(epochs, history, strict=True) if name in epoch]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
         if axes.lines:

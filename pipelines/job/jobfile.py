@@ -19,6 +19,7 @@ from pipelines.job.launch import LocalLaunch
 from pipelines.job.launches import LaunchConfig
 from pipelines.job.other_trainers import STORED
 from pipelines.job.search import Search, check_space
+from pipelines.job.tasks import check_gates, check_trainers, with_default_archs
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -118,7 +119,7 @@ class Job(Record):
 
     model: str = Field(default="hand", description="the registered model's name")
     task: Literal["classify", "detect"] = Field(
-        default="classify", description="detect: `modelyard register` brings the model; detectors are not trained here yet"
+        default="classify", description="detect: pictures with boxes; trained here, or brought by `modelyard register`"
     )
     data: Data = Data()
     train: tuple[TrainerConfig, ...] = ()
@@ -169,12 +170,16 @@ class Job(Record):
                 raise ValueError(f"slice '{name}' is not a regular expression ({error})") from error
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _detects(cls, value: Any) -> Any:
+        return with_default_archs(value) if isinstance(value, dict) else value
+
     @model_validator(mode="after")
     def _trains_what_it_can(self) -> Self:
         if self.task == "classify" and not self.train:
             raise ValueError("train: names no trainer")
-        if self.task == "detect" and self.train:
-            raise ValueError("train: must be empty for a detector, which `modelyard register` brings")
+        check_trainers(self.task, self.train)
         if self.search:
             check_space(self.search, self.train)
         return self
@@ -191,7 +196,9 @@ def read_job(path: Path) -> Job:
         raw = read_yaml(path, "fix it, or start again with `modelyard init --force`")
     except MissingFileError as error:
         raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
-    return parse_job(raw, str(path))
+    job = parse_job(raw, str(path))
+    check_gates(job, str(path))
+    return job
 
 
 def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:

@@ -104,12 +104,31 @@ def _data_lines(choices: JobChoices) -> list[str]:
     ]
 
 
+_DETECTORS = """\
+train:                             # one MLflow run and one registered version each
+  - {kind: torch, arch: small_detector}
+  # - {kind: torch, arch: efficientnet_lite0_detector}          # begins from ImageNet weights
+  # - {kind: yolo, arch: yolov8n}                               # Ultralytics is AGPL-3.0
+
+"""
+_METRICS = (
+    ("name: top1, at_least: 0.90}", "name: map50_95, at_least: 0.50}"),
+    (
+        "name: recall, label: thumb, at_least: 0.85}    # of one class",
+        "name: ap, label: cup, at_least: 0.40}    # of one class",
+    ),
+    ("{kind: metric, slice: dark,", "{kind: metric, name: map50_95, slice: dark,"),
+    ("{kind: champion, alpha: 0.05,", "{kind: champion, metric: map50_95, alpha: 0.05,"),
+)
+
+
 def _for_detector(text: str) -> str:
-    """Without what only classifiers have: trainers, scores of classes and the champion that they are compared with."""
+    """Trainers that make detectors, and what detectors are measured by."""
     train = re.compile(r"^train:.*?(?=^gates:)", re.MULTILINE | re.DOTALL)
-    text = train.sub("# A detector is trained elsewhere and brought with `modelyard register`.\n\n", text, count=1)
-    only = re.compile(r"kind: (metric|champion|budget)\b")
-    return "".join(line for line in text.splitlines(keepends=True) if not only.search(line))
+    text = train.sub(lambda _: _DETECTORS, text, count=1)
+    for ours, theirs in _METRICS:
+        text = text.replace(ours, theirs)
+    return text
 
 
 def _quoted(text: str) -> str:

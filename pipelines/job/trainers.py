@@ -52,7 +52,7 @@ class YoloTrainer(_Trainer):
     """
 
     kind: Literal["yolo"] = "yolo"
-    arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+-cls$")
+    arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+(-cls)?$")
     lr0: float = Field(default=0.002, gt=0)
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
     loop: Literal["fast", "ultralytics"] = Field(

@@ -93,11 +93,15 @@ def _scores(evidence: Evidence) -> dict[str, str]:
     if (scored := evidence.evaluation) is None:
         return facts | {"test": "not evaluated"}
     low, high = scored.interval
-    facts["top1"] = f"{scored.metrics['top1']:.4f} ({low:.4f} to {high:.4f})"
-    facts |= {name: f"{value:.4f}" for name, value in scored.metrics.items() if name != "top1"}
+    facts[scored.headline] = f"{scored.score:.4f} ({low:.4f} to {high:.4f})"
+    facts |= {name: f"{value:.4f}" for name, value in scored.metrics.items() if name != scored.headline}
     facts["test images"] = f"{scored.images} of {scored.clips} clips"
     facts |= {f"recall of '{score.label}'": f"{score.recall:.3f}" for score in scored.classes}
-    return facts | {f"top1 of slice '{name}'": f"{part.top1:.4f} ({part.images})" for name, part in scored.slices.items()}
+    facts |= {f"AP of '{score.label}'": f"{score.ap:.3f}" for score in scored.classes if score.ap is not None}
+    parts = {name: part.metrics.get(scored.headline, part.top1) for name, part in scored.slices.items()}
+    return facts | {
+        f"{scored.headline} of slice '{name}'": f"{value:.4f} ({scored.slices[name].images})" for name, value in parts.items()
+    }
 
 
 def _training(entries: list[Entry], version: ModelVersion) -> dict[str, str]:

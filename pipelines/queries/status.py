@@ -25,7 +25,7 @@ _TELLING = (Blocked, Evaluated, HookDone, HookFailed, Promoted, Refused, Trained
 
 
 class Row(Record):
-    """One version. `waits`: what is tried again later for it, why, and when."""
+    """One version. `waits`: what is tried again later for it, why, and when. A classifier has top-1, a detector mAP50-95."""
 
     ref: str
     stage: Stage
@@ -34,6 +34,7 @@ class Row(Record):
     endpoint: str | None
     note: str | None
     waits: tuple[Waiting, ...] = ()
+    map50_95: float | None = None
 
 
 def status(store: Store, ledger: Ledger, targets: Targets) -> list[Row]:
@@ -77,9 +78,10 @@ def mine(entries: Sequence[Entry], version: ModelVersion) -> list[Entry]:
 def _row(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry], endpoint: str | None) -> Row:
     trainer = next((entry.event.trainer for entry in reversed(entries) if isinstance(entry.event, Trained)), None)
     scored = own_evaluation(entries, (version.model, *version.identity))
-    top1 = scored.metrics["top1"] if scored else None
+    scores = {scored.headline: scored.score} if scored else {}
     note = _note(version, stage, state, entries)
-    return Row(ref=str(version.ref), stage=stage, trainer=trainer, top1=top1, endpoint=endpoint, note=note)
+    row = Row(ref=str(version.ref), stage=stage, trainer=trainer, top1=scores.get("top1"), endpoint=endpoint, note=note)
+    return row.model_copy(update={"map50_95": scores.get("map50_95")})
 
 
 def _note(version: ModelVersion, stage: Stage, state: PromotionState, entries: list[Entry]) -> str | None:

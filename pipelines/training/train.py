@@ -204,7 +204,7 @@ class _Run:
             raise UnavailableError(error.subject, what, remedy) from error
 
     def _register(self, fitted: Fitted) -> ModelVersion:
-        number = self.log.model(fitted.folder, self.training.kind, self.training.model)
+        number = self.log.model(fitted.folder, self.training.kind, self.training.model, self.training.data.manifest.task)
         return resolve(self.store, Ref(self.training.model, number))
 
     def _version_before(self) -> ModelVersion | None:
@@ -233,5 +233,7 @@ class _Run:
 
 
 def _score(history: list[Mapping[str, float]]) -> str:
-    best = max((epoch["val_top1"] for epoch in history if "val_top1" in epoch), default=None)
-    return "" if best is None else f" (val top-1 {best:.3f})"
+    for name, words in (("val_top1", "top-1"), ("val_map50_95", "mAP50-95")):
+        if values := [epoch[name] for epoch in history if name in epoch]:
+            return f" (val {words} {max(values):.3f})"
+    return ""

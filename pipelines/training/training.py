@@ -22,8 +22,6 @@ DATASET_TAG = "modelyard.dataset"
 """The data set's version, as in hand@2; its digest is the parameter `dataset`."""
 VERSION_TAG = "modelyard.version"
 """The number of the version that the run ended in."""
-_TAGS = {TASK_TAG: "classify"}
-"""Detectors are not trained here; they are registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Training:
     @property
     def tags(self) -> dict[str, str]:
         """What its run says of itself from the beginning."""
-        return _TAGS | {NAME_TAG: self.kind, DATASET_TAG: self.dataset} | code_tags(Path.cwd())
+        return {TASK_TAG: self.data.manifest.task, NAME_TAG: self.kind, DATASET_TAG: self.dataset} | code_tags(Path.cwd())
 
     @property
     def params(self) -> Mapping[str, object]:

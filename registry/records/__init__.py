@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from registry.records.base import Record as Record
 from registry.records.exported import Latency as Latency
 from registry.records.exported import Limits as Limits
 from registry.records.exported import ParityFigures as ParityFigures
+from registry.records.outcomes import BoxOutcomes as BoxOutcomes
+from registry.records.outcomes import Leaked as Leaked
+from registry.records.outcomes import Mistake as Mistake
+from registry.records.outcomes import Outcomes as Outcomes
 from registry.records.reliability import Calibration as Calibration
 from registry.records.reliability import Gain as Gain
 from registry.records.reliability import PredictionSets as PredictionSets
@@ -79,6 +83,8 @@ class Finding(Record):
 class ClassScore(Record):
     """Precision, recall and F1 of one class, and how many test images it had.
 
+    Of a detector: its boxes instead of images, and its average precision as COCO defines it, over overlaps of 0.5 to 0.95
+    and at 0.5.
     `clips` and `train_clips`: of how many test clips those are, and how many training had; None where that is not known.
     """
 
@@ -89,47 +95,24 @@ class ClassScore(Record):
     support: int
     clips: int | None = None
     train_clips: int | None = None
+    ap: float | None = None
+    ap50: float | None = None
 
 
 class SliceScore(Record):
-    """Top-1 of a named part of the held-out images: those whose clip a pattern is found in."""
+    """Top-1 of a named part of the held-out images: those whose clip a pattern is found in; of a detector its `metrics`."""
 
     images: int
-    top1: float
+    top1: float = 0.0
     pattern: str = ""
-
-
-class Outcomes(Record):
-    """Which held-out images were answered correctly: what two versions are compared by, image by image.
-
-    `right` has one character an image, "1" or "0", in the manifest's order with the images of a clip together;
-    `per_clip` says how many images each clip has, in that order.
-    """
-
-    right: str
-    per_clip: list[int]
-
-
-class Mistake(Record):
-    """A held-out image that was answered wrongly. `probability` is what the wrong answer was given."""
-
-    file: str
-    label: str
-    answer: str
-    probability: float
-
-
-class Leaked(Record):
-    """The part of held-out images that an earlier split gives away, and the scores without it.
-
-    `kinds`: how many images by which evidence. Without any image left there are no other scores.
-    """
-
-    images: int
-    share: float
-    kinds: dict[str, int]
     metrics: dict[str, float] = {}
-    interval: tuple[float, float] | None = None
+
+
+HEADLINES = {"classify": "top1", "detect": "map50_95"}
+"""Task → the metric that stands for a version where there is room for one figure."""
+BACKGROUND = "background"
+"""The last row and column of a detector's confusion: what is no box, or was not detected."""
+SCORE_NAMES = {"top1": "top-1", "map50_95": "mAP50-95", "map50": "mAP50"}
 
 
 class Evaluation(Record):
@@ -139,6 +122,9 @@ class Evaluation(Record):
     independent, so an interval over frames would be too narrow. `mistakes` are the surest wrong answers, not all.
     `leaked`: what the score is worth where some of the images are leaked. `calibration`, `sets` and `robustness` are a
     classifier's, None where they were not measured.
+
+    A detector's interval is of mAP50-95. Its confusion has a last row and column for the background, its precision and recall
+    are those at the score from which on it answers, and `boxes` is what two detectors are compared by.
     """
 
     dataset: str
@@ -156,6 +142,23 @@ class Evaluation(Record):
     calibration: Calibration | None = None
     sets: PredictionSets | None = None
     robustness: Robustness | None = None
+    task: Literal["classify", "detect"] = "classify"
+    boxes: BoxOutcomes | None = None
+
+    @property
+    def headline(self) -> str:
+        """The metric that the interval is of."""
+        return HEADLINES[self.task]
+
+    @property
+    def score(self) -> float:
+        """The headline metric; NaN where it was not measured."""
+        return self.metrics.get(self.headline, math.nan)
+
+    @property
+    def score_name(self) -> str:
+        """What people call the headline metric."""
+        return SCORE_NAMES[self.headline]
 
 
 class DataVerdict(Record):

@@ -18,14 +18,15 @@ from registry.promotion.evidence import gather
 from registry.promotion.policy import FOLLOWED, fold_policies_by_model
 from registry.promotion.state import sound
 from registry.protocols import Entry
-from registry.records import Evaluation, ModelVersion
+from registry.records import HEADLINES, Evaluation, ModelVersion
 from registry.runs.rows import RunRow
 
 VersionKey = tuple[str, int, int]
 """Model, number and time of creation: what tells a version from a later one of the same number."""
 
 _SHOWN = (
-    *("top1", "top5", "macro_f1", "worst_recall", "top1_low", "top1_high", "leaked_share", "top1_without_leaked"),
+    *("top5", "macro_f1", "worst_recall", "leaked_share", "map50", "map75", "worst_ap", "precision", "recall"),
+    *(f"{name}{part}" for name in HEADLINES.values() for part in ("", "_low", "_high", "_without_leaked")),
     *("ece", "ece_scaled", "temperature", "coverage", "set_size", "unsure", "sure_top1", "robust_top1", "robust_drop"),
     *(f"{kind}_{strength}" for kind in ("blur", "dark", "jpeg", "noise") for strength in (1, 2, 3)),
 )
@@ -58,14 +59,16 @@ def scored_runs(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
     """A score's metrics as MLflow's runs carry them: `test_top1` and its interval, `test_macro_f1` and so on.
 
-    Where images are leaked, `test_leaked_share` and, if others are left, `test_top1_without_leaked`.
+    A detector's are `test_map50_95` with its interval, `test_map50` and so on. Where images are leaked, `test_leaked_share`
+    and, if others are left, `test_top1_without_leaked`.
     """
     low, high = evaluation.interval
-    figures = evaluation.metrics | {"top1_low": low, "top1_high": high}
+    name = evaluation.headline
+    figures = evaluation.metrics | {f"{name}_low": low, f"{name}_high": high}
     if leaked := evaluation.leaked:
         figures |= {"leaked_share": leaked.share}
-        figures |= {"top1_without_leaked": leaked.metrics["top1"]} if "top1" in leaked.metrics else {}
-    return {f"{evaluation.split}_{name}": value for name, value in figures.items()}
+        figures |= {f"{name}_without_leaked": leaked.metrics[name]} if name in leaked.metrics else {}
+    return {f"{evaluation.split}_{metric}": value for metric, value in figures.items()}
 
 
 def with_own_scores(

@@ -164,8 +164,8 @@ def _scores(evaluation: Evaluation | None) -> list[tuple[str, str]]:
     if evaluation.classes:
         worst = min(evaluation.classes, key=lambda score: score.recall)
         facts.append(("weakest class", f"{_plain(worst.label)}: recall {worst.recall:.3f}, precision {worst.precision:.3f}"))
-    if (leaked := evaluation.leaked) and "top1" in leaked.metrics:
-        facts.append(("without leaked images", f"top-1 {leaked.metrics['top1']:.3f}"))
+    if (leaked := evaluation.leaked) and evaluation.headline in leaked.metrics:
+        facts.append(("without leaked images", f"{evaluation.score_name} {leaked.metrics[evaluation.headline]:.3f}"))
     return facts
 
 

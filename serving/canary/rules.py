@@ -24,7 +24,10 @@ class CanaryRules(Record):
     max_error_rate: float = Field(default=0.01, ge=0, le=1, description="unless the version that serves fails more often")
     max_latency_ratio: float = Field(default=1.5, ge=1, description="of its 95th percentile to that of the version that serves")
     max_disagreement: float = Field(
-        default=0.2, ge=0, le=1, description="of the compared answers with another label than the version that serves gives"
+        default=0.2,
+        ge=0,
+        le=1,
+        description="of the compared answers with another label, or other boxes, than the version that serves gives",
     )
     hours_at_most: float = Field(default=24, gt=0, le=24 * 30, description="after which it ends, however little was asked")
     when_quiet: Literal["rollback", "promote"] = Field(default="rollback", description="what then follows")

@@ -1,7 +1,7 @@
 """Traffic splitting inside the stable version's server: its address stays, and a share of the requests goes to the canary.
 
 A client never sees a canary's failure: what it does not answer with 200 is answered here. What it did answer is also
-predicted here, in the background, and the labels are compared. A canary is active while its order file exists.
+predicted here, in the background, and the answers are compared. A canary is active while its order file exists.
 
 A request that both versions refuse for a reason of the same kind counts for neither of them.
 """
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.errors import UnavailableError, shorten
 from serving.bundle.records import read_frozen
 from serving.canary.fault import is_answer, is_request_at_fault, reason_of
-from serving.canary.labels import labels_of
+from serving.canary.labels import Answer, answers_of, same_answers
 from serving.canary.tally import SplitOrder, TrafficCounter
 from serving.inference.traffic import is_request, names_version, protocol_of
 
@@ -172,13 +172,13 @@ class Splitter:
         headers.append((b"content-length", str(len(answer.content)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
-        if len(self._shadows) < _SHADOWS and (labels := labels_of(answer.content)) is not None:
-            shadow = asyncio.create_task(self._shadow(active, scope, body, labels))
+        if len(self._shadows) < _SHADOWS and (answers := answers_of(answer.content)) is not None:
+            shadow = asyncio.create_task(self._shadow(active, scope, body, answers))
             self._shadows.add(shadow)
             shadow.add_done_callback(self._shadows.discard)
 
-    async def _shadow(self, active: _ActiveCanary, scope: Scope, body: bytes, canary_labels: list[str]) -> None:
-        """Predict with this version, too, and compare the labels."""
+    async def _shadow(self, active: _ActiveCanary, scope: Scope, body: bytes, canary: list[Answer]) -> None:
+        """Predict with this version, too, and compare the answers."""
         parts = list[bytes]()
 
         async def keep(message: Message) -> None:
@@ -187,8 +187,8 @@ class Splitter:
         with contextlib.suppress(Exception):  # no room now, or no answer: nothing to compare with
             async with asyncio.timeout(self._stable_s):
                 await self._app(dict(scope), _replay(body), keep)
-            if (stable_labels := labels_of(b"".join(parts))) is not None:
-                active.counter.compare(same=stable_labels == canary_labels)
+            if (stable := answers_of(b"".join(parts))) is not None:
+                active.counter.compare(same=same_answers(stable, canary))
 
 
 async def _not_wrapped(_scope: Scope, _receive: Receive, _send: Send) -> None:

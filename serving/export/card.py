@@ -58,15 +58,11 @@ def write_card(facts: Facts, info: ModelInfo, parity: Sequence[ParityFigures] = 
         "",
         "## Limits",
         "",
-        *(_limits(facts.evaluation) if info.task == "classify" else _DETECTOR),
+        *(_limits(facts.evaluation) if info.task == "classify" else _limits_of_detector(facts.evaluation)),
     ]
     return "\n".join(lines) + "\n"
 
 
-_DETECTOR = (
-    "It finds only what it was trained to find. What it is less sure of than the least score is not reported. How often it",
-    "misses something, or sees what is not there, was not measured here.",
-)
 _HEADS = {
     "model bytes": "- model bytes: `",
     "data set": "- data set: `",
@@ -79,13 +75,15 @@ _CLASSIFIER_SECTIONS = {
     "classes": "| class | precision |",
 }
 _DETECTOR_SECTIONS = {"parity": "| variant | images | agreement | mAP difference |"}
+_SCORED_DETECTOR = {"results": "mAP50-95 ", "classes": "| class | AP50-95 |"}
 _LIMITS = {"limits": "## Limits\n\nIt"}
 
 
 def missing_from(card: str) -> list[str]:
-    """The required parts that a card lacks. A detector's card needs fewer: it is trained elsewhere and not evaluated here."""
-    detects = "\nAn object detector (" in card
-    sections = _HEADS | (_DETECTOR_SECTIONS if detects else _CLASSIFIER_SECTIONS) | _LIMITS
+    """The required parts that a card lacks. The card of a detector that was trained elsewhere needs no held-out results."""
+    detects, trained_here = "\nAn object detector (" in card, f"\n{_CLASSIFIER_SECTIONS['training cost']}" in card
+    of_detectors = _DETECTOR_SECTIONS | (_SCORED_DETECTOR if trained_here else {})
+    sections = _HEADS | (of_detectors if detects else _CLASSIFIER_SECTIONS) | _LIMITS
     return [name for name, start in sections.items() if f"\n{start}" not in card]
 
 
@@ -96,12 +94,13 @@ def section_of(card: str, title: str) -> str:
 
 
 def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
-    if info.task == "detect":
-        return ["Not evaluated: detectors are not scored here. How close its exports are is shown below."]
     if evaluation is None:
-        return ["Not evaluated."]
+        more = " How close its exports are is shown below." if info.task == "detect" else ""
+        return [f"Not evaluated.{more}"]
     low, high = evaluation.interval
     where = f"{evaluation.images} images of {evaluation.clips} clips that training never saw"
+    if evaluation.task == "detect":
+        return _results_of_detector(evaluation, where)
     lines = [
         f"Top-1 {evaluation.metrics['top1']:.3f} (95 % interval over clips {low:.3f} to {high:.3f}) on {where}.",
         "",
@@ -109,6 +108,21 @@ def _results(evaluation: Evaluation | None, info: ModelInfo) -> list[str]:
         "|---|---|---|---|",
     ]
     return lines + [f"| {c.label} | {c.precision:.3f} | {c.recall:.3f} | {c.support} |" for c in evaluation.classes]
+
+
+def _results_of_detector(evaluation: Evaluation, where: str) -> list[str]:
+    low, high = evaluation.interval
+    lines = [
+        f"mAP50-95 {evaluation.score:.3f} (95 % interval over clips {low:.3f} to {high:.3f}) on {where}.",
+        f"At half an overlap, mAP50, it is {evaluation.metrics['map50']:.3f}.",
+        "",
+        "| class | AP50-95 | AP50 | precision | recall | boxes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for c in evaluation.classes:
+        aps = " | ".join("-" if ap is None else f"{ap:.3f}" for ap in (c.ap, c.ap50))
+        lines.append(f"| {c.label} | {aps} | {c.precision:.3f} | {c.recall:.3f} | {c.support} |")
+    return lines
 
 
 def _reliability(evaluation: Evaluation | None) -> list[str]:
@@ -131,6 +145,19 @@ def _exports(parity: Sequence[ParityFigures]) -> list[str]:
         difference = (figures.map_difference or 0.0) if detects else figures.max_abs_diff
         shown = [f"{figures.top1_agreement:.3f}", f"{difference:.0e}"] if figures.made else ["", ""]
         lines.append(f"| {figures.variant} | {figures.images} | {' | '.join(shown)} | {'yes' if figures.kept else 'no'} |")
+    return lines
+
+
+def _limits_of_detector(evaluation: Evaluation | None) -> list[str]:
+    """A detector's known limits, and what was not measured."""
+    lines = ["It finds only what it was trained to find. What it is less sure of than the least score is not reported."]
+    if evaluation is None or evaluation.task != "detect":
+        return [*lines, "How often it misses something, or sees what is not there, was not measured here."]
+    missed, wrong = 1 - evaluation.metrics["recall"], 1 - evaluation.metrics["precision"]
+    lines.append(f"It missed {missed:.0%} of the objects, and {wrong:.0%} of what it reported was something else, or nothing.")
+    if scored := [score for score in evaluation.classes if score.ap is not None]:
+        weakest = min(scored, key=lambda score: (score.ap or 0.0, score.label))
+        lines.append(f"Its weakest class is {weakest.label}, with an AP50-95 of {weakest.ap:.3f} on {weakest.support} boxes.")
     return lines
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from registry.records import Evaluation, Evidence, Finding, Outcomes, Record, Rival
+from registry.records import SCORE_NAMES, BoxOutcomes, Evaluation, Evidence, Finding, Outcomes, Record, Rival
+from validation.average_precision import average_precisions, draws, mean_ap
 from validation.gates.findings import Figure, missing_evidence
 
 _RESAMPLES = 10_000
@@ -17,17 +18,23 @@ _RESAMPLES = 10_000
 class ChampionGate(Record):
     """A paired test of right and wrong, image by image.
 
-    `bootstrap`: the lower end of the one-sided interval of the difference in top-1, at level 1 - alpha, resampling whole
+    `bootstrap`: the lower end of the one-sided interval of the difference in the metric, at level 1 - alpha, resampling whole
     clips, must not be below -margin (non-inferiority). `mcnemar`: the exact one-sided test that the champion is right
     where the candidate is wrong more often than the other way round must not reject at alpha; it counts images, not clips,
-    and knows no margin.
+    and knows no margin. Detectors are compared by mAP, which only the bootstrap can.
     """
 
     kind: Literal["champion"] = "champion"
-    metric: Literal["top1"] = "top1"
+    metric: Literal["top1", "map50_95", "map50"] = Field(default="top1", description="of a detector: map50_95, map50")
     method: Literal["bootstrap", "mcnemar"] = "bootstrap"
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    margin: float = Field(default=0.02, ge=0, lt=1, description="of the bootstrap: how much worse it may be, in top-1")
+    margin: float = Field(default=0.02, ge=0, lt=1, description="of the bootstrap: how much worse it may be, in the metric")
+
+    @model_validator(mode="after")
+    def _can_compare(self) -> Self:
+        if self.method == "mcnemar" and self.metric != "top1":
+            raise ValueError(f"mcnemar counts images that are right or wrong, which {self.metric} does not; use bootstrap")
+        return self
 
     def judge(self, evidence: Evidence) -> list[Finding]:
         """One finding."""
@@ -35,18 +42,48 @@ class ChampionGate(Record):
         if rival is None:
             return [Finding(gate="champion", passed=True, text="no other version serves production")]
         name = f"{evidence.model}/{rival.version}"
-        if mine is None or mine.outcomes is None:
+        if mine is None or (mine.outcomes is None and mine.boxes is None):
             return [missing_evidence("champion", f"no evaluation of these bytes: run `modelyard evaluate {evidence.label}`")]
-        theirs = _comparable(rival, mine)
-        if theirs is None:
+        detects = mine.boxes is not None
+        if detects != (self.metric != "top1"):
+            known = "map50_95 and map50" if detects else "top1"
+            return [missing_evidence("champion", f"{evidence.label} has no {self.metric} to compare; it has {known}")]
+        finding = self._compare_boxes(rival, mine, name) if detects else self._compare(rival, mine, name)
+        if finding is None:
             remedy = f"run `modelyard evaluate {name} --data FOLDER` with the data set of {evidence.label}"
-            return [missing_evidence("champion", f"champion {name} was not scored on data set {mine.dataset[:12]}: {remedy}")]
+            text = f"champion {name} was not scored on data set {mine.dataset[:12]}: {remedy}"
+            return [missing_evidence("champion", text)]
+        return [finding]
+
+    def _compare_boxes(self, rival: Rival, mine: Evaluation, name: str) -> Finding | None:
+        """None where the champion was not scored on the same images."""
+        theirs = _comparable_boxes(rival, mine)
+        if theirs is None or mine.boxes is None:
+            return None
+        low = lower_bound_of_map(mine.boxes, theirs, self.alpha, 0 if self.metric == "map50" else None)
+        return Figure("champion", self._against(name), low).at_least(-self.margin)
+
+    def _compare(self, rival: Rival, mine: Evaluation, name: str) -> Finding | None:
+        """The same of classifiers."""
+        theirs = _comparable(rival, mine)
+        if theirs is None or mine.outcomes is None:
+            return None
         if self.method == "mcnemar":
             p = mcnemar(mine.outcomes, theirs)
-            return [Figure("champion", f"McNemar p of being worse than champion {name}", p).at_least(self.alpha)]
+            return Figure("champion", f"McNemar p of being worse than champion {name}", p).at_least(self.alpha)
         low = lower_bound(mine.outcomes, theirs, self.alpha)
-        against = f"top-1 difference from champion {name} ({1 - self.alpha:.0%} lower bound)"
-        return [Figure("champion", against, low).at_least(-self.margin)]
+        return Figure("champion", self._against(name), low).at_least(-self.margin)
+
+    def _against(self, name: str) -> str:
+        return f"{SCORE_NAMES[self.metric]} difference from champion {name} ({1 - self.alpha:.0%} lower bound)"
+
+
+def _comparable_boxes(rival: Rival, mine: Evaluation) -> BoxOutcomes | None:
+    """The champion's detections, if they are of the very same images and boxes."""
+    other = rival.evaluation
+    if other is None or other.boxes is None or mine.boxes is None or other.dataset != mine.dataset:
+        return None
+    return other.boxes if other.boxes.same_images(mine.boxes) else None
 
 
 def _comparable(rival: Rival, mine: Evaluation) -> Outcomes | None:
@@ -67,6 +104,17 @@ def lower_bound(mine: Outcomes, theirs: Outcomes, alpha: float, seed: int = 0) -
     sums = np.add.reduceat(difference, np.concatenate(([0], np.cumsum(sizes)[:-1])))
     picks = np.random.default_rng(seed).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
     return float(np.quantile(sums[picks].sum(axis=1) / sizes[picks].sum(axis=1), alpha))
+
+
+def lower_bound_of_map(mine: BoxOutcomes, theirs: BoxOutcomes, alpha: float, overlap: int | None, seed: int = 0) -> float:
+    """The same of mAP, at one overlap or over all of them; both are scored on the same draws of clips.
+
+    A draw without any box says nothing and does not count.
+    """
+    weights = draws(len(mine.per_clip), seed)
+    difference = mean_ap(average_precisions(mine, weights), overlap) - mean_ap(average_precisions(theirs, weights), overlap)
+    difference = difference[np.isfinite(difference)]
+    return float(np.quantile(difference, alpha)) if len(difference) else math.nan
 
 
 def mcnemar(mine: Outcomes, theirs: Outcomes) -> float:

@@ -12,7 +12,8 @@ from registry.measured import few_clips_in_words
 from registry.records import Evaluation, Evidence, Finding, Record
 from validation.gates.findings import Figure, missing_evidence
 
-_OF_A_CLASS = ("precision", "recall", "f1")
+_OF_A_CLASS = ("precision", "recall", "f1", "ap", "ap50")
+_OF_A_SLICE = ("top1", "map50_95", "map50")
 _LOWER_IS_BETTER = ("ece", "ece_scaled", "set_size", "unsure", "robust_drop")
 _DEFAULT = 0.9
 
@@ -24,7 +25,8 @@ class MetricGate(Record):
     name: str = Field(
         default="top1",
         description="top1, top5, macro_f1, worst_recall; of a class: precision, recall, f1; ece, coverage, unsure; "
-        "robust_top1, or one way in which pictures are worse, such as blur_3",
+        "robust_top1, or one way in which pictures are worse, such as blur_3; of a detector: map50_95, map50, map75, worst_ap, "
+        "precision, recall, and of its class: ap, ap50",
     )
     at_least: float | None = Field(default=_DEFAULT, ge=0, le=1, description="unless `at_most` is given")
     at_most: float | None = Field(default=None, ge=0, description="for what is better when it is lower, such as ece")
@@ -47,8 +49,8 @@ class MetricGate(Record):
             raise ValueError("a metric is of a class or of a slice, not of both")
         if self.label and self.name not in _OF_A_CLASS:
             raise ValueError(f"a class has {', '.join(_OF_A_CLASS)}, not '{self.name}'")
-        if self.slice and self.name != "top1":
-            raise ValueError(f"a slice has top1, not '{self.name}'")
+        if self.slice and self.name not in _OF_A_SLICE:
+            raise ValueError(f"a slice has top1, of a detector map50_95 and map50, not '{self.name}'")
         if self.at_least is None and self.at_most is None:
             raise ValueError(f"a limit is missing: say how much {self.name} must be `at_least`, or `at_most`")
         if self.name in _LOWER_IS_BETTER and self.at_most is None:
@@ -87,8 +89,12 @@ class MetricGate(Record):
         """NaN where it was not measured: a class that had no test image, a slice of too few."""
         if self.label:
             scores = [score for score in evaluation.classes if score.label == self.label and score.support]
-            return float(getattr(scores[0], self.name)) if scores else math.nan
+            value = getattr(scores[0], self.name) if scores else None
+            return math.nan if value is None else float(value)
         if self.slice:
             part = evaluation.slices.get(self.slice)
-            return part.top1 if part and part.images >= self.images else math.nan
+            if part is None or part.images < self.images:
+                return math.nan
+            classifies = self.name == "top1" and evaluation.task == "classify"
+            return part.top1 if classifies else part.metrics.get(self.name, math.nan)
         return evidence.metric(self.name)

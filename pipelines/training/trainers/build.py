@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.job.jobfile import Job
 from pipelines.job.other_trainers import OtherTrainer, default_config, installed, trainer_class
+from pipelines.job.tasks import DETECTORS, is_detector
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from pipelines.training.trainers.contract import Trainer
 from registry.errors import InputError, NotFoundError, UnavailableError, missing_extra
@@ -40,6 +41,8 @@ def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
         from pipelines.training.trainers.keras import KerasAdapter
 
         return KerasAdapter(config, tf_python)
+    if is_detector(config):
+        return _detector_trainer(config)
     if isinstance(config, YoloTrainer):
         from pipelines.training.trainers.yolo import YoloAdapter
 
@@ -51,14 +54,27 @@ def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
     return TorchAdapter(config)
 
 
+def _detector_trainer(config: TrainerConfig) -> Trainer:
+    if isinstance(config, YoloTrainer):
+        from pipelines.training.trainers.yolo_detect import YoloDetectAdapter
+
+        return YoloDetectAdapter(config)
+    from pipelines.training.trainers.torch_detect import TorchDetectAdapter
+
+    return TorchDetectAdapter(TorchTrainer.model_validate(config.model_dump()))
+
+
 def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
     """The job's trainers, or those of them that a comma-separated list names."""
-    if job.task == "detect":
-        raise InputError("task 'detect'", "detectors are not trained here yet", "bring one with `modelyard register best.pt`")
     if kinds is None:
+        if not job.train:
+            remedy = "add a trainer to `train:`, name one with --trainers, or bring a model with `modelyard register`"
+            raise InputError("train:", "the job names no trainer", remedy)
         return list(job.train)
     names = [kind.strip() for kind in kinds.split(",") if kind.strip()]
     defaults: dict[str, TrainerConfig] = {"yolo": YoloTrainer(), "torch": TorchTrainer(), "keras": KerasTrainer()}
+    if job.task == "detect":
+        defaults = {"yolo": YoloTrainer(arch=DETECTORS["yolo"]), "torch": TorchTrainer(arch=DETECTORS["torch"])}
     listed = {config.kind for config in job.train}
     for name in names:
         if name in defaults or name in listed:

@@ -50,14 +50,14 @@ def begin(config: YoloTrainer, classes: int, work: Path) -> tuple[Any, str]:
             raise InputError("freeze: backbone", "keeps weights that have learnt nothing", "give `weights:` of the trainer too")
         return model, "scratch"
     fetched = config.weights == "imagenet"
-    source = _fetch(config.arch, work) if fetched else Path(config.weights)
-    digest = _checked(source, config.weights_sha256, work)
+    source = fetch_released(config.arch, work) if fetched else Path(config.weights)
+    digest = checked_copy(source, config.weights_sha256, work)
     opened = open_checkpoint(work / "weights" / source.name, work, source)
     _transfer(opened, model, source)
     return model, "imagenet" if fetched else f"{source.name} (sha256 {digest[:12]})"
 
 
-def _checked(source: Path, pinned: str | None, work: Path) -> str:
+def checked_copy(source: Path, pinned: str | None, work: Path) -> str:
     """Copy the file into a folder of its own, scan it there, and return its digest."""
     if not source.is_file():
         raise NotFoundError(source, "is no file of weights", "give `imagenet`, `scratch`, or the path of a .pt file")
@@ -84,7 +84,7 @@ def _transfer(opened: Any, model: Any, source: Path) -> None:
     model.ckpt, model.overrides["pretrained"] = {"model": model.model}, True  # else `train` builds the network anew
 
 
-def _fetch(arch: str, work: Path) -> Path:
+def fetch_released(arch: str, work: Path) -> Path:
     """Ultralytics' released weights."""
     import httpx
 

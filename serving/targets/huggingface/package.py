@@ -26,7 +26,9 @@ CODE = (
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "simplejpeg")
 _CUDA = "onnxruntime-gpu[cuda,cudnn]>=1.31,<2"
 """Its releases do not keep pace with onnxruntime's, so it has bounds of its own."""
-_TOP1 = re.compile(r"^Top-1 (\d\.\d+) \(.*?\) on (\d+) images", re.MULTILINE)
+_SCORE = re.compile(r"^(Top-1|mAP50-95) (\d\.\d+) \(.*?\) on (\d+) images", re.MULTILINE)
+_TASK = {True: "object-detection", False: "image-classification"}
+"""Whether it detects → what the Hub calls its task."""
 _LICENCE = re.compile(r"^- licence: (.+)$", re.MULTILINE)
 
 
@@ -46,26 +48,26 @@ def model_card(bundle: Bundle) -> str:
 
     path, name = bundle.folder / "card.md", bundle.index.model
     text = path.read_text(encoding="utf-8") if path.exists() else f"# {name}/{bundle.index.version}\n"
-    licence, top1 = _LICENCE.search(text), _TOP1.search(text)
+    licence, score, detects = _LICENCE.search(text), _SCORE.search(text), "\nAn object detector (" in text
     agpl = licence is not None and licence[1].startswith("AGPL-3.0")
     data = ModelCardData(
         license="agpl-3.0" if agpl else "other",
         library_name="onnx",
-        pipeline_tag="image-classification",
+        pipeline_tag=_TASK[detects],
         tags=["modelyard", "onnxruntime"],
-        model_name=name if top1 else None,
-        eval_results=[_score(float(top1[1]), int(top1[2]))] if top1 else None,
+        model_name=name if score else None,
+        eval_results=[_score(score[1], float(score[2]), int(score[3]))] if score else None,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
 
-def _score(top1: float, images: int) -> EvalResult:
+def _score(name: str, value: float, images: int) -> EvalResult:
     from huggingface_hub import EvalResult
 
     return EvalResult(
-        task_type="image-classification",
+        task_type=_TASK[name != "Top-1"],
         dataset_type="held-out",
         dataset_name=f"{images} held-out images",
-        metric_type="accuracy",
-        metric_value=top1,
+        metric_type="accuracy" if name == "Top-1" else "mAP",
+        metric_value=value,
     )

@@ -52,7 +52,7 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"export": [{"kind": "tfsj"}]}, "no exporter 'tfsj' (did you mean 'tfjs'?)"),
         ({"export": [{"kind": "onnx", "quantise": "int8"}]}, "did you mean 'quantize'"),
         ({"export": [{"kind": "onnx", "input": "tensor", "quantize": "int8"}]}, "float32 only"),
-        ({"task": "detect"}, "must be empty for a detector"),
+        ({"task": "detect", "train": [{"kind": "keras"}]}, "trainer 'keras' makes no detectors"),
         ({"model": "a/b"}, "expected letters"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -51,12 +52,27 @@ def test_a_card_says_how_far_its_scores_can_be_relied_on() -> None:
     assert "How light, background or camera change its answers was not measured" in bare
 
 
-def test_a_detectors_card_is_complete_without_scores_that_nobody_can_take_here_but_not_without_parity() -> None:
+def test_the_card_of_a_detector_from_elsewhere_is_complete_without_scores_but_not_without_parity() -> None:
     about = info(task="detect", preprocess=Preprocess(size=64, **LETTERBOX), trainer="yolo")
     facts = Facts("shapes/1", "0" * 64, None, None)
     assert missing_from(write_card(facts, about)) == ["parity"]
     card = write_card(facts, about, [figures(map_difference=0.004)])
     assert missing_from(card) == []
-    assert "Not evaluated: detectors are not scored here." in card
+    assert "Not evaluated." in card
     assert "| onnx | 20 | 1.000 | 4e-03 | yes |" in card
     assert "- licence: AGPL-3.0" in card
+
+
+def test_the_card_of_a_detector_that_was_trained_here_needs_its_scores() -> None:
+    about = info(task="detect", preprocess=Preprocess(size=64, **LETTERBOX))
+    facts = Facts("shapes/1", "0" * 64, None, Decimal("0.01"))
+    parity = [figures(map_difference=0.004)]
+    assert missing_from(write_card(facts, about, parity)) == ["results", "classes"]
+    classes = [ClassScore(label="cup", precision=0.5, recall=0.8, f1=0.6, support=5, ap=0.4, ap50=0.7)]
+    fields = {"dataset": "d", "split": "test", "images": 9, "clips": 3, "interval": (0.3, 0.5), "confusion": []}
+    metrics = {"map50_95": 0.4, "map50": 0.7, "precision": 0.5, "recall": 0.8}
+    scored = Evaluation(task="detect", classes=classes, metrics=metrics, **fields)
+    card = write_card(replace(facts, evaluation=scored), about, parity)
+    assert missing_from(card) == []
+    assert "mAP50-95 0.400 (95 % interval over clips 0.300 to 0.500) on 9 images of 3 clips" in card
+    assert "It missed 20% of the objects, and 50% of what it reported was something else, or nothing." in card
