@@ -197,7 +197,7 @@ def read_job(path: Path) -> Job:
     except MissingFileError as error:
         raise NotFoundError(path, "there is no job file here", "write one with `modelyard init`") from error
     job = parse_job(raw, str(path))
-    check_gates(job, str(path))
+    check_gates(job.task, {"staging": job.gates.staging, "production": job.gates.production}, str(path))
     return job
 
 

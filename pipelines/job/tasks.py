@@ -13,7 +13,6 @@ from validation.gates.champion import ChampionGate
 from validation.gates.metric import MetricGate
 
 if TYPE_CHECKING:
-    from pipelines.job.jobfile import Job
     from pipelines.job.trainers import TrainerConfig
     from validation.gates.config import GateConfig
 
@@ -74,14 +73,12 @@ def _misfit(task: str, config: YoloTrainer | TorchTrainer | KerasTrainer) -> str
     return f"arch '{config.arch}' is a detector, the job's task is classify; did you mean '{near}'?"
 
 
-def check_gates(job: Job, subject: str) -> None:
+def check_gates(task: str, by_stage: Mapping[str, Iterable[GateConfig]], subject: str) -> None:
     """Raise InputError naming the first gate of a detector's job that asks for what only a classifier has.
 
     A policy that an older release recorded is not checked: nothing is refused later than it is written.
     """
-    if job.task != "detect":
-        return
-    for stage, gates in (("staging", job.gates.staging), ("production", job.gates.production)):
+    for stage, gates in by_stage.items() if task == "detect" else ():
         for gate in gates:
             _check_gate(gate, f"{subject}: gates.{stage}")
 
