@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,9 @@ from registry.reports.costs import CostReport
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden
 from registry.stages import Stage
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from cputime import cpu_seconds
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = {"model": "hand", "version": 1, "created_ms": 1, "digest": "d"}
@@ -109,9 +112,8 @@ def test_five_thousand_trainings_burn_down_at_once() -> None:
     first = datetime(2026, 11, 1, tzinfo=UTC)
     events = [(first + timedelta(minutes=number), trained("0.01", str(number))) for number in range(5_000)]
     entries = rows((first, policy()), (first, deployed()), *events)
-    began = time.process_time()
     assert len(burn_down(entries, NOON)) == 31
-    assert time.process_time() - began < 1
+    assert cpu_seconds(lambda: burn_down(entries, NOON)) < 1
 
 
 def test_a_month_is_expected_to_come_to_what_is_spent_and_the_quotes_until_its_end(tmp_path: Path) -> None:

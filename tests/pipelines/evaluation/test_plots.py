@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import time
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.evaluation.plots import confusion_figure, curves_figure
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from cputime import cpu_seconds
 
 
 @settings(max_examples=12)
@@ -33,10 +37,8 @@ def test_a_name_that_is_half_a_formula_is_text(name: str) -> None:
 def test_many_classes_are_colours_in_a_figure_of_bounded_size(classes: int) -> None:
     counts = np.eye(classes, dtype=int) * 3
     counts[0, -1] = 7
-    began = time.process_time()
     figure = confusion_figure(counts.tolist(), [f"class {index}" for index in range(classes)], "test split")
-    figure.savefig(io.BytesIO(), format="png")
-    assert time.process_time() - began < 10
+    assert cpu_seconds(lambda: figure.savefig(io.BytesIO(), format="png"), repeats=1) < 5
     (axes,) = figure.axes
     assert len(axes.texts) == 0
     assert max(axes.images[0].get_array().shape) <= 400
