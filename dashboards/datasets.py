@@ -148,7 +148,7 @@ def outcome_of(verdict: DataVerdict | None, report: dict[str, Any] | None = None
 
 
 def warnings_of(verdict: DataVerdict | None, report: dict[str, Any] | None) -> list[str]:
-    """What a training was told of the dataset, as Markdown. `report`: it lists the findings itself."""
+    """The warnings that a training on the dataset gave, as Markdown. `report`: it lists the findings itself."""
     if verdict is None:
         return []
     counts = f"Errors: {verdict.errors}. Warnings: {verdict.warnings}. `modelyard check` lists them."

@@ -55,7 +55,7 @@ def locked(path: Path, busy: Exception, *, wait: bool = True) -> Generator[None]
 def locked_folder(folder: Path, busy: Exception | None = None) -> Generator[None]:
     """Hold a folder itself locked within the block, which needs no lock file, and so no room on a full disk.
 
-    One that another process holds raises `busy`; without that it is waited for.
+    A folder that another process holds raises `busy`; without `busy` it is waited for.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
