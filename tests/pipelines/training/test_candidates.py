@@ -20,17 +20,9 @@ from pipelines.training.trainers.torch_trial import Candidate, Trial
 
 def pictures(val: int) -> DataSet:
     digest = "0" * 64
+    about = {"sha256": digest, "clip": "a", "clip_sha256": digest, "label": "cup", "width": 1, "height": 1}
     rows = [
-        FrameRow(
-            file=f"{split}/{index}.jpg",
-            sha256=digest,
-            clip="a",
-            clip_sha256=digest,
-            label="cup",
-            split=split,
-            width=1,
-            height=1,
-        )
+        FrameRow.model_validate({"file": f"{split}/{index}.jpg", "split": split, **about})
         for split, count in (("train", 20), ("val", val))
         for index in range(count)
     ]
