@@ -20,6 +20,7 @@ from pipelines.training.kept import TrainingFolder
 from pipelines.training.launchers.choose import launched
 from pipelines.training.metered import Metered
 from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
+from pipelines.training.timing import where_of
 from pipelines.training.train import train
 from pipelines.training.trainers.contract import Choice, Trainer, Watch
 from pipelines.training.training import Kept, Training
@@ -76,7 +77,9 @@ class TrainingJob:
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
-            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
+            training = Training(
+                adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as, where_of(job.launch)
+            )
             events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
             adopt(events[-1].run_id)
             self._describe(store, events[-1])
@@ -107,7 +110,9 @@ class TrainingJob:
         price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
         verdict = record.verdict
         known_as = self.datasets.name_of(data.manifest.digest)
-        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
+        training = Training(
+            adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as, where_of(job.launch)
+        )
         event = train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say)
         self._describe(store, event)
         return event
