@@ -45,11 +45,16 @@ class TrainingClock:
     _before: int = 0
     _looped: float = 0.0
     _last: int = 0
+    _ended: float | None = None
     _marks: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
     def __post_init__(self) -> None:
         """It begins to count."""
         self._began = self.now()
+
+    def end(self) -> None:
+        """It stops: what comes after is not the training's."""
+        self._ended = self.now()
 
     @property
     def looped_s(self) -> float:
@@ -90,5 +95,5 @@ class TrainingClock:
     def timing(self, where: str, recipe: str, images: int, seconds: float | None = None) -> Timing:
         """The parts of a training that ends now, or that was paid for these `seconds`."""
         fields = {"where": where, "recipe": recipe, "images": images, "planned": self.planned, "epochs": self.epochs}
-        whole, each = self.now() - self._began if seconds is None else seconds, self.epoch_s
+        whole, each = (self._ended or self.now()) - self._began if seconds is None else seconds, self.epoch_s
         return Timing.model_validate(fields | {"fixed_s": max(0.0, whole - each * self.epochs), "epoch_s": each})
