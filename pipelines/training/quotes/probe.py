@@ -32,6 +32,8 @@ _PARTS = (320, 640)
 """Both large enough that no image is looked at more than once for its features."""
 _LOOK_S = 4.0
 """Of a loop: its epochs are read from no less, unless it ends before."""
+_LEAST_EPOCHS = 12
+"""Of any budget, however many images there are."""
 _SLOW_S = 5.0
 """An epoch that takes as long needs no further look."""
 _MATTERS = 0.04
@@ -113,11 +115,17 @@ def shortened(config: TrainerConfig) -> TrainerConfig:
 
 def drawn_on(small: Timing, large: Timing, images: int, batch: int) -> Timing:
     """The timing of so many images, from those of two parts: what grows between the two goes on to grow like that."""
-    further = (images - large.images) / max(1, large.images - small.images)
-    growth = max(0.0, large.fixed_s - small.fixed_s)
-    steps = [max(1, -(-number // batch)) if batch else number for number in (large.images, images)]
-    fields = {"images": images, "fixed_s": large.fixed_s + further * growth, "epoch_s": large.epoch_s * steps[1] / steps[0]}
-    return large.model_copy(update=fields | {"planned": 0})
+    steps = [max(1, -(-number // batch)) if batch else number for number in (small.images, large.images, images)]
+    fixed_s = _line((small.images, small.fixed_s), (large.images, large.fixed_s), images)
+    epoch_s = _line((steps[0], small.epoch_s), (steps[1], large.epoch_s), steps[2])
+    planned = max(_LEAST_EPOCHS, round(large.planned * steps[1] / steps[2])) if large.planned else 0
+    return large.model_copy(update={"images": images, "fixed_s": fixed_s, "epoch_s": epoch_s, "planned": planned})
+
+
+def _line(first: tuple[int, float], second: tuple[int, float], at: int) -> float:
+    """Where the line through two points is; level where it would fall."""
+    (x0, y0), (x1, y1) = first, second
+    return y1 + max(0.0, y1 - y0) * (at - x1) / max(1, x1 - x0)
 
 
 def part_of(data: DataSet, images: int, folder: Path) -> DataSet:
