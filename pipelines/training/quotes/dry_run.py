@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,14 @@ from pydantic import Field
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import SPLITS, DataSet
+from pipelines.identity import whoami
 from pipelines.job.tasks import is_detector
 from pipelines.job.trainers import TorchTrainer, TrainerConfig
+from pipelines.money.budgets import check_start, standings
 from pipelines.training.quotes.estimate import past_timings
 from pipelines.training.quotes.places import PlaceQuote, PlaceQuoter
-from registry.errors import InputError, ModelyardError
+from registry.errors import InputError, ModelyardError, RefusedError
+from registry.events import now
 from registry.protocols import Ledger
 from registry.records import Record
 from registry.settings import Settings
@@ -95,7 +99,13 @@ class DryRunner:
             )
             for config in configs
         ]
+        budgets = standings(entries, job.model, whoami(self.settings).name, now(), job.budget)
+        try:
+            check_start(budgets, _most(quotes, job.search.trials + 1 if job.search else 1))
+        except RefusedError as error:
+            refusals.append(str(error))
         return DryRun(
+            budgets=budgets,
             model=job.model,
             task=job.task,
             dataset=self.datasets.name_of(data.manifest.digest),
@@ -121,6 +131,18 @@ class DryRunner:
                 return str(error), [str(error)]
         words = f"{len(report.passed)} passed, {len(report.warnings)} warnings, {len(report.errors)} failed"
         return words, [f"{data.folder}: fails its checks: {finding.text}" for finding in report.stopping]
+
+
+def _most(quotes: Sequence[TrainerQuote], times: int) -> Decimal | None:
+    """What the job is quoted at, at most, where it sends its trainers; not known where that is not known of one of them."""
+    most = list[Decimal]()
+    for quote in quotes:
+        known = [row.usd.high for row in quote.places if row.chosen and row.usd]
+        caps = [row.usd_at_most for row in quote.places if row.chosen and row.usd_at_most is not None]
+        if not (caps or known):
+            return None
+        most.append(max(caps or known))
+    return sum(most, Decimal(0)) * times
 
 
 def ways_of(config: TrainerConfig, images: int) -> list[str]:
