@@ -90,17 +90,19 @@ def override_person(ledger: Ledger, person: str, reason: str, actor: Actor) -> P
     return event
 
 
-def set_person_budget(ledger: Ledger, person: str, limit: Limit | None, actor: Actor) -> PersonBudgetSet:
+def set_person_budget(
+    ledger: Ledger, person: str, usd_per_month: Decimal | None, actor: Actor, warn_at: float = 0.8
+) -> PersonBudgetSet:
     """What a person may spend from now on; None ends their budget. Raises InputError for no name, and for no amount."""
     if not person.strip():
         raise InputError("PERSON", "is empty", "name somebody as `modelyard costs --by person` does")
-    if limit and not (limit.usd_per_month.is_finite() and limit.usd_per_month > 0):
-        raise InputError("--usd-per-month", f"{limit.usd_per_month} is no amount", "give more than 0, or --none")
+    if usd_per_month is not None and not (usd_per_month.is_finite() and usd_per_month > 0):
+        raise InputError("--usd-per-month", f"{usd_per_month} is no amount", "give more than 0, or --none")
     event = PersonBudgetSet(
         model="",
         person=person.strip(),
-        usd_per_month=limit.usd_per_month if limit else None,
-        warn_at=limit.warn_at if limit else 0.8,
+        usd_per_month=usd_per_month,
+        warn_at=warn_at,
         actor=actor.name,
         proven=actor.proven,
     )
