@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from pipelines.cli.options import datasets_of
 from pipelines.cli.output import answer, say, table
 from registry.errors import RefusedError
@@ -20,7 +22,7 @@ _SHOWN = 12
 
 
 def show_dry_run(job: Job, trainers: str | None, data: Path | None, home: Home, *, as_json: bool) -> None:
-    """Quote a job and print it. Raises RefusedError afterwards where training would be refused."""
+    """Quote a job and print it. Exits with 1 afterwards where training would be refused."""
     from pipelines.training.quotes.dry_run import DryRunner
     from pipelines.training.trainers.build import choose_trainers
 
@@ -30,6 +32,8 @@ def show_dry_run(job: Job, trainers: str | None, data: Path | None, home: Home, 
     answer(quoted.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         _show(quoted)
+    if quoted.refusals and as_json:  # one document, which has them
+        raise typer.Exit(1)
     if quoted.refusals:
         raise RefusedError("train", f"would be refused: {quoted.refusals[0]}", "fix that; nothing was trained")
 
