@@ -20,7 +20,16 @@ from registry.measured import (
     now,
 )
 from registry.records import Finding, Proof
-from registry.spending import Billed, BudgetOverridden, PolicyApproved, PolicySet, TrainingFailed
+from registry.spending import (
+    Billed,
+    BudgetHeld,
+    BudgetOverridden,
+    PersonBudgetOverridden,
+    PersonBudgetSet,
+    PolicyApproved,
+    PolicySet,
+    TrainingFailed,
+)
 from registry.stages import Stage
 
 # fmt: off
@@ -274,7 +283,10 @@ AnyEvent = Annotated[
     | Blocked
     | TrainingFailed
     | Billed
-    | BudgetOverridden,
+    | BudgetOverridden
+    | PersonBudgetSet
+    | PersonBudgetOverridden
+    | BudgetHeld,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

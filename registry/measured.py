@@ -7,7 +7,18 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from registry.errors import share_in_words
-from registry.records import HEADLINES, DataVerdict, Evaluation, Latency, Leaked, ModelVersion, ParityFigures, Record, Scan
+from registry.records import (
+    HEADLINES,
+    DataVerdict,
+    Evaluation,
+    Latency,
+    Leaked,
+    ModelVersion,
+    ParityFigures,
+    Record,
+    Scan,
+    Timing,
+)
 from registry.stages import Stage
 
 
@@ -51,7 +62,7 @@ class Event(Record):
 
 
 class Trained(Event):
-    """A run ended in a registered version, at a cost."""
+    """A run ended in a registered version, at a cost. `timing` is None of rows of older releases and of resumed runs."""
 
     kind: Literal["trained"] = "trained"
     trainer: str
@@ -63,6 +74,7 @@ class Trained(Event):
     price_as_of: str
     actor: str = ""
     proven: bool = False
+    timing: Timing | None = None
 
     def __str__(self) -> str:
         return f"{self.label} trained by {self.trainer} in {self.seconds:.0f} s on {self.hardware} for ${self.usd}"

@@ -141,15 +141,74 @@ class BudgetOverridden(ModelEvent):
         return f"budget of {self.model} for {self.month} overridden by {who} ({spent}): {self.reason}"
 
 
+class PersonBudgetSet(ModelEvent):
+    """What a person may spend on training in a month, over all models; None ends it. It is about no model: that is ""."""
+
+    kind: Literal["person_budget_set"] = "person_budget_set"
+    person: str
+    usd_per_month: Decimal | None
+    warn_at: float = 0.8
+    actor: str
+    proven: bool = False
+
+    def __str__(self) -> str:
+        who = named(self.actor, proven=self.proven)
+        if self.usd_per_month is None:
+            return f"budget of {self.person} ended by {who}"
+        return f"budget of {self.person} set to {format_usd(self.usd_per_month)} a month by {who}"
+
+
+class PersonBudgetOverridden(ModelEvent):
+    """Somebody let a person spend more than their budget, until the month ends. It is about no model."""
+
+    kind: Literal["person_budget_overridden"] = "person_budget_overridden"
+    person: str
+    month: str = Field(pattern=r"^\d{4}-\d{2}$")
+    spent_usd: Decimal
+    limit_usd: Decimal
+    reason: str
+    actor: str
+    proven: bool = False
+
+    def __str__(self) -> str:
+        who = named(self.actor, proven=self.proven)
+        spent = f"{format_usd(self.spent_usd)} of {format_usd(self.limit_usd)} spent"
+        return f"budget of {self.person} for {self.month} overridden by {who} ({spent}): {self.reason}"
+
+
+class BudgetHeld(ModelEvent):
+    """Money that a start may come to cost, held until it is booked, so that two starts cannot both take what is left.
+
+    A later row of the same `hold` replaces it: nothing is held any more at 0 dollars, nor after `until`. `process` is who holds
+    it; where that is seen to be gone, the next start releases it.
+    """
+
+    kind: Literal["budget_held"] = "budget_held"
+    hold: str
+    person: str
+    usd: Decimal = Field(ge=0, allow_inf_nan=False)
+    until: datetime
+    process: str = ""
+
+    def __str__(self) -> str:
+        if not self.usd:
+            return f"nothing is held of the budgets of {self.model} and {self.person} for {self.hold} any more"
+        return f"{format_usd(self.usd)} held of the budgets of {self.model} and {self.person} for {self.hold}"
+
+
 class Limit(Record):
-    """What a model may spend in a month, and the share of it from which on everybody is warned, as a policy says it."""
+    """What a model or a person may spend in a month, and the share of it from which on everybody is warned."""
 
     usd_per_month: Decimal
     warn_at: float = 0.8
 
 
 class BudgetStatus(Record):
-    """A model's month, as everybody sees it. `limit_usd` is None where no budget is set, `overridden` says who let it go on."""
+    """A month of a model, or of a `person` (then `model` is ""), as everybody sees it.
+
+    `limit_usd` is None where no budget is set, `overridden` says who let it go on, and `held_usd` is what trainings that run
+    may come to cost.
+    """
 
     model: str
     month: str
@@ -157,25 +216,41 @@ class BudgetStatus(Record):
     limit_usd: Decimal | None
     state: Literal["none", "ok", "warn", "over", "overridden"]
     overridden: str = ""
+    person: str = ""
+    held_usd: Decimal = Decimal(0)
+
+    @property
+    def whose(self) -> str:
+        """The model or the person."""
+        return self.person or self.model
 
     def __str__(self) -> str:
         if self.limit_usd is None:
-            return f"{self.model} spent {format_usd(self.spent_usd)} in {self.month}; it has no budget"
-        sentence = f"{self.model} spent {format_usd(self.spent_usd)} of {format_usd(self.limit_usd)} in {self.month}"
+            return f"{self.whose} spent {format_usd(self.spent_usd)} in {self.month}; it has no budget"
+        sentence = f"{self.whose} spent {format_usd(self.spent_usd)} of {format_usd(self.limit_usd)} in {self.month}"
+        if self.held_usd:
+            sentence += f", {format_usd(self.held_usd)} held by trainings that run"
         return f"{sentence} ({self.overridden})" if self.overridden else sentence
 
     @classmethod
     def for_month(
-        cls, model: str, at: datetime, spent: Decimal, limit: Limit | None, override: BudgetOverridden | None
+        cls,
+        model: str,
+        at: datetime,
+        spent: Decimal,
+        limit: Limit | None,
+        override: BudgetOverridden | PersonBudgetOverridden | None,
     ) -> Self:
-        """The month of a moment. An override counts from the moment at which all is spent."""
+        """The month of a moment. The state is overridden from the moment at which all is spent."""
         fields = {"model": model, "month": f"{at:%Y-%m}", "spent_usd": spent}
         if limit is None:
             return cls.model_validate(fields | {"limit_usd": None, "state": "none"})
         fields["limit_usd"] = limit.usd_per_month
+        if override is not None:
+            fields["overridden"] = f"overridden by {override.actor}"
         if spent < limit.usd_per_month:
             near = spent >= limit.usd_per_month * Decimal(str(limit.warn_at))
             return cls.model_validate(fields | {"state": "warn" if near else "ok"})
         if override is None:
             return cls.model_validate(fields | {"state": "over"})
-        return cls.model_validate(fields | {"state": "overridden", "overridden": f"overridden by {override.actor}"})
+        return cls.model_validate(fields | {"state": "overridden"})

@@ -1,4 +1,4 @@
-"""`costs`, `budget`, `bills`, `prices` and `forecast`: what things cost, and what they would."""
+"""`costs`, `bills`, `prices` and `forecast`: what things cost, and what they would."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.budget import budget
 from pipelines.cli.options import HomeFolder, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say, table
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from registry.money.comparison import Forecast
     from registry.reports.costs import CostSums
 
-budget = typer.Typer(help="What a model may spend in a month.", no_args_is_help=True)
 bills = typer.Typer(help="What providers billed, into the ledger.", no_args_is_help=True)
 
 
@@ -75,38 +75,6 @@ def _show_sums(sums: CostSums) -> None:
     ]
     table(f"costs{f' in {sums.month}' if sums.month else ''}", heads, rows)
     print(f"total ${sums.usd}, of which ${sums.billed_usd} is billed")
-
-
-@budget.command()
-def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
-    *,
-    home: HomeFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """What a model spent this month, and what it may."""
-    from pipelines.money.budgets import standing_of
-    from registry.events import now
-
-    status = standing_of(read_home(home).ledger().entries(), model, now())
-    answer(status.model_dump(mode="json"), as_json=as_json, text=str(status))
-
-
-@budget.command()
-def override(
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
-    *,
-    reason: Annotated[str, typer.Option(help="Why; it goes into the ledger with your name.")],
-    home: HomeFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a model spend more than its budget until the month ends."""
-    from pipelines.identity import whoami
-    from pipelines.money.budgets import override as override_budget
-
-    opened = open_home(home)
-    event = override_budget(opened.ledger(), model, reason, whoami(opened.settings))
-    answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
 
 
 @bills.command(name="import")

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, Policy, chosen_job, datasets_of, job, open_home
+from pipelines.cli.options import (
+    JOB,
+    DataFolder,
+    HomeFolder,
+    JobFile,
+    Policy,
+    chosen_job,
+    datasets_of,
+    job,
+    open_home,
+    read_home,
+)
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
@@ -23,6 +34,9 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that was broken off: its id, or the beginning of it.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: show the plan, and what it would take and cost at each place.")
+    ] = False,
     data: DataFolder = None,
     job_file: JobFile = JOB,
     home: HomeFolder = None,
@@ -33,6 +47,13 @@ def train(
     from pipelines.training.trainers.build import choose_trainers
     from registry.errors import InputError
 
+    if dry_run:
+        from pipelines.cli.quoting import show_dry_run
+
+        if resume is not None:
+            raise InputError("--dry-run", "a run that is resumed is not quoted", "leave --resume out")
+        show_dry_run(job(job_file), trainers, data, read_home(home), as_json=as_json)
+        return
     the_job, opened = job(job_file), open_home(home)
     if resume is not None:
         if trainers is not None:

@@ -253,6 +253,20 @@ def _lives(note: RunningTraining, age: float) -> bool:
         return False
 
 
+def process_mark() -> str:
+    """Names this process, so that another of this machine can tell that it is gone."""
+    return f"{os.getpid()} {_start_ticks(os.getpid()) or 0} {_process_space()}"
+
+
+def has_ended(mark: str) -> bool:
+    """Whether the process of a mark is gone. One of another machine, or from before a restart, cannot be told."""
+    pid, _, rest = mark.partition(" ")
+    ticks, _, space = rest.partition(" ")
+    if not (pid.isdecimal() and ticks.isdecimal() and int(ticks) and space and space == _process_space()):
+        return False
+    return _start_ticks(int(pid)) != int(ticks)
+
+
 def _process_space() -> str:
     """The boot and the namespace within which a process id names one process; "" where the system does not say."""
     try:

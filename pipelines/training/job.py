@@ -15,11 +15,13 @@ from pipelines.identity import whoami
 from pipelines.job.policy import set_policy
 from pipelines.job.trainers import TrainerConfig
 from pipelines.money.budgets import hold_budget
+from pipelines.training.held import JobHolder
 from pipelines.training.interrupted import book_interrupted, earlier_part
 from pipelines.training.kept import TrainingFolder
 from pipelines.training.launchers.choose import launched
 from pipelines.training.metered import Metered
 from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
+from pipelines.training.timing import where_of
 from pipelines.training.train import train
 from pipelines.training.trainers.contract import Choice, Trainer, Watch
 from pipelines.training.training import Kept, Training
@@ -28,6 +30,7 @@ from registry.events import Trained
 from registry.measured import leaked_in_words
 from registry.money.prices import local_price
 from registry.protocols import Ledger, Store
+from registry.records import Actor
 from registry.settings import Settings
 from registry.spending import TrainingFailed
 
@@ -52,13 +55,25 @@ class TrainingJob:
 
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
         """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
-        self._before(job)
+        actor = self._before(job)
         if data.manifest.task != job.task:
             why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
             raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
         for split in ("train", "val"):  # the best epoch is chosen on val
             data.held(split)
         adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
+        with JobHolder(self.settings, self.ledger, self.say).holding(job, data, adapters, actor) as booked:
+            return self._train(job, adapters, data, progress, booked)
+
+    def _train(
+        self,
+        job: Job,
+        adapters: list[tuple[TrainerConfig, Trainer]],
+        data: DataSet,
+        progress: Progress,
+        booked: Callable[[int], None],
+    ) -> list[Trained]:
+        """Train what money is held for; `booked` is told how many are paid for."""
         tracker = self._tracker(job.model)
         reports = self.settings.home / "reports" / job.model
         report = check_data(job, data, reports, tracker, self.say, self.datasets)
@@ -71,13 +86,16 @@ class TrainingJob:
             self.say(str(first))
         adopt: Callable[[str], None] = _nobody
         if job.search:
-            adapters, adopt = self._searched(job, configs, data, tracker, progress)
+            adapters, adopt = self._searched(job, [config for config, _ in adapters], data, tracker, progress)
         events: list[Trained] = []
         for config, adapter in adapters:
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
-            training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
+            training = Training(
+                adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as, where_of(job.launch)
+            )
             events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
+            booked(len(events))
             adopt(events[-1].run_id)
             self._describe(store, events[-1])
         return events
@@ -88,7 +106,7 @@ class TrainingJob:
         A run that was trained whole is only registered. `data` is what the user named, None for the run's own. Raises
         InputError for a run that cannot be resumed.
         """
-        self._before(job)
+        actor = self._before(job)
         folder = find_training(self.settings.trainings, run, self.ledger)
         with folder.locked():  # raises where it trains now
             record = folder.record
@@ -99,7 +117,7 @@ class TrainingJob:
         config = trainer_of(record)
         adapter = launched(config, job.launch, self.settings, self.say)
         data = resumed_data(record, self.datasets, data)
-        tracker, store, actor = self._tracker(job.model), self.store(), whoami(self.settings)
+        tracker, store = self._tracker(job.model), self.store()
         earlier = earlier_part(self.ledger, record.model, record.run_id)
         kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
         done, epochs = folder.find_fitted(), len(folder.history())
@@ -107,8 +125,12 @@ class TrainingJob:
         price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
         verdict = record.verdict
         known_as = self.datasets.name_of(data.manifest.digest)
-        training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
-        event = train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say)
+        training = Training(
+            adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as, where_of(job.launch)
+        )
+        left = [] if done else [(config, adapter)]
+        with JobHolder(self.settings, self.ledger, self.say).holding(job, data, left, actor):
+            event = train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say)
         self._describe(store, event)
         return event
 
@@ -116,11 +138,13 @@ class TrainingJob:
         if trouble := describe_in_mlflow(store, self.ledger, event.model, [event.version]):
             self.say(trouble)
 
-    def _before(self, job: Job) -> None:
-        """Book what others left, and see that there is money to train with."""
+    def _before(self, job: Job) -> Actor:
+        """Book what others left, and see that there is money to train with; who trains."""
         for line in book_interrupted(self.settings.underway, self.ledger):
             self.say(line)
-        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        actor = whoami(self.settings)
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget, actor.name)
+        return actor
 
     def _watch(self, kind: str, progress: Progress) -> Watch:
         return replace(watching(kind, progress, self.say), cache=self.settings.cache)

@@ -20,6 +20,7 @@ from pipelines.training.kept import TrainingFolder, TrainingRecord
 from pipelines.training.metered import Metered
 from pipelines.training.naming import distinct_name, full_name
 from pipelines.training.spool import SpooledRun, clock_ms
+from pipelines.training.timing import TrainingClock, recipe_of
 from pipelines.training.trainers.contract import Choice, Fitted, Watch
 from pipelines.training.trainers.failures import training_errors
 from pipelines.training.training import VERSION_TAG, Training, failed_event, price_of, trained_event
@@ -27,8 +28,9 @@ from registry.errors import ModelyardError, NotFoundError, UnavailableError
 from registry.events import DataChecked, Trained, about
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Ledger, Store
-from registry.records import ModelVersion
+from registry.records import ModelVersion, Timing
 from registry.refs import Ref
+from registry.spending import TrainingFailed
 
 if TYPE_CHECKING:
     from registry.mlflow.tracker import RunLog, Tracker
@@ -111,7 +113,8 @@ class _Run:
         for split in ("train", "val"):
             run.dataset(training.dataset, data.manifest.digest, str(data.folder.absolute()), split)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, self._paid() as payment:
-            fitted, history = self._fitted(Path(scratch), watch, payment)
+            clock = TrainingClock()
+            fitted, history = self._fitted(Path(scratch), clock.follow(watch), payment)
             used = payment.measure()
             self.say(f"{kind}: trained{_score(history)}")
             run.metrics({**price_of(used), **fitted.figures})
@@ -123,9 +126,17 @@ class _Run:
             self.say(f"{kind}: logging and registering the model")
             version, digest = self._registered(fitted)
             run.tags({VERSION_TAG: str(version.version)})
-            event = trained_event(training, version, digest, used)
+            event = trained_event(training, version, digest, used, self._timing(clock, used))
             payment.book([event, DataChecked(**about(version, event.digest), verdict=training.verdict)])
         return event
+
+    def _timing(self, clock: TrainingClock, used: TrainingFailed) -> Timing | None:
+        """How the time went by that was paid for; None of a run that was broken off, whose clock saw only a part of it."""
+        training = self.training
+        if training.kept.resumes:
+            return None
+        images = len(training.data.rows("train"))
+        return clock.timing(training.where or used.hardware, recipe_of(training.config), images, used.seconds)
 
     def _name(self, fitted: Fitted) -> str:
         """Name the run by what was trained, so that no other training of the model is called the same; its name.

@@ -14,7 +14,7 @@ from pipelines.training.naming import first_name
 from pipelines.training.trainers.contract import Trainer
 from registry.events import Trained, TrainingFailed, about
 from registry.money.prices import Price
-from registry.records import Actor, DataVerdict, ModelVersion, Record
+from registry.records import Actor, DataVerdict, ModelVersion, Record, Timing
 
 NAME_TAG = "modelyard.trainer"
 TASK_TAG = "modelyard.task"
@@ -43,7 +43,8 @@ class Kept:
 class Training:
     """What is to be trained: a trainer and its config, on a data set, for a registered model, at a price.
 
-    `known_as` is the data set's version in words, as in hand@2.
+    `known_as` is the data set's version in words, as in hand@2; `where` is where it trains, as timings name it, "" where that
+    is the hardware that it was paid for.
     """
 
     trainer: Trainer
@@ -56,6 +57,7 @@ class Training:
     verdict: DataVerdict
     kept: Kept = Kept()
     known_as: str = ""
+    where: str = ""
 
     @property
     def dataset(self) -> str:
@@ -83,7 +85,9 @@ def price_of(used: TrainingFailed) -> dict[str, float]:
     return {"train_seconds": used.seconds, "cost_usd": float(used.usd)}
 
 
-def trained_event(training: Training, version: ModelVersion, digest: str, used: TrainingFailed) -> Trained:
+def trained_event(
+    training: Training, version: ModelVersion, digest: str, used: TrainingFailed, timing: Timing | None = None
+) -> Trained:
     """A version, at what its run used."""
     return Trained(
         **about(version, digest),
@@ -96,6 +100,7 @@ def trained_event(training: Training, version: ModelVersion, digest: str, used: 
         price_as_of=used.price_as_of,
         actor=training.actor.name,
         proven=training.actor.proven,
+        timing=timing,
     )
 
 

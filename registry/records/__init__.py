@@ -21,6 +21,7 @@ from registry.records.reliability import Gain as Gain
 from registry.records.reliability import PredictionSets as PredictionSets
 from registry.records.reliability import ReliabilityBin as ReliabilityBin
 from registry.records.reliability import Robustness as Robustness
+from registry.records.timing import Timing as Timing
 from registry.refs import Ref
 
 

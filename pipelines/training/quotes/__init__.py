@@ -1,0 +1,1 @@
+"""What a training would take and cost, before it starts."""

@@ -1,0 +1,99 @@
+"""Where a training's time goes: what it takes whatever the number of its epochs, and what each of them takes."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pipelines.job.launch_ray import RayLaunch
+from pipelines.job.launch_runpod import RunPodLaunch
+from pipelines.job.launches import LaunchConfig
+from pipelines.training.trainers.contract import Watch
+from registry.records import Record, Timing
+
+HERE = f"local {platform.node()}"
+"""This machine, as timings name it."""
+_NO_MATTER = {"epochs", "seed", "lr0", "fliplr", "weights_sha256"}
+"""What a trainer is told that does not change how long an epoch takes."""
+
+
+def recipe_of(config: Record) -> str:
+    """What a trainer is told, as far as its pace depends on it: two trainings of one recipe take as long, epoch for epoch."""
+    fields = {key: value for key, value in config.model_dump(mode="json").items() if key not in _NO_MATTER}
+    return json.dumps(fields, sort_keys=True)
+
+
+def where_of(launch: LaunchConfig) -> str:
+    """Where a launch trains, as timings name it; "" where that is a rented machine's hardware, which is known afterwards."""
+    if isinstance(launch, RunPodLaunch):
+        return ""
+    if isinstance(launch, RayLaunch):
+        return f"ray {launch.address} cpus {launch.cpus:g} gpus {launch.gpus:g}"
+    return HERE
+
+
+@dataclass
+class TrainingClock:
+    """Follows one `fit` by its own lines. A network's loop begins where its planned epochs are told."""
+
+    now: Callable[[], float] = time.monotonic
+    planned: int = 0
+    epochs: int = 0
+    _before: int = 0
+    _looped: float = 0.0
+    _last: int = 0
+    _ended: float | None = None
+    _marks: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+
+    def __post_init__(self) -> None:
+        """It begins to count."""
+        self._began = self.now()
+
+    def end(self) -> None:
+        """It stops: what comes after is not the training's."""
+        self._ended = self.now()
+
+    @property
+    def looped_s(self) -> float:
+        """Seconds from the first report of the loop to the last: what an epoch's time can be read from."""
+        return self._marks[-1][1] - self._marks[0][1] if self._marks else 0.0
+
+    @property
+    def reports(self) -> int:
+        """How often the loop has reported."""
+        return len(self._marks)
+
+    def follow(self, watch: Watch) -> Watch:
+        """The same watch, with the clock listening."""
+
+        def plan(number: int) -> None:
+            self._before, self.planned, self._looped, self._marks = self._last, number - self._last, self.now(), []
+            watch.epochs(number)
+
+        def report(epoch: int, metrics: Mapping[str, float]) -> None:
+            self._last = epoch
+            if self.planned:
+                self.epochs = epoch - self._before
+                self._marks.append((self.epochs, self.now()))
+            watch.on_epoch(epoch, metrics)
+
+        return replace(watch, epochs=plan, on_epoch=report)
+
+    @property
+    def epoch_s(self) -> float:
+        """Seconds of an epoch: from the first report on, as that one's epochs also warm things up; else of all there is."""
+        if not self._marks:
+            return 0.0
+        (first, began), (last, ended) = self._marks[0], self._marks[-1]
+        if last > first:
+            return (ended - began) / (last - first)
+        return (ended - self._looped) / max(1, last)
+
+    def timing(self, where: str, recipe: str, images: int, seconds: float | None = None) -> Timing:
+        """The parts of a training that ends now, or that was paid for these `seconds`."""
+        fields = {"where": where, "recipe": recipe, "images": images, "planned": self.planned, "epochs": self.epochs}
+        whole, each = (self._ended or self.now()) - self._began if seconds is None else seconds, self.epoch_s
+        return Timing.model_validate(fields | {"fixed_s": max(0.0, whole - each * self.epochs), "epoch_s": each})
