@@ -20,7 +20,7 @@ from registry.measured import (
     now,
 )
 from registry.records import Finding, Proof
-from registry.spending import Billed, BudgetOverridden, PolicyApproved, PolicySet, TrainingFailed
+from registry.spending import Billed, BudgetOverridden, CurveMeasured, PolicyApproved, PolicySet, TrainingFailed
 from registry.stages import Stage
 
 # fmt: off
@@ -273,6 +273,7 @@ AnyEvent = Annotated[
     | CanaryEnded
     | Blocked
     | TrainingFailed
+    | CurveMeasured
     | Billed
     | BudgetOverridden,
     Field(discriminator="kind"),

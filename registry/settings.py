@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         return self.home / "trainings"
 
     @property
+    def cache(self) -> Path:
+        """Where arrays are kept that are slow to make again; anything in it may be deleted."""
+        return self.home / "cache"
+
+    @property
     def outages(self) -> Path:
         """Where the reconciler says which accounts at providers it does not ask now."""
         return self.home / "outages.json"
