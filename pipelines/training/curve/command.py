@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.data.dataset import DataSet
+from pipelines.data.dataset import DataSet, Progress
 from pipelines.job.jobfile import Job
-from pipelines.training.curve.curve import Asked, Progress, as_curves
+from pipelines.training.curve.curve import Asked, as_curves, check_labels
 from pipelines.training.curve.features import backbone_of, see
 from pipelines.training.curve.report import Curves
 from pipelines.training.trainers.cache import ArrayCache
@@ -34,6 +34,7 @@ class CurveMeasurement:
             remedy = "compare trainings with more and fewer clips, see `modelyard runs`"
             raise InputError(data.name, "is a data set to detect with; the learning curve is of classifiers", remedy)
         data.held("train")
+        check_labels(asked.labels, data.manifest.labels)
         seen = see(data, backbone_of(job.train if job else []), self.cache, progress)
         self.say(f"a head on frozen features of {seen.network}: what a network gains that is trained whole may differ")
         return as_curves(seen.pool, data.manifest.digest, seen.network, asked, progress)

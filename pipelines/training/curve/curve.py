@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from pipelines.data.dataset import Progress
 from pipelines.training.curve.law import Predicted, predict
 from pipelines.training.curve.measure import class_scores, measure
 from pipelines.training.curve.pool import Draw, Pool, draws
@@ -13,7 +14,6 @@ from pipelines.training.curve.report import ClassCurve, CurvePoint, Curves
 from registry.errors import InputError
 from registry.records import Gain
 
-Progress = Callable[[str, int, int], None]
 _DRAWS, _SEED = 24, 0
 _MOST_CLASSES = 10
 _SHOWN = 5
@@ -28,15 +28,17 @@ class Asked:
     labels: Sequence[str] = ()
 
 
-def curves(pool: Pool, asked: Asked, progress: Progress) -> tuple[ClassCurve, list[ClassCurve]]:
-    """The curve of all classes together, and of each that was asked for, those that do worst first.
+def check_labels(labels: Sequence[str], known: Sequence[str]) -> None:
+    """Raise InputError for a class that the data set does not have, with those that are spelled alike."""
+    for label in labels:
+        if label not in known:
+            near = get_close_matches(label, known, n=3) or known[:_SHOWN]
+            remedy = f"give --class one of its own, such as {', '.join(near)}"
+            raise InputError(f"class '{label}'", "is not in the data set", remedy)
 
-    Raises InputError for a class that the data set does not have.
-    """
-    for label in asked.labels:
-        if label not in pool.labels:
-            near = get_close_matches(label, pool.labels, n=3) or pool.labels[:_SHOWN]
-            raise InputError(f"class '{label}'", "is not in the data set", f"it has {', '.join(near)}")
+
+def curves(pool: Pool, asked: Asked, progress: Progress) -> tuple[ClassCurve, list[ClassCurve]]:
+    """The curve of all classes together, and of each that was asked for, those that do worst first."""
     drawn = draws(pool, _DRAWS, _SEED)
     scores = class_scores(pool, drawn)
     order = sorted(range(len(pool.labels)), key=lambda label: (scores[label], pool.trained[label]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from pipelines.data.dataset import DataSet, FrameRow
+from pipelines.data.dataset import DataSet, FrameRow, Progress
 from pipelines.job.trainers import TorchTrainer, TrainerConfig
 from pipelines.training.curve.pool import Pool, rotated
 from pipelines.training.trainers.cache import ArrayCache
@@ -57,12 +57,17 @@ def backbone_of(configs: Sequence[TrainerConfig]) -> TorchTrainer:
     return TorchTrainer(arch=LITE0, weights=IMAGENET)
 
 
-def see(data: DataSet, config: TorchTrainer, cache: ArrayCache, progress: Callable[[str, int, int], None]) -> Seen:
-    """Features of train and val. Test stays unseen: what is decided by it, it cannot judge afterwards.
-
-    Where the split came with the pictures, only val is scored: of such train pictures nobody knows which are nearly the same.
-    """
+def see(data: DataSet, config: TorchTrainer, cache: ArrayCache, progress: Progress) -> Seen:
+    """Features of train and val. Test stays unseen: what is decided by it, it cannot judge afterwards."""
     rows = thinned([*data.rows("train"), *data.rows("val")])
+    features, network = look(data, rows, config, cache, progress)
+    return Seen(pooled(data, rows, features), network)
+
+
+def look(
+    data: DataSet, rows: Sequence[FrameRow], config: TorchTrainer, cache: ArrayCache, progress: Progress
+) -> tuple[Features, str]:
+    """What the config's backbone makes of some images, `[N, F]`, from the cache where it is there; and its name."""
     made = design(config.arch, config.weights, len(data.manifest.labels), config.imgsz, config.weights_sha256)
     preprocess = Preprocess(size=made.size, decode=config.decode)
     key = pixels_key([row.sha256 for row in rows], preprocess).removeprefix("pixels-")
@@ -74,14 +79,20 @@ def see(data: DataSet, config: TorchTrainer, cache: ArrayCache, progress: Callab
         network = Normalised(made.network, made.mean, made.std) if made.mean else made.network
         features = _features(network, data, rows, preprocess, progress)
         cache.write(name, features)
-    clips = sorted({row.clip for row in rows})
-    index = {clip: number for number, clip in enumerate(clips)}
+    return features, f"{made.arch} ({made.weights}, {made.size} px)"
+
+
+def pooled(data: DataSet, rows: Sequence[FrameRow], features: Features) -> Pool:
+    """Those images with their classes and clips; clips of train and val are scored in turns.
+
+    Where the split came with the pictures, only val's are: of such train pictures nobody knows which are nearly the same.
+    """
+    index = {clip: number for number, clip in enumerate(sorted({row.clip for row in rows}))}
     scorable = {index[row.clip] for row in rows if data.manifest.split_from == "dealt" or row.split == "val"}
     trained = [len({row.clip for row in data.rows("train") if row.label == label}) for label in data.manifest.labels]
-    numbers = np.array([index[row.clip] for row in rows], np.int64)
+    clips = np.array([index[row.clip] for row in rows], np.int64)
     targets = np.array(data.targets(rows), np.int64)
-    pool = Pool(rotated(features), targets, numbers, data.manifest.labels, trained, frozenset(scorable))
-    return Seen(pool, f"{made.arch} ({made.weights}, {made.size} px)")
+    return Pool(rotated(features), targets, clips, data.manifest.labels, trained, frozenset(scorable))
 
 
 def thinned(rows: Sequence[FrameRow]) -> list[FrameRow]:
@@ -98,11 +109,7 @@ def thinned(rows: Sequence[FrameRow]) -> list[FrameRow]:
 
 
 def _features(
-    network: nn.Module,
-    data: DataSet,
-    rows: Sequence[FrameRow],
-    preprocess: Preprocess,
-    progress: Callable[[str, int, int], None],
+    network: nn.Module, data: DataSet, rows: Sequence[FrameRow], preprocess: Preprocess, progress: Progress
 ) -> Features:
     device = torch.device(training_device())
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

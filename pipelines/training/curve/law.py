@@ -23,10 +23,13 @@ _DRAWN = 8000
 _LAST = 3
 _MISFIT = 0.01
 """Accuracy by which a true curve may lie beside its law; more so with a few clips, which say the least of many."""
-_UNLIKE = 0.35
+_UNLIKE = 0.45
 """How far a gain may be from its law's beyond the sizes that were measured, as a share of it."""
-_LUCK = 0.4
-"""How much the choice of a class's clips changes its error, for the error that it has: at least so much."""
+_LUCK, _UNLUCKY = 0.45, 0.7
+"""How much the choice of a class's clips changes its error, for the error that it has: at least so much.
+
+Where the clips of a class happen to teach little, more are worth much; where they teach much, that is not lost by more.
+"""
 _LIKE = 0.8
 """How alike a clip's answers are at neighbouring sizes, for the clip that is supposed beside those that were measured."""
 
@@ -58,10 +61,13 @@ def predict(measured: Measured, now: float, more: int, seed: int = 0) -> Predict
     sizes = np.array(measured.sizes, np.float64)
     gains, errors, scales = _laws(mean, spread, freedom, (sizes, now, more), random)
     usual = np.square(_LUCK * errors) / measured.classes
-    chance = np.sqrt((usual + np.maximum(usual, luck(measured) / now)) / 2 * more / (now + more))
+    chance = np.sqrt((usual + np.maximum(usual, luck(measured) / now)) / 2 * more / (now + more) + _MISFIT**2 / 4)
     beside, lucky = random.standard_normal((2, len(gains)))
+    if measured.classes == 1:
+        lucky = np.where(lucky < 0, lucky * _UNLUCKY, lucky)
     gains = np.minimum(gains * np.exp(_UNLIKE * beside) + chance * lucky, errors)
     low, middle, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2])
+    mean = np.clip(mean, 0, 1)
     half = np.quantile(np.abs(scales * random.standard_normal(len(scales))), CONFIDENCE) * np.sqrt(np.diag(spread))
     points = tuple(
         Point(size, float(score), float(max(0.0, score - width)), float(min(1.0, score + width)))
@@ -110,7 +116,7 @@ def luck(measured: Measured) -> float:
 def _laws(
     mean: Rows, spread: Rows, freedom: int, at: tuple[Rows, float, int], random: np.random.Generator
 ) -> tuple[Rows, Rows, Rows]:
-    """Gains by laws that fit, the errors that are left before, and the scale that each was drawn with.
+    """Gains by laws that fit, the errors before, and the scale that each was drawn with.
 
     A law is `error(n) = error(most) * (rest + (1 - rest) * (n / most) ** -power)`.
     """
@@ -118,7 +124,7 @@ def _laws(
     ratios = np.array([*sizes, now, now + more]) / sizes[-1]
     power, rest = (part.ravel()[:, None] for part in np.meshgrid(_POWERS, _RESTS))
     shapes = rest + (1 - rest) * ratios**-power
-    beside = _MISFIT * ratios[: len(sizes)] ** -0.75
+    beside = _MISFIT * ratios[: len(sizes)] ** -1.5
     precision = np.linalg.inv(spread + np.diag(np.square(beside)))
     errors, shape = 1 - mean, shapes[:, : len(sizes)]
     variance = 1 / np.einsum("li,ij,lj->l", shape, precision, shape)

@@ -34,7 +34,7 @@ class ClassCurve(Record):
             return f"what more clips of {self._of} are worth cannot be measured: {self.why}"
         more = self.gain.clips
         counted = f"1 more clip of {self._of} is" if more == 1 else f"{more} more clips of {self._of} are"
-        noise = "" if self.gain.low > 0 else "; that may be nothing"
+        noise = "" if self.gain.low > 0 else "; it may be nothing"
         return f"{counted} worth {self.gain.points} (90 %){noise}"
 
     @property
