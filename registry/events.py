@@ -24,6 +24,7 @@ from registry.spending import (
     Billed,
     BudgetHeld,
     BudgetOverridden,
+    CurveMeasured,
     PersonBudgetOverridden,
     PersonBudgetSet,
     PolicyApproved,
@@ -282,6 +283,7 @@ AnyEvent = Annotated[
     | CanaryEnded
     | Blocked
     | TrainingFailed
+    | CurveMeasured
     | Billed
     | BudgetOverridden
     | PersonBudgetSet

@@ -1,4 +1,4 @@
-"""What happened to a model and none of its versions: policies, runs that came to nothing, bills, budgets overridden."""
+"""What happened to a model and none of its versions: policies, runs that came to nothing, curves, bills, budgets overridden."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from registry.amounts import format_usd
 from registry.measured import named
-from registry.records import Record
+from registry.records import Gain, Record
 
 
 class ModelEvent(Record):
@@ -104,6 +104,26 @@ class TrainingFailed(ModelEvent):
         if self.trial:
             return f"trial of {self.model} by {self.trainer}, {self.seconds:.0f} s (${self.usd}): {self.reason}"
         return f"training of {self.model} by {self.trainer} failed after {self.seconds:.0f} s (${self.usd}): {self.reason}"
+
+
+class CurveMeasured(ModelEvent):
+    """What more clips are predicted to be worth to who trains on a data set, by its digest: `gains` by class.
+
+    `overall`: for more clips of every class; None where that could not be measured. `network`: what the features are of.
+    """
+
+    kind: Literal["curve_measured"] = "curve_measured"
+    dataset: str
+    network: str
+    gains: dict[str, Gain]
+    overall: Gain | None = None
+    actor: str = ""
+    proven: bool = False
+
+    def __str__(self) -> str:
+        parts = [f"{gain} of every class" for gain in (self.overall,) if gain is not None]
+        parts += [f"of '{label}' {gain.points}" for label, gain in self.gains.items()]
+        return f"learning curve of {self.model} on data set {self.dataset[:12]}: {'; '.join(parts)}"
 
 
 class Billed(ModelEvent):

@@ -13,6 +13,7 @@ import typer
 from pipelines.cli import (
     audit,
     canary,
+    curve,
     data,
     endpoint,
     job,
@@ -68,6 +69,7 @@ for group in (
     data,
     dataset,
     training,
+    curve,
     promotion,
     audit,
     queries,

@@ -92,7 +92,7 @@ def _about_class(worst: ClassScore, described: str, evidence: Evidence, classes:
     others = [score.train_clips for score in classes if score is not worst and score.train_clips is not None]
     usual = median(others or [0])
     gain = evidence.gains.get(worst.label)
-    worth = f"; {gain.clips} more are worth {gain.low * 100:+.0f} to {gain.high * 100:+.0f} points" if gain else ""
+    worth = f"; {gain}" if gain else ""
     if worst.train_clips is None or worst.train_clips < usual or (gain is not None and gain.low > 0):
         has = "" if worst.train_clips is None else f", {worst.train_clips} clips to train on where the others have {usual:g}"
         return Advice(kind="more clips", label=worst.label, text=f"more clips of '{worst.label}': {described}{has}{worth}")

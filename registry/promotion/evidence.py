@@ -9,7 +9,7 @@ from registry.events import AnyEvent, Approved, DataChecked, Evaluated, Exported
 from registry.promotion.policy import fold_policies, policy_of
 from registry.protocols import Entry
 from registry.records import Approval, Evaluation, Evidence, ModelVersion, Rival
-from registry.spending import ModelEvent
+from registry.spending import CurveMeasured, ModelEvent
 from registry.stages import Stage
 
 
@@ -30,6 +30,7 @@ def gather(
         if ours and entry.flaw is None:
             folded.add(event)
     folded.drop_stale_slices(rows)
+    folded.add_gains(rows)
     if stage is not None:
         folded.facts["stage"] = stage.value
     if rival is not None:
@@ -56,6 +57,13 @@ class _Folded:
             patterns: dict[str, str] = data.get("slices", {})
             fresh = {name: part for name, part in scored.slices.items() if patterns.get(name) == part.pattern}
             self.facts["evaluation"] = scored.model_copy(update={"slices": fresh})
+
+    def add_gains(self, rows: Sequence[Entry]) -> None:
+        """What more clips are worth, as the last curve says that was measured on the data set trained on."""
+        for entry in rows:
+            event = entry.event
+            if isinstance(event, CurveMeasured) and entry.flaw is None and event.dataset == self.trained_on:
+                self.facts["gains"] = event.gains
 
     def add(self, event: AnyEvent) -> None:
         """Take one event in."""

@@ -107,8 +107,20 @@ class Robustness(Record):
 
 
 class Gain(Record):
-    """What more clips of a class are predicted to be worth: so many more, for so much top-1, with the interval's ends."""
+    """What more clips of a class are predicted to be worth: so many more, for so much of its images recognized (0 to 1).
+
+    `low` and `high` are the ends of a 90 % interval.
+    """
 
     clips: int
     low: float
     high: float
+
+    @property
+    def points(self) -> str:
+        """The interval in percentage points, `+2 to +5 points`."""
+        return f"{round(self.low * 100):+d} to {round(self.high * 100):+d} points"
+
+    def __str__(self) -> str:
+        """What people read."""
+        return f"{self.clips} more {'is' if self.clips == 1 else 'are'} worth {self.points}"

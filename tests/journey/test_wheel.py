@@ -35,10 +35,10 @@ ARGUMENTS: dict[str, list[str]] = {
 }  # fmt: skip
 STAY = {"clouds fake": set(), "up": {"dashboards"}, "dashboard": {"dashboards"}, "demo": {"torch", "yolo", "dashboards"}}
 """They run until they are stopped, or train: tried only where one of these extras is missing."""
-SLOW = {"train": {"torch"}, "export": {"torch", "openvino"}, "promote": {"torch"}}
+SLOW = {"train": {"torch"}, "curve": {"torch"}, "export": {"torch", "openvino"}, "promote": {"torch"}}
 """They work for long where nothing is missing."""
 NEEDS = {
-    "torch,yolo": {"train", "evaluate", "export", "demo", "register"},
+    "torch,yolo": {"train", "evaluate", "export", "demo", "register", "curve"},
     "yolo": {"demo", "register"},
     "dashboards": {"up", "dashboard", "demo"},
     "openvino": {"export"},

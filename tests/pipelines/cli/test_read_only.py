@@ -52,7 +52,8 @@ SERVES = {"dashboard", "serve", "canary front"}
 HOMELESS = {"init", "schema", "capture"}
 WRITES = {
     *("frames", "check", "train", "register", "evaluate", "export", "parity", "promote", "deploy", "reconcile"),
-    *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override", "budget person"),
+    *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override"),
+    *("curve", "budget person"),
     *("import", "data label-errors", "data propose", "data apply-review"),
     *("bills import", "bills fetch", "notify test", "notify send", "clouds fake", "canary end"),
 }
