@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
 from pipelines.data.dataset import DataSet
-from pipelines.data.samples import held_out
+from pipelines.data.samples import held_out, to_compare
 from registry.files import building, write_atomic, write_json
 from registry.records import Evidence, ModelVersion, ParityFigures
 from serving.export.card import Facts
@@ -16,14 +17,21 @@ from serving.export.hard_images import make_hard_images
 from serving.export.request import Measured
 
 HARD_IMAGES = 14
+ENOUGH = 50
+"""Images from which on the gate takes a parity for measured; a data set of a few clips holds out fewer."""
 
 
 @contextmanager
 def parity_images(data: DataSet, count: int) -> Generator[list[Path]]:
-    """Up to `count` held-out images, and edge cases made of the first of them, while the block runs."""
-    chosen = data.files(held_out(data, count))
+    """Up to `count` held-out images, and edge cases made of the first of them, while the block runs.
+
+    Where few are held out, others fill them up, and where the whole data set is small, more edge cases, to `ENOUGH` in all.
+    """
+    least = min(count, ENOUGH)
+    chosen = data.files(max(held_out(data, count), to_compare(data, least), key=len))
+    hard = max(min(HARD_IMAGES, len(chosen)), least - len(chosen))
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
-        yield chosen + make_hard_images(chosen[:HARD_IMAGES], Path(scratch))
+        yield chosen + make_hard_images(list(islice(cycle(chosen), hard)), Path(scratch))
 
 
 def card_facts(version: ModelVersion, evidence: Evidence, data: str = "") -> Facts:

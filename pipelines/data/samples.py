@@ -14,6 +14,17 @@ def held_out(data: DataSet, count: int) -> list[FrameRow]:
     return chosen_in_turn(data.rows("test"), count)
 
 
+def to_compare(data: DataSet, count: int) -> list[FrameRow]:
+    """Frames to compare two programs on: held-out ones, and where there are fewer than `count`, of val and train as well.
+
+    No score is taken from them, so frames that a network was trained on do as well.
+    """
+    rows = list[FrameRow]()
+    for split in ("test", "val", "train"):
+        rows += chosen_in_turn(data.rows(split), count - len(rows))
+    return rows
+
+
 def for_calibration(data: DataSet, count: int) -> list[FrameRow]:
     """Up to `count` training frames, chosen in the same way: what a quantised network's ranges are taken from."""
     return chosen_in_turn(data.rows("train"), count)

@@ -44,7 +44,7 @@ gates:                             # what a version must prove before it may hol
     - {kind: champion, alpha: 0.05, margin: 0.02}  # not worse than what serves now
     - {kind: parity, top1_agreement: 0.99, max_abs_diff: 0.01}
     - {kind: latency, p95_ms: 50}
-    - {kind: size, max_mb: 20}
+    - {kind: size, max_mb: 40}
     - {kind: safety}               # no dangerous pickle, no unexpected file
     - {kind: card}                 # the model card is complete
     # - {kind: approval}           # another person than the author: `modelyard approve`
