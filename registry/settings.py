@@ -118,7 +118,7 @@ class Settings(BaseSettings):
 
     @property
     def cache(self) -> Path:
-        """Where arrays are kept that are slow to make again; anything in it may be deleted."""
+        """Where trainers keep decoded images and features; anything in it may be deleted."""
         return self.home / "cache"
 
     @property

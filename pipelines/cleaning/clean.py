@@ -3,6 +3,7 @@
 bundles        exports that no version's row counts on, whose version is gone, or that a killed export left
 datasets       data sets kept by digest that no version was trained on or measured with; those under a model's name stay
 trainings      runs that were broken off and not resumed for a week; for a month where MLflow was not told all of them
+cache          decoded images and features that no training asked for in a week
 environments   built environments of the cache folder that no clone is linked to (known since clones are noted)
 logs           of endpoints that are gone, and of services while none runs
 leftovers      temporary files and folders of killed processes, after a day
@@ -50,6 +51,7 @@ class Cleaner:
             "bundles": lambda: self._bundles(references) if references else (),
             "datasets": lambda: self._datasets(references) if references else (),
             "trainings": self._trainings,
+            "cache": self._cache,
             "environments": lambda: unused_environments(self.settings, self._is_young),
             "logs": self._logs,
             "leftovers": self._leftovers,
@@ -116,6 +118,11 @@ class Cleaner:
             yield unused(
                 "trainings", path, f"broken off, and not resumed for {days} days" + (f"; {what[waits]}" if waits else "")
             )
+
+    def _cache(self) -> Iterator[Unused]:
+        for path in sorted(self.settings.cache.glob("*")):
+            if self.now() - newest(path) >= _WEEK * _DAY_S:
+                yield unused("cache", path, "no training asked for it in a week")
 
     def _logs(self) -> Iterator[Unused]:
         deployments = self.settings.deployments

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from registry.records import Record
 
-Kind = Literal["bundles", "datasets", "trainings", "environments", "logs", "leftovers"]
+Kind = Literal["bundles", "datasets", "trainings", "cache", "environments", "logs", "leftovers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

@@ -91,6 +91,7 @@ class CleanKind(StrEnum):
     BUNDLES = "bundles"
     DATASETS = "datasets"
     TRAININGS = "trainings"
+    CACHE = "cache"
     ENVIRONMENTS = "environments"
     LOGS = "logs"
     LEFTOVERS = "leftovers"

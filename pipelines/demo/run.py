@@ -83,8 +83,8 @@ class DemoOptions:
             chosen = {"epochs": self.epochs, "imgsz": self.imgsz}
             return {"kind": name} | {key: value for key, value in chosen.items() if value is not None}
         size, epochs = self.imgsz or _SIZE, self.epochs or _EPOCHS.get(name, 1)
-        arch = {"arch": "small_cnn"} if name == "torch" else {}
-        return {"kind": name, "epochs": epochs, "imgsz": size, **arch}
+        config: dict[str, object] = {"kind": name, "epochs": epochs, "imgsz": size}
+        return config | {"arch": "small_cnn"} if name == "torch" else config
 
 
 class DemoVersion(Record):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +77,7 @@ class TrainingJob:
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
             training = Training(adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as)
-            events.append(train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say))
+            events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
             adopt(events[-1].run_id)
             self._describe(store, events[-1])
         return events
@@ -108,7 +108,7 @@ class TrainingJob:
         verdict = record.verdict
         known_as = self.datasets.name_of(data.manifest.digest)
         training = Training(adapter, config, config.kind, data, job.model, price, actor, verdict, kept, known_as)
-        event = train(store, self.ledger, tracker, training, watching(config.kind, progress, self.say), self.say)
+        event = train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say)
         self._describe(store, event)
         return event
 
@@ -121,6 +121,9 @@ class TrainingJob:
         for line in book_interrupted(self.settings.underway, self.ledger):
             self.say(line)
         hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+
+    def _watch(self, kind: str, progress: Progress) -> Watch:
+        return replace(watching(kind, progress, self.say), cache=self.settings.cache)
 
     def _tracker(self, model: str) -> Tracker:
         """The model's tracker, once MLflow has what earlier trainings could not tell it."""
