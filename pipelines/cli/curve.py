@@ -43,11 +43,12 @@ def curve(
     from pipelines.training.curve.curve import Asked
     from pipelines.training.trainers.cache import ArrayCache
 
+    actor = whoami(opened.settings)
     work = CurveMeasurement(ArrayCache(opened.settings.cache), opened.ledger, say)
     with bar() as progress:
         curves = work.measure(dataset, the_job, Asked(more, label or ()), progress)
     model = the_job.model if the_job else datasets_of(opened).describe(dataset.folder).model
-    event = work.record(curves, model, whoami(opened.settings))
+    event = work.record(curves, model, actor)
     if plot is not None:
         from pipelines.training.curve.figure import curves_figure
 

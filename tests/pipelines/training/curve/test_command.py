@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,14 @@ def test_long_clips_are_thinned_evenly_and_no_clip_is_left_out(tmp_path: Path) -
     assert len({row.file for row in kept}) == len(kept)
     numbers = sorted(int(row.file.rpartition("-")[2]) for row in kept if row.clip == "clip 0")
     assert (numbers[0], numbers[-1]) == (0, 49)
+
+
+def test_of_a_great_many_clips_each_class_keeps_its_share(tmp_path: Path) -> None:
+    row = pictures(tmp_path).rows("train")[0]
+    labels = ["cup"] * 5000 + ["box"] * 995 + ["tree"] * 5
+    many = [row.model_copy(update={"clip": f"{at}", "label": label, "file": f"{at}"}) for at, label in enumerate(labels)]
+    counts = Counter(frame.label for frame in thinned(many))
+    assert sum(counts.values()) <= 2004
+    assert counts["tree"] == 4
+    assert counts["cup"] / counts["box"] == pytest.approx(5000 / 995, rel=0.01)
+    assert thinned(many) == thinned(many)
