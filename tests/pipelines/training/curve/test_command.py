@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from pipelines.cli.app import run
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet, FrameRow, Manifest
 from pipelines.job.jobfile import Split
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, YoloTrainer
@@ -99,6 +100,18 @@ def test_people_get_a_table_and_a_sentence_each(home: Path, capsys: pytest.Captu
     assert "3 more clips of 'cup' are worth" in out
     assert "3 more clips of every class are worth" in out
     assert "of 'box'" not in out
+
+
+@pytest.mark.parametrize("named", ["a version", "a folder elsewhere"])
+def test_it_is_recorded_for_the_model_whose_data_set_it_is(home: Path, capsys: pytest.CaptureFixture[str], named: str) -> None:
+    DatasetCatalog(home / "datasets").add(pictures(home / "datasets" / "hand"))
+    elsewhere = home.parent / "elsewhere"
+    pictures(elsewhere).folder.joinpath("manifest.json").write_text(
+        (elsewhere / "manifest.json").read_text().replace('"clip 0"', '"clip zero"')
+    )
+    reference = "hand@1" if named == "a version" else str(elsewhere)
+    assert command("--home", str(home), "--data", reference, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recorded"] is (named == "a version")
 
 
 def test_features_are_computed_once(home: Path) -> None:
