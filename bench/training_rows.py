@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from clips import _SHARED, SkippedError
 from fast_rows import rows as fast_rows
 
 Row = Callable[[], dict[str, Any]]
@@ -26,10 +27,9 @@ def rows() -> dict[str, Row]:
 def curve_misses() -> dict[str, Any]:
     """The learning curve on sign-digits: the share of predictions whose 90 % interval does not contain what was measured.
 
-    With 6, 10 and 16 signers, 3, 5 and 10 more are predicted, for all classes together and for three; measured on more than
-    130 others, ten draws each. The limit is 0.1, and the same intervals shrunk to a tenth have to miss more.
+    With 6, 10 and 16 signers, 3, 5 and 10 more are predicted, for all classes together and for three; measured on 140 others
+    and more, ten draws each. The limit is 0.1, and the same intervals shrunk to a tenth have to miss more.
     """
-    from clips import _SHARED, SkippedError
     from curve_coverage import all_cases
 
     if not _SHARED.is_dir():

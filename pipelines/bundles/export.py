@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.bundles.parity import card_facts, parity_images, write_report
+from pipelines.bundles.parity import ENOUGH, card_facts, parity_images, write_report
 from pipelines.bundles.store import BundleStore, link_tree, open_exported, smoke_folder
 from pipelines.bundles.tools import find_tools
 from pipelines.data.catalog import DatasetCatalog
@@ -132,7 +132,8 @@ class _Export:
     def run(self, specs: list[VariantSpec]) -> Exported:
         """Find it, or take it over from a version of the same bytes, or make it."""
         ref, bundles, say = self.version.ref, self.exporter.bundles, self.exporter.say
-        if valid := bundles.find_valid(self.version, self.digest, specs):
+        valid = bundles.find_valid(self.version, self.digest, specs)
+        if valid and self._compared(valid):
             valid = self._timed_again(valid)
             if not self._outdated(valid):
                 say(f"{ref}: the bundle of these bytes is valid")
@@ -141,10 +142,16 @@ class _Export:
             return self._with_card(valid)
         before = bundles.find_valid(self.version, self.digest)
         specs = with_kept(specs, before.parity if before else ())
-        if other := bundles.find_identical(self.version, self.digest, specs):
+        other = bundles.find_identical(self.version, self.digest, specs)
+        if other and self._compared(other):
             say(f"{ref}: has the bytes of {other.label}, whose bundle is reused")
             return self._with_card(other.model_copy(update=about(self.version, self.digest)))
         return self._make(specs)
+
+    def _compared(self, event: Exported) -> bool:
+        """Whether parity was measured on enough images: earlier releases took only the held-out ones of a small data set."""
+        least = min(self.exporter.settings.parity_images, ENOUGH)
+        return all(figures.images >= least for figures in event.parity if figures.kept)
 
     def _timed_again(self, event: Exported) -> Exported:
         """The same export with a new latency, where the last one was measured while others kept the machine busy.

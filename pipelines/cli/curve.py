@@ -11,6 +11,8 @@ from pipelines.cli.options import JOB, DataFolder, HomeFolder, JobFile, chosen_d
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
+    from pipelines.data.catalog import DatasetCatalog
+    from pipelines.data.dataset import DataSet
     from pipelines.training.curve.report import ClassCurve, Curves
 
 
@@ -43,11 +45,12 @@ def curve(
     from pipelines.training.curve.curve import Asked
     from pipelines.training.trainers.cache import ArrayCache
 
+    actor = whoami(opened.settings)
     work = CurveMeasurement(ArrayCache(opened.settings.cache), opened.ledger, say)
     with bar() as progress:
         curves = work.measure(dataset, the_job, Asked(more, label or ()), progress)
-    model = the_job.model if the_job else datasets_of(opened).describe(dataset.folder).model
-    event = work.record(curves, model, whoami(opened.settings))
+    model = the_job.model if the_job else _owner(datasets_of(opened), dataset)
+    event = work.record(curves, model, actor)
     if plot is not None:
         from pipelines.training.curve.figure import curves_figure
 
@@ -61,6 +64,12 @@ def curve(
         _show(curves)
         if event is None:
             say("not recorded: nothing could be measured" if model else "not recorded: nobody knows whose data set this is")
+
+
+def _owner(datasets: DatasetCatalog, dataset: DataSet) -> str:
+    """The model whose data set it is; empty where nobody says so, or several."""
+    owners = datasets.models_of(dataset.manifest.digest)
+    return datasets.model_at(dataset.folder) or (owners[0] if len(owners) == 1 else "")
 
 
 def _show(curves: Curves) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from pipelines.training.trainers.torch_networks import (
 )
 from serving.bundle.preprocess import Preprocess
 
-_MOST_IMAGES, _MOST_OF_CLIP = 2000, 12
+_MOST_IMAGES, _MOST_OF_CLIP, _LEAST_OF_CLASS = 2000, 12, 4
 """Images of one clip are much alike: a few of each tell nearly all, and take minutes less."""
 _AT_ONCE = 32
 
@@ -96,16 +96,31 @@ def pooled(data: DataSet, rows: Sequence[FrameRow], features: Features) -> Pool:
 
 
 def thinned(rows: Sequence[FrameRow]) -> list[FrameRow]:
-    """A few images of each clip, evenly from its whole length: twelve at most, fewer where there are many clips."""
+    """A few images of each clip, evenly from its whole length: twelve at most, fewer where there are many clips.
+
+    Of more than 2,000 clips some are taken, of each class its share and four at least.
+    """
     takes: dict[tuple[str, str], list[FrameRow]] = defaultdict(list)
     for row in rows:
-        takes[row.clip, row.label].append(row)
-    most = min(_MOST_OF_CLIP, max(1, _MOST_IMAGES // max(1, len(takes))))
+        takes[row.label, row.clip].append(row)
+    chosen = list(takes.values()) if len(takes) <= _MOST_IMAGES else _some(takes)
+    most = min(_MOST_OF_CLIP, max(1, _MOST_IMAGES // max(1, len(chosen))))
     kept = list[FrameRow]()
-    for take in takes.values():
-        places = np.linspace(0, len(take) - 1, min(most, len(take)))
-        kept += [take[round(float(position))] for position in places]
+    for take in chosen:
+        kept += [take[round(float(position))] for position in np.linspace(0, len(take) - 1, min(most, len(take)))]
     return kept
+
+
+def _some(takes: Mapping[tuple[str, str], list[FrameRow]]) -> list[list[FrameRow]]:
+    """Takes of each class, by the luck of a fixed seed; clips of train and val alike, as they come."""
+    by_label: dict[str, list[list[FrameRow]]] = defaultdict(list)
+    for (label, _), take in takes.items():
+        by_label[label].append(take)
+    random, chosen = np.random.default_rng(0), list[list[FrameRow]]()
+    for own in by_label.values():
+        count = min(len(own), max(_LEAST_OF_CLASS, _MOST_IMAGES * len(own) // len(takes)))
+        chosen += [own[at] for at in sorted(random.permutation(len(own))[:count].tolist())]
+    return chosen
 
 
 def _features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from pipelines.cli.app import run
+from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet, FrameRow, Manifest
 from pipelines.job.jobfile import Split
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, YoloTrainer
@@ -100,6 +102,18 @@ def test_people_get_a_table_and_a_sentence_each(home: Path, capsys: pytest.Captu
     assert "of 'box'" not in out
 
 
+@pytest.mark.parametrize("named", ["a version", "a folder elsewhere"])
+def test_it_is_recorded_for_the_model_whose_data_set_it_is(home: Path, capsys: pytest.CaptureFixture[str], named: str) -> None:
+    DatasetCatalog(home / "datasets").add(pictures(home / "datasets" / "hand"))
+    elsewhere = home.parent / "elsewhere"
+    pictures(elsewhere).folder.joinpath("manifest.json").write_text(
+        (elsewhere / "manifest.json").read_text().replace('"clip 0"', '"clip zero"')
+    )
+    reference = "hand@1" if named == "a version" else str(elsewhere)
+    assert command("--home", str(home), "--data", reference, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recorded"] is (named == "a version")
+
+
 def test_features_are_computed_once(home: Path) -> None:
     assert command("--home", str(home)) == 0
     assert Colours.looked_at == 28, "train and val, and nothing of test"
@@ -152,3 +166,14 @@ def test_long_clips_are_thinned_evenly_and_no_clip_is_left_out(tmp_path: Path) -
     assert len({row.file for row in kept}) == len(kept)
     numbers = sorted(int(row.file.rpartition("-")[2]) for row in kept if row.clip == "clip 0")
     assert (numbers[0], numbers[-1]) == (0, 49)
+
+
+def test_of_a_great_many_clips_each_class_keeps_its_share(tmp_path: Path) -> None:
+    row = pictures(tmp_path).rows("train")[0]
+    labels = ["cup"] * 5000 + ["box"] * 995 + ["tree"] * 5
+    many = [row.model_copy(update={"clip": f"{at}", "label": label, "file": f"{at}"}) for at, label in enumerate(labels)]
+    counts = Counter(frame.label for frame in thinned(many))
+    assert sum(counts.values()) <= 2004
+    assert counts["tree"] == 4
+    assert counts["cup"] / counts["box"] == pytest.approx(5000 / 995, rel=0.01)
+    assert thinned(many) == thinned(many)

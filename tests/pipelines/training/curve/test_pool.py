@@ -39,7 +39,7 @@ def test_no_clip_is_learnt_from_and_scored_in_a_draw(pool: Pool) -> None:
 @pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
 def test_clips_are_scored_equally_often(pool: Pool) -> None:
     drawn = draws(pool, 12, 3)
-    times = [sum(draw.held[pool.clips == clip].any() for draw in drawn) for clip in np.unique(pool.clips)]
+    times = [sum(int(draw.held[pool.clips == clip].any()) for draw in drawn) for clip in np.unique(pool.clips)]
     assert max(times) - min(times) <= 2
 
 
