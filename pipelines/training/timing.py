@@ -16,6 +16,8 @@ from registry.records import Record, Timing
 
 HERE = f"local {platform.node()}"
 """This machine, as timings name it."""
+_TELLING = 5
+"""Reports from which on halves can be compared."""
 _NO_MATTER = {"epochs", "seed", "lr0", "fliplr", "weights_sha256"}
 """What a trainer is told that does not change how long an epoch takes."""
 
@@ -87,13 +89,34 @@ class TrainingClock:
         """Seconds of an epoch: from the first report on, as that one's epochs also warm things up; else of all there is."""
         if not self._marks:
             return 0.0
-        (first, began), (last, ended) = self._marks[0], self._marks[-1]
-        if last > first:
-            return (ended - began) / (last - first)
-        return (ended - self._looped) / max(1, last)
+        last, ended = self._marks[-1]
+        return _slope(self._marks) if len(self._marks) > 1 else (ended - self._looped) / max(1, last)
+
+    @property
+    def unsteady(self) -> float:
+        """By which share epochs of the first half took longer or less than later ones; 0 of too few reports to tell."""
+        if len(self._marks) < _TELLING:
+            return 0.0
+        middle = len(self._marks) // 2
+        halves = [_slope(self._marks[: middle + 1]), _slope(self._marks[middle:])]
+        return abs(halves[0] - halves[1]) / max(*halves, 1e-9)
 
     def timing(self, where: str, recipe: str, images: int, seconds: float | None = None) -> Timing:
         """The parts of a training that ends now, or that was paid for these `seconds`."""
-        fields = {"where": where, "recipe": recipe, "images": images, "planned": self.planned, "epochs": self.epochs}
         whole, each = (self._ended or self.now()) - self._began if seconds is None else seconds, self.epoch_s
-        return Timing.model_validate(fields | {"fixed_s": max(0.0, whole - each * self.epochs), "epoch_s": each})
+        return Timing(
+            where=where,
+            recipe=recipe,
+            images=images,
+            planned=self.planned,
+            epochs=self.epochs,
+            fixed_s=max(0.0, whole - each * self.epochs),
+            epoch_s=each,
+            unsteady=self.unsteady,
+        )
+
+
+def _slope(marks: list[tuple[int, float]]) -> float:
+    """Seconds an epoch, from the first of some reports to the last."""
+    (first, began), (last, ended) = marks[0], marks[-1]
+    return (ended - began) / max(1, last - first)

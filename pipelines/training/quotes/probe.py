@@ -84,7 +84,8 @@ class Probe:
             return timing.model_copy(update={"planned": said, "epochs": 0})
         look = self._run(config, data, (root / "look", cache), (1, 0.0) if slow else (EPOCHS + 1, _LOOK_S))
         each = look.epoch_s if look.reports > 1 else timing.epoch_s
-        return timing.model_copy(update={"planned": look.planned or said or 0, "epochs": 0, "epoch_s": each})
+        fields = {"planned": look.planned or said or 0, "epochs": 0, "epoch_s": each, "unsteady": look.unsteady}
+        return timing.model_copy(update=fields)
 
     def _run(
         self, config: TrainerConfig, data: DataSet, folders: tuple[Path, Path], look: tuple[int, float] | None

@@ -75,6 +75,13 @@ def test_runs_that_differed_widen_the_interval() -> None:
     assert shaky.high >= 35
 
 
+def test_a_timing_on_a_busy_machine_widens_the_interval() -> None:
+    epochs = planned_epochs(TorchTrainer(epochs=10), 100)
+    span = estimate([timing(unsteady=0.3)], epochs)
+    assert (span.low, span.high) == pytest.approx((25 * 0.7, 25 * 1.3))
+    assert estimate([timing(unsteady=9.0)], epochs).low > 0
+
+
 def test_a_length_that_val_decides_is_an_interval_and_past_runs_say_where_it_ends() -> None:
     unknown = planned_epochs(TorchTrainer(), 26)
     assert (unknown.most, unknown.known) == (1000, False)
