@@ -178,6 +178,7 @@ def row(name: str) -> dict[str, Any]:
         "ratio": round(against / measured["ours"], 3),
         "machine": machine,
         "date": datetime.now(UTC).date().isoformat(),
+        **({"note": measured["note"]} if "note" in measured else {}),
     }
 
 
@@ -211,6 +212,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         if entry["ours"] > entry["limit"]
     ]
     lines += ["", "## Limits missed", "", *(missed or ["None."]), *(f"  {line}" for line in _why(rows))]
+    lines += ["", *(f"- `{entry['name']}`: {entry['note']}." for entry in rows if "note" in entry)]
     lines += ["", "## What each benchmark measures"]
     notes = [f"- `{name}`: {' '.join((bench.__doc__ or '').split())}" for name, bench in BENCHES.items()]
     return "\n".join([*lines, "", *notes]) + "\n"

@@ -46,6 +46,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [test for file in sorted(files, key=rank) for test in files[file]]
 
 
+@pytest.fixture(autouse=True)
+def scheduled_as_before() -> Iterator[None]:
+    """A library may leave the thread under real-time scheduling; every later test, and its processes, would then starve others."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    if os.sched_getscheduler(0) != before:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        pytest.fail("the test leaves its thread under another scheduling policy: do what sets it in a process of its own")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """With `--dist loadfile`, the files that use the demo's home go to one worker, which makes it once."""

@@ -19,7 +19,8 @@ Detections = NDArray[np.float32]
 """`[N, 6]`: left, top, right and bottom in the image's pixels, the score, and the class; best first."""
 _MOST = 100
 """Detections of an image that count, as for COCO."""
-_DIGITS = 6
+_DIGITS = 9
+"""Of a score: with fewer, scores that differ would tie, and rank in another order than COCO ranks them."""
 
 
 def outcomes_of(truth: Sequence[Boxes], detections: Sequence[Detections], clips: Sequence[str], classes: int) -> BoxOutcomes:

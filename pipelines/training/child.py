@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -117,8 +117,8 @@ def _error_kind(name: object) -> type[ModelyardError]:
     return kind if isinstance(kind, type) and issubclass(kind, ModelyardError) else ModelyardError
 
 
-def run_child(job: ChildJob, trainer: Trainer, out: TextIO) -> int:
-    """Fit, and print the lines; the exit code. Only what stops the process itself (Ctrl-C) is raised."""
+def run_child(job: ChildJob, make: Callable[[], Trainer], out: TextIO) -> int:
+    """Make the trainer, fit, and print the lines; the exit code. Only what stops the process itself (Ctrl-C) is raised."""
     from pipelines.data.dataset import DataSet, open_dataset
     from pipelines.training.trainers.failures import training_errors
 
@@ -134,7 +134,7 @@ def run_child(job: ChildJob, trainer: Trainer, out: TextIO) -> int:
         cache=job.cache,
     )
     try:
-        data = open_dataset(job.data)
+        trainer, data = make(), open_dataset(job.data)
         with training_errors(job.trainer.kind):
             fitted = trainer.fit(DataSet(data.folder, data.manifest, job.name), job.into, watch)
         names = [str(path.relative_to(job.into)) if path else None for path in (fitted.folder, fitted.extras)]
@@ -166,8 +166,11 @@ def main(path: Path) -> int:
     from pipelines.training.trainers.build import build_trainer
     from pipelines.training.trainers.devices import use_device
 
-    use_device(job.device, job.trainer.kind)
-    code = run_child(job, build_trainer(job.trainer, job.tf_python), ours)
+    def make() -> Trainer:
+        use_device(job.device, job.trainer.kind)
+        return build_trainer(job.trainer, job.tf_python)
+
+    code = run_child(job, make, ours)
     if job.report and not code:
         job.report.write_text("{}")
     return code

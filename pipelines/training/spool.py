@@ -104,11 +104,13 @@ class SpooledRun:
             self.run.figure(figure, name)
             return
         path = self.kept.path / "files" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():  # a character that no font here has becomes a box, in silence
-            warnings.filterwarnings("ignore", "Glyph")
-            figure.savefig(path)
-        self._put("file", self._named(path), str(Path(name).parent))
+        with self._state:  # a delivery that ends in the other thread removes the folder of files
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with warnings.catch_warnings():  # a character that no font here has becomes a box, in silence
+                warnings.filterwarnings("ignore", "Glyph")
+                figure.savefig(path)
+            self._keep("file", self._named(path), str(Path(name).parent))
+        self._try_in_time()
 
     def folder(self, folder: Path, artifact_path: str) -> None:
         """Log a folder's files; the folder stays where it is until they are delivered."""
@@ -119,12 +121,15 @@ class SpooledRun:
         root = self.kept.path if self.kept else Path()
         return str(path.relative_to(root) if path.is_relative_to(root) else path.absolute())
 
-    def _put(self, call: str, *values: Any) -> None:
+    def _keep(self, call: str, *values: Any) -> None:
         with self._state:
             if self.kept:
                 with storing(self.kept.spool):
                     append_line(self.kept.spool, {"call": call, "values": values})
             self._waiting.append((call, list(values)))
+
+    def _put(self, call: str, *values: Any) -> None:
+        self._keep(call, *values)
         if self.kept is None:
             self.flush()
         elif self._sender and call == "points":

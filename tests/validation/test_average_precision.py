@@ -57,8 +57,8 @@ def test_it_is_what_supervision_computes(seed: int, images: int, classes: int) -
         ],
         [supervision.Detections(xyxy=boxes[:, :4], class_id=boxes[:, 4].astype(int)) for boxes in truth],
     ).compute()
-    assert float(mean_ap(ours[None])[0]) == pytest.approx(theirs.map50_95, abs=1e-3)
-    assert float(mean_ap(ours[None], 0)[0]) == pytest.approx(theirs.map50, abs=1e-3)
+    assert float(mean_ap(ours[None])[0]) == pytest.approx(theirs.map50_95, abs=1e-5)
+    assert float(mean_ap(ours[None], 0)[0]) == pytest.approx(theirs.map50, abs=1e-5)
 
 
 @given(seed=st.integers(0, 10**6), classes=st.integers(1, 3))

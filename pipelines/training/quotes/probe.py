@@ -75,16 +75,16 @@ class Probe:
         self.say(f"{config.kind}: timing {EPOCHS} epochs on {len(data.rows('train'))} training images")
         whole = self._run(short, data, (root / "whole", cache), None)
         timing = whole.timing(HERE, recipe_of(config), len(data.rows("train")))
-        said = epochs_said(config)
-        expected = (said or timing.planned) * timing.epoch_s
-        if not timing.planned or (said and expected < _MATTERS * timing.fixed_s):
-            return timing.model_copy(update={"planned": said or timing.planned, "epochs": 0})
+        given = epochs_said(config)
+        expected = (given or timing.planned) * timing.epoch_s
+        if not timing.planned or (given and expected < _MATTERS * timing.fixed_s):
+            return timing.model_copy(update={"planned": given or timing.planned, "epochs": 0})
         slow = timing.epoch_s > _SLOW_S
-        if slow and said:
-            return timing.model_copy(update={"planned": said, "epochs": 0})
+        if slow and given:
+            return timing.model_copy(update={"planned": given, "epochs": 0})
         look = self._run(config, data, (root / "look", cache), (1, 0.0) if slow else (EPOCHS + 1, _LOOK_S))
         each = look.epoch_s if look.reports > 1 else timing.epoch_s
-        fields = {"planned": look.planned or said or 0, "epochs": 0, "epoch_s": each, "unsteady": look.unsteady}
+        fields = {"planned": look.planned or given or 0, "epochs": 0, "epoch_s": each, "unsteady": look.unsteady}
         return timing.model_copy(update=fields)
 
     def _run(

@@ -68,7 +68,10 @@ class TorchAdapter:
             scores = f"val top-1 {trial.outcome.top1:.3f}, loss {trial.outcome.loss:.3f}"
             watch.say(f"{way.arch} {way.name}: {scores}, in {time.monotonic() - began:.0f} s")
             kept = [trial] if not kept or trial.better_than(kept[0]) else kept
-        (best,) = kept
-        if len(ways) > 1:
-            watch.say(f"keeping {best.design.arch} {best.candidate.name}, which val prefers")
-        return best
+            if trial.solved(len(data.rows("val"))) and way is not ways[-1]:
+                watch.say("it answers all of val, and surely: nothing slower is tried")
+                break
+        else:
+            if len(ways) > 1:
+                watch.say(f"keeping {kept[0].design.arch} {kept[0].candidate.name}, which val prefers")
+        return kept[0]

@@ -38,6 +38,8 @@ _MOST_LOOKED_AT = 3000
 
 _LEAST_LOOK = 128
 """Pixels a side: below, features that were trained on 224 see little."""
+_ENOUGH, _DOUBT = 10, 0.1
+"""Val's images from which on, and its loss below which, a candidate counts as perfect."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Trial:
         """By val's top-1, then by its loss. Without val, what came later."""
         mine, theirs = self.outcome, other.outcome
         return not (theirs.top1, -theirs.loss) > (mine.top1, -mine.loss)
+
+    def solved(self, images: int) -> bool:
+        """Whether val, of so many images, is answered without a mistake and without doubt: what follows cannot do better."""
+        return images >= _ENOUGH and self.outcome.top1 == 1 and self.outcome.loss < _DOUBT
 
 
 def candidates(config: TorchTrainer, images: int) -> list[Candidate]:

@@ -51,7 +51,7 @@ TOP1 = BASE["gates"]["staging"][0]
         (document(export=[{"kind": "onnx"}, {"kind": "onnx", "quantize": "int8"}]), ["export onnx int8 added"]),
         (document(budget={"usd_per_month": 10}), ["budget none → usd_per_month 10, warn_at 0.80"]),
         (document(policy={"set_by": ["ada"]}), ["policy none → set_by ada, keys none"]),
-        (document(train=[{"kind": "torch", "epochs": 99}]), ["train torch epochs 12 → 99"]),
+        (document(train=[{"kind": "torch", "epochs": 99}]), ["train torch epochs none → 99"]),
         (document(data={"fps": 7}), ["data.fps 5 → 7"]),
     ],
 )  # fmt: skip

@@ -91,7 +91,7 @@ class Run:
 
     tags = dataset = figure = rename = ignore
 
-    def model(self, folder: Path, _: str, model: str) -> int:
+    def model(self, folder: Path, _: str, model: str, __: str = "classify") -> int:
         return self._store.register(model, folder, self.run_id).version
 
     def epochs(self) -> list[int]:

@@ -54,7 +54,7 @@ def in_child(trainer: Trainer, dataset: DataSet, tmp_path: Path) -> tuple[int, C
     """The child's part in this process, its lines read by the other side."""
     job = ChildJob(trainer=TorchTrainer(), data=dataset.folder, name="hand", into=tmp_path)
     out, follower = io.StringIO(), Follower()
-    code, lines = run_child(job, trainer, out), ChildLines(follower.watch)
+    code, lines = run_child(job, lambda: trainer, out), ChildLines(follower.watch)
     for line in out.getvalue().splitlines():
         json.loads(line)
         lines.take(line)
@@ -192,7 +192,8 @@ def test_a_device_that_is_not_here_is_refused_in_one_line(dataset: DataSet, tmp_
     command = [sys.executable, "-P", "-m", child_module.__name__, str(tmp_path / "job.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("device 'mps': is asked for")
+    (failed,) = map(json.loads, done.stdout.splitlines())
+    assert (failed["line"], failed["kind"], failed["problem"][0]) == ("failed", "InputError", "device 'mps'")
 
 
 def test_a_child_ends_with_whoever_started_it(dataset: DataSet, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = EXAMPLE, 
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {kind}\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(f"[modelyard.trainers]\n{kind} = their_{kind}:Colours\n")
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))  # for the process that trains
     monkeypatch.delitem(__import__("sys").modules, f"their_{kind}", raising=False)
 
 

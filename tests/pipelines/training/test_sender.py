@@ -45,6 +45,10 @@ class Server:
         self._take()
         self.others.append(name)
 
+    def file(self, path: Path, _: str) -> None:
+        self._take()
+        self.others.append(path.read_text())
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> TrainingFolder:
@@ -116,6 +120,25 @@ def test_epochs_are_delivered_when_a_training_ends_however_it_ends(error: BaseEx
         train()
     assert server.steps == list(range(1, 30))
     assert "log sender" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_delivery_that_ends_while_a_figure_is_drawn_leaves_it_its_folder(folder: TrainingFolder) -> None:
+    server = Server()
+    run, deliveries = spooled(server, folder), list[threading.Thread]()
+
+    class Figure:
+        @staticmethod
+        def savefig(path: Path) -> None:
+            deliveries.append(threading.Thread(target=run.flush))
+            deliveries[0].start()
+            deliveries[0].join(0.3)  # with nothing left to wait for, it is over by then
+            path.write_text("drawn")
+
+    run.figure(Figure, "plots/curves.png")  # type: ignore[arg-type]
+    deliveries[0].join()
+    run.flush()
+    assert server.others == ["drawn"]
+    assert not (folder.path / "files").exists()
 
 
 def test_a_slow_server_is_asked_less_often() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.canary.labels import labels_of
+from serving.canary.labels import answers_of
 from serving.inference.outputs import NOTHING, classification, detection, most_likely
 from serving.inference.prediction import classified, detected
 from serving.targets.canary_proxy import ProxiedEndpoint, _answer
@@ -43,5 +43,5 @@ def test_the_proxy_and_the_comparison_of_answers_name_the_same_label(probabiliti
     answer = _answer(ProxiedEndpoint(live, lambda _: {}), probabilities)
     assert (answer["label"], answer["probability"]) == (label, probabilities.get(label, 0.0))
     body = f'{{"outputs": [{{"name": "probabilities", "shape": [1, 2], "data": {list(probabilities.values())}}}]}}'
-    assert labels_of(body.encode()) == [NOTHING if label == NOTHING else "1"]
+    assert answers_of(body.encode()) == [NOTHING if label == NOTHING else "1"]
     assert most_likely({}) == NOTHING
