@@ -92,7 +92,8 @@ def estimate(timings: Sequence[Timing], epochs: Epochs) -> Span:
         raise ValueError(message)
     ratios = [epochs.images / timing.images if timing.images else 1.0 for timing in timings]
     steps = [_steps(epochs.images, epochs.batch) / _steps(timing.images, epochs.batch) for timing in timings]
-    each = median(timing.epoch_s * share for timing, share in zip(timings, steps, strict=True))
+    looped = [timing.epoch_s * share for timing, share in zip(timings, steps, strict=True) if timing.planned]
+    each = median(looped) if looped else 0.0  # where val was answered by a head alone, no network was tried
     fixed = median(timing.fixed_s for timing in timings)
     ratio = median(ratios)
     low, high = fixed * min(1.0, ratio), fixed * max(1.0, ratio)

@@ -56,11 +56,11 @@ def planned_epochs(config: TrainerConfig, images: int, timings: Sequence[Timing]
     if timings and not any(timing.planned for timing in timings):
         return Epochs(least=0, likely=0, most=0, **fields)
     if (epochs := epochs_said(config)) is not None:
-        return Epochs(least=epochs, likely=epochs, most=epochs, **fields)
+        return Epochs(least=epochs if all(timing.planned for timing in timings) else 0, likely=epochs, most=epochs, **fields)
     most = _budget(config, images) or max((timing.planned for timing in timings), default=0)
     steady = config.kind == "torch" or getattr(config, "loop", "") == "fast"
     earliest = _EARLIEST if steady and not is_detector(config) else _EARLIEST_BY_PATIENCE
-    shares = [timing.share for timing in timings if timing.epochs]
+    shares = [timing.share if timing.planned else 0.0 for timing in timings if timing.epochs or not timing.planned]
     likely = sum(shares) / len(shares) if shares else (1 + earliest) / 2
     return Epochs(least=min([earliest, *shares]) * most, likely=likely * most, most=most, **fields)
 

@@ -77,8 +77,10 @@ class Probe:
         timing = whole.timing(HERE, recipe_of(config), len(data.rows("train")))
         given = epochs_said(config)
         expected = (given or timing.planned) * timing.epoch_s
-        if not timing.planned or (given and expected < _MATTERS * timing.fixed_s):
-            return timing.model_copy(update={"planned": given or timing.planned, "epochs": 0})
+        if not timing.planned:
+            return timing
+        if given and expected < _MATTERS * timing.fixed_s:
+            return timing.model_copy(update={"planned": given, "epochs": 0})
         slow = timing.epoch_s > _SLOW_S
         if slow and given:
             return timing.model_copy(update={"planned": given, "epochs": 0})

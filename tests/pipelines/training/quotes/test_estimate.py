@@ -101,6 +101,15 @@ def test_a_head_alone_has_no_epochs_whatever_was_said() -> None:
     assert estimate([head], epochs).likely == 9.0
 
 
+def test_where_a_head_alone_was_enough_sometimes_the_interval_begins_there() -> None:
+    head, both = timing(planned=0, epochs=0, fixed_s=10.0, epoch_s=0.0), timing(fixed_s=12.0, planned=1000, epochs=500)
+    epochs = planned_epochs(TorchTrainer(), 26, [head, both])
+    assert (epochs.least, epochs.likely, epochs.most) == (0, 250, 1000)
+    span = estimate([head.model_copy(update={"images": 26}), both.model_copy(update={"images": 26})], epochs)
+    assert span.low < 10
+    assert span.high > 12 + 2 * 1000
+
+
 def test_each_trainer_has_its_own_budget() -> None:
     assert planned_epochs(YoloTrainer(), 32).most == 400
     assert planned_epochs(YoloTrainer(loop="fast"), 32).most == 1000
