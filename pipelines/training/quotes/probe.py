@@ -36,10 +36,20 @@ _LEAST_EPOCHS = 12
 """Of any budget, however many images there are."""
 _SLOW_S = 5.0
 """An epoch that takes as long needs no further look."""
+_BY_LOAD = 0.15
+"""By which share a figure may be off for each time over that the cores are wanted."""
 _MATTERS = 0.04
 """The share of all that a loop must be expected to take before it is worth a look of its own."""
 
 MakeTrainer = Callable[[TrainerConfig], Trainer]
+
+
+def load_beyond() -> float:
+    """How many times over this machine's cores are wanted by what runs already: 0 where there is room."""
+    try:
+        return max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
+    except OSError:
+        return 0.0
 
 
 class _SeenEnoughError(Exception):
@@ -54,10 +64,15 @@ class Probe:
     cache: Path
     say: Callable[[str], None]
     now: Callable[[], float] = time.monotonic
+    busy: Callable[[], float] = load_beyond
 
     def time(self, config: TrainerConfig, data: DataSet, batch: int) -> Timing:
         """A timing as a whole training would leave it. Raises what the trainer raises, or that it has no epochs."""
-        images = len(data.rows("train"))
+        images, busy = len(data.rows("train")), self.busy()
+        timing = self._timed(config, data, images, batch)
+        return timing.model_copy(update={"unsteady": max(timing.unsteady, _BY_LOAD * busy)})
+
+    def _timed(self, config: TrainerConfig, data: DataSet, images: int, batch: int) -> Timing:
         short = shortened(config)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             root = Path(scratch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +57,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Instant:
     """What trains, wherever; and data checks that take no time."""
     trainer = Instant()
     monkeypatch.setattr(places, "launched", lambda *_: trainer)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(dry_run.DryRunner, "_checked", lambda *_: ("all passed", []))
     return trainer
 
