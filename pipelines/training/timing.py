@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pipelines.job.launch_ray import RayLaunch
 from pipelines.job.launch_runpod import RunPodLaunch
 from pipelines.job.launches import LaunchConfig
+from pipelines.job.other_trainers import OtherTrainer
 from pipelines.training.trainers.contract import Watch
 from registry.records import Record, Timing
 
@@ -37,9 +38,23 @@ def where_of(launch: LaunchConfig) -> str:
     return HERE
 
 
+def epochs_given(config: Record) -> int | None:
+    """The epochs that the user gave; None where the trainer decides, or has no such key."""
+    value = getattr(config, "epochs", None)
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def untold_epochs(config: Record) -> int:
+    """The epochs of another package's trainer, which need not tell how many it plans: those that it was given, else 0."""
+    return (epochs_given(config) or 0) if isinstance(config, OtherTrainer) else 0
+
+
 @dataclass
 class TrainingClock:
-    """Follows one `fit` by its own lines. A network's loop begins where its planned epochs are told."""
+    """Follows one `fit` by its own lines. A network's loop begins where its planned epochs are told.
+
+    `planned` at first is for a trainer that does not tell them: see `untold_epochs`.
+    """
 
     now: Callable[[], float] = time.monotonic
     planned: int = 0
@@ -52,7 +67,7 @@ class TrainingClock:
 
     def __post_init__(self) -> None:
         """It begins to count."""
-        self._began = self.now()
+        self._began = self._looped = self.now()
 
     def end(self) -> None:
         """It stops: what comes after is not the training's."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.data.dataset import MANIFEST, DataSet, FrameRow
+from pipelines.job.other_trainers import OtherTrainer
 from pipelines.job.trainers import TrainerConfig
-from pipelines.training.quotes.planned import epochs_said
-from pipelines.training.timing import HERE, TrainingClock, recipe_of
+from pipelines.training.timing import HERE, TrainingClock, epochs_given, recipe_of, untold_epochs
 from pipelines.training.trainers.contract import Trainer, Watch
 from registry.errors import InputError
 from registry.files import write_json
@@ -90,7 +90,7 @@ class Probe:
         self.say(f"{config.kind}: timing {EPOCHS} epochs on {len(data.rows('train'))} training images")
         whole = self._run(short, data, (root / "whole", cache), None)
         timing = whole.timing(HERE, recipe_of(config), len(data.rows("train")))
-        given = epochs_said(config)
+        given = epochs_given(config)
         expected = (given or timing.planned) * timing.epoch_s
         if not timing.planned:
             return timing
@@ -110,7 +110,7 @@ class Probe:
         """One training in a folder, to its end, or until its loop has made some reports and taken some seconds; its clock."""
         work, cache = folders
         (work / "checkpoints").mkdir(parents=True)
-        clock = TrainingClock(self.now)
+        clock = TrainingClock(self.now, untold_epochs(config))
 
         def enough(_epoch: int, _metrics: Mapping[str, float]) -> None:
             if look is not None and clock.reports >= look[0] and clock.looped_s >= look[1]:
@@ -126,9 +126,9 @@ class Probe:
 
 def shortened(config: TrainerConfig) -> TrainerConfig:
     """The same for two epochs. Raises InputError for another package's trainer that knows no epochs."""
-    if "epochs" not in type(config).model_fields and "epochs" not in (config.model_extra or {}):
+    if isinstance(config, OtherTrainer) and not epochs_given(config):
         raise InputError(f"trainer '{config.kind}'", "has no epochs to time", "its first run tells how long it takes")
-    return config.model_copy(update={"epochs": min(EPOCHS, epochs_said(config) or EPOCHS)})
+    return config.model_copy(update={"epochs": min(EPOCHS, epochs_given(config) or EPOCHS)})
 
 
 def drawn_on(small: Timing, large: Timing, images: int, batch: int) -> Timing:

@@ -165,6 +165,30 @@ def test_a_trainer_that_fails_fails_the_probe_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_packages_trainer_that_tells_no_plan_is_timed_by_the_epochs_that_it_was_given(
+    dataset: DataSet, tmp_path: Path
+) -> None:
+    world = World()
+
+    class Silent:
+        """Reports each epoch, and never how many there will be."""
+
+        def __init__(self, config: TrainerConfig) -> None:
+            self.epochs = int(config.epochs)  # type: ignore[union-attr]
+
+        def fit(self, _data: DataSet, work: Path, watch: Watch) -> Fitted:
+            world.now += 5
+            for epoch in range(1, self.epochs + 1):
+                world.now += 2
+                watch.on_epoch(epoch, {})
+            return Fitted(work)
+
+    config = OtherTrainer.model_construct(_fields_set=None, kind="colours", epochs=50)
+    timing = Probe(Silent, tmp_path / "cache", quiet, lambda: world.now, idle).time(config, dataset, 0)
+    assert estimate([timing], planned_epochs(config, 36, [timing])).likely == pytest.approx(105)
+    assert world.now < 60
+
+
 def test_another_packages_trainer_without_epochs_is_said_to_be_known_after_one_run(dataset: DataSet, tmp_path: Path) -> None:
     config = OtherTrainer.model_construct(kind="colours")
     never: Callable[..., WorldTrainer] = lambda _: pytest.fail("nothing was to be trained")  # noqa: E731
