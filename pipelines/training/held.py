@@ -12,9 +12,10 @@ from pipelines.money.budgets import standings
 from pipelines.money.holds import Hold, Start, holding, release_ended
 from pipelines.training.interrupted import has_ended, process_mark
 from pipelines.training.metered import Metered
-from pipelines.training.quotes.estimate import past_timings
+from pipelines.training.quotes.estimate import PastTiming, past_timings
 from pipelines.training.quotes.places import Dollars, PlaceQuoter
 from pipelines.training.timing import where_of
+from registry.amounts import format_usd
 from registry.events import now
 from registry.lease import FileLeases
 from registry.ledger.store import SqlLedger
@@ -59,12 +60,13 @@ class JobHolder:
 
         Without a budget, or with nothing to train, nothing is held. Raises RefusedError where a budget has not that much left.
         """
-        for gone in release_ended(self.ledger, has_ended):
-            self.say(f"budget: released {gone.usd} USD, held by a training whose process is gone")
-        if not trainers or not standings(self.ledger.entries(), job.model, actor.name, now(), job.budget):
+        entries = self.ledger.entries()
+        if not trainers or not standings(entries, job.model, actor.name, now(), job.budget):
             yield lambda _: None
             return
-        quotes = self._quotes(job, data, trainers)
+        for gone in release_ended(self.ledger, has_ended):
+            self.say(f"budget: released {format_usd(gone.usd)}, held by a training whose process is gone")
+        quotes = self._quotes(job, data, trainers, past_timings(entries))
         times = job.search.trials + 1 if job.search else 1
         start = Start(
             model=job.model,
@@ -77,8 +79,10 @@ class JobHolder:
         with holding(self.ledger, self._leases(), start, job.budget) as hold:
             yield lambda booked: _booked(hold, quotes[booked:])
 
-    def _quotes(self, job: Job, data: DataSet, trainers: Sequence[tuple[TrainerConfig, Trainer]]) -> list[MostOf]:
-        quoter = PlaceQuoter(self.settings, data, past_timings(self.ledger.entries()), self.say)
+    def _quotes(
+        self, job: Job, data: DataSet, trainers: Sequence[tuple[TrainerConfig, Trainer]], past: Sequence[PastTiming]
+    ) -> list[MostOf]:
+        quoter = PlaceQuoter(self.settings, data, past, self.say)
         return [self._most(quoter, job, config, trainer) for config, trainer in trainers]
 
     def _most(self, quoter: PlaceQuoter, job: Job, config: TrainerConfig, trainer: Trainer) -> MostOf:

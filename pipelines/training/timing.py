@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, replace
 from pipelines.job.launch_ray import RayLaunch
 from pipelines.job.launch_runpod import RunPodLaunch
 from pipelines.job.launches import LaunchConfig
+from pipelines.job.other_trainers import OtherTrainer
 from pipelines.training.trainers.contract import Watch
 from registry.records import Record, Timing
 
 HERE = f"local {platform.node()}"
 """This machine, as timings name it."""
+_TELLING = 5
+"""Reports from which on halves can be compared."""
 _NO_MATTER = {"epochs", "seed", "lr0", "fliplr", "weights_sha256"}
 """What a trainer is told that does not change how long an epoch takes."""
 
@@ -35,9 +38,23 @@ def where_of(launch: LaunchConfig) -> str:
     return HERE
 
 
+def epochs_given(config: Record) -> int | None:
+    """The epochs that the user gave; None where the trainer decides, or has no such key."""
+    value = getattr(config, "epochs", None)
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def untold_epochs(config: Record) -> int:
+    """The epochs of another package's trainer, which need not tell how many it plans: those that it was given, else 0."""
+    return (epochs_given(config) or 0) if isinstance(config, OtherTrainer) else 0
+
+
 @dataclass
 class TrainingClock:
-    """Follows one `fit` by its own lines. A network's loop begins where its planned epochs are told."""
+    """Follows one `fit` by its own lines. A network's loop begins where its planned epochs are told.
+
+    `planned` at first is for a trainer that does not tell them: see `untold_epochs`.
+    """
 
     now: Callable[[], float] = time.monotonic
     planned: int = 0
@@ -50,7 +67,7 @@ class TrainingClock:
 
     def __post_init__(self) -> None:
         """It begins to count."""
-        self._began = self.now()
+        self._began = self._looped = self.now()
 
     def end(self) -> None:
         """It stops: what comes after is not the training's."""
@@ -87,13 +104,34 @@ class TrainingClock:
         """Seconds of an epoch: from the first report on, as that one's epochs also warm things up; else of all there is."""
         if not self._marks:
             return 0.0
-        (first, began), (last, ended) = self._marks[0], self._marks[-1]
-        if last > first:
-            return (ended - began) / (last - first)
-        return (ended - self._looped) / max(1, last)
+        last, ended = self._marks[-1]
+        return _slope(self._marks) if len(self._marks) > 1 else (ended - self._looped) / max(1, last)
+
+    @property
+    def unsteady(self) -> float:
+        """By which share epochs of the first half took longer or less than later ones; 0 of too few reports to tell."""
+        if len(self._marks) < _TELLING:
+            return 0.0
+        middle = len(self._marks) // 2
+        halves = [_slope(self._marks[: middle + 1]), _slope(self._marks[middle:])]
+        return abs(halves[0] - halves[1]) / max(*halves, 1e-9)
 
     def timing(self, where: str, recipe: str, images: int, seconds: float | None = None) -> Timing:
         """The parts of a training that ends now, or that was paid for these `seconds`."""
-        fields = {"where": where, "recipe": recipe, "images": images, "planned": self.planned, "epochs": self.epochs}
         whole, each = (self._ended or self.now()) - self._began if seconds is None else seconds, self.epoch_s
-        return Timing.model_validate(fields | {"fixed_s": max(0.0, whole - each * self.epochs), "epoch_s": each})
+        return Timing(
+            where=where,
+            recipe=recipe,
+            images=images,
+            planned=self.planned,
+            epochs=self.epochs,
+            fixed_s=max(0.0, whole - each * self.epochs),
+            epoch_s=each,
+            unsteady=self.unsteady,
+        )
+
+
+def _slope(marks: list[tuple[int, float]]) -> float:
+    """Seconds an epoch, from the first of some reports to the last."""
+    (first, began), (last, ended) = marks[0], marks[-1]
+    return (ended - began) / max(1, last - first)

@@ -20,7 +20,7 @@ from pipelines.training.kept import TrainingFolder, TrainingRecord
 from pipelines.training.metered import Metered
 from pipelines.training.naming import distinct_name, full_name
 from pipelines.training.spool import SpooledRun, clock_ms
-from pipelines.training.timing import TrainingClock, recipe_of
+from pipelines.training.timing import TrainingClock, recipe_of, untold_epochs
 from pipelines.training.trainers.contract import Choice, Fitted, Watch
 from pipelines.training.trainers.failures import training_errors
 from pipelines.training.training import VERSION_TAG, Training, failed_event, price_of, trained_event
@@ -113,7 +113,7 @@ class _Run:
         for split in ("train", "val"):
             run.dataset(training.dataset, data.manifest.digest, str(data.folder.absolute()), split)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch, self._paid() as payment:
-            clock = TrainingClock()
+            clock = TrainingClock(planned=untold_epochs(training.config))
             fitted, history = self._fitted(Path(scratch), clock.follow(watch), payment)
             used = payment.measure()
             self.say(f"{kind}: trained{_score(history)}")

@@ -21,6 +21,7 @@ class Timing(Record):
     epochs: int = Field(default=0, ge=0)
     fixed_s: float = Field(ge=0, allow_inf_nan=False)
     epoch_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    unsteady: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="by which share its halves' epochs differed")
 
     @property
     def share(self) -> float:

@@ -14,6 +14,7 @@ from registry.records import Record, Timing
 
 _AT_LEAST = 0.08
 """The same training twice differs by this much on a machine that does other things besides."""
+_AT_MOST = 0.5
 _NEWEST = 5
 CACHED = "local "
 """How places are named whose trainings share a cache."""
@@ -91,7 +92,8 @@ def estimate(timings: Sequence[Timing], epochs: Epochs) -> Span:
         raise ValueError(message)
     ratios = [epochs.images / timing.images if timing.images else 1.0 for timing in timings]
     steps = [_steps(epochs.images, epochs.batch) / _steps(timing.images, epochs.batch) for timing in timings]
-    each = median(timing.epoch_s * share for timing, share in zip(timings, steps, strict=True))
+    looped = [timing.epoch_s * share for timing, share in zip(timings, steps, strict=True) if timing.planned]
+    each = median(looped) if looped else 0.0  # where val was answered by a head alone, no network was tried
     fixed = median(timing.fixed_s for timing in timings)
     ratio = median(ratios)
     low, high = fixed * min(1.0, ratio), fixed * max(1.0, ratio)
@@ -99,7 +101,7 @@ def estimate(timings: Sequence[Timing], epochs: Epochs) -> Span:
         timing.fixed_s * ratio + timing.epoch_s * share * epochs.likely
         for timing, ratio, share in zip(timings, ratios, steps, strict=True)
     ]
-    margin = max(_AT_LEAST, _spread(wholes))
+    margin = max(_AT_LEAST, _spread(wholes), min(_AT_MOST, median(timing.unsteady for timing in timings)))
     return Span(
         low=(low + each * epochs.least) * (1 - margin),
         likely=(low + high) / 2 + each * epochs.likely,
@@ -115,4 +117,4 @@ def _steps(images: int, batch: int) -> int:
 def _spread(wholes: Sequence[float]) -> float:
     """By how much runs that should have taken as long did not; 0 of one run. At most a half."""
     middle = median(wholes)
-    return min(0.5, max(abs(whole - middle) for whole in wholes) / middle) if middle else 0.0
+    return min(_AT_MOST, max(abs(whole - middle) for whole in wholes) / middle) if middle else 0.0

@@ -26,6 +26,7 @@ from registry.money.prices import Price, local_price
 from registry.records import Record, Timing
 from registry.settings import Settings
 
+_BUSY = 0.1
 UNKNOWN = "not known there: no run of this kind yet"
 
 
@@ -109,7 +110,7 @@ class PlaceQuoter:
                 timings = [self._probed(config, launch)]
             except ModelyardError as error:
                 return self._refused(name, error, chosen=chosen)
-            basis = "timed epochs, here and now"
+            basis = "timed epochs, here and now" + (", on a busy machine" if timings[0].unsteady > _BUSY else "")
         epochs = planned_epochs(config, images, timings)
         return _priced(PlaceQuote(name=name, chosen=chosen, basis=basis), price, (estimate(timings, epochs), epochs))
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from pipelines.job.other_trainers import OtherTrainer
 from pipelines.job.tasks import is_detector
 from pipelines.job.trainers import TrainerConfig, YoloTrainer
+from pipelines.training.timing import epochs_given
 from pipelines.training.trainers.budget import STEPS, plan
 from registry.records import Record, Timing
 
@@ -43,24 +44,18 @@ class Epochs(Record):
         return f"{self.least:.0f} to {self.most:.0f} epochs, as val decides"
 
 
-def epochs_said(config: TrainerConfig) -> int | None:
-    """The epochs that the user gave; None where the trainer decides, or has no such key."""
-    value = getattr(config, "epochs", None) or (config.model_extra or {}).get("epochs")
-    return int(value) if isinstance(value, int) and value > 0 else None
-
-
 def planned_epochs(config: TrainerConfig, images: int, timings: Sequence[Timing] = ()) -> Epochs:
     """What is planned for so many training images. `timings` of the same recipe tell what a budget comes to in practice."""
     batch = int(getattr(config, "batch", 0) or (config.model_extra or {}).get("batch") or 0)
     fields = {"batch": batch, "images": images}
     if timings and not any(timing.planned for timing in timings):
         return Epochs(least=0, likely=0, most=0, **fields)
-    if (epochs := epochs_said(config)) is not None:
-        return Epochs(least=epochs, likely=epochs, most=epochs, **fields)
+    if (epochs := epochs_given(config)) is not None:
+        return Epochs(least=epochs if all(timing.planned for timing in timings) else 0, likely=epochs, most=epochs, **fields)
     most = _budget(config, images) or max((timing.planned for timing in timings), default=0)
     steady = config.kind == "torch" or getattr(config, "loop", "") == "fast"
     earliest = _EARLIEST if steady and not is_detector(config) else _EARLIEST_BY_PATIENCE
-    shares = [timing.share for timing in timings if timing.epochs]
+    shares = [timing.share if timing.planned else 0.0 for timing in timings if timing.epochs or not timing.planned]
     likely = sum(shares) / len(shares) if shares else (1 + earliest) / 2
     return Epochs(least=min([earliest, *shares]) * most, likely=likely * most, most=most, **fields)
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.data.dataset import MANIFEST, DataSet, FrameRow
+from pipelines.job.other_trainers import OtherTrainer
 from pipelines.job.trainers import TrainerConfig
-from pipelines.training.quotes.planned import epochs_said
-from pipelines.training.timing import HERE, TrainingClock, recipe_of
+from pipelines.training.timing import HERE, TrainingClock, epochs_given, recipe_of, untold_epochs
 from pipelines.training.trainers.contract import Trainer, Watch
 from registry.errors import InputError
 from registry.files import write_json
@@ -36,10 +36,20 @@ _LEAST_EPOCHS = 12
 """Of any budget, however many images there are."""
 _SLOW_S = 5.0
 """An epoch that takes as long needs no further look."""
+_BY_LOAD = 0.15
+"""By which share a figure may be off for each time over that the cores are wanted."""
 _MATTERS = 0.04
 """The share of all that a loop must be expected to take before it is worth a look of its own."""
 
 MakeTrainer = Callable[[TrainerConfig], Trainer]
+
+
+def load_beyond() -> float:
+    """How many times over this machine's cores are wanted by what runs already: 0 where there is room."""
+    try:
+        return max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
+    except OSError:
+        return 0.0
 
 
 class _SeenEnoughError(Exception):
@@ -54,10 +64,15 @@ class Probe:
     cache: Path
     say: Callable[[str], None]
     now: Callable[[], float] = time.monotonic
+    busy: Callable[[], float] = load_beyond
 
     def time(self, config: TrainerConfig, data: DataSet, batch: int) -> Timing:
         """A timing as a whole training would leave it. Raises what the trainer raises, or that it has no epochs."""
-        images = len(data.rows("train"))
+        images, busy = len(data.rows("train")), self.busy()
+        timing = self._timed(config, data, images, batch)
+        return timing.model_copy(update={"unsteady": max(timing.unsteady, _BY_LOAD * busy)})
+
+    def _timed(self, config: TrainerConfig, data: DataSet, images: int, batch: int) -> Timing:
         short = shortened(config)
         with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
             root = Path(scratch)
@@ -75,16 +90,19 @@ class Probe:
         self.say(f"{config.kind}: timing {EPOCHS} epochs on {len(data.rows('train'))} training images")
         whole = self._run(short, data, (root / "whole", cache), None)
         timing = whole.timing(HERE, recipe_of(config), len(data.rows("train")))
-        said = epochs_said(config)
-        expected = (said or timing.planned) * timing.epoch_s
-        if not timing.planned or (said and expected < _MATTERS * timing.fixed_s):
-            return timing.model_copy(update={"planned": said or timing.planned, "epochs": 0})
+        given = epochs_given(config)
+        expected = (given or timing.planned) * timing.epoch_s
+        if not timing.planned:
+            return timing
+        if given and expected < _MATTERS * timing.fixed_s:
+            return timing.model_copy(update={"planned": given, "epochs": 0})
         slow = timing.epoch_s > _SLOW_S
-        if slow and said:
-            return timing.model_copy(update={"planned": said, "epochs": 0})
+        if slow and given:
+            return timing.model_copy(update={"planned": given, "epochs": 0})
         look = self._run(config, data, (root / "look", cache), (1, 0.0) if slow else (EPOCHS + 1, _LOOK_S))
         each = look.epoch_s if look.reports > 1 else timing.epoch_s
-        return timing.model_copy(update={"planned": look.planned or said or 0, "epochs": 0, "epoch_s": each})
+        fields = {"planned": look.planned or given or 0, "epochs": 0, "epoch_s": each, "unsteady": look.unsteady}
+        return timing.model_copy(update=fields)
 
     def _run(
         self, config: TrainerConfig, data: DataSet, folders: tuple[Path, Path], look: tuple[int, float] | None
@@ -92,7 +110,7 @@ class Probe:
         """One training in a folder, to its end, or until its loop has made some reports and taken some seconds; its clock."""
         work, cache = folders
         (work / "checkpoints").mkdir(parents=True)
-        clock = TrainingClock(self.now)
+        clock = TrainingClock(self.now, untold_epochs(config))
 
         def enough(_epoch: int, _metrics: Mapping[str, float]) -> None:
             if look is not None and clock.reports >= look[0] and clock.looped_s >= look[1]:
@@ -108,9 +126,9 @@ class Probe:
 
 def shortened(config: TrainerConfig) -> TrainerConfig:
     """The same for two epochs. Raises InputError for another package's trainer that knows no epochs."""
-    if "epochs" not in type(config).model_fields and "epochs" not in (config.model_extra or {}):
+    if isinstance(config, OtherTrainer) and not epochs_given(config):
         raise InputError(f"trainer '{config.kind}'", "has no epochs to time", "its first run tells how long it takes")
-    return config.model_copy(update={"epochs": min(EPOCHS, epochs_said(config) or EPOCHS)})
+    return config.model_copy(update={"epochs": min(EPOCHS, epochs_given(config) or EPOCHS)})
 
 
 def drawn_on(small: Timing, large: Timing, images: int, batch: int) -> Timing:

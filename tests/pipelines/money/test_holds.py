@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -203,15 +204,14 @@ def test_a_budget_that_is_none_is_refused(amount: str) -> None:
         override_person(MemoryLedger(), "ada", "why not", ADA)
 
 
-def _starts(home: str, go: multiprocessing.synchronize.Event, answers: multiprocessing.Queue) -> None:
-    """One of many processes that start at once, and hold what they got until all have answered."""
+def _starts(home: str, together: Any, answers: Any, over: Any) -> None:
+    """One of several processes that start at once, and hold what they got until all have answered."""
     opened = Settings(home=Path(home))
-    go.wait(30)
+    together.wait(120)
     try:
         with holding(ledger_of(opened), FileLeases(opened.home / "leases"), start("4")):
             answers.put("started")
-            go.clear()
-            go.wait(30)
+            over.wait(120)
     except RefusedError:
         answers.put("refused")
 
@@ -221,14 +221,13 @@ def test_of_starts_at_the_same_moment_only_those_that_fit_pass(tmp_path: Path) -
     ledger = ledger_of(opened)
     set_policy(ledger, parse_job({"model": "hand", "train": [{"kind": "torch"}], "budget": {"usd_per_month": 10}}, "j"), ADA)
     spawn = multiprocessing.get_context("spawn")
-    go, answers = spawn.Event(), spawn.Queue()
-    processes = [spawn.Process(target=_starts, args=(str(opened.home), go, answers)) for _ in range(4)]
+    together, answers, over = spawn.Barrier(4), spawn.Queue(), spawn.Event()
+    processes = [spawn.Process(target=_starts, args=(str(opened.home), together, answers, over)) for _ in range(4)]
     for process in processes:
         process.start()
-    go.set()
-    got = sorted(answers.get(timeout=60) for _ in processes)
-    go.set()
+    answered = sorted(answers.get(timeout=120) for _ in processes)
+    over.set()
     for process in processes:
         process.join(60)
-    assert got == ["refused", "refused", "started", "started"]
+    assert answered == ["refused", "refused", "started", "started"]
     assert standings(ledger.entries(), "hand", "", now())[0].held_usd == 0

@@ -11,6 +11,8 @@ from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.job.jobfile import Data, parse_job
 from pipelines.training.job import TrainingJob
+from pipelines.training.quotes.estimate import past_timings
+from pipelines.training.timing import HERE
 from registry.errors import InputError
 from registry.memory import MemoryLedger
 from registry.settings import Settings
@@ -70,6 +72,10 @@ def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
     says_what_it_is(MlflowClient(mlflow_uri), event.run_id, event.dataset)
     assert event.usd >= 0
     assert event.seconds > 0
+    assert event.timing
+    assert (event.timing.where, event.timing.planned, event.timing.epochs) == (HERE, 1, 1)
+    assert event.timing.fixed_s + event.timing.epoch_s == pytest.approx(event.seconds)
+    assert past_timings(ledger.entries())[0].dataset == event.dataset
     assert list(settings.underway.glob("*")) == []
     catalog.build(Data(clips=clips, fps=2), catalog.folder_of("paid"), quiet)
     kept = catalog.find(event.dataset, "paid/1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +57,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Instant:
     """What trains, wherever; and data checks that take no time."""
     trainer = Instant()
     monkeypatch.setattr(places, "launched", lambda *_: trainer)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(dry_run.DryRunner, "_checked", lambda *_: ("all passed", []))
     return trainer
 
@@ -93,13 +95,13 @@ def quoted(
 def test_past_runs_are_enough_and_nothing_is_timed(here: Instant, world) -> None:
     job = job_of()
     answer = quoted(world, job, row(job, world[2]))
-    (place,) = answer.trainers[0].places
+    (local,) = answer.trainers[0].places
     assert here.fits == 0
-    assert place.seconds
-    assert place.seconds.low < place.seconds.likely == 100 < place.seconds.high
-    assert place.usd
-    assert place.usd.likely == 1
-    assert (place.basis, place.chosen, str(place.epochs)) == ("one past run", True, "20 epochs")
+    assert local.seconds
+    assert local.seconds.low < local.seconds.likely == 100 < local.seconds.high
+    assert local.usd
+    assert local.usd.likely == 1
+    assert (local.basis, local.chosen, str(local.epochs)) == ("one past run", True, "20 epochs")
     assert answer.images["train"] == {"0": 12, "1": 12, "2": 12}
     assert answer.clips["val"] == {"0": 1, "1": 1, "2": 1}
     assert answer.dataset == "hand@1"
@@ -107,17 +109,17 @@ def test_past_runs_are_enough_and_nothing_is_timed(here: Instant, world) -> None
 
 
 def test_without_any_it_is_timed_here(here: Instant, world) -> None:
-    (place,) = quoted(world, job_of()).trainers[0].places
+    (local,) = quoted(world, job_of()).trainers[0].places
     assert here.fits >= 1
-    assert place.basis == "timed epochs, here and now"
-    assert place.seconds is not None
+    assert local.basis == "timed epochs, here and now"
+    assert local.seconds is not None
 
 
 def test_a_trainer_that_cannot_train_here_is_a_refusal_with_its_own_line(here: Instant, world) -> None:
     here.error = InputError("arch 'x'", "does not exist", "did you mean 'y'?")
     answer = quoted(world, job_of())
-    (place,) = answer.trainers[0].places
-    assert (place.seconds, place.usd) == (None, None)
+    (local,) = answer.trainers[0].places
+    assert (local.seconds, local.usd) == (None, None)
     assert answer.refusals == ["arch 'x': does not exist; did you mean 'y'?"]
 
 

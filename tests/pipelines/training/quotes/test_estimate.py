@@ -75,6 +75,13 @@ def test_runs_that_differed_widen_the_interval() -> None:
     assert shaky.high >= 35
 
 
+def test_a_timing_on_a_busy_machine_widens_the_interval() -> None:
+    epochs = planned_epochs(TorchTrainer(epochs=10), 100)
+    span = estimate([timing(unsteady=0.3)], epochs)
+    assert (span.low, span.high) == pytest.approx((25 * 0.7, 25 * 1.3))
+    assert estimate([timing(unsteady=9.0)], epochs).low > 0
+
+
 def test_a_length_that_val_decides_is_an_interval_and_past_runs_say_where_it_ends() -> None:
     unknown = planned_epochs(TorchTrainer(), 26)
     assert (unknown.most, unknown.known) == (1000, False)
@@ -92,6 +99,15 @@ def test_a_head_alone_has_no_epochs_whatever_was_said() -> None:
     epochs = planned_epochs(TorchTrainer(epochs=50, freeze="backbone", weights="imagenet"), 100, [head])
     assert (epochs.most, str(epochs)) == (0, "no epochs")
     assert estimate([head], epochs).likely == 9.0
+
+
+def test_where_a_head_alone_was_enough_sometimes_the_interval_begins_there() -> None:
+    head, both = timing(planned=0, epochs=0, fixed_s=10.0, epoch_s=0.0), timing(fixed_s=12.0, planned=1000, epochs=500)
+    epochs = planned_epochs(TorchTrainer(), 26, [head, both])
+    assert (epochs.least, epochs.likely, epochs.most) == (0, 250, 1000)
+    span = estimate([head.model_copy(update={"images": 26}), both.model_copy(update={"images": 26})], epochs)
+    assert span.low < 10
+    assert span.high > 12 + 2 * 1000
 
 
 def test_each_trainer_has_its_own_budget() -> None:

@@ -87,6 +87,10 @@ def quiet(_: str) -> None:
     return
 
 
+def idle() -> float:
+    return 0.0
+
+
 def larger(data: DataSet, images: int) -> DataSet:
     """The same with so many training images, each file many times."""
     train = data.rows("train")
@@ -102,7 +106,7 @@ def test_it_is_within_ten_percent_of_the_whole(
 ) -> None:
     world, data = World(frozen=frozen), larger(dataset, images)
     config = TorchTrainer(epochs=epochs, weights="scratch")
-    timing = Probe(world.make, tmp_path / "cache", quiet, lambda: world.now).time(config, data, config.batch)
+    timing = Probe(world.make, tmp_path / "cache", quiet, lambda: world.now, idle).time(config, data, config.batch)
     planned = planned_epochs(config, images, [timing])
     longest = planned.model_copy(update={"least": planned.most, "likely": planned.most})
     truth = world.whole(config, images)
@@ -114,10 +118,10 @@ def test_it_is_within_ten_percent_of_the_whole(
 def test_a_long_training_is_not_trained_to_be_quoted(dataset: DataSet, tmp_path: Path) -> None:
     world = World(step_s=1.0)
     config = TorchTrainer(epochs=5000)
-    Probe(world.make, tmp_path / "cache", quiet, lambda: world.now).time(config, larger(dataset, 64), config.batch)
+    Probe(world.make, tmp_path / "cache", quiet, lambda: world.now, idle).time(config, larger(dataset, 64), config.batch)
     assert world.now < 60
     slow = World(step_s=30.0)
-    Probe(slow.make, tmp_path / "cache", quiet, lambda: slow.now).time(config, larger(dataset, 64), config.batch)
+    Probe(slow.make, tmp_path / "cache", quiet, lambda: slow.now, idle).time(config, larger(dataset, 64), config.batch)
     assert slow.fits == [(64, 2)]  # an epoch of a minute needs no further look
 
 
@@ -139,7 +143,9 @@ def test_nothing_is_left_and_the_cache_is_read_but_not_added_to(
             return fitted
 
     world = World()
-    Probe(lambda config: Caching(world, config), cache, quiet, lambda: world.now).time(TorchTrainer(epochs=9), dataset, 32)
+    Probe(lambda config: Caching(world, config), cache, quiet, lambda: world.now, idle).time(
+        TorchTrainer(epochs=9), dataset, 32
+    )
     assert list(scratch.iterdir()) == []
     assert [path.name for path in cache.iterdir()] == ["pixels-a.npy"]
     assert np.array_equal(ArrayCache(cache).read("pixels-a"), np.zeros(3))  # type: ignore[arg-type]
@@ -159,6 +165,30 @@ def test_a_trainer_that_fails_fails_the_probe_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_packages_trainer_that_tells_no_plan_is_timed_by_the_epochs_that_it_was_given(
+    dataset: DataSet, tmp_path: Path
+) -> None:
+    world = World()
+
+    class Silent:
+        """Reports each epoch, and never how many there will be."""
+
+        def __init__(self, config: TrainerConfig) -> None:
+            self.epochs = int(config.epochs)  # type: ignore[union-attr]
+
+        def fit(self, _data: DataSet, work: Path, watch: Watch) -> Fitted:
+            world.now += 5
+            for epoch in range(1, self.epochs + 1):
+                world.now += 2
+                watch.on_epoch(epoch, {})
+            return Fitted(work)
+
+    config = OtherTrainer.model_construct(_fields_set=None, kind="colours", epochs=50)
+    timing = Probe(Silent, tmp_path / "cache", quiet, lambda: world.now, idle).time(config, dataset, 0)
+    assert estimate([timing], planned_epochs(config, 36, [timing])).likely == pytest.approx(105)
+    assert world.now < 60
+
+
 def test_another_packages_trainer_without_epochs_is_said_to_be_known_after_one_run(dataset: DataSet, tmp_path: Path) -> None:
     config = OtherTrainer.model_construct(kind="colours")
     never: Callable[..., WorldTrainer] = lambda _: pytest.fail("nothing was to be trained")  # noqa: E731
@@ -173,3 +203,10 @@ def test_a_part_of_a_data_set_keeps_its_classes_and_splits(dataset: DataSet, tmp
     assert len(part.rows("train")) == 6
     assert part.rows("test") == []
     part.verify()
+
+
+def test_a_busy_machine_widens_what_it_says(dataset: DataSet, tmp_path: Path) -> None:
+    world = World()
+    config = TorchTrainer(epochs=9)
+    timing = Probe(world.make, tmp_path / "cache", quiet, lambda: world.now, lambda: 2.0).time(config, dataset, 32)
+    assert timing.unsteady == pytest.approx(0.3)

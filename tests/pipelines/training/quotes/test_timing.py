@@ -116,3 +116,21 @@ def test_places_are_told_apart() -> None:
     places = {where_of(launch) for launch in (LocalLaunch(), RayLaunch(), RayLaunch(cpus=2), RayLaunch(address="h:1"), pod)}
     assert len(places) == 5
     assert where_of(LocalLaunch(memory_gb=4)) == HERE
+
+
+def test_a_machine_that_slows_down_makes_the_timing_unsteady() -> None:
+    hands = Hands()
+    clock = TrainingClock(hands)
+    watch = clock.follow(Watch())
+    watch.epochs(20)
+    for epoch in range(1, 21):
+        hands.pass_(1 if epoch <= 10 else 2)
+        watch.on_epoch(epoch, {})
+    assert clock.timing(HERE, "r", 26).unsteady == pytest.approx(0.5, abs=0.06)
+    steady = TrainingClock(hands)
+    watch = steady.follow(Watch())
+    watch.epochs(20)
+    for epoch in range(1, 21):
+        hands.pass_(1)
+        watch.on_epoch(epoch, {})
+    assert steady.unsteady == 0
