@@ -80,8 +80,8 @@ class DemoOptions:
     def _trainer(self, name: str, *, drawn: bool) -> dict[str, object]:
         """A trainer's config: its own defaults for the user's pictures; for the drawn digits what is known to be enough."""
         if not drawn:
-            chosen = {"epochs": self.epochs, "imgsz": self.imgsz}
-            return {"kind": name} | {key: value for key, value in chosen.items() if value is not None}
+            chosen: dict[str, object] = {"epochs": self.epochs, "imgsz": self.imgsz}
+            return {"kind": name, **{key: value for key, value in chosen.items() if value is not None}}
         size, epochs = self.imgsz or _SIZE, self.epochs or _EPOCHS.get(name, 1)
         config: dict[str, object] = {"kind": name, "epochs": epochs, "imgsz": size}
         return config | {"arch": "small_cnn"} if name == "torch" else config
