@@ -28,7 +28,7 @@ from registry.mlflow import prepared as prepared_flavour
 from registry.mlflow.connection import connect, mapping_errors
 from registry.mlflow.server.refusal import MARK
 from registry.mlflow.store import logged_model_id
-from registry.runs.rows import KIND
+from registry.runs.rows import KIND, SEARCH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -210,7 +210,7 @@ class Tracker:
 
     def run(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager[RunLog]:
         """A new run: finished when the block ends, failed when it raises, killed when it is told to stop (Ctrl-C)."""
-        return self._opened(name, {"run_name": name, "tags": dict(tags)}, trains=KIND not in tags)
+        return self._opened(name, {"run_name": name, "tags": dict(tags)}, trains=tags.get(KIND, SEARCH) == SEARCH)
 
     def reopen(self, run_id: str) -> AbstractContextManager[RunLog]:
         """A run that was broken off, running again; it ends as a new one does. Raises ModelyardError where it is deleted."""

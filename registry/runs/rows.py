@@ -14,6 +14,8 @@ from registry.errors import shorten
 
 KIND = "modelyard.kind"
 """The tag of runs that are about gates and data, not about training."""
+SEARCH = "search"
+"""The kind of the run above a search's trials, which lies with the trainings: MLflow nests runs of one experiment only."""
 
 _LONGEST = 500
 _INFINITE = 1.797e308

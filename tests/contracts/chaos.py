@@ -12,6 +12,7 @@ from registry.errors import ModelyardError, RefusedError
 RATES = {"429": 0.02, "500": 0.02, "dropped": 0.02, "402": 0.003, "403": 0.003, "lost": 0.03, "unhealthy": 0.02, "stuck": 0.02}
 STATED = {"deployed", "deleted", "over the cap"}
 STATED |= {"InputError", "RefusedError", "UnavailableError", "LostReplyError", "IntegrityError", "BusyError", "DeniedError"}
+STATED |= {"ForbiddenError"}  # of RunPod: a valid key that may not do this
 
 
 @dataclass(frozen=True)

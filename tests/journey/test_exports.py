@@ -156,6 +156,9 @@ def test_an_export_that_stands_is_found_without_starting_anything_and_lies_on_th
     parts, ref = assemble(home, lambda _: None), parse_ref(ref_of(demo, "yolo"))
     spare = parts.context
     first = parts.exporter.export(ref)
+    if first.latency and first.latency.disturbed:  # as tests side by side make it; it would be measured again
+        first = first.model_copy(update={"latency": first.latency.model_copy(update={"load": 0.0})})
+        spare.ledger.append(first)
     rows = len(spare.ledger.entries())
     with monkeypatch.context() as patched:
         patched.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))

@@ -24,7 +24,7 @@ from pipelines.training.search.trial import TrialPlan
 from registry.errors import InputError, ModelyardError, RefusedError
 from registry.money.prices import Price, local_price
 from registry.records import Actor
-from registry.runs.rows import KIND
+from registry.runs.rows import KIND, SEARCH
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Progress
@@ -65,7 +65,7 @@ class SearchJob:
         search, launch = search_of(job), search_launch(job)
         check_ray()
         folds = folds_of(data, search.folds, search.seed) if search.folds else []
-        tags = {KIND: "search", "modelyard.search": job.model}
+        tags = {KIND: SEARCH, "modelyard.search": job.model}
         with cluster(launch.address), self.tracker.run(f"search of {job.model}", tags) as run:
             run.params({f"search.{key}": json.dumps(value) for key, value in search.model_dump(mode="json").items()})
             run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "search")
