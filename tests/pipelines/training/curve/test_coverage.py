@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import World
+from curve_worlds import World
 
 from pipelines.training.curve.law import Predicted, predict
 from pipelines.training.curve.measure import measure

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import World
+from curve_worlds import World
 
 from pipelines.training.curve.curve import Asked, check_labels, curves
 from pipelines.training.curve.figure import curves_figure
