@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,21 @@ class Augmentation:
     tint: float = 0.25
     lift: float = 0.15
     mirror: float = 0.0
+
+    def for_passes(self, passes: float) -> Augmentation:
+        """As far as suits a training that sees each image so many times: all the way from 100 times on, mildly up to 20.
+
+        Few passes cannot learn what strong variation hides: 14 over a thousand frames gave 0.72 with all of it, 0.97 mildly.
+        """
+        share = min(max(math.log(max(passes, 1) / _MILD_UP_TO) / math.log(_ALL_FROM / _MILD_UP_TO), 0.0), 1.0)
+        mild = replace(_MILD, mirror=self.mirror)
+        parts = {name: getattr(mild, name) + share * (getattr(self, name) - getattr(mild, name)) for name in _NAMES}
+        return Augmentation(**parts)
+
+
+_MILD_UP_TO, _ALL_FROM = 20, 100
+_MILD = Augmentation(turn=0.2, scale=0.17, aspect=0, shear=0, shift=0.12, light=0, contrast=0, tint=0.2, lift=0.1)
+_NAMES = [part.name for part in fields(Augmentation)]
 
 
 def augment(images: Tensor, how: Augmentation) -> Tensor:

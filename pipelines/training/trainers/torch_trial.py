@@ -143,7 +143,6 @@ class Trials:
     ) -> tuple[Trial, int]:
         config, (train, val), (made, network, head) = self.config, splits, what
         rate = config.lr0 or (_RATE_SCRATCH if way.weights == SCRATCH else _RATE_FINE)
-        recipe = Recipe(rate=rate, augmentation=Augmentation(mirror=config.fliplr), seed=config.seed)
         begin = {name: value.clone() for name, value in network.state_dict().items()}
         last = [offset]
 
@@ -161,6 +160,8 @@ class Trials:
             self.watch.choose({f"{way.name}_{name}": value for name, value in planned.choices().items()})
             folder = self.watch.checkpoints
             state = StateFile(folder / way.name, self._key(way, batch)) if folder else None
+            varied = Augmentation(mirror=config.fliplr).for_passes(planned.epochs)
+            recipe = Recipe(rate=rate, augmentation=varied, seed=config.seed)
             return Loop(network, Groups.of(network, head), recipe, planned).train(train, val, report, broken, state)
 
         outcome = halving(config.batch, fit, self.watch.say)

@@ -107,6 +107,7 @@ def _options(training: YoloTraining) -> dict[str, Any]:
         "erasing": 0.0,
         "scale": 0.3,
         "fliplr": config.fliplr,
+        "pretrained": config.weights not in {"auto", "scratch"},
         "freeze": len(model.model.model) - 1 if config.freeze == "backbone" else None,
         "device": {"cuda": 0}.get(device, device),
         "workers": 0,

@@ -47,7 +47,6 @@ def fit_fast(training: YoloTraining, watch: Watch) -> Path:
     if config.freeze == "backbone":
         for name, parameter in network.named_parameters():
             parameter.requires_grad = name.startswith(f"{head}.")
-    recipe = Recipe(rate=config.lr0, augmentation=Augmentation(mirror=config.fliplr), seed=config.seed)
     begin = {name: value.clone() for name, value in network.state_dict().items()}
 
     def broken(step: int, batch: Sequence[int]) -> Exception:
@@ -58,6 +57,8 @@ def fit_fast(training: YoloTraining, watch: Watch) -> Path:
         key = f"{data.manifest.digest} {batch} {config.model_dump_json()}"
         state = StateFile(watch.checkpoints / "fast", key) if watch.checkpoints else None
         planned = plan(len(train.targets), config.epochs, batch)
+        varied = Augmentation(mirror=config.fliplr).for_passes(planned.epochs)
+        recipe = Recipe(rate=config.lr0, augmentation=varied, seed=config.seed)
         loop = Loop(network, Groups.of(network, head if pretrained else None), recipe, planned)
         return loop.train(train, val, watch.on_epoch, broken, state)
 
