@@ -40,6 +40,7 @@ def submit(project: Path, uri: str, params: dict | None = None, **config: object
     import mlflow
 
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     options = {"backend": "runpod", "backend_config": LAUNCH | config, "experiment_name": "projects", "synchronous": False}
     return mlflow.projects.run(str(project), parameters=params, **options)
 
