@@ -8,6 +8,7 @@ compared with Ultralytics' on image files before it is handed on.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,3 +155,14 @@ def _their_answers(model: Any, files: Sequence[Path], info: ModelInfo) -> Answer
         rows: NDArray[np.float32] = result.boxes.data.cpu().numpy()
         boxes[index, : len(rows)] = rows
     return boxes
+
+
+def keep_checkpoint(best: Path, labels: Sequence[str], task: str, folder: Path) -> Path:
+    """The checkpoint with its classes' own names, and Ultralytics' results, for the run's artifacts; we load neither."""
+    folder.mkdir()
+    named = ultralytics(folder.parent)(best, task=task)
+    named.model.names = dict(enumerate(labels))
+    named.save(folder / best.name)
+    if (results := best.parent.parent / "results.csv").exists():
+        shutil.copy2(results, folder)
+    return folder

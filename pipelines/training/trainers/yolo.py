@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
 from pipelines.training.trainers.budget import plan
-from pipelines.training.trainers.checkpoint import compare_with_ultralytics, package_checkpoint
+from pipelines.training.trainers.checkpoint import compare_with_ultralytics, keep_checkpoint, package_checkpoint
 from pipelines.training.trainers.classes import check_classes
 from pipelines.training.trainers.contract import Fitted, OnEpoch, Watch
 from pipelines.training.trainers.devices import training_device
@@ -66,7 +65,9 @@ class YoloAdapter:
             ultralytics(work)(best, task="classify"), Reference(folder, info, Path()), data.files(data.rows("val"))
         )
         way = "scratch" if weights == "scratch" else "frozen" if config.freeze == "backbone" else "fine-tuned"
-        return Fitted(folder, _keep(best, labels, work / "extras"), name=f"yolo {config.arch} {size} {way}")
+        return Fitted(
+            folder, keep_checkpoint(best, labels, "classify", work / "extras"), name=f"yolo {config.arch} {size} {way}"
+        )
 
 
 def _fit_theirs(training: YoloTraining, watch: Watch) -> Path:
@@ -130,14 +131,3 @@ def _report(trainer: Any, on_epoch: OnEpoch) -> None:
         if theirs in trainer.metrics:
             metrics[ours] = float(trainer.metrics[theirs])
     on_epoch(trainer.epoch + 1, metrics)
-
-
-def _keep(best: Path, labels: Sequence[str], folder: Path) -> Path:
-    """The checkpoint with its classes' own names, and Ultralytics' results, for the run's artifacts; we load neither."""
-    folder.mkdir()
-    named = ultralytics(folder.parent)(best, task="classify")
-    named.model.names = dict(enumerate(labels))
-    named.save(folder / best.name)
-    if (results := best.parent.parent / "results.csv").exists():
-        shutil.copy2(results, folder)
-    return folder

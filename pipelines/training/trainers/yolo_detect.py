@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +15,7 @@ from pipelines.job.trainers import YoloTrainer
 from pipelines.training.trainers.checkpoint import (
     compare_with_ultralytics,
     describe,
+    keep_checkpoint,
     open_checkpoint,
     package_checkpoint,
 )
@@ -67,7 +66,7 @@ class YoloDetectAdapter:
         info = describe(trained, config.arch, size, data.manifest.digest)
         package_checkpoint(trained, folder, info)
         _compare(work, best, Reference(folder, info, Path()), data, watch)
-        return Fitted(folder, _keep(best, labels, work / "extras"), name=f"yolo {config.arch} {size}")
+        return Fitted(folder, keep_checkpoint(best, labels, "detect", work / "extras"), name=f"yolo {config.arch} {size}")
 
     def _begin(self, work: Path) -> tuple[Path | str, str]:
         """What training begins from, a network's description or a checkpoint; and that in words."""
@@ -140,14 +139,3 @@ def _compare(work: Path, best: Path, ours: Reference, data: DataSet, watch: Watc
         compare_with_ultralytics(ultralytics(work)(best, task="detect"), ours, data.files(data.rows("val")))
     except InputError as error:
         watch.say(f"{error.expectation} of val; {error.remedy}")
-
-
-def _keep(best: Path, labels: Sequence[str], folder: Path) -> Path:
-    """The checkpoint with its classes' own names, and Ultralytics' results, for the run's artifacts; we load neither."""
-    folder.mkdir()
-    named = ultralytics(folder.parent)(best, task="detect")
-    named.model.names = dict(enumerate(labels))
-    named.save(folder / best.name)
-    if (results := best.parent.parent / "results.csv").exists():
-        shutil.copy2(results, folder)
-    return folder
