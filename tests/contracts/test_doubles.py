@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 
 pytestmark = pytest.mark.journey
+SINCE = {"/v2/account/secrets", "/v2/account/secrets/{id}"}
+"""What RunPod added in September: the copy of its document is August's."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
@@ -25,7 +27,7 @@ def test_what_the_double_answers_is_what_runpod_s_document_says(tmp_path: Path, 
         kept = {route.path for route in world.double.app.routes if route.path.startswith("/v2/")}
         document = json.loads(clouds.SPEC.read_text())
         known = {path: value for path, value in document["paths"].items() if path.replace("workerId", "worker") in kept}
-        assert len(known) == len(kept)
+        assert len(known) == len(kept - SINCE)
         document["paths"] = known
         for schema in document["components"]["schemas"]["QueueBasedRequestUrls"]["properties"].values():
             schema.pop("format", None)  # its own examples hold {job_id}, which no URI does
