@@ -26,7 +26,7 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
     rows = [
         (
             moment.at,
-            cell(moment.ref.partition("/")[0]),
+            cell(moment.model),
             moment.ref,
             moment.stage or "",
             moment.what.replace("_", " "),

@@ -26,6 +26,7 @@ from registry.reports.accounts import (
     limits,
     spending,
 )
+from registry.reports.budgets import person_limits, person_standings
 from registry.reports.endpoints import endpoint_named
 
 GROUPINGS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
@@ -72,7 +73,7 @@ def by_month(spent: Iterable[Spend]) -> pd.DataFrame:
 
 
 class Budget(NamedTuple):
-    """A model's month in US dollars, and the share of its budget from which on it warns.
+    """A model's month, or a person's, in US dollars, and the share of its budget from which on it warns.
 
     `overridden` says who let it spend more; "" where all of it is spent and nobody did, or where it is not spent.
     """
@@ -89,6 +90,15 @@ def budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spend] | No
     return {
         model: Budget(status.spent_usd, status.limit_usd or Decimal(0), warn[model], status.overridden)
         for model, status in budget_statuses(entries, now, spent).items()
+    }
+
+
+def person_budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spend] | None = None) -> dict[str, Budget]:
+    """Person → this month over all models, for those who have a budget. `spent` as in `budgets`."""
+    warn = {person: Decimal(str(limit.warn_at)) for person, limit in person_limits(entries).items()}
+    return {
+        status.person: Budget(status.spent_usd, status.limit_usd or Decimal(0), warn[status.person], status.overridden)
+        for status in person_standings(entries, now, spent)
     }
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards.decisions import moments
-from dashboards.money import Budget, budgets, month_end
+from dashboards.money import Budget, budgets, month_end, person_budgets
 from registry.amounts import format_usd
 from registry.events import Exported, Promoted, named
 from registry.measured import few_clips_in_words
@@ -68,14 +68,15 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     """Fold the ledger's rows into the page. A clock that jumped makes no age negative."""
     spent, month = spending(entries, now), f"{now:%Y-%m}"
     events = [entry.event for entry in entries]
-    limits = budgets(entries, now, spent)
+    limits, persons = budgets(entries, now, spent), person_budgets(entries, now, spent)
     expected = month_end(entries, now)
     served = [
         _served(model, rows, limits.get(model), spent_in(spent, model, month), expected.get(model, Decimal(0)))
         for model, rows in by_model(entries).items()
         if Stage.PRODUCTION in fold(rows).holders
     ]
-    alerts = [*_waiting_alerts(needs_attention(entries)), *_budget_alerts(limits, expected), *_canaries(entries)]
+    over = [*_budget_alerts(limits, expected), *_budget_alerts(persons, {}, "--person ")]
+    alerts = [*_waiting_alerts(needs_attention(entries)), *over, *_canaries(entries)]
     return Overview(
         at=now,
         served=served,
@@ -143,15 +144,18 @@ def _waiting_alerts(items: Iterable[AttentionItem]) -> list[Alert]:
     return [Alert(item.grave, f"{item.ref} for {item.stage}: {item.what}", item.command) for item in items]
 
 
-def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal]) -> Iterable[Alert]:
+def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal], option: str = "") -> Iterable[Alert]:
+    """Of models, or of persons where `option` is what the command names these by."""
     for model, budget in limits.items():
         used, limit = budget.spent, budget.limit
         summary = f"{model} spent {format_usd(used)} of its {format_usd(limit)} budget this month"
-        command = f"modelyard budget show {quote(model)}"
+        command = f"modelyard budget show {option}{quote(model)}"
         if used >= limit and budget.overridden:
             yield Alert(False, f"{summary}: {budget.overridden}", command)
         elif used >= limit:
-            yield Alert(True, f"{summary}: nothing new is started", f'modelyard budget override {quote(model)} --reason "…"')
+            yield Alert(
+                True, f"{summary}: nothing new is started", f'modelyard budget override {option}{quote(model)} --reason "…"'
+            )
         elif used >= limit * budget.warn_at:
             yield Alert(False, summary, command)
         elif expected.get(model, Decimal(0)) > limit:

@@ -86,12 +86,19 @@ def _show(ref_or_url: str, rows: list[Answer]) -> None:
     if len(rows) == 1 and rows[0].error:
         return
     columns, boxes = ["image", "label", "probability"], any(row.boxes is not None for row in rows)
-    columns += [*(["boxes"] if boxes else []), "served by", *(["error"] if any(row.error for row in rows) else [])]
+    unsure = any(len(row.could_be or []) > 1 for row in rows)
+    columns += [
+        *(["unsure: could be"] if unsure else []),
+        *(["boxes"] if boxes else []),
+        "served by",
+        *(["error"] if any(row.error for row in rows) else []),
+    ]
     cells = [
         {
             "image": row.subject,
             "label": row.label,
             "probability": "" if row.probability is None else f"{row.probability:.3f}",
+            "unsure: could be": " or ".join(row.could_be or []) if len(row.could_be or []) > 1 else "",
             "boxes": "" if row.boxes is None else len(row.boxes),
             "served by": row.served_by,
             "error": row.error,

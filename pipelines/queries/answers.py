@@ -11,7 +11,7 @@ from pydantic import Field
 
 from registry.records import Record
 
-COLUMNS = ("image", "frame", "seconds", "label", "probability", "probabilities", "boxes", "served_by", "error")
+COLUMNS = ("image", "frame", "seconds", "label", "probability", "probabilities", "could_be", "boxes", "served_by", "error")
 """Of every row, in CSV and in JSON."""
 
 _FORMULA = "=+-@\t\r\n"
@@ -21,7 +21,8 @@ _Score = Annotated[float, Field(allow_inf_nan=False)]
 class Answer(Record):
     """What one picture, or one frame of a video, shows, by whom; or why there is no answer.
 
-    `boxes` are a detector's, where the place that served gives them.
+    `could_be` are the classes of which one is the true one, at the confidence of the version's own evaluation: more than one is
+    "unsure". None where that was not measured. `boxes` are a detector's, where the place that served gives them.
     """
 
     image: str
@@ -30,6 +31,7 @@ class Answer(Record):
     label: str | None = None
     probability: _Score | None = None
     probabilities: dict[str, _Score] | None = None
+    could_be: list[str] | None = None
     boxes: list[dict[str, Any]] | None = None
     served_by: str | None = None
     error: str | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.queries.answers import Answer
 from pipelines.queries.asking import Asker, BundleAsker, CloudAsker, Fields, HttpAsker
+from pipelines.queries.could_be import PredictionSetOf
 from pipelines.queries.pictures import Picture, Sources, sources_of
 from registry.errors import ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
 from registry.events import Deployed, Exported
@@ -35,6 +36,11 @@ _PARALLEL = 8
 """Pictures in flight at an endpoint."""
 _GIVE_UP = 3
 """After so many pictures in a row for which nobody answered, the rest is not asked."""
+
+
+def is_address(ref_or_url: str) -> bool:
+    """Whether somebody's endpoint is named, of which our ledger knows nothing."""
+    return ref_or_url.startswith(("http://", "https://"))
 
 
 def _no_progress(_done: int, _of: int) -> None:
@@ -66,11 +72,16 @@ class Prediction:
         """
         ask, parallel = self._asker(ref_or_url)
         with closing(ask):
-            yield from _held_back(_in_order(ask, sources.pictures(fps, done), parallel))
+            answers = _held_back(_in_order(ask, sources.pictures(fps, done), parallel))
+            yield from answers if is_address(ref_or_url) else map(self._sets_of(ref_or_url).of, answers)
+
+    def _sets_of(self, ref: str) -> PredictionSetOf:
+        model = parse_ref(ref).model
+        return PredictionSetOf(model, lambda: self.ledger().entries(model))
 
     def _asker(self, ref_or_url: str) -> tuple[Asker, int]:
         """Who is asked, and about how many pictures at once."""
-        if ref_or_url.startswith(("http://", "https://")):
+        if is_address(ref_or_url):
             return HttpAsker(ref_or_url), _PARALLEL
         ref = parse_ref(ref_or_url)
         if (event := self._deployed(ref)) and event.target != "local":

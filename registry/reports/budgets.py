@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from registry.money.spans import as_utc
 from registry.protocols import Entry
-from registry.reports.accounts import budget_status, spending
+from registry.reports.accounts import Spend, budget_status, spending
 from registry.spending import BudgetHeld, BudgetStatus, Limit, PersonBudgetOverridden, PersonBudgetSet
 
 _ZERO = Decimal(0)
@@ -43,13 +43,23 @@ def model_standing(entries: Sequence[Entry], model: str, at: datetime, limit: Li
     return budget_status(entries, model, at, limit).model_copy(update={"held_usd": held})
 
 
-def person_standing(entries: Sequence[Entry], person: str, at: datetime) -> BudgetStatus:
-    """A person's budget in the month of a moment, over all models: their trainings, failed ones too, and what is held."""
+def person_standings(entries: Sequence[Entry], at: datetime, spent: Iterable[Spend] | None = None) -> list[BudgetStatus]:
+    """The month of each person who has a budget, by name. `spent` is `spending` up to then, where it is known already."""
+    known = list(spending(entries, at) if spent is None else spent)
+    return [person_standing(entries, person, at, known) for person in sorted(person_limits(entries))]
+
+
+def person_standing(entries: Sequence[Entry], person: str, at: datetime, spent: Iterable[Spend] | None = None) -> BudgetStatus:
+    """A person's budget in the month of a moment, over all models: their trainings, failed ones too, and what is held.
+
+    `spent` is `spending` up to then, where it is known already.
+    """
     month = f"{at:%Y-%m}"
-    spent = sum((row.usd for row in spending(entries, at) if (row.person, row.month) == (person, month)), _ZERO)
+    rows = spending(entries, at) if spent is None else spent
+    total = sum((row.usd for row in rows if (row.person, row.month) == (person, month)), _ZERO)
     held = sum((hold.usd for hold in live_holds(entries, at) if hold.person == person), _ZERO)
     override = _override_of(entries, person, month)
-    status = BudgetStatus.for_month("", at, spent, person_limits(entries).get(person), override)
+    status = BudgetStatus.for_month("", at, total, person_limits(entries).get(person), override)
     return status.model_copy(update={"person": person, "held_usd": held})
 
 

@@ -17,6 +17,8 @@ from registry.events import (
     Deployed,
     Flipped,
     Lost,
+    PersonBudgetOverridden,
+    PersonBudgetSet,
     PolicyApproved,
     PolicySet,
     Promoted,
@@ -33,13 +35,14 @@ from registry.records import Record
 
 _DECISIONS = (
     *(PolicySet, PolicyApproved, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost),
-    *(Regained, Blocked, Deployed, CanaryStarted, CanaryEnded),
+    *(Regained, Blocked, Deployed, CanaryStarted, CanaryEnded, PersonBudgetSet, PersonBudgetOverridden),
 )
 
 
 class Moment(Record):
-    """One line of a model's history."""
+    """One line of a model's history, or of a person's budget (then `model` is "")."""
 
+    model: str
     row: int
     at: datetime
     who: str
@@ -69,14 +72,15 @@ def decisions(entries: Iterable[Entry]) -> list[Moment]:
 
 
 def subject_of(event: AnyEvent) -> str:
-    """The version that an event is about, or the model."""
-    return f"{event.model}/{event.version}" if event.version else event.model
+    """The version that an event is about, or the model, or the person."""
+    return f"{event.model}/{event.version}" if event.version else event.model or getattr(event, "person", "")
 
 
 def _moment(entry: Entry, runs: dict[int, str], why_not: str | None) -> Moment:
     event = entry.event
     previous = getattr(event, "previous", None)
     return Moment(
+        model=event.model,
         row=entry.seq,
         at=entry.at,
         who=_who(event),

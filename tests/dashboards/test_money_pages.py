@@ -11,7 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from worlds import MARKUP, a_run, budget, entries_of, fill, fill_runs, page, words
 
+from dashboards.decisions import moments
 from dashboards.money import break_even, latest_exports, outlook_table
+from dashboards.overview import overview
+from pipelines.money.budgets import override_person, set_person_budget
 from registry.events import Deployed, now
 from registry.money.catalogue import published
 from registry.money.forecast import forecast_place
@@ -19,6 +22,7 @@ from registry.money.places import Assumptions, Measurements, Overrides, list_pla
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.opening import ledger_of
+from registry.protocols import Actor
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
 
@@ -45,6 +49,28 @@ def test_the_costs_page_adds_up_to_the_cent_by_what_is_chosen_with_budgets(home:
     assert re.search(r"hand: \$0\.50\d\d of this month's \$10\.00 budget spent", progress)
     shown.selectbox[0].set_value("person").run()
     assert any("<b>bob</b>" in list(frame.value.get("person", ())) for frame in shown.dataframe)
+
+
+def test_a_person_s_budget_is_on_the_pages_and_in_the_history(home: Path) -> None:
+    fill(home)
+    ledger = ledger_of(Settings(home=home))
+    paid = {"seconds": 9.0, "hardware": "runpod: A100", "usd": Decimal("4.5"), "price_as_of": "2026-11-01", "actor": "ada"}
+    ledger.append(TrainingFailed(model="hand", trainer="yolo", run_id="x", reason="no memory", **paid))
+    set_person_budget(ledger, "ada", Decimal(5), Actor("root", proven=True))
+    shown = page("costs")
+    assert not shown.exception
+    assert re.search(r"ada: \$4\.50 of this month's \$5\.00 budget spent", str(shown.get("progress")[0].proto).replace("\\", ""))
+    assert "ada spent $4.50 of its $5.00 budget" in words(page("overview")).replace("\\", "")
+    ledger.append(TrainingFailed(model="hand", trainer="yolo", run_id="y", reason="no memory", **paid))
+    alerts = overview(entries_of(home), now()).alerts
+    assert [alert.command for alert in alerts if alert.grave] == ['modelyard budget override --person ada --reason "…"']
+    override_person(ledger, "ada", "the fair", Actor("root", proven=True))
+    assert not any(alert.grave for alert in overview(entries_of(home), now()).alerts)
+    mine = moments(entries_of(home)).query("what.str.startswith('person')")
+    assert [tuple(row) for row in mine[["model", "version", "what"]].to_numpy()] == [
+        ("", "ada", "person budget overridden"),
+        ("", "ada", "person budget set"),
+    ]
 
 
 @pytest.mark.journey  # simulates months

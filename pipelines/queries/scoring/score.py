@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipelines.queries.pictures import STDIN, sources_of
-from pipelines.queries.predict import FPS, last_bundle
+from pipelines.queries.predict import FPS, is_address, last_bundle
 from pipelines.queries.scoring.parts import Parts, Plan, parts_of, remove_parts
 from pipelines.queries.scoring.records import ScoredFile, SourceFile, Summary, Unreadable, files_of, units_of
 from pipelines.queries.scoring.writers import check_out, write_answers
@@ -55,7 +55,7 @@ class Scoring:
 
         Raises RefusedError with `strict` where a file cannot be read; what was scored then waits for the next run.
         """
-        if model.startswith(("http://", "https://")):
+        if is_address(model):
             raise InputError(
                 model, "is an address", "name a version, such as hand@production, or ask it with `modelyard predict`"
             )

@@ -128,7 +128,7 @@ def rows_by_file(
         if outcome.error is not None:
             scored[outcome.index] = entry.model_copy(update={"error": outcome.error})
             continue
-        line = outcome.model_dump_json(exclude={"index", "error"}).encode() + b"\n"
+        line = outcome.model_dump_json(exclude={"index", "could_be", "error"}).encode() + b"\n"
         write(line)
         begin = entry.start if entry.rows else start
         start += len(line)

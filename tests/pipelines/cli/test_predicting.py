@@ -16,7 +16,7 @@ from endpoint_double import Reply, endpoint
 
 from pipelines.cli.main import main
 
-COLUMNS = ["image", "frame", "seconds", "label", "probability", "probabilities", "boxes", "served_by", "error"]
+COLUMNS = ["image", "frame", "seconds", "label", "probability", "probabilities", "could_be", "boxes", "served_by", "error"]
 
 
 def run(*words: str | Path) -> int:
