@@ -84,7 +84,7 @@ class DemoOptions:
             return {"kind": name, **{key: value for key, value in chosen.items() if value is not None}}
         size, epochs = self.imgsz or _SIZE, self.epochs or _EPOCHS.get(name, 1)
         config: dict[str, object] = {"kind": name, "epochs": epochs, "imgsz": size}
-        return config | {"arch": "small_cnn"} if name == "torch" else config
+        return config | {"torch": {"arch": "small_cnn"}, "yolo": {"loop": "fast"}}.get(name, {})
 
 
 class DemoVersion(Record):

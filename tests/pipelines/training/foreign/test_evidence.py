@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from foreign_world import LABELS, TF_PYTHON, bring, onnx_network
+from foreign_world import LABELS, TF_PYTHON, bring, onnx_network, program, torch_network
 from test_hugging_face import save
+from test_keras_files import save_keras
 
 from pipelines.bundles.tools import find_tools
 from pipelines.data.dataset import DataSet
+from pipelines.training.foreign.bring import Brought
 from pipelines.training.foreign.contract import Scores
 from pipelines.training.foreign.options import KNOWN, Options
 from registry.settings import Settings
@@ -47,6 +50,38 @@ def taught(folder: Path, data: DataSet) -> Path:
     return folder
 
 
+def check_variants(brought: Brought, data: DataSet, folder: Path, variants: Sequence[str], *, tfjs: bool = False) -> None:
+    """Export it, and see that each variant answers as it does, and that another picture's answer is another class."""
+    files = list(data.files(data.rows("test")))
+    reference = Reference(brought.folder, brought.info, TF_PYTHON)
+    facts, specs = Facts("mine/1", "0" * 64, None, None), [variant_spec(name) for name in variants]
+    request = ExportRequest(reference, facts, specs, files, list(data.files(data.rows("train"))))
+    built = build_bundle(request, folder, find_tools(Settings(), tfjs=tfjs), lambda _: None)
+    figures = {row.variant: row for row in built.parity}
+    assert set(figures) == set(variants)
+    for row in figures.values():
+        assert row.kept, row
+        assert row.top1_agreement == 1.0
+        assert row.control_agreement < 1.0, "the control"
+
+
+@pytest.mark.journey  # TensorFlow converts
+@pytest.mark.parametrize("kind", ["onnx of another layout", "hugging face", "torch program", "keras"])
+def test_it_runs_in_tfjs_as_it_was_made(kind: str, painted: DataSet, tmp_path: Path) -> None:
+    labels = tuple(LABELS)
+    if kind == "keras":
+        path, labels = save_keras(tmp_path), labels[::-1]
+    elif kind == "torch program":
+        path = program(tmp_path / "theirs.pt2", torch_network(KNOWN["imagenet"]), batch=1)
+    elif kind == "hugging face":
+        pytest.importorskip("transformers")
+        path = taught(tmp_path / "theirs", painted)
+    else:
+        path = onnx_network(tmp_path / "theirs.onnx", KNOWN["imagenet"], layout="nhwc", batch=1)
+    brought = bring(path, painted, tmp_path / "work", Options(labels=labels))
+    check_variants(brought, painted, tmp_path / "bundle", ("onnx", "tfjs-float32"), tfjs=True)
+
+
 @pytest.mark.parametrize("kind", ["onnx", "hugging face"])
 def test_every_variant_agrees_with_it_and_the_server_answers_as_it_did(kind: str, painted: DataSet, tmp_path: Path) -> None:
     if kind == "onnx":
@@ -55,18 +90,9 @@ def test_every_variant_agrees_with_it_and_the_server_answers_as_it_did(kind: str
         pytest.importorskip("transformers")
         path = taught(tmp_path / "theirs", painted)
     brought = bring(path, painted, tmp_path / "work", Options(labels=tuple(LABELS)))
+    check_variants(brought, painted, tmp_path / "bundle", VARIANTS)
     files = list(painted.files(painted.rows("test")))
     reference = Reference(brought.folder, brought.info, TF_PYTHON)
-    specs = [variant_spec(name) for name in VARIANTS]
-    facts = Facts("mine/1", "0" * 64, None, None)
-    request = ExportRequest(reference, facts, specs, files, list(painted.files(painted.rows("train"))))
-    built = build_bundle(request, tmp_path / "bundle", find_tools(Settings(), tfjs=False), lambda _: None)
-    figures = {row.variant: row for row in built.parity}
-    assert set(figures) == set(VARIANTS)
-    for row in figures.values():
-        assert row.kept, row
-        assert row.top1_agreement == 1.0
-        assert row.control_agreement < 1.0, "the control: another picture's answer is another class"
     predictor = StandalonePredictor(tmp_path / "bundle")
     served: Scores = reference.probabilities(files)
     for file, row in zip(files, served, strict=True):

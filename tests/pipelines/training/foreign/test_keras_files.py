@@ -35,16 +35,20 @@ keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x * 2)
 """
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier whose outputs are logits, in another order, of bytes; and one with a lambda."""
+def save_keras(folder: Path) -> Path:
+    """`good.keras`, whose labels are in reverse order; `lambda.keras` lies beside it."""
     if not TF_PYTHON.exists():
         pytest.skip("the TensorFlow environment is not here; `make setup` builds it")
-    folder = tmp_path_factory.mktemp("keras")
     matrix, bias = weights(labels=LABELS[::-1])
     job = json.dumps([matrix.tolist(), bias.tolist(), str(folder)])
     subprocess.run([TF_PYTHON, "-I", "-c", SCRIPT, job], check=True, capture_output=True)
-    return folder
+    return folder / "good.keras"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier whose outputs are logits, in another order, of bytes; and one with a lambda."""
+    return save_keras(tmp_path_factory.mktemp("keras")).parent
 
 
 def test_a_classifier_of_bytes_logits_and_another_order_is_the_same_model(made: Path, painted: DataSet, tmp_path: Path) -> None:
