@@ -22,7 +22,7 @@ from registry.money.places import Assumptions, Measurements, Overrides, list_pla
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.opening import ledger_of
-from registry.protocols import Actor
+from registry.records import Actor
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
 

@@ -15,8 +15,8 @@ from pipelines.queries.answers import COLUMNS, csv_line
 from registry.errors import InputError
 from registry.files import storing
 
-SCORE_COLUMNS = tuple(name for name in COLUMNS if name != "error")
-"""Those of `predict`. What could not be read is in no row."""
+SCORE_COLUMNS = tuple(name for name in COLUMNS if name not in {"could_be", "error"})
+"""Those of `predict` that need no ledger. What could not be read is in no row."""
 _GROUP = 4096
 """Rows of one row group of Parquet."""
 
