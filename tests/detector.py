@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,20 @@ def draw_shapes(folder: Path, count: int, seed: int, sides: tuple[int, int] = (1
         (folder / "labels" / f"{path.stem}.txt").write_text("\n".join(lines))
         made.append(path)
     return made
+
+
+def draw_set(folder: Path, scratch: Path, counts: tuple[int, int, int], sides: tuple[int, int] = (160, 120)) -> Path:
+    """Pictures of shapes with their boxes in YOLO's layout: so many for train, val and test."""
+    for seed, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True), 1):
+        made = draw_shapes(scratch / split, count, seed, sides)
+        for kind, ending in (("images", ".jpg"), ("labels", ".txt")):
+            (folder / kind / split).mkdir(parents=True)
+            for picture in made:
+                source = scratch / split / kind / f"{picture.stem}{ending}"
+                shutil.copy2(source, folder / kind / split / f"{split}{picture.stem}{ending}")
+    names = ", ".join(NAMES)
+    (folder / "data.yaml").write_text(f"train: images/train\nval: images/val\ntest: images/test\nnames: [{names}]\n")
+    return folder
 
 
 def train_detector(folder: Path, epochs: int = 24) -> Path:
