@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.training.trainers import torch_detect_loop
 from pipelines.training.trainers.contract import Watch
 from pipelines.training.trainers.state import StateFile
 from pipelines.training.trainers.torch_detect import LETTERBOX
@@ -105,18 +106,21 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_files() -> None:
     assert lines == []
 
 
-def test_training_ends_early_where_val_does_not_improve_and_never_where_the_user_said_how_long() -> None:
-    """No step changes anything at a rate of nearly nothing, so that val stays where it is."""
+def test_training_ends_early_where_val_does_not_improve_and_never_where_the_user_said_how_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = iter([0.1, 0.3, 0.3, 0.2, 0.3, 0.1, 0.0, 0.3] + [0.9] * 20)
+    monkeypatch.setattr(torch_detect_loop, "validate", lambda *_: {"val_map50_95": next(scores), "val_map50": 0.5})
     lines, epochs = list[str](), list[int]()
     watch = Watch(lambda epoch, _: epochs.append(epoch), lines.append)
-    budget = {"epochs": 12, "steps_per_epoch": 1, "batch": 4, "lr": 1e-12, "every": 1}
+    budget = {"epochs": 24, "steps_per_epoch": 1, "batch": 4, "lr": 1e-3, "every": 2}
     run(DetectPlan(**budget, fixed=False), watch, images=4)
-    assert epochs == list(range(1, 8))
-    assert lines[0] == "val has not improved for 6 epochs: ended after 7 of 12"
-    assert lines[1].startswith("kept epoch ")
+    assert epochs == list(range(2, 18, 2))
+    assert lines == ["val has not improved for 12 epochs: ended after 16 of 24", "kept epoch 16: val mAP50-95 0.300"]
     epochs.clear()
+    scores = iter([0.3] + [0.1] * 20)
     run(DetectPlan(**budget, fixed=True), watch, images=4)
-    assert epochs == list(range(1, 13))
+    assert epochs == list(range(2, 26, 2))
 
 
 def test_a_val_split_without_boxes_ends_nothing_early() -> None:
