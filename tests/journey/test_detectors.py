@@ -1,4 +1,7 @@
-"""A detector all the way on pictures that the test draws: trained twice over, scored, judged, served, compared, refused."""
+"""Detectors all the way, from both trainers: scored, refused, promoted, served, compared with the champion, replaced by a canary.
+
+The pictures are drawn shapes, and a real cup and a real box where the project's own clips are there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import httpx
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
-from detector import NAMES, draw_set
+from detector import draw_set, film_set
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 JOB = """\
@@ -19,17 +22,17 @@ model: shapes
 task: detect
 data: {images: shapes, leaks: allow}
 train:
-  - {kind: torch, epochs: 8, imgsz: 96}
-  - {kind: torch, epochs: 20, imgsz: 96}
+  - {kind: torch, epochs: 7, imgsz: 96}
+  - {kind: torch, epochs: 17, imgsz: 96}
   - {kind: yolo, epochs: 2, imgsz: 96}
 gates:
   staging:
-    - {kind: metric, name: map50, at_least: 0.02}
-    - {kind: metric, name: ap50, label: disc, at_least: 0.01}
+    - {kind: metric, name: map50_95, at_least: 0.02}
+    - {kind: metric, name: ap50, label: square, at_least: 0.01}
     - {kind: budget, train_usd: 1}
     - {kind: data}
   production:
-    - {kind: metric, name: map50_95, at_least: LIMIT}
+    - {kind: metric, name: map50_95, at_least: 0.02}
     - {kind: champion, metric: map50_95, margin: 0.02}
     - {kind: parity, images: 20}
     - {kind: latency, p95_ms: 5000}
@@ -47,9 +50,13 @@ deploy:
 def test_a_detector_is_trained_scored_refused_promoted_served_and_replaced(
     tmp_path: Path, up, modelyard: Callable, eventually: Callable
 ) -> None:
-    draw_set(tmp_path / "shapes", tmp_path / "drawn", (64, 12, 40))
+    folder, clips = tmp_path / "shapes", Path(__file__).parents[3] / "shared" / "data"
+    if clips.is_dir():
+        film_set(folder, tmp_path / "drawn", clips)
+    else:
+        draw_set(folder, tmp_path / "drawn", (64, 12, 40))
     home, job = tmp_path / "home", tmp_path / "modelyard.yaml"
-    job.write_text(JOB.replace("LIMIT", "0.999"))
+    job.write_text(JOB)
     with up(home, "--no-dashboard"):
 
         def run(*arguments: object, code: int = 0) -> str:
@@ -67,42 +74,41 @@ def test_a_detector_is_trained_scored_refused_promoted_served_and_replaced(
         trained = json.loads(run("train", "--json"))
         assert [event["trainer"] for event in trained] == ["torch", "torch", "yolo"]
         weak, strong, hasty = (score(version) for version in (1, 2, 3))
+        assert strong["metrics"]["map50"] > 0.4, strong["metrics"]
         assert strong["task"] == "detect"
         assert strong["metrics"]["map50_95"] > weak["metrics"]["map50_95"] > hasty["metrics"]["map50_95"]
         assert strong["interval"][0] <= strong["metrics"]["map50_95"] <= strong["interval"][1]
-        assert len(strong["confusion"]) == len(NAMES) + 1
-        assert "map50 " in run("promote", "shapes/3", "staging", code=1)
+        labels = [score["label"] for score in strong["classes"]]
+        assert len(strong["confusion"]) == len(labels) + 1
+        refused = run("promote", "shapes/3", "staging", code=1)
+        assert f"map50_95 {hasty['metrics']['map50_95']:.4g} is below 0.02" in refused
         run("promote", "shapes/1", "staging")
-        refused = run("promote", "shapes/1", "production", code=1)
-        assert "below 0.999" in refused
-        job.write_text(JOB.replace("LIMIT", "0.01"))
-        run("policy", "set")
         run("promote", "shapes/1", "production")
-        picture = next((tmp_path / "shapes" / "images" / "test").iterdir())
+        picture = min((folder / "images" / "test").iterdir())
         row = rows()["shapes/1"]
         assert (row["map50_95"], row["top1"]) == (weak["metrics"]["map50_95"], None)
-        ask_over_http(row["endpoint"], picture, {1})
+        assert ask_over_http(row["endpoint"], picture, labels) == {1}
 
         run("promote", "shapes/2", "staging")
         run("promote", "shapes/2", "production")
         state = json.loads(run("canary", "status", "shapes@production", "--json"))
         assert (state["canary"], state["against"], state["state"]) == ("shapes/2", 1, "going")
-        ask_over_http(row["endpoint"], picture, {1, 2}, times=60)
+        assert ask_over_http(row["endpoint"], picture, labels, times=60) == {1, 2}
         eventually(lambda: modelyard("canary", "status", "shapes@production", "--home", home).returncode)
-        assert "canary shapes/2 for production promoted by the canary's figures" in run("history", "shapes")
+        history = [event["text"] for event in json.loads(run("history", "shapes", "--json"))]
+        assert any("canary shapes/2 for production promoted by the canary's figures" in text for text in history)
         eventually(lambda: rows()["shapes/1"]["endpoint"] is None)
-        ask_over_http(rows()["shapes/2"]["endpoint"], picture, {2})
+        assert ask_over_http(rows()["shapes/2"]["endpoint"], picture, labels) == {2}
         worse = run("gates", "shapes/1", "production", code=1)
         assert "mAP50-95 difference from champion shapes/2 (95% lower bound)" in worse
         assert "below -0.02" in worse
 
 
-def ask_over_http(endpoint: str, picture: Path, versions: set[int], times: int = 1) -> None:
-    """Boxes of known classes, within the picture, of these versions."""
+def ask_over_http(endpoint: str, picture: Path, labels: list[str], times: int = 1) -> set[int]:
+    """The versions that answer; each with boxes of known classes."""
     with httpx.Client() as client:
-        answers = [
-            client.post(f"{endpoint}/predict", content=picture.read_bytes()).raise_for_status().json() for _ in range(times)
-        ]
-    assert {answer["version"] for answer in answers} == versions
+        given = [client.post(f"{endpoint}/predict", content=picture.read_bytes()) for _ in range(times)]
+    answers = [answer.raise_for_status().json() for answer in given]
     for answer in answers:
-        assert all(box["label"] in NAMES and box["box"][0] < box["box"][2] for box in answer["boxes"])
+        assert all(box["label"] in labels and box["box"][0] < box["box"][2] for box in answer["boxes"])
+    return {answer["version"] for answer in answers}

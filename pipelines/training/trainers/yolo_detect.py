@@ -25,7 +25,7 @@ from pipelines.training.trainers.failures import halving
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.torch_detect_images import fitting_size
 from pipelines.training.trainers.views import detection_view
-from pipelines.training.trainers.yolo_state import YoloState
+from pipelines.training.trainers.yolo_state import YoloState, whole_batch
 from pipelines.training.trainers.yolo_weights import checked_copy, fetch_released, fitting_tensors
 from registry.errors import InputError
 from serving.bundle.preprocess import Preprocess
@@ -55,7 +55,7 @@ class YoloDetectAdapter:
         view = detection_view(data, work / "data", preprocess)
         begin, weights = self._begin(work)
         images = len(data.rows("train"))
-        batch = min(config.batch, _BATCH, max(2, images))
+        batch = whole_batch(images, min(config.batch, _BATCH, max(2, images)), size)
         epochs = config.epochs or max(_LEAST_EPOCHS, -(-_STEPS * batch // images))
         watch.choose({"arch": config.arch, "imgsz": size, "epochs": epochs, "batch": batch, "weights": weights})
         watch.epochs(epochs)
@@ -107,9 +107,15 @@ def check_arch(arch: str) -> None:
 
 def _fit(begin: Path | str, options: dict[str, Any], state: YoloState, work: Path, watch: Watch) -> Path:
     """Train, and return where the best weights are. What was broken off goes on from the end of its last epoch."""
+    images = len(state.names)
     if state.ended and (best := state.best()):
         return Path(shutil.copy2(best, work / best.name))
-    return halving(options["batch"], lambda smaller: _train(begin, options | {"batch": smaller}, state, work, watch), watch.say)
+
+    def fit(batch: int) -> Path:
+        given = {"batch": whole_batch(images, batch, options["imgsz"])}
+        return _train(begin, options | given, state, work, watch)
+
+    return halving(options["batch"], fit, watch.say)
 
 
 def _train(begin: Path | str, options: dict[str, Any], state: YoloState, work: Path, watch: Watch) -> Path:

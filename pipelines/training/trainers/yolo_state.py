@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from pipelines.training.trainers.failures import not_finite
-from registry.errors import IntegrityError, shorten
+from registry.errors import InputError, IntegrityError, shorten
 from validation.scan import scan_folder
 
 _STATE, _BEST = "state.pt", "best.pt"
 _REMEDY = "train anew with `modelyard train`"
+_ALONE = 64
 _NO_RETRIES = 3
 """Of Ultralytics' own with half the batch, which nobody is told of."""
 
@@ -33,7 +34,7 @@ class YoloState:
 
     def __init__(self, folder: Path | None, names: Sequence[str]) -> None:
         """Use a folder that outlives the process; None: nothing is kept."""
-        self._folder, self._names = folder, names
+        self._folder, self.names = folder, names
         self._state = self._read()
         self._batch, self._step, self._fresh = list[str](), 0, False
 
@@ -105,7 +106,7 @@ class YoloState:
     def _named(self, file: str) -> str:
         """A picture as the data set calls it."""
         number = Path(file).stem
-        return self._names[int(number)] if number.isdigit() and int(number) < len(self._names) else file
+        return self.names[int(number)] if number.isdigit() and int(number) < len(self.names) else file
 
     def _keep(self, trainer: Any) -> None:
         """After each epoch; Ultralytics calls once more at the end, for the best weights."""
@@ -138,6 +139,19 @@ class YoloState:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # an unpickler raises whatever a damaged file happens to hit
             raise IntegrityError(path, f"is damaged ({shorten(error, 100)})", _REMEDY) from error
+
+
+def whole_batch(images: int, batch: int, size: int) -> int:
+    """The batch, or the nearest that leaves no picture alone: of one below 64 pixels Ultralytics' batch norm sees one number.
+
+    Raises InputError where there is but one picture.
+    """
+    if size >= _ALONE:
+        return batch
+    if images < 2:  # noqa: PLR2004 nothing to be told apart from
+        raise InputError("the train split", f"has one picture, too few at imgsz {size}", "add pictures, or set `imgsz: 64`")
+    tried = [*range(batch, 1, -1), *range(batch, images + 1)]
+    return next(count for count in tried if images % min(count, images) != 1)
 
 
 def _leave_memory_to_us(trainer: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from detector import draw_set
@@ -20,8 +22,8 @@ from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, Yo
 from pipelines.training.trainers import torch_detect_loop, yolo, yolo_detect
 from pipelines.training.trainers.build import build_trainer
 from pipelines.training.trainers.contract import Watch
-from pipelines.training.trainers.yolo_state import YoloState
-from registry.errors import IntegrityError, ModelyardError
+from pipelines.training.trainers.yolo_state import YoloState, whole_batch
+from registry.errors import InputError, IntegrityError, ModelyardError
 from registry.settings import Settings
 
 TRAINERS: dict[str, TrainerConfig] = {
@@ -137,6 +139,16 @@ def test_a_detector_that_runs_out_of_memory_goes_on_with_half_the_batch_and_says
     build_trainer(TRAINERS[kind], Settings().tf_python).fit(fitting, tmp_path / "work", watch)
     assert "out of memory with a batch of 16: training goes on with 8" in lines
     assert epochs == [1, 2, 3]
+
+
+@given(images=st.integers(2, 70), batch=st.integers(2, 64))
+def test_no_picture_is_left_alone_in_a_last_batch_of_small_pictures(images: int, batch: int) -> None:
+    chosen = whole_batch(images, batch, 32)
+    assert images % min(chosen, images) != 1
+    assert chosen == batch or images % min(batch, images) == 1
+    assert whole_batch(images, batch, 64) == batch
+    with pytest.raises(InputError, match="set `imgsz: 64`"):
+        whole_batch(1, batch, 32)
 
 
 def test_a_damaged_state_or_one_that_holds_code_is_refused(tmp_path: Path) -> None:
