@@ -22,8 +22,8 @@ model: shapes
 task: detect
 data: {images: shapes, leaks: allow}
 train:
-  - {kind: torch, epochs: 7, imgsz: 96}
-  - {kind: torch, epochs: 17, imgsz: 96}
+  - {kind: torch, epochs: 8, imgsz: 96}
+  - {kind: torch, epochs: 20, imgsz: 96}
   - {kind: yolo, epochs: 2, imgsz: 96}
 gates:
   staging:
