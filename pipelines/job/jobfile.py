@@ -19,7 +19,7 @@ from pipelines.job.launch import LocalLaunch
 from pipelines.job.launches import LaunchConfig
 from pipelines.job.other_trainers import STORED
 from pipelines.job.search import Search, check_space
-from pipelines.job.tasks import check_gates, check_trainers, with_default_archs
+from pipelines.job.tasks import check_gates, check_trainers, with_task_defaults
 from pipelines.job.trainers import TrainerConfig
 from pipelines.job.yaml_file import read_yaml
 from registry.errors import InputError, MissingFileError, NotFoundError
@@ -173,7 +173,7 @@ class Job(Record):
     @model_validator(mode="before")
     @classmethod
     def _detects(cls, value: Any) -> Any:
-        return with_default_archs(value) if isinstance(value, dict) else value
+        return with_task_defaults(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _trains_what_it_can(self) -> Self:

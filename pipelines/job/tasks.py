@@ -21,16 +21,22 @@ DETECTORS = {"yolo": "yolov8n", "torch": "small_detector"}
 PRETRAINED = "efficientnet_lite0_detector"
 """What `weights: imagenet` takes."""
 SUFFIX = "_detector"
+VAL_METRIC = "val_map50_95"
+"""What detectors report of each epoch, as classifiers report `val_top1`."""
 _METRICS = ("map50_95", "map50", "map75", "worst_ap", "precision", "recall")
 _YOLO = tuple(f"yolo{generation}{size}" for generation in ("v8", "11", "v9", "v10", "12") for size in "nsmlx")
 
 
-def with_default_archs(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A detector's job, as it was written, with an architecture for each trainer that names none."""
-    trainers = job.get("train")
-    if job.get("task") != "detect" or not isinstance(trainers, (list, tuple)):
+def with_task_defaults(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A detector's job, as it was written, with an architecture for each trainer and a metric for a search that name none."""
+    if job.get("task") != "detect":
         return job
-    return {**job, "train": [_with_arch(entry) for entry in trainers]}
+    trainers, search, added = job.get("train"), job.get("search"), dict[str, Any]()
+    if isinstance(trainers, (list, tuple)):
+        added["train"] = [_with_arch(entry) for entry in trainers]
+    if isinstance(search, Mapping) and "metric" not in search:
+        added["search"] = {**search, "metric": VAL_METRIC}
+    return {**job, **added}
 
 
 def _with_arch(entry: Any) -> Any:

@@ -18,6 +18,9 @@ Kind = Literal["more clips", "other clips", "test clips", "labels", "training", 
 _SURE, _FEW_SURE = 0.9, 2
 _LEARNED = 0.15
 """Of the way from chance to perfect: below, a model has learned next to nothing."""
+_FOUND = 0.05
+"""mAP50 below which a detector has learned next to nothing."""
+_MISSED = "nothing"
 _SHOWN_AS = {
     "blur": "out of focus or in motion",
     "dark": "in little light",
@@ -70,6 +73,9 @@ def _about_accuracy(finding: Finding, evidence: Evidence, evaluation: Evaluation
         how = "train it differently first, longer or from pretrained weights"
         text = f"{how}: top-1 {top1:.2f} is hardly more than chance with {len(classes)} classes"
         return Advice(kind="training", text=text)
+    if (map50 := evaluation.metrics.get("map50", 1.0)) < _FOUND:
+        how = "train it differently first, longer or from pretrained weights"
+        return Advice(kind="training", text=f"{how}: it finds hardly anything, mAP50 {map50:.2f}")
     named = [score for score in classes if score.label == finding.part]
     worst = named[0] if named else min(classes, key=lambda score: (score.recall, score.f1, score.label), default=None)
     if worst is None or min(worst.recall, worst.precision) >= 1:
@@ -104,12 +110,14 @@ def _about_class(worst: ClassScore, described: str, evidence: Evidence, classes:
 
 
 def _described(score: ClassScore, evaluation: Evaluation) -> str:
-    """How a class is recognized, and what it is taken for."""
-    tested = f"on {score.clips} test clip{'' if score.clips == 1 else 's'}" if score.clips else f"on {score.support} images"
+    """How a class is recognized, and what it is taken for; of a detector's boxes it may be for nothing at all."""
+    things = "boxes" if evaluation.task == "detect" else "images"
+    tested = f"on {score.clips} test clip{'' if score.clips == 1 else 's'}" if score.clips else f"on {score.support} {things}"
     low = "recall" if score.recall <= score.precision else "precision"
     text = f"{low} {getattr(score, low):.2f} {tested}"
     answer, count, wrong = _taken_for(score.label, evaluation)
-    return f"{text}, taken for '{answer}' in {count} of {wrong} mistakes" if answer else text
+    taken = "missed" if (evaluation.task, answer) == ("detect", _MISSED) else f"taken for '{answer}'"
+    return f"{text}, {taken} in {count} of {wrong} mistakes" if answer else text
 
 
 def _taken_for(label: str, evaluation: Evaluation) -> tuple[str, int, int]:
@@ -121,7 +129,7 @@ def _taken_for(label: str, evaluation: Evaluation) -> tuple[str, int, int]:
     if not others:
         return "", 0, 0
     most = max(others, key=lambda position: others[position])
-    return labels[most] if most < len(labels) else "nothing", others[most], sum(others.values())
+    return labels[most] if most < len(labels) else _MISSED, others[most], sum(others.values())
 
 
 def _sure_mistakes(score: ClassScore, evaluation: Evaluation) -> str:

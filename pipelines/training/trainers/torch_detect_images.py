@@ -35,8 +35,11 @@ class BoxImages:
     clips: list[str]
 
     def batches(self, size: int, order: Tensor) -> Iterator[list[int]]:
-        """Positions in the given order; a last batch of one is left out, batch normalisation cannot use it."""
-        for part in order.split(size):
+        """Positions in the given order; a last batch of one is left out, batch normalisation cannot use it.
+
+        A single picture is taken twice: its views differ.
+        """
+        for part in (order if len(order) > 1 else order.repeat(2)).split(size):
             if len(part) > 1:
                 yield part.tolist()
 

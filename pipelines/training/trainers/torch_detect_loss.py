@@ -19,6 +19,8 @@ _SURE, _PLACED = 0.5, 6.0
 """Exponents of the score and of the overlap."""
 _WEIGHT_OF_BOXES, _WEIGHT_OF_CLASSES = 7.5, 0.5
 _LEAST = 1e-9
+_AT_ONCE = 8_000_000
+"""Pairs of a box and a cell that are compared at once, of which each takes some 50 bytes."""
 
 
 class Targets(NamedTuple):
@@ -50,6 +52,11 @@ def assign(scores: Tensor, corners: Tensor, centres: Tensor, targets: Targets) -
     most = targets.corners.shape[1]
     if not most:
         return torch.zeros((images, cells), dtype=torch.long, device=scores.device), scores.new_zeros((images, cells))
+    together = max(1, _AT_ONCE // (most * cells))
+    if images > together:
+        parts = [slice(start, start + together) for start in range(0, images, together)]
+        answers = [assign(scores[at], corners[at], centres, Targets(*(rows[at] for rows in targets))) for at in parts]
+        return torch.cat([owner for owner, _ in answers]), torch.cat([quality for _, quality in answers])
     inside = _inside(centres, targets)
     overlaps = _overlaps(targets.corners, corners).clamp(min=0)
     sure = scores.transpose(1, 2).gather(1, targets.kinds[..., None].expand(-1, -1, cells))

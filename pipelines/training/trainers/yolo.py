@@ -16,7 +16,7 @@ from pipelines.training.trainers.devices import training_device
 from pipelines.training.trainers.failures import halving
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.views import classification_view
-from pipelines.training.trainers.yolo_state import YoloState
+from pipelines.training.trainers.yolo_state import YoloState, whole_batch
 from pipelines.training.trainers.yolo_weights import YoloTraining, begin
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
@@ -86,6 +86,7 @@ def _fit_theirs(training: YoloTraining, watch: Watch) -> Path:
 
     def fit(batch: int) -> Path:
         model.model.load_state_dict(begin)
+        batch = whole_batch(len(state.names), batch, training.preprocess.size)
         model.train(data=str(view), batch=batch, **_options(training))
         return Path(model.trainer.best)
 

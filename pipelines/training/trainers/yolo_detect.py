@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
@@ -19,12 +18,15 @@ from pipelines.training.trainers.checkpoint import (
     open_checkpoint,
     package_checkpoint,
 )
+from pipelines.training.trainers.classes import check_boxes
 from pipelines.training.trainers.contract import Fitted, Watch
-from pipelines.training.trainers.failures import halving, not_finite
+from pipelines.training.trainers.devices import training_device
+from pipelines.training.trainers.failures import halving
 from pipelines.training.trainers.offline import ultralytics
 from pipelines.training.trainers.torch_detect_images import fitting_size
 from pipelines.training.trainers.views import detection_view
-from pipelines.training.trainers.yolo_weights import checked_copy, fetch_released
+from pipelines.training.trainers.yolo_state import YoloState, whole_batch
+from pipelines.training.trainers.yolo_weights import checked_copy, fetch_released, fitting_tensors
 from registry.errors import InputError
 from serving.bundle.preprocess import Preprocess
 from serving.export.reference import Reference
@@ -47,26 +49,30 @@ class YoloDetectAdapter:
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """AdamW without mosaic: Ultralytics' defaults, made for COCO, stay at nothing on a few dozen images."""
         config, labels = self._config, data.manifest.labels
+        check_boxes(data, watch.say)
         size = config.imgsz or -(-fitting_size(data) // 32) * 32
         preprocess = Preprocess(size=size, resize="longest side, bilinear", crop="none, padded with grey 114")
         view = detection_view(data, work / "data", preprocess)
         begin, weights = self._begin(work)
         images = len(data.rows("train"))
-        batch = min(config.batch, _BATCH, max(2, images))
+        batch = whole_batch(images, min(config.batch, _BATCH, max(2, images)), size)
         epochs = config.epochs or max(_LEAST_EPOCHS, -(-_STEPS * batch // images))
         watch.choose({"arch": config.arch, "imgsz": size, "epochs": epochs, "batch": batch, "weights": weights})
         watch.epochs(epochs)
         options = {"data": str(view), "epochs": epochs, "imgsz": size, "seed": config.seed, "lr0": config.lr0}
         frozen = _BACKBONE if config.freeze == "backbone" else None
         options |= {"freeze": frozen, "fliplr": config.fliplr, "patience": epochs if config.epochs else max(10, epochs // 4)}
-        best = halving(batch, lambda smaller: _train(begin, options | {"batch": smaller}, work, watch), watch.say)
+        state = YoloState(watch.checkpoints, [row.file for row in data.rows("train")])
+        best = _fit(begin, options | {"batch": batch}, state, work, watch)
         folder = work / "model"
         trained = ultralytics(work)(best, task="detect")
         trained.model.names = dict(enumerate(labels))
         info = describe(trained, config.arch, size, data.manifest.digest)
         package_checkpoint(trained, folder, info)
         _compare(work, best, Reference(folder, info, Path()), data, watch)
-        return Fitted(folder, keep_checkpoint(best, labels, "detect", work / "extras"), name=f"yolo {config.arch} {size}")
+        way = "scratch" if weights == "scratch" else "frozen" if frozen else "fine-tuned"
+        kept = keep_checkpoint(best, labels, "detect", work / "extras")
+        return Fitted(folder, kept, name=f"yolo {config.arch} {size} {way}")
 
     def _begin(self, work: Path) -> tuple[Path | str, str]:
         """What training begins from, a network's description or a checkpoint; and that in words."""
@@ -82,6 +88,7 @@ class YoloDetectAdapter:
         model = open_checkpoint(own, work, source)
         if model.task != "detect":
             raise InputError(source, f"is made to {model.task}, and the job's task is detect", "give a detector's weights")
+        fitting_tensors(model, ultralytics(work)(f"{config.arch}.yaml", task="detect", verbose=False), source)
         return own, "released by Ultralytics, of COCO" if fetched else f"{source.name} (sha256 {digest[:12]})"
 
 
@@ -98,25 +105,42 @@ def check_arch(arch: str) -> None:
         raise InputError(f"arch '{arch}'", "is no detector that the installed Ultralytics describes", remedy)
 
 
-def _train(begin: Path | str, options: dict[str, Any], work: Path, watch: Watch) -> Path:
-    """Train once, and return where the best weights are."""
-    model = ultralytics(work)(begin, task="detect", verbose=False)
+def _fit(begin: Path | str, options: dict[str, Any], state: YoloState, work: Path, watch: Watch) -> Path:
+    """Train, and return where the best weights are. What was broken off goes on from the end of its last epoch."""
+    images = len(state.names)
+    if state.ended and (best := state.best()):
+        return Path(shutil.copy2(best, work / best.name))
+
+    def fit(batch: int) -> Path:
+        given = {"batch": whole_batch(images, batch, options["imgsz"])}
+        return _train(begin, options | given, state, work, watch)
+
+    return halving(options["batch"], fit, watch.say)
+
+
+def _train(begin: Path | str, options: dict[str, Any], state: YoloState, work: Path, watch: Watch) -> Path:
+    """Train once."""
+    model, device = ultralytics(work)(begin, task="detect", verbose=False), training_device()
     model.add_callback("on_fit_epoch_end", lambda trainer: _report(trainer, watch))
+    state.follow(model)
     model.train(
         **options,
         optimizer="AdamW",
         warmup_epochs=1.0,
         mosaic=0.0,
-        device=0 if torch.cuda.is_available() else "cpu",
+        device={"cuda": 0}.get(device, device),
         workers=0,
         amp=False,
         plots=False,
-        pretrained=False,
+        pretrained=isinstance(begin, Path),
         verbose=False,
         project=str(work / "runs"),
         name="train",
         exist_ok=True,
     )
+    done = model.trainer.epoch + 1
+    if done < options["epochs"]:
+        watch.say(f"val has not improved for {options['patience']} epochs: ended after {done} of {options['epochs']}")
     return Path(model.trainer.best)
 
 
@@ -126,8 +150,6 @@ def _report(trainer: Any, watch: Watch) -> None:
         return
     trainer.modelyard_epoch = trainer.epoch + 1
     loss = float(sum(trainer.label_loss_items(trainer.tloss, prefix="train").values()))
-    if loss != loss:  # noqa: PLR0124 a number that is none is not itself
-        raise not_finite((trainer.epoch + 1) * len(trainer.train_loader), [], loss)
     figures = {ours: float(trainer.metrics[theirs]) for theirs, ours in _METRICS.items() if theirs in trainer.metrics}
     losses = [float(value) for name, value in trainer.metrics.items() if name.startswith("val/")]
     watch.on_epoch(trainer.epoch + 1, {"train_loss": loss, **figures, **({"val_loss": sum(losses)} if losses else {})})

@@ -6,19 +6,24 @@ numbers, is opened with `weights_only`, and is written in one step; the best che
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipelines.training.trainers.failures import not_finite
-from registry.errors import IntegrityError, shorten
+from registry.errors import InputError, IntegrityError, shorten
 from validation.scan import scan_folder
 
 _STATE, _BEST = "state.pt", "best.pt"
 _REMEDY = "train anew with `modelyard train`"
+_ALONE = 64
+_NO_RETRIES = 3
+"""Of Ultralytics' own with half the batch, which nobody is told of."""
 
 
 class YoloState:
@@ -29,7 +34,7 @@ class YoloState:
 
     def __init__(self, folder: Path | None, names: Sequence[str]) -> None:
         """Use a folder that outlives the process; None: nothing is kept."""
-        self._folder, self._names = folder, names
+        self._folder, self.names = folder, names
         self._state = self._read()
         self._batch, self._step, self._fresh = list[str](), 0, False
 
@@ -55,6 +60,7 @@ class YoloState:
     def follow(self, model: Any) -> None:
         """Be called by a model's training. Added after what reports an epoch, so that one that is kept was reported."""
         model.add_callback("on_train_start", self._start)
+        model.add_callback("on_train_epoch_start", _leave_memory_to_us)
         model.add_callback("on_train_batch_end", self._check)
         model.add_callback("on_train_epoch_end", self._trained)
         model.add_callback("on_fit_epoch_end", self._keep)
@@ -69,6 +75,7 @@ class YoloState:
             return preprocess(batch)
 
         trainer.preprocess_batch = remember
+        self._step = 0
         if self._state:
             self._restore(trainer, self._state)
 
@@ -83,6 +90,8 @@ class YoloState:
         trainer.start_epoch, trainer.scheduler.last_epoch = state["epoch"], state["epoch"] - 1
         self._step = state["epoch"] * len(trainer.train_loader)
         torch.set_rng_state(state["random"])
+        if "chances" in state:  # an older release did not keep them
+            _restore_chances(trainer, state["chances"])
         if best := self.best():
             shutil.copy2(best, trainer.best)
 
@@ -97,7 +106,7 @@ class YoloState:
     def _named(self, file: str) -> str:
         """A picture as the data set calls it."""
         number = Path(file).stem
-        return self._names[int(number)] if number.isdigit() and int(number) < len(self._names) else file
+        return self.names[int(number)] if number.isdigit() and int(number) < len(self.names) else file
 
     def _keep(self, trainer: Any) -> None:
         """After each epoch; Ultralytics calls once more at the end, for the best weights."""
@@ -113,6 +122,7 @@ class YoloState:
             "best_fitness": float(trainer.best_fitness or 0.0),
             "stopper": (float(trainer.stopper.best_fitness or 0.0), int(trainer.stopper.best_epoch)),
             "random": torch.get_rng_state(),
+            "chances": _chances(trainer),
             "ended": bool(trainer.stop),
         }
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +139,39 @@ class YoloState:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # an unpickler raises whatever a damaged file happens to hit
             raise IntegrityError(path, f"is damaged ({shorten(error, 100)})", _REMEDY) from error
+
+
+def whole_batch(images: int, batch: int, size: int) -> int:
+    """The batch, or the nearest that leaves no picture alone: of one below 64 pixels Ultralytics' batch norm sees one number.
+
+    Raises InputError where there is but one picture.
+    """
+    if size >= _ALONE:
+        return batch
+    if images < 2:  # noqa: PLR2004 nothing to be told apart from
+        raise InputError("the train split", f"has one picture, too few at imgsz {size}", "add pictures, or set `imgsz: 64`")
+    tried = [*range(batch, 1, -1), *range(batch, images + 1)]
+    return next(count for count in tried if images % min(count, images) != 1)
+
+
+def _leave_memory_to_us(trainer: Any) -> None:
+    """Have an error of memory raised: `failures.halving` begins anew with half the batch, and says so."""
+    trainer._oom_retries = _NO_RETRIES  # noqa: SLF001
+
+
+def _chances(trainer: Any) -> dict[str, Any]:
+    """What Ultralytics varies pictures by and shuffles them with, besides torch's own generator."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 Ultralytics uses it
+    numpys = (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest)
+    return {"python": random.getstate(), "numpy": numpys, "loader": trainer.train_loader.generator.get_state()}
+
+
+def _restore_chances(trainer: Any, state: dict[str, Any]) -> None:
+    """So that an interrupted training does not see the views and the order of its first epochs again."""
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    random.setstate(state["python"])
+    trainer.train_loader.generator.set_state(state["loader"])
 
 
 class _Seen(list[Any]):

@@ -74,14 +74,19 @@ def checked_copy(source: Path, pinned: str | None, work: Path) -> str:
 
 
 def _transfer(opened: Any, model: Any, source: Path) -> None:
-    """Load what fits by name and shape; a head of other classes does not."""
+    """Load what fits; a head of other classes does not."""
+    model.model.load_state_dict(fitting_tensors(opened, model, source), strict=False)
+    model.ckpt, model.overrides["pretrained"] = {"model": model.model}, True  # else `train` builds the network anew
+
+
+def fitting_tensors(opened: Any, model: Any, source: Path) -> dict[str, Any]:
+    """The tensors of a checkpoint that fit a network by name and shape. Raises InputError where it is another's."""
     given, wanted = opened.model.float().state_dict(), model.model.state_dict()
     kept = {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape}
     if len(kept) < _LEAST_MATCHING * len(wanted):
         why = f"fits {len(kept)} of the {len(wanted)} tensors of the network"
         raise InputError(source, why, "give the weights of this architecture, or correct `arch:`")
-    model.model.load_state_dict(kept, strict=False)
-    model.ckpt, model.overrides["pretrained"] = {"model": model.model}, True  # else `train` builds the network anew
+    return kept
 
 
 def fetch_released(arch: str, work: Path) -> Path:

@@ -27,6 +27,7 @@ from registry.refs import Ref
 from registry.settings import Settings
 from registry.stages import Stage
 from serving.canary.rules import CanaryRules
+from serving.inference.outputs import detection
 from serving.inference.runner import Runner
 from serving.targets.contract import Target
 
@@ -107,8 +108,13 @@ def make_world(make_bundle, picture: Callable[..., bytes], tmp_path: Path, confi
         smoke = tmp_path / f"bundle{number}.smoke"
         smoke.mkdir()
         (smoke / "red.png").write_bytes(picture("red"))
-        row = Runner(bundle.onnx, bundle.preprocess).answers([picture("red")])[0].tolist()
-        write_json(smoke / "expected.json", {"labels": bundle.labels, "images": [{"file": "red.png", "probabilities": row}]})
+        runner = Runner(bundle.onnx, bundle.preprocess)
+        row = runner.answers([picture("red")])[0].tolist()
+        if runner.detects:
+            row = list(detection(bundle.labels, row)["probabilities"].values())
+        images = [{"file": "red.png", "probabilities": row}]
+        expected = {"labels": bundle.labels, "images": images, "least": 0.25 if runner.detects else 0.0}
+        write_json(smoke / "expected.json", expected)
         fields = {"path": str(bundle.folder), "megabytes": 0.1, "parity": [], "latency": None}
         ledger.append(Exported(**about(version, digest_version(store, version)), bundle=bundle.index.digest, **fields))
     return World(parts, targets, context, lines)

@@ -57,6 +57,15 @@ def test_a_trainer_of_the_other_task_is_refused_when_the_job_is_read(train: dict
         parse_job(detects(train=[train]), "job")
 
 
+def test_a_search_of_detectors_goes_by_what_detectors_report() -> None:
+    job = detects(train=[{"kind": "torch"}], search={"trials": 2})
+    assert parse_job(job, "job").search.metric == "val_map50_95"
+    named = job | {"search": {"metric": "val_map50"}}
+    assert parse_job(named, "job").search.metric == "val_map50"
+    classifier = {"model": "cups", "train": [{"kind": "torch"}], "search": {}}
+    assert parse_job(classifier, "job").search.metric == "val_top1"
+
+
 @pytest.mark.parametrize("train", [{"kind": "yolo", "arch": "yolov8n"}, {"kind": "torch", "arch": "small_detector"}])
 def test_a_detector_in_a_classifiers_job_is_refused_with_a_classifier(train: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"is a detector, the job's task is classify; did you mean '(yolov8n-cls|small_cnn)'"):

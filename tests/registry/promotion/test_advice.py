@@ -39,8 +39,8 @@ def evidence(*classes: ClassScore, clips: int = 15, gains: dict[str, Gain] | Non
         "interval": (0.7, 0.9),
         "metrics": {"top1": 0.77, "worst_recall": 0.4},
     }
-    confusion = [[4, 5, 1], [1, 9, 0], [0, 0, 10]]
-    scored = Evaluation(classes=shown, confusion=confusion, clips=clips, **(fields | facts))
+    fields["confusion"] = [[4, 5, 1], [1, 9, 0], [0, 0, 10]]
+    scored = Evaluation(classes=shown, clips=clips, **(fields | facts))
     return Evidence(model="hand", version=1, created_ms=1, digest="d", evaluation=scored, gains=gains or {})
 
 
@@ -64,6 +64,19 @@ def test_a_class_with_as_many_clips_as_the_others_wants_other_ones() -> None:
     given = advice(evidence(score("fist", 0.4), score("palm", 0.9), score("thumb", 1.0)))
     assert (given.kind, given.label) == ("other clips", "fist")
     assert "by other people and in other rooms" in given.text
+
+
+def test_a_detector_misses_boxes_and_one_that_finds_hardly_anything_is_trained_first() -> None:
+    metrics = {"map50_95": 0.3, "map50": 0.6}
+    missing = ClassScore(label="cup", precision=0.9, recall=0.25, f1=0.4, support=8)
+    facts = {"task": "detect", "confusion": [[2, 6], [1, 0]]}
+    gate = MetricGate(name="map50_95", at_least=0.5)
+    assert advice(evidence(missing, metrics=metrics, **facts), gate).text == (
+        "more clips of 'cup': recall 0.25 on 8 boxes, missed in 6 of 6 mistakes"
+    )
+    blind = advice(evidence(missing, metrics={"map50_95": 0.001, "map50": 0.01}, **facts), gate)
+    assert blind.kind == "training"
+    assert blind.text.endswith("it finds hardly anything, mAP50 0.01")
 
 
 def test_what_a_learning_curve_predicts_is_added() -> None:
