@@ -59,7 +59,9 @@ def test_a_person_s_budget_is_on_the_pages_and_in_the_history(home: Path) -> Non
     set_person_budget(ledger, "ada", Decimal(5), Actor("root", proven=True))
     shown = page("costs")
     assert not shown.exception
-    assert re.search(r"ada: \$4\.50 of this month's \$5\.00 budget spent", str(shown.get("progress")[0].proto).replace("\\", ""))
+    assert re.search(
+        r"ada: \$4\.50 of this month's \$5\.00 budget spent", str(shown.get("progress")[0].proto).replace("\\", "")
+    )
     assert "ada spent $4.50 of its $5.00 budget" in words(page("overview")).replace("\\", "")
     ledger.append(TrainingFailed(model="hand", trainer="yolo", run_id="y", reason="no memory", **paid))
     alerts = overview(entries_of(home), now()).alerts
