@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards.live import EndpointReading
+from registry.amounts import format_usd
 from registry.events import Deployed, Exported
 from registry.money.forecast import Place, PlaceForecast, forecast_place
 from registry.money.spans import cut, month_of
@@ -100,6 +101,18 @@ def person_budgets(entries: Sequence[Entry], now: datetime, spent: Iterable[Spen
         status.person: Budget(status.spent_usd, status.limit_usd or Decimal(0), warn[status.person], status.overridden)
         for status in person_standings(entries, now, spent)
     }
+
+
+def budget_lines(entries: Sequence[Entry], now: datetime, spent: Sequence[Spend]) -> list[tuple[float, str]]:
+    """The share that is spent of each model's and person's budget, 1 at most, and a sentence about it."""
+    lines = list[tuple[float, str]]()
+    for whose, budget in [*budgets(entries, now, spent).items(), *person_budgets(entries, now, spent).items()]:
+        over = ", nothing new is started" if budget.spent >= budget.limit else ""
+        over = f" ({budget.overridden})" if budget.overridden else over
+        share = min(float(budget.spent / budget.limit), 1.0) if budget.limit else 1.0
+        sentence = f"{whose}: {format_usd(budget.spent)} of this month's {format_usd(budget.limit)} budget spent{over}"
+        lines.append((share, sentence))
+    return lines
 
 
 def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:

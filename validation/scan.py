@@ -74,7 +74,7 @@ def _scan(path: Path) -> ScanResult:
     except Exception as error:  # noqa: BLE001 - the file chooses which parser breaks, and how
         result = ScanResult([], issues_count=1)
         logger.info("%s could not read %s: %s", SCANNER, path.name, str(error) or type(error).__name__)
-    if _is_archive_or_array(path) or any("unknown" not in (found.module, found.name) for found in result.globals):
+    if _is_archive_or_array(path) or any("unknown" not in (named.module, named.name) for named in result.globals):
         return result
     return ScanResult([], issues_count=int(_would_import(path)))
 

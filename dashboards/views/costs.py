@@ -7,17 +7,7 @@ import streamlit as st
 from dashboards import charts
 from dashboards.charts import cost_by_version, spent_by_month
 from dashboards.live import poll_endpoints
-from dashboards.money import (
-    GROUPINGS,
-    bills_table,
-    budgets,
-    burn_down,
-    by_month,
-    months,
-    person_budgets,
-    serving_costs,
-    sums_table,
-)
+from dashboards.money import GROUPINGS, bills_table, budget_lines, burn_down, by_month, months, serving_costs, sums_table
 from dashboards.pages import entries, runs, settings
 from dashboards.queries import cost_table
 from dashboards.tables import show_table
@@ -46,11 +36,8 @@ training, serving, versions = st.columns(3)
 training.metric("Training, total", format_usd(report.training_usd))
 serving.metric("Serving per month, as quoted", format_usd(report.serving_usd_per_month))
 versions.metric("Versions trained", len(table))
-limited = [*budgets(rows, now(), spent).items(), *person_budgets(rows, now(), spent).items()]
-for whose, (used, limit, _, overridden) in limited:
-    share = min(float(used / limit), 1.0) if limit else 1.0
-    over = f" ({overridden})" if overridden else ", nothing new is started" if used >= limit else ""
-    st.progress(share, escaped(f"{whose}: {format_usd(used)} of this month's {format_usd(limit)} budget spent{over}"))
+for share, sentence in budget_lines(rows, now(), spent):
+    st.progress(share, escaped(sentence))
 
 st.subheader("Spending", anchor=False)
 left, right = st.columns(2)
