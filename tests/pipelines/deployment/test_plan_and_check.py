@@ -106,6 +106,8 @@ def test_a_plan_reads_like_terraform_s(make_bundle, tmp_path: Path) -> None:
         assert "      version = colours/1" in lines
         assert "Plan: 1 to create, 0 to change, 0 to delete, 1 to publish." in lines
         assert any("$24.82 a month while idle" in line for line in lines)
+        early = plan(world.target(), tmp_path).notes
+        assert "its bundle will be published to me/hand at Hugging Face, private" in early
         document = planned.as_dict()
         assert (document["changes"][0]["action"], document["quote"]["usd_per_month_bound"]) == ("publish", "24.820")
 
