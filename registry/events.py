@@ -9,6 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from registry.measured import (
     DataChecked,
+    EndpointDeleted,
+    EndpointStopped,
     Evaluated,
     Event,
     Exported,
@@ -35,8 +37,8 @@ from registry.stages import Stage
 
 # fmt: off
 __all__ = [
-    "DataChecked", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet", "Quoted", "Scanned", "Trained", "about",
-    "named", "now",
+    "DataChecked", "EndpointDeleted", "EndpointStopped", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet",
+    "Quoted", "Scanned", "Trained", "about", "named", "now",
 ]
 # fmt: on
 
@@ -209,6 +211,8 @@ class Deployed(Event):
     smoke_images: int
     owner: str = ""
     cold_start_s: float | None = None
+    endpoint: str = Field(default="", description="its own name, where it is not the stage's")
+    max_usd_per_month: Decimal | None = None
 
     def __str__(self) -> str:
         price = f"${self.usd_per_month} a month"
@@ -258,37 +262,12 @@ class Blocked(Event):
 
 
 AnyEvent = Annotated[
-    PolicySet
-    | PolicyApproved
-    | Trained
-    | DataChecked
-    | Scanned
-    | Evaluated
-    | Exported
-    | Quoted
-    | Approved
-    | Refused
-    | Promoted
-    | Flipped
-    | Undone
-    | Archived
-    | Released
-    | Lost
-    | Regained
-    | Published
-    | HookDone
-    | HookFailed
-    | Deployed
-    | CanaryStarted
-    | CanaryEnded
-    | Blocked
-    | TrainingFailed
-    | CurveMeasured
-    | Billed
-    | BudgetOverridden
-    | PersonBudgetSet
-    | PersonBudgetOverridden
-    | BudgetHeld,
+    (PolicySet | PolicyApproved)
+    | (Trained | DataChecked | Scanned | Evaluated | Exported | Quoted | TrainingFailed | CurveMeasured)
+    | (Approved | Refused | Promoted | Flipped | Undone | Archived | Released | Lost | Regained | Blocked)
+    | (Published | HookDone | HookFailed)
+    | (Deployed | CanaryStarted | CanaryEnded | EndpointStopped | EndpointDeleted)
+    | (Billed | BudgetOverridden | PersonBudgetSet | PersonBudgetOverridden | BudgetHeld),
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -98,6 +98,13 @@ class PodGpuType(Shape):
     availability: str | None = None
 
 
+class DataCenter(Shape):
+    """Where machines stand."""
+
+    id: str
+    name: str = ""
+
+
 class Secret(Shape):
     """A secret of the account; its value never comes back."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from serving.targets.runpod.pod_shapes import NewPod, NewSecret, Pod, PodBill, PodGpuType, Secret
+from serving.targets.runpod.pod_shapes import DataCenter, NewPod, NewSecret, Pod, PodBill, PodGpuType, Secret
 from serving.targets.runpod.transport import RunPodTransport
 
 _SUFFIXES = ("", " -fb")
@@ -49,6 +49,10 @@ class PodClient(RunPodTransport):
         """What a pod cost since then, by the hour."""
         params = {"podId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "hour"}
         return self._many(PodBill, "/billing/pods", "records", params)
+
+    def data_centers(self) -> list[DataCenter]:
+        """RunPod's data centers."""
+        return self._many(DataCenter, "/catalog/datacenters", "dataCenters")
 
     def secrets(self) -> list[Secret]:
         """The account's secrets, without their values."""

@@ -55,7 +55,10 @@ class RunPodTarget:
         return endpoint_quote(self.client, self.config, self.today())
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Create the endpoint, or update it to the bundle."""
+        """Create the endpoint, or update it to the bundle. Account, ownership and cap come before anything is uploaded."""
+        check_name(name)
+        self._only(name)
+        check_budget(self.client, self.config, name, self.today())
         return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke)
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
@@ -64,7 +67,7 @@ class RunPodTarget:
         before = Release.before(standing.env) if standing else None
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._roll_out(name, before, smoke, paid=False)
+        return self._roll_out(name, before, smoke)
 
     def find(self, name: str) -> LiveEndpoint | None:
         """The endpoint on RunPod with that name."""
@@ -88,9 +91,7 @@ class RunPodTarget:
             return Status(state="gone", detail="no endpoint of that name")
         endpoint = endpoints[0]
         if endpoint.workers.max == 0:
-            return Status(
-                state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
-            )
+            return Status(state="broken", detail="its cap stopped its workers, or RunPod did after a quiet week")
         workers = self.client.workers(endpoint.id).workers
         if not workers:
             return Status(state="asleep", detail="no worker; the next request starts one")
@@ -135,15 +136,13 @@ class RunPodTarget:
         self._clear(name)
         self._clear(name + NEXT_SUFFIX)
 
-    def _roll_out(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
-        """Roll a release out to the endpoint of that name, or leave it as it was. `paid`: the spending cap applies."""
+    def _roll_out(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was."""
         check_name(name)
         standing = self._only(name)
         old = Release.read(standing.env) if standing else None
         if standing and old is None:
             raise not_ours(standing.name, "RunPod")
-        if paid:
-            check_budget(self.client, self.config, name, self.today())
         self._clear(name + NEXT_SUFFIX)
         if standing is None:
             return self._create_first(name, release, smoke)
