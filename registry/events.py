@@ -7,18 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from registry.measured import (
-    DataChecked,
-    Evaluated,
-    Event,
-    Exported,
-    Quoted,
-    Scanned,
-    Trained,
-    about,
-    named,
-    now,
-)
+from registry.measured import DataChecked, Evaluated, Event, Exported, Quoted, Scanned, Trained, about, named, now
 from registry.records import Finding, Proof
 from registry.spending import (
     Billed,
@@ -197,7 +186,7 @@ class HookFailed(Event):
 
 
 class Deployed(Event):
-    """An endpoint answers for a version."""
+    """An endpoint answers for a version. `handle` is its provider's id; rows of older releases have none."""
 
     kind: Literal["deployed"] = "deployed"
     stage: Stage
@@ -209,10 +198,11 @@ class Deployed(Event):
     smoke_images: int
     owner: str = ""
     cold_start_s: float | None = None
+    handle: str = ""
 
     def __str__(self) -> str:
-        price = f"${self.usd_per_month} a month"
-        return f"{self.label} deployed to {self.target} at {self.url} ({price}, {self.smoke_images} smoke images)"
+        deployed = f"{self.label} deployed to {self.target} at {self.url}"
+        return f"{deployed} (${self.usd_per_month} a month, {self.smoke_images} smoke images)"
 
 
 class CanaryStarted(Event):
@@ -226,10 +216,11 @@ class CanaryStarted(Event):
     against: int
     rules: dict[str, float | str]
     owner: str = ""
+    handle: str = ""
 
     def __str__(self) -> str:
-        share = f"{float(self.rules['share']):.0%} of the traffic"
-        return f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}: {share}"
+        begins = f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}"
+        return f"{begins}: {float(self.rules['share']):.0%} of the traffic"
 
 
 class CanaryEnded(Event):

@@ -40,7 +40,7 @@ def quote(
     price = Targets(read_home(home).settings).build(config).quote()
     idle, most = format_usd(price.usd_per_idle_month), format_usd(price.usd_per_month_at_most)
     text = f"{config.kind}, {price.hardware}: {format_usd(price.usd_per_busy_hour)} an hour while busy, {idle} a month "
-    text += f"while idle, {most} a month at most ({price.source}, {price.as_of})"
+    text += f"while idle, {most} a month at most ({price.source}, {price.as_of})" + (f"; {price.note}" if price.note else "")
     answer(price.model_dump(mode="json"), as_json=as_json, text=text)
 
 

@@ -109,8 +109,7 @@ class Retirer:
 
     def _delete(self, entries: Sequence[Entry], event: Deployed, name: str) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
-            target = self.targets.of(event)
-            target.delete(name)
+            target = self.targets.delete(event, name)
             self.canaries.remove(entries, target, name)
 
 

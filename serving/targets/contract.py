@@ -35,7 +35,7 @@ class LiveEndpoint(Record):
 
 
 class Quote(Record):
-    """What an endpoint will cost, in US dollars, before it is made."""
+    """What an endpoint will cost, in US dollars, before it is made. `note`: what its provider limits besides."""
 
     usd_per_busy_hour: Decimal
     usd_per_idle_month: Decimal
@@ -43,6 +43,7 @@ class Quote(Record):
     hardware: str
     as_of: str
     source: str
+    note: str = ""
 
 
 class Status(Record):
@@ -126,6 +127,15 @@ class Recorded(Protocol):
 
     def is_recorded(self, name: str) -> bool:
         """Whether the record of an endpoint can be used; deploying the same again writes it anew."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A target whose provider gives endpoints ids, which outlive a change of their names and settings."""
+
+    def delete_by(self, name: str, handle: str) -> None:
+        """Delete the endpoint that was deployed as `handle`, and whatever else has that name."""
         ...
 
 

@@ -10,8 +10,8 @@ from registry.errors import RefusedError
 from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.identity import own_name
 from serving.targets.runpod.quote import endpoint_quote
-from serving.targets.runpod.release import PREFIX
 
 
 def check_budget(client: RunPodClient, config: RunPodDeploy, name: str, now: datetime) -> None:
@@ -24,9 +24,9 @@ def check_budget(client: RunPodClient, config: RunPodDeploy, name: str, now: dat
         raise RefusedError(
             "endpoint", f"{format_usd(idle)} a month for workers that never stop is over the {format_usd(cap)} cap", "lower it"
         )
-    names = {PREFIX + name, PREFIX + name + NEXT_SUFFIX, PREFIX + name + CANARY_SUFFIX}
+    names = {name, name + NEXT_SUFFIX, name + CANARY_SUFFIX}
     began = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    endpoints = [endpoint for endpoint in client.endpoints() if endpoint.name in names]
+    endpoints = [endpoint for endpoint in client.endpoints() if own_name(endpoint) in names]
     spent = sum((bill.total_amount for endpoint in endpoints for bill in client.billed(endpoint.id, began)), Decimal(0))
     if spent > Decimal(str(cap)):
         raise RefusedError(

@@ -9,6 +9,7 @@ from registry.money.billing import HOURS_PER_MONTH
 from serving.targets.contract import Quote
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.hosts import ACCOUNT_WORKERS
 
 
 def endpoint_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) -> Quote:
@@ -33,4 +34,12 @@ def endpoint_quote(client: RunPodClient, config: RunPodDeploy, today: datetime) 
         hardware=f"{' or '.join(wanted)} x {count}",
         as_of=today.date().isoformat(),
         source="RunPod's catalogue, REST v2",
+        note=_workers(config),
     )
+
+
+def _workers(config: RunPodDeploy) -> str:
+    """What it takes of the account's workers. RunPod itself is asked when something is deployed."""
+    most, account = config.account_workers or ACCOUNT_WORKERS, "your account" if config.account_workers else "a new account"
+    note = f"up to {config.max_workers} of the {most} workers that RunPod allows {account} over all its endpoints"
+    return f"{note}, and 1 more while a new bundle is tried"
