@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from registry.measured import DataChecked, Evaluated, Event, Exported, Quoted, Scanned, Trained, about, named, now
+from registry.measured import (
+    DataChecked,
+    EndpointDeleted,
+    EndpointStopped,
+    Evaluated,
+    Event,
+    Exported,
+    Quoted,
+    Scanned,
+    Trained,
+    about,
+    named,
+    now,
+)
 from registry.records import Finding, Proof
 from registry.spending import (
     Billed,
@@ -24,8 +37,8 @@ from registry.stages import Stage
 
 # fmt: off
 __all__ = [
-    "DataChecked", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet", "Quoted", "Scanned", "Trained", "about",
-    "named", "now",
+    "DataChecked", "EndpointDeleted", "EndpointStopped", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet",
+    "Quoted", "Scanned", "Trained", "about", "named", "now",
 ]
 # fmt: on
 
@@ -199,6 +212,8 @@ class Deployed(Event):
     owner: str = ""
     cold_start_s: float | None = None
     handle: str = ""
+    endpoint: str = Field(default="", description="its own name, where it is not the stage's")
+    max_usd_per_month: Decimal | None = None
 
     def __str__(self) -> str:
         deployed = f"{self.label} deployed to {self.target} at {self.url}"
@@ -249,37 +264,12 @@ class Blocked(Event):
 
 
 AnyEvent = Annotated[
-    PolicySet
-    | PolicyApproved
-    | Trained
-    | DataChecked
-    | Scanned
-    | Evaluated
-    | Exported
-    | Quoted
-    | Approved
-    | Refused
-    | Promoted
-    | Flipped
-    | Undone
-    | Archived
-    | Released
-    | Lost
-    | Regained
-    | Published
-    | HookDone
-    | HookFailed
-    | Deployed
-    | CanaryStarted
-    | CanaryEnded
-    | Blocked
-    | TrainingFailed
-    | CurveMeasured
-    | Billed
-    | BudgetOverridden
-    | PersonBudgetSet
-    | PersonBudgetOverridden
-    | BudgetHeld,
+    (PolicySet | PolicyApproved)
+    | (Trained | DataChecked | Scanned | Evaluated | Exported | Quoted | TrainingFailed | CurveMeasured)
+    | (Approved | Refused | Promoted | Flipped | Undone | Archived | Released | Lost | Regained | Blocked)
+    | (Published | HookDone | HookFailed)
+    | (Deployed | CanaryStarted | CanaryEnded | EndpointStopped | EndpointDeleted)
+    | (Billed | BudgetOverridden | PersonBudgetSet | PersonBudgetOverridden | BudgetHeld),
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     hf_endpoints_url: str = Field(
         default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
     )
+    bundle_token: SecretStr | None = Field(
+        default=None, description="what a job's private `bundles` address is checked with: the token of its `bundle_secret`"
+    )
     dashboard_password: SecretStr | None = Field(default=None, description="what viewers of the dashboard have to give")
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     notify_webhook: SecretStr | None = Field(default=None, description="where notices are posted, signed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.bundles.store import BundleStore, open_exported
@@ -12,12 +13,13 @@ from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
 from pipelines.deployment.health import HealthWatch, serves
 from pipelines.deployment.outages import Account, Outages
+from pipelines.deployment.publications import publications_of
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, account_of, handle_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
-from registry.events import CanaryEnded, Deployed, Promoted, about
+from registry.events import CanaryEnded, Deployed, EndpointStopped, Promoted, about, now
 from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
@@ -27,8 +29,10 @@ from registry.reports.endpoints import existing_deployments, last_deployed
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
+from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
+    from pipelines.deployment.plan import DeployPlan
     from pipelines.home import Say
     from pipelines.job.deploys import AnyDeploy
     from registry.promotion.context import PromotionContext
@@ -59,6 +63,13 @@ class Deployer:
         All of the traffic goes there at once: a canary that is on ends.
         """
         return _Deployment.of(self, config, ref, stage).deploy()
+
+    def plan(self, config: AnyDeploy, ref: Ref, stage: Stage) -> DeployPlan:
+        """What `deploy` would do. Raises what it would for a version that does not hold the stage."""
+        from pipelines.deployment.plan import Planner
+
+        bundle = _Deployment.of(self, config, ref, stage).bundle
+        return Planner(self.targets, config, ref.model, stage, self.ledger.entries(ref.model), bundle).plan()
 
     def roll_out(self, config: AnyDeploy, promotion: Promoted) -> None:
         """What follows a promotion: a canary where the job wants one and another version serves, else all of the traffic.
@@ -94,12 +105,29 @@ class Deployer:
         local, key = config.kind == "local", (config.kind, name, promotion.digest, traffic)
         if not local and time.monotonic() - self.healthy_at.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
             return True
-        if traffic == "rolled_back":
-            return True  # there is nothing to run: the stage goes back
+        if traffic == "rolled_back" or self._is_stopped(config, promotion):
+            return True  # there is nothing to run: the stage goes back, or its month cost as much as it may
         with self.outages.asking(account_of(config)):
             if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
                 self.healthy_at[key] = time.monotonic()
         return healthy
+
+    def _is_stopped(self, config: AnyDeploy, promotion: Promoted) -> bool:
+        """Whether its cap stopped it this month. A higher cap, a deployment since then and the next month end that."""
+        cap = config.max_usd_per_month if isinstance(config, RunPodDeploy) else None
+        if cap is None:
+            return False
+        for row in reversed(self.ledger.entries(promotion.model)):
+            event = row.event
+            if not isinstance(event, (Deployed, EndpointStopped)) or event.endpoint or event.stage is not promotion.stage:
+                continue
+            if row.flaw is None:
+                return (
+                    isinstance(event, EndpointStopped)
+                    and event.month == f"{now():%Y-%m}"
+                    and event.cap_usd >= Decimal(str(cap))
+                )
+        return False
 
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
         if canary:
@@ -195,6 +223,8 @@ class _Deployment:
     def _start(self, target: Target) -> Deployed:
         """Let the target serve the bundle; what was deployed, as the ledger records it."""
         quote = target.quote()
+        for upload in publications_of(target, self.bundle):
+            self.deployer.say(f"{self.name}: publishing {upload}")
         live = target.deploy(self.name, self.bundle, self.try_out)
         cold = target.ready.seconds if isinstance(target, Timed) else None
         return Deployed(
@@ -209,6 +239,7 @@ class _Deployment:
             cold_start_s=None if cold is None else round(cold, 3),
             owner=owner_of(self.config),
             handle=handle_of(self.config, live),
+            max_usd_per_month=quote.stops_at_usd,
         )
 
     def hold_budget(self) -> None:

@@ -103,10 +103,10 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     if settings.runpod_api_key is None:
         raise DeniedError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
     if config.bundles.startswith("hf:"):
-        repository, private = config.bundles.removeprefix("hf:"), config.bundle_secret is not None
-        store = HubBundleStore(hub_of(settings), repository, private=private)
+        repository, private = config.bundles.removeprefix("hf:"), not config.public
+        store = HubBundleStore(hub_of(settings), repository, private=private, secret=config.bundle_secret)
     else:
-        store = StaticBundleStore(config.bundles)
+        store = StaticBundleStore(config.bundles, settings.bundle_token, config.bundle_secret)
     return RunPodTarget(RunPodClient(settings.runpod_api_key, settings.runpod_url), config, store)
 
 

@@ -22,8 +22,8 @@ from serving.fakes.clock import begun
 from serving.fakes.runpod.paging import Paging
 from serving.fakes.runpod.state import Cloud, Endpoint, Worker
 
-QUOTA = 18
-"""Fewer workers than there are names: at times none is left to try a new bundle on."""
+QUOTA = 19
+"""Fewer workers than there are names, one each: at times none is left to try a new bundle on."""
 SMALL = {"pools": ("AMPERE_16", "AMPERE_24"), "start_seconds": 60, "idle_seconds": 5, "max_workers": 1}
 
 

@@ -201,9 +201,12 @@ def test_without_a_key_it_is_one_line(cloud: CloudHome) -> None:
         cloud.commands,
     )
     del keyless.environment["RUNPOD_API_KEY"]
-    error = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
+    error = keyless.modelyard("endpoint", "logs", "digits3@production", code=2)
     assert "RUNPOD_API_KEY: is not set" in error
     assert error.count("\n") == 1
+    quote = json.loads(keyless.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
+    assert any("RUNPOD_API_KEY is not set" in note for note in quote["notes"])
+    keyless.modelyard("endpoint", "check", "production", "-j", job, code=1)
 
 
 def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(cloud: CloudHome) -> None:

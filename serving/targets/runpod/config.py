@@ -24,9 +24,10 @@ class RunPodDeploy(Record):
     image: str = Field(min_length=1, description="the worker's image, as docker/ builds it, by tag or digest")
     bundles: str = Field(
         min_length=1,
-        description="where workers fetch bundles: hf:OWNER/REPO (published there), or an https address below which "
-        "DIGEST/ holds each",
+        description="where workers fetch bundles: hf:OWNER/REPO (published there, privately unless `public`), or an https "
+        "address below which DIGEST/ holds each",
     )
+    public: bool = Field(default=False, description="whether everybody may read the bundles at hf:OWNER/REPO")
     mode: Literal["load_balancer", "queue"] = Field(
         default="load_balancer", description="load_balancer: our HTTP server, direct; queue: RunPod keeps the requests"
     )
@@ -52,7 +53,11 @@ class RunPodDeploy(Record):
     bundle_secret: str | None = Field(
         default=None, description="the name of the RunPod secret that holds the token for the bundles' address"
     )
-    max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed once it cost as much")
+    max_usd_per_month: float | None = Field(
+        default=None,
+        gt=0,
+        description="once a month cost as much, its workers are stopped until the next one, and nothing is deployed",
+    )
     start_seconds: float = Field(default=900, gt=0, description="how long a new worker may take to answer")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
     canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")

@@ -105,9 +105,7 @@ class RunPodTarget:
             return Status(state="gone", detail="no endpoint of that name")
         endpoint = endpoints[0]
         if endpoint.workers.max == 0:
-            return Status(
-                state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
-            )
+            return Status(state="broken", detail="its cap stopped its workers, or RunPod did after a quiet week")
         workers = self.client.workers(endpoint.id).workers
         if not workers:
             return Status(state="asleep", detail="no worker; the next request starts one")
