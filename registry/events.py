@@ -199,7 +199,7 @@ class HookFailed(Event):
 
 
 class Deployed(Event):
-    """An endpoint answers for a version."""
+    """An endpoint answers for a version. `handle` is its provider's id; rows of older releases have none."""
 
     kind: Literal["deployed"] = "deployed"
     stage: Stage
@@ -211,12 +211,13 @@ class Deployed(Event):
     smoke_images: int
     owner: str = ""
     cold_start_s: float | None = None
+    handle: str = ""
     endpoint: str = Field(default="", description="its own name, where it is not the stage's")
     max_usd_per_month: Decimal | None = None
 
     def __str__(self) -> str:
-        price = f"${self.usd_per_month} a month"
-        return f"{self.label} deployed to {self.target} at {self.url} ({price}, {self.smoke_images} smoke images)"
+        deployed = f"{self.label} deployed to {self.target} at {self.url}"
+        return f"{deployed} (${self.usd_per_month} a month, {self.smoke_images} smoke images)"
 
 
 class CanaryStarted(Event):
@@ -230,10 +231,11 @@ class CanaryStarted(Event):
     against: int
     rules: dict[str, float | str]
     owner: str = ""
+    handle: str = ""
 
     def __str__(self) -> str:
-        share = f"{float(self.rules['share']):.0%} of the traffic"
-        return f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}: {share}"
+        begins = f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}"
+        return f"{begins}: {float(self.rules['share']):.0%} of the traffic"
 
 
 class CanaryEnded(Event):

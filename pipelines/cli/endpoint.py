@@ -138,16 +138,22 @@ def fake(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing."""
+    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing.
+
+    What is set names a copy of the home, too: nothing that is tried out stays in the real one.
+    """
     import time
 
+    from pipelines.services.fake_home import copied_home
     from registry.errors import NotFoundError
     from serving.fakes.both import running
 
     if spec is not None and not spec.is_file():
         raise NotFoundError(spec, "there is no such file", "leave --spec out, or name RunPod's OpenAPI document")
-    folder = open_home(home).settings.home / "clouds"
-    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as variables:
+    settings = open_home(home).settings
+    doubles = running(settings.home / "clouds", port, speed, spec)
+    with contextlib.suppress(KeyboardInterrupt), copied_home(settings) as copy, doubles as variables:
+        variables |= {"MODELYARD_HOME": str(copy)}
         lines = [f"export {name}={value}" for name, value in variables.items()]
         answer(variables, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
         while True:

@@ -15,7 +15,7 @@ from pipelines.deployment.health import HealthWatch, serves
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.publications import publications_of
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.targets import Targets, account_of, owner_of
+from pipelines.deployment.targets import Targets, account_of, handle_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import NotFoundError, RefusedError
@@ -215,7 +215,7 @@ class _Deployment:
         before = last_deployed(entries, self.stage)
         if before is not None and (before.target, before.owner) != (event.target, event.owner):
             say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
-            self.deployer.targets.of(before).delete(self.name)
+            self.deployer.targets.delete(before, self.name)
         if not _is_recorded(event, before, entries):
             ledger.append(event)
         return event
@@ -238,6 +238,7 @@ class _Deployment:
             smoke_images=self.config.smoke_images,
             cold_start_s=None if cold is None else round(cold, 3),
             owner=owner_of(self.config),
+            handle=handle_of(self.config, live),
             max_usd_per_month=quote.stops_at_usd,
         )
 

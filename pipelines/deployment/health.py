@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 MISSES = 3
 REFUSING_S = 15.0
-"""For how long an endpoint that does not listen, or that a provider calls broken, may do so."""
+"""For how long an endpoint of this machine may not listen."""
+CLOUD_S = 60.0
+"""For how long a provider may call an endpoint broken: it says so of workers that are only starting."""
 SLOW_S = 120.0
 """For how long one whose process accepts requests may leave health checks unanswered: load is no fault, a deadlock is."""
 
@@ -38,7 +40,8 @@ class HealthWatch:
             return health == "gone"
         misses, since = self._missed.get(key, (0, self.clock()))
         self._missed[key] = misses + 1, since
-        return misses + 1 >= MISSES and self.clock() - since >= (SLOW_S if health == "slow" else REFUSING_S)
+        patience = SLOW_S if health == "slow" else REFUSING_S if kind == "local" else CLOUD_S
+        return misses + 1 >= MISSES and self.clock() - since >= patience
 
 
 def serves(target: Target, live: LiveEndpoint) -> bool:

@@ -131,13 +131,12 @@ class Retirer:
 
     def _delete_named(self, event: Deployed) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
-            self.targets.of(event).delete(event.endpoint)
+            self.targets.delete(event, event.endpoint)
         self.context.ledger.append(deleted(event, "no version holds its stage"))
 
     def _delete(self, entries: Sequence[Entry], event: Deployed, name: str) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
-            target = self.targets.of(event)
-            target.delete(name)
+            target = self.targets.delete(event, name)
             self.canaries.remove(entries, target, name)
 
 

@@ -17,7 +17,7 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
-    from serving.targets.contract import Target
+    from serving.targets.contract import LiveEndpoint, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class Targets:
         """The target that serves what was deployed, for asking, looking and deleting."""
         return self.of_kind(event.target, event.owner)
 
+    def delete(self, event: Deployed, name: str) -> Target:
+        """Delete what was deployed; returns the target that served it."""
+        target = self.of(event)
+        delete_deployed(target, name, event.handle)
+        return target
+
     def of_kind(self, kind: str, owner: str = "") -> Target:
         """A target for looking and deleting alone: the settings that only a new endpoint needs are placeholders.
 
@@ -66,6 +72,21 @@ class Targets:
 def owner_of(config: AnyDeploy) -> str:
     """The namespace at Hugging Face that a config deploys to; "" elsewhere."""
     return config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else ""
+
+
+def handle_of(config: AnyDeploy, live: LiveEndpoint) -> str:
+    """The provider's id of an endpoint, as the ledger keeps it; "" for a process, which has another number each time."""
+    return "" if config.kind == "local" else live.handle
+
+
+def delete_deployed(target: Target, name: str, handle: str) -> None:
+    """Delete an endpoint, by its provider's id where the ledger has it and the target can."""
+    from serving.targets.contract import Identified
+
+    if handle and isinstance(target, Identified):
+        target.delete_by(name, handle)
+    else:
+        target.delete(name)
 
 
 def account_of(config: AnyDeploy) -> Account:

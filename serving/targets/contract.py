@@ -167,6 +167,15 @@ class Recorded(Protocol):
 
 
 @runtime_checkable
+class Identified(Protocol):
+    """A target whose provider gives endpoints ids, which outlive a change of their names and settings."""
+
+    def delete_by(self, name: str, handle: str) -> None:
+        """Delete the endpoint that was deployed as `handle`, and whatever else has that name."""
+        ...
+
+
+@runtime_checkable
 class Timed(Protocol):
     """A target that measures how long a new worker takes until it is ready: the cold start of its provider."""
 

@@ -76,6 +76,7 @@ def cloud(demo, up_module, warm: WarmCommands, tmp_path_factory: pytest.TempPath
     doubles = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         variables = json.loads(doubles.stdout.readline())
+        home = Path(variables["MODELYARD_HOME"])  # a copy: nothing that is done here stays in the real one
         with up_module(home, "--no-dashboard") as (_, addresses):
             image = next((home / "datasets").glob("digits3/test/1/*.jpg"))
             yield CloudHome(home, image, variables | {"MLFLOW_TRACKING_URI": addresses["mlflow"]}, warm)

@@ -10,8 +10,8 @@ from registry.errors import RefusedError
 from registry.refs import CANARY_SUFFIX, NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.identity import own_name
 from serving.targets.runpod.quote import endpoint_quote
-from serving.targets.runpod.release import PREFIX
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Workers
 
 _BESIDE = ("", NEXT_SUFFIX, CANARY_SUFFIX)
@@ -57,5 +57,5 @@ def month_spent(client: RunPodClient, endpoints: list[Endpoint], now: datetime) 
 
 
 def _endpoints_of(client: RunPodClient, name: str) -> list[Endpoint]:
-    names = {PREFIX + name + suffix for suffix in _BESIDE}
-    return [endpoint for endpoint in client.endpoints() if endpoint.name in names]
+    names = {name + suffix for suffix in _BESIDE}
+    return [endpoint for endpoint in client.endpoints() if own_name(endpoint) in names]

@@ -9,6 +9,7 @@ from registry.amounts import format_usd
 from registry.errors import DeniedError, InputError, NotFoundError, RefusedError, UnavailableError
 from serving.targets.checks import Check, check
 from serving.targets.images import check_image
+from serving.targets.runpod.hosts import cuda_floor
 from serving.targets.runpod.pods import PodClient
 from serving.targets.runpod.release_spec import id_by_name
 from serving.targets.runpod.shapes import EndpointChanges
@@ -16,8 +17,6 @@ from serving.targets.runpod.shapes import EndpointChanges
 if TYPE_CHECKING:
     from serving.targets.runpod.target import RunPodTarget
 
-USUAL_WORKERS = 5
-"""How many workers an account may have over all of its endpoints, unless RunPod allows it more."""
 _NONE = "modelyard-check"
 """No endpoint has this id: who may change endpoints is told that it is not there, anybody else that they may not."""
 _STOCK = ("HIGH", "MEDIUM", "LOW")
@@ -66,17 +65,11 @@ class _Probes:
 
     def quota(self) -> str:
         """A trial runs beside the endpoint while a new version is tested."""
-        live = self._target.find(self._name)
-        others = sum(
-            endpoint.workers.max for endpoint in self._client.endpoints() if live is None or endpoint.id != live.handle
-        )
-        wanted, trial = self._config.max_workers, 1 if live else 0
-        total = others + wanted + trial
-        counted = f"{wanted} workers here, {others} of other endpoints{', 1 of the trial' if trial else ''}"
-        if total > USUAL_WORKERS:
-            remedy = "lower `max_workers`, or ask RunPod for more"
-            raise UnavailableError("quota", f"would be {total} of usually {USUAL_WORKERS} workers ({counted})", remedy)
-        return f"{total} of {USUAL_WORKERS} workers ({counted})"
+        quota = self._target.workers_for(self._name)
+        if not quota.is_enough:
+            remedy = "lower `max_workers`, or set `account_workers` where RunPod allows you more"
+            raise RefusedError("quota", f"would need {quota}", remedy)
+        return str(quota)
 
     def cap(self) -> str:
         from serving.targets.runpod.budget import check_budget
@@ -90,11 +83,14 @@ class _Probes:
 
     def stock(self) -> str:
         words = self._target.quote().in_words  # raises for a pool that does not exist
-        gpus, pools = self._client.gpus(), self._config.pools
+        pools, floor = self._config.pools, cuda_floor(self._config)
+        gpus = self._client.gpus(self._config.gpus, floor)
         levels = {pool: [gpu.availability for gpu in gpus if gpu.pool == pool and gpu.availability in _STOCK] for pool in pools}
         lacking = [pool for pool, known in levels.items() if not known]
         if len(lacking) == len(pools):
-            raise UnavailableError("stock", f"shows none of {', '.join(pools)} now", "name more `pools`, or wait")
+            raise UnavailableError(
+                "stock", f"shows none of {', '.join(pools)} with CUDA {floor} now", "name more `pools`, or wait"
+            )
         there = ", ".join(f"{pool} {min(known, key=_STOCK.index)}" for pool, known in levels.items() if known)
         none = f"; none of {', '.join(lacking)} now" if lacking else ""
         return f"{there}{none}: {words}"

@@ -33,10 +33,18 @@ class RunPodDeploy(Record):
     )
     pools: tuple[str, ...] = Field(default=(), description="GPU pools, any of which will do, e.g. AMPERE_16; none: a CPU")
     gpus: int = Field(default=1, ge=1, le=8)
+    min_cuda: str | None = Field(
+        default=None, pattern=r"^\d+\.\d+$", description="the oldest CUDA of hosts with GPUs; by default that of our image"
+    )
     cpu: CpuChoice = CpuChoice()
     data_centers: tuple[str, ...] = Field(default=(), description="none: wherever there is room")
     min_workers: int = Field(default=0, ge=0, le=100, description="workers that are never stopped, and always paid")
     max_workers: int = Field(default=2, ge=1, le=100)
+    account_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many workers RunPod allows your account over all endpoints; by default what it says, else 5",
+    )
     idle_seconds: int = Field(default=30, ge=1, le=3600, description="paid seconds after the last answer")
     request_seconds: int = Field(default=60, ge=1, le=3600, description="how long one request may take")
     flashboot: bool = Field(default=True, description="RunPod's faster cold start")

@@ -13,6 +13,7 @@ from registry.money.catalogue import Catalogue
 from serving.targets.contract import Quote
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.hosts import ACCOUNT_WORKERS
 from serving.targets.runpod.shapes import GpuType
 
 START_DISPUTED = "RunPod's pages disagree on whether a worker's start is billed"
@@ -74,5 +75,12 @@ def _quote(config: RunPodDeploy, prices: Prices) -> Quote:
         as_of=prices.as_of,
         source=prices.source,
         stops_at_usd=None if cap is None else Decimal(str(cap)),
-        notes=(*dearest, START_DISPUTED),
+        notes=(*dearest, START_DISPUTED, _workers(config)),
     )
+
+
+def _workers(config: RunPodDeploy) -> str:
+    """What it takes of the account's workers. RunPod itself is asked when something is deployed."""
+    most, account = config.account_workers or ACCOUNT_WORKERS, "your account" if config.account_workers else "a new account"
+    note = f"up to {config.max_workers} of the {most} workers that RunPod allows {account} over all its endpoints"
+    return f"{note}, and 1 more while a new bundle is tried"

@@ -202,7 +202,7 @@ RUNPOD_FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a private image": ({"login": "closed"}, "image", "failed"),
     "a cap below an idle month": ({"min_workers": 1, "max_usd_per_month": 1}, "cap", "failed"),
     "a pool that does not exist": ({"pools": ("MOON",)}, "stock", "failed"),
-    "more workers than are usual": ({"max_workers": 9}, "quota", "unknown"),
+    "more workers than are usual": ({"max_workers": 9, "account_workers": None}, "quota", "failed"),
     "a registry's credentials that are not there": ({"registry": "nope"}, "names", "failed"),
     "a template that is not there": ({"template": "nope"}, "names", "failed"),
     "a secret that is not there": ({"bundle_secret": "nope"}, "names", "failed"),

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from serving.fakes.runpod.hardware import CPUS, DATA_CENTERS
+
 _CUDA = re.compile(r"\d+\.\d+")
 _PORT = re.compile(r"\d{1,5}/(http|tcp)")
 _TEXTS = "array of strings"
@@ -46,6 +48,15 @@ def invalid(body: object) -> list[str]:
     return [*_fields("$", body, _KINDS), *_values(body)]
 
 
+def invalid_change(body: object) -> list[str]:
+    """Why a change of a pod is 422: what it is placed on is fixed."""
+    if not isinstance(body, dict):
+        return ["$: value must be an object"]
+    fixed = {"cloud", "gpu", "cpu", "dataCenterIds", "startSsh", "startJupyter"}
+    kinds = {name: kind for name, kind in _KINDS.items() if name not in fixed} | {"locked": bool}
+    return [*_fields("$", body, kinds), *_values({"name": "-", "image": "-"} | body)]
+
+
 def broken_rule(body: Mapping[str, Any]) -> str | None:
     """Why a valid body is 400: rules between its fields."""
     if ("gpu" in body) == ("cpu" in body):
@@ -57,10 +68,36 @@ def broken_rule(body: Mapping[str, Any]) -> str | None:
         return "mounts.persistent is invalid for CPU pods"
     if gpu.get("allowedCudaVersions") and "minCudaVersion" in gpu:
         return "allowedCudaVersions and minCudaVersion are mutually exclusive"
-    vcpus = (body.get("cpu") or {}).get("vcpuCount", 2)
-    if vcpus < 2 or vcpus & (vcpus - 1):  # noqa: PLR2004 a power of two, two at least
-        return "cpu.vcpuCount must be a power of two and at least 2"
+    return next(_of_cpu(body), None)
+
+
+def missing(body: Mapping[str, Any], volumes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """What a valid body names and there is not: a data centre, a network volume, or one that is elsewhere."""
+    centers = body.get("dataCenterIds") or []
+    if unknown := [name for name in centers if name not in DATA_CENTERS]:
+        return f"no such data center: {unknown[0]}"
+    for mount in (body.get("mounts") or {}).get("network") or []:
+        volume = volumes.get(mount["volumeId"])
+        if volume is None:
+            return f"no such network volume: {mount['volumeId']}"
+        if centers and volume["dataCenter"] not in centers:
+            return f"the network volume is in {volume['dataCenter']}, which is not among dataCenterIds"
     return None
+
+
+def _of_cpu(body: Mapping[str, Any]) -> Iterator[str]:
+    if "cpu" not in body:
+        return
+    flavour, vcpus = CPUS.get(body["cpu"]["id"]), body["cpu"]["vcpuCount"]
+    if flavour is None:
+        yield f"no such CPU flavour: {body['cpu']['id']}"
+        return
+    if vcpus < 2 or vcpus & (vcpus - 1):  # noqa: PLR2004 a power of two, two at least
+        yield "cpu.vcpuCount must be a power of two and at least 2"
+    if vcpus > flavour.vcpus:
+        yield f"cpu.vcpuCount of {body['cpu']['id']} is at most {flavour.vcpus}"
+    if body.get("disk", 0) > flavour.disk * vcpus:
+        yield f"disk of {body['cpu']['id']} with {vcpus} vCPUs is at most {flavour.disk * vcpus} GB"
 
 
 def invalid_secret(body: object) -> list[str]:
@@ -76,6 +113,13 @@ def invalid_secret(body: object) -> list[str]:
     if isinstance(body.get("value"), str) and len(body["value"].encode()) >= SECRET_BYTES:
         lines.append("$.value: is too large")
     return lines
+
+
+def invalid_secret_change(body: object) -> list[str]:
+    """Why a change of a secret is 422: its name is fixed."""
+    if not isinstance(body, dict) or not body:
+        return ["$: value must be an object with a field at least"]
+    return [*_fields("$", body, {"value": str, "description": (str, type(None))})]
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[str]:
