@@ -11,12 +11,13 @@ from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
 from pipelines.deployment.health import HealthWatch, serves
+from pipelines.deployment.keys import missing_key
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, account_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
-from registry.errors import NotFoundError, RefusedError
+from registry.errors import MissingKeyError, NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted, about
 from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
@@ -121,6 +122,10 @@ class DeployHook:
     config: AnyDeploy
     name: str = "deploy"
 
+    def missing_key(self, promotion: Promoted, entries: Sequence[Entry]) -> MissingKeyError | None:
+        """The key that is not set here, of the place to deploy to or of the one to leave."""
+        return missing_key(self.deployer.targets, account_of(self.config), promotion.stage, entries)
+
     def run(self, promotion: Promoted) -> None:
         """Deploy, smoke-test, flip, or begin as a canary; or find that it was done."""
         self.deployer.roll_out(self.config, promotion)
@@ -177,8 +182,10 @@ class _Deployment:
 
     def deploy(self) -> Deployed:
         """All of the stage's traffic."""
-        self.hold_budget()
         say, ledger = self.deployer.say, self.deployer.ledger
+        if error := missing_key(self.deployer.targets, account_of(self.config), self.stage, ledger.entries(self.version.model)):
+            raise error  # before anything is started that would be paid for beside what cannot be deleted
+        self.hold_budget()
         say(f"{self.name}: starting the endpoint")
         target = self.target
         event = self._start(target)

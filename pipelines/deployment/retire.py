@@ -8,9 +8,11 @@ from functools import partial
 from typing import NamedTuple
 
 from pipelines.deployment.canary.start import Canaries
+from pipelines.deployment.keys import key_for_deleting
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.targets import Targets
 from registry.backoff import wait_is_over
+from registry.errors import MissingKeyError
 from registry.events import Deployed, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
@@ -43,7 +45,8 @@ class Retirer:
     def retire(self, model: str) -> None:
         """Delete the endpoints of a model's stages that no version holds. Who calls it has the model's lease.
 
-        One that cannot be deleted keeps none of the others; the first failure is raised at the end.
+        One that cannot be deleted keeps none of the others; the first failure is raised at the end. Without its key nothing
+        is asked about one whose deletion is recorded.
         """
         entries, failures = self.context.ledger.entries(model), list[Exception]()
         held = fold(entries).holders
@@ -54,9 +57,18 @@ class Retirer:
             try:
                 self._delete(entries, event, endpoint_name(model, stage))
             except Exception as error:  # noqa: BLE001 a target is anybody's code
-                failures.append(error)
+                if not isinstance(error, MissingKeyError) or key_for_deleting(self.targets, stage, entries):
+                    failures.append(error)
         if failures:
-            raise failures[0]
+            raise min(failures, key=lambda error: isinstance(error, MissingKeyError))  # what was tried, before what was not
+
+    def missing_key(self, entries: Sequence[Entry]) -> MissingKeyError | None:
+        """The key without which an endpoint cannot be deleted of a stage that no version holds."""
+        errors = {stage: key_for_deleting(self.targets, stage, entries) for stage in ALIASES}
+        if not any(errors.values()):
+            return None
+        held = fold(entries).holders
+        return next((error for stage, error in errors.items() if error and stage not in held), None)
 
     def overdue(self, view: View) -> list[Retirement]:
         """The endpoints to delete now: those on this machine first. Nothing is deleted, and no cloud is asked.
@@ -93,7 +105,7 @@ class Retirer:
             rows = view.rows(model)
             holder = _overdue(rows, view.state(model))
             event = holder and last_deployed(rows, holder.promotion.stage)
-            if holder and event:
+            if holder and event and not self.targets.missing_key(Account(event.target, event.owner)):
                 name, account = endpoint_name(model, holder.promotion.stage), Account(event.target, event.owner)
                 yield Retirement(name, model, account, partial(self._retire_in_cloud, model))
 
@@ -120,6 +132,10 @@ class RetireHook:
 
     retirer: Retirer
     name: str = RETIRE
+
+    def missing_key(self, promotion: Promoted, entries: Sequence[Entry]) -> MissingKeyError | None:  # noqa: ARG002 as asked
+        """The key that is not set here, of where one of them is."""
+        return self.retirer.missing_key(entries)
 
     def run(self, promotion: Promoted) -> None:
         """Delete them. The promotion holds the model's lease already."""
