@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     hf_endpoints_url: str = Field(
         default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
     )
+    images: str = Field(default="", description="the registry and owner of your images, e.g. ghcr.io/you")
     dashboard_password: SecretStr | None = Field(default=None, description="what viewers of the dashboard have to give")
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     notify_webhook: SecretStr | None = Field(default=None, description="where notices are posted, signed")

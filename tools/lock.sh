@@ -15,4 +15,5 @@ compile locks/peers.txt locks/peers.in
 compile locks/serve.txt locks/serve.in --constraint locks/torch.txt
 compile locks/serve-cuda.txt locks/serve-cuda.in --constraint locks/torch.txt
 compile locks/serve-runpod.txt locks/serve-runpod.in --constraint locks/torch.txt
+compile locks/serve-runpod-cuda.txt locks/serve-runpod-cuda.in --constraint locks/torch.txt
 compile locks/uv.txt locks/uv.in

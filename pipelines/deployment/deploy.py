@@ -24,7 +24,7 @@ from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name
-from registry.reports.endpoints import existing_deployments, last_deployed
+from registry.reports.endpoints import existing_deployments, last_deployed, not_deleted
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
@@ -192,7 +192,8 @@ class _Deployment:
         entries = ledger.entries(self.version.model)
         self._end_canary(entries, target)
         before = last_deployed(entries, self.stage)
-        if before is not None and (before.target, before.owner) != (event.target, event.owner):
+        moves = before is not None and (before.target, before.owner) != (event.target, event.owner)
+        if before is not None and moves and not_deleted(entries, self.stage):
             say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
             self.deployer.targets.of(before).delete(self.name)
         if not _is_recorded(event, before, entries):

@@ -11,8 +11,9 @@ from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.keys import key_for_deleting
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.targets import Targets
+from pipelines.job.policy import current_policy
 from registry.backoff import wait_is_over
-from registry.errors import MissingKeyError
+from registry.errors import InputError, MissingKeyError
 from registry.events import Deployed, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
@@ -140,6 +141,16 @@ class RetireHook:
     def run(self, promotion: Promoted) -> None:
         """Delete them. The promotion holds the model's lease already."""
         self.retirer.retire(promotion.model)
+
+
+def check_unwanted(entries: Sequence[Entry], kind: str, name: str) -> None:
+    """Raise InputError for a stage's own endpoint while a version holds the stage: the reconciler would deploy it again."""
+    policy = current_policy(entries)
+    for stage, holder in fold(entries).holders.items():
+        model, deploy = holder.promotion.model, policy.deploy.of(stage) if policy else None
+        if name == endpoint_name(model, stage) and deploy is not None and deploy.kind == kind:
+            remedy = f"run `modelyard promote {model}@{stage} archived`, or take this `deploy` out of the policy first"
+            raise InputError(f"deployment '{name}'", f"serves {model}@{stage}, and would be deployed again", remedy)
 
 
 def _is_held(name: str, model: str, state: PromotionState) -> bool:

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.bundles.store import BundleStore, open_exported
+from pipelines.deployment.retire import check_unwanted
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home
@@ -132,6 +133,7 @@ class Client(BaseDeploymentClient):
         """Stop and forget it. Of Hugging Face, whatever namespace of the token's owner it is in."""
         _plain(None, endpoint)
         target, live = self._find(name, config)
+        check_unwanted(self._home.ledger().entries(live.model), self._kind, name)
         with self._working(live.model):
             target.delete(name)
 
@@ -219,7 +221,8 @@ class Client(BaseDeploymentClient):
         except ValidationError as error:
             first = error.errors()[0]
             remedy = f"give it, or a `deploy` of kind {self._kind} in the model's job; see `mlflow deployments help`"
-            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], remedy) from error
+            problem = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", problem, remedy) from error
 
     @property
     def _owners(self) -> list[str]:

@@ -21,7 +21,7 @@ from pipelines.bundles.export import ExportHook
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home
 from pipelines.job.deploys import AnyDeploy
-from pipelines.job.jobfile import parse_job
+from pipelines.job.jobfile import Job, parse_job
 from pipelines.job.policy import JobChoice, set_policy
 from pipelines.promotion.assemble import JudgingJob, Parts
 from pipelines.promotion.decide import policy_context
@@ -114,25 +114,25 @@ class World:
 
     def parts(self, keys: Keys) -> Parts:
         """A process that was started with some keys."""
-        settings = Settings(
-            home=self.folder / "home",
-            runpod_url=self.runpod.url,
-            hf_url=self.hub.url,
-            hf_endpoints_url=f"{self.hub.url}/ie-api",
-        ).model_copy(
-            update={
-                "runpod_api_key": SecretStr("rpa_double") if "runpod" in keys else None,
-                "hf_token": SecretStr("hf_double") if "huggingface" in keys else None,
-            }
-        )
+        chosen = {
+            "runpod_url": self.runpod.url,
+            "hf_url": self.hub.url,
+            "hf_endpoints_url": f"{self.hub.url}/ie-api",
+            "runpod_api_key": SecretStr("rpa_double") if "runpod" in keys else None,
+            "hf_token": SecretStr("hf_double") if "huggingface" in keys else None,
+        }
+        settings = Settings(home=self.folder / "home").model_copy(update=chosen)
         context = PromotionContext(self.store, self.ledger, FileLeases(self.folder / "leases"))
         return PartsOfExported(Home(settings), context, OnDoubles(settings, self), self.lines.append)
 
     def set_policy(self, kind: str | None) -> None:
         """`modelyard policy set`, with production at a place, or at none."""
+        set_policy(self.ledger, self.job(kind), ADA)
+
+    def job(self, kind: str | None) -> Job:
+        """A job with production at a place, or at none."""
         deploy = {"production": DEPLOYS[kind]} if kind else {}
-        job = parse_job({"model": MODEL, "train": [{"kind": "torch"}], "deploy": deploy}, "job")
-        set_policy(self.ledger, job, ADA)
+        return parse_job({"model": MODEL, "train": [{"kind": "torch"}], "deploy": deploy}, "job")
 
     def policy(self) -> str | None:
         """Where the policy wants production."""
