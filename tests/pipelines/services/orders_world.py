@@ -198,7 +198,7 @@ class World:
         return [name for name in names if name.endswith(NEXT_SUFFIX)]
 
 
-@dataclass
+@dataclass(repr=False)
 class Doubles:
     """Both clouds, for any number of worlds, one after the other."""
 
