@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.deployment.keys import KeyWatch, needed_accounts
@@ -28,7 +28,7 @@ def missing_keys(home: Home) -> list[str]:
         return []
 
 
-def _needed(targets: Targets, entries: list[Entry]) -> Iterator[tuple[Account, str]]:
+def _needed(targets: Targets, entries: Sequence[Entry]) -> Iterator[tuple[Account, str]]:
     for model, rows in by_model(entries).items():
         try:
             job = current_policy(rows)

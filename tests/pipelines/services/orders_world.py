@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import SecretStr
@@ -124,6 +125,10 @@ class World:
         settings = Settings(home=self.folder / "home").model_copy(update=chosen)
         context = PromotionContext(self.store, self.ledger, FileLeases(self.folder / "leases"))
         return PartsOfExported(Home(settings), context, OnDoubles(settings, self), self.lines.append)
+
+    def home(self, keys: Keys) -> Any:
+        """The home as `modelyard up` opens it, with its ledger."""
+        return SimpleNamespace(settings=self.parts(keys).targets.settings, ledger=lambda: self.ledger)
 
     def set_policy(self, kind: str | None) -> None:
         """`modelyard policy set`, with production at a place, or at none."""

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from pipelines.deployment.retire import check_unwanted
 from pipelines.promotion.policy import say_left
+from pipelines.services.keys import missing_keys
 from pipelines.services.reconciler import Reconciler
 from registry.errors import DeniedError, InputError, ModelyardError
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from orders_world import KINDS, NAME, Doubles, Keys, World, doubles, without_key
+from orders_world import KINDS, NAME, VARIABLES, Doubles, Keys, World, doubles, without_key
 
 pytestmark = pytest.mark.journey
 
@@ -76,6 +77,10 @@ def test_what_a_person_deployed_stays_while_up_runs_without_the_key(world: World
     (line,) = keyless(world)
     assert "`modelyard up` runs without" in line
     assert event.url in {row.endpoint for row in world.rows()}
+    (told,) = missing_keys(world.home(NONE))
+    assert told.startswith(f"{NAME} at {kind}")
+    assert VARIABLES[kind] in told
+    assert missing_keys(world.home(BOTH)) == []
     world.start_up(BOTH)
     world.once()
     assert world.standing() == before
