@@ -154,7 +154,7 @@ def images(
     """
     from registry.errors import InputError
     from registry.settings import read_settings
-    from serving.targets.images import IMAGES, docker_lines, image_name
+    from serving.targets.release_images import IMAGES, docker_lines, image_name
 
     owner = to or read_settings().images
     if not owner:

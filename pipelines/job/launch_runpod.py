@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from pipelines.job.launch import Device
 from registry.records import Record
-from serving.targets.images import default_image
+from serving.targets.release_images import default_image
 
 
 class RunPodLaunch(Record):

@@ -12,7 +12,7 @@ import yaml
 from pipelines.cli.app import run as run_command
 from pipelines.job.jobfile import parse_job
 from registry.errors import InputError
-from serving.targets.images import IMAGES, checked_owner, docker_lines, image_name
+from serving.targets.release_images import IMAGES, checked_owner, docker_lines, image_name
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB = {

@@ -120,9 +120,9 @@ def test_it_answers_on_the_image_s_numpy_and_pillow_as_here(
     answers, numpy_version, _ = json.loads(done.stdout)
     assert numpy_version.startswith("1.26")
     here = StandalonePredictor(repository)
-    for data, said in zip(given, answers, strict=True):
+    for data, kinds in zip(given, answers, strict=True):
         right = here.predict(data)["probabilities"]
-        for answer in said:
+        for answer in kinds:
             assert {row["label"]: row["score"] for row in answer} == pytest.approx(right, abs=1e-5)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from registry.records import Record
 from serving.canary.rules import CanaryRules
-from serving.targets.images import default_image
+from serving.targets.release_images import default_image
 
 
 class CpuChoice(Record):

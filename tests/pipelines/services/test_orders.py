@@ -68,18 +68,18 @@ def test_what_a_person_deployed_stays_while_up_runs_without_the_key(world: World
     event = world.deploy(BOTH)
     before = world.standing()
     assert (event.target, [version for version, _ in before[kind]]) == (kind, [1])
-    said = [line for _ in range(3) for line in world.once()]
+    lines = [line for _ in range(3) for line in world.once()]
     assert world.standing() == before
     assert world.failures() == []
-    assert without_key(said, kind) == [], "it was said before"
+    assert without_key(lines, kind) == [], "it was said before"
     assert len(without_key(world.lines, kind)) == 2, "once by the pass, once by the person's own command"
     assert notes(world) == []
     (line,) = keyless(world)
     assert "`modelyard up` runs without" in line
     assert event.url in {row.endpoint for row in world.rows()}
-    (told,) = missing_keys(world.home(NONE))
-    assert told.startswith(f"{NAME} at {kind}")
-    assert VARIABLES[kind] in told
+    (line,) = missing_keys(world.home(NONE))
+    assert line.startswith(f"{NAME} at {kind}")
+    assert VARIABLES[kind] in line
     assert missing_keys(world.home(BOTH)) == []
     world.start_up(BOTH)
     world.once()
@@ -117,8 +117,8 @@ def test_what_nobody_can_delete_for_want_of_a_key_stands_and_is_said_until_the_k
     world.set_policy(kind)
     world.to_production(1, BOTH)
     world.promote(1, Stage.ARCHIVED, NONE)
-    said = [line for _ in range(3) for line in world.once()]
-    assert len(without_key(said, kind)) == 1
+    lines = [line for _ in range(3) for line in world.once()]
+    assert len(without_key(lines, kind)) == 1
     assert [version for version, _ in world.standing()[kind]] == [1]
     assert world.failures() == []
     world.start_up(BOTH)
@@ -131,8 +131,8 @@ def test_an_endpoint_moves_only_where_both_keys_are(world: World) -> None:
     world.set_policy("runpod")
     world.to_production(1, BOTH)
     world.set_policy("huggingface")
-    said = [line for _ in range(3) for line in world.once()]
-    assert len(without_key(said, "runpod")) == 1
+    lines = [line for _ in range(3) for line in world.once()]
+    assert len(without_key(lines, "runpod")) == 1
     stands = {kind: [version for version, _ in known] for kind, known in world.standing().items()}
     assert stands == {"local": [], "runpod": [1], "huggingface": []}, "never two that are paid for"
     with pytest.raises(DeniedError, match=f"RUNPOD_API_KEY: is not set, and {NAME} is at runpod still"):
@@ -234,9 +234,9 @@ def assert_settles(world: World) -> None:
         for _ in range(3):
             world.once()
     holder, kind, alias = world.holder(), world.policy(), world.store.aliases("colours").get("production")
-    stands = {place: [version for version, _ in known] for place, known in world.standing().items()}
+    stands = {target: [version for version, _ in known] for target, known in world.standing().items()}
     if holder == alias:
-        assert stands == {place: [holder] if holder and place == kind else [] for place in KINDS}
+        assert stands == {target: [holder] if holder and target == kind else [] for target in KINDS}
     else:
         assert sum(map(len, stands.values())) <= 1, "the alias is on what was not ratified: what served goes on"
     assert (keyless(world), [note for note in notes(world) if "failed" in note]) == (set(), [])
