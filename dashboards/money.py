@@ -189,6 +189,7 @@ def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
         {
             "place": forecast.place.name,
             "per month": float(forecast.usd_per_month),
+            "least": None if forecast.usd_per_month_least is None else float(forecast.usd_per_month_least),
             "storage": float(forecast.storage_usd),
             "per 1,000": None if forecast.usd_per_thousand is None else float(forecast.usd_per_thousand),
             "cold": 100 * forecast.cold_share,
@@ -197,7 +198,7 @@ def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
         }
         for forecast in forecasts
     ]
-    return pd.DataFrame(rows, columns=["place", "per month", "storage", "per 1,000", "cold", "p95 wait", "problem"])
+    return pd.DataFrame(rows, columns=["place", "per month", "least", "storage", "per 1,000", "cold", "p95 wait", "problem"])
 
 
 def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Deci
     holder = fold(rows).holders[Stage.PRODUCTION]
     mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == holder.identity]
     exports = [event.latency for event in mine if isinstance(event, Exported)]
-    serving = [event for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION]
+    serving = [event for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION and not event.endpoint]
     endpoints = [event for event in serving if event.identity == holder.identity]
     since = next(row.at for row in rows if row.seq == holder.since)
     return Served(

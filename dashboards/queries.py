@@ -20,7 +20,7 @@ from registry.events import (
     named,
 )
 from registry.memory import MemoryEntry
-from registry.opening import ledger_of
+from registry.opening import reading_ledger_of
 from registry.promotion.state import PromotionState
 from registry.protocols import Entry
 from registry.records import Evidence
@@ -44,7 +44,7 @@ class LedgerReader:
     def refresh(self) -> int:
         """Read what is new; how many rows there are."""
         with self._lock:
-            ledger, (last, known) = ledger_of(self._settings), self._last
+            ledger, (last, known) = reading_ledger_of(self._settings), self._last
             fresh = ledger.entries(after=max(last - 1, 0))
             if last and (not fresh or fresh[0].row.hash != known):
                 self._rows, last, fresh = [], 0, ledger.entries()

@@ -18,7 +18,8 @@ FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home modelyard
 COPY --from=build /opt/modelyard /opt/modelyard
 COPY --from=build /opt/app /opt/app
-ENV PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# RunPod's SDK asks for 4 GB of free memory before it starts, which its smallest machine has not.
+ENV PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 RUNPOD_MIN_MEMORY_GB=1 NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp
 USER 10001
 ENTRYPOINT ["/opt/modelyard/bin/python", "-P", "-m", "serving.runpod_worker"]

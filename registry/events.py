@@ -9,6 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from registry.measured import (
     DataChecked,
+    EndpointDeleted,
+    EndpointStopped,
     Evaluated,
     Event,
     Exported,
@@ -35,8 +37,8 @@ from registry.stages import Stage
 
 # fmt: off
 __all__ = [
-    "DataChecked", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet", "Quoted", "Scanned", "Trained", "about",
-    "named", "now",
+    "DataChecked", "EndpointDeleted", "EndpointStopped", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet",
+    "Quoted", "Scanned", "Trained", "about", "named", "now",
 ]
 # fmt: on
 
@@ -198,7 +200,7 @@ class HookFailed(Event):
 
 
 class Deployed(Event):
-    """An endpoint answers for a version."""
+    """An endpoint answers for a version. `handle` is its provider's id; rows of older releases have none."""
 
     kind: Literal["deployed"] = "deployed"
     stage: Stage
@@ -210,10 +212,13 @@ class Deployed(Event):
     smoke_images: int
     owner: str = ""
     cold_start_s: float | None = None
+    handle: str = ""
+    endpoint: str = Field(default="", description="its own name, where it is not the stage's")
+    max_usd_per_month: Decimal | None = None
 
     def __str__(self) -> str:
-        price = f"${self.usd_per_month} a month"
-        return f"{self.label} deployed to {self.target} at {self.url} ({price}, {self.smoke_images} smoke images)"
+        deployed = f"{self.label} deployed to {self.target} at {self.url}"
+        return f"{deployed} (${self.usd_per_month} a month, {self.smoke_images} smoke images)"
 
 
 class CanaryStarted(Event):
@@ -227,10 +232,11 @@ class CanaryStarted(Event):
     against: int
     rules: dict[str, float | str]
     owner: str = ""
+    handle: str = ""
 
     def __str__(self) -> str:
-        share = f"{float(self.rules['share']):.0%} of the traffic"
-        return f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}: {share}"
+        begins = f"{self.label} is a canary for {self.stage} at {self.target}, beside version {self.against}"
+        return f"{begins}: {float(self.rules['share']):.0%} of the traffic"
 
 
 class CanaryEnded(Event):
@@ -259,37 +265,12 @@ class Blocked(Event):
 
 
 AnyEvent = Annotated[
-    PolicySet
-    | PolicyApproved
-    | Trained
-    | DataChecked
-    | Scanned
-    | Evaluated
-    | Exported
-    | Quoted
-    | Approved
-    | Refused
-    | Promoted
-    | Flipped
-    | Undone
-    | Archived
-    | Released
-    | Lost
-    | Regained
-    | Published
-    | HookDone
-    | HookFailed
-    | Deployed
-    | CanaryStarted
-    | CanaryEnded
-    | Blocked
-    | TrainingFailed
-    | CurveMeasured
-    | Billed
-    | BudgetOverridden
-    | PersonBudgetSet
-    | PersonBudgetOverridden
-    | BudgetHeld,
+    (PolicySet | PolicyApproved)
+    | (Trained | DataChecked | Scanned | Evaluated | Exported | Quoted | TrainingFailed | CurveMeasured)
+    | (Approved | Refused | Promoted | Flipped | Undone | Archived | Released | Lost | Regained | Blocked)
+    | (Published | HookDone | HookFailed)
+    | (Deployed | CanaryStarted | CanaryEnded | EndpointStopped | EndpointDeleted)
+    | (Billed | BudgetOverridden | PersonBudgetSet | PersonBudgetOverridden | BudgetHeld),
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -1,4 +1,4 @@
-"""What was measured of a version, as sentences; and what every event shares. Gates judge these."""
+"""What was measured of a version and of its endpoints, as sentences; and what every event shares. Gates judge some of these."""
 
 from __future__ import annotations
 
@@ -177,16 +177,31 @@ class Evaluated(Event):
 
 
 class Quoted(Event):
-    """What serving a version at a stage would cost."""
+    """What serving a version at a stage may cost in a month at most; None: that is not known, and `source` says why.
+
+    Rows without `terms`, the hash of the deployment that was quoted, are from before targets were asked.
+    """
 
     kind: Literal["quoted"] = "quoted"
     stage: Stage
     target: str
-    usd_per_month: Decimal
+    usd_per_month: Decimal | None
     price_as_of: str
+    usd_idle_per_month: Decimal | None = None
+    hardware: str = ""
+    source: str = ""
+    terms: str = ""
+
+    @property
+    def basis(self) -> str:
+        """What the amount rests on."""
+        return ", ".join(part for part in (self.target, self.hardware, self.source, self.price_as_of) if part)
 
     def __str__(self) -> str:
-        return f"{self.label} at {self.stage} on {self.target} would cost ${self.usd_per_month} a month"
+        where = f"{self.label} at {self.stage} on {self.target}"
+        if self.usd_per_month is None:
+            return f"{where} could not be quoted: {self.source}"
+        return f"{where} would cost {'at most ' if self.terms else ''}${self.usd_per_month} a month"
 
 
 class Exported(Event):
@@ -203,3 +218,32 @@ class Exported(Event):
     def __str__(self) -> str:
         variants = ", ".join(figures.variant for figures in self.parity)
         return f"{self.label} exported as {variants} (bundle {self.bundle[:12]}, {self.megabytes:.1f} MB)"
+
+
+class EndpointStopped(Event):
+    """An endpoint's workers were stopped, because its month cost as much as its cap: until the next month, or a higher cap."""
+
+    kind: Literal["endpoint_stopped"] = "endpoint_stopped"
+    stage: Stage
+    target: str
+    endpoint: str = ""
+    month: str
+    usd: Decimal
+    cap_usd: Decimal
+
+    def __str__(self) -> str:
+        spent = f"{self.month} cost ${self.usd:.2f} of its ${self.cap_usd:.2f}"
+        return f"{self.endpoint or self.label} at {self.stage} on {self.target} stopped: {spent}"
+
+
+class EndpointDeleted(Event):
+    """An endpoint that bears a name of its own, and not its stage's, was deleted."""
+
+    kind: Literal["endpoint_deleted"] = "endpoint_deleted"
+    stage: Stage
+    target: str
+    endpoint: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} of {self.label} on {self.target} deleted: {self.reason}"

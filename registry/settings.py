@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
     )
     images: str = Field(default="", description="the registry and owner of your images, e.g. ghcr.io/you")
+    bundle_token: SecretStr | None = Field(
+        default=None, description="what a job's private `bundles` address is checked with: the token of its `bundle_secret`"
+    )
     dashboard_password: SecretStr | None = Field(default=None, description="what viewers of the dashboard have to give")
     webhook_secret: SecretStr | None = Field(default=None, description="what MLflow signs its webhooks with")
     notify_webhook: SecretStr | None = Field(default=None, description="where notices are posted, signed")

@@ -120,11 +120,30 @@ class HomeKeys:
             set_aside(self.path, "retired")
         return self.to_sign()
 
+    def keep_public(self) -> None:
+        """Lay the own key's public half, where there is one, beside the trusted ones: for processes that only read."""
+        if os.path.lexists(self.path):
+            with contextlib.suppress(InputError, IntegrityError):  # who signs says so
+                self._keep_public(_read_private(self.path).public_key())
+
     def _keep_public(self, key: Ed25519PublicKey) -> None:
         path = self.folder / f"{key_id(key)}.pub"
         if not path.exists():
             with contextlib.suppress(OSError):  # a folder of trusted keys that somebody else looks after
                 create_once(path, public_text(key).encode())
+
+
+@dataclass(frozen=True)
+class PublicKeys(HomeKeys):
+    """The same for a process that only reads: the private key is neither opened nor made."""
+
+    def read(self) -> Keyring:
+        """The trusted keys alone."""
+        return read_keyring(self.folder)
+
+    def to_sign(self, read: Keyring | None = None) -> Keyring:  # noqa: ARG002 nothing is signed
+        """Raise InputError."""
+        raise InputError(self.path, "is not opened by a process that only reads", "use a `modelyard` command")
 
 
 def read_keyring(folder: Path) -> Keyring:

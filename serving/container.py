@@ -22,8 +22,10 @@ from registry.errors import InputError, ModelyardError
 from serving.bundle.checked import check_named
 from serving.bundle.download import pull
 from serving.environment import become_server
+from serving.starting import waiting
 
 _REPOSITORY = Path("/repository")
+_HOST = "0.0.0.0"  # noqa: S104 a container's port is reached from outside
 _SCRATCH = Path(tempfile.gettempdir()) / "modelyard"
 
 
@@ -55,9 +57,9 @@ def _found() -> Path:
 
 
 def main() -> int:
-    """Become the server; an exit code where that cannot be."""
+    """Become the server; an exit code where that cannot be. While a bundle is downloaded its port says that it starts."""
     try:
-        become_server(_options(bundle_dir()))
+        become_server(_listening() if _downloads() else [*_options(bundle_dir()), "--host", _HOST, "--port", _port()])
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -67,10 +69,30 @@ def main() -> int:
         return ModelyardError.exit_code
 
 
+def _downloads() -> bool:
+    """Whether the bundle has to be downloaded."""
+    return bool(os.environ.get("MODELYARD_BUNDLE_URL")) and not os.environ.get("MODELYARD_BUNDLE_DIR")
+
+
+def _listening() -> list[str]:
+    """The command line of a server that takes this process's port over, which says until then that it starts."""
+    with waiting(_HOST, int(_port())) as listening:
+        options = _options(bundle_dir())
+    listening.set_inheritable(True)
+    return [*options, "--fd", str(listening.detach())]
+
+
+def _port() -> str:
+    """Where the server listens. Raises InputError for what is no port."""
+    port = os.environ.get("PORT", "8000")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:  # noqa: PLR2004 ports have 16 bits
+        raise InputError("PORT", f"'{port}' is no port", "set it to a number from 1 to 65535")
+    return port
+
+
 def _options(folder: Path) -> list[str]:
     """The server's command line."""
-    options = ["--bundle", str(folder), "--pulled", "--host", "0.0.0.0", "--port", os.environ.get("PORT", "8000")]  # noqa: S104
-    options += ["--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
+    options = ["--bundle", str(folder), "--pulled", "--device", os.environ.get("MODELYARD_DEVICE", "cpu")]
     if (keys := keys_dir()) is not None:
         options += ["--keys", str(keys)]
     if os.environ.get("MODELYARD_NO_KEY") == "1":

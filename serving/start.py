@@ -18,14 +18,16 @@ def start(words: list[str] | None = None) -> int:
     first = spawn()
     from registry.errors import ModelyardError  # the imports that the worker need not wait for
     from serving.server.exposure import key_of_environment, keyed
-    from serving.server.options import arguments, cores, listen
+    from serving.server.options import adopt, arguments, cores, listen
     from serving.workers.messages import pack_load
 
     options = arguments(words)
     first.socket.sendall(pack_load(str(options.bundle), options.threads, options.device))
     options.workers = options.workers or (1 if options.device == "cuda" else cores())
     try:
-        listening = listen(options.host, options.port, keyed(key_of_environment(), no_key=options.no_key))
+        exposure = keyed(key_of_environment(), no_key=options.no_key)
+        given = options.fd is not None
+        listening = adopt(options.fd, exposure) if given else listen(options.host, options.port, exposure)
     except ModelyardError as error:
         print(error, file=sys.stderr)
         first.socket.close()

@@ -11,15 +11,24 @@ from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.money.catalogue import read_catalogue
-from registry.money.comparison import compare
+from registry.money.comparison import Options, compare
 from registry.money.places import Assumptions, Overrides
 from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
 from registry.reports.accounts import measured
+from serving.targets.plans import alternatives, plans_by_policy
 
 _CUSTOM = "custom"
-_FORMATS = {"per month": "$%.2f", "storage": "$%.2f", "per 1,000": "$%.4f", "cold": PERCENT, "p95 wait": "%.2f"}
-_LABELS = {"place": "Hosting option", "storage": "Incl. storage", "per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
+_FORMATS = {
+    "per month": "$%.2f",
+    "least": "$%.2f",
+    "storage": "$%.2f",
+    "per 1,000": "$%.4f",
+    "cold": PERCENT,
+    "p95 wait": "%.2f",
+}
+_LABELS = {"place": "Hosting option", "least": "If starts are free", "storage": "Incl. storage"}
+_LABELS |= {"per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
 
 st.title("Forecast")
 exports = latest_exports(entries())
@@ -32,13 +41,15 @@ version = right.selectbox("Latency of", [*exports, _CUSTOM])
 custom_ms = 50.0 if version in exports else right.number_input("Latency, ms", 0.1, 60_000.0, 50.0)
 p95_limit = right.number_input("p95 latency limit, s", 0.0, 3600.0, None, placeholder="none")
 facts = measured(entries(), exports.get(version), (custom_ms, _CUSTOM))
+model = exports[version].model if version in exports else ""
+plans = [*plans_by_policy(entries(), model), *alternatives()]
 usual = Assumptions.combine(facts, Overrides())
 with st.expander("Cold starts, workers, storage"):
     left, right = st.columns(2)
     hint = {name: f"{cold.seconds:g}, {cold.source}" for name, cold in (("rp", usual.runpod_cold), ("hf", usual.hf_cold))}
     runpod_cold = left.number_input("RunPod cold start, s", 0.0, 3600.0, None, placeholder=hint["rp"])
     hf_cold = right.number_input("Hugging Face cold start, s", 0.0, 3600.0, None, placeholder=hint["hf"])
-    workers = left.number_input("Max workers, where they scale", 1, 1000, usual.max_workers)
+    workers = left.number_input("Max workers, where they scale", 1, 1000, None, placeholder="as deployed")
     volume = right.number_input("RunPod network volume, GB", 0.0, 100_000.0, 0.0)
 
 traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
@@ -48,7 +59,7 @@ ground = Assumptions.combine(
 try:
     prices, local = read_catalogue(settings().price_catalogue), local_price(settings())
     with st.spinner("Simulating a month"):
-        forecast = compare(prices, local, traffic, ground, today=today(), p95_limit_s=p95_limit)
+        forecast = compare(prices, Options(local, plans), traffic, ground, today=today(), p95_limit_s=p95_limit)
         points = break_even(traffic, [option.place for option in forecast.places])
 except ModelyardError as error:
     st.error(escaped(str(error)))

@@ -13,6 +13,7 @@ from pipelines.cli.output import AsJson, answer, say
 from pipelines.cli.training import Reference
 
 if TYPE_CHECKING:
+    from pipelines.job.deploys import AnyDeploy
     from serving.targets.contract import Target
 
 endpoint = typer.Typer(help="Ask the provider about a stage's endpoint.", no_args_is_help=True)
@@ -28,20 +29,63 @@ def quote(
     as_json: AsJson = False,
 ) -> None:
     """What the job's endpoint of a stage would cost; nothing is made."""
+    from pipelines.deployment.quotes import Quoter
     from pipelines.deployment.targets import Targets
-    from pipelines.job.deploys import LocalDeploy
-    from registry.amounts import format_usd
-    from registry.stages import parse_stage
 
-    config = job(job_file).deploy.of(parse_stage(stage))
+    config = _stage_config(job_file, stage)
+    price = Quoter(Targets(read_home(home).settings)).quote(config)
+    document = price.model_dump(mode="json") | {"usd_per_month_bound": str(price.usd_per_month_bound)}
+    answer(document, as_json=as_json, text="\n".join([f"{config.kind}, {price.hardware}: {price.in_words}", *price.notes]))
+
+
+def _stage_config(job_file: Path, stage: str) -> AnyDeploy:
+    """How a job deploys a stage; without that it is a process on this machine, which is said."""
+    from pipelines.job.deploys import LocalDeploy
+    from registry.stages import check_alias_stage, parse_stage
+
+    config = job(job_file).deploy.of(check_alias_stage(parse_stage(stage)))
     if config is None:
         say(f"{job_file} does not say how {stage} is deployed: this is a process on this machine (kind: local)")
-        config = LocalDeploy()
-    price = Targets(read_home(home).settings).build(config).quote()
-    idle, most = format_usd(price.usd_per_idle_month), format_usd(price.usd_per_month_at_most)
-    text = f"{config.kind}, {price.hardware}: {format_usd(price.usd_per_busy_hour)} an hour while busy, {idle} a month "
-    text += f"while idle, {most} a month at most ({price.source}, {price.as_of})"
-    answer(price.model_dump(mode="json"), as_json=as_json, text=text)
+    return config or LocalDeploy()
+
+
+@endpoint.command()
+def plan(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="staging or production.")] = "production",
+    *,
+    job_file: JobFile = JOB,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """What deploying a stage by the job would create, change, delete and publish, and what it costs; nothing is done."""
+    from pipelines.queries.plans import plan_stage
+    from registry.stages import parse_stage
+
+    config = _stage_config(job_file, stage)
+    planned = plan_stage(read_home(home), config, job(job_file).model, parse_stage(stage))
+    answer(planned.as_dict(), as_json=as_json, text=planned.text)
+
+
+@endpoint.command()
+def check(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="staging or production.")] = "production",
+    *,
+    job_file: JobFile = JOB,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask, before money flows: key, rights, balance, quota, stock, price, image, bundle, region. Exits with 1 if one failed."""
+    from pipelines.deployment.checks import check_endpoint
+    from pipelines.deployment.targets import Targets
+    from registry.refs import endpoint_name
+    from registry.stages import parse_stage
+
+    config = _stage_config(job_file, stage)
+    name = endpoint_name(job(job_file).model, parse_stage(stage))
+    checks = check_endpoint(Targets(read_home(home).settings), config, name)
+    answer([each.model_dump(mode="json") for each in checks], as_json=as_json, text="\n".join(map(str, checks)))
+    if any(each.state == "failed" for each in checks):
+        raise typer.Exit(1)
 
 
 @endpoint.command()
@@ -94,16 +138,22 @@ def fake(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing."""
+    """Run both doubles until Ctrl-C, and show what to set: deployments then work without an account, and cost nothing.
+
+    What is set names a copy of the home, too: nothing that is tried out stays in the real one.
+    """
     import time
 
+    from pipelines.services.fake_home import copied_home
     from registry.errors import NotFoundError
     from serving.fakes.both import running
 
     if spec is not None and not spec.is_file():
         raise NotFoundError(spec, "there is no such file", "leave --spec out, or name RunPod's OpenAPI document")
-    folder = open_home(home).settings.home / "clouds"
-    with contextlib.suppress(KeyboardInterrupt), running(folder, port, speed, spec) as variables:
+    settings = open_home(home).settings
+    doubles = running(settings.home / "clouds", port, speed, spec)
+    with contextlib.suppress(KeyboardInterrupt), copied_home(settings) as copy, doubles as variables:
+        variables |= {"MODELYARD_HOME": str(copy)}
         lines = [f"export {name}={value}" for name, value in variables.items()]
         answer(variables, as_json=as_json, text="\n".join([*lines, "# Ctrl-C stops them, and forgets everything"]))
         while True:
@@ -115,7 +165,9 @@ def space(
     *,
     to: Annotated[Path | None, typer.Option(help="Write the page into this folder; any web server can show it.")] = None,
     publish: Annotated[str | None, typer.Option(help="OWNER/NAME of a free static Space at Hugging Face.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="Only the owner sees the Space.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public/--private", help="Whether everybody sees the Space, or its owner alone.")
+    ] = False,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -123,7 +175,7 @@ def space(
     from pipelines.queries.predict import last_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
-    from serving.targets.huggingface.hub import hub_of
+    from serving.targets.huggingface.hub import hub_of, publication_of
     from serving.targets.huggingface.space import space_files, write_space
 
     if (to is None) == (publish is None):
@@ -137,7 +189,10 @@ def space(
         answer({"version": str(version.ref), "folder": str(to)}, as_json=as_json, text=text)
     if hub is not None and publish is not None:
         files = space_files(bundle, opened.settings.node_modules)
-        revision = hub.publish(publish, files, str(version.ref), private=private, kind="space")
+        readers = "everybody" if public else f"{publish.partition('/')[0]} alone (--public: everybody)"
+        say(f"publishing {publication_of(bundle, files, f'the Space {publish} at {hub.url}', readers, public=public)}")
+        hub.check_may_write(publish)
+        revision = hub.publish(publish, files, str(version.ref), private=not public, kind="space")
         url = f"{hub.url}/spaces/{publish}"
         document = {"version": str(version.ref), "url": url, "revision": revision}
         answer(document, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from pipelines.cli.output import AsJson, answer, say, table
 
 if TYPE_CHECKING:
     from registry.money.comparison import Forecast
+    from registry.money.forecast import PlaceForecast
     from registry.reports.costs import CostSums
 
 bills = typer.Typer(help="What providers billed, into the ledger.", no_args_is_help=True)
@@ -174,8 +175,14 @@ def forecast(
     longest_wait_s: Annotated[
         float | None, typer.Option(help="p95 latency limit, in seconds: places above it are marked.", min=0)
     ] = None,
-    max_workers: Annotated[int, typer.Option(help="Maximum number of workers, where they scale.", min=1, max=1000)] = 3,
+    max_workers: Annotated[
+        int | None,
+        typer.Option(help="Maximum number of workers, where they scale; else the job's, or the target's.", min=1, max=1000),
+    ] = None,
     volume_gb: Annotated[float, typer.Option(help="Gigabytes of a RunPod network volume, kept all month.", min=0, max=1e6)] = 0,
+    job_file: Annotated[
+        Path | None, typer.Option("--job", "-j", help="Compare this job's `deploy` too.  [default: the version's policy]")
+    ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -186,18 +193,27 @@ def forecast(
     traffic = Traffic(requests_per_day=requests, hours_per_day=hours, days_per_week=days, burst=burst)
     overrides = Overrides(runpod_cold_s=runpod_cold_s, hf_cold_s=hf_cold_s, max_workers=max_workers, volume_gb=volume_gb)
     request = ForecastRequest(traffic=traffic, service_ms=service_ms, longest_wait_s=longest_wait_s, told=overrides)
-    opened = read_home(home)
-    result = CostForecast(opened.settings, opened.ledger, opened.store).forecast(request, ref)
+    opened, deploy = read_home(home), _deploy_of(job_file)
+    result = CostForecast(opened.settings, opened.ledger, opened.store).forecast(request, ref, deploy)
     answer(result.model_dump(mode="json"), as_json=as_json)
     if not as_json:
         _show_forecast(result)
+
+
+def _deploy_of(job_file: Path | None) -> dict[str, Any] | None:
+    """How the named job serves its stages; None: no job is named."""
+    if job_file is None:
+        return None
+    from pipelines.cli.options import job
+
+    return dict(job(job_file).deploy.model_dump(mode="json"))
 
 
 def _show_forecast(forecast: Forecast) -> None:
     rows = [
         (
             cost.place.name,
-            f"${cost.usd_per_month}",
+            _range(cost),
             f"${cost.storage_usd}",
             "" if cost.usd_per_thousand is None else f"${cost.usd_per_thousand.normalize():f}",
             f"{cost.cold_share:.1%}",
@@ -216,6 +232,12 @@ def _show_forecast(forecast: Forecast) -> None:
         print(line)
     for line in forecast.stale:
         say(f"stale price: {line}; run `modelyard prices --refresh`")
+
+
+def _range(cost: PlaceForecast) -> str:
+    """A month's dollars; from and to, where it is disputed whether starts are billed."""
+    least = cost.usd_per_month_least
+    return f"${cost.usd_per_month}" if least is None or least == cost.usd_per_month else f"${least} to ${cost.usd_per_month}"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import ConfirmTarget, HomeFolder, Policy, chosen_job, confirmation, open_home
+from pipelines.cli.options import ConfirmTarget, HomeFolder, Policy, chosen_job, confirmation, open_home, read_home
 from pipelines.cli.output import AsJson, answer, say, table
 from pipelines.cli.policy import policy_app
 from pipelines.cli.training import Reference
@@ -73,17 +73,22 @@ def deploy(
     *,
     stage: Annotated[str, typer.Option(help="Which stage's endpoint.")] = "production",
     job_file: Policy = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, as `endpoint plan` does.")] = False,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a version that was ratified for a stage; promotion does this by itself."""
     from pipelines.promotion.assemble import assemble
-    from pipelines.promotion.follow import deploy_by_policy
+    from pipelines.promotion.follow import deploy_by_policy, plan_by_policy
     from registry.refs import parse_ref
     from registry.stages import check_alias_stage, parse_stage
 
     parsed, wanted = parse_ref(ref), check_alias_stage(parse_stage(stage))
     choice = chosen_job(parsed.model, job_file)
+    if dry_run:
+        planned = plan_by_policy(assemble(read_home(home), say), parsed, wanted, choice)
+        answer(planned.as_dict(), as_json=as_json, text=planned.text)
+        return
     event = deploy_by_policy(assemble(open_home(home), say), parsed, wanted, choice)
     answer(event.model_dump(mode="json"), as_json=as_json, text=str(event))
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
-from pipelines.deployment.health import HealthWatch, serves
+from pipelines.deployment.health import HealthWatch, is_stopped, serves
 from pipelines.deployment.keys import missing_key
 from pipelines.deployment.outages import Account, Outages
+from pipelines.deployment.publications import publications_of
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.targets import Targets, account_of, owner_of
+from pipelines.deployment.targets import Targets, account_of, handle_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
 from registry.errors import MissingKeyError, NotFoundError, RefusedError
@@ -30,6 +31,7 @@ from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
 
 if TYPE_CHECKING:
+    from pipelines.deployment.plan import DeployPlan
     from pipelines.home import Say
     from pipelines.job.deploys import AnyDeploy
     from registry.promotion.context import PromotionContext
@@ -60,6 +62,13 @@ class Deployer:
         All of the traffic goes there at once: a canary that is on ends.
         """
         return _Deployment.of(self, config, ref, stage).deploy()
+
+    def plan(self, config: AnyDeploy, ref: Ref, stage: Stage) -> DeployPlan:
+        """What `deploy` would do. Raises what it would for a version that does not hold the stage."""
+        from pipelines.deployment.plan import Planner
+
+        bundle = _Deployment.of(self, config, ref, stage).bundle
+        return Planner(self.targets, config, ref.model, stage, self.ledger.entries(ref.model), bundle).plan()
 
     def roll_out(self, config: AnyDeploy, promotion: Promoted) -> None:
         """What follows a promotion: a canary where the job wants one and another version serves, else all of the traffic.
@@ -95,8 +104,8 @@ class Deployer:
         local, key = config.kind == "local", (config.kind, name, promotion.digest, traffic)
         if not local and time.monotonic() - self.healthy_at.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
             return True
-        if traffic == "rolled_back":
-            return True  # there is nothing to run: the stage goes back
+        if traffic == "rolled_back" or is_stopped(config, promotion, self.ledger):
+            return True  # there is nothing to run: the stage goes back, or its month cost as much as it may
         with self.outages.asking(account_of(config)):
             if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
                 self.healthy_at[key] = time.monotonic()
@@ -195,7 +204,7 @@ class _Deployment:
         moves = before is not None and (before.target, before.owner) != (event.target, event.owner)
         if before is not None and moves and not_deleted(entries, self.stage):
             say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
-            self.deployer.targets.of(before).delete(self.name)
+            self.deployer.targets.delete(before, self.name)
         if not _is_recorded(event, before, entries):
             ledger.append(event)
         return event
@@ -203,6 +212,8 @@ class _Deployment:
     def _start(self, target: Target) -> Deployed:
         """Let the target serve the bundle; what was deployed, as the ledger records it."""
         quote = target.quote()
+        for upload in publications_of(target, self.bundle):
+            self.deployer.say(f"{self.name}: publishing {upload}")
         live = target.deploy(self.name, self.bundle, self.try_out)
         cold = target.ready.seconds if isinstance(target, Timed) else None
         return Deployed(
@@ -216,6 +227,8 @@ class _Deployment:
             smoke_images=self.config.smoke_images,
             cold_start_s=None if cold is None else round(cold, 3),
             owner=owner_of(self.config),
+            handle=handle_of(self.config, live),
+            max_usd_per_month=quote.stops_at_usd,
         )
 
     def hold_budget(self) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from registry.events import Deployed, EndpointStopped, Promoted, now
 from serving.targets.contract import Probed
+from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
+    from pipelines.job.deploys import AnyDeploy
+    from registry.protocols import Ledger
     from serving.targets.contract import Health, LiveEndpoint, Target
 
 MISSES = 3
 REFUSING_S = 15.0
-"""For how long an endpoint that does not listen, or that a provider calls broken, may do so."""
+"""For how long an endpoint of this machine may not listen."""
+CLOUD_S = 60.0
+"""For how long a provider may call an endpoint broken: it says so of workers that are only starting."""
 SLOW_S = 120.0
 """For how long one whose process accepts requests may leave health checks unanswered: load is no fault, a deadlock is."""
 
@@ -38,7 +45,8 @@ class HealthWatch:
             return health == "gone"
         misses, since = self._missed.get(key, (0, self.clock()))
         self._missed[key] = misses + 1, since
-        return misses + 1 >= MISSES and self.clock() - since >= (SLOW_S if health == "slow" else REFUSING_S)
+        patience = SLOW_S if health == "slow" else REFUSING_S if kind == "local" else CLOUD_S
+        return misses + 1 >= MISSES and self.clock() - since >= patience
 
 
 def serves(target: Target, live: LiveEndpoint) -> bool:
@@ -51,3 +59,19 @@ def health_of(target: Target, live: LiveEndpoint) -> Health:
     if isinstance(target, Probed):
         return target.probe(live)
     return "live" if target.answers(live) else "refusing"
+
+
+def is_stopped(config: AnyDeploy, promotion: Promoted, ledger: Ledger) -> bool:
+    """Whether its cap stopped it this month. A higher cap, a deployment since then and the next month end that."""
+    cap = config.max_usd_per_month if isinstance(config, RunPodDeploy) else None
+    if cap is None:
+        return False
+    for row in reversed(ledger.entries(promotion.model)):
+        event = row.event
+        if not isinstance(event, (Deployed, EndpointStopped)) or event.endpoint or event.stage is not promotion.stage:
+            continue
+        if row.flaw is None:
+            if isinstance(event, Deployed):
+                return False
+            return event.month == f"{now():%Y-%m}" and event.cap_usd >= Decimal(str(cap))
+    return False

@@ -14,14 +14,14 @@ from pipelines.deployment.targets import Targets
 from pipelines.job.policy import current_policy
 from registry.backoff import wait_is_over
 from registry.errors import InputError, MissingKeyError
-from registry.events import Deployed, HookDone, HookFailed, Promoted, now
+from registry.events import Deployed, EndpointDeleted, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
 from registry.promotion.hooks import run_step
 from registry.promotion.state import Holder, PromotionState, fold
 from registry.protocols import Entry
 from registry.refs import endpoint_name
-from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, last_deployed
+from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, last_deployed, named_deployments
 from registry.stages import ALIASES, Stage
 
 
@@ -44,7 +44,9 @@ class Retirer:
     outages: Outages = field(default_factory=Outages)
 
     def retire(self, model: str) -> None:
-        """Delete the endpoints of a model's stages that no version holds. Who calls it has the model's lease.
+        """Delete the endpoints of a model's stages that no version holds, also those that were deployed by another name.
+
+        Who calls it has the model's lease.
 
         One that cannot be deleted keeps none of the others; the first failure is raised at the end. Without its key nothing
         is asked about one whose deletion is recorded.
@@ -60,16 +62,24 @@ class Retirer:
             except Exception as error:  # noqa: BLE001 a target is anybody's code
                 if not isinstance(error, MissingKeyError) or key_for_deleting(self.targets, stage, entries):
                     failures.append(error)
+        for event in _unheld(entries, fold(entries)):
+            try:
+                self._delete_named(event)
+            except Exception as error:  # noqa: BLE001 a target is anybody's code
+                failures.append(error)
         if failures:
             raise min(failures, key=lambda error: isinstance(error, MissingKeyError))  # what was tried, before what was not
 
     def missing_key(self, entries: Sequence[Entry]) -> MissingKeyError | None:
         """The key without which an endpoint cannot be deleted of a stage that no version holds."""
         errors = {stage: key_for_deleting(self.targets, stage, entries) for stage in ALIASES}
-        if not any(errors.values()):
-            return None
-        held = fold(entries).holders
-        return next((error for stage, error in errors.items() if error and stage not in held), None)
+        if not any(errors.values()) and not any(isinstance(row.event, Deployed) and row.event.endpoint for row in entries):
+            return None  # most models, at every pass: nothing is folded for them
+        state = fold(entries)
+        named = (self.targets.missing_key(Account(event.target, event.owner)) for event in _unheld(entries, state))
+        return next((error for stage, error in errors.items() if error and stage not in state.holders), None) or next(
+            filter(None, named), None
+        )
 
     def overdue(self, view: View) -> list[Retirement]:
         """The endpoints to delete now: those on this machine first. Nothing is deleted, and no cloud is asked.
@@ -77,12 +87,12 @@ class Retirer:
         An endpoint whose stage another version took over keeps answering until that version's own deployment replaces it,
         and so does one whose version was lost.
         """
-        return [*self._overdue_here(view), *self._overdue_in_clouds(view)]
+        return [*self._overdue_here(view), *self._overdue_in_clouds(view), *self._overdue_named(view)]
 
     def _overdue_here(self, view: View) -> Iterator[Retirement]:
         for live in self.targets.local().list():
             if live.name not in {endpoint_name(live.model, stage) for stage in ALIASES}:
-                continue  # deployed by another name, with MLflow's commands
+                continue  # deployed by another name: the ledger knows it
             if not _is_held(live.name, live.model, view.state(live.model)):
                 yield Retirement(live.name, live.model, Account("local"), partial(self._retire_here, live.name, live.model))
 
@@ -120,10 +130,29 @@ class Retirer:
         name = endpoint_name(model, holder.promotion.stage)
         return [str(failed) if failed else f"{name} deleted: no version holds its stage"]
 
+    def _overdue_named(self, view: View) -> Iterator[Retirement]:
+        """By a name of their own, here and in clouds: the same rule, and a row of their own once they are deleted."""
+        for model in sorted(view.models()):
+            for event in _unheld(view.rows(model), view.state(model)):
+                account = Account(event.target, event.owner)
+                yield Retirement(event.endpoint, model, account, partial(self._retire_named, event))
+
+    def _retire_named(self, event: Deployed) -> list[str]:
+        with self.context.working(event.model, wait=False):
+            entries = self.context.ledger.entries(event.model)
+            if event not in _unheld(entries, fold(entries)):
+                return []
+            self._delete_named(event)
+        return [f"{event.endpoint} deleted: no version holds its stage"]
+
+    def _delete_named(self, event: Deployed) -> None:
+        with self.outages.asking(Account(event.target, event.owner)):
+            self.targets.delete(event, event.endpoint)
+        self.context.ledger.append(deleted(event, "no version holds its stage"))
+
     def _delete(self, entries: Sequence[Entry], event: Deployed, name: str) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
-            target = self.targets.of(event)
-            target.delete(name)
+            target = self.targets.delete(event, name)
             self.canaries.remove(entries, target, name)
 
 
@@ -153,6 +182,17 @@ def check_unwanted(entries: Sequence[Entry], kind: str, name: str) -> None:
             raise InputError(f"deployment '{name}'", f"serves {model}@{stage}, and would be deployed again", remedy)
 
 
+def deleted(event: Deployed, reason: str) -> EndpointDeleted:
+    """The row that an endpoint with a name of its own ends with."""
+    fields = {"stage": event.stage, "target": event.target, "endpoint": event.endpoint, "reason": reason}
+    return EndpointDeleted(**event.subject, **fields)  # pyright: ignore[reportArgumentType]
+
+
+def _unheld(entries: Sequence[Entry], state: PromotionState) -> list[Deployed]:
+    """Endpoints with names of their own whose stage no version holds."""
+    return [event for event in named_deployments(entries) if event.stage not in state.holders]
+
+
 def _is_held(name: str, model: str, state: PromotionState) -> bool:
     return any(name == endpoint_name(model, stage) for stage in state.holders)
 
@@ -176,7 +216,8 @@ def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
 
 def _last_span(rows: Sequence[Entry], stage: Stage) -> EndpointSpan:
     """The span of a stage's last deployment; there is one."""
-    return [span for span in endpoint_spans(rows) if isinstance(span.event, Deployed) and span.event.stage is stage][-1]
+    spans = [span for span in endpoint_spans(rows) if isinstance(span.event, Deployed) and not span.event.endpoint]
+    return [span for span in spans if span.event.stage is stage][-1]
 
 
 def _is_retiring(row: Entry) -> bool:

@@ -17,7 +17,7 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
-    from serving.targets.contract import Target
+    from serving.targets.contract import LiveEndpoint, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,12 @@ class Targets:
         """The target that serves what was deployed, for asking, looking and deleting."""
         return self.of_kind(event.target, event.owner)
 
+    def delete(self, event: Deployed, name: str) -> Target:
+        """Delete what was deployed; returns the target that served it."""
+        target = self.of(event)
+        delete_deployed(target, name, event.handle)
+        return target
+
     def of_kind(self, kind: str, owner: str = "") -> Target:
         """A target for looking and deleting alone: the settings that only a new endpoint needs are placeholders.
 
@@ -80,6 +86,21 @@ def owner_of(config: AnyDeploy) -> str:
     return config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else ""
 
 
+def handle_of(config: AnyDeploy, live: LiveEndpoint) -> str:
+    """The provider's id of an endpoint, as the ledger keeps it; "" for a process, which has another number each time."""
+    return "" if config.kind == "local" else live.handle
+
+
+def delete_deployed(target: Target, name: str, handle: str) -> None:
+    """Delete an endpoint, by its provider's id where the ledger has it and the target can."""
+    from serving.targets.contract import Identified
+
+    if handle and isinstance(target, Identified):
+        target.delete_by(name, handle)
+    else:
+        target.delete(name)
+
+
 def account_of(config: AnyDeploy) -> Account:
     """The account that a config deploys to: what fails there fails for all of its endpoints."""
     return Account(config.kind, owner_of(config))
@@ -95,10 +116,10 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
         remedy = "set it to a key of your account, or try `modelyard clouds fake`"
         raise MissingKeyError("RUNPOD_API_KEY", "is not set", remedy)
     if config.bundles.startswith("hf:"):
-        repository, private = config.bundles.removeprefix("hf:"), config.bundle_secret is not None
-        store = HubBundleStore(hub_of(settings), repository, private=private)
+        repository, private = config.bundles.removeprefix("hf:"), not config.public
+        store = HubBundleStore(hub_of(settings), repository, private=private, secret=config.bundle_secret)
     else:
-        store = StaticBundleStore(config.bundles)
+        store = StaticBundleStore(config.bundles, settings.bundle_token, config.bundle_secret)
     return RunPodTarget(RunPodClient(settings.runpod_api_key, settings.runpod_url), config, store)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.money.prices import prices
 from registry.errors import NotFoundError
 from registry.events import Exported
-from registry.money.comparison import Forecast, compare
+from registry.money.comparison import Forecast, Options, compare
 from registry.money.places import Assumptions, Overrides
 from registry.money.prices import local_price, today
 from registry.money.traffic import Traffic
@@ -18,6 +18,7 @@ from registry.promotion.verdict import resolve
 from registry.records import Record
 from registry.refs import parse_ref
 from registry.reports.accounts import measured
+from serving.targets.plans import alternatives, plans_by_policy, plans_of
 
 if TYPE_CHECKING:
     from registry.protocols import Ledger, Store
@@ -45,8 +46,11 @@ class CostForecast:
     ledger_of: Callable[[], Ledger]
     store_of: Callable[[], Store]
 
-    def forecast(self, asked: ForecastRequest, ref: str | None = None) -> Forecast:
-        """Compare the places. Raises NotFoundError for a version that was not exported, InputError for no latency."""
+    def forecast(self, asked: ForecastRequest, ref: str | None = None, deploy: Mapping[str, Any] | None = None) -> Forecast:
+        """Compare the places: how a job's `deploy` serves its stages, else how the version's policy does, and alternatives.
+
+        Raises NotFoundError for a version that was not exported, InputError for no latency.
+        """
         exported, latency = None, (_UNMEASURED_MS, "assumed: name a version, or give --service-ms")
         if asked.service_ms is not None:
             latency = (asked.service_ms, "from --service-ms")
@@ -54,10 +58,13 @@ class CostForecast:
             exported = _exported(self.store_of(), self.ledger_of(), ref)
         # a home that is not there yet is not made for a question
         entries = self.ledger_of().entries() if self.settings.home.is_dir() else []
-        known = measured(entries, exported, latency, parse_ref(ref).model if ref else "")
+        model = parse_ref(ref).model if ref else ""
+        known = measured(entries, exported, latency, model)
+        chosen = plans_by_policy(entries, model) if deploy is None else plans_of(deploy)
         local, assumptions = local_price(self.settings), Assumptions.combine(known, asked.told)
         limit = asked.longest_wait_s
-        return compare(prices(self.settings), local, asked.traffic, assumptions, today=today(), p95_limit_s=limit)
+        options = Options(local, [*chosen, *alternatives()])
+        return compare(prices(self.settings), options, asked.traffic, assumptions, today=today(), p95_limit_s=limit)
 
 
 def _exported(store: Store, ledger: Ledger, ref: str) -> Exported:

@@ -6,9 +6,9 @@ decision is deployed: the way past the gates is not here either.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -18,17 +18,20 @@ from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.bundles.store import BundleStore, open_exported
+from pipelines.deployment.named import NamedEndpoint, check_gate, record_deletion
 from pipelines.deployment.retire import check_unwanted
-from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.differences import deploy_differences
 from pipelines.job.policy import current_policy, document_of
+from pipelines.plugins.inputs import file_of, pictures_of
+from pipelines.promotion.assemble import assemble
 from registry.errors import InputError, ModelyardError, NotFoundError, RefusedError
 from registry.promotion.policy import policy_entry
 from registry.promotion.state import fold
 from registry.promotion.verdict import digest_version, resolve
+from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name, parse_ref
 from registry.settings import read_settings
 from registry.stages import ALIASES, Stage
@@ -106,7 +109,7 @@ class Client(BaseDeploymentClient):
         target = self._target(settings)
         if target.find(name) is not None:
             raise InputError(f"deployment '{name}'", "exists", "use `mlflow deployments update`, or another name")
-        return self._deploy(target, name, model_uri)
+        return self._deploy(target, self._config(settings), name, model_uri)
 
     @_ours()
     def update_deployment(
@@ -126,7 +129,7 @@ class Client(BaseDeploymentClient):
         target = self._target(settings)
         if target.find(name) is None:
             raise NotFoundError(f"deployment '{name}'", "is elsewhere at this target", "give each -C as it was created with")
-        return self._deploy(target, name, wanted)
+        return self._deploy(target, self._config(settings), name, wanted)
 
     @_ours()
     def delete_deployment(self, name: str, config: dict[str, Any] | None = None, endpoint: str | None = None) -> None:
@@ -136,6 +139,7 @@ class Client(BaseDeploymentClient):
         check_unwanted(self._home.ledger().entries(live.model), self._kind, name)
         with self._working(live.model):
             target.delete(name)
+            record_deletion(self._home.ledger(), live, self._kind)
 
     @_ours()
     def list_deployments(self, endpoint: str | None = None) -> Any:
@@ -155,9 +159,9 @@ class Client(BaseDeploymentClient):
         """Image files' bytes, or base64 of them, alone or listed, also as `inputs` → each class's probability."""
         target, live = self._find(str(deployment_name or endpoint))
         ask = target.ask(live)
-        given = _pictures(inputs)
+        given = pictures_of(inputs)
         many = given if isinstance(given, list) else [given]
-        answers = [ask(image) for image in map(_file, many)]
+        answers = [ask(image) for image in map(file_of, many)]
         if isinstance(inputs, pd.DataFrame):
             return pd.DataFrame(answers)
         return answers if isinstance(given, list) else answers[0]
@@ -236,56 +240,45 @@ class Client(BaseDeploymentClient):
         owner = hub.call(hub.api.whoami)
         return [str(account["name"]) for account in (owner, *(owner.get("orgs") or []))]
 
-    def _deploy(self, target: Target, name: str, model_uri: str) -> dict[str, Any]:
-        bundle, images = self._ratified(model_uri), 8
-        with self._working(bundle.index.model):
-            live = target.deploy(name, bundle, lambda ask: smoke_test(name, ask, bundle.folder, images))
+    def _deploy(self, target: Target, config: AnyDeploy, name: str, model_uri: str) -> dict[str, Any]:
+        """As `modelyard deploy` does: budgets are held, a row is booked, and retiring finds it."""
+        ref, say = _ref(model_uri), partial(click.echo, err=True)
+        stage, ledger = self._stage_of(ref), self._home.ledger()
+        policy = current_policy(ledger.entries(ref.model))
+        if stage is not None and name == endpoint_name(ref.model, stage):
+            with self._working(ref.model):
+                check_gate(name, target.quote(), policy, stage)
+                assemble(self._home, say).deployer.deploy(config, ref, stage)
+            live = target.find(name)
+            if live is None:
+                raise NotFoundError(f"deployment '{name}'", "is not there any more", "see `modelyard status`")
+            return _as_dict(live) | {"flavor": "onnx"}
+        version, digest, held, bundle = self._ratified(model_uri)
+        named = NamedEndpoint(ledger, say, name, config, held, version, digest, bundle)
+        with self._working(version.model):
+            live = named.deploy(target, policy)
         return _as_dict(live) | {"flavor": "onnx"}
 
-    def _ratified(self, model_uri: str) -> Bundle:
-        """The bundle of a version that holds a stage, with the bytes that were ratified."""
+    def _ratified(self, model_uri: str) -> tuple[ModelVersion, str, Stage, Bundle]:
+        """A version that holds a stage with the bytes that were ratified, their digest, the stage, and its bundle."""
         context = self._home.context()
         version = resolve(context.store, _ref(model_uri))
         digest = digest_version(context.store, version)
-        holders = fold(context.ledger.entries(version.model)).holders.values()
-        if (version.identity, digest) not in {(holder.identity, holder.promotion.digest) for holder in holders}:
+        holders = fold(context.ledger.entries(version.model)).holders
+        held = [stage for stage in reversed(ALIASES) if stage in holders and holders[stage].identity == version.identity]
+        stages = [stage for stage in held if holders[stage].promotion.digest == digest]
+        if not stages:
             raise RefusedError(version.ref, "holds no stage with these bytes", f"run `modelyard promote {version.ref} staging`")
         exported = BundleStore(self._home.settings.bundles, context.ledger).find_valid(version, digest)
         if exported is None:
             raise NotFoundError(version.ref, "has no bundle of these bytes", f"run `modelyard export {version.ref}`")
-        return open_exported(exported)
+        return version, digest, stages[0], open_exported(exported)
 
 
 def _ref(model_uri: str) -> Ref:
     if not model_uri.startswith("models:/"):
         raise InputError(model_uri, "is not a registered model", "use models:/NAME@production or models:/NAME/VERSION")
     return parse_ref(model_uri)
-
-
-def _pictures(inputs: Any) -> Any:
-    """What was given, out of a data frame's or a JSON object's `inputs`."""
-    if isinstance(inputs, pd.DataFrame):
-        if "inputs" not in inputs:
-            raise _unreadable()
-        return inputs["inputs"].tolist()
-    return inputs.get("inputs") if isinstance(inputs, dict) else inputs
-
-
-def _file(given: Any) -> bytes:
-    """An image file's bytes, out of base64 where they are text."""
-    if isinstance(given, bytes) and given:
-        return given
-    try:
-        data = base64.b64decode(given, validate=True) if isinstance(given, str) else b""
-    except ValueError as error:
-        raise _unreadable() from error
-    if not data:
-        raise _unreadable()
-    return data
-
-
-def _unreadable() -> InputError:
-    return InputError("inputs", "hold no image file", 'give {"inputs": ["<base64 of an image file>"]}')
 
 
 def _as_dict(live: LiveEndpoint) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.bundles.store import BundleStore
@@ -16,13 +16,13 @@ from pipelines.deployment.canary.settle import CanarySettler
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.deploy import Deployer, DeployHook
 from pipelines.deployment.outages import Outages
+from pipelines.deployment.quotes import Quoter
 from pipelines.deployment.retire import RetireHook, Retirer
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home, Say
 from pipelines.job.jobfile import Job
 from pipelines.job.policy import job_of
 from pipelines.promotion.measure import Measuring
-from registry.money.prices import local_price
 from registry.promotion.context import PromotionContext
 from registry.promotion.policy import JudgingPolicy, last_judged_by, policy_entry, policy_of
 from registry.protocols import Entry, Gate, Hook
@@ -123,8 +123,8 @@ class Parts:
         if job is None:
             return replace(self.context, hooks=archived, policy=policy)
         context = replace(self.context, policy=policy)
-        price = partial(local_price, self.home.settings)
-        measure = Measuring(context.store, context.ledger, job, price, self.say, lambda: self.evaluator)
+        quote = Quoter(self.targets).quote
+        measure = Measuring(context.store, context.ledger, job, quote, self.say, lambda: self.evaluator)
         hooks = {stage: self._hooks(job, stage) for stage in ALIASES}
         gates, revert = gates_of(job, judging.entries), job.gates.unproven == "revert"
         return replace(context, gates=gates, hooks=hooks | archived, measure=measure, revert=revert)
@@ -186,5 +186,6 @@ def guarded_context(context: PromotionContext, home: Home, entries: Sequence[Ent
     job, policy = recorded.job, recorded.policy
     if job is None:
         return replace(context, policy=policy)
-    measure = Measuring(context.store, context.ledger, job, partial(local_price, home.settings), print)
+    quote = Quoter(Targets(home.settings), asks=False).quote
+    measure = Measuring(context.store, context.ledger, job, quote, print)
     return replace(context, gates=gates_of(job, entries), measure=measure, policy=policy)

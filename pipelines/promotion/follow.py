@@ -21,6 +21,7 @@ from registry.refs import endpoint_name
 from registry.reports.attention import DEPLOY
 
 if TYPE_CHECKING:
+    from pipelines.deployment.plan import DeployPlan
     from pipelines.job.deploys import AnyDeploy
     from pipelines.job.jobfile import Job
     from pipelines.promotion.assemble import Parts
@@ -32,17 +33,27 @@ if TYPE_CHECKING:
 def deploy_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> Deployed:
     """Serve a version that holds a stage. Raises InputError for a job that deploys it otherwise than the policy."""
     with parts.context.working(ref.model):
-        entry = policy_entry(parts.context.ledger.entries(ref.model))
-        if entry is not None and choice.job is not None:
-            lines = deploy_differences(document_of(entry), choice.job.model_dump(mode="json"), stage.value)
-            check_by_policy(choice, lines, "deploy")
-        config = _config_of(parts, job_of(entry) or choice.job, stage)
+        config = _checked_config(parts, ref, stage, choice)
         event = parts.deployer.deploy(config, ref, stage)
         record_done(parts.context, fold(parts.context.ledger.entries(ref.model)).holders[stage], DEPLOY)
         for outage in read_outages(parts.targets.settings.outages, now()):
             if outage.variable and (outage.kind, outage.owner) == account_of(config):
                 parts.say(f"{endpoint_name(ref.model, stage)} answers, and nobody looks after it: {outage.reason}")
         return event
+
+
+def plan_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> DeployPlan:
+    """What that would do; nothing is done. Raises what deploying would raise before it asks the target."""
+    return parts.deployer.plan(_checked_config(parts, ref, stage, choice), ref, stage)
+
+
+def _checked_config(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> AnyDeploy:
+    """How the policy deploys a stage, or the job where there is no policy. Raises InputError for a job that differs from it."""
+    entry = policy_entry(parts.context.ledger.entries(ref.model))
+    if entry is not None and choice.job is not None:
+        lines = deploy_differences(document_of(entry), choice.job.model_dump(mode="json"), stage.value)
+        check_by_policy(choice, lines, "deploy")
+    return _config_of(parts, job_of(entry) or choice.job, stage)
 
 
 def _config_of(parts: Parts, job: Job | None, stage: Stage) -> AnyDeploy:

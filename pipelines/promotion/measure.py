@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry.amounts import round_usd
 from registry.digests import digest_of, manifest_of
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, shorten
 from registry.events import Exported, Quoted, Scanned, about
-from registry.money.billing import monthly_cost
-from registry.money.prices import Price
 from registry.promotion.evidence import gather
 from registry.promotion.state import fold
+from registry.promotion.verdict import hash_of
 from registry.protocols import Ledger, Store
 from registry.records import Evidence, ModelVersion, Rival
 from registry.refs import Ref
@@ -30,12 +29,14 @@ from validation.scan import scan_folder
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluate import Evaluator
     from pipelines.home import Say
+    from pipelines.job.deploys import AnyDeploy
     from pipelines.job.jobfile import Job
+    from serving.targets.contract import Quote
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """Measures what a job's gates need. `price` is this machine's, of today.
+    """Measures what a job's gates need. `quote` asks what a deployment would cost.
 
     Without an `evaluator` no model is run, which a server in the middle of a request must not do.
     """
@@ -43,7 +44,7 @@ class Measuring:
     store: Store
     ledger: Ledger
     job: Job
-    price: Callable[[], Price]
+    quote: Callable[[AnyDeploy], Quote]
     say: Say
     evaluator: Callable[[], Evaluator] | None = None
 
@@ -60,7 +61,7 @@ class Measuring:
             if SafetyGate in needs:
                 self._scan(version, evidence, folder)
         if BudgetGate in needs:
-            self._quote(version, digest, stage, evidence)
+            self._quote(version, digest, stage)
         if ChampionGate in needs and self.evaluator and evidence.dataset:
             self._score_champion(version, digest, self.evaluator, evidence.dataset)
 
@@ -82,13 +83,23 @@ class Measuring:
                     return None
         return None
 
-    def _quote(self, version: ModelVersion, digest: str, stage: Stage, evidence: Evidence) -> None:
-        deploy = self.job.deploy.of(stage)
-        price = self.price()
-        cost = round_usd(monthly_cost(price) if deploy else Decimal(0), 2)
-        if evidence.serve_usd_per_month != cost:
-            fields = {"stage": stage, "target": deploy.kind if deploy else "nothing", "usd_per_month": cost}
-            self.ledger.append(Quoted(**about(version, digest), **fields, price_as_of=price.as_of.isoformat()))
+    def _quote(self, version: ModelVersion, digest: str, stage: Stage) -> None:
+        """Record what a month may cost, where it is not what was recorded last; also that it is not known any more."""
+        deploy, key = self.job.deploy.of(stage), about(version, digest)
+        terms = hash_of(deploy.model_dump(mode="json")) if deploy else "nothing"
+        rows = [entry.event for entry in self.ledger.entries(version.model) if entry.flaw is None]
+        quotes = [event for event in rows if isinstance(event, Quoted) and event.subject == key and event.stage is stage]
+        last = quotes[-1] if quotes else None
+        fields: dict[str, Any] = {"stage": stage, "target": deploy.kind if deploy else "nothing", "terms": terms}
+        try:
+            quoted = Quoted(**key, **fields, **(_amounts(self.quote(deploy)) if deploy else _NOTHING))
+        except ModelyardError as error:
+            self.say(f"serving {version.ref} at {stage} could not be quoted: {error}")
+            if last and last.terms == terms and last.usd_per_month is not None:
+                return  # the same deployment was quoted before
+            quoted = Quoted(**key, **fields, usd_per_month=None, price_as_of="", source=shorten(error, 200))
+        if last is None or _figures(last) != _figures(quoted):
+            self.ledger.append(quoted)
 
     def _score_champion(self, version: ModelVersion, digest: str, evaluator_of: Callable[[], Evaluator], dataset: str) -> None:
         """Score who serves production on the candidate's held-out images, where that was not done with these bytes."""
@@ -107,3 +118,21 @@ class Measuring:
                 evaluator.evaluate(Ref(version.model, number), data, "test", thorough=False)
             except ModelyardError as error:
                 self.say(str(error))
+
+
+_NOTHING: dict[str, Any] = {"usd_per_month": Decimal(0), "price_as_of": ""}
+
+
+def _amounts(quote: Quote) -> dict[str, Any]:
+    """A quote as the ledger records it."""
+    return {
+        "usd_per_month": round_usd(quote.usd_per_month_bound, 2),
+        "usd_idle_per_month": round_usd(quote.usd_per_idle_month, 2),
+        "price_as_of": quote.as_of,
+        "hardware": quote.hardware,
+        "source": quote.source,
+    }
+
+
+def _figures(quoted: Quoted) -> tuple[object, ...]:
+    return (quoted.terms, quoted.usd_per_month, quoted.usd_idle_per_month, quoted.source)

@@ -60,6 +60,7 @@ def _addresses(ledger: Ledger, local: Target) -> dict[tuple[str, int], str]:
     """Version → where it answers: on this machine what answers now, in clouds what exists by the ledger."""
     addresses = {(live.model, live.version): live.url for live in local.list() if local.answers(live)}
     clouds = [span.event for span in existing_endpoints(ledger.entries()) if span.event.target != "local"]
+    clouds.sort(key=lambda event: not getattr(event, "endpoint", ""))  # a stage's own endpoint before one of another name
     return addresses | {(event.model, event.version): event.url for event in clouds}
 
 

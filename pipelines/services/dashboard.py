@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.services.environments import dashboard_environment
 from pipelines.services.up import ServiceGroup, claim, require_streamlit, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
+from registry.opening import keys_of
 from registry.reports.reviews import REVIEWER
 from registry.settings import ROOT, Settings
 from serving.server.exposure import Exposure, address_of, is_loopback
@@ -39,6 +41,7 @@ def dashboard_running(
     require_streamlit()
     home, keeper = settings.home.absolute(), ServiceGroup()
     home.mkdir(parents=True, exist_ok=True)
+    keys_of(settings).keep_public()
     servers = {"MODELYARD_MLFLOW_URI": settings.mlflow_uri} if settings.mlflow_uri else {}
     if reviewer:
         servers[REVIEWER] = reviewer
@@ -56,9 +59,10 @@ def make_report(settings: Settings, file: Path) -> dict[str, Any]:
     """Write the Overview to a file, and return it. Raises InputError for an ending that is none of ours."""
     if file.suffix.lower() not in _ENDINGS:
         raise InputError(file, "is not a known kind of report", f"end its name in {', '.join(_ENDINGS)}")
+    keys_of(settings).keep_public()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "dashboards.report", str(file.absolute())],
-        env={**os.environ, "MODELYARD_HOME": str(settings.home.absolute()), "PYTHONPATH": str(ROOT)},
+        env={**dashboard_environment(), "MODELYARD_HOME": str(settings.home.absolute()), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=_REPORT_S,

@@ -14,6 +14,7 @@ from pipelines.deployment.outages import Account, Outage, write_outages
 from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
+from pipelines.services.billing import BillingWatch
 from pipelines.services.lanes import Lanes, Task
 from pipelines.services.notifier import start_notifier
 from pipelines.training.interrupted import book_interrupted
@@ -56,6 +57,7 @@ class Reconciler:
         self._described: dict[str, int] | None = None
         self._reaper = reaper_of(self.parts.home.settings)
         self._keys = KeyWatch(self.parts.targets)
+        self._billing = BillingWatch(self.parts.home.settings, self.parts.context.ledger, self.parts.say)
 
     def once(self, seconds: float | None = None) -> Pass:
         """One pass: one look at everything, a close look at what is not as it must be.
@@ -71,6 +73,8 @@ class Reconciler:
         view.refresh()
         if self._reaper:
             self._lanes.submit(Task("pods at RunPod", "", ("pods",), self._reaper.reap))
+        for task in self._billing.tasks():
+            self._lanes.submit(task)
         lines += self._step("endpoints without a version", self._retire)  # asks the ledger alone, so whatever MLflow does
         snapshot, trouble = self._snapshot()
         if snapshot is not None:

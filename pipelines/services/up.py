@@ -19,12 +19,12 @@ from typing import NoReturn
 import httpx
 import psutil
 
-from pipelines.services.webhook import encryption_key
+from pipelines.services.environments import inherited, own_settings
 from registry.address import UP, read_running
 from registry.errors import DamagedFileError, InputError, MissingFileError, UnavailableError, missing_extra, shorten
 from registry.files import open_plainly, set_aside, write_json
 from registry.lease import locked
-from registry.reports.reviews import REVIEWER
+from registry.opening import keys_of
 from registry.settings import ROOT, Settings
 from serving.targets.waiting import tls
 
@@ -102,6 +102,7 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
             wait_for(keeper, say)
             _keep(home, keeper, _start_reconciler(home))
             if dashboard is not None:
+                keys_of(settings).keep_public()
                 _keep(home, keeper, start_dashboard(home, dashboard))
                 wait_for(keeper, say)
             yield keeper
@@ -233,31 +234,9 @@ def _spawn(
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**_inherited(name), **_environment(home), **(more or {})},
+            env={**inherited(name), **own_settings(home), **(more or {})},
         )
     return Service(name, process, log, url, health)
-
-
-def _inherited(name: str) -> dict[str, str]:
-    """The environment for a service: no other MLflow server's address or reviewer, the clouds' keys for the reconciler only."""
-    others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI", REVIEWER}
-    acting = ("RUNPOD_", "HF_TOKEN", "HUGGING", "MODELYARD_RUNPOD_API_KEY", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_")
-    withheld = () if name == "reconciler" else acting
-    return {key: value for key, value in os.environ.items() if key not in others and not key.startswith(withheld)}
-
-
-def _environment(home: Path) -> Mapping[str, str]:
-    """What the services read from the environment."""
-    return {
-        "MODELYARD_HOME": str(home),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven idle job workers that take ten seconds to start
-        "GIT_PYTHON_REFRESH": "quiet",
-        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",  # to our own receiver, on loopback
-        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-        "MLFLOW_WEBHOOK_CACHE_TTL": "2",  # else a webhook that is asked for now is not sent for a minute
-        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": encryption_key(home).get_secret_value(),
-    }
 
 
 def wait_for(keeper: ServiceGroup, say: Callable[[str], None]) -> None:

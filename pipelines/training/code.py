@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 from registry.address import redact_login
+from serving.environment import safe_environment
 
 RELEASE_TAG = "modelyard.release"
 _TIMEOUT_S = 5.0
@@ -47,7 +47,7 @@ def _git(folder: Path, *command: str) -> str | None:
             timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            env=safe_environment(settings={"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

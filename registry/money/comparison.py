@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import NamedTuple
 
 from registry.errors import InputError
 from registry.money.catalogue import Catalogue
 from registry.money.forecast import BreakEven, Place, PlaceForecast, advice, find_break_evens, forecast
 from registry.money.places import Assumptions, list_places, shared_assumptions
+from registry.money.plans import ServingPlan
 from registry.money.prices import Price
 from registry.money.traffic import Traffic
 from registry.records import Record
@@ -16,6 +18,13 @@ BROWSER = (
     "Running in the visitor's browser costs nothing, where pictures may be processed on their device; it needs a TF.js "
     "export (`modelyard space`)."
 )
+
+
+class Options(NamedTuple):
+    """What is compared: this machine at its price, and plans of serving elsewhere."""
+
+    local: Price
+    plans: list[ServingPlan]
 
 
 class Forecast(Record):
@@ -35,17 +44,20 @@ class Forecast(Record):
 
 def compare(
     catalogue: Catalogue,
-    local: Price,
+    options: Options,
     traffic: Traffic,
     assumptions: Assumptions,
     *,
     today: date,
     p95_limit_s: float | None = None,
 ) -> Forecast:
-    """Compare the places. Raises InputError for a latency that is not positive, NotFoundError for a missing price."""
+    """Compare the options, the cheapest pod and the visitor's browser.
+
+    Raises InputError for a latency that is not positive, NotFoundError for a missing price.
+    """
     if not 0 < assumptions.service_ms < float("inf"):
         raise InputError(f"{assumptions.service_ms} ms", "is not a latency", "give --service-ms a positive number")
-    compared = list_places(catalogue, local, assumptions)
+    compared = list_places(catalogue, options.local, assumptions, options.plans)
     forecasts = forecast(traffic, compared, p95_limit_s=p95_limit_s)
     turns = find_break_evens(traffic, compared, p95_limit_s=p95_limit_s)
     return Forecast(

@@ -1,14 +1,16 @@
 """Workers that start when they are needed and stop when they are idle: a simulation of scale-to-zero.
 
 A request goes to the worker that is free first; of several free ones, to the one that was busy last, so that the others
-may stop. Where none is free within `scale_after_s`, one more worker is started, up to `max_workers`. A request that was
-given to a worker stays with it. All requests take the same time.
+may stop. Where none is free within `scale_after_s`, one more worker is started, up to `max_workers`; with a count of
+`scale_after_requests`, where more than so many of each worker's are in flight. A request that was given to a worker stays
+with it. All requests take the same time.
 
 It is checked against closed forms: M/D/1 and the on-off cycle of one worker (`tests/registry/money/test_fleet.py`).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -27,6 +29,7 @@ class Fleet(Record):
     cold_start_s: float = Field(default=0, ge=0, allow_inf_nan=False)
     idle_s: float = Field(default=5, ge=0, allow_inf_nan=False)
     scale_after_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    scale_after_requests: int = Field(default=0, ge=0, description="0: workers are not started by a count")
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -55,6 +58,13 @@ class SimulationResult:
 class _Worker:
     started: float | None  # None: always on
     free: float
+    ends: deque[float] = field(default_factory=deque[float])
+
+    def in_flight(self, now: float) -> int:
+        """Its requests that are not answered yet."""
+        while self.ends and self.ends[0] <= now:
+            self.ends.popleft()
+        return len(self.ends)
 
 
 def simulate(fleet: Fleet, arrivals: Iterable[float]) -> SimulationResult:
@@ -66,6 +76,8 @@ def simulate(fleet: Fleet, arrivals: Iterable[float]) -> SimulationResult:
         begins = max(chosen.free, now)
         result.waits.append(begins - now)
         chosen.free = begins + fleet.service_s
+        if fleet.scale_after_requests:
+            chosen.ends.append(chosen.free)
     _stop_idle(workers, float("inf"), fleet.idle_s, result)
     return result
 
@@ -85,9 +97,16 @@ def _pick_free(workers: list[_Worker], now: float) -> _Worker | None:
     return max(idle, key=lambda worker: (worker.started is None, worker.free)) if idle else None
 
 
+def _is_due(workers: list[_Worker], busy: _Worker, now: float, fleet: Fleet) -> bool:
+    """Whether one more worker is started for a request that comes now, while all are busy."""
+    if fleet.scale_after_requests:
+        return sum(worker.in_flight(now) for worker in workers) >= fleet.scale_after_requests * len(workers)
+    return busy.free - now > fleet.scale_after_s
+
+
 def _pick_soonest(workers: list[_Worker], now: float, fleet: Fleet, result: SimulationResult) -> _Worker:
     busy = min(workers, key=lambda worker: worker.free) if workers else None
-    if len(workers) < fleet.max_workers and (busy is None or busy.free - now > fleet.scale_after_s):
+    if len(workers) < fleet.max_workers and (busy is None or _is_due(workers, busy, now, fleet)):
         fresh = _Worker(now, now + fleet.cold_start_s)
         workers.append(fresh)
         if busy is None or fresh.free < busy.free:

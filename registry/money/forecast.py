@@ -36,7 +36,8 @@ class Disk(Record):
 class Place(Record):
     """Where a model could be served. `assumed` says what its figures rest on.
 
-    What is not `rented`, such as the visitor's own browser, costs nothing and keeps up with any traffic.
+    What is not `rented`, such as the visitor's own browser, costs nothing and keeps up with any traffic. `starts_disputed`:
+    the provider's pages contradict each other on whether a worker's start is billed. `chosen`: the job deploys there.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Place(Record):
     assumed: list[str] = Field(default=[])
     disks: list[Disk] = Field(default=[])
     rented: bool = True
+    starts_disputed: bool = False
+    chosen: bool = False
 
     @property
     def most_per_second(self) -> float:
@@ -53,10 +56,14 @@ class Place(Record):
 
 
 class PlaceForecast(Record):
-    """A month at one place. Seconds are waits until an answer is begun; `problem` says why it does not qualify."""
+    """A month at one place. Seconds are waits until an answer is begun; `problem` says why it does not qualify.
+
+    `usd_per_month` counts every start; `usd_per_month_least` leaves starts out, where that is disputed.
+    """
 
     place: Place
     usd_per_month: Decimal
+    usd_per_month_least: Decimal | None = None
     storage_usd: Decimal = Field(default=_ZERO, description="the part of it that is for storage")
     usd_per_thousand: Decimal | None = Field(description="requests; None where there are none")
     cold_share: float
@@ -85,7 +92,10 @@ def forecast_place(
     served = simulate(option.fleet, traffic.arrivals(days))
     scale = Decimal(str(traffic.days_per_month / days))
     spans = [end - start for start, end in served.spans]
-    rented = cost(sum(billed_seconds(span, option.price) for span in spans), option.price) * scale
+    rented = _rent(option, spans) * scale
+    least = None
+    if option.starts_disputed:
+        least = always[0] + _rent(option, [max(span - option.fleet.cold_start_s, 0.0) for span in spans]) * scale
     held = sum((_disk_cost(disk, spans) for disk in option.disks if not disk.always), _ZERO) * scale
     p95 = served.wait_quantile(0.95)
     late = p95_limit_s is not None and p95 > p95_limit_s
@@ -93,12 +103,18 @@ def forecast_place(
         traffic,
         option,
         (always[0] + rented, always[1] + held),
+        least,
         cold_share=served.cold / (len(served.waits) or 1),
         wait_p50_s=served.wait_quantile(0.5),
         wait_p95_s=p95,
         busy_hours=sum(spans) / 3600 * float(scale),
         problem=f"p95 wait of {p95:.3g} s is above the limit of {p95_limit_s:g} s" if late else "",
     )
+
+
+def _rent(option: Place, spans: list[float]) -> Decimal:
+    """What workers cost that ran for so long each."""
+    return cost(sum(billed_seconds(span, option.price) for span in spans), option.price)
 
 
 def _fixed_storage(option: Place) -> Decimal:
@@ -118,14 +134,21 @@ def _is_fixed(option: Place) -> bool:
 
 
 def _place_forecast(
-    traffic: Traffic, option: Place, spent: tuple[Decimal, Decimal], *, problem: str = "", **figures: float
+    traffic: Traffic,
+    option: Place,
+    spent: tuple[Decimal, Decimal],
+    least: Decimal | None = None,
+    *,
+    problem: str = "",
+    **figures: float,
 ) -> PlaceForecast:
-    """`spent` is for machines, and for storage."""
+    """`spent` is for machines, and for storage; `least` is for machines whose starts cost nothing."""
     asked, month = Decimal(str(traffic.requests_per_month)), sum(spent, _ZERO)
     fields = {"cold_share": 0.0, "wait_p50_s": 0.0, "wait_p95_s": 0.0, "busy_hours": 0.0} | figures
     return PlaceForecast(
         place=option,
         usd_per_month=round_usd(month, 2),
+        usd_per_month_least=None if least is None else round_usd(least + spent[1], 2),
         storage_usd=round_usd(spent[1], 2),
         usd_per_thousand=round_usd(month / asked * 1000) if asked else None,
         problem=problem,

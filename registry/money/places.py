@@ -1,24 +1,24 @@
-"""The places that a forecast compares: the catalogue's newest prices, and how workers come and go at each."""
+"""The places that a forecast compares: each plan of serving at the catalogue's newest price, a pod, this machine, a browser."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from registry.errors import NotFoundError
 from registry.money.catalogue import Catalogue
 from registry.money.fleet import Fleet
 from registry.money.forecast import Disk, Place
+from registry.money.plans import ServingPlan, distinct, least_price
 from registry.money.prices import Price
 from registry.records import Record
-
-SERVERLESS, CPU, GPU = "AMPERE_16", "intel-spr x1", "nvidia-t4 x1"
-"""What of each provider is compared: the cheapest pool, the cheapest CPU, the cheapest GPU."""
 
 RUNPOD_COLD_S, HF_COLD_S = 8.0, 120.0
 """Not published by the providers: seconds until a started worker answers, where that was not measured."""
 
-DISK_GB = 5.0
-"""The container disk that our target for RunPod rents (`serving/targets/runpod/release.py`)."""
+POD_DISK_GB = 5.0
+"""The container disk that is assumed of a pod, which no target of ours rents for serving."""
+
+
+_REPOSITORY = "storage of the repository that holds the bundle is not included"
 
 
 class ColdStart(Record):
@@ -46,7 +46,7 @@ class Overrides(Record):
 
     runpod_cold_s: float | None = None
     hf_cold_s: float | None = None
-    max_workers: int = 3
+    max_workers: int | None = None
     volume_gb: float = 0.0
 
 
@@ -61,13 +61,13 @@ class Measurements(Record):
 
 
 class Assumptions(Record):
-    """What a forecast assumes: how long an answer and a start take, how many workers there may be, what is stored."""
+    """What a forecast assumes: how long an answer and a start take, what is stored. `max_workers` None: as each plan says."""
 
     service_ms: float
     service_from: str
     runpod_cold: ColdStart
     hf_cold: ColdStart
-    max_workers: int
+    max_workers: int | None
     bundle_mb: float | None
     volume_gb: float
 
@@ -89,42 +89,53 @@ class Assumptions(Record):
             volume_gb=overrides.volume_gb,
         )
 
-    @property
-    def disk_gb(self) -> float:
-        """Gigabytes of a worker's disk: what our target rents, or more where the bundle is larger."""
-        return max(DISK_GB, (self.bundle_mb or 0.0) / 1e3)
+    def cold_of(self, provider: str) -> ColdStart:
+        """The start of a worker at a provider."""
+        return self.hf_cold if provider == "huggingface" else self.runpod_cold
+
+    def disk_gb(self, rented: float) -> float:
+        """Gigabytes of a worker's disk: what is rented, or more where the bundle is larger."""
+        return max(rented, (self.bundle_mb or 0.0) / 1e3)
 
 
-def list_places(known: Catalogue, local: Price, assumptions: Assumptions) -> list[Place]:
-    """Seven ways to rent, and the browser. Raises NotFoundError where the catalogue lacks a price."""
-    serverless = known.find("runpod", "serverless", SERVERLESS).price
-    cpu, gpu = (known.find("huggingface", "endpoint", name).price for name in (CPU, GPU))
-    pod = _cheapest_pod(known)
+def list_places(known: Catalogue, local: Price, assumptions: Assumptions, plans: list[ServingPlan]) -> list[Place]:
+    """Each plan, the cheapest pod, this machine and the browser. Raises NotFoundError where the catalogue lacks a price."""
+    pod = least_price(known, "runpod", "pod")
     single = Fleet(service_s=assumptions.service_ms / 1e3, min_workers=1)
-    many = single.model_copy(update={"min_workers": 0, "max_workers": assumptions.max_workers})
-    flex = many.model_copy(update={"cold_start_s": assumptions.runpod_cold.seconds, "idle_s": 5})
-    kept = flex.model_copy(update={"min_workers": 1})
-    naps = many.model_copy(update={"cold_start_s": assumptions.hf_cold.seconds, "idle_s": 900})
-    most, stays = f"at most {assumptions.max_workers} workers", "one worker, always on"
-    started = f"a worker starts in {assumptions.runpod_cold.seconds:g} s ({assumptions.runpod_cold.source})"
-    woken = (
-        f"a replica wakes in {assumptions.hf_cold.seconds:g} s ({assumptions.hf_cold.source}), and sleeps after 15 idle minutes"
-    )
-    disks, stored = _disks(known, assumptions)
-    free = "storage of the repository that holds the bundle is not included"
-    idles, no_discount = "a worker stops 5 s after its last answer", "no discount for workers that are always on"
+    disks, stored = _disks(known, assumptions, POD_DISK_GB)
+    stays = "one worker, always on"
     return [
-        _make_place(f"RunPod Serverless {SERVERLESS}", serverless, flex, [started, idles, most, *stored], disks),
-        _make_place(
-            f"RunPod Serverless {SERVERLESS}, one kept on", serverless, kept, [started, no_discount, most, *stored], disks
-        ),
+        *(_planned(known, assumptions, plan) for plan in distinct(plans)),
         _make_place(f"RunPod pod {pod.hardware}", pod, single, [stays, "the cheapest GPU of the secure cloud", *stored], disks),
-        _make_place(f"Hugging Face {CPU}, asleep when idle", cpu, naps, [woken, most, free]),
-        _make_place(f"Hugging Face {CPU}, always on", cpu, single, [stays, free]),
-        _make_place(f"Hugging Face {GPU}, asleep when idle", gpu, naps, [woken, most, free]),
         _make_place("this machine", local, single, [stays, "its disk is its owner's"]),
         _browser(known, single),
     ]
+
+
+def _planned(known: Catalogue, assumptions: Assumptions, plan: ServingPlan) -> Place:
+    """A plan as a place: the same workers, on which requests wait as its rule says."""
+    cold = assumptions.cold_of(plan.provider)
+    fixed = plan.min_workers == plan.max_workers  # what is always on does not scale
+    most = plan.max_workers if fixed else max(plan.min_workers, assumptions.max_workers or plan.max_workers)
+    fleet = Fleet(
+        service_s=assumptions.service_ms / 1e3,
+        min_workers=plan.min_workers,
+        max_workers=most,
+        cold_start_s=cold.seconds,
+        idle_s=plan.idle_s,
+        scale_after_s=plan.scale_after_s,
+        scale_after_requests=plan.scale_after_requests,
+    )
+    woken = "a replica wakes" if plan.provider == "huggingface" else "a worker starts"
+    assumed = [f"{woken} in {cold.seconds:g} s ({cold.source})"] if most > plan.min_workers else []
+    if plan.starts == "disputed" and assumed:
+        assumed.append("the provider's pages disagree on whether a start is billed: the range is without and with it")
+    kept = f"{plan.min_workers} kept on, " if plan.min_workers else ""
+    workers = [f"{kept}at most {most} workers", plan.rule]
+    disks, stored = _disks(known, assumptions, plan.disk_gb) if plan.disk_gb else ([], [_REPOSITORY])
+    dearest = ["the dearest hardware that it may get"] if len(plan.hardware) > 1 else []
+    made = _make_place(plan.name, plan.price(known), fleet, [*dearest, *assumed, *workers, *stored], disks)
+    return made.model_copy(update={"starts_disputed": plan.starts == "disputed", "chosen": plan.chosen})
 
 
 def shared_assumptions(assumptions: Assumptions) -> list[str]:
@@ -137,23 +148,15 @@ def shared_assumptions(assumptions: Assumptions) -> list[str]:
     ]
 
 
-def _cheapest_pod(known: Catalogue) -> Price:
-    pods = [entry.price for entry in known.current() if entry.price.key[:2] == ("runpod", "pod")]
-    if not pods:
-        raise NotFoundError("price of a runpod pod", "is not in the catalogue", "see `modelyard prices`, or refresh it")
-    return min(pods, key=lambda price: price.usd_per_hour)
-
-
-def _disks(known: Catalogue, assumptions: Assumptions) -> tuple[list[Disk], list[str]]:
+def _disks(known: Catalogue, assumptions: Assumptions, rented_gb: float) -> tuple[list[Disk], list[str]]:
     """What RunPod keeps: each worker's disk while it runs, and a network volume all month, where one is wanted."""
-    worker = Disk(tariff=known.tariff("runpod", "container disk"), gigabytes=assumptions.disk_gb)
+    gigabytes = assumptions.disk_gb(rented_gb)
+    worker = Disk(tariff=known.tariff("runpod", "container disk"), gigabytes=gigabytes)
     tier, bundle = (
         worker.tariff.tiers[0],
         "" if assumptions.bundle_mb is None else f", with the bundle's {assumptions.bundle_mb:.1f} MB",
     )
-    disk = (
-        f"a disk of {assumptions.disk_gb:g} GB for each worker while it runs{bundle}, ${tier.usd_per_gb_month} per GB and month"
-    )
+    disk = f"a disk of {gigabytes:g} GB for each worker while it runs{bundle}, ${tier.usd_per_gb_month} per GB and month"
     if not assumptions.volume_gb:
         return [worker], [disk, "no network volume"]
     volume = Disk(tariff=known.tariff("runpod", "network volume"), gigabytes=assumptions.volume_gb, always=True)

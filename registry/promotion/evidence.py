@@ -83,7 +83,7 @@ class _Folded:
                 self.scans[event.what] = event.scan
                 self.facts["scans"] = dict(self.scans)
             case Quoted() if event.stage == self.stage:
-                self.facts["serve_usd_per_month"] = event.usd_per_month
+                self.facts |= {"serve_usd_per_month": event.usd_per_month, "serve_quote": event.basis}
             case Approved() if event.stage == self.stage:
                 self.approvals.append(Approval(actor=event.actor, proven=event.proven))
                 self.facts["approvals"] = list(self.approvals)

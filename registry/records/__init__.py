@@ -245,6 +245,7 @@ class Evidence(Record):
     approvals: list[Approval] = []
     train_usd: Decimal | None = None
     serve_usd_per_month: Decimal | None = None
+    serve_quote: str = ""
     rival: Rival | None = None
     policy: PolicyChange | None = None
     gains: dict[str, Gain] = {}

@@ -177,8 +177,9 @@ def _money(rows: Sequence[AnyEvent]) -> list[tuple[str, str]]:
     ][-1:]
     quotes = {event.stage: event for event in rows if isinstance(event, Quoted)}
     return facts + [
-        (f"serving at {stage}", f"{_usd(quote.usd_per_month)} a month on {_plain(quote.target)}, quoted")
+        (f"serving at {stage}", f"{_most(quote)}{_usd(quote.usd_per_month)} a month on {_plain(quote.target)}, quoted")
         for stage, quote in quotes.items()
+        if quote.usd_per_month is not None
     ]
 
 
@@ -189,6 +190,10 @@ def _exports(rows: Sequence[AnyEvent]) -> list[tuple[str, str]]:
     variants = ", ".join(_plain(figures.variant) for figures in exported.parity if figures.kept)
     latency = f", p95 {exported.latency.p95_ms:.0f} ms a picture" if exported.latency else ""
     return [("exported", f"{variants}: {exported.megabytes:.1f} MB{latency}")]
+
+
+def _most(quote: Quoted) -> str:
+    return "at most " if quote.terms and quote.usd_per_month else ""
 
 
 def _usd(amount: Decimal) -> str:

@@ -5,6 +5,9 @@
 
 While another version has taken the stage over and is not deployed yet, the endpoint goes on answering, and costing: its
 own deployment replaces it. So does an endpoint whose version was deleted in MLflow. A row with a flaw counts for nothing.
+
+An endpoint that was deployed by a name of its own, with MLflow's commands, stands beside its stage's until it is deleted, or
+until no version holds the stage.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from registry.events import (
     CanaryEnded,
     CanaryStarted,
     Deployed,
+    EndpointDeleted,
     Flipped,
     HookDone,
     Lost,
@@ -34,8 +38,11 @@ from registry.stages import Stage
 RETIRE = "retire"
 """The hook that deletes the endpoints of stages without a holder."""
 
-_RELEVANT = (Archived, CanaryEnded, CanaryStarted, Deployed, Flipped, HookDone, Lost, Promoted, Released, Undone)
+_DECIDED = (Archived, Flipped, HookDone, Lost, Promoted, Released, Undone)
+_RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, EndpointDeleted)
 _Key = tuple[str, Stage, bool]
+_Named = tuple[str, str, str]
+"""A model, a target, and an endpoint's own name there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class _Fold:
     def __init__(self) -> None:
         self.spans: list[EndpointSpan] = []
         self._open: dict[_Key, int] = {}
+        self._named: dict[_Named, int] = {}
         self._states: dict[str, PromotionState] = {}
 
     def add(self, entry: Entry) -> None:
@@ -77,6 +85,11 @@ class _Fold:
             if holder is None or holder.identity != identity:  # a canary is the holder's, an endpoint is its stage's
                 self._end(entry, (event.model, stage), canary_only=holder is not None)
         match event:
+            case Deployed(endpoint=name) if name:
+                self._end_named(entry, (event.model, event.target, name), replaced=True)
+                self._named[event.model, event.target, name] = self._begin_span(entry, event)
+            case EndpointDeleted():
+                self._end_named(entry, (event.model, event.target, event.endpoint))
             case Deployed():
                 self._end(entry, (event.model, event.stage), replaced=True)
                 self._begin(entry, event)
@@ -103,16 +116,27 @@ class _Fold:
                 self._end(entry, (model, stage))
 
     def _begin(self, entry: Entry, event: Deployed | CanaryStarted) -> None:
-        self._open[event.model, event.stage, isinstance(event, CanaryStarted)] = len(self.spans)
+        self._open[event.model, event.stage, isinstance(event, CanaryStarted)] = self._begin_span(entry, event)
+
+    def _begin_span(self, entry: Entry, event: Deployed | CanaryStarted) -> int:
         self.spans.append(EndpointSpan(event, entry.seq, entry.at))
+        return len(self.spans) - 1
 
     def _end(self, entry: Entry, at: tuple[str, Stage], *, replaced: bool = False, canary_only: bool = False) -> None:
         for canary in (True,) if canary_only else (True, False):
             index = self._open.pop((*at, canary), None)
             if index is not None:
-                span = self.spans[index]
-                until = max(entry.at, span.since)  # a clock that was set back makes no span negative
-                self.spans[index] = replace(span, ended_row=entry.seq, until=until, replaced=replaced)
+                self._end_span(entry, index, replaced=replaced)
+
+    def _end_named(self, entry: Entry, key: _Named, *, replaced: bool = False) -> None:
+        index = self._named.pop(key, None)
+        if index is not None:
+            self._end_span(entry, index, replaced=replaced)
+
+    def _end_span(self, entry: Entry, index: int, *, replaced: bool) -> None:
+        span = self.spans[index]
+        until = max(entry.at, span.since)  # a clock that was set back makes no span negative
+        self.spans[index] = replace(span, ended_row=entry.seq, until=until, replaced=replaced)
 
 
 def endpoint_spans(entries: Iterable[Entry]) -> list[EndpointSpan]:
@@ -136,14 +160,23 @@ def existing_deployments(entries: Iterable[Entry]) -> list[Deployed]:
 
 def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
     """What a model's stage was deployed as last, whether or not that endpoint exists still: where to look and delete."""
-    rows = (row for row in reversed(entries) if isinstance(row.event, Deployed) and row.event.stage is stage)
-    return next((row.event for row in rows if row.flaw is None and isinstance(row.event, Deployed)), None)
+    for row in reversed(entries):
+        event = row.event
+        if isinstance(event, Deployed) and event.stage is stage and not event.endpoint and row.flaw is None:
+            return event
+    return None
+
+
+def named_deployments(entries: Iterable[Entry]) -> list[Deployed]:
+    """What exists by a name of its own, beside its stage's endpoint."""
+    return [event for event in existing_deployments(entries) if event.endpoint]
 
 
 def not_deleted(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
     """What a model's stage was deployed as last, unless a finished `retire` says that this endpoint is gone."""
     event = last_deployed(entries, stage)
-    spans = [span for span in endpoint_spans(entries) if isinstance(span.event, Deployed) and span.event.stage is stage]
+    every = [span for span in endpoint_spans(entries) if isinstance(span.event, Deployed) and not span.event.endpoint]
+    spans = [span for span in every if span.event.stage is stage]
     if event is None or not spans or spans[-1].ended_row is None:
         return event
     since = spans[-1].ended_row
@@ -155,4 +188,4 @@ def endpoint_named(event: AnyEvent) -> str:
     """The name of the endpoint that a deployment or a canary is about; "" for any other event."""
     if isinstance(event, CanaryStarted):
         return endpoint_name(event.model, event.stage) + CANARY_SUFFIX
-    return endpoint_name(event.model, event.stage) if isinstance(event, Deployed) else ""
+    return (event.endpoint or endpoint_name(event.model, event.stage)) if isinstance(event, Deployed) else ""

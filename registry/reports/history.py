@@ -15,6 +15,8 @@ from registry.events import (
     CanaryEnded,
     CanaryStarted,
     Deployed,
+    EndpointDeleted,
+    EndpointStopped,
     Flipped,
     Lost,
     PolicyApproved,
@@ -33,7 +35,7 @@ from registry.records import Record
 
 _DECISIONS = (
     *(PolicySet, PolicyApproved, BudgetOverridden, Approved, Refused, Promoted, Flipped, Undone, Archived, Released, Lost),
-    *(Regained, Blocked, Deployed, CanaryStarted, CanaryEnded),
+    *(Regained, Blocked, Deployed, CanaryStarted, CanaryEnded, EndpointStopped, EndpointDeleted),
 )
 
 

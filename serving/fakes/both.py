@@ -16,6 +16,8 @@ from serving.fakes.runpod.pods.process import ProcessContainer
 from serving.fakes.runpod.pods.state import PodCloud
 from serving.fakes.runpod.state import Program
 
+_PULL_S = 28.0
+"""How long a worker's image is pulled at first."""
 _SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_\w+ \}\}$")
 
 
@@ -33,7 +35,7 @@ def running(folder: Path, port: int, speed: float, spec: Path | None) -> Iterato
     pods = PodCloud(clock, lambda env, command: ProcessContainer(env, command, folder / "pods" / env["RUNPOD_POD_ID"]))
     runpod = runpod_double(with_secrets, clock, spec=spec, pods=pods)
     with ending(pods), listening(hub.app, port) as hub_url, listening(runpod.app, port + 1 if port else 0) as runpod_url:
-        hub.account.url, runpod.control.url = hub_url, runpod_url
+        hub.account.url, runpod.control.url, runpod.cloud.pull_s = hub_url, runpod_url, _PULL_S
         yield {
             "RUNPOD_API_KEY": runpod.key,
             "MODELYARD_RUNPOD_URL": runpod_url,

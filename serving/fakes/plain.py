@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from serving.fakes.http import Cut
 
@@ -38,12 +40,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; `cut`: the connection ends before it is complete."""
+    """An answer; `cut`: the connection ends before it is complete; `stays_open`: it does not end for a while."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     cut: bool = False
+    stays_open: bool = False
 
 
 Handle = Callable[[Ask], Answer]
@@ -64,15 +67,26 @@ def refuse(status: int, detail: str, errors: list[str] | None = None, headers: M
     return Answer(status, json.dumps(document).encode(), {"content-type": PROBLEM, **(headers or {})})
 
 
-def endpoint(handle: Handle) -> Callable[[Request], Awaitable[Response]]:
-    """A handler for Starlette."""
+def endpoint(handle: Handle, open_s: Callable[[], float] = lambda: 60.0) -> Callable[[Request], Awaitable[Response]]:
+    """A handler for Starlette. `open_s`: for how long a stream stays open."""
 
     async def handler(request: Request) -> Response:
         ask = Ask(request.method, request.url.path, dict(request.query_params), dict(request.headers), await request.body())
         answer = await run_in_threadpool(handle, ask)
+        if answer.stays_open:
+            return StreamingResponse(_heartbeats(answer.body, open_s()), answer.status, dict(answer.headers))
         return Cut() if answer.cut else Response(answer.body, answer.status, dict(answer.headers))
 
     return handler
+
+
+async def _heartbeats(body: bytes, open_s: float) -> AsyncIterator[bytes]:
+    """A stream of events that goes on until its reader leaves, or its time is over."""
+    ends = time.monotonic() + open_s
+    yield body
+    while time.monotonic() < ends:
+        yield b": heartbeat\n\n"
+        await asyncio.sleep(0.05)
 
 
 def transport(handle: Handle) -> httpx.MockTransport:

@@ -24,6 +24,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--bundle", type=Path, required=True)
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0: any free one, which is printed")
+    add("--fd", type=int, help="a socket that listens already, handed over by the process before")
     add("--workers", type=int, default=0, help="processes that predict; 0: one a core, and one in all with cuda")
     add("--threads", type=int, default=1, help="ONNX Runtime's threads in each worker")
     add("--device", choices=["cpu", "cuda"], default="cpu")
@@ -72,6 +73,25 @@ def listen(host: str, port: int, exposure: Exposure) -> socket.socket:
         listening.close()
         raise
     listening.listen(BACKLOG)
+    return listening
+
+
+def adopt(fd: int, exposure: Exposure) -> socket.socket:
+    """Take a listening socket over from the process that became this one.
+
+    Raises InputError if it is none, or is reached by other machines and nothing protects it.
+    """
+    try:
+        listening = socket.socket(fileno=fd)
+        host = listening.getsockname()[0]
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--fd {fd}", "is no socket", "leave --fd out") from error
+    try:
+        exposure.check(host, host)
+    except InputError:
+        listening.close()
+        raise
+    listening.set_inheritable(False)
     return listening
 
 

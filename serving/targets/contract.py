@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from registry.amounts import format_usd
 from registry.records import Record
 from serving.bundle.bundle import Bundle
 from serving.targets.waiting import Stopwatch
@@ -35,7 +36,11 @@ class LiveEndpoint(Record):
 
 
 class Quote(Record):
-    """What an endpoint will cost, in US dollars, before it is made."""
+    """What an endpoint will cost, in US dollars, before it is made.
+
+    A month costs what is kept on without a request, and at most what all of its workers cost that never stop; with a cap at
+    which they are stopped, no more than that. `notes` say what a price rests on, and what the vendor leaves open.
+    """
 
     usd_per_busy_hour: Decimal
     usd_per_idle_month: Decimal
@@ -43,6 +48,38 @@ class Quote(Record):
     hardware: str
     as_of: str
     source: str
+    stops_at_usd: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def usd_per_month_bound(self) -> Decimal:
+        """What a month may cost: by the workers, or by the cap that stops them before that."""
+        most = self.usd_per_month_at_most
+        return most if self.stops_at_usd is None else min(most, self.stops_at_usd)
+
+    @property
+    def in_words(self) -> str:
+        """The amounts, for a line."""
+        busy, idle, most = map(format_usd, (self.usd_per_busy_hour, self.usd_per_idle_month, self.usd_per_month_at_most))
+        text = f"{busy} an hour of one worker while busy, {idle} a month while idle, {most} a month at most"
+        if self.usd_per_month_bound < self.usd_per_month_at_most:
+            text += f", stopped at {format_usd(self.usd_per_month_bound)}"
+        return f"{text} ({self.source}, {self.as_of})"
+
+
+class Publication(Record):
+    """What a deployment uploads, where to, and who will be able to read it there."""
+
+    what: str
+    files: int
+    megabytes: float
+    where: str
+    public: bool
+    readers: str
+
+    def __str__(self) -> str:
+        kind = "public" if self.public else "private"
+        return f"{self.what} ({self.files} files, {self.megabytes:.1f} MB) to {self.where}, {kind}: {self.readers} can read it"
 
 
 class Status(Record):
@@ -126,6 +163,15 @@ class Recorded(Protocol):
 
     def is_recorded(self, name: str) -> bool:
         """Whether the record of an endpoint can be used; deploying the same again writes it anew."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A target whose provider gives endpoints ids, which outlive a change of their names and settings."""
+
+    def delete_by(self, name: str, handle: str) -> None:
+        """Delete the endpoint that was deployed as `handle`, and whatever else has that name."""
         ...
 
 

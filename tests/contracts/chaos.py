@@ -12,7 +12,7 @@ from registry.errors import ModelyardError, RefusedError
 RATES = {"429": 0.02, "500": 0.02, "dropped": 0.02, "402": 0.003, "403": 0.003, "lost": 0.03, "unhealthy": 0.02, "stuck": 0.02}
 STATED = {"deployed", "deleted", "over the cap"}
 STATED |= {"InputError", "RefusedError", "UnavailableError", "LostReplyError", "IntegrityError", "BusyError", "DeniedError"}
-STATED |= {"ForbiddenError"}  # of RunPod: a valid key that may not do this
+STATED |= {"ForbiddenError", "UnmetError"}  # of RunPod: a valid key that may not do this; a rule, or no capacity
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Chaos:
     torn: list[str] = field(default_factory=list)
     spans: dict[str, Mapping[str, float]] = field(default_factory=dict)
     dearest: float = 0.0
+    quota: int = 0
+    """How many were refused for the account's number of workers."""
 
     def run(self, count: int, passes: Callable, fails: Callable) -> None:
         for number in range(count):
@@ -81,6 +83,7 @@ class Chaos:
 
     def _ended(self, name: str, error: ModelyardError, deletes: bool, *, changed: bool) -> None:
         over = isinstance(error, RefusedError) and "this month, over the" in str(error)
+        self.quota += "over all endpoints" in str(error)
         self.ends["over the cap" if over else type(error).__name__] += 1
         if not over:
             self.failed.add(name)

@@ -22,6 +22,7 @@ from serving.fakes.clock import VirtualClock
 from serving.fakes.http import listening
 from serving.fakes.huggingface.app import HuggingFaceDouble, huggingface_double
 from serving.fakes.runpod.app import RunPodDouble, runpod_double
+from serving.fakes.runpod.paging import Paging
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
 from serving.targets.huggingface.hub import Hub
@@ -58,6 +59,9 @@ class Shelf:
         shutil.copytree(bundle.folder, self.folder / bundle.index.digest, dirs_exist_ok=True)
         return f"{self.url}/{bundle.index.digest}"
 
+    def check(self) -> str:
+        return f"{self.url} answers"
+
 
 @contextmanager
 def shelf(folder: Path) -> Iterator[Shelf]:
@@ -78,6 +82,7 @@ class RunPodWorld:
 
     def target(self, **config) -> RunPodTarget:
         usual = {"image": IMAGE, "bundles": "https://bundles.invalid", "pools": ("AMPERE_16", "AMPERE_24")}
+        usual |= {"account_workers": self.double.cloud.quota}
         patience = Clock(self.clock.now, self.clock.advance)
         return RunPodTarget(self.client(), RunPodDeploy(**(usual | config)), self.shelf, patience, self.today)
 
@@ -101,7 +106,9 @@ def runpod_world(folder: Path) -> Iterator[RunPodWorld]:
     seeded = patch("serving.targets.runpod.transport.random", pauses)
     patient = patch("serving.targets.runpod.requests._TIMEOUT_S", NO_HURRY_S)
     with seeded, patient, shelf(folder / "shelf") as kept, listening(double.app) as url:
-        double.control.url = url
+        double.control.url, double.control.open_s = url, 1.0
+        double.cloud.quota, double.cloud.suffix = 100, " -fb"
+        double.control.paging = Paging(most=3, strangers=1)
         yield RunPodWorld(double, url, clock, kept)
 
 

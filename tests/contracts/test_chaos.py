@@ -19,8 +19,11 @@ from clouds import fails, passes
 
 from registry.errors import NotFoundError, RefusedError
 from serving.fakes.clock import begun
+from serving.fakes.runpod.paging import Paging
 from serving.fakes.runpod.state import Cloud, Endpoint, Worker
 
+QUOTA = 19
+"""Fewer workers than there are names, one each: at times none is left to try a new bundle on."""
 SMALL = {"pools": ("AMPERE_16", "AMPERE_24"), "start_seconds": 60, "idle_seconds": 5, "max_workers": 1}
 
 
@@ -54,7 +57,8 @@ def runpod_books(cloud: Cloud, now: Callable[[], float]) -> Books:
 def runpod_chaos(world: clouds.RunPodWorld, bundles: list, mode: str, cap: float) -> Chaos:
     for bundle in bundles:
         world.shelf.put(bundle)
-    world.double.faults.rates = RATES | {"no-capacity": 0.02, "stale": 0.03}
+    world.double.faults.rates = RATES | {"no-capacity": 0.02, "stale": 0.03, "wobbly": 0.02}
+    world.double.cloud.quota, world.double.control.paging = QUOTA, Paging(most=10, strangers=2)
     target = world.target(**SMALL, mode=mode, max_usd_per_month=cap)
     return Chaos(target, bundles, runpod_books(world.double.cloud, world.clock.now), cap)
 
@@ -76,6 +80,8 @@ def test_a_thousand_deployments_on_runpod(make_bundle, picture, tmp_path: Path, 
         every = [*cloud.endpoints.values(), *cloud.deleted]
         assert max(endpoint.billed(world.clock.now()) for endpoint in every) <= cap + chaos.dearest + 1e-12
         left = [name.removeprefix("modelyard-").removesuffix("-next") for name in world.names()]
+        assert chaos.quota > 0
+        world.double.cloud.quota = 2 * QUOTA
         capped, chaos.target = chaos.target, world.target(**SMALL, mode=mode)
         chaos.repair(left, passes)
         assert world.leaks() == []
@@ -150,7 +156,7 @@ def test_a_bill_does_not_depend_on_the_time_of_day(start: float, pauses: tuple[f
     ended = start
     for pause in pauses:
         ended += pause
-    endpoint = Endpoint("e", {"gpu": {"pools": ["AMPERE_16"]}}, start)
+    endpoint = Endpoint("e", {}, start, usd_per_second=0.58 / 3600)
     endpoint.workers.append(Worker("w", 1, "image", start, start, ended=ended))
     assert endpoint.billed(ended) == round(sum(pauses)) * endpoint.usd_per_second
     assert begun(ended - start, round(sum(pauses))) == 1

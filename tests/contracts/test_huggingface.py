@@ -79,15 +79,15 @@ def test_what_is_not_in_the_bundle_any_more_leaves_the_repository(world, make_bu
 def test_somebody_who_published_meanwhile_is_noticed_and_nothing_is_mixed(world, monkeypatch) -> None:
     hub = world.hub()
     hub.publish("me/hand", {"a.txt": b"1"}, "first")
-    head = type(hub)._head
+    info = type(hub)._info
 
     def late(self, repository: str, kind: str):
-        current = head(self, repository, kind)
+        current = info(self, repository, kind)
         account = world.double.account
         account.commit(account.repositories[("model", repository)], {"theirs.txt": account.keep(b"x")})
         return current
 
-    monkeypatch.setattr(type(hub), "_head", late)
+    monkeypatch.setattr(type(hub), "_info", late)
     with pytest.raises(BusyError, match="somebody else published"):
         hub.publish("me/hand", {"a.txt": b"2"}, "second")
     assert set(world.double.account.repositories[("model", "me/hand")].head.files) == {"theirs.txt"}
@@ -149,19 +149,19 @@ def test_a_wrong_token_or_owner_or_price_is_one_line(world, make_bundle, tmp_pat
     with pytest.raises(InputError, match="HF_TOKEN") as error:
         world.hub("hf_secret").publish("me/hand", {"a": b"1"}, "x")
     assert "hf_secret" not in str(error.value)
-    with pytest.raises(InputError, match="may write"):
+    with pytest.raises(InputError, match="no namespace 'them'"):
         world.target(repository="them/hand").deploy("hand", make_bundle(tmp_path / "one"), passes)
     with pytest.raises(InputError, match="has no known price"):
         world.target(instance="abacus").quote()
     with pytest.raises(RefusedError, match=r"over the \$1\.00 cap"):
         world.target(min_replicas=1, max_usd_per_month=1).deploy("hand", make_bundle(tmp_path / "one"), passes)
-    assert world.target(size="x2").quote().usd_per_busy_hour == Decimal("0.066")
+    assert world.target(size="x2").quote().usd_per_busy_hour == Decimal("0.068")
 
 
 def test_runpod_s_workers_fetch_from_a_repository(make_bundle, picture, tmp_path: Path) -> None:
     with clouds.huggingface_world(tmp_path / "hub") as hub, clouds.runpod_world(tmp_path / "cloud") as runpod:
         target = runpod.target()
-        target.store = HubBundleStore(hub.hub(), "me/bundles")
+        target.store = HubBundleStore(hub.hub(), "me/bundles", secret="hub")
         boot = runpod.double.cloud.boot
         runpod.double.cloud.boot = lambda env: boot(env | {"MODELYARD_BUNDLE_TOKEN": "hf_double"})
         live = target.deploy("hand", make_bundle(tmp_path / "one"), passes)

@@ -91,8 +91,8 @@ def test_it_does_not_move_to_another_region_and_is_not_woken_from_a_pause(world,
 
 def test_prices_are_the_vendor_s_and_an_unknown_one_is_refused(world) -> None:
     assert world.target(vendor="gcp", instance="nvidia-h100", accelerator="gpu").quote().usd_per_busy_hour == 10
-    with pytest.raises(InputError, match="at gcp: has no known price"):
-        world.target(vendor="gcp", instance="nvidia-l4", accelerator="gpu").quote()
+    with pytest.raises(InputError, match="of size x1 at gcp: has no known price"):
+        world.target(vendor="gcp", instance="nvidia-l40s", accelerator="gpu").quote()
 
 
 def test_boxes_of_one_label_count_with_the_best_one() -> None:

@@ -12,11 +12,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from pod_world import PodWorld, new_pod
 
-from registry.errors import DeniedError, InputError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import BusyError, DeniedError, InputError, NotFoundError, RefusedError, UnavailableError
+from serving.fakes.http import listening
 from serving.fakes.plain import Answer, json_answer, transport
-from serving.targets.runpod.pod_shapes import NewSecret
+from serving.fakes.runpod.app import runpod_double
+from serving.targets.runpod.pod_shapes import NewSecret, PodChanges
 from serving.targets.runpod.pods import PodClient
 from serving.targets.runpod.transport import ForbiddenError, LostReplyError, TooLargeError, UnmetError
+from serving.targets.runpod.volume_shapes import NewNetworkVolume
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def test_a_pod_is_created_seen_and_ended_for_good(world) -> None:
 def test_all_pages_are_read_though_some_are_short_or_empty(world) -> None:
     client = world.client()
     names = {client.create_pod(new_pod(f"pod-{number}")).name for number in range(7)}
-    world.control.resources.page_most, world.control.resources.strangers = 2, 5
+    world.control.resources.paging.most, world.control.resources.paging.strangers = 2, 5
     assert {pod.name for pod in client.pods()} == names
     assert [pod.name for pod in client.pods_named("pod-3")] == ["pod-3"]
 
@@ -154,3 +157,42 @@ def _key():
 def test_an_input_error_stays_an_input_error() -> None:
     assert issubclass(UnmetError, InputError)
     assert issubclass(ForbiddenError, DeniedError)
+
+
+def test_a_pod_is_changed_stopped_and_started_and_its_logs_read(world) -> None:
+    client = world.client()
+    pod = client.create_pod(new_pod())
+    world.cloud.advance(300)
+    assert [line.split()[0] for line in client.pod_logs(pod.id, 5)] == ["create", "pulling", "start"]
+    assert client.pod_logs(pod.id, 1) == ["start container"]
+    assert client.change_pod(pod.id, PodChanges(name="another", env={"B": "2"})).env == {"B": "2"}
+    with pytest.raises(BusyError, match="cannot start now"):
+        client.act_on_pod(pod.id, "start")
+    client.act_on_pod(pod.id, "stop")
+    assert client.pod(pod.id).status == "EXITED"
+    client.act_on_pod(pod.id, "start")
+    client.act_on_pod(pod.id, "terminate")
+    assert world.cloud.leaks() == []
+
+
+@pytest.mark.parametrize("change", [{"gpu": {"id": "NVIDIA L4"}}, {"cloud": "COMMUNITY"}, {"disk": 0}, {"env": {"A": 1}}, []])
+def test_what_a_pod_is_placed_on_does_not_change(world, change: object) -> None:
+    pod = world.client().create_pod(new_pod())
+    assert world.ask("PATCH", f"/v2/pods/{pod.id}", change).status == 422
+
+
+def test_volumes_and_data_centres_are_read_made_grown_and_deleted(world) -> None:
+    double = runpod_double(lambda _: dict, world.clock, key=_key().get_secret_value())
+    with listening(double.app) as url:
+        client = PodClient(_key(), url)
+        centers = {center.id: center for center in client.data_centers()}
+        assert centers["EU-RO-1"].network_volume_types == ["STANDARD", "HIGH_PERFORMANCE"]
+        assert centers["EU-RO-1"].gpu_availability[0].availability == "HIGH"
+        volume = client.create_volume(NewNetworkVolume(name="data", size=20, data_center="EU-RO-1"))
+        assert client.grow_volume(volume.id, 30).size == 30
+        with pytest.raises(UnmetError, match="cannot be made smaller"):
+            client.grow_volume(volume.id, 10)
+        assert [row.size for row in client.volumes()] == [30]
+        client.delete_volume(volume.id)
+        client.delete_volume(volume.id)
+        assert client.volumes() == []

@@ -42,7 +42,7 @@ def test_a_first_deployment_that_was_cut_off_is_proven_by_the_next(world, make_b
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, f"{world.shelf.url}/{bundle.index.digest}")
-    target._create("hand", target._spec(release, None))  # and then the power went
+    target.maker.create("hand", target._spec("hand", release, None))  # and then the power went
     with pytest.raises(IntegrityError):
         target.deploy("hand", bundle, fails)
     smoked = []
@@ -60,7 +60,7 @@ def test_an_answer_that_comes_very_late_leaves_one_endpoint_and_that_one_is_prov
     def late(ask) -> None:
         if not smoked:  # the request whose answer was lost shows only now
             find_identical = target.client.create_endpoint(
-                new_endpoint("modelyard-hand", target.config, target._spec(release, None))
+                new_endpoint("modelyard-hand", target.config, target._spec("hand", release, None))
             )
             world.double.cloud.endpoints[find_identical.id].created -= 100
         smoked.append(ask)
@@ -100,7 +100,7 @@ def test_what_somebody_else_made_is_left_alone(world, make_bundle, tmp_path: Pat
     world.shelf.put(bundle)
     target = world.target()
     release = Release.of(bundle, world.shelf.url)
-    new = new_endpoint("modelyard-hand", target.config, target._spec(release, None))
+    new = new_endpoint("modelyard-hand", target.config, target._spec("hand", release, None))
     target.client.create_endpoint(new.model_copy(update={"env": {"THEIRS": "1"}}))
     for act in (lambda: target.deploy("hand", bundle, passes), lambda: target.delete("hand")):
         with pytest.raises(RefusedError, match="was not made by Modelyard"):
@@ -126,7 +126,7 @@ def test_a_queue_whose_workers_crash_says_so_soon(world, make_bundle, picture, t
     began = world.clock.now()
     with pytest.raises(UnavailableError, match="only unhealthy workers: worker exited"):
         world.target(mode="queue").deploy("hand", bundle, lambda ask: ask(picture("red")) and None)
-    assert world.clock.now() - began < 60
+    assert 60 < world.clock.now() - began < 120  # seen twice, a minute apart
     assert world.double.cloud.endpoints == {}
 
 

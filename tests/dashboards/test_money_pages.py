@@ -21,6 +21,7 @@ from registry.money.traffic import Traffic
 from registry.opening import ledger_of
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden, TrainingFailed
+from serving.targets.plans import alternatives
 
 
 def test_the_costs_page_adds_up_to_the_cent_by_what_is_chosen_with_budgets(home: Path) -> None:
@@ -95,7 +96,7 @@ def test_the_forecast_page_shows_every_assumption_whole(home: Path) -> None:
     assert not shown.exception, shown.exception
     text = words(shown)
     for sentence in (
-        "the visitor's browser", "it runs on the visitor's device", "needs a TF.js export", "at most 3 workers",
+        "the visitor's browser", "it runs on the visitor's device", "needs a TF.js export", "at most 2 workers",
         "Every place is assumed to answer as fast as the machine where this was measured.",
         "(assumed; loading the model took 0.03 s of it here, measured)", "with the bundle's 2.5 MB", "no network volume",
         "https://docs.runpod.io/serverless/pricing, per second times 3600, read by hand",
@@ -103,7 +104,7 @@ def test_the_forecast_page_shows_every_assumption_whole(home: Path) -> None:
         assert sentence in text, sentence
     table = shown.dataframe[0].value
     assert table["place"][0] == "the visitor's browser"
-    assert (len(table), table["per month"][0]) == (8, 0)
+    assert (len(table), table["per month"][0]) == (9, 0)
     assert "browser" not in shown.subheader[0].value
 
 
@@ -162,7 +163,8 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
 
 def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of_nothing() -> None:
     free = local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(0)})
-    options = list_places(published(), free, Assumptions.combine(Measurements(service_ms=5, service_from="x"), Overrides()))
+    assumed = Assumptions.combine(Measurements(service_ms=5, service_from="x"), Overrides())
+    options = list_places(published(), free, assumed, alternatives())
     points = break_even(Traffic(requests_per_day=1), options)
     assert set(points["place"]) == {option.name for option in options if option.rented}
     assert (points["usd"] >= 0.01).all()

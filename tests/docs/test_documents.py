@@ -132,7 +132,8 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
 
     h100, sxm, a100 = "NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe"
     assert hour("serverless", "AMPERE_48") / 3600 == Decimal("0.00034")
-    cheapest = min(entry.price.usd_per_hour for entry in known.current() if entry.price.key[:2] == ("runpod", "serverless"))
+    serverless = [entry.price for entry in known.current() if entry.price.key[:2] == ("runpod", "serverless")]
+    cheapest = min(price.usd_per_hour for price in serverless if not price.hardware.endswith(" vCPU"))
     for usd in (hour("serverless", "AMPERE_48"), cheapest / 3600):
         assert f"${usd}" in row("RunPod Serverless from $0.00034")
     assert hour("pod community", h100) == Decimal("1.99")
@@ -153,11 +154,11 @@ def test_the_workshop_s_other_claims_are_held_against_the_prices() -> None:
 
 
 def test_what_the_page_says_of_forecasts_is_what_they_assume() -> None:
-    from registry.money.places import DISK_GB, HF_COLD_S, RUNPOD_COLD_S, Overrides
-    from serving.targets.runpod import release_spec
+    from registry.money.places import HF_COLD_S, RUNPOD_COLD_S
+    from serving.targets.plans import alternatives
 
     page = (ROOT / "docs/costs.md").read_text()
     assert f"{RUNPOD_COLD_S:g} s (RunPod), {HF_COLD_S:g} s (Hugging Face)" in page
-    assert f"{Overrides().max_workers} at most where they come and go" in page
-    assert f"a disk of {DISK_GB:g} GB for each worker" in page
-    assert release_spec._DISK_GB == DISK_GB
+    plans = [plan for plan in alternatives() if plan.provider == "runpod"]
+    assert {plan.scale_after_requests for plan in plans} == {8}
+    assert "for each eight requests at once" in re.sub(r"\s+", " ", page)

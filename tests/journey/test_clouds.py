@@ -76,6 +76,7 @@ def cloud(demo, up_module, warm: WarmCommands, tmp_path_factory: pytest.TempPath
     doubles = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         variables = json.loads(doubles.stdout.readline())
+        home = Path(variables["MODELYARD_HOME"])  # a copy: nothing that is done here stays in the real one
         with up_module(home, "--no-dashboard") as (_, addresses):
             image = next((home / "datasets").glob("digits3/test/1/*.jpg"))
             yield CloudHome(home, image, variables | {"MLFLOW_TRACKING_URI": addresses["mlflow"]}, warm)
@@ -200,9 +201,12 @@ def test_without_a_key_it_is_one_line(cloud: CloudHome) -> None:
         cloud.commands,
     )
     del keyless.environment["RUNPOD_API_KEY"]
-    error = keyless.modelyard("endpoint", "quote", "production", "-j", job, code=2)
+    error = keyless.modelyard("endpoint", "logs", "digits3@production", code=2)
     assert "RUNPOD_API_KEY: is not set" in error
     assert error.count("\n") == 1
+    quote = json.loads(keyless.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
+    assert any("RUNPOD_API_KEY is not set" in note for note in quote["notes"])
+    keyless.modelyard("endpoint", "check", "production", "-j", job, code=1)
 
 
 def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(cloud: CloudHome) -> None:

@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "capture": ["--class", "fist", "--source", "clips"], "images": ["--to", "ghcr.io/you"],
     "budget show": ["hand"], "budget override": ["hand", "--reason", "x"],
     "budget person": ["ada", "--none"], "bills import": ["gone.csv"],
-    "endpoint quote": ["staging"], "endpoint status": ["hand@staging"], "endpoint logs": ["hand@staging"],
+    "endpoint quote": ["staging"], "endpoint plan": ["staging"], "endpoint check": ["staging"], "endpoint status": ["hand@staging"], "endpoint logs": ["hand@staging"],
     "canary status": ["hand@staging"], "canary end": ["hand@staging", "--rollback"], "canary front": ["hand@staging"],
     "train": ["--trainers", "torch"], "up": ["--mlflow-port", "0", "--home", "another"], "dashboard": ["--port", "0"],
     "demo": ["--exit", "--trainers", "yolo,torch", "--home", "another"], "forecast": ["--requests", "5", "--service-ms", "20"],

@@ -162,9 +162,9 @@ def test_a_server_is_this_very_process_only_where_its_environment_holds_no_other
 
 @pytest.mark.parametrize(("service", "withheld"), [("mlflow", True), ("dashboard", True), ("reconciler", False)])
 def test_the_clouds_keys_reach_the_service_that_acts_and_no_other(service: str, withheld: bool) -> None:
-    from pipelines.services.up import _inherited
+    from pipelines.services.environments import inherited
 
-    environment = _inherited(service)
+    environment = inherited(service)
     for name in ("RUNPOD_API_KEY", "HF_TOKEN", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_SECRET"):
         assert (name not in environment) is withheld
     assert environment["MODELYARD_LEDGER_URL"] == CANARY

@@ -91,7 +91,7 @@ def test_the_http_worker_fetches_checks_and_answers(serve: Image, make_bundle, p
         environment["MODELYARD_NO_KEY"] = "1"  # it listens at every address, as a container does
         assert not serve.healthy(PORT=port)
         with running(serve, "--fetch", **environment) as log, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            answer = answered(lambda: client.post("/predict", content=picture("red")))
+            answer = answered(lambda: client.post("/predict", content=picture("red")).raise_for_status())
             assert answer.json()["label"] == "red", log.read_text()
             assert serve.healthy(PORT=port)
             assert client.get("/health").json()["bundle"] == digest

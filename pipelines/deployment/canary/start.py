@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.deployment.canary.state import Canary, canary_of
-from pipelines.deployment.targets import Targets, owner_of
+from pipelines.deployment.targets import Targets, delete_deployed, handle_of, owner_of
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from registry.errors import RefusedError
 from registry.events import CanaryEnded, CanaryStarted, about
@@ -64,6 +64,7 @@ class Canaries:
             against=before.version,
             rules=rules.model_dump(),
             owner=owner_of(config),
+            handle=handle_of(config, live),
         )
         if canary_of(self.ledger.entries(version.model), stage) is None:
             self.ledger.append(event)
@@ -89,12 +90,13 @@ class Canaries:
 
     def remove(self, entries: Sequence[Entry], target: Target, name: str) -> None:
         """End what a canary left beside an endpoint; nothing is asked where there never was one."""
-        events = [row.event for row in entries if isinstance(row.event, CanaryStarted)]
-        if not any(endpoint_name(event.model, event.stage) == name for event in events):
+        started = [row.event for row in entries if isinstance(row.event, CanaryStarted)]
+        events = [event for event in started if endpoint_name(event.model, event.stage) == name]
+        if not events:
             return
         if isinstance(target, Splits):
             target.split(name, None, 0)
-        target.delete(name + CANARY_SUFFIX)
+        delete_deployed(target, name + CANARY_SUFFIX, events[-1].handle)
         self.tally_path(name).unlink(missing_ok=True)
 
     def is_healthy(self, config: AnyDeploy, canary: Canary) -> bool:

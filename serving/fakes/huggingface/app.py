@@ -38,6 +38,7 @@ class HuggingFaceDouble:
     account: Account
     faults: Faults
     token: str
+    role: str = "write"
 
     @property
     def app(self) -> Starlette:
@@ -93,7 +94,8 @@ class HuggingFaceDouble:
 
     async def who(self, _: Request) -> Response:
         """GET /api/whoami-v2."""
-        return JSONResponse({"type": "user", "name": self.account.owner, "orgs": [], "auth": {"type": "access_token"}})
+        auth = {"type": "access_token", "accessToken": {"displayName": "double", "role": self.role}}
+        return JSONResponse({"type": "user", "name": self.account.owner, "canPay": True, "orgs": [], "auth": auth})
 
     async def create(self, request: Request) -> Response:
         """POST /api/repos/create."""

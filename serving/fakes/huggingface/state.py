@@ -13,8 +13,8 @@ from typing import Any
 from serving.fakes.clock import VirtualClock, begun, stamp
 from serving.fakes.runpod.state import Program
 
-USD_PER_HOUR = 0.033
-"""For one replica: an example price."""
+USD_PER_HOUR = 0.034
+"""For one replica: an example price, the listed one of `intel-spr x1`."""
 
 
 @dataclass

@@ -25,3 +25,8 @@ async def json_of(request: Request) -> Any:
         return json.loads(await request.body())
     except ValueError:
         return None
+
+
+def invalid(errors: list[str]) -> Response:
+    """422."""
+    return problem(422, "Unprocessable Entity", "Request validation failed.", errors=errors)

@@ -13,6 +13,8 @@ from serving.fakes.http import problem
 from serving.fakes.runpod.common import json_of, unknown
 from serving.fakes.runpod.state import Cloud, Endpoint
 
+_RUN_BYTES, _RUN_SYNC_BYTES = 10_485_760, 20_971_520
+
 
 @dataclass
 class Gateway:
@@ -49,10 +51,19 @@ class Gateway:
         return JSONResponse(worker.program(data))
 
     async def run(self, request: Request) -> Response:
-        """A queue accepts every job; it runs once a worker is ready."""
+        """A queue accepts every job up to a size; it runs once a worker is ready."""
+        return await self._queue(request, _RUN_BYTES)
+
+    async def run_sync(self, request: Request) -> Response:
+        """The same; a larger job, since nobody keeps it."""
+        return await self._queue(request, _RUN_SYNC_BYTES)
+
+    async def _queue(self, request: Request, most: int) -> Response:
         endpoint, body = self._of(request), await json_of(request)
         if endpoint is None:
             return unknown()
+        if len(await request.body()) > most:
+            return problem(413, "Content Too Large", f"a job has {most:,} bytes at most")
         if not isinstance(body, dict) or "input" not in body:
             return problem(400, "Bad Request", "input is missing")
         number = self.cloud.number("job")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from registry.errors import UnavailableError
 from registry.money.prices import Price
 from serving.targets.huggingface.endpoints import Endpoints
+from serving.targets.huggingface.quote import hardware_name
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -16,7 +17,7 @@ def catalogue_prices(endpoints: Endpoints, today: date) -> list[Price]:
     """Current prices; of one instance in several regions, the highest."""
     hours = dict[tuple[str, str], Decimal]()
     for instance in endpoints.hardware():
-        key = ("endpoint", f"{instance.instance_type} {instance.instance_size}")
+        key = ("endpoint", hardware_name(instance.vendor, instance.instance_type, instance.instance_size))
         hours[key] = max(Decimal(str(instance.price_per_hour)), hours.get(key, Decimal(0)))
     for flavour in endpoints.job_hardware():
         if flavour.unit_label not in _SECONDS:

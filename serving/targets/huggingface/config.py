@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -31,10 +32,24 @@ class HuggingFaceDeploy(Record):
         pattern=r"^[\w.-]+/[\w.-]+$",
         description="OWNER/NAME of a free static Space that runs the model in browsers; its bundle needs a TF.js variant",
     )
-    max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed that may idle for more")
+    max_idle_usd_per_month: float | None = Field(
+        default=None,
+        gt=0,
+        description="nothing is deployed whose replicas that never stop cost more; Hugging Face reports no bills to stop it by",
+    )
     start_seconds: float = Field(default=1200, gt=0, description="how long a new endpoint may take to answer")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
     canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        """`max_usd_per_month` was its name when it promised more than it kept: jobs from then go on parsing."""
+        if not isinstance(value, Mapping) or "max_usd_per_month" not in value:
+            return value
+        fields = dict(cast("Mapping[str, Any]", value))
+        old = fields.pop("max_usd_per_month")
+        return fields if "max_idle_usd_per_month" in fields else fields | {"max_idle_usd_per_month": old}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -28,6 +28,7 @@ from registry.errors import (
 )
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX, SIGNATURE
+from serving.targets.contract import Publication
 from serving.targets.waiting import tls
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ def _set_timeout() -> None:
     set_client_factory(limited)
 
 
+class Owner(NamedTuple):
+    """Whose a token is: the account and its organisations; its role, and whether the account can pay, as far as it is known."""
+
+    names: tuple[str, ...]
+    role: str
+    can_pay: bool | None
+
+
 @dataclass(frozen=True)
 class Hub:
     """An account at the Hub."""
@@ -91,12 +100,17 @@ class Hub:
     ) -> str:
         """Publish these files and no others; returns the commit, a new one only if something differs.
 
-        Raises BusyError if somebody else published meanwhile: commits are never mixed.
+        Raises BusyError if somebody else published meanwhile: commits are never mixed. RefusedError where what is to be
+        private would go into a repository that everybody can read.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         self.call(lambda: self._make(repository, kind, private=private))
-        head, there = self._head(repository, kind)
+        info = self._info(repository, kind)
+        if private and not info.private:
+            remedy = "make it private in its settings at Hugging Face, name another, or say that it may be public"
+            raise RefusedError(f"repository {repository}", "is public, and nothing is published there by accident", remedy)
+        head, there = str(info.sha), {file.rfilename for file in info.siblings or []}
         operations: list[Any] = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
         operations += [CommitOperationDelete(name) for name in sorted(there - files.keys() - {".gitattributes"})]
 
@@ -107,10 +121,34 @@ class Hub:
         try:
             return self.call(commit, repeats=False)
         except UnavailableError:  # it may have been applied: look at the Hub
-            now, _ = self._head(repository, kind)
+            now = str(self._info(repository, kind).sha)
             if now != head and self._same(repository, now, files, kind):
                 return now
             raise
+
+    def is_private(self, repository: str, kind: str = "model") -> bool | None:
+        """Whether only its owner and members can read a repository; None where there is none."""
+        try:
+            return bool(self._info(repository, kind).private)
+        except NotFoundError:
+            return None
+
+    def owner(self) -> Owner:
+        """Whose token it is, and what it may do. Raises DeniedError for one that is not valid."""
+        fields: dict[str, Any] = self.call(self.api.whoami)
+        token = (fields.get("auth") or {}).get("accessToken") or {}
+        names = (str(fields["name"]), *(str(org["name"]) for org in fields.get("orgs") or ()))
+        return Owner(names, str(token.get("role") or ""), fields.get("canPay"))
+
+    def check_may_write(self, *repositories: str) -> None:
+        """Raise DeniedError for a token that only reads, or whose owner does not belong to a repository's namespace."""
+        owner = self.owner()
+        if owner.role == "read":
+            raise DeniedError("HF_TOKEN", "may only read", "use a token that may write")
+        for repository in repositories:
+            if repository.partition("/")[0] not in owner.names:
+                whose = f"is {owner.names[0]}'s, who has no namespace '{repository.partition('/')[0]}'"
+                raise DeniedError("HF_TOKEN", whose, f"name a repository of {' or '.join(owner.names)}")
 
     def read(self, repository: str, revision: str, name: str, kind: str = "model") -> bytes:
         """One file. Raises NotFoundError."""
@@ -164,10 +202,9 @@ class Hub:
         with suppress(HfUriError):  # what 2.4 raises of another Hub's address once it knows that the repository is there
             self.api.create_repo(repository, private=private, repo_type=kind, space_sdk=sdk, exist_ok=True)
 
-    def _head(self, repository: str, kind: str) -> tuple[str, set[str]]:
-        """The newest commit, and the files there."""
-        info: Any = self.call(lambda: self.api.repo_info(repository, repo_type=kind))
-        return str(info.sha), {file.rfilename for file in info.siblings or []}
+    def _info(self, repository: str, kind: str) -> Any:
+        """The newest commit, the files there, and whether they are private."""
+        return self.call(lambda: self.api.repo_info(repository, repo_type=kind))
 
     def _same(self, repository: str, revision: str, files: Files, kind: str) -> bool:
         wanted = {name: content.read_bytes() if isinstance(content, Path) else content for name, content in files.items()}
@@ -194,17 +231,59 @@ class Hub:
 
 @dataclass(frozen=True)
 class HubBundleStore:
-    """A model repository that workers download bundles from."""
+    """A model repository that workers download bundles from. `secret` names what they read a private one with."""
 
     hub: Hub
     repository: str
-    private: bool = False
+    private: bool = True
+    secret: str | None = None
 
     def put(self, bundle: Bundle) -> str:
-        """The URL of the commit that holds the bundle."""
+        """The URL of the commit that holds the bundle. Raises InputError, before any upload, if no worker could read it."""
+        self.check_readable()
+        self.hub.check_may_write(self.repository)
         index = bundle.index
         sha = self.hub.publish(self.repository, bundle_files(bundle), f"{index.model}/{index.version}", private=self.private)
         return f"{self.hub.url}/{self.repository}/resolve/{sha}"
+
+    def check(self) -> str:
+        """Whether workers will be able to read what is published, and who else."""
+        self.check_readable()
+        self.hub.check_may_write(self.repository)
+        is_private = self.hub.is_private(self.repository)
+        if is_private is not None and is_private is not self.private:
+            words = ("private", "public") if is_private else ("public", "private")
+            why = f"is {words[0]}, and the job says {words[1]}"
+            raise RefusedError(f"repository {self.repository}", why, "change it at Hugging Face, or `public` in the job")
+        there = "will be made" if is_private is None else "is there"
+        readers = f"workers read it with the secret {self.secret}" if self.private else "everybody can read it"
+        return f"{self.repository} {there}, {'private' if self.private else 'public'}: {readers}"
+
+    def check_readable(self) -> None:
+        """Raise InputError for a private repository without a secret for the workers."""
+        if self.private and not self.secret:
+            remedy = "keep a token that reads it as a secret there and name that in `bundle_secret`, or write `public: true`"
+            raise InputError(f"bundles hf:{self.repository}", "is private, and no worker could read it", remedy)
+
+    def publication(self, bundle: Bundle) -> Publication:
+        """What `put` uploads."""
+        readers = (
+            f"{self.repository.partition('/')[0]}, and workers with the secret '{self.secret}',"
+            if self.private
+            else "everybody"
+        )
+        return publication_of(
+            bundle, bundle_files(bundle), f"{self.repository} at {self.hub.url}", readers, public=not self.private
+        )
+
+
+def publication_of(bundle: Bundle, files: Files, where: str, readers: str, *, public: bool) -> Publication:
+    """What is uploaded of a bundle."""
+    sizes = [content.stat().st_size if isinstance(content, Path) else len(content) for content in files.values()]
+    what = f"bundle {bundle.index.model}/{bundle.index.version}"
+    return Publication(
+        what=what, files=len(sizes), megabytes=round(sum(sizes) / 1e6, 3), where=where, public=public, readers=readers
+    )
 
 
 def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from registry.amounts import format_usd
 from registry.errors import NotFoundError, RefusedError, UnavailableError, shorten
+from registry.money.catalogue import published
+from registry.money.prices import today
 from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
-from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, State, Status
+from serving.targets.contract import Ask, LiveEndpoint, Publication, Quote, Smoke, State, Status
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
-from serving.targets.huggingface.hub import Files
+from serving.targets.huggingface.hub import Files, publication_of
 from serving.targets.huggingface.package import repository_files
-from serving.targets.huggingface.quote import endpoint_quote
+from serving.targets.huggingface.quote import catalogue_quote, listed_quote
 from serving.targets.huggingface.release import PREFIX, Release, env_of, slug_of
 from serving.targets.huggingface.release_spec import (
     check_can_update,
@@ -53,12 +55,19 @@ class HuggingFaceTarget:
     ready: Stopwatch = field(default_factory=Stopwatch)
 
     def quote(self) -> Quote:
-        """By the price list in `quote.py`."""
-        return endpoint_quote(self.config)
+        """By Hugging Face's list of hardware; what it does not list, and where it does not answer, by the published prices."""
+        try:
+            hardware = self.endpoints.hardware()
+        except UnavailableError:
+            hardware = []
+        return listed_quote(hardware, self.config, today()) or catalogue_quote(published(), self.config)
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Publish the bundle, then create or update the endpoint."""
-        self._check_budget()
+        """Check cap, account and ownership, publish the bundle, then create or update the endpoint."""
+        check_name(name)
+        self.check_budget()
+        self.endpoints.hub.check_may_write(*filter(None, (self.config.repository, self.config.space)))
+        self.check_standing(name)
         index = bundle.index
         files, message, hub = (
             repository_files(bundle, gpu=self.config.accelerator == "gpu"),
@@ -71,6 +80,18 @@ class HuggingFaceTarget:
         if page and self.config.space:
             hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
         return live
+
+    def publications(self, bundle: Bundle) -> list[Publication]:
+        """What `deploy` uploads: the repository, and the Space where one is wanted."""
+        config, hub = self.config, self.endpoints.hub
+        public, owner = not config.private, config.repository.partition("/")[0]
+        files = repository_files(bundle, gpu=config.accelerator == "gpu")
+        readers = "everybody" if public else f"{owner}, and the endpoint,"
+        uploads = [publication_of(bundle, files, f"{config.repository} at {hub.url}", readers, public=public)]
+        if self.page and config.space:
+            where = f"the Space {config.space} at {hub.url}"
+            uploads.append(publication_of(bundle, self.page(bundle), where, "everybody" if public else owner, public=public))
+        return uploads
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Return to the commit before."""
@@ -228,14 +249,21 @@ class HuggingFaceTarget:
         finally:
             self.endpoints.delete(slug)
 
-    def _check_budget(self) -> None:
-        cap, idle = self.config.max_usd_per_month, self.quote().usd_per_idle_month
+    def check_standing(self, name: str) -> None:
+        """Raise for an endpoint of that name that is not ours, or that cannot change as the job wants."""
+        standing = self.endpoints.get(slug_of(name))
+        if standing and self._release(standing) is None:
+            raise not_ours(standing.name, "Hugging Face")
+        if standing:
+            check_can_update(standing.raw, self.config, standing.name)
+
+    def check_budget(self) -> None:
+        """Raise RefusedError where replicas that never stop cost more than the cap."""
+        cap = self.config.max_idle_usd_per_month
+        idle = Decimal(0) if cap is None else self.quote().usd_per_idle_month
         if cap is not None and idle > Decimal(str(cap)):
-            raise RefusedError(
-                "endpoint",
-                f"{format_usd(idle)} a month for replicas that never stop is over the {format_usd(cap)} cap",
-                "lower it",
-            )
+            words = f"{format_usd(idle)} a month for replicas that never stop is over the {format_usd(cap)} cap"
+            raise RefusedError("endpoint", words, "lower it")
 
     def _live_or_fail(self, endpoint: InferenceEndpoint) -> LiveEndpoint:
         live = self._live(endpoint)

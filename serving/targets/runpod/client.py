@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
 
+from registry.errors import NotFoundError
 from serving.targets.runpod.shapes import (
     Billed,
     CpuType,
@@ -15,7 +18,7 @@ from serving.targets.runpod.shapes import (
     Template,
     Workforce,
 )
-from serving.targets.runpod.transport import BASE, LostReplyError, RunPodTransport, UnmetError
+from serving.targets.runpod.transport import BASE, ForbiddenError, LostReplyError, RunPodTransport, UnmetError
 
 __all__ = ["BASE", "LostReplyError", "RunPodClient", "UnmetError"]
 
@@ -49,7 +52,20 @@ class RunPodClient(RunPodTransport):
 
     def worker_logs(self, number: str, worker: str, lines: int) -> list[str]:
         """The newest lines of a worker, from its stream of server-sent events."""
-        return list(self._events(f"/serverless/{number}/workers/{worker}/logs", {"tail": lines}))
+        return self._events(f"/serverless/{quote(number)}/workers/{quote(worker)}/logs", {"tail": lines}, lines)
+
+    def worker_limit(self) -> int | None:
+        """How many workers RunPod allows this account over all endpoints; None where RunPod does not tell this key.
+
+        RunPod documents the address since November 2026, and not what the object holds.
+        """
+        try:
+            answer = self._send("GET", "/account/limits")
+        except (NotFoundError, ForbiddenError):
+            return None
+        limits = answer.get("serverlessWorkers") if isinstance(answer, dict) else None
+        values = [limits.get(name) for name in ("limit", "max", "quota")] if isinstance(limits, dict) else []
+        return next((value for value in values if type(value) is int and value >= 0), None)
 
     def templates(self) -> list[Template]:
         """Every template of the account."""
@@ -59,9 +75,11 @@ class RunPodClient(RunPodTransport):
         """The container registries whose credentials RunPod keeps."""
         return self._many(Registry, "/registries", "registries")
 
-    def gpus(self) -> list[GpuType]:
-        """The GPU catalogue, with its availability on Serverless."""
-        return self._many(GpuType, "/catalog/gpus", "gpus", {"include": "AVAILABILITY", "product": "SERVERLESS"})
+    def gpus(self, count: int = 1, min_cuda: str | None = None) -> list[GpuType]:
+        """The GPU catalogue, with its availability on Serverless: of so many GPUs, on hosts of that CUDA version or newer."""
+        params: dict[str, Any] = {"include": "AVAILABILITY", "product": "SERVERLESS"}
+        params |= {"count": count} if count > 1 else {}
+        return self._many(GpuType, "/catalog/gpus", "gpus", params | ({"minCudaVersion": min_cuda} if min_cuda else {}))
 
     def cpus(self) -> list[CpuType]:
         """The CPU flavours."""

@@ -24,9 +24,10 @@ class RunPodDeploy(Record):
     kind: Literal["runpod"] = "runpod"
     bundles: str = Field(
         min_length=1,
-        description="where workers fetch bundles: hf:OWNER/REPO (published there), or an https address below which "
-        "DIGEST/ holds each",
+        description="where workers fetch bundles: hf:OWNER/REPO (published there, privately unless `public`), or an https "
+        "address below which DIGEST/ holds each",
     )
+    public: bool = Field(default=False, description="whether everybody may read the bundles at hf:OWNER/REPO")
     mode: Literal["load_balancer", "queue"] = Field(
         default="load_balancer", description="load_balancer: our HTTP server, direct; queue: RunPod keeps the requests"
     )
@@ -38,10 +39,18 @@ class RunPodDeploy(Record):
         description="the worker's image, as docker/ builds it, by tag or digest; default: this release's, below the registry "
         "and owner that MODELYARD_IMAGES names",
     )
+    min_cuda: str | None = Field(
+        default=None, pattern=r"^\d+\.\d+$", description="the oldest CUDA of hosts with GPUs; by default that of our image"
+    )
     cpu: CpuChoice = CpuChoice()
     data_centers: tuple[str, ...] = Field(default=(), description="none: wherever there is room")
     min_workers: int = Field(default=0, ge=0, le=100, description="workers that are never stopped, and always paid")
     max_workers: int = Field(default=2, ge=1, le=100)
+    account_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many workers RunPod allows your account over all endpoints; by default what it says, else 5",
+    )
     idle_seconds: int = Field(default=30, ge=1, le=3600, description="paid seconds after the last answer")
     request_seconds: int = Field(default=60, ge=1, le=3600, description="how long one request may take")
     flashboot: bool = Field(default=True, description="RunPod's faster cold start")
@@ -50,7 +59,11 @@ class RunPodDeploy(Record):
     bundle_secret: str | None = Field(
         default=None, description="the name of the RunPod secret that holds the token for the bundles' address"
     )
-    max_usd_per_month: float | None = Field(default=None, gt=0, description="nothing is deployed once it cost as much")
+    max_usd_per_month: float | None = Field(
+        default=None,
+        gt=0,
+        description="once a month cost as much, its workers are stopped until the next one, and nothing is deployed",
+    )
     start_seconds: float = Field(default=900, gt=0, description="how long a new worker may take to answer")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
     canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")

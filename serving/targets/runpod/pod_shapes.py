@@ -13,6 +13,7 @@ from pydantic import Field
 
 from serving.targets.runpod.shapes import Shape
 
+PodAction = Literal["start", "stop", "restart", "terminate"]
 PodStatus = Literal["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"]
 
 
@@ -38,6 +39,25 @@ class NewPod(Shape):
     cmd: list[str]
     data_center_ids: list[str] | None = None
     registry: str | None = None
+
+
+class PodChanges(Shape):
+    """Changes of a pod; what it is placed on is fixed."""
+
+    name: str | None = None
+    image: str | None = None
+    disk: int | None = None
+    ports: list[str] | None = None
+    env: dict[str, str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    locked: bool | None = None
+
+
+class PodActionRequest(Shape):
+    """What to do with a pod."""
+
+    action: PodAction
 
 
 class PortMapping(Shape):

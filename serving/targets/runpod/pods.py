@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from serving.targets.runpod.pod_shapes import NewPod, NewSecret, Pod, PodBill, PodGpuType, Secret
+from serving.targets.runpod.pod_shapes import (
+    NewPod,
+    NewSecret,
+    Pod,
+    PodAction,
+    PodActionRequest,
+    PodBill,
+    PodChanges,
+    PodGpuType,
+    Secret,
+)
 from serving.targets.runpod.transport import RunPodTransport
+from serving.targets.runpod.volume_shapes import DataCenter, NetworkVolume, NewNetworkVolume, VolumeSize
 
 _SUFFIXES = ("", " -fb")
 """RunPod has been seen to add the second one to a name."""
@@ -37,6 +48,18 @@ class PodClient(RunPodTransport):
         """
         return self._one(Pod, "POST", "/pods", new)
 
+    def change_pod(self, number: str, changes: PodChanges) -> Pod:
+        """Change the given fields only; the container starts again where it sees the change, and loses its disk."""
+        return self._one(Pod, "PATCH", f"/pods/{number}", changes)
+
+    def act_on_pod(self, number: str, action: PodAction) -> None:
+        """Start, stop, restart or terminate it. Raises BusyError where its status does not allow that now."""
+        self._send("POST", f"/pods/{number}/action", body=PodActionRequest(action=action))
+
+    def pod_logs(self, number: str, lines: int) -> list[str]:
+        """The newest lines of its container and of its host, from a stream of server-sent events."""
+        return self._events(f"/pods/{number}/logs", {"tail": lines}, lines)
+
     def terminate_pod(self, number: str) -> None:
         """End it for good, if it exists: a pod that is only stopped may go on costing, and may never start again."""
         self._delete(f"/pods/{number}")
@@ -49,6 +72,26 @@ class PodClient(RunPodTransport):
         """What a pod cost since then, by the hour."""
         params = {"podId": number, "startTime": since.astimezone(UTC).isoformat(), "bucketSize": "hour"}
         return self._many(PodBill, "/billing/pods", "records", params)
+
+    def data_centers(self) -> list[DataCenter]:
+        """Where pods and network volumes can be, with the stock of each GPU there."""
+        return self._many(DataCenter, "/catalog/datacenters", "dataCenters", {"include": "GPU_AVAILABILITY"})
+
+    def volumes(self) -> list[NetworkVolume]:
+        """The account's network volumes, each billed until it is deleted."""
+        return self._many(NetworkVolume, "/network-volumes", "networkVolumes")
+
+    def create_volume(self, new: NewNetworkVolume) -> NetworkVolume:
+        """Create a network volume, which is billed from then on. Raises LostReplyError if it may or may not exist now."""
+        return self._one(NetworkVolume, "POST", "/network-volumes", new)
+
+    def grow_volume(self, number: str, size: int) -> NetworkVolume:
+        """Make it larger, in GB. Raises UnmetError for a smaller size."""
+        return self._one(NetworkVolume, "PATCH", f"/network-volumes/{number}", VolumeSize(size=size))
+
+    def delete_volume(self, number: str) -> None:
+        """Delete it with what it holds, if it exists."""
+        self._delete(f"/network-volumes/{number}")
 
     def secrets(self) -> list[Secret]:
         """The account's secrets, without their values."""

@@ -12,6 +12,12 @@ from serving.targets.runpod.config import RunPodDeploy
 PREFIX = "modelyard-"
 """Of the names of our endpoints at RunPod."""
 
+MARK = "MODELYARD_ENDPOINT"
+"""The variable with an endpoint's own name, by which it is known."""
+
+MEMORY_GB = "1"
+"""What RunPod's SDK asks for before a queue's worker starts; its own 4 GB are more than the smallest machine has free."""
+
 PORT = 8000
 """Where our HTTP server listens in a worker's container."""
 
@@ -48,9 +54,10 @@ class Release:
         except (KeyError, ValueError, TypeError):
             return None
 
-    def env(self, config: RunPodDeploy, before: Release | None) -> dict[str, str]:
-        """The environment of its workers."""
+    def env(self, name: str, config: RunPodDeploy, before: Release | None) -> dict[str, str]:
+        """The environment of its workers, at the endpoint of that name."""
         env = {
+            MARK: name,
             "MODELYARD_MODEL": self.model,
             "MODELYARD_VERSION": str(self.version),
             "MODELYARD_BUNDLE": self.bundle,
@@ -59,6 +66,8 @@ class Release:
             "PORT_HEALTH": str(PORT),
             "MODELYARD_NO_KEY": "1",  # RunPod's gateway asks for a key of its own
         }
+        if config.mode == "queue":
+            env["RUNPOD_MIN_MEMORY_GB"] = MEMORY_GB
         if config.pools:
             env["MODELYARD_DEVICE"] = "cuda"
         if config.bundle_secret:

@@ -14,6 +14,7 @@ from serving.inference.traffic import REFUSED
 from serving.targets.refusals import json_of, refusal
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint
+from serving.targets.runpod.workers import WorkerWatch
 from serving.targets.waiting import Clock, tls
 
 _TIMEOUT_S = 60.0
@@ -33,7 +34,7 @@ class EndpointClient:
 
     def wait(self) -> None:
         """Wake it, and wait until a worker is ready. Raises UnavailableError with the workers' log."""
-        status = "nothing"
+        status, watch = "nothing", self._watch
         for waited in self._poll():
             try:
                 answer = self._send("GET", self._urls.health)
@@ -42,9 +43,9 @@ class EndpointClient:
                     return
             except httpx.HTTPError as error:
                 status = type(error).__name__
-            if waited > 0 and (broken := self._broken()):
+            if waited > 0 and (broken := watch.broken()):
                 raise self._failed(broken)
-        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({status})")
+        raise self._failed(f"gave no answer in {self.seconds:.0f} s ({status})", watch)
 
     def ask(self, image: bytes) -> dict[str, float]:
         """An image file's bytes → each class's probability."""
@@ -73,14 +74,14 @@ class EndpointClient:
                 return json_of(answer, self.endpoint.name)
             if answer.status_code not in _WAITING:
                 raise refusal(self.endpoint.name, answer)
-        raise self._failed(f"had no worker within {self.seconds:.0f} s")
+        raise self._failed(f"had no worker within {self.seconds:.0f} s", self._watch)
 
     def _queued(self, image: bytes) -> Any:
         """Submit the job once and poll until it is done; submit again only if the submission got no answer."""
         body = {"input": {"image": base64.b64encode(image).decode()}}
-        job: dict[str, Any] = {}
+        job, watch = dict[str, Any](), self._watch
         for waited in self._poll():
-            if job and waited > 0 and (broken := self._broken()):
+            if job and waited > 0 and (broken := watch.broken()):
                 raise self._failed(broken)
             try:
                 if job:
@@ -97,7 +98,7 @@ class EndpointClient:
             job = json_of(answer, self.endpoint.name)
             if job.get("status") not in _HELD:
                 return self._output(job)
-        raise self._failed(f"did not finish the job in {self.seconds:.0f} s")
+        raise self._failed(f"did not finish the job in {self.seconds:.0f} s", watch)
 
     def _output(self, job: dict[str, Any]) -> Any:
         """What a job that has ended answered. Raises InputError where its worker blames the picture."""
@@ -122,17 +123,15 @@ class EndpointClient:
     def _ready(self) -> bool:
         return any(worker.status in {"RUNNING", "IDLE"} for worker in self.client.workers(self.endpoint.id).workers)
 
-    def _broken(self) -> str:
-        """Why all workers are unhealthy, if they are: a job would wait forever for a worker that crashes at its start."""
-        try:
-            workers = self.client.workers(self.endpoint.id).workers
-        except InputError as error:  # the account's trouble, which no picture causes
-            raise UnavailableError(error.subject, error.expectation, error.remedy) from error
-        sick = [worker for worker in workers if worker.status == "UNHEALTHY"]
-        if not sick or len(sick) < len(workers):
-            return ""
-        words = self.client.worker_logs(self.endpoint.id, sick[-1].id, 5)
-        return f"has only unhealthy workers: {shorten(words[-1] if words else 'their logs are empty', 160)}"
+    @property
+    def _watch(self) -> WorkerWatch:
+        return WorkerWatch(self.client, self.endpoint, self.clock)
 
-    def _failed(self, how: str) -> UnavailableError:
-        return UnavailableError(f"endpoint {self.endpoint.name}", how, "see `modelyard endpoint logs`")
+    def _failed(self, how: str, watch: WorkerWatch | None = None) -> UnavailableError:
+        """The error for an endpoint that does not answer, with what its workers logged last."""
+        words = watch.last_words() if watch else ""
+        return UnavailableError(
+            f"endpoint {self.endpoint.name}",
+            f"{how}; a worker logged: {words}" if words else how,
+            "see `modelyard endpoint logs`",
+        )

@@ -49,10 +49,16 @@ Scaling = Annotated[QueueDelay | RequestCount, Field(discriminator="type")]
 
 
 class Gpu(Shape):
-    """Which pools a worker may run in."""
+    """Which pools a worker may run in. `count` is always sent: without it no machine matches.
+
+    An explicit empty list of allowed CUDA versions may stand beside a floor, and clears one that a template left.
+    """
 
     pools: list[str]
     count: int = 1
+    excluded_types: list[str] | None = None
+    allowed_cuda_versions: list[str] | None = None
+    min_cuda_version: str | None = None
 
 
 class Cpu(Shape):
@@ -71,6 +77,11 @@ class Container(Shape):
     disk: int | None = None
     ports: list[str] | None = None
     registry: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same; a registry that is set to none is sent as null, which takes one away."""
+        clears = "registry" in self.model_fields_set and self.registry is None
+        return super().as_dict() | ({"registry": None} if clears else {})
 
 
 class EndpointChanges(Container):

@@ -2,40 +2,42 @@
 
 An endpoint keeps its name and its address. A new bundle is tried on a second endpoint, `NAME-next`, then rolled out, and
 rolled back if it does not answer. RunPod allows two endpoints of one name, and a create request whose answer was lost
-cannot be looked up: so each name is searched before and after it is created, and of two endpoints the older one stays.
+cannot be looked up: so each one is searched before and after it is created, and of two endpoints the older one stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from registry.errors import NotFoundError, UnavailableError
+from registry.errors import NotFoundError, RefusedError, UnavailableError
 from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
 from serving.targets.bundle_stores import BundleStore
 from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
 from serving.targets.runpod.budget import check_budget
-from serving.targets.runpod.client import LostReplyError, RunPodClient, UnmetError
+from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.hosts import WorkerQuota, check_quota, check_stock, worker_quota
+from serving.targets.runpod.identity import Ours, own_name, plain_name
+from serving.targets.runpod.making import Maker
 from serving.targets.runpod.quote import endpoint_quote
 from serving.targets.runpod.release import PREFIX, Release
 from serving.targets.runpod.release_spec import (
     check_can_update,
-    current_spec,
     endpoint_spec,
     id_by_name,
     matches_spec,
-    new_endpoint,
+    restoring_spec,
+    with_exclusions,
 )
 from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
-from serving.targets.undo import check_name, not_ours, undone
+from serving.targets.undo import check_name, undone
 from serving.targets.waiting import Clock, Stopwatch
 
-_SEARCHES = 4
 _READY = {"RUNNING", "IDLE"}
 
 
@@ -50,47 +52,60 @@ class RunPodTarget:
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
     ready: Stopwatch = field(default_factory=Stopwatch)
 
+    @property
+    def ours(self) -> Ours:
+        """Our endpoints of the account."""
+        return Ours(self.client)
+
+    @property
+    def maker(self) -> Maker:
+        """Creates them."""
+        return Maker(self.client, self.config, self.clock)
+
     def quote(self) -> Quote:
         """By the current catalogue."""
         return endpoint_quote(self.client, self.config, self.today())
 
+    def workers_for(self, name: str) -> WorkerQuota:
+        """What an endpoint of that name needs of the workers that RunPod allows the account."""
+        return worker_quota(self.client, self.config, name, self.client.endpoints())
+
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
-        """Create the endpoint, or update it to the bundle."""
-        return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke)
+        """Create the endpoint, or update it to the bundle. What is refused is refused before the bundle is published."""
+        every = self._checked(name, bundle.index.digest)
+        return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke, every)
 
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
-        """Return to the bundle before."""
-        standing = self._only(name)
+        """Return to the bundle before. The spending cap does not keep from that."""
+        check_name(name)
+        every = self.client.endpoints()
+        standing = self.ours.only(name, every)
         before = Release.before(standing.env) if standing else None
         if before is None:
             raise NotFoundError(f"endpoint {name}", "served no bundle before", "deploy one")
-        return self._roll_out(name, before, smoke, paid=False)
+        return self._roll_out(name, before, smoke, every)
 
     def find(self, name: str) -> LiveEndpoint | None:
         """The endpoint on RunPod with that name."""
-        endpoints = self._named(PREFIX + name)
+        endpoints = self._known(name)
         return self._live(endpoints[0]) if endpoints else None
 
     def list(self) -> list[LiveEndpoint]:
         """Our endpoints, by name; trials are not endpoints yet."""
         ours = [
-            endpoint
-            for endpoint in self.client.endpoints()
-            if endpoint.name.startswith(PREFIX) and not endpoint.name.endswith(NEXT_SUFFIX)
+            endpoint for endpoint in self.client.endpoints() if not (own_name(endpoint) or NEXT_SUFFIX).endswith(NEXT_SUFFIX)
         ]
         lives = [live for endpoint in ours if (live := self._live(endpoint))]
         return sorted(lives, key=lambda live: live.name)
 
     def status(self, name: str) -> Status:
         """By its workers, and by the number of workers that RunPod allows."""
-        endpoints = self._named(PREFIX + name)
+        endpoints = self._known(name)
         if not endpoints:
             return Status(state="gone", detail="no endpoint of that name")
         endpoint = endpoints[0]
         if endpoint.workers.max == 0:
-            return Status(
-                state="broken", detail="RunPod scaled it down to no workers, as it does after a quiet week: deploy again"
-            )
+            return Status(state="broken", detail="its cap stopped its workers, or RunPod did after a quiet week")
         workers = self.client.workers(endpoint.id).workers
         if not workers:
             return Status(state="asleep", detail="no worker; the next request starts one")
@@ -122,7 +137,7 @@ class RunPodTarget:
 
     def logs(self, name: str, lines: int) -> list[str]:
         """The log of every worker."""
-        endpoints = self._named(PREFIX + name)
+        endpoints = self._known(name)
         if not endpoints:
             raise NotFoundError(f"endpoint {name}", "is not at RunPod", "deploy it first")
         endpoint = endpoints[0]
@@ -132,30 +147,55 @@ class RunPodTarget:
     def delete(self, name: str) -> None:
         """Our endpoints of that name, with trials."""
         check_name(name)
-        self._clear(name)
-        self._clear(name + NEXT_SUFFIX)
+        every = self.client.endpoints()
+        self.ours.clear(name, every)
+        self.ours.clear(name + NEXT_SUFFIX, every)
 
-    def _roll_out(self, name: str, release: Release, smoke: Smoke, *, paid: bool = True) -> LiveEndpoint:
-        """Roll a release out to the endpoint of that name, or leave it as it was. `paid`: the spending cap applies."""
+    def delete_by(self, name: str, handle: str) -> None:
+        """The same, and first the endpoint of that id, whatever it is called or its settings are now."""
+        self.client.delete_endpoint(handle)
+        self.delete(name)
+
+    def _known(self, name: str) -> list[Endpoint]:
+        """Ours of that name; somebody else's is none of them."""
+        try:
+            return self.ours.named(name)
+        except RefusedError:
+            return []
+
+    def _checked(self, name: str, digest: str) -> list[Endpoint]:
+        """The account's endpoints, where nothing keeps a bundle from being deployed by that name: its cap, quota and stock."""
         check_name(name)
-        standing = self._only(name)
-        old = Release.read(standing.env) if standing else None
-        if standing and old is None:
-            raise not_ours(standing.name, "RunPod")
-        if paid:
-            check_budget(self.client, self.config, name, self.today())
-        self._clear(name + NEXT_SUFFIX)
+        every = self.client.endpoints()
+        standing = next(iter(self.ours.named(name, every)), None)
+        check_budget(self.client, self.config, name, self.today())
+        release = Release.read(standing.env) if standing else None
+        if release is None or release.bundle != digest:
+            self._check_room(name, every)
+        return every
+
+    def _check_room(self, name: str, every: Iterable[Endpoint]) -> None:
+        check_quota(self.client, self.config, name, every)
+        check_stock(self.client, self.config)
+
+    def _roll_out(self, name: str, release: Release, smoke: Smoke, every: Iterable[Endpoint]) -> LiveEndpoint:
+        """Roll a release out to the endpoint of that name, or leave it as it was. `every`: what the account has."""
+        standing = self.ours.only(name, every)
+        self.ours.clear(name + NEXT_SUFFIX, every)
         if standing is None:
             return self._create_first(name, release, smoke)
+        old = Release.read(standing.env)
         before = Release.before(standing.env) if old == release else old
-        spec = self._spec(release, before)
+        spec = with_exclusions(self._spec(name, release, before), standing)
         if old == release and matches_spec(standing, spec):
             self._test(standing, smoke)  # an interrupted command may have left it untested
             return self._live_or_fail(standing)
         check_can_update(standing, self.config)
+        if old is not None and old.bundle == release.bundle:
+            self._check_room(name, every)  # other settings of the same bundle
         with self._trial(name, release) as trial:
             smoke(trial)
-        back = current_spec(standing)
+        back = restoring_spec(standing)
         with undone(lambda: self.client.update_endpoint(standing.id, back), "RunPod"):
             updated = self._update(standing, spec)
             self._test(updated, smoke)
@@ -163,12 +203,16 @@ class RunPodTarget:
 
     def _create_first(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
         """Create the first endpoint of that name; a duplicate from a lost answer is deleted, the remaining one tested."""
-        spec, began = self._spec(release, None), self.clock.now()
-        fresh = self._create(name, spec)
+        spec, began = self._spec(name, release, None), self.clock.now()
+        fresh = self.maker.create(name, spec)
         with undone(lambda: self.client.delete_endpoint(fresh.id), "RunPod"):
             self._test(fresh, smoke, began)
-        stays = self._only(name) or fresh
+            stays = self.maker.search(name)
+            if stays is None:
+                why = f"was made as {fresh.id}, and RunPod lists no endpoint of that name: it is deleted again"
+                raise UnavailableError(f"endpoint {name}", why, "try again later")
         if stays.id != fresh.id:
+            self.client.delete_endpoint(fresh.id)
             with undone(lambda: self.client.delete_endpoint(stays.id), "RunPod"):
                 self._test(stays, smoke)
         return self._live_or_fail(stays)
@@ -190,43 +234,11 @@ class RunPodTarget:
 
         return first
 
-    def _spec(self, release: Release, before: Release | None) -> EndpointChanges:
+    def _spec(self, name: str, release: Release, before: Release | None) -> EndpointChanges:
         registry, template = self.config.registry, self.config.template
         registry_id = id_by_name(registry, self.client.registries(), "registry") if registry else None
         template_id = id_by_name(template, self.client.templates(), "template") if template else None
-        return endpoint_spec(self.config, release.env(self.config, before), registry_id, template_id)
-
-    def _create(self, name: str, spec: EndpointChanges) -> Endpoint:
-        """Create it exactly once. After a lost answer it is searched for; without capacity each pool is tried alone."""
-        refused: UnmetError | None = None
-        for pools in [self.config.pools, *((pool,) for pool in self.config.pools if len(self.config.pools) > 1)]:
-            gpu = spec.gpu.model_copy(update={"pools": list(pools)}) if spec.gpu else None
-            new = new_endpoint(PREFIX + name, self.config, spec.model_copy(update={"gpu": gpu}))
-            try:
-                return self._once(name, lambda new=new: self.client.create_endpoint(new))
-            except UnmetError as error:
-                refused = refused or error
-        assert refused is not None  # noqa: S101 the loop runs at least once
-        raise refused
-
-    def _once(self, name: str, create: Callable[[], Endpoint]) -> Endpoint:
-        for tried in range(_SEARCHES):
-            try:
-                return create()
-            except LostReplyError:
-                if endpoint := self._search(name):
-                    return endpoint
-                if tried == _SEARCHES - 1:
-                    raise
-        raise AssertionError
-
-    def _search(self, name: str) -> Endpoint | None:
-        """The endpoint, if it was created after all; it may take a moment to be listed."""
-        for waited in range(1, _SEARCHES):
-            if endpoint := self._only(name):
-                return endpoint
-            self.clock.sleep(2.0**waited)
-        return self._only(name)
+        return endpoint_spec(self.config, release.env(name, self.config, before), registry_id, template_id)
 
     def _update(self, endpoint: Endpoint, spec: EndpointChanges) -> Endpoint:
         """Roll out, and wait until no worker runs an older release."""
@@ -245,35 +257,19 @@ class RunPodTarget:
 
     @contextmanager
     def _trial(self, name: str, release: Release) -> Iterator[Ask]:
-        """A second endpoint for a smoke test, always deleted afterwards."""
-        few = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds)
+        """A second endpoint for a smoke test, always deleted afterwards, whether a list shows it or not."""
+        few, tried = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds), list[str]()
         try:
-            spec, began = self._spec(release, None).model_copy(update={"workers": few}), self.clock.now()
-            trial = self._create(name + NEXT_SUFFIX, spec)
+            spec = self._spec(name + NEXT_SUFFIX, release, None).model_copy(update={"workers": few})
+            began = self.clock.now()
+            trial = self.maker.create(name + NEXT_SUFFIX, spec)
+            tried.append(trial.id)
             self._client_of(trial).wait()
             yield self._first_answer(trial, began)
         finally:
-            self._clear(name + NEXT_SUFFIX)
-
-    def _only(self, name: str) -> Endpoint | None:
-        """The endpoint of that name; of duplicates, which lost answers leave, the oldest stays."""
-        endpoints = self._named(PREFIX + name)
-        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
-            raise not_ours(PREFIX + name, "RunPod")
-        for endpoint in endpoints[1:]:
-            self.client.delete_endpoint(endpoint.id)
-        return endpoints[0] if endpoints else None
-
-    def _named(self, full: str) -> list[Endpoint]:
-        endpoints = [endpoint for endpoint in self.client.endpoints() if endpoint.name == full]
-        return sorted(endpoints, key=lambda endpoint: (endpoint.created_at, endpoint.id))
-
-    def _clear(self, name: str) -> None:
-        endpoints = self._named(PREFIX + name)
-        if any(Release.read(endpoint.env) is None for endpoint in endpoints):
-            raise not_ours(PREFIX + name, "RunPod")
-        for endpoint in endpoints:
-            self.client.delete_endpoint(endpoint.id)
+            for number in tried:
+                self.client.delete_endpoint(number)
+            self.ours.clear(name + NEXT_SUFFIX)
 
     def _live_or_fail(self, endpoint: Endpoint) -> LiveEndpoint:
         live = self._live(endpoint)
@@ -287,7 +283,7 @@ class RunPodTarget:
             return None
         urls = endpoint.request_urls
         return LiveEndpoint(
-            name=endpoint.name.removeprefix(PREFIX),
+            name=own_name(endpoint) or plain_name(endpoint).removeprefix(PREFIX),
             model=release.model,
             version=release.version,
             bundle=release.bundle,

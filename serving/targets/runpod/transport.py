@@ -38,6 +38,9 @@ BASE = "https://api.runpod.io"
 _TRIES = 6
 _LONGEST_PAUSE_S = 60.0
 _LONGEST_WAIT_S = 600.0
+_MOST_PAGES = 1000
+_STREAM_S, _SILENCE_S = 5.0, 2.0
+_STREAM_CHARACTERS = 2_000_000
 _WINDOW = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
 S = TypeVar("S", bound=Shape)
 
@@ -73,6 +76,7 @@ class RunPodTransport:
     ) -> None:
         """`sleep` waits between tries; `transport` carries the requests, by default over the network."""
         self._key, self._sleep, self._base = key, sleep, base.rstrip("/")
+        self._now = time.monotonic
         self.longest_wait_s = _LONGEST_WAIT_S
         self.origin: RunPodTransport | None = None
         address = f"{self._base}/v2"
@@ -94,22 +98,36 @@ class RunPodTransport:
         return _read(shape, self._send(method, path, body=body), path)
 
     def _many(self, shape: type[S], path: str, wrapped: str, params: Mapping[str, Any] | None = None) -> list[S]:
-        """All rows of all pages. A page may be short or empty with more to follow; a list without pages is one page."""
-        rows, cursors, query = list[S](), set[str](), dict(params or {})
-        while True:
-            answer = self._send("GET", path, params=query)
-            page = answer.get(wrapped) if isinstance(answer, dict) else None
-            if not isinstance(page, list):
-                raise UnavailableError("RunPod", f"{path} answered without '{wrapped}'", "try again later")
-            rows += [_read(shape, row, path) for row in page]
-            pages = answer.get("pagination") or {}
-            if not pages.get("hasNextPage"):
-                return rows
-            cursor = str(pages.get("nextCursor") or "")
+        """All rows of all pages, each once. A page may be short or empty with more to follow.
+
+        A list without pages is one page. What is added while the pages are read may push a row onto the next one.
+        """
+        rows, cursors, query = dict[object, S](), set[str](), dict(params or {})
+        for _ in range(_MOST_PAGES):
+            page, cursor = self._page(path, wrapped, query)
+            read = [_read(shape, row, path) for row in page]
+            rows |= {getattr(row, "id", len(rows) + number): row for number, row in enumerate(read)}
+            if cursor is None:
+                return list(rows.values())
             if not cursor or cursor in cursors:
                 raise UnavailableError("RunPod", f"{path} repeats a page of its list", "try again later")
             cursors.add(cursor)
             query["cursor"] = cursor
+        raise UnavailableError("RunPod", f"{path} has more than {_MOST_PAGES} pages", "delete what is not needed there")
+
+    def _page(self, path: str, wrapped: str, query: Mapping[str, Any]) -> tuple[list[Any], str | None]:
+        """A page's rows, and the cursor of the next one; None after the last."""
+        try:
+            answer = self._send("GET", path, params=query)
+        except InputError as error:
+            if "cursor" in query and type(error) is InputError:  # the list has changed under its cursor
+                raise UnavailableError(error.subject, error.expectation, "try again later") from error
+            raise
+        page = answer.get(wrapped) if isinstance(answer, dict) else None
+        pages = (answer.get("pagination") or {}) if isinstance(answer, dict) else {}
+        if not isinstance(page, list) or not isinstance(pages, dict):
+            raise UnavailableError("RunPod", f"{path} answered without '{wrapped}'", "try again later")
+        return page, str(pages.get("nextCursor") or "") if pages.get("hasNextPage") else None
 
     def _delete(self, path: str) -> None:
         try:
@@ -177,19 +195,29 @@ class RunPodTransport:
             kind, remedy = UnavailableError, "try again later"
         return kind("RunPod", f"{what} was answered with {code}: {detail}", remedy)
 
-    def _events(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
-        """The lines that a stream has now; it stays open, so a read timeout ends it."""
+    def _events(self, path: str, params: Mapping[str, Any], most: int) -> list[str]:
+        """The newest lines that a stream has now, `most` at most.
+
+        The stream stays open, so it is left at so many lines, at a heartbeat, when it is silent, or at the deadline: the
+        first of them.
+        """
+        lines, ends, size, cut = list[str](), self._now() + _STREAM_S, 0, ""
         try:
-            with self._http.stream("GET", path, params=params, timeout=httpx.Timeout(5.0, connect=10.0)) as answer:
+            timeout = httpx.Timeout(_SILENCE_S, connect=10.0)
+            with self._http.stream("GET", path, params=params, timeout=timeout) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise self._problem(answer, "GET", path)
                 with _silence():
-                    for line in answer.iter_lines():
-                        if line.startswith("data:"):
-                            yield _line_of(line.removeprefix("data:").strip())
+                    for chunk in answer.iter_text():
+                        size, (*whole, cut) = size + len(chunk), (cut + chunk).split("\n")
+                        lines += [_line_of(line[5:].strip()) for line in whole if line.startswith("data:")]
+                        heartbeat = any(line.startswith(":") for line in whole)
+                        if heartbeat or len(lines) >= most or size > _STREAM_CHARACTERS or self._now() > ends:
+                            break
         except httpx.HTTPError as error:
             raise UnavailableError("RunPod", f"gives no logs ({type(error).__name__})", "try again later") from error
+        return lines[-most:]
 
 
 @contextmanager

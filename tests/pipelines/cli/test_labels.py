@@ -127,8 +127,8 @@ def test_what_cannot_be_is_one_line(home: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_reviewer_of_the_environment_reaches_no_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.services.up import _inherited
+    from pipelines.services.environments import inherited
     from registry.reports.reviews import REVIEWER
 
     monkeypatch.setenv(REVIEWER, "mallory")
-    assert REVIEWER not in _inherited("dashboard")
+    assert REVIEWER not in inherited("dashboard")

@@ -40,6 +40,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "budget show": ("hand",),
     "notify status": (),
     "endpoint quote": ("--job", "HOME/job.yaml"),
+    "endpoint plan": ("--job", "HOME/job.yaml"),
+    "endpoint check": ("--job", "HOME/job.yaml"),
     "endpoint status": ("hand@production",),
     "endpoint logs": ("hand@production",),
     "canary status": ("foot@production",),

@@ -18,7 +18,8 @@ import clouds
 
 from pipelines.deployment.canary.proxy import proxy_of
 from registry.errors import UnavailableError
-from registry.events import now
+from registry.events import Deployed, now
+from registry.memory import MemoryLedger
 from registry.promotion.promote import promote
 from registry.refs import Ref
 from registry.stages import Stage
@@ -63,9 +64,11 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         target = runpod.target(pools=())
         made.targets.runpod.append(target)
         made.promote(1)
-        assert [live.name for live in target.list()] == ["colours-production"]
+        (live,) = target.list()
+        assert [event.handle for event in deployed(made.context.ledger)] == [live.handle]
+        runpod.double.cloud.endpoints[live.handle].spec["name"] = "renamed in the console"
         assert made.once() == []
-        monkeypatch.setattr(target, "delete", _refuses)
+        monkeypatch.setattr(target, "delete_by", _refuses)
         if how == "archived":
             promote(made.context, Ref("colours", 1), Stage.ARCHIVED, ADA)
         else:
@@ -86,7 +89,11 @@ def test_an_endpoint_in_a_cloud_that_could_not_be_deleted_is_deleted_later(
         assert made.once() == []
 
 
-def _refuses(_: str) -> None:
+def deployed(ledger: MemoryLedger) -> list[Deployed]:
+    return [row.event for row in ledger.entries("colours") if isinstance(row.event, Deployed)]
+
+
+def _refuses(*_: str) -> None:
     raise UnavailableError("RunPod", "no answer", "ask again")
 
 

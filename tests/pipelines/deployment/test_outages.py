@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.deployment.deploy import Deployer, DeployHook, accounts_of
-from pipelines.deployment.health import MISSES, REFUSING_S, SLOW_S, HealthWatch
+from pipelines.deployment.health import CLOUD_S, MISSES, REFUSING_S, SLOW_S, HealthWatch
 from pipelines.deployment.outages import Account, Outages, read_outages, write_outages
 from pipelines.deployment.targets import Targets
 from pipelines.job.deploys import LocalDeploy
@@ -195,8 +195,8 @@ def test_a_target_that_cannot_tell_slow_from_dead_is_believed_after_several_miss
     broken = list[bool]()
     for _ in range(4):
         broken.append(watch.is_broken("runpod", endpoint, live()))  # type: ignore[arg-type]
-        clock.seconds += 10
-    assert broken == [False, False, True, True]
+        clock.seconds += CLOUD_S / 2 + 1
+    assert broken == [False, False, True, True], "a provider says so of workers that are only starting"
 
 
 def test_the_accounts_that_serve_a_model_are_those_of_its_hooks(tmp_path: Path) -> None:

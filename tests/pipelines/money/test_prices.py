@@ -109,7 +109,7 @@ def test_a_forecast_says_what_it_rests_on(tmp_path: Path) -> None:
     assert [cost.usd_per_month for cost in forecast.places] == sorted(cost.usd_per_month for cost in forecast.places)
     assert forecast.service_from == "from --service-ms"
     assert all("per hour" in cost.place.assumed[0] for cost in forecast.places)
-    assert forecast.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
+    assert forecast.advice.startswith("RunPod Serverless cpu5c with 2 vCPU is the cheapest at 20 requests per day: $")
     assert " per day on, Hugging Face" in forecast.advice
     assert "modelyard space" in forecast.browser
     assert list((tmp_path / "home").glob("*")) == []

@@ -22,8 +22,8 @@ LAUNCHES = 1000
 def world_of(folder: Path, seed: int, draw: random.Random) -> PodSim:
     """Everything that differs between two launches is drawn from the seed."""
     world = PodSim(folder, seed, train_s=draw.choice([60, 300, 900, 9000]), exit_code=draw.choice([0] * 9 + [3]))
-    world.cloud.list_lag_s, world.control.resources.page_most = draw.choice([0, 5, 20]), draw.choice([2, 1000])
-    world.control.resources.strangers, world.control.resources.suffix = draw.choice([0, 2]), draw.choice(["", " -fb"])
+    world.cloud.list_lag_s, world.control.resources.paging.most = draw.choice([0, 5, 20]), draw.choice([2, 1000])
+    world.control.resources.paging.strangers, world.control.resources.suffix = draw.choice([0, 2]), draw.choice(["", " -fb"])
     world.control.faults.rates, world.control.faults._random = RATES, draw
     world.agents_alive = draw.random() < 0.9
     killed_at = world.clock.now() + draw.expovariate(1 / 600) if draw.random() < 0.2 else None

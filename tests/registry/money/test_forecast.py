@@ -9,11 +9,16 @@ import pytest
 
 from registry.errors import InputError, NotFoundError
 from registry.money.catalogue import Catalogue, published
-from registry.money.comparison import Forecast, compare
+from registry.money.comparison import Forecast, Options, compare
 from registry.money.places import Assumptions, ColdStart, Measurements, Overrides, list_places
 from registry.money.prices import Price, local_price
 from registry.money.traffic import Traffic
 from registry.settings import Settings
+from serving.targets.huggingface.config import HuggingFaceDeploy
+from serving.targets.plans import alternatives, plan_of, plans_of
+from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.quote import catalogue_quote
+from serving.targets.runpod.release_spec import endpoint_spec
 
 TODAY = date(2026, 11, 24)
 FACTS = Measurements(service_ms=5, service_from="as given")
@@ -27,7 +32,8 @@ def made(
     requests: float = 20, facts: Measurements = FACTS, overrides: Overrides | None = None, usd: str = "0.05", **more
 ) -> Forecast:
     ground = Assumptions.combine(facts, overrides or Overrides())
-    return compare(published(), local(usd), Traffic(requests_per_day=requests), ground, today=TODAY, **more)
+    options = Options(local(usd), alternatives())
+    return compare(published(), options, Traffic(requests_per_day=requests), ground, today=TODAY, **more)
 
 
 def rests(result: Forecast, name: str) -> str:
@@ -39,8 +45,8 @@ def test_the_browser_is_a_row_of_its_own_and_the_sentence_is_about_what_is_rente
     assert (result.places[0].place.name, result.places[0].usd_per_month) == ("the visitor's browser", 0)
     assert "it runs on the visitor's device" in rests(result, "the visitor's browser")
     assert "needs a TF.js export" in rests(result, "the visitor's browser")
-    assert len(result.places) == 8
-    assert result.advice.startswith("RunPod Serverless AMPERE_16 is the cheapest at 20 requests per day: $")
+    assert len(result.places) == 9
+    assert result.advice.startswith("RunPod Serverless cpu5c with 2 vCPU is the cheapest at 20 requests per day: $")
     assert "browser" not in result.advice
     assert "needs a TF.js export" in result.browser
 
@@ -75,7 +81,7 @@ def test_storage_is_in_the_sum_and_said() -> None:
 
 def test_a_bundle_lies_on_the_worker_s_disk() -> None:
     small, huge = (made(facts=FACTS.model_copy(update={"bundle_mb": size})) for size in (12.5, 50_000.0))
-    assert "a disk of 5 GB for each worker while it runs, with the bundle's 12.5 MB" in rests(small, "RunPod Serverless")
+    assert " GB for each worker while it runs, with the bundle's 12.5 MB" in rests(small, "RunPod Serverless")
     assert "a disk of 50 GB" in rests(huge, "RunPod Serverless")
 
 
@@ -118,7 +124,8 @@ def test_prices_that_are_all_zero_break_nothing() -> None:
         for entry in published().prices
     ]
     free = Catalogue(prices=rows, storage=published().storage)
-    result = compare(free, local("0"), Traffic(requests_per_day=1000), Assumptions.combine(FACTS, Overrides()), today=TODAY)
+    ground = Assumptions.combine(FACTS, Overrides())
+    result = compare(free, Options(local("0"), alternatives()), Traffic(requests_per_day=1000), ground, today=TODAY)
     assert all(month.usd_per_month == month.storage_usd for month in result.places)
 
 
@@ -141,10 +148,68 @@ def test_an_answer_that_takes_no_time_is_refused(service_ms: float) -> None:
 def test_a_catalogue_without_pods_is_one_line() -> None:
     rows = [entry for entry in published().prices if entry.price.product != "pod"]
     with pytest.raises(NotFoundError, match="price of a runpod pod: is not in the catalogue"):
-        list_places(Catalogue(prices=rows, storage=published().storage), local(), Assumptions.combine(FACTS, Overrides()))
+        list_places(Catalogue(prices=rows, storage=published().storage), local(), Assumptions.combine(FACTS, Overrides()), [])
 
 
 def test_an_old_price_is_named_and_nothing_is_said_of_the_browser_s() -> None:
     result = made()
     assert any("huggingface endpoint intel-spr x1: 207 days old" in line for line in result.stale)
     assert not any("browser" in line for line in result.stale)
+
+
+def test_a_plan_is_what_the_target_will_set() -> None:
+    """The forecast's workers are those of the request that creates the endpoint: one source, whatever the job says."""
+    for mode in ("load_balancer", "queue"):
+        config = RunPodDeploy(image="x", bundles="https://b", mode=mode, min_workers=1, max_workers=4, idle_seconds=77)
+        spec, plan = endpoint_spec(config, {}, None, None), plan_of(config)
+        workers = spec.workers
+        assert workers is not None
+        assert (plan.min_workers, plan.max_workers, plan.idle_s) == (workers.min, workers.max, workers.idle_timeout)
+        assert plan.disk_gb == spec.disk
+        rule = spec.as_dict()["scaling"]
+        assert (plan.scale_after_s, plan.scale_after_requests) == (rule.get("queueDelay", 0), rule.get("requestCount", 0))
+
+
+def test_the_job_s_own_deployments_are_compared_beside_the_targets_defaults() -> None:
+    deploy = {
+        "staging": {"kind": "local"},
+        "production": {
+            "kind": "runpod",
+            "image": "x",
+            "bundles": "hf:a/b",
+            "pools": ["ADA_80_PRO"],
+            "gpus": 3,
+            "min_workers": 1,
+        },
+    }
+    plans = plans_of(deploy)
+    assert [(plan.name, plan.chosen, plan.units) for plan in plans] == [
+        ("production: RunPod Serverless ADA_80_PRO x 3, one kept on", True, 3)
+    ]
+    result = compare(
+        published(), Options(local(), [*plans, *alternatives()]), Traffic(requests_per_day=20),
+        Assumptions.combine(FACTS, Overrides()), today=TODAY,
+    )  # fmt: skip
+    own = next(month for month in result.places if month.place.chosen)
+    config = RunPodDeploy.model_validate(deploy["production"], strict=False)
+    quote = catalogue_quote(published(), config)
+    assert own.usd_per_month >= quote.usd_per_idle_month > 9_000  # three GPUs that never stop
+    assert own.place.price.usd_per_hour == quote.usd_per_busy_hour
+
+
+def test_a_plan_that_is_an_alternative_too_is_one_row() -> None:
+    result = compare(
+        published(), Options(local(), [plan_of(HuggingFaceDeploy(repository="me/hand")), *alternatives()]),
+        Traffic(requests_per_day=20), Assumptions.combine(FACTS, Overrides()), today=TODAY,
+    )  # fmt: skip
+    assert [month.place.name for month in result.places].count("Hugging Face intel-spr x1, asleep when idle") == 1
+
+
+def test_what_a_start_costs_is_a_range_where_the_provider_contradicts_itself() -> None:
+    months = {month.place.name: month for month in made(2000).places}
+    asleep = months["RunPod Serverless AMPERE_16"]
+    least = asleep.usd_per_month_least
+    assert least is not None
+    assert 0 < least < asleep.usd_per_month
+    assert "disagree on whether a start is billed" in rests(made(), "RunPod Serverless AMPERE_16")
+    assert months["Hugging Face intel-spr x1, asleep when idle"].usd_per_month_least is None

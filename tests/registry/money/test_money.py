@@ -114,10 +114,17 @@ def test_runpod_s_network_volumes_have_two_tiers() -> None:
 
 
 def test_hugging_face_s_own_example_of_an_endpoint_with_one_replica() -> None:
-    """$0.067 an hour, and $0.064 * 730 = $46.72 a month, of the instance before (inference-endpoints/pricing, "Basic Endpoint")."""
-    now, before = (published().find("huggingface", "endpoint", name).price for name in ("intel-spr x2", "intel-icl x2"))
+    """$0.067 an hour (inference-endpoints/support/pricing, "Basic Endpoint"); its month of $46.72 is of an instance that is gone."""
+    now = published().find("huggingface", "endpoint", "intel-spr x2").price
     assert cost(3600, now) == Decimal("0.067")
-    assert monthly_cost(before) == Decimal("46.72")
+    assert monthly_cost(now.model_copy(update={"usd_per_hour": Decimal("0.064")})) == Decimal("46.72")
+
+
+def test_what_is_gone_is_not_offered_and_no_two_published_prices_are_of_one_thing() -> None:
+    keys = [entry.price.key for entry in published().prices]
+    assert len(set(keys)) == len(keys)
+    assert not any("intel-icl" in " ".join(key) for key in keys)
+    assert ("runpod", "serverless", "cpu5c vCPU") in keys
 
 
 def test_hugging_face_s_own_example_of_an_endpoint_that_grows() -> None:

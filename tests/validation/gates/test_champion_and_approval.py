@@ -196,6 +196,7 @@ def test_serving_is_held_to_its_budget() -> None:
     gate = BudgetGate(train_usd=None, serve_usd_per_month=40)
     assert passes(gate, serve_usd_per_month=Decimal("36.5"))
     assert not passes(gate, serve_usd_per_month=Decimal("40.01"))
+    assert not passes(gate, serve_usd_per_month=None, serve_quote="runpod, was not asked")
 
 
 class Sunny(Record):

@@ -46,6 +46,15 @@ def invalid(body: object) -> list[str]:
     return [*_fields("$", body, _KINDS), *_values(body)]
 
 
+def invalid_change(body: object) -> list[str]:
+    """Why a change of a pod is 422: what it is placed on is fixed."""
+    if not isinstance(body, dict):
+        return ["$: value must be an object"]
+    fixed = {"cloud", "gpu", "cpu", "dataCenterIds", "startSsh", "startJupyter"}
+    kinds = {name: kind for name, kind in _KINDS.items() if name not in fixed} | {"locked": bool}
+    return [*_fields("$", body, kinds), *_values({"name": "-", "image": "-"} | body)]
+
+
 def broken_rule(body: Mapping[str, Any]) -> str | None:
     """Why a valid body is 400: rules between its fields."""
     if ("gpu" in body) == ("cpu" in body):
@@ -76,6 +85,13 @@ def invalid_secret(body: object) -> list[str]:
     if isinstance(body.get("value"), str) and len(body["value"].encode()) >= SECRET_BYTES:
         lines.append("$.value: is too large")
     return lines
+
+
+def invalid_secret_change(body: object) -> list[str]:
+    """Why a change of a secret is 422: its name is fixed."""
+    if not isinstance(body, dict) or not body:
+        return ["$: value must be an object with a field at least"]
+    return [*_fields("$", body, {"value": str, "description": (str, type(None))})]
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[str]:

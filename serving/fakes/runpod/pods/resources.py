@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from serving.fakes.clock import stamp
 from serving.fakes.plain import Answer, Ask, json_answer, refuse
-from serving.fakes.runpod.pods.check import broken_rule, invalid, invalid_secret
+from serving.fakes.runpod.logs import backfill
+from serving.fakes.runpod.paging import Paging
+from serving.fakes.runpod.pods.check import broken_rule, invalid, invalid_change, invalid_secret, invalid_secret_change
 from serving.fakes.runpod.pods.state import CPU_USD, PodCloud, SimPod
 
-_MOST = 1000
 _ACTIONS = {
     "RUNNING": ("stop", "restart", "terminate"),
     "EXITED": ("start", "terminate"),
@@ -27,13 +26,11 @@ NO_CAPACITY = "There are no longer any instances available with the requested sp
 
 @dataclass
 class Resources:
-    """What the account holds. `page_most` makes pages short, `suffix` is added to each pod's name."""
+    """What the account holds. `suffix` is added to each pod's name; the strangers of a list are the pods of clusters."""
 
     cloud: PodCloud
-    page_most: int = _MOST
+    paging: Paging = field(default_factory=Paging)
     suffix: str = ""
-    strangers: int = 0
-    """Pods of clusters: cut off each page after it is cut, so that a page may be empty with more to follow."""
 
     def answer(self, ask: Ask, fate: str) -> Answer:
         """A request that is let through."""
@@ -53,14 +50,49 @@ class Resources:
         if not number:
             return self._create(ask.json, fate) if ask.method == "POST" else self._list(ask.query)
         pod = self.cloud.pods.get(number)
-        if pod is None:
-            return refuse(404, "no such pod")
-        if tail == "action" and ask.method == "POST":
-            return self._act(pod, ask.json)
-        if ask.method == "DELETE":
-            self.cloud.terminate(pod)
-            return Answer(204)
-        return json_answer(self.shown(pod)) if ask.method == "GET" else refuse(404, "The requested path was not found.")
+        return refuse(404, "no such pod") if pod is None else self._of_pod(pod, tail, ask)
+
+    def _of_pod(self, pod: SimPod, tail: str, ask: Ask) -> Answer:
+        match ask.method, tail:
+            case "POST", "action":
+                return self._act(pod, ask.json)
+            case "GET", "logs":
+                return self._logs(pod, ask)
+            case "GET", "":
+                return json_answer(self.shown(pod))
+            case "PATCH", "":
+                return self._change(pod, ask.json)
+            case "DELETE", "":
+                self.cloud.terminate(pod)
+                return Answer(204)
+            case _:
+                return refuse(404, "The requested path was not found.")
+
+    def _change(self, pod: SimPod, body: Any) -> Answer:
+        """Only what is sent changes, and a change of what its container sees starts that container again."""
+        if errors := invalid_change(body):
+            return refuse(422, "Request validation failed.", errors)
+        if body.get("templateId"):
+            return refuse(404, "no such template")
+        if "mounts" in body and body["mounts"] and body["mounts"] != pod.spec.get("mounts"):
+            return refuse(400, "a pod's mounts cannot be replaced")
+        restarts = any(name in body for name in ("image", "args", "env", "entrypoint", "cmd", "ports"))
+        if restarts and pod.container:
+            pod.container.kill()
+            pod.container = None
+        pod.spec = pod.spec | body
+        return json_answer(self.shown(pod))
+
+    def _logs(self, pod: SimPod, ask: Ask) -> Answer:
+        """What its host says of it, as a stream that stays open."""
+        now = self.cloud.clock.now()
+        steps = [(pod.created, "create container"), (pod.created + self.cloud.placed_s, f"pulling {pod.spec.get('image', '')}")]
+        steps += [(pod.ready, "start container")] if pod.container else []
+        seen = [step for step in steps if step[0] <= now]
+        events = backfill(seen, ask.query, ask.headers.get("last-event-id"), source="system")
+        if isinstance(events, str):
+            return refuse(422, "Request validation failed.", [events])
+        return Answer(200, "".join(events).encode(), {"content-type": "text/event-stream"}, stays_open=True)
 
     def _create(self, body: Any, fate: str) -> Answer:
         if errors := invalid(body):
@@ -89,22 +121,10 @@ class Resources:
 
     def _list(self, query: Mapping[str, str]) -> Answer:
         """Newest first, in pages. A cursor is valid for the parameters that it was given for."""
-        limit = query.get("limit", str(_MOST))
-        if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
-            return refuse(422, "Request validation failed.", ["$.limit: must be from 1 to 1000"])
-        key = f"{limit}/{query.get('includeClusterPods', 'false')}"
-        after = 0
-        if "cursor" in query:
-            issued, _, offset = _decode(query["cursor"]).rpartition("#")
-            if issued != key or not offset.isdigit():
-                return refuse(422, "Request validation failed.", ["$.cursor: is not valid here"])
-            after = int(offset)
-        rows: list[SimPod | None] = [*[None] * self.strangers, *self.cloud.listed()]
-        size = min(int(limit), self.page_most)
-        page, more = rows[after : after + size], len(rows) > after + size
-        cursor = base64.urlsafe_b64encode(f"{key}#{after + size}".encode()).decode() if more else None
-        pods = [self.shown(pod) for pod in page if pod is not None]
-        return json_answer({"pods": pods, "pagination": {"nextCursor": cursor, "hasNextPage": more}})
+        page = self.paging.page("listPods", list(self.cloud.listed()), query, ("includeClusterPods",))
+        if page.errors:
+            return refuse(422, "Request validation failed.", page.errors)
+        return json_answer({"pods": [self.shown(pod) for pod in page.rows], "pagination": page.pagination})
 
     def _act(self, pod: SimPod, body: Any) -> Answer:
         action = body.get("action") if isinstance(body, dict) else None
@@ -131,6 +151,10 @@ class Resources:
         if ask.method == "DELETE":
             del kept[number]
             return Answer(204)
+        if ask.method == "PATCH":
+            if errors := invalid_secret_change(ask.json):
+                return refuse(422, "Request validation failed.", errors)
+            kept[number] |= ask.json | {"valueLastUpdatedAt": stamp(self.cloud.clock.now())}
         return json_answer(_secret(kept[number]))
 
     def _list_secrets(self, query: Mapping[str, str]) -> Answer:
@@ -205,13 +229,7 @@ class Resources:
         )
 
 
-def _decode(cursor: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(cursor.encode()).decode()
-    except (binascii.Error, ValueError):
-        return ""
-
-
 def _secret(row: Mapping[str, Any]) -> dict[str, Any]:
     """Its value never comes back."""
-    return {name: row[name] for name in ("id", "name", "createdAt")} | {"description": row.get("description")}
+    shown = {name: row[name] for name in ("id", "name", "createdAt")}
+    return shown | {name: row.get(name) for name in ("description", "valueLastUpdatedAt")}

@@ -1,0 +1,106 @@
+"""Endpoints that bear a name of their own, and not their stage's: deployed by MLflow's commands, by the rules of `deploy`.
+
+The same budget is held, the same rows are booked, and the endpoint is deleted once no version holds its stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from pipelines.deployment.publications import publications_of
+from pipelines.deployment.retire import deleted
+from pipelines.deployment.smoke import smoke_test
+from pipelines.deployment.targets import owner_of
+from pipelines.money.budgets import hold_budget
+from registry.amounts import format_usd, round_usd
+from registry.errors import InputError, RefusedError
+from registry.events import Deployed, about
+from registry.refs import endpoint_name
+from registry.reports.endpoints import named_deployments
+from registry.stages import ALIASES, Stage
+from serving.targets.contract import LiveEndpoint, Timed
+from validation.gates.budget import BudgetGate
+
+if TYPE_CHECKING:
+    from pipelines.home import Say
+    from pipelines.job.deploys import AnyDeploy
+    from pipelines.job.jobfile import Job
+    from registry.protocols import Ledger
+    from registry.records import ModelVersion
+    from serving.bundle.bundle import Bundle
+    from serving.targets.contract import Quote, Target
+
+
+@dataclass(frozen=True)
+class NamedEndpoint:
+    """One endpoint by its own name, and the version that it is to serve: one that holds `stage` with these bytes."""
+
+    ledger: Ledger
+    say: Say
+    name: str
+    config: AnyDeploy
+    stage: Stage
+    version: ModelVersion
+    digest: str
+    bundle: Bundle
+
+    def deploy(self, target: Target, policy: Job | None) -> LiveEndpoint:
+        """Serve it. Raises RefusedError for a spent budget, and for what costs more than the budget gate of its stage allows.
+
+        Who calls it has the model's lease.
+        """
+        if self.name in {endpoint_name(self.version.model, stage) for stage in ALIASES}:
+            why = f"is the name of a stage's endpoint, and {self.version.ref} does not hold that stage"
+            raise InputError(f"deployment '{self.name}'", why, "choose another name")
+        quote = target.quote()
+        check_gate(self.name, quote, policy, self.stage)
+        entries = self.ledger.entries()
+        before = [
+            event for event in named_deployments(entries) if (event.model, event.endpoint) == (self.version.model, self.name)
+        ]
+        if all(event.bundle != self.bundle.index.digest for event in before):
+            hold_budget(entries, self.version.model, self.say)
+        for upload in publications_of(target, self.bundle):
+            self.say(f"{self.name}: publishing {upload}")
+        live = target.deploy(
+            self.name, self.bundle, lambda ask: smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images)
+        )
+        cold = target.ready.seconds if isinstance(target, Timed) else None
+        event = self._event(live, quote, None if cold is None else round(cold, 3))
+        if event not in before:
+            self.ledger.append(event)
+        return live
+
+    def _event(self, live: LiveEndpoint, quote: Quote, cold: float | None) -> Deployed:
+        return Deployed(
+            **about(self.version, self.digest),
+            stage=self.stage,
+            target=self.config.kind,
+            url=live.url,
+            bundle=live.bundle,
+            usd_per_month=round_usd(quote.usd_per_idle_month, 2),
+            price_as_of=quote.as_of,
+            smoke_images=self.config.smoke_images,
+            cold_start_s=cold,
+            owner=owner_of(self.config),
+            endpoint=self.name,
+            max_usd_per_month=quote.stops_at_usd,
+        )
+
+
+def check_gate(name: str, quote: Quote, policy: Job | None, stage: Stage) -> None:
+    """Raise RefusedError for what a promotion to the stage may not cost: settings of one's own are no way around its gate."""
+    gates = policy.gates.of(stage) if policy else ()
+    for limit in [gate.serve_usd_per_month for gate in gates if isinstance(gate, BudgetGate)]:
+        if limit is not None and quote.usd_per_month_bound > Decimal(str(limit)):
+            costs = f"may cost {format_usd(quote.usd_per_month_bound)} a month, and the budget gate of {stage} allows "
+            raise RefusedError(f"deployment '{name}'", f"{costs}{format_usd(limit)}", "take fewer or smaller workers")
+
+
+def record_deletion(ledger: Ledger, live: LiveEndpoint, kind: str) -> None:
+    """Book that an endpoint with a name of its own was deleted; one that the ledger does not know has no row to end."""
+    for event in named_deployments(ledger.entries(live.model)):
+        if (event.target, event.endpoint) == (kind, live.name):
+            ledger.append(deleted(event, "by `mlflow deployments delete`"))
