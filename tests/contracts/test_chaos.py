@@ -23,7 +23,7 @@ from serving.fakes.runpod.paging import Paging
 from serving.fakes.runpod.state import Cloud, Endpoint, Worker
 
 QUOTA = 19
-"""Fewer workers than there are names, one each: at times none is left to try a new bundle on."""
+"""Workers of the account, for twenty names of one worker each and their trials: all but full."""
 SMALL = {"pools": ("AMPERE_16", "AMPERE_24"), "start_seconds": 60, "idle_seconds": 5, "max_workers": 1}
 
 
@@ -54,11 +54,11 @@ def runpod_books(cloud: Cloud, now: Callable[[], float]) -> Books:
     return Books(serves, billed, bills, work)
 
 
-def runpod_chaos(world: clouds.RunPodWorld, bundles: list, mode: str, cap: float) -> Chaos:
+def runpod_chaos(world: clouds.RunPodWorld, bundles: list, mode: str, cap: float, quota: int = QUOTA) -> Chaos:
     for bundle in bundles:
         world.shelf.put(bundle)
     world.double.faults.rates = RATES | {"no-capacity": 0.02, "stale": 0.03, "wobbly": 0.02}
-    world.double.cloud.quota, world.double.control.paging = QUOTA, Paging(most=10, strangers=2)
+    world.double.cloud.quota, world.double.control.paging = quota, Paging(most=10, strangers=2)
     target = world.target(**SMALL, mode=mode, max_usd_per_month=cap)
     return Chaos(target, bundles, runpod_books(world.double.cloud, world.clock.now), cap)
 
@@ -80,7 +80,6 @@ def test_a_thousand_deployments_on_runpod(make_bundle, picture, tmp_path: Path, 
         every = [*cloud.endpoints.values(), *cloud.deleted]
         assert max(endpoint.billed(world.clock.now()) for endpoint in every) <= cap + chaos.dearest + 1e-12
         left = [name.removeprefix("modelyard-").removesuffix("-next") for name in world.names()]
-        assert chaos.quota > 0
         world.double.cloud.quota = 2 * QUOTA
         capped, chaos.target = chaos.target, world.target(**SMALL, mode=mode)
         chaos.repair(left, passes)
@@ -92,6 +91,21 @@ def test_a_thousand_deployments_on_runpod(make_bundle, picture, tmp_path: Path, 
         with pytest.raises(NotFoundError):
             capped.logs("model01", 1)
         assert world.today() < clouds.START + timedelta(days=28), "another month begins, and with it another cap"
+
+
+@pytest.mark.journey
+def test_an_account_whose_workers_are_all_taken_refuses_and_keeps_what_it_has(make_bundle, tmp_path: Path) -> None:
+    with clouds.runpod_world(tmp_path / "cloud") as world:
+        chaos = runpod_chaos(world, five_bundles(make_bundle, tmp_path), "load_balancer", 1000.0, quota=12)
+        chaos.run(200, passes, fails)
+        world.double.faults.calm()
+        chaos.check(world.leaks(), most_torn=10)
+        assert chaos.quota > 20
+        assert chaos.ends["deployed"] > 20
+        assert sum(endpoint.spec["workers"]["max"] for endpoint in world.double.cloud.endpoints.values()) <= 12
+        for name in sorted(f"model{number:02d}" for number in range(20)):
+            chaos.target.delete(name)
+        assert world.double.cloud.endpoints == {}
 
 
 @pytest.mark.journey

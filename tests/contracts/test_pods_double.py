@@ -54,6 +54,31 @@ def test_the_double_refuses_what_runpod_would(world, change, status, text) -> No
     assert text in answer.body.decode()
 
 
+CPU_POD = {name: value for name, value in GOOD.items() if name != "gpu"} | {"cpu": {"id": "cpu5c", "vcpuCount": 2}, "disk": 20}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"cpu": {"id": "cpu5c", "vcpuCount": 6}}, "power of two"),
+        ({"cpu": {"id": "cpu5c", "vcpuCount": 64}}, "at most 32"),
+        ({"cpu": {"id": "cpu9x", "vcpuCount": 2}}, "no such CPU flavour"),
+        ({"disk": 31}, "at most 30 GB"),
+        ({"dataCenterIds": ["MOON-1"]}, "no such data center"),
+        ({"mounts": {"network": [{"volumeId": "vol9", "path": "/w"}]}}, "no such network volume"),
+        ({"mounts": {"network": [{"volumeId": "vol1", "path": "/w"}]}, "dataCenterIds": ["US-TX-3"]}, "is in EU-RO-1"),
+        ({"mounts": {"persistent": {"size": 20, "path": "/w"}}}, "invalid for CPU pods"),
+    ],
+)
+def test_a_cpu_pod_has_rules_of_its_own(world, change, text) -> None:
+    world.cloud.volumes["vol1"] = {"id": "vol1", "dataCenter": "EU-RO-1"}
+    assert world.ask("POST", "/v2/pods", CPU_POD).status == 201
+    fitting = {"mounts": {"network": [{"volumeId": "vol1", "path": "/w"}]}, "dataCenterIds": ["EU-RO-1"]}
+    assert world.ask("POST", "/v2/pods", CPU_POD | fitting).status == 201
+    answer = world.ask("POST", "/v2/pods", CPU_POD | change)
+    assert (answer.status, text in answer.body.decode()) == (400, True)
+
+
 def test_a_body_over_the_limit_is_refused_before_the_key_is_looked_at(world) -> None:
     assert world.ask("POST", "/v2/pods", GOOD | {"env": {"A": "x" * 102_400}}, key="wrong").status == 413
     assert world.ask("POST", "/v2/pods", GOOD, key="wrong").status == 401

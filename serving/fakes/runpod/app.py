@@ -156,7 +156,7 @@ def runpod_double(
     boot: Boot, clock: VirtualClock, key: str = "rpa_double", spec: Path | None = None, pods: PodCloud | None = None
 ) -> RunPodDouble:
     """A new account. With RunPod's OpenAPI document at `spec`, each request is checked against it, too."""
-    cloud = Cloud(clock, boot)
     control = PodControl(pods or PodCloud(clock, nothing), key=key)
+    cloud = Cloud(clock, boot, volumes=control.cloud.volumes)
     checker = Checker(spec)
     return RunPodDouble(cloud, Faults(KINDS), ControlPlane(cloud, checker), key, control, Account(cloud, checker))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from serving.fakes.runpod.hardware import CPUS, DATA_CENTERS
+
 _CUDA = re.compile(r"\d+\.\d+")
 _PORT = re.compile(r"\d{1,5}/(http|tcp)")
 _TEXTS = "array of strings"
@@ -66,10 +68,36 @@ def broken_rule(body: Mapping[str, Any]) -> str | None:
         return "mounts.persistent is invalid for CPU pods"
     if gpu.get("allowedCudaVersions") and "minCudaVersion" in gpu:
         return "allowedCudaVersions and minCudaVersion are mutually exclusive"
-    vcpus = (body.get("cpu") or {}).get("vcpuCount", 2)
-    if vcpus < 2 or vcpus & (vcpus - 1):  # noqa: PLR2004 a power of two, two at least
-        return "cpu.vcpuCount must be a power of two and at least 2"
+    return next(_of_cpu(body), None)
+
+
+def missing(body: Mapping[str, Any], volumes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """What a valid body names and there is not: a data centre, a network volume, or one that is elsewhere."""
+    centers = body.get("dataCenterIds") or []
+    if unknown := [name for name in centers if name not in DATA_CENTERS]:
+        return f"no such data center: {unknown[0]}"
+    for mount in (body.get("mounts") or {}).get("network") or []:
+        volume = volumes.get(mount["volumeId"])
+        if volume is None:
+            return f"no such network volume: {mount['volumeId']}"
+        if centers and volume["dataCenter"] not in centers:
+            return f"the network volume is in {volume['dataCenter']}, which is not among dataCenterIds"
     return None
+
+
+def _of_cpu(body: Mapping[str, Any]) -> Iterator[str]:
+    if "cpu" not in body:
+        return
+    flavour, vcpus = CPUS.get(body["cpu"]["id"]), body["cpu"]["vcpuCount"]
+    if flavour is None:
+        yield f"no such CPU flavour: {body['cpu']['id']}"
+        return
+    if vcpus < 2 or vcpus & (vcpus - 1):  # noqa: PLR2004 a power of two, two at least
+        yield "cpu.vcpuCount must be a power of two and at least 2"
+    if vcpus > flavour.vcpus:
+        yield f"cpu.vcpuCount of {body['cpu']['id']} is at most {flavour.vcpus}"
+    if body.get("disk", 0) > flavour.disk * vcpus:
+        yield f"disk of {body['cpu']['id']} with {vcpus} vCPUs is at most {flavour.disk * vcpus} GB"
 
 
 def invalid_secret(body: object) -> list[str]:

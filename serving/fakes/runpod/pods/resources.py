@@ -10,7 +10,7 @@ from serving.fakes.clock import stamp
 from serving.fakes.plain import Answer, Ask, json_answer, refuse
 from serving.fakes.runpod.logs import backfill
 from serving.fakes.runpod.paging import Paging
-from serving.fakes.runpod.pods.check import broken_rule, invalid, invalid_change, invalid_secret, invalid_secret_change
+from serving.fakes.runpod.pods.check import broken_rule, invalid, invalid_change, invalid_secret, invalid_secret_change, missing
 from serving.fakes.runpod.pods.state import CPU_USD, PodCloud, SimPod
 
 _ACTIONS = {
@@ -97,7 +97,7 @@ class Resources:
     def _create(self, body: Any, fate: str) -> Answer:
         if errors := invalid(body):
             return refuse(422, "Request validation failed.", errors)
-        if detail := broken_rule(body):
+        if detail := broken_rule(body) or missing(body, self.cloud.volumes):
             return refuse(400, detail)
         if "templateId" in body:
             return refuse(404, "no such template")

@@ -112,6 +112,7 @@ class PodCloud:
     pods: dict[str, SimPod] = field(default_factory=dict[str, SimPod])
     gone: list[SimPod] = field(default_factory=list[SimPod])
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     most_alive: int = 0
     serial: int = 0
     _settling: bool = False
