@@ -203,13 +203,11 @@ class World:
         return [name for name in names if name.endswith(NEXT_SUFFIX)]
 
 
-@dataclass(repr=False)
 class Doubles:
-    """Both clouds, for any number of worlds, one after the other."""
+    """Both clouds, for any number of worlds, one after the other. No dataclass: Hypothesis would print all of it."""
 
-    runpod: clouds.RunPodWorld
-    hub: clouds.HuggingFaceWorld
-    versions: list[tuple[Path, Any]]
+    def __init__(self, runpod: clouds.RunPodWorld, hub: clouds.HuggingFaceWorld, versions: list[tuple[Path, Any]]) -> None:
+        self.runpod, self.hub, self.versions = runpod, hub, versions
 
     def world(self, folder: Path) -> World:
         """A new home with three exported versions, and clouds that are empty again."""
