@@ -1,7 +1,7 @@
 # The queue worker for RunPod Serverless, on the official SDK.
 #
-#   docker build -f docker/runpod-queue.Dockerfile -t you/modelyard-queue:0.1 .
-#   docker build -f docker/runpod-queue.Dockerfile --build-arg LOCK=serve-runpod-cuda -t you/modelyard-queue:0.1-cuda .   for GPUs
+#   docker build --platform linux/amd64 -f docker/runpod-queue.Dockerfile -t you/modelyard-queue:0.1 .
+#   … --build-arg LOCK=serve-runpod-cuda -t you/modelyard-queue:0.1-cuda .    for GPUs
 #
 # It starts without a model: MODELYARD_BUNDLE_URL and MODELYARD_BUNDLE say which one to fetch (see serving/container.py).
 ARG LOCK=serve-runpod

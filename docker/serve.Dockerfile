@@ -1,7 +1,7 @@
 # The HTTP worker: RunPod's load-balancing endpoints, Hugging Face's custom containers, or any other host of containers.
 #
-#   docker build -f docker/serve.Dockerfile -t you/modelyard-serve:0.1 .
-#   docker build -f docker/serve.Dockerfile --build-arg LOCK=serve-cuda -t you/modelyard-serve:0.1-cuda .    for GPUs
+#   docker build --platform linux/amd64 -f docker/serve.Dockerfile -t you/modelyard-serve:0.1 .
+#   … --build-arg LOCK=serve-cuda -t you/modelyard-serve:0.1-cuda .    for GPUs
 #
 # It starts without a model: MODELYARD_BUNDLE_URL and MODELYARD_BUNDLE say which one to fetch (see serving/container.py).
 ARG LOCK=serve

@@ -5,6 +5,7 @@
     │   ├── NotFoundError     a reference, model, version or file that does not exist
     │   │   └── MissingFileError  a state file that is not there (also a FileNotFoundError)
     │   └── DeniedError       a provider does not accept our key: not set, not valid, or not allowed to do this
+    │       └── MissingKeyError   it is not set in this process: nobody was asked, and another process may have it
     ├── UnavailableError      a server or tool that the command needs does not answer
     │   └── WaitingError      a provider that failed lately is not asked again yet: nothing was tried
     ├── StorageError          bytes could not be written; nothing half written was left
@@ -62,6 +63,10 @@ class MissingFileError(NotFoundError, FileNotFoundError):
 
 class DeniedError(InputError):
     """A provider does not accept our key: it is not set, not valid, or may not do this."""
+
+
+class MissingKeyError(DeniedError):
+    """A key is not set in this process: nothing was tried, and nothing failed. Another process may have it."""
 
 
 class UnavailableError(ModelyardError):

@@ -186,7 +186,7 @@ class HookDone(Event):
 
 
 class HookFailed(Event):
-    """A hook of a promotion failed; the reconciler tries it again."""
+    """A hook of a promotion failed; the reconciler tries it again. Attempt 0 was not tried for want of a key: never a row."""
 
     kind: Literal["hook_failed"] = "hook_failed"
     hook: str
@@ -195,7 +195,8 @@ class HookFailed(Event):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.hook} of {self.label} for {self.stage} failed (attempt {self.attempt}): {self.reason}"
+        how = f"failed (attempt {self.attempt})" if self.attempt else "was not tried"
+        return f"{self.hook} of {self.label} for {self.stage} {how}: {self.reason}"
 
 
 class Deployed(Event):

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from registry.errors import MissingKeyError
 from registry.events import AnyEvent, Promoted
 from registry.records import Evidence, Finding, ModelVersion, Snapshot
 
@@ -171,6 +172,15 @@ class Checkable(Protocol):
 
     def healthy(self, promotion: Promoted) -> bool:
         """Whether what the hook made still works; must not take longer than a health check."""
+        ...
+
+
+@runtime_checkable
+class NeedsKey(Protocol):
+    """A hook that works at a provider. Without its key it is neither run nor checked, and that is no failure of it."""
+
+    def missing_key(self, promotion: Promoted, entries: Sequence[Entry]) -> MissingKeyError | None:
+        """The key that is not set in this process; `entries` are the model's rows. Nobody is asked."""
         ...
 
 

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     hf_endpoints_url: str = Field(
         default="https://api.endpoints.huggingface.cloud/v2", description="Hugging Face's Inference Endpoints"
     )
+    images: str = Field(default="", description="the registry and owner of your images, e.g. ghcr.io/you")
     bundle_token: SecretStr | None = Field(
         default=None, description="what a job's private `bundles` address is checked with: the token of its `bundle_secret`"
     )

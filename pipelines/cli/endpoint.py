@@ -198,8 +198,30 @@ def space(
         answer(document, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
 
 
+def images(
+    *,
+    to: Annotated[str | None, typer.Option(metavar="REGISTRY/OWNER", help="Where yours are, such as ghcr.io/you.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The docker commands that build and push the images of this release, to be run in a source checkout.
+
+    Without --to, they go where MODELYARD_IMAGES names.
+    """
+    from registry.errors import InputError
+    from registry.settings import read_settings
+    from serving.targets.release_images import IMAGES, docker_lines, image_name
+
+    owner = to or read_settings().images
+    if not owner:
+        raise InputError("MODELYARD_IMAGES", "is not set, and --to names no registry", "give --to ghcr.io/you, or your own")
+    names = {kind: image_name(kind, owner) for kind in IMAGES}
+    lines = docker_lines(owner)
+    answer({"images": names, "commands": lines}, as_json=as_json, text="\n".join(lines))
+
+
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(space)
+    app.command()(images)
     app.add_typer(endpoint, name="endpoint")
     app.add_typer(clouds, name="clouds")

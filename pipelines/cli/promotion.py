@@ -57,7 +57,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         if outcome.policy is not None:
             print(outcome.policy)
     if pending:
-        say(f"{pending[0]}; the reconciler of `modelyard up` tries again")
+        was_tried = outcome.pending[0].attempt > 0
+        does = "tries again" if was_tried else "does it where that is set: start `modelyard up` with it"
+        say(f"{pending[0]}; the reconciler of `modelyard up` {does}")
         raise typer.Exit(1)
 
 

@@ -117,10 +117,12 @@ def status(*, home: HomeFolder = None, as_json: AsJson = False) -> None:
     rows = read_status(opened.store(), opened.ledger(), Targets(opened.settings))
     answer([row.model_dump(mode="json") for row in rows], as_json=as_json)
     if not as_json:
-        notes = [" · ".join(filter(None, [r.note, *map(str, r.waits)])) for r in rows]
+        notes = [" · ".join(filter(None, [r.note, *(str(wait) for wait in r.waits if wait.until)])) for r in rows]
         shown = [(r.ref, r.stage, r.trainer, _score(r), r.endpoint, n) for r, n in zip(rows, notes, strict=True)]
         detects = any(r.map50_95 is not None for r in rows)
         table("models", ["version", "stage", "trainer", "test score" if detects else "test top-1", "endpoint", "note"], shown)
+        for line in dict.fromkeys(str(wait) for r in rows for wait in r.waits if wait.until is None):
+            print(line)
 
 
 def _score(row: Row) -> str:

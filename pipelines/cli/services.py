@@ -30,12 +30,15 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
+    from pipelines.services.keys import missing_keys
     from pipelines.services.up import Ports, running
 
-    ports = Ports(mlflow_port, None if no_dashboard else dashboard_port)
-    with contextlib.suppress(KeyboardInterrupt), running(open_home(home).settings, ports, say) as keeper:
+    opened, ports = open_home(home), Ports(mlflow_port, None if no_dashboard else dashboard_port)
+    with contextlib.suppress(KeyboardInterrupt), running(opened.settings, ports, say) as keeper:
         lines = [f"{name:<10} {url}" for name, url in keeper.addresses.items()]
         answer(keeper.addresses, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops everything"]))
+        for line in missing_keys(opened):
+            say(line)
         keeper.watch()
 
 

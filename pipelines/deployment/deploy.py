@@ -5,31 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.canary.start import Canaries, Candidate
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wanted
-from pipelines.deployment.health import HealthWatch, serves
+from pipelines.deployment.health import HealthWatch, is_stopped, serves
+from pipelines.deployment.keys import missing_key
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.publications import publications_of
 from pipelines.deployment.smoke import smoke_test
 from pipelines.deployment.targets import Targets, account_of, handle_of, owner_of
 from pipelines.money.budgets import hold_budget
 from registry.amounts import round_usd
-from registry.errors import NotFoundError, RefusedError
-from registry.events import CanaryEnded, Deployed, EndpointStopped, Promoted, about, now
+from registry.errors import MissingKeyError, NotFoundError, RefusedError
+from registry.events import CanaryEnded, Deployed, Promoted, about
 from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name
-from registry.reports.endpoints import existing_deployments, last_deployed
+from registry.reports.endpoints import existing_deployments, last_deployed, not_deleted
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
-from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
     from pipelines.deployment.plan import DeployPlan
@@ -105,29 +104,12 @@ class Deployer:
         local, key = config.kind == "local", (config.kind, name, promotion.digest, traffic)
         if not local and time.monotonic() - self.healthy_at.get(key, -_ASK_AGAIN_S) < _ASK_AGAIN_S:
             return True
-        if traffic == "rolled_back" or self._is_stopped(config, promotion):
+        if traffic == "rolled_back" or is_stopped(config, promotion, self.ledger):
             return True  # there is nothing to run: the stage goes back, or its month cost as much as it may
         with self.outages.asking(account_of(config)):
             if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
                 self.healthy_at[key] = time.monotonic()
         return healthy
-
-    def _is_stopped(self, config: AnyDeploy, promotion: Promoted) -> bool:
-        """Whether its cap stopped it this month. A higher cap, a deployment since then and the next month end that."""
-        cap = config.max_usd_per_month if isinstance(config, RunPodDeploy) else None
-        if cap is None:
-            return False
-        for row in reversed(self.ledger.entries(promotion.model)):
-            event = row.event
-            if not isinstance(event, (Deployed, EndpointStopped)) or event.endpoint or event.stage is not promotion.stage:
-                continue
-            if row.flaw is None:
-                return (
-                    isinstance(event, EndpointStopped)
-                    and event.month == f"{now():%Y-%m}"
-                    and event.cap_usd >= Decimal(str(cap))
-                )
-        return False
 
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
         if canary:
@@ -148,6 +130,10 @@ class DeployHook:
     deployer: Deployer
     config: AnyDeploy
     name: str = "deploy"
+
+    def missing_key(self, promotion: Promoted, entries: Sequence[Entry]) -> MissingKeyError | None:
+        """The key that is not set here, of the place to deploy to or of the one to leave."""
+        return missing_key(self.deployer.targets, account_of(self.config), promotion.stage, entries)
 
     def run(self, promotion: Promoted) -> None:
         """Deploy, smoke-test, flip, or begin as a canary; or find that it was done."""
@@ -205,15 +191,18 @@ class _Deployment:
 
     def deploy(self) -> Deployed:
         """All of the stage's traffic."""
-        self.hold_budget()
         say, ledger = self.deployer.say, self.deployer.ledger
+        if error := missing_key(self.deployer.targets, account_of(self.config), self.stage, ledger.entries(self.version.model)):
+            raise error  # before anything is started that would be paid for beside what cannot be deleted
+        self.hold_budget()
         say(f"{self.name}: starting the endpoint")
         target = self.target
         event = self._start(target)
         entries = ledger.entries(self.version.model)
         self._end_canary(entries, target)
         before = last_deployed(entries, self.stage)
-        if before is not None and (before.target, before.owner) != (event.target, event.owner):
+        moves = before is not None and (before.target, before.owner) != (event.target, event.owner)
+        if before is not None and moves and not_deleted(entries, self.stage):
             say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
             self.deployer.targets.delete(before, self.name)
         if not _is_recorded(event, before, entries):

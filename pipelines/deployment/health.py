@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from registry.events import Deployed, EndpointStopped, Promoted, now
 from serving.targets.contract import Probed
+from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
+    from pipelines.job.deploys import AnyDeploy
+    from registry.protocols import Ledger
     from serving.targets.contract import Health, LiveEndpoint, Target
 
 MISSES = 3
@@ -54,3 +59,19 @@ def health_of(target: Target, live: LiveEndpoint) -> Health:
     if isinstance(target, Probed):
         return target.probe(live)
     return "live" if target.answers(live) else "refusing"
+
+
+def is_stopped(config: AnyDeploy, promotion: Promoted, ledger: Ledger) -> bool:
+    """Whether its cap stopped it this month. A higher cap, a deployment since then and the next month end that."""
+    cap = config.max_usd_per_month if isinstance(config, RunPodDeploy) else None
+    if cap is None:
+        return False
+    for row in reversed(ledger.entries(promotion.model)):
+        event = row.event
+        if not isinstance(event, (Deployed, EndpointStopped)) or event.endpoint or event.stage is not promotion.stage:
+            continue
+        if row.flaw is None:
+            if isinstance(event, Deployed):
+                return False
+            return event.month == f"{now():%Y-%m}" and event.cap_usd >= Decimal(str(cap))
+    return False

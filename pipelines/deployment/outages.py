@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from registry.backoff import LONGEST_S, wait_s
-from registry.errors import DeniedError, ModelyardError, RefusedError, UnavailableError, WaitingError
+from registry.errors import DeniedError, MissingKeyError, ModelyardError, RefusedError, UnavailableError, WaitingError
 from registry.events import now
 from registry.files import read_json, write_json
 from registry.records import Record
@@ -33,13 +33,17 @@ class Account(NamedTuple):
 
 
 class Outage(Record):
-    """An account that is not asked now: why, how often it failed in a row, and until when."""
+    """An account that is not asked now: why, how often it failed in a row, and until when.
+
+    `variable` is the key that is not set where the reconciler runs: then nothing failed, and no wait helps.
+    """
 
     kind: str
     owner: str
     reason: str
     failures: int
     until: datetime
+    variable: str = ""
 
 
 @dataclass
@@ -52,10 +56,15 @@ class Outages:
 
     @contextmanager
     def asking(self, account: Account) -> Iterator[None]:
-        """Ask an account within the block. Raises WaitingError, with nothing asked, while its wait is not over."""
+        """Ask an account within the block. Raises WaitingError, with nothing asked, while its wait is not over.
+
+        A key that is not set is no failure of the account: nobody was asked, so there is nothing to wait for.
+        """
         self._check(account)
         try:
             yield
+        except MissingKeyError:
+            raise
         except ModelyardError as error:
             if _is_of_account(account, error):
                 self._failed(account, error)

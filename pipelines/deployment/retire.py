@@ -8,9 +8,12 @@ from functools import partial
 from typing import NamedTuple
 
 from pipelines.deployment.canary.start import Canaries
+from pipelines.deployment.keys import key_for_deleting
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.targets import Targets
+from pipelines.job.policy import current_policy
 from registry.backoff import wait_is_over
+from registry.errors import InputError, MissingKeyError
 from registry.events import Deployed, EndpointDeleted, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
@@ -45,7 +48,8 @@ class Retirer:
 
         Who calls it has the model's lease.
 
-        One that cannot be deleted keeps none of the others; the first failure is raised at the end.
+        One that cannot be deleted keeps none of the others; the first failure is raised at the end. Without its key nothing
+        is asked about one whose deletion is recorded.
         """
         entries, failures = self.context.ledger.entries(model), list[Exception]()
         held = fold(entries).holders
@@ -56,14 +60,26 @@ class Retirer:
             try:
                 self._delete(entries, event, endpoint_name(model, stage))
             except Exception as error:  # noqa: BLE001 a target is anybody's code
-                failures.append(error)
+                if not isinstance(error, MissingKeyError) or key_for_deleting(self.targets, stage, entries):
+                    failures.append(error)
         for event in _unheld(entries, fold(entries)):
             try:
                 self._delete_named(event)
             except Exception as error:  # noqa: BLE001 a target is anybody's code
                 failures.append(error)
         if failures:
-            raise failures[0]
+            raise min(failures, key=lambda error: isinstance(error, MissingKeyError))  # what was tried, before what was not
+
+    def missing_key(self, entries: Sequence[Entry]) -> MissingKeyError | None:
+        """The key without which an endpoint cannot be deleted of a stage that no version holds."""
+        errors = {stage: key_for_deleting(self.targets, stage, entries) for stage in ALIASES}
+        if not any(errors.values()) and not any(isinstance(row.event, Deployed) and row.event.endpoint for row in entries):
+            return None  # most models, at every pass: nothing is folded for them
+        state = fold(entries)
+        named = (self.targets.missing_key(Account(event.target, event.owner)) for event in _unheld(entries, state))
+        return next((error for stage, error in errors.items() if error and stage not in state.holders), None) or next(
+            filter(None, named), None
+        )
 
     def overdue(self, view: View) -> list[Retirement]:
         """The endpoints to delete now: those on this machine first. Nothing is deleted, and no cloud is asked.
@@ -100,7 +116,7 @@ class Retirer:
             rows = view.rows(model)
             holder = _overdue(rows, view.state(model))
             event = holder and last_deployed(rows, holder.promotion.stage)
-            if holder and event:
+            if holder and event and not self.targets.missing_key(Account(event.target, event.owner)):
                 name, account = endpoint_name(model, holder.promotion.stage), Account(event.target, event.owner)
                 yield Retirement(name, model, account, partial(self._retire_in_cloud, model))
 
@@ -147,9 +163,23 @@ class RetireHook:
     retirer: Retirer
     name: str = RETIRE
 
+    def missing_key(self, promotion: Promoted, entries: Sequence[Entry]) -> MissingKeyError | None:  # noqa: ARG002 as asked
+        """The key that is not set here, of where one of them is."""
+        return self.retirer.missing_key(entries)
+
     def run(self, promotion: Promoted) -> None:
         """Delete them. The promotion holds the model's lease already."""
         self.retirer.retire(promotion.model)
+
+
+def check_unwanted(entries: Sequence[Entry], kind: str, name: str) -> None:
+    """Raise InputError for a stage's own endpoint while a version holds the stage: the reconciler would deploy it again."""
+    policy = current_policy(entries)
+    for stage, holder in fold(entries).holders.items():
+        model, deploy = holder.promotion.model, policy.deploy.of(stage) if policy else None
+        if name == endpoint_name(model, stage) and deploy is not None and deploy.kind == kind:
+            remedy = f"run `modelyard promote {model}@{stage} archived`, or take this `deploy` out of the policy first"
+            raise InputError(f"deployment '{name}'", f"serves {model}@{stage}, and would be deployed again", remedy)
 
 
 def deleted(event: Deployed, reason: str) -> EndpointDeleted:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from pipelines.deployment.outages import Account
 from pipelines.job.deploys import GROUP, AnyDeploy, LocalDeploy, OtherDeploy
-from registry.errors import DeniedError
+from registry.errors import MissingKeyError
 from registry.events import CanaryStarted, Deployed
 from registry.money.prices import local_price
 from registry.settings import Settings
@@ -44,6 +44,18 @@ class Targets:
             return _huggingface(config, settings)
         (entry,) = entry_points(group=GROUP, name=config.kind)
         return cast("Target", entry.load()(config.options))
+
+    def missing_key(self, account: Account) -> MissingKeyError | None:
+        """The key that an account needs and that is not set in this process. Nobody is asked."""
+        settings = self.settings
+        keys: dict[str, object] = {"runpod": settings.runpod_api_key, "huggingface": settings.hf_token}
+        if keys.get(account.kind, "another package's, or this machine") is not None:
+            return None
+        try:
+            self.of_kind(*account)
+        except MissingKeyError as error:
+            return error
+        return None
 
     def of(self, event: Deployed | CanaryStarted) -> Target:
         """The target that serves what was deployed, for asking, looking and deleting."""
@@ -101,7 +113,8 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     from serving.targets.runpod.target import RunPodTarget
 
     if settings.runpod_api_key is None:
-        raise DeniedError("RUNPOD_API_KEY", "is not set", "set it to a key of your account, or try `modelyard clouds fake`")
+        remedy = "set it to a key of your account, or try `modelyard clouds fake`"
+        raise MissingKeyError("RUNPOD_API_KEY", "is not set", remedy)
     if config.bundles.startswith("hf:"):
         repository, private = config.bundles.removeprefix("hf:"), not config.public
         store = HubBundleStore(hub_of(settings), repository, private=private, secret=config.bundle_secret)

@@ -5,17 +5,23 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.job.launch import Device
 from registry.records import Record
+from serving.targets.release_images import default_image
 
 
 class RunPodLaunch(Record):
     """One pod for each trainer: quoted before, never dearer than `max_usd`, terminated afterwards."""
 
     kind: Literal["runpod"] = "runpod"
-    image: str = Field(min_length=1, description="the image of docker/train.Dockerfile as you pushed it, by tag or digest")
+    image: str = Field(
+        default="",
+        validate_default=True,
+        description="the image of docker/train.Dockerfile as you pushed it, by tag or digest; default: this release's, below "
+        "the registry and owner that MODELYARD_IMAGES names",
+    )
     gpus: tuple[str, ...] = Field(
         min_length=1,
         description="GPUs of RunPod's catalogue, any of which will do, such as NVIDIA A40; the cheapest is tried first",
@@ -40,3 +46,8 @@ class RunPodLaunch(Record):
         pattern=r"^[a-zA-Z_][a-zA-Z0-9_.\-/]*$",
         description="the RunPod secret with a key that may end pods, where a pod's own key may not",
     )
+
+    @field_validator("image")
+    @classmethod
+    def _named(cls, given: str) -> str:
+        return given or default_image("train")

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.bundles.store import BundleStore, open_exported
 from pipelines.deployment.named import NamedEndpoint, check_gate, record_deletion
+from pipelines.deployment.retire import check_unwanted
 from pipelines.deployment.targets import Targets
 from pipelines.home import Home
 from pipelines.job.deploys import AnyDeploy, DeployConfig
@@ -135,6 +136,7 @@ class Client(BaseDeploymentClient):
         """Stop and forget it. Of Hugging Face, whatever namespace of the token's owner it is in."""
         _plain(None, endpoint)
         target, live = self._find(name, config)
+        check_unwanted(self._home.ledger().entries(live.model), self._kind, name)
         with self._working(live.model):
             target.delete(name)
             record_deletion(self._home.ledger(), live, self._kind)
@@ -223,7 +225,8 @@ class Client(BaseDeploymentClient):
         except ValidationError as error:
             first = error.errors()[0]
             remedy = f"give it, or a `deploy` of kind {self._kind} in the model's job; see `mlflow deployments help`"
-            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", first["msg"], remedy) from error
+            problem = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"-C {'.'.join(map(str, first['loc'][1:]))}", problem, remedy) from error
 
     @property
     def _owners(self) -> list[str]:

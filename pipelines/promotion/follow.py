@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.deployment.outages import read_outages
+from pipelines.deployment.targets import account_of
 from pipelines.job.deploys import LocalDeploy
 from pipelines.job.differences import deploy_differences, export_differences
 from pipelines.job.policy import JobChoice, check_by_policy, document_of, job_of
+from registry.events import now
+from registry.promotion.hooks import record_done
 from registry.promotion.policy import policy_entry
+from registry.promotion.state import fold
+from registry.refs import endpoint_name
+from registry.reports.attention import DEPLOY
 
 if TYPE_CHECKING:
     from pipelines.deployment.plan import DeployPlan
@@ -26,7 +33,13 @@ if TYPE_CHECKING:
 def deploy_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> Deployed:
     """Serve a version that holds a stage. Raises InputError for a job that deploys it otherwise than the policy."""
     with parts.context.working(ref.model):
-        return parts.deployer.deploy(_checked_config(parts, ref, stage, choice), ref, stage)
+        config = _checked_config(parts, ref, stage, choice)
+        event = parts.deployer.deploy(config, ref, stage)
+        record_done(parts.context, fold(parts.context.ledger.entries(ref.model)).holders[stage], DEPLOY)
+        for outage in read_outages(parts.targets.settings.outages, now()):
+            if outage.variable and (outage.kind, outage.owner) == account_of(config):
+                parts.say(f"{endpoint_name(ref.model, stage)} answers, and nobody looks after it: {outage.reason}")
+        return event
 
 
 def plan_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) -> DeployPlan:

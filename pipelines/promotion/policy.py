@@ -17,6 +17,8 @@ from registry.errors import BusyError, InputError, NotFoundError, RefusedError
 from registry.events import PolicyApproved, PolicySet
 from registry.promotion.context import decision_lease
 from registry.promotion.policy import JudgingPolicy, fold_policies, policy_entry, policy_of
+from registry.refs import endpoint_name
+from registry.reports.endpoints import existing_deployments
 
 if TYPE_CHECKING:
     from pipelines.home import Home, Say
@@ -83,6 +85,14 @@ def say_unserved(job: Job | None, stage: str, say: Say) -> None:
         say(f"{stage} of {job.model} has no `deploy` in its policy: no endpoint is started for it")
 
 
+def say_left(entries: Sequence[Entry], job: Job, say: Say) -> None:
+    """An endpoint whose stage has no deployment any more goes on, and so does its bill: say how it is ended."""
+    for event in existing_deployments(entries):
+        if not job.model_dump(include={"deploy"})["deploy"].get(event.stage):
+            name, end = endpoint_name(event.model, event.stage), f"modelyard promote {event.label} archived"
+            say(f"{name} goes on at {event.target}, and nobody looks after it any more; `{end}` deletes it")
+
+
 def record_policy(home: Home, job: Job, confirmation: Confirmation, say: Say) -> PolicySet | None:
     """Make a job the policy of its model; None where it is that already. The differences are said first."""
     ledger, actor = home.ledger(), whoami(home.settings)
@@ -94,7 +104,9 @@ def record_policy(home: Home, job: Job, confirmation: Confirmation, say: Say) ->
         if (now.seq if now else 0) != (seen.seq if seen else 0):
             raise BusyError(f"policy of {job.model}", "was set anew meanwhile", "look at the difference again")
         held.check()
-        return set_policy(ledger, job, actor)
+        recorded = set_policy(ledger, job, actor)
+    say_left(ledger.entries(job.model), job, say)
+    return recorded
 
 
 def policy_row(ledger: Ledger, model: str) -> Entry:

@@ -19,15 +19,20 @@ from registry.stages import ALIASES, Stage
 
 
 class Waiting(Record):
-    """Something that is tried again at a moment. `what` is a hook, or an account such as `runpod`."""
+    """Something that is tried again at a moment. `what` is a hook, or an account such as `runpod`.
+
+    Without a moment (`until` None) no wait helps: a key is not set where the reconciler runs.
+    """
 
     what: str
     stage: Stage
     reason: str
-    until: datetime
+    until: datetime | None
 
     def __str__(self) -> str:
         """As people read it."""
+        if self.until is None:
+            return f"{self.what}: {self.reason}"
         return f"{self.what} waits until {self.until:%H:%M:%S} UTC: {self.reason}"
 
 
@@ -41,7 +46,8 @@ def waiting(
     for stage in held:
         for account in sorted(_accounts(rows, stage) & standing.keys()):
             outage = standing[account]
-            waits.append(Waiting(what=str(account), stage=stage, reason=outage.reason, until=outage.until))
+            moment = None if outage.variable else outage.until
+            waits.append(Waiting(what=str(account), stage=stage, reason=outage.reason, until=moment))
     for row, event in _failed_last(rows, identity):
         if (event.stage in held or event.hook == RETIRE) and not wait_is_over(row.at, event.attempt, at):
             fields = {"what": event.hook, "stage": event.stage, "reason": event.reason}

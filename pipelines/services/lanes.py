@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from registry.errors import BusyError, WaitingError, describe
+from registry.errors import BusyError, MissingKeyError, WaitingError, describe
 
 Lane = tuple[object, ...]
 """What is asked together, such as the accounts that serve a model."""
@@ -85,7 +85,7 @@ class Lanes:
 def _on_its_own(task: Task) -> list[str]:
     try:
         return task.work()
-    except (BusyError, WaitingError):
+    except (BusyError, MissingKeyError, WaitingError):
         return []  # another process works on it, or its failure was said: the next pass looks again
     except BaseException as error:  # noqa: BLE001 a lane that ends leaves its tasks waiting for ever
         return [f"{task.name} could not be reconciled: {describe(error)}"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from pipelines.deployment.deploy import accounts_of
-from pipelines.deployment.outages import Outage, write_outages
+from pipelines.deployment.deploy import DeployHook, accounts_of
+from pipelines.deployment.keys import KeyWatch, needed_accounts
+from pipelines.deployment.outages import Account, Outage, write_outages
 from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
 from pipelines.promotion.publish import publish_pending
@@ -37,12 +38,16 @@ _PATIENCE_S = 10.0
 
 @dataclass
 class Reconciler:
-    """Pass after pass over every model, each by its policy. What does not change is not read again."""
+    """Pass after pass over every model, each by its policy. What does not change is not read again.
+
+    One that does not go on, but makes a single pass, writes nothing down of what it could not ask.
+    """
 
     parts: Parts
     woken: threading.Event = field(default_factory=threading.Event)
     doorbell: str | None = None
     leading: bool = False
+    goes_on: bool = True
 
     def __post_init__(self) -> None:
         """Nothing is read before the first pass."""
@@ -51,6 +56,7 @@ class Reconciler:
         self._written: list[Outage] | None = None
         self._described: dict[str, int] | None = None
         self._reaper = reaper_of(self.parts.home.settings)
+        self._keys = KeyWatch(self.parts.targets)
         self._billing = BillingWatch(self.parts.home.settings, self.parts.context.ledger, self.parts.say)
 
     def once(self, seconds: float | None = None) -> Pass:
@@ -79,6 +85,7 @@ class Reconciler:
                 self._submit(look)
         lines += self._lanes.collect(seconds)
         view.refresh()
+        lines += self._step("keys", lambda: self._keys.look(self._needed()))
         self._step("accounts that are not asked", self._write_outages)
         if trouble is not None or snapshot is None:
             for line in lines:
@@ -174,10 +181,21 @@ class Reconciler:
             self._contexts[model] = (len(rows), context)
         return context
 
+    def _needed(self) -> Iterator[tuple[Account, str]]:
+        """The accounts that the stages of all models need; each with an endpoint's name."""
+        for model in sorted(self._view.models()):
+            held = self._view.state(model).holders
+            try:
+                hooks = self.context_of(model).hooks if held else {}
+            except Exception:  # noqa: BLE001 it is said where the model is reconciled
+                hooks = {}
+            configs = {stage: hook.config for stage in held for hook in hooks.get(stage, ()) if isinstance(hook, DeployHook)}
+            yield from needed_accounts(self.parts.targets, model, self._view.rows(model), configs)
+
     def _write_outages(self) -> list[str]:
         """For `modelyard status`, which is another process."""
-        standing = self.parts.outages.standing()
-        if standing != self._written:
+        standing = [*self.parts.outages.standing(), *self._keys.standing()]
+        if self.goes_on and standing != self._written:
             write_outages(self.parts.home.settings.outages, standing)
             self._written = standing
         return []
@@ -226,7 +244,7 @@ class Reconciler:
 
 def reconcile_all(home: Home, say: Say) -> Pass:
     """One pass over every registered model."""
-    return Reconciler(assemble(home, say)).once()
+    return Reconciler(assemble(home, say), goes_on=False).once()
 
 
 def keep_reconciling(home: Home, every: float, say: Say, webhook_port: int | None = None) -> NoReturn:

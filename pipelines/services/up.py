@@ -111,6 +111,8 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
                 say("stopping")
                 stop(keeper)
                 _stop_endpoints(settings)
+                with contextlib.suppress(OSError):
+                    settings.outages.unlink()  # nobody runs any more who does not ask
                 (home / UP).unlink(missing_ok=True)
 
 

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import cast
 
 from registry.backoff import wait_is_over
+from registry.errors import MissingKeyError
 from registry.events import HookDone, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.state import TIDY, Holder, PromotionState, done, fold, last_end
-from registry.protocols import Checkable, Entry, Ledger
+from registry.protocols import Checkable, Entry, Hook, Ledger, NeedsKey
 from registry.records import Snapshot
 from registry.stages import ALIASES, resembled
 
@@ -135,13 +136,25 @@ def variant(alias: str) -> bool:
 
 
 def hook_is_due(context: PromotionContext, entries: Sequence[Entry], holder: Holder) -> bool:
-    """Whether a hook has to run now: never finished and its wait is over, or finished and since broken."""
+    """Whether a hook has to run now: never finished and its wait is over, or finished and since broken.
+
+    One whose key is not set here is not due, nor are those after it that it was never finished for.
+    """
     for hook in context.hooks.get(holder.promotion.stage, ()):
+        if missing_key(hook, holder, entries):
+            if done(entries, holder, hook.name):
+                continue
+            return False
         if not done(entries, holder, hook.name):
             return retry_is_due(entries, holder, hook.name)
         if isinstance(hook, Checkable) and not hook.healthy(holder.promotion):
             return retry_is_due(entries, holder, hook.name)
     return False
+
+
+def missing_key(hook: Hook, holder: Holder, entries: Sequence[Entry]) -> MissingKeyError | None:
+    """The key that a hook needs and that is not set in this process."""
+    return hook.missing_key(holder.promotion, entries) if isinstance(hook, NeedsKey) else None
 
 
 def retry_is_due(entries: Sequence[Entry], holder: Holder, hook: str, at: datetime | None = None) -> bool:

@@ -21,6 +21,7 @@ from registry.errors import (
     DeniedError,
     InputError,
     IntegrityError,
+    MissingKeyError,
     NotFoundError,
     RefusedError,
     WaitingError,
@@ -109,8 +110,8 @@ def _on_its_own(subject: str, step: Callable[[], list[str]]) -> list[str]:
         return step()
     except BusyError:
         raise
-    except WaitingError:
-        return []  # it was said when it failed
+    except (WaitingError, MissingKeyError):
+        return []  # it was said when it failed; that a key is not set, whoever runs the pass says once
     except Exception as error:  # noqa: BLE001 gates, hooks and files are anybody's
         return [f"{subject} could not be reconciled: {describe(error)}"]
 

@@ -172,6 +172,18 @@ def named_deployments(entries: Iterable[Entry]) -> list[Deployed]:
     return [event for event in existing_deployments(entries) if event.endpoint]
 
 
+def not_deleted(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
+    """What a model's stage was deployed as last, unless a finished `retire` says that this endpoint is gone."""
+    event = last_deployed(entries, stage)
+    every = [span for span in endpoint_spans(entries) if isinstance(span.event, Deployed) and not span.event.endpoint]
+    spans = [span for span in every if span.event.stage is stage]
+    if event is None or not spans or spans[-1].ended_row is None:
+        return event
+    since = spans[-1].ended_row
+    ends = [row for row in entries if row.seq >= since and isinstance(row.event, HookDone) and row.event.hook == RETIRE]
+    return None if any(row.flaw is None for row in ends) else event
+
+
 def endpoint_named(event: AnyEvent) -> str:
     """The name of the endpoint that a deployment or a canary is about; "" for any other event."""
     if isinstance(event, CanaryStarted):

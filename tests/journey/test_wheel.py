@@ -25,7 +25,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "approve": ["hand/1"], "rollback": ["hand"], "history": ["hand"], "verify": ["hand/1"], "diff": ["hand/1", "hand/1"],
     "predict": ["hand/1", "clips"], "score": ["clips", "--model", "hand/1", "--out", "a.csv"], "report": ["page.html"], "serve": ["hand/1"], "space": ["hand/1", "--to", "page"],
     "import": ["clips", "--name", "other"], "data diff": ["hand@1", "hand@1"], "data propose": ["--with", "hand/1"],
-    "capture": ["--class", "fist", "--source", "clips"],
+    "capture": ["--class", "fist", "--source", "clips"], "images": ["--to", "ghcr.io/you"],
     "budget show": ["hand"], "budget override": ["hand", "--reason", "x"],
     "budget person": ["ada", "--none"], "bills import": ["gone.csv"],
     "endpoint quote": ["staging"], "endpoint plan": ["staging"], "endpoint check": ["staging"], "endpoint status": ["hand@staging"], "endpoint logs": ["hand@staging"],

@@ -21,16 +21,23 @@ _PIP = "24.0"
 
 
 def instructions(name: str) -> list[tuple[str, str]]:
-    """A Dockerfile's instructions, in order."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "docker" / name).read_text(), flags=re.MULTILINE).replace("\\\n", "")
+    """A Dockerfile's instructions, in order; `name` is its path in the project."""
+    text = re.sub(r"^#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE).replace("\\\n", "")
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
 
 
-class Image:
-    """What a Dockerfile makes. Its paths `/opt/…` and `/tmp/…` lie below `root`."""
+_SPARED = ("useradd ", "apt-get ")
+"""What the last stage does to the image's system, and this machine is spared."""
 
-    def __init__(self, name: str, root: Path, **arguments: str) -> None:
-        """Build it: what is copied is copied, and what the first stage runs is run. `arguments` are --build-arg's."""
+
+class Image:
+    """What a Dockerfile makes. Its paths `/opt/…`, `/tmp/…` and `/workspace` lie below `root`."""
+
+    def __init__(self, name: str, root: Path, packages: Path | None = None, **arguments: str) -> None:
+        """Build it: what is copied is copied, and what the first stage runs is run. `arguments` are --build-arg's.
+
+        With `packages`, a folder where the lock is installed already, nothing is installed again: it is seen from there.
+        """
         named = [rest.partition("=") for word, rest in instructions(name) if word == "ARG"]
         self.arguments = {key: arguments.get(key, default) for key, _, default in reversed(named)}
         self.root, self.env, self.entry, self.check, stage = root, dict[str, str](), list[str](), list[str](), 0
@@ -42,14 +49,15 @@ class Image:
             elif word == "COPY":
                 self._copy(rest)
             elif word == "RUN" and stage == 1:
-                with_pip = re.sub(r"python -m venv (\S+)", rf"\g<0> && \1/bin/pip install pip=={_PIP}", self.here(rest))
-                subprocess.run(["bash", "-euc", with_pip], env=self._machine(), cwd=root, check=True)
+                self._run(rest, packages)
             elif word == "RUN":
-                assert rest.startswith("useradd "), rest  # the one thing that this machine is spared
+                assert rest.startswith(_SPARED), rest
             elif word == "ENV":
-                self.env |= dict(pair.split("=", 1) for pair in shlex.split(self.here(rest)))
+                text = self.here(rest).replace("$PATH", self._machine()["PATH"])
+                self.env |= dict(pair.split("=", 1) for pair in shlex.split(text))
             elif word == "WORKDIR":
                 self.folder = Path(self.here(rest))
+                self.folder.mkdir(parents=True, exist_ok=True)
             elif word == "ENTRYPOINT":
                 self.entry = json.loads(self.here(rest))
             elif word == "HEALTHCHECK":
@@ -59,7 +67,7 @@ class Image:
 
     def here(self, text: str) -> str:
         """A text whose paths in the image are those on this machine."""
-        return re.sub(r"(?<![\w./])/(opt|tmp)\b", rf"{self.root}/\1", text)
+        return re.sub(r"(?<![\w./])/(opt|tmp|workspace)\b", rf"{self.root}/\1", text)
 
     def command(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """How its process is started, as `subprocess` wants it."""
@@ -87,6 +95,20 @@ class Image:
             shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / source, target)
+
+    def _run(self, rest: str, packages: Path | None) -> None:
+        """A line of the first stage; where the packages are seen from elsewhere, that is all it does."""
+        if packages is not None:
+            self._see(packages)
+            return
+        with_pip = re.sub(r"python -m venv (\S+)", rf"\g<0> && \1/bin/pip install pip=={_PIP}", self.here(rest))
+        subprocess.run(["bash", "-euc", with_pip], env=self._machine(), cwd=self.root, check=True)
+
+    def _see(self, packages: Path) -> None:
+        venv = self.root / "opt" / "modelyard"
+        subprocess.run([f"{sys.base_prefix}/bin/python3", "-m", "venv", "--without-pip", venv], env=self._machine(), check=True)
+        (site,) = venv.glob("lib/python*/site-packages")
+        (site / "packages.pth").write_text(f"{packages}\n")
 
     def _machine(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}

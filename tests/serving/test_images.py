@@ -28,7 +28,10 @@ from dockerfiles import Image
 
 pytestmark = pytest.mark.journey
 
-LOCKS = {"serve.Dockerfile": "serve.txt", "runpod-queue.Dockerfile": "serve-runpod.txt"}
+ROOT = Path(__file__).resolve().parents[2]
+SERVE, QUEUE = ".runpod/load-balancer/Dockerfile", ".runpod/Dockerfile"
+"""docker/serve.Dockerfile and docker/runpod-queue.Dockerfile, each with one more step (see test_image_names.py)."""
+LOCKS = {SERVE: "serve.txt", QUEUE: "serve-runpod.txt"}
 
 
 @pytest.fixture(scope="session")
@@ -44,17 +47,17 @@ def reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def serve(reachable, tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return Image("serve.Dockerfile", tmp_path_factory.mktemp("serve"))
+    return Image(SERVE, tmp_path_factory.mktemp("serve"))
 
 
 @pytest.fixture(scope="session")
 def queue(reachable, tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return Image("runpod-queue.Dockerfile", tmp_path_factory.mktemp("queue"))
+    return Image(QUEUE, tmp_path_factory.mktemp("queue"))
 
 
 @pytest.fixture(params=LOCKS)
 def image(request: pytest.FixtureRequest) -> Image:
-    return request.getfixturevalue("serve" if request.param == "serve.Dockerfile" else "queue")
+    return request.getfixturevalue("serve" if request.param == SERVE else "queue")
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def test_it_sees_the_packages_of_its_lock_and_our_two_folders_and_nothing_else(i
     script = "import importlib.metadata as m, json, serving; print(json.dumps([[d.name for d in m.distributions()], serving.__file__]))"
     installed, where = json.loads(image.python("-P", "-c", script))
     plain = {re.sub(r"[-_.]+", "-", name).lower() for name in installed}
-    lock = LOCKS["serve.Dockerfile" if image.check else "runpod-queue.Dockerfile"]
+    lock = LOCKS[SERVE if image.check else QUEUE]
     assert plain - {"pip", "setuptools"} == {re.sub(r"[-_.]+", "-", name) for name in names_in(lock)}
     assert where == str(image.root / "opt" / "app" / "serving" / "__init__.py")
 
@@ -153,3 +156,53 @@ def test_what_it_may_not_serve_is_one_line(image: Image, make_bundle, tmp_path: 
         done = subprocess.run(**image.command(**environment), capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
+
+
+def listing(folder: str, root: Path) -> tuple[dict, dict[str, str]]:
+    """The first test of a listing at RunPod's Hub, and the environment that it asks for."""
+    tests = json.loads((ROOT / folder / "tests.json").read_text())
+    env = {pair["key"]: pair["value"].replace("/opt/", f"{root}/opt/") for pair in tests["config"]["env"]}
+    return tests["tests"][0], env
+
+
+def test_the_hub_s_test_of_the_queue_is_answered_by_the_bundle_in_the_image(queue: Image) -> None:
+    case, env = listing(".runpod", queue.root)
+    command = queue.command("--test_input", json.dumps({"id": "hub", "input": case["input"]}), **env)
+    done = subprocess.run(**command, capture_output=True, text=True, check=False, timeout=case["timeout"] / 1000)
+    assert done.returncode == 0, done.stderr
+    assert "probabilities" in done.stdout + done.stderr
+    assert "error" not in (done.stdout + done.stderr).lower()
+
+
+def test_the_hub_s_load_balancer_is_healthy_with_the_bundle_in_the_image(serve: Image, picture) -> None:
+    _, env = listing(".runpod/load-balancer", serve.root)
+    port = str(free_port())
+    with running(serve, **(env | {"PORT": port, "PORT_HEALTH": port})) as log:
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+        with client:
+            assert answered(lambda: client.get("/ping")).status_code == 200, log.read_text()
+            assert client.post("/predict", content=picture("green")).json()["label"] == "green"
+
+
+def test_the_image_that_trains_has_all_of_our_code_that_its_agent_and_its_child_import(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """The packages are those of this environment, which is of the same lock; the sources are what the Dockerfile copies."""
+    packages = next(Path(path) for path in sys.path if path.endswith("site-packages") and (Path(path) / "torch").is_dir())
+    train = Image("docker/train.Dockerfile", tmp_path_factory.mktemp("train"), packages)
+    modules = ("pipelines.training.launchers.pod_main", "pipelines.training.child", "pipelines.training.trainers.torch")
+    script = f"import importlib, json; print(json.dumps([importlib.import_module(m).__file__ for m in {modules}]))"
+    command = train.command() | {"args": [train.entry[0], "-P", "-c", script]}
+    done = subprocess.run(**command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(path.startswith(str(train.root / "opt" / "app")) for path in json.loads(done.stdout))
+    started = subprocess.run(**train.command(), capture_output=True, text=True, check=False, timeout=60)
+    assert (started.returncode, started.stderr.count("\n"), "Traceback" in started.stderr) == (1, 1, False), started.stderr
+
+
+@pytest.mark.parametrize("lock", ["serve-cuda", "serve-runpod-cuda"])
+def test_the_locks_for_gpus_hold_the_build_for_cuda_and_else_what_those_for_cpus_do(lock: str) -> None:
+    gpu, cpu = set(names_in(f"{lock}.txt")), set(names_in(f"{lock.removesuffix('-cuda')}.txt"))
+    assert "onnxruntime-gpu" in gpu
+    assert cpu - gpu == {"onnxruntime"}
+    assert {name for name in gpu - cpu if not name.startswith("nvidia-")} == {"onnxruntime-gpu"}

@@ -18,6 +18,7 @@ from registry.errors import (
     BusyError,
     DeniedError,
     InputError,
+    MissingKeyError,
     ModelyardError,
     NotFoundError,
     RefusedError,
@@ -294,5 +295,5 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:
 def hub_of(settings: Settings) -> Hub:
     """The account that HF_TOKEN opens. Raises InputError where it is not set."""
     if settings.hf_token is None:
-        raise DeniedError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
+        raise MissingKeyError("HF_TOKEN", "is not set", "set it to a token that may write, or try `modelyard clouds fake`")
     return Hub(settings.hf_token, settings.hf_url)

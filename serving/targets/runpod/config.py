@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from registry.records import Record
 from serving.canary.rules import CanaryRules
+from serving.targets.release_images import default_image
 
 
 class CpuChoice(Record):
@@ -21,7 +22,6 @@ class RunPodDeploy(Record):
     """A Serverless endpoint on RunPod."""
 
     kind: Literal["runpod"] = "runpod"
-    image: str = Field(min_length=1, description="the worker's image, as docker/ builds it, by tag or digest")
     bundles: str = Field(
         min_length=1,
         description="where workers fetch bundles: hf:OWNER/REPO (published there, privately unless `public`), or an https "
@@ -33,6 +33,12 @@ class RunPodDeploy(Record):
     )
     pools: tuple[str, ...] = Field(default=(), description="GPU pools, any of which will do, e.g. AMPERE_16; none: a CPU")
     gpus: int = Field(default=1, ge=1, le=8)
+    image: str = Field(
+        default="",
+        validate_default=True,
+        description="the worker's image, as docker/ builds it, by tag or digest; default: this release's, below the registry "
+        "and owner that MODELYARD_IMAGES names",
+    )
     min_cuda: str | None = Field(
         default=None, pattern=r"^\d+\.\d+$", description="the oldest CUDA of hosts with GPUs; by default that of our image"
     )
@@ -61,6 +67,12 @@ class RunPodDeploy(Record):
     start_seconds: float = Field(default=900, gt=0, description="how long a new worker may take to answer")
     smoke_images: int = Field(default=8, ge=1, le=200, description="held-out frames that a new endpoint must get right")
     canary: CanaryRules | None = Field(default=None, description="a new version first gets a share of the traffic")
+
+    @field_validator("image")
+    @classmethod
+    def _named(cls, given: str, others: ValidationInfo) -> str:
+        kind = "queue" if others.data.get("mode") == "queue" else "serve"
+        return given or default_image(f"{kind}-cuda" if others.data.get("pools") else kind)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

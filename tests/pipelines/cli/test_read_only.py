@@ -51,7 +51,7 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 SERVES = {"dashboard", "serve", "canary front"}
 """They read a home too, and refuse one that is misspelt; what they do while they run is another matter."""
-HOMELESS = {"init", "schema", "capture"}
+HOMELESS = {"init", "schema", "capture", "images"}
 WRITES = {
     *("frames", "check", "train", "register", "evaluate", "export", "parity", "promote", "deploy", "reconcile"),
     *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override"),

@@ -17,7 +17,15 @@ from pipelines.deployment.outages import Account, Outages, read_outages, write_o
 from pipelines.deployment.targets import Targets
 from pipelines.job.deploys import LocalDeploy
 from registry.backoff import LONGEST_S, wait_s
-from registry.errors import DeniedError, InputError, IntegrityError, RefusedError, UnavailableError, WaitingError
+from registry.errors import (
+    DeniedError,
+    InputError,
+    IntegrityError,
+    MissingKeyError,
+    RefusedError,
+    UnavailableError,
+    WaitingError,
+)
 from registry.events import HookFailed, Promoted, now
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
@@ -53,7 +61,7 @@ def ask(outages: Outages, error: Exception | None = None, account: Account = RUN
     ("error", "is_of_account"),
     [
         (AWAY, True),
-        (DeniedError("RUNPOD_API_KEY", "is not set", "set it"), True),
+        (MissingKeyError("RUNPOD_API_KEY", "is not set", "set it"), False),
         (DeniedError("RunPod", "was answered with 401", "set it"), True),
         (RefusedError("RunPod", "was answered with 402", "add credit"), True),
         (UnavailableError("endpoint hand-production", "is not ready", "see its log"), False),
@@ -208,5 +216,5 @@ def test_a_missing_key_and_one_that_is_not_valid_are_denied(tmp_path: Path) -> N
         lambda: targets.of_kind("runpod"),
     ]
     for build in builds:
-        with pytest.raises(DeniedError, match="is not set"):
+        with pytest.raises(MissingKeyError, match="is not set"):
             build()

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from registry.errors import MissingKeyError
+from registry.events import Promoted
 from registry.promotion.promote import promote
 from registry.promotion.reconcile import reconcile
 from registry.refs import Ref
@@ -57,3 +59,38 @@ def test_what_cannot_be_made_again_is_tried_again_later_and_later(tmp_path: Path
     for _ in range(5):
         assert reconcile(context, "hand").acted == []
     assert kinds(context).count("hook_failed") == 1
+
+
+class Keyed(Breaks):
+    """A hook that works at a provider, with or without its key."""
+
+    key: MissingKeyError | None = None
+
+    def missing_key(self, *_: object) -> MissingKeyError | None:
+        return self.key
+
+    def run(self, promotion: Promoted) -> None:
+        if self.key:
+            raise self.key
+        super().run(promotion)
+
+
+def test_a_hook_without_its_key_is_no_failure_and_runs_once_the_key_is_there(tmp_path: Path, model: Path) -> None:
+    hook = Keyed(0)
+    hook.key = MissingKeyError("RUNPOD_API_KEY", "is not set", "set it")
+    context = make_context(tmp_path, model, Says(passed=True), hook)
+    outcome = promote(context, Ref("hand", 1), Stage.STAGING, ADA)
+    assert [str(event) for event in outcome.pending] == [
+        f"{hook.name} of hand/1 for staging was not tried: RUNPOD_API_KEY: is not set; set it"
+    ]
+    for _ in range(3):
+        assert reconcile(context, "hand").acted == []
+    assert (hook.ran, "hook_failed" in kinds(context)) == (0, False)
+    hook.key = None
+    assert "brought up to date" in reconcile(context, "hand").acted[0]
+    hook.key, hook.alive = MissingKeyError("RUNPOD_API_KEY", "is not set", "set it"), False
+    assert reconcile(context, "hand").acted == [], "what cannot be looked at is not made again"
+    assert promote(context, Ref("hand", 1), Stage.STAGING, ADA).pending != []
+    hook.key = None
+    assert "brought up to date" in reconcile(context, "hand").acted[0]
+    assert "hook_failed" not in kinds(context)
