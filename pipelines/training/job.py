@@ -120,7 +120,7 @@ class TrainingJob:
         tracker, store = self._tracker(job.model), self.store()
         earlier = earlier_part(self.ledger, record.model, record.run_id)
         kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
-        done, epochs = folder.find_fitted(), len(folder.history())
+        done, epochs = folder.find_fitted(), max((epoch.number for epoch in folder.history()), default=0)
         self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
         price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
         verdict = record.verdict

@@ -74,7 +74,7 @@ def test_a_detector_is_trained_scored_refused_promoted_served_and_replaced(
         trained = json.loads(run("train", "--json"))
         assert [event["trainer"] for event in trained] == ["torch", "torch", "yolo"]
         weak, strong, hasty = (score(version) for version in (1, 2, 3))
-        assert strong["metrics"]["map50"] > 0.4, strong["metrics"]
+        assert strong["metrics"]["map50"] > 0.3, strong["metrics"]
         assert strong["task"] == "detect"
         assert strong["metrics"]["map50_95"] > weak["metrics"]["map50_95"] > hasty["metrics"]["map50_95"]
         assert strong["interval"][0] <= strong["metrics"]["map50_95"] <= strong["interval"][1]
