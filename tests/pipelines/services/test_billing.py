@@ -103,7 +103,7 @@ def test_the_reconciler_stops_it_leaves_it_stopped_and_starts_it_with_the_next_m
     with clouds.runpod_world(tmp_path / "cloud") as runpod:
         monkeypatch.setenv("MODELYARD_RUNPOD_URL", runpod.url)
         monkeypatch.setenv("RUNPOD_API_KEY", "rpa_double")
-        monkeypatch.setattr("pipelines.deployment.deploy.now", runpod.today)
+        monkeypatch.setattr("pipelines.deployment.health.now", runpod.today)
         fields = {"idle_seconds": 3600, "max_usd_per_month": 0.05, "smoke_images": 1}
         config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", **fields)
         made = make_world(make_bundle, picture, tmp_path, config)

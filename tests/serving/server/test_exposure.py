@@ -113,7 +113,7 @@ def test_a_container_answers_without_a_key_only_where_it_is_told(
 
 def test_our_deployments_at_a_cloud_say_that_its_gateway_asks_for_a_key() -> None:
     runpod = Release("hand", 1, "b" * 64, "https://bundles.example").env(
-        RunPodDeploy(kind="runpod", image="i", bundles="hf:o/n", pools=("AMPERE_16",)), None
+        "hand", RunPodDeploy(kind="runpod", image="i", bundles="hf:o/n", pools=("AMPERE_16",)), None
     )
     assert runpod["MODELYARD_NO_KEY"] == HuggingFaceRelease("hand", 1, "b", "r").env("hand", None)["MODELYARD_NO_KEY"] == "1"
 
