@@ -84,7 +84,7 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     assert not shown.exception
     assert "is the cheapest at 1,000 requests per day" in words(shown)
     table = shown.dataframe[0].value
-    assert len(table) == 8
+    assert len(table) == 9
     assert list(table["per month"]) == sorted(table["per month"])
     assert words(shown).count("per hour") >= 8
     assert "Latency: 1 ms (measured on this machine, hand/2" in words(shown)

@@ -208,7 +208,11 @@ def test_without_a_key_it_is_one_line(cloud: CloudHome) -> None:
 
 def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(cloud: CloudHome) -> None:
     """The last of this file: the reconciler follows the new job too."""
-    error = cloud.mlflow("create", "-t", "runpod", "-m", "models:/digits3@production", "--name", "plain", code=2)
+    create = ("create", "-t", "runpod", "-m", "models:/digits3@production", "--name", "plain")
+    assert "-C bundles: Field required; give it, or a `deploy` of kind runpod in the model's job" in cloud.mlflow(
+        *create, code=2
+    )
+    error = cloud.mlflow(*create, "-C", "bundles=hf:me/bundles", code=2)
     assert "-C image: is not given, and MODELYARD_IMAGES is not set" in error
     runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "hub", "smoke_images": 4}
     script = """
