@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
-from detector import NAMES, draw_shapes
+from detector import NAMES, draw_set
 
 pytestmark = [pytest.mark.journey, pytest.mark.alone]
 JOB = """\
@@ -38,21 +37,8 @@ deploy: {production: {kind: local}}
 """
 
 
-def draw_set(folder: Path, scratch: Path) -> None:
-    """Pictures of shapes with their boxes in YOLO's layout, split."""
-    for split, count, seed in (("train", 64, 1), ("val", 12, 2), ("test", 40, 3)):
-        made = draw_shapes(scratch / split, count, seed)
-        for kind, ending in (("images", ".jpg"), ("labels", ".txt")):
-            (folder / kind / split).mkdir(parents=True)
-            for picture in made:
-                source = scratch / split / kind / f"{picture.stem}{ending}"
-                shutil.copy2(source, folder / kind / split / f"{split}{picture.stem}{ending}")
-    names = ", ".join(NAMES)
-    (folder / "data.yaml").write_text(f"train: images/train\nval: images/val\ntest: images/test\nnames: [{names}]\n")
-
-
 def test_a_detector_is_trained_scored_refused_promoted_and_served(tmp_path: Path, up, modelyard: Callable) -> None:
-    draw_set(tmp_path / "shapes", tmp_path / "drawn")
+    draw_set(tmp_path / "shapes", tmp_path / "drawn", (64, 12, 40))
     home, job = tmp_path / "home", tmp_path / "modelyard.yaml"
     job.write_text(JOB.replace("LIMIT", "0.999"))
     with up(home, "--no-dashboard"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path[:0] = [str(Path(__file__).parents[2])]
+from detector import film_set
+
+from pipelines.data.build import build_dataset
 from pipelines.data.dataset import Box, DataSet, FrameRow, Manifest
-from pipelines.job.jobfile import Split
+from pipelines.job.jobfile import Data, Split
 from pipelines.training.trainers.classes import check_boxes
 from registry.errors import InputError
 
@@ -59,6 +64,21 @@ def test_what_is_only_odd_is_said_and_trained() -> None:
     lines.clear()
     check_boxes(data(boxes("cup", "box"), boxes("cup")), lines.append)
     assert lines == []
+
+
+def test_boxes_of_a_real_cup_and_a_real_box_are_learned_from(tmp_path: Path) -> None:
+    clips = Path(__file__).parents[4] / "shared" / "data"
+    if not clips.is_dir():
+        pytest.skip("../shared/data is not here: it belongs to the project's own machines")
+    source, lines = film_set(tmp_path / "film", tmp_path / "drawn", clips), list[str]()
+    built = build_dataset(Data(images=source), tmp_path / "set", lambda *_: None)
+    check_boxes(built, lines.append)
+    assert lines == []
+    assert set(built.manifest.labels) == {"square", "disc", "cup", "box"}
+    sides = [box for row in built.manifest.frames for box in row.boxes or () if box.label in {"cup", "box"}]
+    assert len(sides) >= 100
+    areas = [(box.right - box.left) * (box.bottom - box.top) for box in sides]
+    assert 0.02 < min(areas) < max(areas) < 0.8, "each is found, and is not the whole picture"
 
 
 def test_a_classifiers_data_set_is_refused() -> None:
