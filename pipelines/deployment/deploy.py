@@ -13,13 +13,12 @@ from pipelines.deployment.canary.state import JUDGE, Canary, canary_of, is_wante
 from pipelines.deployment.health import HealthWatch, is_stopped, serves
 from pipelines.deployment.keys import missing_key
 from pipelines.deployment.outages import Account, Outages
-from pipelines.deployment.publications import publications_of
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.targets import Targets, account_of, handle_of, owner_of
+from pipelines.deployment.starting import is_among, start
+from pipelines.deployment.targets import Targets, account_of
 from pipelines.money.budgets import hold_budget
-from registry.amounts import round_usd
 from registry.errors import MissingKeyError, NotFoundError, RefusedError
-from registry.events import CanaryEnded, Deployed, Promoted, about
+from registry.events import CanaryEnded, Deployed, Promoted
 from registry.promotion.state import fold, sound
 from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
@@ -28,7 +27,7 @@ from registry.refs import Ref, endpoint_name
 from registry.reports.endpoints import existing_deployments, last_deployed, not_deleted
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
-from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target, Timed
+from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target
 
 if TYPE_CHECKING:
     from pipelines.deployment.plan import DeployPlan
@@ -197,7 +196,7 @@ class _Deployment:
         self.hold_budget()
         say(f"{self.name}: starting the endpoint")
         target = self.target
-        event = self._start(target)
+        _, event = start(self, target, target.quote(), self.try_out, say)
         entries = ledger.entries(self.version.model)
         self._end_canary(entries, target)
         before = last_deployed(entries, self.stage)
@@ -208,28 +207,6 @@ class _Deployment:
         if not _is_recorded(event, before, entries):
             ledger.append(event)
         return event
-
-    def _start(self, target: Target) -> Deployed:
-        """Let the target serve the bundle; what was deployed, as the ledger records it."""
-        quote = target.quote()
-        for upload in publications_of(target, self.bundle):
-            self.deployer.say(f"{self.name}: publishing {upload}")
-        live = target.deploy(self.name, self.bundle, self.try_out)
-        cold = target.ready.seconds if isinstance(target, Timed) else None
-        return Deployed(
-            **about(self.version, self.digest),
-            stage=self.stage,
-            target=self.config.kind,
-            url=live.url,
-            bundle=live.bundle,
-            usd_per_month=round_usd(quote.usd_per_idle_month, 2),
-            price_as_of=quote.as_of,
-            smoke_images=self.config.smoke_images,
-            cold_start_s=None if cold is None else round(cold, 3),
-            owner=owner_of(self.config),
-            handle=handle_of(self.config, live),
-            max_usd_per_month=quote.stops_at_usd,
-        )
 
     def hold_budget(self) -> None:
         """Nothing new where the budget is spent; what served the stage before may be started again."""
@@ -264,11 +241,8 @@ class _Deployment:
 
 
 def _is_recorded(event: Deployed, before: Deployed | None, entries: Sequence[Entry]) -> bool:
-    """Whether the ledger says already that this endpoint exists. One that was left alone measured no cold start."""
-    if before is None or before not in existing_deployments(entries):
-        return False
-    known = event if event.cold_start_s is not None else event.model_copy(update={"cold_start_s": before.cold_start_s})
-    return known == before
+    """Whether the ledger says already that this endpoint exists."""
+    return before is not None and before in existing_deployments(entries) and is_among(event, [before])
 
 
 def _bundle_of(bundles: BundleStore, version: ModelVersion, digest: str) -> Bundle:

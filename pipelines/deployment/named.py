@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipelines.deployment.publications import publications_of
 from pipelines.deployment.retire import deleted
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.targets import owner_of
+from pipelines.deployment.starting import is_among, start
 from pipelines.money.budgets import hold_budget
-from registry.amounts import format_usd, round_usd
+from registry.amounts import format_usd
 from registry.errors import InputError, RefusedError
-from registry.events import Deployed, about
 from registry.refs import endpoint_name
 from registry.reports.endpoints import named_deployments
 from registry.stages import ALIASES, Stage
-from serving.targets.contract import LiveEndpoint, Timed
+from serving.targets.contract import LiveEndpoint
 from validation.gates.budget import BudgetGate
 
 if TYPE_CHECKING:
@@ -62,32 +60,13 @@ class NamedEndpoint:
         ]
         if all(event.bundle != self.bundle.index.digest for event in before):
             hold_budget(entries, self.version.model, self.say)
-        for upload in publications_of(target, self.bundle):
-            self.say(f"{self.name}: publishing {upload}")
-        live = target.deploy(
-            self.name, self.bundle, lambda ask: smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images)
+        live, event = start(
+            self, target, quote, lambda ask: smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images), self.say
         )
-        cold = target.ready.seconds if isinstance(target, Timed) else None
-        event = self._event(live, quote, None if cold is None else round(cold, 3))
-        if event not in before:
+        event = event.model_copy(update={"endpoint": self.name})
+        if not is_among(event, before):
             self.ledger.append(event)
         return live
-
-    def _event(self, live: LiveEndpoint, quote: Quote, cold: float | None) -> Deployed:
-        return Deployed(
-            **about(self.version, self.digest),
-            stage=self.stage,
-            target=self.config.kind,
-            url=live.url,
-            bundle=live.bundle,
-            usd_per_month=round_usd(quote.usd_per_idle_month, 2),
-            price_as_of=quote.as_of,
-            smoke_images=self.config.smoke_images,
-            cold_start_s=cold,
-            owner=owner_of(self.config),
-            endpoint=self.name,
-            max_usd_per_month=quote.stops_at_usd,
-        )
 
 
 def check_gate(name: str, quote: Quote, policy: Job | None, stage: Stage) -> None:

@@ -72,6 +72,7 @@ def test_it_is_booked_beside_its_stage_s_endpoint_and_retired_with_it(
         (event,) = named_deployments(ledger.entries())
         assert (event.endpoint, event.target, event.stage, event.url) == ("mine", kind, Stage.PRODUCTION, live.url)
         assert event.max_usd_per_month == (90 if kind == "runpod" else None)
+        assert event.handle == (live.handle if kind == "runpod" else ""), "it is deleted by the provider's id, as a stage's is"
         own = last_deployed(ledger.entries("colours"), Stage.PRODUCTION)
         assert own is not None
         assert own.endpoint == "", "the stage's endpoint is another"

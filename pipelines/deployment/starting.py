@@ -1,0 +1,86 @@
+"""Starting an endpoint, and the row that says so: of a stage's endpoint and of one with a name of its own alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from pipelines.deployment.publications import publications_of
+from pipelines.deployment.targets import handle_of, owner_of
+from registry.amounts import round_usd
+from registry.events import Deployed, about
+from serving.targets.contract import Ask, LiveEndpoint, Timed
+
+if TYPE_CHECKING:
+    from pipelines.home import Say
+    from pipelines.job.deploys import AnyDeploy
+    from registry.records import ModelVersion
+    from registry.stages import Stage
+    from serving.bundle.bundle import Bundle
+    from serving.targets.contract import Quote, Target
+
+
+class Wanted(Protocol):
+    """What is to serve, and where."""
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        ...
+
+    @property
+    def config(self) -> AnyDeploy:
+        """How and where it is deployed."""
+        ...
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the version holds."""
+        ...
+
+    @property
+    def version(self) -> ModelVersion:
+        """Whose bundle it is."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the version's own bytes."""
+        ...
+
+    @property
+    def bundle(self) -> Bundle:
+        """What is served."""
+        ...
+
+
+def start(
+    wanted: Wanted, target: Target, quote: Quote, try_out: Callable[[Ask], None], say: Say
+) -> tuple[LiveEndpoint, Deployed]:
+    """Let the target serve the bundle once `try_out` likes its answers; the endpoint, and what the ledger records of it."""
+    for upload in publications_of(target, wanted.bundle):
+        say(f"{wanted.name}: publishing {upload}")
+    live = target.deploy(wanted.name, wanted.bundle, try_out)
+    cold = target.ready.seconds if isinstance(target, Timed) else None
+    return live, Deployed(
+        **about(wanted.version, wanted.digest),
+        stage=wanted.stage,
+        target=wanted.config.kind,
+        url=live.url,
+        bundle=live.bundle,
+        usd_per_month=round_usd(quote.usd_per_idle_month, 2),
+        price_as_of=quote.as_of,
+        smoke_images=wanted.config.smoke_images,
+        cold_start_s=None if cold is None else round(cold, 3),
+        owner=owner_of(wanted.config),
+        handle=handle_of(wanted.config, live),
+        max_usd_per_month=quote.stops_at_usd,
+    )
+
+
+def is_among(event: Deployed, rows: Iterable[Deployed]) -> bool:
+    """Whether one of the rows says the same. An endpoint that was left alone measured no cold start."""
+    return any(
+        row == (event if event.cold_start_s is not None else event.model_copy(update={"cold_start_s": row.cold_start_s}))
+        for row in rows
+    )
