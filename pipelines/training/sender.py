@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-_SHARE, _LONGEST_S = 100, 10.0
+_SHARE, _LONGEST_S = 250, 10.0
 
 
 class Sender:
-    """Calls a function soon after it is woken: at most once a second, and after a slow call it waits a hundred times as long.
+    """Calls a function soon after it is woken: at most once a second, and after a call it waits 250 times as long, up to 10 s.
 
-    So a server on the same machine, which shares its cores with the training, gets few requests with much in each.
+    A server on the same machine shares its cores with the training, so it gets few requests with much in each: what one costs
+    on both sides is two to three times as long as the call, and all of them together are to cost less than one hundredth.
     """
 
     def __init__(self, send: Callable[[], object], every_s: float = 1.0) -> None:

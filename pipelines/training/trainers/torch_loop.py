@@ -82,13 +82,18 @@ class Loop:
         """`network` maps `[N, 3, S, S]` in 0..1 to logits, and is on the device that trains."""
         self._network, self._recipe, self._plan = network, recipe, plan
         self._device = next(network.parameters()).device
-        options: dict[str, Any] = {"capturable": True} if self._device.type == "cuda" else {}
-        rate: Any = torch.zeros((), device=self._device) if options else 0.0
-        parameters = [
-            {"params": part, "lr": rate.clone() if options else 0.0, "share": share} for share, part in groups.parameters
-        ]
+        on_gpu = self._device.type == "cuda"
+        options: dict[str, Any] = {"capturable": True} if on_gpu else {"fused": self._device.type == "cpu"}
+        rates: list[Any] = [torch.zeros((), device=self._device) if on_gpu else 0.0 for _ in groups.parameters]
+        named = zip(groups.parameters, rates, strict=True)
+        parameters = [{"params": part, "lr": rate, "share": share} for (share, part), rate in named]
         self._optimizer = torch.optim.AdamW(parameters, weight_decay=recipe.decay, **options)
-        self._mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        current = network.state_dict()
+        self._mean = {name: value.detach().clone() for name, value in current.items()}
+        # These are the network's own tensors, which training changes in place: asking for them each step took as long as AdamW.
+        floats = [name for name, value in current.items() if value.dtype.is_floating_point]
+        self._averaged_weights = [current[name] for name in floats], [self._mean[name] for name in floats]
+        self._counters = [(current[name], self._mean[name]) for name in current.keys() - set(floats)]
         self._order = torch.Generator().manual_seed(recipe.seed)
         self._queue = torch.empty(0, dtype=torch.long)
         self._share = torch.ones((), device=self._device)
@@ -160,14 +165,12 @@ class Loop:
 
     def _average(self) -> None:
         """The running mean of the weights; what is counted in whole numbers is copied."""
-        current = self._network.state_dict()
-        floats = [name for name, value in current.items() if value.dtype.is_floating_point]
-        means = [self._mean[name] for name in floats]
-        further = torch._foreach_sub([current[name] for name in floats], means)  # noqa: SLF001
+        current, means = self._averaged_weights
+        further = torch._foreach_sub(current, means)  # noqa: SLF001
         torch._foreach_mul_(further, self._share)
         torch._foreach_add_(means, further)
-        for name in current.keys() - set(floats):
-            self._mean[name].copy_(current[name])
+        for value, mean in self._counters:
+            mean.copy_(value)
 
     def _draw(self, images: int) -> Tensor:
         """The next indices of a stream of shuffled passes."""
@@ -228,7 +231,8 @@ class Loop:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._network.load_state_dict(state["network"])
-        self._mean = {name: value.to(self._device) for name, value in state["mean"].items()}
+        for name, value in state["mean"].items():
+            self._mean[name].copy_(value)
         self._optimizer.load_state_dict(state["optimizer"])
         self._queue = state["queue"]
         self._order.set_state(state["order"])

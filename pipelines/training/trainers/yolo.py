@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipelines.data.dataset import DataSet
 from pipelines.job.trainers import YoloTrainer
 from pipelines.training.trainers.budget import plan
@@ -38,6 +40,7 @@ class YoloAdapter:
         """Train, and package the best weights, held to Ultralytics' own answers."""
         config, labels = self._config, data.manifest.labels
         check_classes(data, data.folder)
+        torch.manual_seed(config.seed)  # a new network's first weights are drawn
         model, weights = begin(config, len(labels), work)
         size = config.imgsz or (_SCRATCH_SIZE if weights == "scratch" else _PRETRAINED_SIZE)
         preprocess = Preprocess(size=size, decode=config.decode)

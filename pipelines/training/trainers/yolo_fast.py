@@ -33,6 +33,17 @@ class _Logits(nn.Module):
         return outputs[1] if isinstance(outputs, (tuple, list)) else outputs
 
 
+def _redraw(network: nn.Module) -> None:
+    """Draw the convolutions' weights as torchvision does.
+
+    Ultralytics leaves them as PyTorch draws them, 2.4 times as small. Batch normalization makes up for the size, but a step
+    then turns them further: of ten seeds, one stayed at chance for all of twelve epochs and one until the sixth.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+
+
 def fit_fast(training: YoloTraining, watch: Watch) -> Path:
     """Train the model's network and save it as Ultralytics' own checkpoint, which is returned."""
     config, data, model = training.config, training.data, training.model
@@ -44,6 +55,8 @@ def fit_fast(training: YoloTraining, watch: Watch) -> Path:
     head = f"network.model.{len(model.model.model) - 1}"
     network.requires_grad_(requires_grad=True)
     pretrained = config.weights not in {"auto", "scratch"}
+    if not pretrained:
+        _redraw(network)
     if config.freeze == "backbone":
         for name, parameter in network.named_parameters():
             parameter.requires_grad = name.startswith(f"{head}.")
