@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -86,6 +87,8 @@ for group in (
 
 def run(given: Sequence[str]) -> None:
     """Run a command line and exit with 0, 1 for a refusal or a failed hook, or 2 for what cannot be done."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a class's letters
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is Ctrl-C: children end with us
     try:
         code = app(list(given), standalone_mode=False, prog_name="modelyard")

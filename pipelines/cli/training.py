@@ -68,11 +68,13 @@ def train(
     dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
     training = TrainingJob(opened.settings, opened.ledger(), opened.store, opened.tracker, datasets, say)
     with bar() as progress:
-        events = training.run(the_job, configs, dataset, progress)
-    answer([event.model_dump(mode="json") for event in events], as_json=as_json)
+        done = training.run(the_job, configs, dataset, progress)
+    answer([event.model_dump(mode="json") for event in done.events], as_json=as_json)
     if not as_json:
-        for event in events:
+        for event in done.events:
             print(event)
+    if done.failures:  # each was said when it came
+        raise typer.Exit(done.failures[0].exit_code)
 
 
 def register(

@@ -166,8 +166,10 @@ class _Demo:
         home, context = self.home, self.parts.context
         job = TrainingJob(home.settings, context.ledger, home.store, home.tracker, self.parts.datasets, self.say)
         trained = job.run(self.job, self.job.train, data, self.progress)
+        if trained.failures:
+            raise trained.failures[0]
         tries, evaluated = list[DemoVersion](), list["Evaluated"]()
-        for event in trained:
+        for event in trained.events:
             self.say(f"{event.label}: evaluating on the held-out test split")
             ref = Ref(event.model, event.version)
             scored = self.parts.evaluator.evaluate(ref, data, "test")

@@ -5,6 +5,7 @@ Unknown keys are refused, with the nearest known one; `modelyard schema` prints 
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from difflib import get_close_matches
@@ -205,10 +206,20 @@ def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:
     """Validate a job file's content. `stored`: it was accepted before, and a trainer's package may be missing by now."""
     if not isinstance(raw, dict):
         raise InputError(subject, "expected keys such as 'model:' and 'train:'", "see `modelyard schema`")
+    _check_numbers(raw, subject, "")
     try:
         return Job.model_validate(raw, context=STORED if stored else None)
     except ValidationError as error:
         raise _explain(error, subject) from error
+
+
+def _check_numbers(value: object, subject: str, key_path: str) -> None:
+    """Raise InputError for a number that is none: `.inf` is above every bound, and no JSON of the ledger or MLflow holds it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{subject}: {key_path}", f"expected a finite number, not {value}", "give a number, or leave it out")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        _check_numbers(part, subject, f"{key_path}.{key}".removeprefix("."))
 
 
 def _explain(error: ValidationError, subject: str) -> InputError:

@@ -51,7 +51,7 @@ class Search(Record):
     metric: str = Field(default="val_top1", description="of each epoch, as the trainer reports it; the highest is best")
     parallel: int = Field(default=0, ge=0, le=1000, description="trials at once; 0: as many as the cluster has room for")
     grace_epochs: int = Field(default=3, ge=1, description="after which ASHA stops the worse half of trials; with folds: folds")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @field_validator("space")
     @classmethod
@@ -60,6 +60,12 @@ class Search(Record):
             if not choices:
                 raise ValueError(f"{key}: the list is empty; write the values to try")
         return value
+
+
+def other_networks(search: Search | None, config: TrainerConfig) -> list[TrainerConfig]:
+    """A trainer with each of the architectures that a search varies it by."""
+    names = search.space.get("arch", []) if search else []
+    return [config.model_copy(update={"arch": str(name)}) for name in names] if isinstance(names, list) else []
 
 
 def check_space(search: Search, trainers: Sequence[TrainerConfig]) -> None:

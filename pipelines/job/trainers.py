@@ -28,7 +28,7 @@ class _Trainer(Record):
         default=None, description="the square input's side, in pixels; default: what the weights were trained with, or 64"
     )
     batch: int = Field(default=32, ge=2, le=1024)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     weights: str = Field(
         default="auto",
         min_length=1,
@@ -53,7 +53,7 @@ class YoloTrainer(_Trainer):
 
     kind: Literal["yolo"] = "yolo"
     arch: str = Field(default="yolov8n-cls", pattern=r"^yolo[a-z0-9]+(-cls)?$")
-    lr0: float = Field(default=0.002, gt=0)
+    lr0: float = Field(default=0.002, gt=0, le=10)
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
     loop: Literal["fast", "ultralytics"] = Field(
         default="ultralytics",
@@ -68,7 +68,7 @@ class TorchTrainer(_Trainer):
     arch: str = Field(
         default="auto", description="auto: small_cnn from scratch, efficientnet_lite0 with ImageNet weights, or both by val"
     )
-    lr0: float | None = Field(default=None, gt=0, description="the highest learning rate; default: by what is trained")
+    lr0: float | None = Field(default=None, gt=0, le=10, description="the highest learning rate; default: by what is trained")
     fliplr: float = Field(default=0.0, ge=0, le=1, description="how often to mirror; 0 where left and right differ")
 
 
@@ -78,7 +78,7 @@ class KerasTrainer(_Trainer):
     kind: Literal["keras"] = "keras"
     batch: int = Field(default=16, ge=2, le=1024)
     arch: str = Field(default="small_cnn", description="small_cnn, or a classifier of keras.applications by its name")
-    lr0: float = Field(default=0.004, gt=0)
+    lr0: float = Field(default=0.004, gt=0, le=10)
 
 
 def _kind_of(value: Any) -> str:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from pipelines.queries.answers import Answer
 from registry.protocols import Entry
+from registry.records import Evaluation
 from registry.reports.accuracy import own_evaluations
+
+
+def _threshold_of(evaluation: Evaluation) -> float | None:
+    """The least probability of a class in a set; None where the sets were made from too few clips to promise anything."""
+    return evaluation.sets.threshold if evaluation.sets and evaluation.sets.guaranteed else None
 
 
 @dataclass
@@ -22,7 +28,10 @@ class PredictionSetOf:
     _thresholds: dict[str, float] | None = field(default=None, init=False)
 
     def of(self, answer: Answer) -> Answer:
-        """The answer with every class that is probable enough, most probable first; as it is where that was not measured."""
+        """The answer with every class that is probable enough, most probable first.
+
+        It is left as it is where the sets were not measured, or on too few clips for a promise.
+        """
         threshold = self._threshold(answer.served_by)
         if threshold is None or not answer.probabilities:
             return answer
@@ -34,5 +43,6 @@ class PredictionSetOf:
         version = (served_by or "").partition(" ")[0]
         if self._thresholds is None:
             scored = own_evaluations(self.entries())
-            self._thresholds = {f"{name}/{number}": e.sets.threshold for (name, number, _), e in scored.items() if e.sets}
+            measured = {f"{name}/{number}": _threshold_of(evaluation) for (name, number, _), evaluation in scored.items()}
+            self._thresholds = {version: threshold for version, threshold in measured.items() if threshold is not None}
         return self._thresholds.get(version)

@@ -12,7 +12,9 @@ from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
+from pipelines.job.launch import LocalLaunch
 from pipelines.job.policy import set_policy
+from pipelines.job.search import other_networks
 from pipelines.job.trainers import TrainerConfig
 from pipelines.money.budgets import hold_budget
 from pipelines.training.held import JobHolder
@@ -23,9 +25,11 @@ from pipelines.training.metered import Metered
 from pipelines.training.resume import check_resumable, find_training, resumed_data, trainer_of, upload_pending
 from pipelines.training.timing import where_of
 from pipelines.training.train import train
+from pipelines.training.trainers.build import check_networks
+from pipelines.training.trainers.classes import check_fit
 from pipelines.training.trainers.contract import Choice, Trainer, Watch
-from pipelines.training.training import Kept, Training
-from registry.errors import BusyError, InputError, RefusedError
+from pipelines.training.training import Kept, Training, Trainings
+from registry.errors import BusyError, ModelyardError, RefusedError
 from registry.events import Trained
 from registry.measured import leaked_in_words
 from registry.money.prices import local_price
@@ -53,15 +57,17 @@ class TrainingJob:
     datasets: DatasetCatalog
     say: Say
 
-    def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> list[Trained]:
-        """Check the data, then train one after the other: two at once would only slow each other down on one machine."""
+    def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet, progress: Progress) -> Trainings:
+        """Check the data, then train one after the other: two at once would only slow each other down on one machine.
+
+        A trainer that fails does not keep the others from their turn. Raises what the first failed with where all did.
+        """
         actor = self._before(job)
-        if data.manifest.task != job.task:
-            why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
-            raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
-        for split in ("train", "val"):  # the best epoch is chosen on val
-            data.held(split)
+        check_fit(job.task, data, lambda _: None)
         adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
+        if isinstance(job.launch, LocalLaunch):
+            varied = [other for config in configs for other in other_networks(job.search, config)]
+            check_networks([*configs, *varied], self.settings.tf_python)
         with JobHolder(self.settings, self.ledger, self.say).holding(job, data, adapters, actor) as booked:
             return self._train(job, adapters, data, progress, booked)
 
@@ -72,7 +78,7 @@ class TrainingJob:
         data: DataSet,
         progress: Progress,
         booked: Callable[[int], None],
-    ) -> list[Trained]:
+    ) -> Trainings:
         """Train what money is held for; `booked` is told how many are paid for."""
         tracker = self._tracker(job.model)
         reports = self.settings.home / "reports" / job.model
@@ -87,18 +93,26 @@ class TrainingJob:
         adopt: Callable[[str], None] = _nobody
         if job.search:
             adapters, adopt = self._searched(job, [config for config, _ in adapters], data, tracker, progress)
-        events: list[Trained] = []
-        for config, adapter in adapters:
+        events, failures = list[Trained](), list[ModelyardError]()
+        for number, (config, adapter) in enumerate(adapters, 1):
             self.say(f"{config.kind}: training {config.arch}")
             paid = adapter.price if isinstance(adapter, Metered) else price
             training = Training(
                 adapter, config, config.kind, data, job.model, paid, actor, verdict, kept, known_as, where_of(job.launch)
             )
-            events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
-            booked(len(events))
+            try:
+                events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
+            except ModelyardError as error:
+                failures.append(error)
+                self.say(f"{config.kind}: {error}")
+                booked(number)
+                continue
+            booked(number)
             adopt(events[-1].run_id)
             self._describe(store, events[-1])
-        return events
+        if failures and not events:
+            raise failures[0]
+        return Trainings(events, failures)
 
     def resume(self, job: Job, run: str, data: DataSet | None, progress: Progress) -> Trained:
         """Go on with a run that was broken off, from its last checkpoint, and register it; `run` is its id's beginning.
@@ -121,7 +135,8 @@ class TrainingJob:
         earlier = earlier_part(self.ledger, record.model, record.run_id)
         kept = self._kept(resumes=folder, earlier=earlier if isinstance(earlier, TrainingFailed) else None)
         done, epochs = folder.find_fitted(), max((epoch.number for epoch in folder.history()), default=0)
-        self.say(f"{config.kind}: {'registering the model' if done else f'going on after {epochs} epochs'} of {record.run_id}")
+        begun = f"going on after {epochs} epochs" if folder.has_checkpoint() else "beginning anew, as it left no checkpoint,"
+        self.say(f"{config.kind}: {'registering the model' if done else begun} of {record.run_id}")
         price = adapter.price if isinstance(adapter, Metered) else local_price(self.settings)
         verdict = record.verdict
         known_as = self.datasets.name_of(data.manifest.digest)
@@ -167,8 +182,9 @@ class TrainingJob:
         from pipelines.training.search.search import SearchJob
 
         searching = SearchJob(self.settings, self.ledger, tracker, self.say, progress)
-        best = searching.run(job, configs, data, whoami(self.settings))
-        hold_budget(self.ledger.entries(), job.model, self.say, job.budget)
+        actor = whoami(self.settings)
+        best = searching.run(job, configs, data, actor)
+        hold_budget(self.ledger.entries(), job.model, self.say, job.budget, actor.name)
         trainer = launched(best.config, job.launch, self.settings, self.say)
         return [(best.config, trainer)], partial(searching.adopt, best)
 

@@ -121,7 +121,7 @@ class TrainingFolder:
 
     def has_checkpoint(self) -> bool:
         """Whether the trainer has left anything to resume from."""
-        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        return any(path.is_file() and not path.name.startswith(".") for path in self.checkpoints.rglob("*"))
 
     def keep(self, fitted: Fitted) -> Fitted:
         """Copy what training left into the folder, where it outlives this process; the checkpoints are then done with."""

@@ -221,14 +221,19 @@ class SpooledRun:
 
     def patiently(self, step: Callable[[], T]) -> T:
         """A step's answer; where MLflow is away, it is asked again until the patience is over. Raises what the step raises."""
-        until, failures = monotonic() + self.patience, 0
-        while True:
-            try:
-                return step()
-            except UnavailableError as error:
-                failures += 1
-                wait = wait_s(failures, longest=_LONGEST_S)
-                if monotonic() + wait > until:
-                    raise
-                self.say(f"{error.subject} {error.expectation}: asked again in {wait:g} s")
-                sleep(wait)
+        return patiently(step, self.patience, self.say)
+
+
+def patiently(step: Callable[[], T], patience: float, say: Callable[[str], None]) -> T:
+    """A step's answer; where a server is away, it is asked again for so many seconds. Raises what the step raises."""
+    until, failures = monotonic() + patience, 0
+    while True:
+        try:
+            return step()
+        except UnavailableError as error:
+            failures += 1
+            wait = wait_s(failures, longest=_LONGEST_S)
+            if monotonic() + wait > until:
+                raise
+            say(f"{error.subject} {error.expectation}: asked again in {wait:g} s")
+            sleep(wait)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ from pipelines.training.code import code_tags
 from pipelines.training.kept import TrainingFolder
 from pipelines.training.naming import first_name
 from pipelines.training.trainers.contract import Trainer
+from registry.errors import ModelyardError
 from registry.events import Trained, TrainingFailed, about
 from registry.money.prices import Price
 from registry.records import Actor, DataVerdict, ModelVersion, Record, Timing
@@ -37,6 +38,14 @@ class Kept:
     resumes: TrainingFolder | None = None
     earlier: TrainingFailed | None = None
     patience: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """What became of a job's trainers: the versions that were registered, and what the others failed with."""
+
+    events: Sequence[Trained]
+    failures: Sequence[ModelyardError] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ import sys
 import PIL.Image
 import pytest
 
-BEFORE = PIL.Image.open
+
+def opens_as_pillow_does() -> bool:
+    return PIL.Image.open.__module__ == "PIL.Image"
 
 
 def test_a_library_replaces_how_pictures_are_opened() -> None:
@@ -17,9 +19,8 @@ def test_a_library_replaces_how_pictures_are_opened() -> None:
         PIL.Image.open = patches.image_open
     else:
         PIL.Image.open = pytest.fail
-    assert PIL.Image.open is not BEFORE
+    assert not opens_as_pillow_does()
 
 
 def test_the_next_test_opens_them_as_ever() -> None:
-    assert PIL.Image.open is BEFORE
-    assert BEFORE.__module__ == "PIL.Image"
+    assert opens_as_pillow_does()

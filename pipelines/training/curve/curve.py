@@ -62,7 +62,7 @@ def _curve(pool: Pool, drawn: Sequence[Draw], label: int | None, more: int, on_d
     measured = measure(pool, drawn, label, on_draw)
     predicted = predict(measured, max(now, 1.0), more, _SEED)
     gain = Gain(clips=more, low=predicted.low, high=predicted.high)
-    return ClassCurve(label=name, clips=now, scored=len(measured.weights), points=_points(predicted), gain=gain)
+    return ClassCurve(label=name, clips=now, scored=int(measured.scored.sum()), points=_points(predicted), gain=gain)
 
 
 def _points(predicted: Predicted) -> tuple[CurvePoint, ...]:

@@ -81,7 +81,7 @@ def summary(measured: Measured) -> tuple[Rows, Rows, int]:
 
     One clip more is supposed than there are, of which nothing is known: some clips that are all right leave room for others.
     """
-    scored = ~np.isnan(measured.scores).all((0, 2))
+    scored = measured.scored
     clips = np.nanmean(measured.scores[:, scored], axis=0)
     weights = measured.weights[scored] / measured.weights[scored].sum()
     mean = weights @ clips
@@ -90,7 +90,7 @@ def summary(measured: Measured) -> tuple[Rows, Rows, int]:
     supposed = 0.25 * _LIKE**steps * float(weights @ (1 / measured.kinds[scored]))
     effective = 1 / np.square(weights).sum()
     spread = np.einsum("u,ui,uj->ij", weights, apart, apart) / max(effective - 1, 0.5) + supposed / effective**2
-    return mean, spread, max(1, len(clips) - 1)
+    return mean, spread, max(1, round(effective) - 1)  # a clip of few images is little of a clip
 
 
 def luck(measured: Measured) -> float:

@@ -28,6 +28,11 @@ class Measured:
     kinds: Rows
     classes: int = 1
 
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which clips were scored at all: those of a split that is kept for training never are."""
+        return np.asarray(~np.isnan(self.scores).all((0, 2)))
+
 
 def sizes_to(most: int) -> tuple[int, ...]:
     """How many clips are learnt from: down from the most there are, by a third at a time, seven at most; ascending."""

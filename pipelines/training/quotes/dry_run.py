@@ -20,12 +20,16 @@ from pydantic import Field
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import SPLITS, DataSet
 from pipelines.identity import whoami
+from pipelines.job.launch import LocalLaunch
+from pipelines.job.search import other_networks
 from pipelines.job.tasks import is_detector
 from pipelines.job.trainers import TorchTrainer, TrainerConfig
 from pipelines.money.budgets import check_start, standings
 from pipelines.training.quotes.estimate import past_timings
 from pipelines.training.quotes.places import PlaceQuote, PlaceQuoter
-from registry.errors import InputError, ModelyardError, RefusedError
+from pipelines.training.trainers.build import check_networks
+from pipelines.training.trainers.classes import check_fit
+from registry.errors import ModelyardError, RefusedError
 from registry.events import now
 from registry.protocols import Ledger
 from registry.records import Record
@@ -79,11 +83,10 @@ class DryRunner:
 
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet) -> DryRun:
         """Quote each trainer. Raises InputError where the job and the data set do not fit, as a training does."""
-        if data.manifest.task != job.task:
-            why = f"is a data set to {data.manifest.task} with, the job's task is {job.task}"
-            raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
-        for split in ("train", "val"):
-            data.held(split)
+        check_fit(job.task, data, self.say)
+        if isinstance(job.launch, LocalLaunch):
+            varied = [other for config in configs for other in other_networks(job.search, config)]
+            check_networks([*configs, *varied], self.settings.tf_python)
         began = time.monotonic()
         checks, refusals = self._checked(job, data)
         check_s = time.monotonic() - began

@@ -70,6 +70,7 @@ class Probe:
         """A timing as a whole training would leave it. Raises what the trainer raises, or that it has no epochs."""
         images, busy = len(data.rows("train")), self.busy()
         timing = self._timed(config, data, images, batch)
+        busy = max(busy, self.busy())  # the load is a mean over the minute before: work that came meanwhile shows now
         return timing.model_copy(update={"unsteady": max(timing.unsteady, _BY_LOAD * busy)})
 
     def _timed(self, config: TrainerConfig, data: DataSet, images: int, batch: int) -> Timing:

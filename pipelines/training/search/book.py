@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.training.interrupted import Payment
 from pipelines.training.search.trial import NO_SCORE
+from pipelines.training.spool import patiently
 from registry.errors import ModelyardError
 from registry.money.prices import Price
 from registry.protocols import Ledger
@@ -20,6 +21,7 @@ from registry.spending import TrainingFailed
 if TYPE_CHECKING:
     from registry.mlflow.tracker import RunLog, Tracker
 
+T = TypeVar("T")
 PARENT = "mlflow.parentRunId"
 TRIAL = "modelyard.trial"
 
@@ -33,6 +35,8 @@ class SearchAccount:
     price: Price
     actor: Actor
     underway: Path | None = None
+    patience: float = 60.0
+    """Seconds for which a trial waits for MLflow where that is away."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class TrialBook:
         number, words = len(self.trials) + 1, ", ".join(f"{name} {_short(value)}" for name, value in varied.items())
         kind = str(trainer["kind"])
         tags = {PARENT: self.parent, TRIAL: str(number), "modelyard.trainer": kind}
-        log = self.tracker.begin(f"trial {number}: {kind} {words or trainer['arch']}", tags)
+        name = f"trial {number}: {kind} {words or trainer['arch']}"
+        log = self._patiently(lambda: self.tracker.begin(name, tags))
         account = self.account
         event = TrainingFailed(
             model=account.model,
@@ -90,7 +95,11 @@ class TrialBook:
         )
         payment = Payment(account.underway, self.ledger, account.price, event, account.dataset)
         self.trials[key] = Trial(number, dict(trainer), words, log, payment)
-        log.params({**trainer, "dataset": account.dataset})
+        self._patiently(lambda: log.params({**trainer, "dataset": account.dataset}))
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Tell MLflow, or wait for it: all of this may be told twice, and a run that was made twice has no score."""
+        return patiently(step, self.account.patience, self.say)
 
     def report(self, key: str, report: Mapping[str, Any]) -> None:
         """What a trial reports. A step that an attempt repeats is logged once."""
@@ -99,7 +108,7 @@ class TrialBook:
         step = int(report["step"])
         if step > trial.step:
             trial.step, trial.score = step, max(trial.score, float(report["score"])) if self._grows else float(report["score"])
-            trial.log.metrics(dict(report["metrics"]), step)
+            self._patiently(lambda: trial.log.metrics(dict(report["metrics"]), step))
 
     _grows: bool = True
     """Whether a later score replaces an earlier one only where it is better; not so for the mean of folds."""
@@ -120,10 +129,11 @@ class TrialBook:
         trial.payment.book([used.model_copy(update={"reason": reason})])
         failed = bool(trial.failed or trial.score == NO_SCORE)
         self.say(f"trial {trial.number}: {reason} ({trial.varied or trial.trainer['arch']})")
+        figures = {"train_seconds": used.seconds, "cost_usd": float(used.usd)}
         if trial.score != NO_SCORE:
-            trial.log.metrics({"score": trial.score})
-        trial.log.metrics({"train_seconds": used.seconds, "cost_usd": float(used.usd)})
-        self.tracker.end(trial.log.run_id, "FAILED" if failed else "FINISHED")
+            figures["score"] = trial.score
+        self._patiently(lambda: trial.log.metrics(figures))
+        self._patiently(lambda: self.tracker.end(trial.log.run_id, "FAILED" if failed else "FINISHED"))
 
     def close(self) -> None:
         """End what is still open: each is booked, whatever cannot be told to MLflow."""

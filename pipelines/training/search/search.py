@@ -70,7 +70,9 @@ class SearchJob:
             run.params({f"search.{key}": json.dumps(value) for key, value in search.model_dump(mode="json").items()})
             run.dataset(job.model, data.manifest.digest, str(data.folder.absolute()), "search")
             price = trial_price(self.settings, search, launch)
-            account = SearchAccount(job.model, data.manifest.digest, price, actor, self.settings.underway)
+            account = SearchAccount(
+                job.model, data.manifest.digest, price, actor, self.settings.underway, self.settings.mlflow_patience_s
+            )
             book = TrialBook(self.ledger, self.tracker, account, run.run_id, search.metric, self.say)
             if folds:
                 book.averages()
@@ -95,7 +97,7 @@ class SearchJob:
         def ended() -> None:
             self.progress("trials", sum(trial.ended for trial in book.trials.values()), search.trials)
             try:
-                hold_budget(self.ledger.entries(), job.model, lambda _: None, job.budget)
+                hold_budget(self.ledger.entries(), job.model, lambda _: None, job.budget, book.account.actor.name)
             except RefusedError as error:
                 refused.append(error)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from pipelines.job.jobfile import Job
 from pipelines.job.other_trainers import OtherTrainer, default_config, installed, trainer_class
@@ -54,6 +56,20 @@ def build_trainer(config: TrainerConfig, tf_python: Path) -> Trainer:
     return TorchAdapter(config)
 
 
+_OFFERED = {"auto", "small_cnn", "efficientnet_lite0", "yolov8n-cls", *DETECTORS.values()}
+"""Architectures that are known without asking a framework, which takes seconds to import."""
+
+
+def check_networks(configs: Iterable[TrainerConfig], tf_python: Path) -> None:
+    """Raise what building a trainer raises: InputError for an architecture that is unknown or cannot take such images.
+
+    For before anything is trained: the second trainer's typing error is not to cost the first one's time.
+    """
+    for config in configs:
+        if isinstance(config, (TorchTrainer, YoloTrainer)) and (config.arch not in _OFFERED or config.imgsz):
+            build_trainer(config, tf_python)
+
+
 def _detector_trainer(config: TrainerConfig) -> Trainer:
     if isinstance(config, YoloTrainer):
         from pipelines.training.trainers.yolo_detect import YoloDetectAdapter
@@ -61,7 +77,7 @@ def _detector_trainer(config: TrainerConfig) -> Trainer:
         return YoloDetectAdapter(config)
     from pipelines.training.trainers.torch_detect import TorchDetectAdapter
 
-    return TorchDetectAdapter(TorchTrainer.model_validate(config.model_dump()))
+    return TorchDetectAdapter(cast("TorchTrainer", config))  # the only other kind that makes detectors
 
 
 def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
@@ -84,4 +100,5 @@ def choose_trainers(job: Job, kinds: str | None) -> list[TrainerConfig]:
         defaults[name] = default_config(name)
     if not names:
         raise NotFoundError("--trainers", "names no trainer", "for example --trainers yolo,torch")
-    return [next((config for config in job.train if config.kind == name), None) or defaults[name] for name in names]
+    own = {name: [config for config in job.train if config.kind == name] for name in names}
+    return [config for name in names for config in own[name] or [defaults[name]]]

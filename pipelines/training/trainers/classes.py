@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from pipelines.data.dataset import SPLITS, DataSet
 from registry.errors import InputError
@@ -11,12 +10,25 @@ from registry.errors import InputError
 _SHOWN = 5
 
 
-def check_classes(data: DataSet, folder: Path) -> None:
+def check_fit(task: str, data: DataSet, say: Callable[[str], None]) -> None:
+    """Refuse a data set that a job of this task cannot be trained on, before anything is paid for."""
+    if data.manifest.task != task:
+        why = f"is a data set to {data.manifest.task} with, the job's task is {task}"
+        raise InputError(data.name, why, "fix `task:` in the job file, or give another data set")
+    for split in ("train", "val"):  # the best epoch is chosen on val
+        data.held(split)
+    if task == "detect":
+        check_boxes(data, say)
+    else:
+        check_classes(data)
+
+
+def check_classes(data: DataSet) -> None:
     """Refuse a class that has no training image: nothing can be learnt of it, however often val and test ask."""
     known = {row.label for row in data.rows("train")}
     if missing := [label for label in data.manifest.labels if label not in known]:
         more = f" and {len(missing) - 1} more classes" if len(missing) > 1 else ""
-        raise InputError(folder, f"has no training image of '{missing[0]}'{more}", "add clips of it, or leave the class out")
+        raise InputError(data.name, f"has no training image of '{missing[0]}'{more}", "add clips of it, or leave the class out")
 
 
 def check_boxes(data: DataSet, say: Callable[[str], None]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class KerasAdapter:
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Hand the preprocessed pixels over as files and read epochs from the child's output."""
         config = self._config
-        check_classes(data, data.folder)
+        check_classes(data)
         scratch = config.arch == SMALL_CNN
         if scratch and config.weights not in {"auto", "scratch"}:
             remedy = "give `arch:` an architecture of keras.applications, or `weights: scratch`"
@@ -77,7 +79,7 @@ class KerasAdapter:
         broken = list[ModelyardError]()
 
         def take(line: str) -> None:
-            record = json.loads(line) if line.startswith("{") else {}
+            record = _record(line)
             if "epoch" in record:
                 watch.on_epoch(record["epoch"], record["metrics"])
             elif "not_finite" in record:
@@ -104,6 +106,15 @@ def _weights(config: KerasTrainer) -> tuple[str, str]:
     if digest and sha256 != digest:
         raise IntegrityError(path, f"has the digest {sha256}, the job pins {digest}", "bring the file that was pinned")
     return str(path.absolute()), f"{path.name} (sha256 {sha256[:12]})"
+
+
+def _record(line: str) -> dict[str, Any]:
+    """A line of the child as its record; empty for what TensorFlow prints by itself."""
+    with suppress(ValueError):
+        record = json.loads(line)
+        if isinstance(record, dict):
+            return record
+    return {}
 
 
 def _patience(planned: Plan) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import io
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from registry.files import storing
 
 _FILE = "state.pt"
 
@@ -41,21 +45,31 @@ class Saved:
 class StateFile:
     """The state of one training in a folder. It is read as tensors and plain values: nothing in it is run."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, say: Callable[[str], None] = lambda _: None) -> None:
         """`key` says what is trained, on what, and how: a state of anything else is not gone on from."""
-        self._path, self._key = folder / _FILE, key
+        self._path, self._key, self._say = folder / _FILE, key, say
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> dict[str, Any] | None:
-        """The last state, or None where there is none of this training."""
+        """The last state, or None where there is none of this training; one that cannot be read is said."""
+        if not self._path.exists():
+            return None
         try:
             state = torch.load(self._path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError):
+        except Exception:  # noqa: BLE001 torch's reader raises in many ways: a file may be cut, of zeros, or anything else
+            self._say(f"the checkpoint {self._path} is damaged: training begins anew")
             return None
         return state if isinstance(state, dict) and state.get("key") == self._key else None
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state; a kill at any moment leaves the former one or this one."""
-        part = self._path.with_suffix(f".{os.getpid()}")
-        torch.save(state | {"key": self._key}, part)
-        part.replace(self._path)
+        content, part = io.BytesIO(), self._path.with_name(f".{_FILE}.part")
+        torch.save(state | {"key": self._key}, content)  # to a file, a full disk is a RuntimeError in torch's own words
+        try:
+            with storing(self._path):
+                part.write_bytes(content.getbuffer())
+                part.replace(self._path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise

@@ -44,7 +44,7 @@ class TorchAdapter:
 
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Train each candidate, and package the one that val prefers."""
-        check_classes(data, data.folder)
+        check_classes(data)
         best = self._best(data, watch)
         network, size, arch, labels = as_saved(best.network), best.design.size, best.design.arch, data.manifest.labels
         folder = work / "model"

@@ -77,5 +77,5 @@ class TorchDetectAdapter:
         watch.choose(choices | {"weights": network.weights or "scratch"})
         watch.epochs(plan.epochs)
         folder, key = watch.checkpoints, f"{info.dataset} {batch} {config.model_dump_json()}"
-        state = StateFile(folder / "detector", key) if folder else None
+        state = StateFile(folder / "detector", key, watch.say) if folder else None
         return DetectLoop(network, splits, info, plan).train(config.fliplr, watch, state)

@@ -71,8 +71,8 @@ class Outcome:
 
 
 Report = Callable[[int, dict[str, float]], None]
-NotFinite = Callable[[int, Sequence[int]], Exception]
-"""The error for a step whose loss is no number, and the images of its batch."""
+NotFinite = Callable[[int, Sequence[int], float], Exception]
+"""The error for a step, the images of its batch, and its loss, which is no finite number."""
 
 
 class Loop:
@@ -197,7 +197,10 @@ class Loop:
         bad = (~torch.isfinite(values)).nonzero()
         if len(bad):
             first = int(bad[0])
-            raise broken(self._saved.step - len(losses) + first + 1, batches[first].tolist())
+            raise broken(self._saved.step - len(losses) + first + 1, batches[first].tolist(), float(values[first]))
+        if not all(bool(value.isfinite().all()) for value in self._averaged_weights[0]):
+            # the loss was a number, and what was learnt from it is none: no further step would show it at the end
+            raise broken(self._saved.step, batches[-1].tolist(), math.nan)
         return float(values.mean())
 
     def _averaged(self) -> nn.Module:

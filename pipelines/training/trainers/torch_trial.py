@@ -150,8 +150,8 @@ class Trials:
             last[0] = offset + epoch
             self.watch.on_epoch(last[0], metrics)
 
-        def broken(step: int, batch: Sequence[int]) -> Exception:
-            return not_finite(step, [train.files[index] for index in batch])
+        def broken(step: int, batch: Sequence[int], loss: float) -> Exception:
+            return not_finite(step, [train.files[index] for index in batch], loss)
 
         def fit(batch: int) -> Outcome:
             network.load_state_dict(begin)
@@ -159,7 +159,7 @@ class Trials:
             self.watch.epochs(offset + planned.epochs)
             self.watch.choose({f"{way.name}_{name}": value for name, value in planned.choices().items()})
             folder = self.watch.checkpoints
-            state = StateFile(folder / way.name, self._key(way, batch)) if folder else None
+            state = StateFile(folder / way.name, self._key(way, batch), self.watch.say) if folder else None
             varied = Augmentation(mirror=config.fliplr).for_passes(planned.epochs)
             recipe = Recipe(rate=rate, augmentation=varied, seed=config.seed)
             return Loop(network, Groups.of(network, head), recipe, planned).train(train, val, report, broken, state)

@@ -39,7 +39,7 @@ class YoloAdapter:
     def fit(self, data: DataSet, work: Path, watch: Watch) -> Fitted:
         """Train, and package the best weights, held to Ultralytics' own answers."""
         config, labels = self._config, data.manifest.labels
-        check_classes(data, data.folder)
+        check_classes(data)
         torch.manual_seed(config.seed)  # a new network's first weights are drawn
         model, weights = begin(config, len(labels), work)
         size = config.imgsz or (_SCRATCH_SIZE if weights == "scratch" else _PRETRAINED_SIZE)

@@ -62,13 +62,13 @@ def fit_fast(training: YoloTraining, watch: Watch) -> Path:
             parameter.requires_grad = name.startswith(f"{head}.")
     begin = {name: value.clone() for name, value in network.state_dict().items()}
 
-    def broken(step: int, batch: Sequence[int]) -> Exception:
-        return not_finite(step, [train.files[index] for index in batch])
+    def broken(step: int, batch: Sequence[int], loss: float) -> Exception:
+        return not_finite(step, [train.files[index] for index in batch], loss)
 
     def fit(batch: int) -> Outcome:
         network.load_state_dict(begin)
         key = f"{data.manifest.digest} {batch} {config.model_dump_json()}"
-        state = StateFile(watch.checkpoints / "fast", key) if watch.checkpoints else None
+        state = StateFile(watch.checkpoints / "fast", key, watch.say) if watch.checkpoints else None
         planned = plan(len(train.targets), config.epochs, batch)
         varied = Augmentation(mirror=config.fliplr).for_passes(planned.epochs)
         recipe = Recipe(rate=config.lr0, augmentation=varied, seed=config.seed)

@@ -99,3 +99,35 @@ def test_a_variant_that_nobody_makes_is_refused_with_those_that_are() -> None:
     with pytest.raises(InputError, match="variant 'onnx-int4': expected one of onnx, onnx-tensor"):
         variant_specs(parse_job(LEAST, "job").export, ["onnx-int4"])
     assert [spec.variant.name for spec in variant_specs((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]
+
+
+def paths(value: object, before: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Where a job has numbers."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [before]
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, part in parts for path in paths(part, (*before, key))]
+
+
+NUMBERS = {
+    "model": "hand",
+    "data": {"fps": 5, "split": {"val": 0.2}},
+    "train": [{"kind": "torch", "lr0": 0.1}, {"kind": "yolo", "lr0": 0.1}, {"kind": "keras", "lr0": 0.1}],
+    "search": {"space": {"lr0": {"min": 0.1, "max": 1.0}, "fliplr": [0.1, 0.5]}},
+    "gates": {"staging": [{"kind": "latency", "p95_ms": 9}, {"kind": "size", "max_mb": 9}, {"kind": "budget", "train_usd": 9}]},
+    "deploy": {"production": {"kind": "local", "canary": {"share": 0.1, "max_latency_ratio": 9}}},
+    "budget": {"usd_per_month": 5},
+}
+
+
+@pytest.mark.parametrize("path", paths(NUMBERS), ids=str)
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_every_number_of_a_job_is_finite(path: tuple[object, ...], number: float) -> None:
+    parse_job(NUMBERS, "job")
+    job = yaml.safe_load(yaml.safe_dump(NUMBERS))
+    part = job
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = number
+    with pytest.raises(InputError, match=f"^job: {'.'.join(map(str, path))}: expected a finite number, not"):
+        parse_job(job, "job")

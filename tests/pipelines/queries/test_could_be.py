@@ -19,23 +19,23 @@ LABELS = ("fist", "hand", "none")
 probabilities = st.lists(st.floats(0, 1), min_size=3, max_size=3)
 
 
-def ledger_with(thresholds: dict[int, float | None]) -> MemoryLedger:
+def ledger_with(thresholds: dict[int, float | None], *, guaranteed: bool = True) -> MemoryLedger:
     """A ledger of versions that were trained and evaluated, each with its threshold or without prediction sets."""
     ledger = MemoryLedger()
     for number, threshold in thresholds.items():
         version = about(ModelVersion("hand", number, number), "d")
         run = {"run_id": f"{number:032x}", "dataset": "d", "seconds": 60, "hardware": "local: this machine"}
         ledger.append(Trained(**version, trainer="torch", usd=Decimal(0), price_as_of="2026-11-22", **run))
-        sets = None if threshold is None else _sets(threshold)
+        sets = None if threshold is None else _sets(threshold, guaranteed=guaranteed)
         facts = {"dataset": "d", "split": "test", "images": 10, "clips": 5, "classes": [], "confusion": []}
         evaluation = Evaluation(metrics={"top1": 0.9}, interval=(0.7, 0.99), sets=sets, **facts)
         ledger.append(Evaluated(**version, evaluation=evaluation))
     return ledger
 
 
-def _sets(threshold: float) -> PredictionSets:
+def _sets(threshold: float, *, guaranteed: bool) -> PredictionSets:
     figures = {"coverage": 0.95, "interval": (0.9, 1.0), "broken": False, "mean_size": 1.2, "unsure": 0.2}
-    return PredictionSets(alpha=0.1, split="val", clips=9, threshold=threshold, guaranteed=True, **figures)
+    return PredictionSets(alpha=0.1, split="val", clips=9, threshold=threshold, guaranteed=guaranteed, **figures)
 
 
 def answered(row: list[float], version: int) -> Answer:
@@ -64,3 +64,8 @@ def test_nothing_is_said_where_nothing_was_measured() -> None:
     assert sets.of(Answer(image="a.png", error="is empty")).could_be is None
     detected = Answer(image="a.png", label="cup", probability=0.5, probabilities=None, served_by="hand/1 here")
     assert sets.of(detected).could_be is None
+
+
+def test_nothing_is_said_where_too_few_clips_asked_for_a_promise() -> None:
+    sets = PredictionSetOf("hand", lambda: ledger_with({1: 0.4}, guaranteed=False).entries("hand"))
+    assert sets.of(answered([0.36, 0.34, 0.3], 1)).could_be is None

@@ -93,6 +93,18 @@ class Payload:
         return print, ("ran",)
 
 
+DAMAGED = [b"", bytes(100), b"not weights", b"root:x:0:0\n" * 9, b"<html></html>", b'{"a": [1]}', bytes(range(256)) * 4]
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_file_is_one_line_in_our_words(tmp_path: Path, content: bytes, ending: str) -> None:
+    path = tmp_path / f"weights.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.\w+: is damaged, or no file of plain tensors; save"):
+        design("small_cnn", str(path), 3, 64)
+
+
 @pytest.mark.parametrize("content", [Payload(), {"a": Payload()}, [1, 2], {"a": 1}, b"not weights"])
 def test_a_file_of_anything_but_tensors_is_refused_and_nothing_in_it_runs(
     tmp_path: Path, content: object, capsys: pytest.CaptureFixture[str]

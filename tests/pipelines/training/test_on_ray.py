@@ -192,7 +192,7 @@ class Searched:
             catalog,
             self.lines.append,
         )
-        return work.run(job, job.train, data, quiet)
+        return work.run(job, job.train, data, quiet).events
 
     def job(self, **search: object) -> Job:
         content = {"model": "searched", "data": {"clips": str(self.clips), "checks": "warn"}, "train": [SMALL]}

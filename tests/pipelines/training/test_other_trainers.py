@@ -60,7 +60,7 @@ def test_the_pages_example_trains_registers_and_answers(
     job = parse_job(JOB | {"model": "painted", "data": {"clips": str(clips), "checks": "warn"}}, "x")
     store = MlflowStore(mlflow_uri)
     work = TrainingJob(settings, ledger, lambda: store, lambda name: Tracker(mlflow_uri, name), catalog, quiet)
-    (event,) = work.run(job, choose_trainers(job, "colours"), data, quiet)
+    (event,) = work.run(job, choose_trainers(job, "colours"), data, quiet).events
     assert event.trainer == "colours"
     run = MlflowClient(mlflow_uri).get_run(event.run_id)
     assert run.info.status == "FINISHED"

@@ -98,7 +98,7 @@ class Runs:
 @pytest.mark.parametrize("fails_at", range(14))
 def test_whenever_mlflow_goes_away_every_trial_that_began_is_booked_once(fails_at: int, tmp_path: Path) -> None:
     ledger, price = MemoryLedger(), local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(3600)})
-    account = SearchAccount("hand", "d" * 64, price, Actor(name="ada", proven=False), tmp_path)
+    account = SearchAccount("hand", "d" * 64, price, Actor(name="ada", proven=False), tmp_path, patience=0)
     book = TrialBook(ledger, Runs(fails_at), account, "parent", "val_top1", lambda _: None)  # type: ignore[arg-type]
     trainer = {"kind": "torch", "arch": "small_cnn"}
     try:

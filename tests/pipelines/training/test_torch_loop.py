@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from pipelines.training.trainers.failures import not_finite
 from pipelines.training.trainers.images import Images
 from pipelines.training.trainers.state import StateFile
 from pipelines.training.trainers.torch_loop import Groups, Loop, Outcome, Recipe
-from registry.errors import ModelyardError
+from registry.errors import ModelyardError, StorageError
 
 PLAN = Plan(images=24, batch=8, steps=24, steps_per_epoch=3, epochs_per_report=2, fixed=True)
 
@@ -39,8 +41,8 @@ def network() -> nn.Module:
     )
 
 
-def broken(step: int, batch: Sequence[int]) -> Exception:
-    return not_finite(step, [f"{index}.jpg" for index in batch])
+def broken(step: int, batch: Sequence[int], loss: float) -> Exception:
+    return not_finite(step, [f"{index}.jpg" for index in batch], loss)
 
 
 def run(module: nn.Module, plan: Plan, state: StateFile | None = None, killed_at: int = 0, val: int = 10) -> Outcome:
@@ -74,9 +76,42 @@ def test_the_state_of_another_training_or_a_file_that_is_cut_is_not_gone_on_from
         run(network(), PLAN, state, 2)
     assert state.read() is not None
     assert StateFile(tmp_path, "another").read() is None
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000), b"a line\n", b"{}", bytes(range(256)) * 9, None])
+def test_a_damaged_state_is_said_and_not_gone_on_from(tmp_path: Path, content: bytes | None) -> None:
+    lines = list[str]()
+    state = StateFile(tmp_path, "it", lines.append)
+    with pytest.raises(KilledError):
+        run(network(), PLAN, state, 2)
     (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:200])
+    file.write_bytes(file.read_bytes()[:200] if content is None else content)
     assert state.read() is None
+    (line,) = lines
+    assert "is damaged: training begins anew" in line
+
+
+def test_a_full_disk_leaves_the_former_state_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = StateFile(tmp_path, "it")
+    state.write({"step": 1})
+
+    def fill(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(bytes(content)[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(StorageError, match="No space left on device"):
+        state.write({"step": 2})
+    assert (state.read() or {})["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_weights_that_the_last_step_breaks_are_not_kept() -> None:
+    once = Plan(images=24, batch=8, steps=1, steps_per_epoch=3, epochs_per_report=2, fixed=True)
+    loop = Loop(module := network(), Groups.of(module, None), Recipe(rate=1e38), once)
+    with pytest.raises(ModelyardError, match=r"^training step 1: the loss is nan"):
+        loop.train(images(24, 1), images(10, 2), lambda *_: None, broken)
 
 
 def test_a_loss_that_is_no_number_stops_and_names_step_and_files() -> None:

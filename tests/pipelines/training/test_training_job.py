@@ -67,7 +67,7 @@ def test_a_training_is_paid_and_its_data_set_outlives_other_frames(
     work = TrainingJob(
         settings, ledger, lambda: MlflowStore(mlflow_uri), lambda name: Tracker(mlflow_uri, name), catalog, quiet
     )
-    (event,) = work.run(job, job.train, data, quiet)
+    (event,) = work.run(job, job.train, data, quiet).events
     assert [row.event.kind for row in ledger.entries()][-2:] == ["trained", "data_checked"]
     says_what_it_is(MlflowClient(mlflow_uri), event.run_id, event.dataset)
     assert event.usd >= 0
