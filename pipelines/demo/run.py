@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MODEL = "digits"
 _SIZE = 64
-_EPOCHS = {"torch": 22, "yolo": 12, "keras": 14}
+_EPOCHS = {"torch": 22, "yolo": 6, "keras": 14}
 
 
 @dataclass(frozen=True, slots=True)
