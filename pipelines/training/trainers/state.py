@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from registry.files import storing
 
 _FILE = "state.pt"
+_SHARE, _LONGEST_S = 100, 60.0
 
 
 @dataclass
@@ -47,7 +49,7 @@ class StateFile:
 
     def __init__(self, folder: Path, key: str, say: Callable[[str], None] = lambda _: None) -> None:
         """`key` says what is trained, on what, and how: a state of anything else is not gone on from."""
-        self._path, self._key, self._say = folder / _FILE, key, say
+        self._path, self._key, self._say, self._due_at = folder / _FILE, key, say, 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> dict[str, Any] | None:
@@ -61,8 +63,17 @@ class StateFile:
             return None
         return state if isinstance(state, dict) and state.get("key") == self._key else None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether another state is worth its time: after one that took a while, training goes on a hundred times as long.
+
+        A minute at most: what a kill may cost.
+        """
+        return monotonic() >= self._due_at
+
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state; a kill at any moment leaves the former one or this one."""
+        began = monotonic()
         content, part = io.BytesIO(), self._path.with_name(f".{_FILE}.part")
         torch.save(state | {"key": self._key}, content)  # to a file, a full disk is a RuntimeError in torch's own words
         try:
@@ -73,3 +84,5 @@ class StateFile:
             with suppress(OSError):
                 part.unlink()
             raise
+        ended = monotonic()
+        self._due_at = ended + min(_SHARE * (ended - began), _LONGEST_S)

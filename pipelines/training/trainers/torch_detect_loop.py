@@ -98,7 +98,7 @@ class DetectLoop:
             watch.on_epoch(saved.epoch, {"train_loss": float(np.mean(losses)), **figures})
             losses.clear()
             self._take(figures, watch)
-            if state:
+            if state and (state.is_due or saved.ended or saved.epoch == plan.epochs):
                 state.write(self._state())
         return self._restored_best(watch)
 

@@ -120,7 +120,7 @@ class Loop:
             loss = self._checked(losses, batches, broken)
             losses, batches = [], []
             self._after(loss, val, report)
-            if state and saved.step < saved.end:
+            if state and saved.step < saved.end and state.is_due:
                 state.write(self._state())
         return self._choose(val)
 

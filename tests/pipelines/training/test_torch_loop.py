@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipelines.training.trainers import state as module_of_states
 from pipelines.training.trainers.budget import Plan
 from pipelines.training.trainers.failures import not_finite
 from pipelines.training.trainers.images import Images
@@ -105,6 +106,24 @@ def test_a_full_disk_leaves_the_former_state_and_no_part(tmp_path: Path, monkeyp
         state.write({"step": 2})
     assert (state.read() or {})["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_state_that_takes_long_to_write_is_written_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(module_of_states, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(torch, "save", lambda *_: clock.__setitem__(0, clock[0] + 0.1))
+    state, writes = StateFile(tmp_path, "it"), 0
+    for _ in range(10_000):
+        clock[0] += 0.05  # training
+        if state.is_due:
+            state.write({})
+            writes += 1
+    assert 40 < writes < 55, "500 s of training, and a hundredth of them to write states of 0.1 s"
+    monkeypatch.setattr(torch, "save", lambda *_: clock.__setitem__(0, clock[0] + 30))
+    clock[0] += 60
+    state.write({})
+    clock[0] += 60
+    assert state.is_due, "a kill costs a minute at most, and one epoch"
 
 
 def test_weights_that_the_last_step_breaks_are_not_kept() -> None:
