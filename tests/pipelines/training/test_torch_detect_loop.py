@@ -68,7 +68,10 @@ def killed_at(number: int) -> Watch:
 
 
 @pytest.mark.parametrize(("killed", "every"), [(1, 1), (2, 1), (5, 1), (4, 2)])
-def test_a_training_that_is_killed_anywhere_ends_in_the_same_weights(tmp_path: Path, killed: int, every: int) -> None:
+def test_a_training_that_is_killed_anywhere_ends_in_the_same_weights(
+    tmp_path: Path, killed: int, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StateFile, "is_due", True)
     plan = DetectPlan(epochs=5, steps_per_epoch=2, batch=4, lr=3e-3, every=every, fixed=True)
     whole, state, epochs = run(plan, Watch()), StateFile(tmp_path, "it"), list[int]()
     with pytest.raises(KilledError):
