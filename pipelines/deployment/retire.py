@@ -21,7 +21,7 @@ from registry.promotion.hooks import run_step
 from registry.promotion.state import Holder, PromotionState, fold
 from registry.protocols import Entry
 from registry.refs import endpoint_name
-from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, last_deployed, named_deployments
+from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, is_retired, last_deployed, named_deployments
 from registry.stages import ALIASES, Stage
 
 
@@ -206,7 +206,7 @@ def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
         span = _last_span(rows, stage)
         left = span.ended_row or span.row  # without an end it was deployed after its stage was given up
         ends = [row for row in rows if row.seq >= left and _is_retiring(row)]
-        if any(isinstance(row.event, HookDone) for row in ends) or (ends and not _may_try(ends[-1])):
+        if is_retired(rows, stage, left) or (ends and not _may_try(ends[-1])):
             continue
         ratified = state.ratified.get((stage, span.event.identity))
         if ratified:

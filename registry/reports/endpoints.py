@@ -179,9 +179,20 @@ def not_deleted(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
     spans = [span for span in every if span.event.stage is stage]
     if event is None or not spans or spans[-1].ended_row is None:
         return event
-    since = spans[-1].ended_row
-    ends = [row for row in entries if row.seq >= since and isinstance(row.event, HookDone) and row.event.hook == RETIRE]
-    return None if any(row.flaw is None for row in ends) else event
+    return None if is_retired(entries, stage, spans[-1].ended_row) else event
+
+
+def is_retired(entries: Iterable[Entry], stage: Stage, since: int) -> bool:
+    """Whether a `retire` has finished from that row on, at a time when no version held the stage: it leaves what is held."""
+    state = PromotionState()
+    for row in entries:
+        if row.flaw is not None:
+            continue
+        state.apply(row)
+        done = isinstance(row.event, HookDone) and row.event.hook == RETIRE and row.seq >= since
+        if done and stage not in state.holders:
+            return True
+    return False
 
 
 def endpoint_named(event: AnyEvent) -> str:

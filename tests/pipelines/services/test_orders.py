@@ -164,6 +164,17 @@ def test_what_is_gone_needs_no_key(world: World) -> None:
     assert [version for version, _ in world.standing()["local"]] == [2]
 
 
+def test_what_was_tidied_while_a_version_held_the_stage_says_nothing_of_its_endpoint(world: World) -> None:
+    """The version goes to staging and back without the key: a `retire` in between finds production held, and leaves it."""
+    world.set_policy("runpod")
+    world.to_production(1, BOTH)
+    world.set_policy("local")
+    world.to_production(1, NONE)
+    world.to_production(2, NONE)
+    assert [version for version, _ in world.standing()["runpod"]] == [1], "without the key it cannot be deleted"
+    assert_settles(world)
+
+
 KEYS = st.sampled_from([NONE, BOTH, Keys(("runpod",)), Keys(("huggingface",))])
 STEPS = st.one_of(
     st.tuples(st.just("policy"), st.sampled_from(KINDS)),
