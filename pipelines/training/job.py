@@ -12,9 +12,7 @@ from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
-from pipelines.job.launch import LocalLaunch
 from pipelines.job.policy import set_policy
-from pipelines.job.search import other_networks
 from pipelines.job.trainers import TrainerConfig
 from pipelines.money.budgets import hold_budget
 from pipelines.training.held import JobHolder
@@ -65,9 +63,7 @@ class TrainingJob:
         actor = self._before(job)
         check_fit(job.task, data, lambda _: None)
         adapters = [(config, launched(config, job.launch, self.settings, self.say)) for config in configs]
-        if isinstance(job.launch, LocalLaunch):
-            varied = [other for config in configs for other in other_networks(job.search, config)]
-            check_networks([*configs, *varied], self.settings.tf_python)
+        check_networks(job, configs, self.settings.tf_python)
         with JobHolder(self.settings, self.ledger, self.say).holding(job, data, adapters, actor) as booked:
             return self._train(job, adapters, data, progress, booked)
 
@@ -103,6 +99,8 @@ class TrainingJob:
             try:
                 events.append(train(store, self.ledger, tracker, training, self._watch(config.kind, progress), self.say))
             except ModelyardError as error:
+                if len(adapters) == 1:
+                    raise  # it is the command's answer, and not said beside it
                 failures.append(error)
                 self.say(f"{config.kind}: {error}")
                 booked(number)

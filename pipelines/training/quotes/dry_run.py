@@ -20,8 +20,6 @@ from pydantic import Field
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import SPLITS, DataSet
 from pipelines.identity import whoami
-from pipelines.job.launch import LocalLaunch
-from pipelines.job.search import other_networks
 from pipelines.job.tasks import is_detector
 from pipelines.job.trainers import TorchTrainer, TrainerConfig
 from pipelines.money.budgets import check_start, standings
@@ -84,9 +82,7 @@ class DryRunner:
     def run(self, job: Job, configs: Sequence[TrainerConfig], data: DataSet) -> DryRun:
         """Quote each trainer. Raises InputError where the job and the data set do not fit, as a training does."""
         check_fit(job.task, data, self.say)
-        if isinstance(job.launch, LocalLaunch):
-            varied = [other for config in configs for other in other_networks(job.search, config)]
-            check_networks([*configs, *varied], self.settings.tf_python)
+        check_networks(job, configs, self.settings.tf_python)
         began = time.monotonic()
         checks, refusals = self._checked(job, data)
         check_s = time.monotonic() - began

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from pipelines.job.jobfile import Job
+from pipelines.job.launch import LocalLaunch
 from pipelines.job.other_trainers import OtherTrainer, default_config, installed, trainer_class
+from pipelines.job.search import other_networks
 from pipelines.job.tasks import DETECTORS, is_detector
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, TrainerConfig, YoloTrainer
 from pipelines.training.trainers.contract import Trainer
@@ -60,12 +62,16 @@ _OFFERED = {"auto", "small_cnn", "efficientnet_lite0", "yolov8n-cls", *DETECTORS
 """Architectures that are known without asking a framework, which takes seconds to import."""
 
 
-def check_networks(configs: Iterable[TrainerConfig], tf_python: Path) -> None:
+def check_networks(job: Job, configs: Iterable[TrainerConfig], tf_python: Path) -> None:
     """Raise what building a trainer raises: InputError for an architecture that is unknown or cannot take such images.
 
-    For before anything is trained: the second trainer's typing error is not to cost the first one's time.
+    For before anything is trained: the second trainer's typing error, or a search's, is not to cost the first one's time.
+    Elsewhere than on this machine other packages may be installed, and nothing is said of those.
     """
-    for config in configs:
+    if not isinstance(job.launch, LocalLaunch):
+        return
+    every = [each for config in configs for each in (config, *other_networks(job.search, config))]
+    for config in every:
         if isinstance(config, (TorchTrainer, YoloTrainer)) and (config.arch not in _OFFERED or config.imgsz):
             build_trainer(config, tf_python)
 

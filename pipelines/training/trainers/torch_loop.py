@@ -84,9 +84,9 @@ class Loop:
         self._device = next(network.parameters()).device
         on_gpu = self._device.type == "cuda"
         options: dict[str, Any] = {"capturable": True} if on_gpu else {"fused": self._device.type == "cpu"}
-        rates: list[Any] = [torch.zeros((), device=self._device) if on_gpu else 0.0 for _ in groups.parameters]
-        named = zip(groups.parameters, rates, strict=True)
-        parameters = [{"params": part, "lr": rate, "share": share} for (share, part), rate in named]
+        parameters: list[dict[str, Any]] = [{"params": part, "lr": 0.0, "share": share} for share, part in groups.parameters]
+        for group in parameters if on_gpu else ():
+            group["lr"] = torch.zeros((), device=self._device)  # a captured step reads it from there
         self._optimizer = torch.optim.AdamW(parameters, weight_decay=recipe.decay, **options)
         current = network.state_dict()
         self._mean = {name: value.detach().clone() for name, value in current.items()}

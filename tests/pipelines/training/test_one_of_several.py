@@ -84,6 +84,12 @@ def test_one_that_fails_is_said_and_the_others_are_trained(outcome) -> None:
     assert "torch: training: went wrong; lower `lr0`" in lines
 
 
+def test_the_failure_of_the_only_one_is_the_answer_and_not_said_twice(outcome) -> None:
+    error, _, lines = outcome(job_of({"epochs": 13}))
+    assert str(error).startswith("training: went wrong")
+    assert not any("went wrong" in line for line in lines)
+
+
 def test_where_all_fail_it_is_the_first_failure(outcome) -> None:
     error, began, _ = outcome(job_of({"epochs": 13}, {"epochs": 13}))
     assert str(error).startswith("training: went wrong")
