@@ -212,10 +212,11 @@ def page(rows: list[dict[str, Any]]) -> str:
             missed.append(f"- `{entry['name']}`: {entry['ours']} {entry['unit']}, limit {entry['limit']}.")
             missed += [f"  {line}" for line in _why(entry, rows)]
     lines += ["", "## Limits missed", "", *(missed or ["None."])]
-    lines += ["", *(f"- `{entry['name']}`: {entry['note']}." for entry in rows if "note" in entry)]
+    notes = [f"- `{entry['name']}`: {entry['note']}." for entry in rows if "note" in entry]
+    lines += ["", "## Notes", "", *notes] if notes else []
     lines += ["", "## What each benchmark measures"]
-    notes = [f"- `{name}`: {' '.join((bench.__doc__ or '').split())}" for name, bench in BENCHES.items()]
-    return "\n".join([*lines, "", *notes]) + "\n"
+    meanings = [f"- `{name}`: {' '.join((bench.__doc__ or '').split())}" for name, bench in BENCHES.items()]
+    return "\n".join([*lines, "", *meanings]) + "\n"
 
 
 def _why(missed: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
