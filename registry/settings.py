@@ -5,10 +5,11 @@ Every field is set by `MODELYARD_<FIELD>`; credentials for MLflow stay in MLflow
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.errors import InputError
@@ -74,6 +75,18 @@ class Settings(BaseSettings):
     local_usd_per_hour: Decimal = Field(
         default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"
     )
+
+    @field_validator("api_key", "runpod_api_key", "hf_token", "bundle_token", mode="before")
+    @classmethod
+    def _one_line(cls, given: object) -> object:
+        """A key without the white space that copying adds; an empty one is none. What no header can carry is refused."""
+        if not isinstance(given, str):
+            return given
+        key = given.strip()
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            message = "holds a character that no key has, such as a space or the end of a line"
+            raise ValueError(message)
+        return key or None
 
     @property
     def ledger(self) -> SecretStr:
@@ -142,5 +155,18 @@ def read_settings(home: Path | None = None) -> Settings:
         return Settings() if home is None else Settings(home=home)
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"MODELYARD_{'_'.join(str(part) for part in first['loc']).upper()}"
-        raise InputError(name, first["msg"], "fix or unset it") from None
+        raise InputError(
+            _variable(str(first["loc"][0])), first["msg"].removeprefix("Value error, "), "fix or unset it"
+        ) from None
+
+
+def _variable(at: str) -> str:
+    """The environment variable that a field was read from. `at` is the field's name, or the first of its variables."""
+    for name, field in Settings.model_fields.items():
+        choices = field.validation_alias
+        names = (
+            [str(choice) for choice in choices.choices] if isinstance(choices, AliasChoices) else [f"MODELYARD_{name.upper()}"]
+        )
+        if at in {name, *names}:
+            return next((each for each in names if each in os.environ), names[0])
+    return at

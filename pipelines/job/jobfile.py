@@ -29,6 +29,7 @@ from registry.refs import check_model_name
 from registry.spending import PolicyRules
 from registry.stages import Stage, of_stage
 from serving.bundle.variants import VariantSpec
+from serving.targets.huggingface.config import HuggingFaceDeploy
 from validation.data.catalogue import ABOUT_LEAKS, CheckLevels, Level, as_levels, levels_of
 from validation.gates.config import GateConfig
 from validation.gates.data import DataGate
@@ -109,6 +110,14 @@ class StageDeploys(Record):
 
     staging: DeployConfig | None = None
     production: DeployConfig | None = None
+
+    @model_validator(mode="after")
+    def _space_of_its_own(self) -> Self:
+        """Each deployment makes a Space hold its version's page: two stages would overwrite each other's."""
+        spaces = [config.space for config in (self.staging, self.production) if isinstance(config, HuggingFaceDeploy)]
+        if len(spaces) > 1 and spaces[0] is not None and spaces[0] == spaces[1]:
+            raise ValueError(f"both stages publish to the Space {spaces[0]}: name another one for each")
+        return self
 
     def of(self, stage: Stage) -> AnyDeploy | None:
         """A stage's deployment, if it has one."""

@@ -15,7 +15,7 @@ class CpuChoice(Record):
     """A CPU flavour of RunPod's catalogue."""
 
     id: str = "cpu5c"
-    vcpus: int = Field(default=2, ge=2, le=32)
+    vcpus: Literal[2, 4, 8, 16, 32] = 2
 
 
 class RunPodDeploy(Record):
@@ -23,7 +23,7 @@ class RunPodDeploy(Record):
 
     kind: Literal["runpod"] = "runpod"
     bundles: str = Field(
-        min_length=1,
+        pattern=r"^(hf:[\w.-]+/[\w.-]+|https?://\S+)$",
         description="where workers fetch bundles: hf:OWNER/REPO (published there, privately unless `public`), or an https "
         "address below which DIGEST/ holds each",
     )

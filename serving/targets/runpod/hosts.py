@@ -9,8 +9,7 @@ from registry.records import Record
 from registry.refs import NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
-from serving.targets.runpod.identity import own_name, plain_name
-from serving.targets.runpod.release import PREFIX
+from serving.targets.runpod.identity import own_name
 from serving.targets.runpod.shapes import Endpoint
 
 CUDA = "13.0"
@@ -50,8 +49,8 @@ def worker_quota(client: RunPodClient, config: RunPodDeploy, name: str, every: I
     """What an endpoint of that name needs of the account's workers."""
     known = list(every)
     standing = any(own_name(endpoint) == name for endpoint in known)
-    ours = {PREFIX + name, PREFIX + name + NEXT_SUFFIX}
-    taken = sum(endpoint.workers.max for endpoint in known if plain_name(endpoint) not in ours or own_name(endpoint) is None)
+    ours = {name, name + NEXT_SUFFIX}
+    taken = sum(endpoint.workers.max for endpoint in known if own_name(endpoint) not in ours)
     allowed = client.worker_limit() if config.account_workers is None else config.account_workers
     return WorkerQuota(
         allowed=ACCOUNT_WORKERS if allowed is None else allowed,
@@ -72,9 +71,6 @@ def check_quota(client: RunPodClient, config: RunPodDeploy, name: str, every: It
 def check_stock(client: RunPodClient, config: RunPodDeploy) -> None:
     """Raise UnavailableError where RunPod has no machine for a worker now; InputError for what it never has."""
     if not config.pools:
-        vcpus = config.cpu.vcpus
-        if vcpus & (vcpus - 1):
-            raise InputError("cpu.vcpus", f"{vcpus} is no power of two, as RunPod's machines are", "choose 2, 4, 8, 16 or 32")
         return
     floor = cuda_floor(config)
     rows = [gpu for gpu in client.gpus(config.gpus, floor) if gpu.pool in config.pools]
