@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from registry.errors import InputError
+from registry.errors import BusyError, InputError
+from registry.lease import locked
 from registry.settings import Settings
 
 _LEFT_OUT = {"clouds", "cache", "deployments", "underway", "up.json", "outages.json"}
@@ -22,19 +23,23 @@ _ELSEWHERE = ("mlflow_uri", "ledger_url", "signing_key")
 def copied_home(settings: Settings) -> Iterator[Path]:
     """A copy of a home, which is deleted when the block ends.
 
-    Raises InputError where a part of the home lies elsewhere: commands that use the copy would change the real one.
+    Raises InputError where a part of the home lies elsewhere: commands that use the copy would change the real one; BusyError
+    where another process has a copy of this home.
     """
     for field in _ELSEWHERE:
         if getattr(settings, field) is not None:
             why = "is set, so that no copy of the home can stand for it"
             raise InputError(f"MODELYARD_{field.upper()}", why, "unset it to try the doubles")
-    copy = settings.home.absolute() / "clouds" / "home"
-    shutil.rmtree(copy, ignore_errors=True)
-    try:
-        _copy(settings.home, copy)
-        yield copy
-    finally:
+    folder = settings.home.absolute() / "clouds"
+    busy = BusyError(settings.home, "`modelyard clouds fake` runs with it already", "use that one, or stop it first")
+    copy = folder / "home"
+    with locked(folder / "clouds.lock", busy, wait=False):
         shutil.rmtree(copy, ignore_errors=True)
+        try:
+            _copy(settings.home, copy)
+            yield copy
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _copy(home: Path, into: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from registry.digests import sha256_bytes
 from registry.errors import InputError
 from serving.bundle.bundle import Bundle
 from serving.bundle.download import pull
@@ -22,17 +23,18 @@ def mounting(folder: Path) -> Callable[[bytes], dict[str, Any]]:
 
 
 def booting(folder: Path) -> Callable[[dict[str, str]], Callable[[bytes], dict[str, Any]]]:
-    """Starts workers that download bundles below `folder`; each bundle is loaded once."""
-    loaded: dict[str, Predictor] = {}
+    """Starts workers that download bundles below `folder`; each is loaded once from one address with one token."""
+    loaded: dict[tuple[str, str, str], Predictor] = {}
 
     def boot(env: dict[str, str]) -> Callable[[bytes], dict[str, Any]]:
         digest, address = env.get("MODELYARD_BUNDLE", ""), env.get("MODELYARD_BUNDLE_URL", "")
         if not digest or not address:
             raise InputError("MODELYARD_BUNDLE_URL", "is not set", "set it and MODELYARD_BUNDLE")
-        if digest not in loaded:
-            bundle_dir = pull(address, digest, folder / digest, env.get("MODELYARD_BUNDLE_TOKEN", ""))
-            loaded[digest] = Predictor(Bundle(bundle_dir, check_sealed(bundle_dir, pulled=True)), threads=1)
-        predictor = loaded[digest]
+        key = (digest, address, env.get("MODELYARD_BUNDLE_TOKEN", ""))
+        if key not in loaded:
+            bundle_dir = pull(address, digest, folder / sha256_bytes("\n".join(key).encode())[:32], key[2])
+            loaded[key] = Predictor(Bundle(bundle_dir, check_sealed(bundle_dir, pulled=True)), threads=1)
+        predictor = loaded[key]
         return lambda image: msgspec.to_builtins(predictor.predict([image])[0])
 
     return boot

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving.fakes.boot import booting, mounting
-from serving.fakes.clock import VirtualClock
+from serving.fakes.clock import VirtualClock, stamp
 from serving.fakes.http import listening
 from serving.fakes.huggingface.app import huggingface_double
 from serving.fakes.runpod.app import runpod_double
@@ -18,7 +18,9 @@ from serving.fakes.runpod.state import Program
 
 _PULL_S = 28.0
 """How long a worker's image is pulled at first."""
-_SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_\w+ \}\}$")
+_SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_(\w+) \}\}$")
+SECRET = "bundles"  # noqa: S105 its name
+"""The one secret of the account: a token that reads the Hub's double."""
 
 
 @contextmanager
@@ -28,11 +30,14 @@ def running(folder: Path, port: int, speed: float, spec: Path | None) -> Iterato
     hub = huggingface_double(mounting, folder / "repositories", clock)
     boot = booting(folder / "workers")
 
-    def with_secrets(env: dict[str, str]) -> Program:
-        """Every secret is the Hub's token: no other is used here."""
-        return boot({name: hub.token if _SECRET.match(value) else value for name, value in env.items()})
-
     pods = PodCloud(clock, lambda env, command: ProcessContainer(env, command, folder / "pods" / env["RUNPOD_POD_ID"]))
+    pods.secrets["sec0"] = {"id": "sec0", "name": SECRET, "value": hub.token, "createdAt": stamp(clock.now())}
+
+    def with_secrets(env: dict[str, str]) -> Program:
+        """What RunPod does before a worker starts; a secret that the account does not have stays as it is written."""
+        secrets = {row["name"]: str(row["value"]) for row in pods.secrets.values()}
+        return boot({name: _SECRET.sub(lambda match: secrets.get(match[1], match[0]), value) for name, value in env.items()})
+
     runpod = runpod_double(with_secrets, clock, spec=spec, pods=pods)
     with ending(pods), listening(hub.app, port) as hub_url, listening(runpod.app, port + 1 if port else 0) as runpod_url:
         hub.account.url, runpod.control.url, runpod.cloud.pull_s = hub_url, runpod_url, _PULL_S

@@ -92,7 +92,7 @@ def answers(cloud: CloudHome) -> list[dict]:
 
 def test_production_on_runpod(cloud: CloudHome) -> None:
     job = cloud.job(
-        kind="runpod", image=IMAGE, bundles="hf:me/bundles", bundle_secret="hub", pools=["AMPERE_16"], smoke_images=4
+        kind="runpod", image=IMAGE, bundles="hf:me/bundles", bundle_secret="bundles", pools=["AMPERE_16"], smoke_images=4
     )
     quote = json.loads(cloud.modelyard("endpoint", "quote", "production", "-j", job, "--json"))
     assert float(quote["usd_per_idle_month"]) == 0 < float(quote["usd_per_busy_hour"])
@@ -171,7 +171,7 @@ def test_mlflow_s_client_for_each_target(cloud: CloudHome) -> None:
 import base64, json, sys
 from mlflow.deployments import get_deploy_client
 image = base64.b64encode(open(sys.argv[1], "rb").read()).decode()
-runpod = {"image": sys.argv[2], "bundles": "hf:me/bundles", "bundle_secret": "hub", "pools": "AMPERE_16,AMPERE_24"}
+runpod = {"image": sys.argv[2], "bundles": "hf:me/bundles", "bundle_secret": "bundles", "pools": "AMPERE_16,AMPERE_24"}
 for target, config in (("modelyard-local", {}), ("runpod", runpod), ("huggingface", {"repository": "me/by-mlflow"})):
     client = get_deploy_client(target)
     client.create_deployment("one", "models:/digits3@production", config=config)
@@ -214,7 +214,7 @@ def test_mlflow_s_command_needs_no_settings_where_the_model_s_job_says_them(clou
     )
     error = cloud.mlflow(*create, "-C", "bundles=hf:me/bundles", code=2)
     assert "-C image: is not given, and MODELYARD_IMAGES is not set" in error
-    runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "hub", "smoke_images": 4}
+    runpod = {"kind": "runpod", "image": IMAGE, "bundles": "hf:me/bundles", "bundle_secret": "bundles", "smoke_images": 4}
     script = """
 import json, sys
 from pipelines.job.jobfile import parse_job

@@ -49,6 +49,7 @@ class HuggingFaceDouble:
             ("POST", "/api/validate-yaml", self.validate),
             ("GET", "/api/{kind}s/{owner}/{name}", self.info),
             ("GET", "/api/{kind}s/{owner}/{name}/revision/{revision}", self.info),
+            ("GET", "/api/{kind}s/{owner}/{name}/commits/{revision}", self.commits),
             ("POST", "/api/{kind}s/{owner}/{name}/preupload/{revision}", self.preupload),
             ("POST", "/api/{kind}s/{owner}/{name}/commit/{revision}", self.commit),
             ("POST", "/{owner}/{name}.git/info/lfs/objects/batch", self.lfs),
@@ -131,6 +132,15 @@ class HuggingFaceDouble:
             {"id": repository.id, "sha": commit.oid, "private": repository.private, "siblings": siblings, "tags": []}
         )
 
+    async def commits(self, request: Request) -> Response:
+        """GET /api/models/ID/commits/REV: the newest first."""
+        repository, commit = self._of(request)
+        if repository is None or commit is None:
+            return _missing()
+        known = repository.commits[: repository.commits.index(commit) + 1]
+        fields = {"message": "", "authors": [{"user": self.account.owner}], "date": "2026-01-01T00:00:00.000Z"}
+        return JSONResponse([{"id": each.oid, "title": each.title} | fields for each in reversed(known)])
+
     async def preupload(self, request: Request) -> Response:
         """POST …/preupload/REV: which files go which way."""
         repository, commit = self._of(request)
@@ -179,7 +189,7 @@ class HuggingFaceDouble:
                 del files[value["path"]]
             else:
                 return _no(400, f"cannot apply {line['key']} of {value.get('path')}")
-        done = self.account.commit(repository, files)
+        done = self.account.commit(repository, files, head["summary"])
         address = f"{self.account.url}/{repository.id}/commit/{done.oid}"
         return JSONResponse({"success": True, "commitOid": done.oid, "commitUrl": address, "hookOutput": ""})
 

@@ -23,6 +23,7 @@ class Commit:
 
     oid: str
     files: dict[str, str]
+    title: str
 
 
 @dataclass
@@ -96,11 +97,11 @@ class Account:
         self.blobs[oid] = data
         return oid
 
-    def commit(self, repository: Repository, files: dict[str, str]) -> Commit:
-        """Another commit with these files."""
+    def commit(self, repository: Repository, files: dict[str, str], title: str = "initial commit") -> Commit:
+        """Another commit with these files. The first one's title is what Hugging Face gives it."""
         parent = repository.head.oid if repository.commits else ""
         name = hashlib.sha1(f"{parent}{json.dumps(files, sort_keys=True)}{len(repository.commits)}".encode()).hexdigest()  # noqa: S324
-        commit = Commit(name, files)
+        commit = Commit(name, files, title)
         repository.commits.append(commit)
         return commit
 
