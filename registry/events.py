@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from registry.measured import (
     DataChecked,
+    DeployStarted,
     EndpointDeleted,
     EndpointStopped,
     Evaluated,
@@ -37,8 +38,8 @@ from registry.stages import Stage
 
 # fmt: off
 __all__ = [
-    "DataChecked", "EndpointDeleted", "EndpointStopped", "Evaluated", "Event", "Exported", "PolicyApproved", "PolicySet",
-    "Quoted", "Scanned", "Trained", "about", "named", "now",
+    "DataChecked", "DeployStarted", "EndpointDeleted", "EndpointStopped", "Evaluated", "Event", "Exported", "PolicyApproved",
+    "PolicySet", "Quoted", "Scanned", "Trained", "about", "named", "now",
 ]
 # fmt: on
 
@@ -269,7 +270,7 @@ AnyEvent = Annotated[
     | (Trained | DataChecked | Scanned | Evaluated | Exported | Quoted | TrainingFailed | CurveMeasured)
     | (Approved | Refused | Promoted | Flipped | Undone | Archived | Released | Lost | Regained | Blocked)
     | (Published | HookDone | HookFailed)
-    | (Deployed | CanaryStarted | CanaryEnded | EndpointStopped | EndpointDeleted)
+    | (DeployStarted | Deployed | CanaryStarted | CanaryEnded | EndpointStopped | EndpointDeleted)
     | (Billed | BudgetOverridden | PersonBudgetSet | PersonBudgetOverridden | BudgetHeld),
     Field(discriminator="kind"),
 ]

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from pydantic import Field
+
 from registry.errors import share_in_words
 from registry.records import (
     HEADLINES,
@@ -218,6 +220,29 @@ class Exported(Event):
     def __str__(self) -> str:
         variants = ", ".join(figures.variant for figures in self.parity)
         return f"{self.label} exported as {variants} (bundle {self.bundle[:12]}, {self.megabytes:.1f} MB)"
+
+
+class DeployStarted(Event):
+    """An endpoint is about to be made: whatever ends the command from here on, it may exist at this account.
+
+    Written before the provider is asked, so that what a killed command left behind is known and deleted.
+    """
+
+    kind: Literal["deploy_started"] = "deploy_started"
+    stage: Stage
+    target: str
+    owner: str = ""
+    endpoint: str = Field(default="", description="its own name, where it is not the stage's")
+    canary: bool = False
+
+    @property
+    def handle(self) -> str:
+        """The provider's id, which nobody knows yet."""
+        return ""
+
+    def __str__(self) -> str:
+        what = "a canary" if self.canary else f"endpoint {self.endpoint}" if self.endpoint else "an endpoint"
+        return f"deploying {self.label} as {what} for {self.stage} to {self.target} {self.owner}".rstrip()
 
 
 class EndpointStopped(Event):

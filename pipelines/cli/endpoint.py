@@ -175,7 +175,8 @@ def space(
     from pipelines.queries.predict import last_bundle
     from registry.errors import InputError
     from registry.refs import parse_ref
-    from serving.targets.huggingface.hub import hub_of, publication_of
+    from serving.targets.huggingface.bundle_store import publication_of
+    from serving.targets.huggingface.hub import hub_of
     from serving.targets.huggingface.space import space_files, write_space
 
     if (to is None) == (publish is None):
@@ -190,8 +191,9 @@ def space(
     if hub is not None and publish is not None:
         files = space_files(bundle, opened.settings.node_modules)
         readers = "everybody" if public else f"{publish.partition('/')[0]} alone (--public: everybody)"
-        say(f"publishing {publication_of(bundle, files, f'the Space {publish} at {hub.url}', readers, public=public)}")
         hub.check_may_write(publish)
+        hub.check_may_hold(publish, private=not public, kind="space")
+        say(f"publishing {publication_of(bundle, files, f'the Space {publish} at {hub.url}', readers, public=public)}")
         revision = hub.publish(publish, files, str(version.ref), private=not public, kind="space")
         url = f"{hub.url}/spaces/{publish}"
         document = {"version": str(version.ref), "url": url, "revision": revision}

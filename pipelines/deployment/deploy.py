@@ -24,7 +24,7 @@ from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name
-from registry.reports.endpoints import existing_deployments, last_deployed, not_deleted
+from registry.reports.endpoints import Begun, existing_deployments, is_begun, last_deployed, unretired
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target
@@ -105,6 +105,8 @@ class Deployer:
             return True
         if traffic == "rolled_back" or is_stopped(config, promotion, self.ledger):
             return True  # there is nothing to run: the stage goes back, or its month cost as much as it may
+        if _elsewhere(self.ledger.entries(promotion.model), promotion.stage, account_of(config)):
+            return False  # a command was killed on its way there
         with self.outages.asking(account_of(config)):
             if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
                 self.healthy_at[key] = time.monotonic()
@@ -179,6 +181,11 @@ class _Deployment:
         return endpoint_name(self.version.model, self.stage)
 
     @property
+    def endpoint(self) -> str:
+        """Its name is its stage's."""
+        return ""
+
+    @property
     def candidate(self) -> Candidate:
         """The same, for a canary."""
         return Candidate(self.version, self.digest, self.bundle, self.try_out)
@@ -196,15 +203,14 @@ class _Deployment:
         self.hold_budget()
         say(f"{self.name}: starting the endpoint")
         target = self.target
-        _, event = start(self, target, target.quote(), self.try_out, say)
+        _, event = start(self, target, target.quote(), self.try_out, ledger, say)
         entries = ledger.entries(self.version.model)
         self._end_canary(entries, target)
-        before = last_deployed(entries, self.stage)
-        moves = before is not None and (before.target, before.owner) != (event.target, event.owner)
-        if before is not None and moves and not_deleted(entries, self.stage):
-            say(f"{self.name}: deleting the endpoint at {before.target} {before.owner}".strip())
-            self.deployer.targets.delete(before, self.name)
-        if not _is_recorded(event, before, entries):
+        others = _elsewhere(entries, self.stage, account_of(self.config))
+        for other in others:
+            say(f"{self.name}: deleting the endpoint at {other.target} {other.owner}".strip())
+            self.deployer.targets.delete(other, self.name)
+        if others or not _is_recorded(event, last_deployed(entries, self.stage), entries):
             ledger.append(event)
         return event
 
@@ -238,6 +244,14 @@ class _Deployment:
                 if now is None or now.ended is None or now.ended.outcome != "promoted":
                     raise
         self.deployer.canaries.remove(entries, target, self.name)
+
+
+def _elsewhere(entries: Sequence[Entry], stage: Stage, account: Account) -> list[Begun]:
+    """What may exist of a stage's endpoint at other accounts: it moves, or a command was killed while it moved."""
+    rows = [row.event for row in entries if is_begun(row, stage)]
+    if all(Account(event.target, event.owner) == account for event in rows if isinstance(event, Begun)):
+        return []  # most of them, at every pass: nothing is folded for them
+    return [event for event in unretired(entries, stage).begun if Account(event.target, event.owner) != account]
 
 
 def _is_recorded(event: Deployed, before: Deployed | None, entries: Sequence[Entry]) -> bool:

@@ -17,7 +17,7 @@ from registry.errors import MissingKeyError
 from registry.events import now
 from registry.protocols import Entry
 from registry.refs import endpoint_name
-from registry.reports.endpoints import last_deployed, not_deleted
+from registry.reports.endpoints import Begun, is_begun, unretired
 from registry.stages import ALIASES, Stage
 
 if TYPE_CHECKING:
@@ -31,21 +31,26 @@ def missing_key(targets: Targets, account: Account, stage: Stage, rows: Sequence
     """
     if error := targets.missing_key(account):
         return error
-    last = last_deployed(rows, stage)
-    if last is None or Account(last.target, last.owner) == account:
-        return None
-    error = targets.missing_key(Account(last.target, last.owner))
-    if error is None or not_deleted(rows, stage) is None:
-        return None
-    name = endpoint_name(last.model, stage)
-    return MissingKeyError(error.subject, f"is not set, and {name} is at {last.target} still", error.remedy)
+    for event, error in _undeletable(targets, stage, rows):
+        if Account(event.target, event.owner) != account:
+            name = endpoint_name(event.model, stage)
+            return MissingKeyError(error.subject, f"is not set, and {name} is at {event.target} still", error.remedy)
+    return None
 
 
 def key_for_deleting(targets: Targets, stage: Stage, rows: Sequence[Entry]) -> MissingKeyError | None:
-    """The key without which the endpoint that a stage was deployed as last cannot be deleted; None where it is gone."""
-    last = last_deployed(rows, stage)
-    error = targets.missing_key(Account(last.target, last.owner)) if last else None
-    return error if error and not_deleted(rows, stage) else None
+    """The key without which what a stage was deployed as cannot be deleted; None where it is gone."""
+    return next((error for _, error in _undeletable(targets, stage, rows)), None)
+
+
+def _undeletable(targets: Targets, stage: Stage, rows: Sequence[Entry]) -> list[tuple[Begun, MissingKeyError]]:
+    """What may exist of a stage's endpoint at accounts without a key here."""
+    accounts = {Account(row.event.target, row.event.owner) for row in rows if is_begun(row, stage)}  # pyright: ignore[reportAttributeAccessIssue]
+    errors = {account: error for account in accounts if (error := targets.missing_key(account))}
+    if not errors:
+        return []  # most models, at every pass: nothing is folded for them
+    begun = unretired(rows, stage).begun
+    return [(event, error) for event in begun if (error := errors.get(Account(event.target, event.owner)))]
 
 
 def needed_accounts(
@@ -59,9 +64,8 @@ def needed_accounts(
         name = endpoint_name(model, stage)
         if config := configs.get(stage):
             yield account_of(config), name
-        last = last_deployed(rows, stage)
-        if last and key_for_deleting(targets, stage, rows):
-            yield Account(last.target, last.owner), name
+        for event, _ in _undeletable(targets, stage, rows):
+            yield Account(event.target, event.owner), name
 
 
 @dataclass

@@ -15,8 +15,9 @@ from pipelines.deployment.starting import is_among, start
 from pipelines.money.budgets import hold_budget
 from registry.amounts import format_usd
 from registry.errors import InputError, RefusedError
+from registry.events import Deployed
 from registry.refs import endpoint_name
-from registry.reports.endpoints import named_deployments
+from registry.reports.endpoints import named_endpoints
 from registry.stages import ALIASES, Stage
 from serving.targets.contract import LiveEndpoint
 from validation.gates.budget import BudgetGate
@@ -44,6 +45,11 @@ class NamedEndpoint:
     digest: str
     bundle: Bundle
 
+    @property
+    def endpoint(self) -> str:
+        """Its name is its own."""
+        return self.name
+
     def deploy(self, target: Target, policy: Job | None) -> LiveEndpoint:
         """Serve it. Raises RefusedError for a spent budget, and for what costs more than the budget gate of its stage allows.
 
@@ -55,15 +61,15 @@ class NamedEndpoint:
         quote = target.quote()
         check_gate(self.name, quote, policy, self.stage)
         entries = self.ledger.entries()
-        before = [
-            event for event in named_deployments(entries) if (event.model, event.endpoint) == (self.version.model, self.name)
-        ]
+        ours = (self.version.model, self.name)
+        known = [event for event in named_endpoints(entries) if (event.model, event.endpoint) == ours]
+        before = [event for event in known if isinstance(event, Deployed)]
         if all(event.bundle != self.bundle.index.digest for event in before):
             hold_budget(entries, self.version.model, self.say)
+        images = self.config.smoke_images
         live, event = start(
-            self, target, quote, lambda ask: smoke_test(self.name, ask, self.bundle.folder, self.config.smoke_images), self.say
+            self, target, quote, lambda ask: smoke_test(self.name, ask, self.bundle.folder, images), self.ledger, self.say
         )
-        event = event.model_copy(update={"endpoint": self.name})
         if not is_among(event, before):
             self.ledger.append(event)
         return live
@@ -80,6 +86,6 @@ def check_gate(name: str, quote: Quote, policy: Job | None, stage: Stage) -> Non
 
 def record_deletion(ledger: Ledger, live: LiveEndpoint, kind: str) -> None:
     """Book that an endpoint with a name of its own was deleted; one that the ledger does not know has no row to end."""
-    for event in named_deployments(ledger.entries(live.model)):
+    for event in named_endpoints(ledger.entries(live.model)):
         if (event.target, event.endpoint) == (kind, live.name):
             ledger.append(deleted(event, "by `mlflow deployments delete`"))

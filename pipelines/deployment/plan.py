@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pipelines.deployment.publications import publications_of
 from pipelines.deployment.quotes import Quoter
 from pipelines.deployment.targets import owner_of
 from registry.amounts import format_usd
 from registry.errors import DeniedError, ModelyardError, UnavailableError
 from registry.records import Record
 from registry.refs import CANARY_SUFFIX, endpoint_name
-from registry.reports.endpoints import existing_deployments, last_deployed
-from serving.targets.contract import LiveEndpoint, Quote
+from registry.reports.endpoints import existing_deployments, last_deployed, unretired
+from serving.targets.contract import LiveEndpoint, Publishes, Quote
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.target import HuggingFaceTarget
 from serving.targets.planning import Change, endpoint_change
@@ -123,7 +122,9 @@ class Planner:
     def _changes(self, notes: list[str]) -> list[Change]:
         try:
             target = self.targets.build(self.config)
-            changes = [*self._uploads(target), *self._at(target)]
+            changes = self._at(target)
+            if any(change.action != "keep" for change in changes):  # else the bundle is where the endpoint reads it
+                changes = [*self._uploads(target), *changes]
         except (DeniedError, UnavailableError) as error:
             notes.append(f"{self.config.kind} was not asked, so this is by the ledger alone: {error}")
             changes = [self._by_ledger()]
@@ -136,7 +137,9 @@ class Planner:
         return [*changes, *self._moved()]
 
     def _uploads(self, target: Target) -> list[Change]:
-        uploads = publications_of(target, self.bundle) if self.bundle else []
+        if self.bundle is None or not isinstance(target, Publishes):
+            return []
+        uploads = target.publications(self.bundle)
         return [Change(action="publish", subject=str(upload)) for upload in uploads]
 
     def _at(self, target: Target) -> list[Change]:
@@ -164,13 +167,10 @@ class Planner:
 
     def _moved(self) -> list[Change]:
         """The endpoint that the stage has elsewhere is deleted once the new one answers."""
-        before = last_deployed(self.entries, self.stage)
-        if before is None or before not in existing_deployments(self.entries):
-            return []
-        if (before.target, before.owner) == (self.config.kind, owner_of(self.config)):
-            return []
-        where = f"endpoint {self._name} at {before.target} {before.owner}".strip()
-        return [Change(action="delete", subject=where, note="once the new one answers")]
+        begun = unretired(self.entries, self.stage).begun
+        others = [event for event in begun if (event.target, event.owner) != (self.config.kind, owner_of(self.config))]
+        names = [f"endpoint {self._name} at {event.target} {event.owner}".strip() for event in others]
+        return [Change(action="delete", subject=name, note="once the new one answers") for name in names]
 
     def _quote(self, notes: list[str]) -> Quote | None:
         try:

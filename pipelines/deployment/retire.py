@@ -14,15 +14,15 @@ from pipelines.deployment.targets import Targets
 from pipelines.job.policy import current_policy
 from registry.backoff import wait_is_over
 from registry.errors import InputError, MissingKeyError
-from registry.events import Deployed, EndpointDeleted, HookDone, HookFailed, Promoted, now
+from registry.events import EndpointDeleted, HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
 from registry.promotion.hooks import run_step
 from registry.promotion.state import Holder, PromotionState, fold
 from registry.protocols import Entry
 from registry.refs import endpoint_name
-from registry.reports.endpoints import RETIRE, EndpointSpan, endpoint_spans, is_retired, last_deployed, named_deployments
-from registry.stages import ALIASES, Stage
+from registry.reports.endpoints import RETIRE, Begun, is_begun, last_deployed, named_endpoints, unretired
+from registry.stages import ALIASES
 
 
 class Retirement(NamedTuple):
@@ -54,14 +54,13 @@ class Retirer:
         entries, failures = self.context.ledger.entries(model), list[Exception]()
         held = fold(entries).holders
         for stage in ALIASES:
-            event = last_deployed(entries, stage)
-            if stage in held or event is None:
-                continue
-            try:
-                self._delete(entries, event, endpoint_name(model, stage))
-            except Exception as error:  # noqa: BLE001 a target is anybody's code
-                if not isinstance(error, MissingKeyError) or key_for_deleting(self.targets, stage, entries):
-                    failures.append(error)
+            begun, last = unretired(entries, stage).begun, last_deployed(entries, stage)
+            for event in [] if stage in held else begun or filter(None, [last]):
+                try:
+                    self._delete(entries, event, endpoint_name(model, stage))
+                except Exception as error:  # noqa: BLE001 a target is anybody's code
+                    if begun or not isinstance(error, MissingKeyError):
+                        failures.append(error)
         for event in _unheld(entries, fold(entries)):
             try:
                 self._delete_named(event)
@@ -73,7 +72,7 @@ class Retirer:
     def missing_key(self, entries: Sequence[Entry]) -> MissingKeyError | None:
         """The key without which an endpoint cannot be deleted of a stage that no version holds."""
         errors = {stage: key_for_deleting(self.targets, stage, entries) for stage in ALIASES}
-        if not any(errors.values()) and not any(isinstance(row.event, Deployed) and row.event.endpoint for row in entries):
+        if not any(errors.values()) and not any(isinstance(row.event, Begun) and row.event.endpoint for row in entries):
             return None  # most models, at every pass: nothing is folded for them
         state = fold(entries)
         named = (self.targets.missing_key(Account(event.target, event.owner)) for event in _unheld(entries, state))
@@ -115,10 +114,11 @@ class Retirer:
         for model in sorted(view.models()):
             rows = view.rows(model)
             holder = _overdue(rows, view.state(model))
-            event = holder and last_deployed(rows, holder.promotion.stage)
-            if holder and event and not self.targets.missing_key(Account(event.target, event.owner)):
-                name, account = endpoint_name(model, holder.promotion.stage), Account(event.target, event.owner)
-                yield Retirement(name, model, account, partial(self._retire_in_cloud, model))
+            if holder and not key_for_deleting(self.targets, holder.promotion.stage, rows):
+                stage = holder.promotion.stage
+                event = unretired(rows, stage).begun[-1]
+                account = Account(event.target, event.owner)
+                yield Retirement(endpoint_name(model, stage), model, account, partial(self._retire_in_cloud, model))
 
     def _retire_in_cloud(self, model: str) -> list[str]:
         with self.context.working(model, wait=False):
@@ -137,7 +137,7 @@ class Retirer:
                 account = Account(event.target, event.owner)
                 yield Retirement(event.endpoint, model, account, partial(self._retire_named, event))
 
-    def _retire_named(self, event: Deployed) -> list[str]:
+    def _retire_named(self, event: Begun) -> list[str]:
         with self.context.working(event.model, wait=False):
             entries = self.context.ledger.entries(event.model)
             if event not in _unheld(entries, fold(entries)):
@@ -145,12 +145,12 @@ class Retirer:
             self._delete_named(event)
         return [f"{event.endpoint} deleted: no version holds its stage"]
 
-    def _delete_named(self, event: Deployed) -> None:
+    def _delete_named(self, event: Begun) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
             self.targets.delete(event, event.endpoint)
         self.context.ledger.append(deleted(event, "no version holds its stage"))
 
-    def _delete(self, entries: Sequence[Entry], event: Deployed, name: str) -> None:
+    def _delete(self, entries: Sequence[Entry], event: Begun, name: str) -> None:
         with self.outages.asking(Account(event.target, event.owner)):
             target = self.targets.delete(event, name)
             self.canaries.remove(entries, target, name)
@@ -182,15 +182,15 @@ def check_unwanted(entries: Sequence[Entry], kind: str, name: str) -> None:
             raise InputError(f"deployment '{name}'", f"serves {model}@{stage}, and would be deployed again", remedy)
 
 
-def deleted(event: Deployed, reason: str) -> EndpointDeleted:
+def deleted(event: Begun, reason: str) -> EndpointDeleted:
     """The row that an endpoint with a name of its own ends with."""
     fields = {"stage": event.stage, "target": event.target, "endpoint": event.endpoint, "reason": reason}
     return EndpointDeleted(**event.subject, **fields)  # pyright: ignore[reportArgumentType]
 
 
-def _unheld(entries: Sequence[Entry], state: PromotionState) -> list[Deployed]:
+def _unheld(entries: Sequence[Entry], state: PromotionState) -> list[Begun]:
     """Endpoints with names of their own whose stage no version holds."""
-    return [event for event in named_deployments(entries) if event.stage not in state.holders]
+    return [event for event in named_endpoints(entries) if event.stage not in state.holders]
 
 
 def _is_held(name: str, model: str, state: PromotionState) -> bool:
@@ -200,24 +200,21 @@ def _is_held(name: str, model: str, state: PromotionState) -> bool:
 def _overdue(rows: Sequence[Entry], state: PromotionState) -> Holder | None:
     """The version whose endpoint in a cloud has to be deleted now, and the row since which no version holds its stage."""
     for stage in ALIASES:
-        last = None if stage in state.holders else last_deployed(rows, stage)
-        if last is None or last.target == "local":
+        if stage in state.holders or not any(is_begun(row, stage) and _is_in_cloud(row) for row in rows):
             continue  # most models, at every pass: nothing is folded for them
-        span = _last_span(rows, stage)
-        left = span.ended_row or span.row  # without an end it was deployed after its stage was given up
-        ends = [row for row in rows if row.seq >= left and _is_retiring(row)]
-        if is_retired(rows, stage, left) or (ends and not _may_try(ends[-1])):
+        begun, given_up = unretired(rows, stage)
+        clouds = [event for event in begun if event.target != "local"]
+        if given_up is None or not clouds:
             continue
-        ratified = state.ratified.get((stage, span.event.identity))
-        if ratified:
-            return Holder(ratified[1], left, ratified[1].actor)
+        ends = [row for row in rows if row.seq >= given_up and _is_retiring(row)]
+        ratified = state.ratified.get((stage, clouds[-1].identity))
+        if ratified and not (ends and not _may_try(ends[-1])):
+            return Holder(ratified[1], given_up, ratified[1].actor)
     return None
 
 
-def _last_span(rows: Sequence[Entry], stage: Stage) -> EndpointSpan:
-    """The span of a stage's last deployment; there is one."""
-    spans = [span for span in endpoint_spans(rows) if isinstance(span.event, Deployed) and not span.event.endpoint]
-    return [span for span in spans if span.event.stage is stage][-1]
+def _is_in_cloud(row: Entry) -> bool:
+    return isinstance(row.event, Begun) and row.event.target != "local"
 
 
 def _is_retiring(row: Entry) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.deployment.publications import publications_of
 from pipelines.deployment.targets import handle_of, owner_of
 from registry.amounts import round_usd
-from registry.events import Deployed, about
-from serving.targets.contract import Ask, LiveEndpoint, Timed
+from registry.events import Deployed, DeployStarted, about
+from registry.reports.endpoints import Begun, named_endpoints, unretired
+from serving.targets.contract import Ask, Checked, LiveEndpoint, Publishes, Timed
 
 if TYPE_CHECKING:
     from pipelines.home import Say
     from pipelines.job.deploys import AnyDeploy
+    from registry.protocols import Entry, Ledger
     from registry.records import ModelVersion
     from registry.stages import Stage
     from serving.bundle.bundle import Bundle
@@ -26,6 +27,11 @@ class Wanted(Protocol):
     @property
     def name(self) -> str:
         """The endpoint's name."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """The same, where it is not the name of its stage's endpoint; else ""."""
         ...
 
     @property
@@ -55,11 +61,17 @@ class Wanted(Protocol):
 
 
 def start(
-    wanted: Wanted, target: Target, quote: Quote, try_out: Callable[[Ask], None], say: Say
+    wanted: Wanted, target: Target, quote: Quote, try_out: Callable[[Ask], None], ledger: Ledger, say: Say
 ) -> tuple[LiveEndpoint, Deployed]:
-    """Let the target serve the bundle once `try_out` likes its answers; the endpoint, and what the ledger records of it."""
-    for upload in publications_of(target, wanted.bundle):
+    """Let the target serve the bundle once `try_out` likes its answers; the endpoint, and what the ledger records of it.
+
+    What is refused is refused before an upload is announced, and before the ledger says that an endpoint may exist.
+    """
+    if isinstance(target, Checked):
+        target.check(wanted.name, wanted.bundle)
+    for upload in target.publications(wanted.bundle) if isinstance(target, Publishes) else ():
         say(f"{wanted.name}: publishing {upload}")
+    _record_start(wanted, ledger)
     live = target.deploy(wanted.name, wanted.bundle, try_out)
     cold = target.ready.seconds if isinstance(target, Timed) else None
     return live, Deployed(
@@ -74,8 +86,24 @@ def start(
         cold_start_s=None if cold is None else round(cold, 3),
         owner=owner_of(wanted.config),
         handle=handle_of(wanted.config, live),
+        endpoint=wanted.endpoint,
         max_usd_per_month=quote.stops_at_usd,
     )
+
+
+def _record_start(wanted: Wanted, ledger: Ledger) -> None:
+    """Once for each account: what runs on this machine is found by the records of its processes."""
+    kind, owner = wanted.config.kind, owner_of(wanted.config)
+    known = _known(wanted, ledger.entries(wanted.version.model))
+    if kind != "local" and all((event.target, event.owner) != (kind, owner) for event in known):
+        fields = {"stage": wanted.stage, "target": kind, "owner": owner, "endpoint": wanted.endpoint}
+        ledger.append(DeployStarted(**about(wanted.version, wanted.digest), **fields))
+
+
+def _known(wanted: Wanted, entries: Sequence[Entry]) -> list[Begun]:
+    if wanted.endpoint:
+        return [event for event in named_endpoints(entries) if event.endpoint == wanted.endpoint]
+    return unretired(entries, wanted.stage).begun
 
 
 def is_among(event: Deployed, rows: Iterable[Deployed]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from pipelines.deployment.outages import Account
 from pipelines.job.deploys import GROUP, AnyDeploy, LocalDeploy, OtherDeploy
 from registry.errors import MissingKeyError
-from registry.events import CanaryStarted, Deployed
+from registry.events import CanaryStarted, Deployed, DeployStarted
 from registry.money.prices import local_price
 from registry.settings import Settings
 from serving.targets.huggingface.config import HuggingFaceDeploy
@@ -57,11 +57,11 @@ class Targets:
             return error
         return None
 
-    def of(self, event: Deployed | CanaryStarted) -> Target:
+    def of(self, event: Deployed | DeployStarted | CanaryStarted) -> Target:
         """The target that serves what was deployed, for asking, looking and deleting."""
         return self.of_kind(event.target, event.owner)
 
-    def delete(self, event: Deployed, name: str) -> Target:
+    def delete(self, event: Deployed | DeployStarted, name: str) -> Target:
         """Delete what was deployed; returns the target that served it."""
         target = self.of(event)
         delete_deployed(target, name, event.handle)
@@ -108,7 +108,8 @@ def account_of(config: AnyDeploy) -> Account:
 
 def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
     from serving.targets.bundle_stores import StaticBundleStore
-    from serving.targets.huggingface.hub import HubBundleStore, hub_of
+    from serving.targets.huggingface.bundle_store import HubBundleStore
+    from serving.targets.huggingface.hub import hub_of
     from serving.targets.runpod.client import RunPodClient
     from serving.targets.runpod.target import RunPodTarget
 

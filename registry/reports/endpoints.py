@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from registry.events import (
     AnyEvent,
@@ -22,6 +23,7 @@ from registry.events import (
     CanaryEnded,
     CanaryStarted,
     Deployed,
+    DeployStarted,
     EndpointDeleted,
     Flipped,
     HookDone,
@@ -40,6 +42,9 @@ RETIRE = "retire"
 
 _DECIDED = (Archived, Flipped, HookDone, Lost, Promoted, Released, Undone)
 _RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, EndpointDeleted)
+Begun = Deployed | DeployStarted
+"""A row by which an endpoint may exist: it was deployed, or a command began to."""
+
 _Key = tuple[str, Stage, bool]
 _Named = tuple[str, str, str]
 """A model, a target, and an endpoint's own name there."""
@@ -167,32 +172,60 @@ def last_deployed(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
     return None
 
 
-def named_deployments(entries: Iterable[Entry]) -> list[Deployed]:
-    """What exists by a name of its own, beside its stage's endpoint."""
-    return [event for event in existing_deployments(entries) if event.endpoint]
+def named_endpoints(entries: Iterable[Entry]) -> list[Begun]:
+    """What may exist by a name of its own, beside its stage's endpoint."""
+    known = dict[_Named, Begun]()
+    for row in entries:
+        match row.event:
+            case (Deployed(endpoint=name) | DeployStarted(endpoint=name)) as event if name and row.flaw is None:
+                key = (event.model, event.target, name)
+                known[key] = known.get(key, event) if isinstance(event, DeployStarted) else event
+            case EndpointDeleted() as event if row.flaw is None:
+                known.pop((event.model, event.target, event.endpoint), None)
+            case _:
+                pass
+    return list(known.values())
 
 
-def not_deleted(entries: Sequence[Entry], stage: Stage) -> Deployed | None:
-    """What a model's stage was deployed as last, unless a finished `retire` says that this endpoint is gone."""
-    event = last_deployed(entries, stage)
-    every = [span for span in endpoint_spans(entries) if isinstance(span.event, Deployed) and not span.event.endpoint]
-    spans = [span for span in every if span.event.stage is stage]
-    if event is None or not spans or spans[-1].ended_row is None:
-        return event
-    return None if is_retired(entries, stage, spans[-1].ended_row) else event
+class Unretired(NamedTuple):
+    """What may exist of a stage's endpoint, a row for each account; and since which row no version holds its stage."""
+
+    begun: list[Begun]
+    given_up: int | None
 
 
-def is_retired(entries: Iterable[Entry], stage: Stage, since: int) -> bool:
-    """Whether a `retire` has finished from that row on, at a time when no version held the stage: it leaves what is held."""
-    state = PromotionState()
+def unretired(entries: Iterable[Entry], stage: Stage) -> Unretired:
+    """The endpoints of one model's stage that no row says to be gone.
+
+    A deployment deletes the endpoint elsewhere before its own row is written, and a `retire` that finishes while no version
+    holds the stage has deleted them all: one that finishes while a version holds it leaves what is held.
+    """
+    state, given_up = PromotionState(), None
+    known: dict[tuple[str, str], Begun] = {}
     for row in entries:
         if row.flaw is not None:
             continue
         state.apply(row)
-        done = isinstance(row.event, HookDone) and row.event.hook == RETIRE and row.seq >= since
-        if done and stage not in state.holders:
-            return True
-    return False
+        event, begins = row.event, is_begun(row, stage)
+        if begins and isinstance(event, Deployed):
+            known = {(event.target, event.owner): event}
+        elif begins and isinstance(event, DeployStarted):
+            known.setdefault((event.target, event.owner), event)
+        elif isinstance(event, HookDone) and event.hook == RETIRE and stage not in state.holders:
+            known = {}
+        if stage in state.holders or not known:
+            given_up = None
+        elif given_up is None or begins:
+            given_up = row.seq
+    return Unretired(list(known.values()), given_up)
+
+
+def is_begun(row: Entry, stage: Stage) -> bool:
+    """Whether a row begins or records the deployment of a stage's own endpoint."""
+    event = row.event
+    if not isinstance(event, (Deployed, DeployStarted)) or event.stage is not stage or event.endpoint:
+        return False
+    return row.flaw is None and not (isinstance(event, DeployStarted) and event.canary)
 
 
 def endpoint_named(event: AnyEvent) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import httpx
 from pydantic import SecretStr
@@ -12,13 +12,21 @@ from registry.errors import DeniedError, InputError, UnavailableError
 from serving.bundle.bundle import Bundle
 from serving.bundle.checked import INDEX
 
+if TYPE_CHECKING:
+    from serving.targets.contract import Publication
+
 _TIMEOUT_S = 30.0
 _PRIVATE = {401, 403}
 _NONE_NAMED = "keep a token for it as a secret at the provider, and name that in `bundle_secret`"
 
 
 class BundleStore(Protocol):
-    """A store that workers can download from."""
+    """A store that workers can download from; `base` is its address."""
+
+    @property
+    def base(self) -> str:
+        """The address below which bundles are."""
+        ...
 
     def put(self, bundle: Bundle) -> str:
         """Make sure that the bundle is there; returns the URL of its folder."""
@@ -26,6 +34,15 @@ class BundleStore(Protocol):
 
     def check(self) -> str:
         """Whether workers can read what will be there, in a line; nothing is uploaded. Raises what `put` would."""
+        ...
+
+
+@runtime_checkable
+class Uploads(Protocol):
+    """A store that bundles are uploaded to, and not only looked for."""
+
+    def publication(self, bundle: Bundle) -> Publication:
+        """What `put` uploads."""
         ...
 
 

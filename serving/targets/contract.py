@@ -176,6 +176,24 @@ class Identified(Protocol):
 
 
 @runtime_checkable
+class Checked(Protocol):
+    """A target that can say beforehand what would keep it from deploying: its cap, account, rights, quota and stock."""
+
+    def check(self, name: str, bundle: Bundle) -> None:
+        """Raise what `deploy` would, before anything is uploaded or made."""
+        ...
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A target that uploads a bundle somewhere before it serves it."""
+
+    def publications(self, bundle: Bundle) -> list[Publication]:
+        """What `deploy` uploads, where to, and who can read it there."""
+        ...
+
+
+@runtime_checkable
 class Timed(Protocol):
     """A target that measures how long a new worker takes until it is ready: the cold start of its provider."""
 

@@ -88,12 +88,13 @@ class Chaos:
         if not over:
             self.failed.add(name)
         if changed:
-            self.torn.append(str(error) if not deletes else "could not be put back: half deleted")
+            self.torn.append(str(error) if not deletes else "could not be restored: half deleted")
 
     def check(self, leaks: Sequence[str], most_torn: int) -> None:
         """Each ended in a stated way; what is left behind belongs to a name whose last attempt failed."""
         assert set(self.ends) <= STATED
-        assert [message for message in self.torn if "could not be put back" not in message] == []
+        unsaid = [message for message in self.torn if "could not be restored" not in message]
+        assert unsaid == [], unsaid
         assert len(self.torn) < most_torn
         assert {leak for leak in leaks if not any(name in leak for name in self.failed)} == set()
 

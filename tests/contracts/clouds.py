@@ -55,6 +55,10 @@ class Shelf:
     folder: Path
     url: str
 
+    @property
+    def base(self) -> str:
+        return self.url
+
     def put(self, bundle) -> str:
         shutil.copytree(bundle.folder, self.folder / bundle.index.digest, dirs_exist_ok=True)
         return f"{self.url}/{bundle.index.digest}"

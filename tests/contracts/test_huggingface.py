@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -19,7 +20,7 @@ from clouds import passes
 
 from registry.errors import BusyError, InputError, NotFoundError, RefusedError, UnavailableError
 from serving.inference.standalone import StandalonePredictor
-from serving.targets.huggingface.hub import HubBundleStore, bundle_files
+from serving.targets.huggingface.bundle_store import HubBundleStore, bundle_files
 from serving.targets.huggingface.package import repository_files
 
 
@@ -70,34 +71,39 @@ def test_a_space_needs_a_tfjs_variant_and_is_refused_before_anything_is_made(wor
 
 def test_what_is_not_in_the_bundle_any_more_leaves_the_repository(world, make_bundle, tmp_path: Path) -> None:
     hub = world.hub()
-    hub.publish("me/hand", {"a.txt": b"1", "b.txt": b"2"}, "first")
-    second = hub.publish("me/hand", {"a.txt": b"1"}, "second")
-    assert set(world.double.account.repositories[("model", "me/hand")].head.files) == {"a.txt", ".gitattributes"}
-    assert hub.publish("me/hand", {"a.txt": b"1"}, "again") == second
+    hub.publish("me/hand", indexed({"a.txt": b"1", "b.txt": b"2"}), "first")
+    second = hub.publish("me/hand", indexed({"a.txt": b"1"}), "second")
+    assert set(world.double.account.repositories[("model", "me/hand")].head.files) == {"a.txt", "bundle.json", ".gitattributes"}
+    assert hub.publish("me/hand", indexed({"a.txt": b"1"}), "again") == second
+
+
+def indexed(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Files with an index, as a bundle's are: by that they are known as ours."""
+    return files | {"bundle.json": json.dumps({"files": dict.fromkeys(files, "")}).encode()}
 
 
 def test_somebody_who_published_meanwhile_is_noticed_and_nothing_is_mixed(world, monkeypatch) -> None:
     hub = world.hub()
-    hub.publish("me/hand", {"a.txt": b"1"}, "first")
-    info = type(hub)._info
+    hub.publish("me/hand", indexed({"a.txt": b"1"}), "first")
+    look = type(hub)._look
 
-    def late(self, repository: str, kind: str):
-        current = info(self, repository, kind)
+    def late(self, repository: str, kind: Any):
+        current = look(self, repository, kind)
         account = world.double.account
         account.commit(account.repositories[("model", repository)], {"theirs.txt": account.keep(b"x")})
         return current
 
-    monkeypatch.setattr(type(hub), "_info", late)
+    monkeypatch.setattr(type(hub), "_look", late)
     with pytest.raises(BusyError, match="somebody else published"):
-        hub.publish("me/hand", {"a.txt": b"2"}, "second")
+        hub.publish("me/hand", indexed({"a.txt": b"2"}), "second")
     assert set(world.double.account.repositories[("model", "me/hand")].head.files) == {"theirs.txt"}
 
 
 def test_a_commit_whose_answer_was_lost_is_found(world) -> None:
     hub = world.hub()
-    hub.publish("me/hand", {"a.txt": b"1"}, "first")
+    hub.publish("me/hand", indexed({"a.txt": b"1"}), "first")
     world.double.faults.add("lost", "/commit/")
-    sha = hub.publish("me/hand", {"a.txt": b"2"}, "second")
+    sha = hub.publish("me/hand", indexed({"a.txt": b"2"}), "second")
     assert len(world.double.account.repositories[("model", "me/hand")].commits) == 3
     assert hub.read("me/hand", sha, "a.txt") == b"2"
 

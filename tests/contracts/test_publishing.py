@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 from clouds import passes
 
-from pipelines.deployment.publications import publications_of
 from registry.errors import DeniedError, InputError, ModelyardError, RefusedError
 from serving.bundle.download import pull
 from serving.fakes.http import listening
+from serving.fakes.huggingface.state import Repository
 from serving.targets.bundle_stores import StaticBundleStore
 from serving.targets.contract import Target
-from serving.targets.huggingface.hub import HubBundleStore
+from serving.targets.huggingface.bundle_store import HubBundleStore
 from serving.targets.runpod.target import RunPodTarget
 
 TOKEN = "a-token-for-bundles"
+THEIRS = {"README.md": b"# The work of years", "model.safetensors": b"weights"}
 
 
 class Worlds:
@@ -39,7 +40,7 @@ class Worlds:
 
     def runpod_target(
         self, *, secret: str | None = "hub", public: bool = False, repository: str = "me/bundles", **more
-    ) -> Target:
+    ) -> RunPodTarget:
         usual = self.runpod.target(bundles=f"hf:{repository}", public=public, bundle_secret=secret, **more)
         store = HubBundleStore(self.hub.hub(), repository, private=not public, secret=secret)
         return RunPodTarget(usual.client, usual.config, store, usual.clock, usual.today)
@@ -72,6 +73,23 @@ def foreign(worlds: Worlds) -> None:
     client.create_endpoint(new_endpoint("modelyard-hand", target.config, endpoint_spec(target.config, {}, None, None)))
 
 
+def occupied(
+    worlds: Worlds, name: str, kind: str = "model", files: Mapping[str, bytes] = THEIRS, *, private: bool = True
+) -> None:
+    """A repository that a person made on the site and committed to."""
+    account = worlds.hub.double.account
+    known = account.repositories[kind, name] = Repository(name, kind, private)
+    account.commit(known, {".gitattributes": account.keep(b"")})
+    account.commit(known, {path: account.keep(content) for path, content in files.items()}, "my work")
+
+
+def published_and_more(worlds: Worlds, name: str) -> None:
+    """A bundle that was published, and a file that a person put beside it."""
+    occupied(
+        worlds, name, files={"bundle.json": b'{"files": {"onnx/model.onnx": "0"}}', "onnx/model.onnx": b"", "notes.md": b"mine"}
+    )
+
+
 def readonly(worlds: Worlds) -> None:
     worlds.hub.double.role = "read"
 
@@ -92,6 +110,27 @@ REFUSALS: dict[str, tuple[Callable[[Worlds], None], Callable[[Worlds], Target], 
     "hf: a token that reads": (readonly, lambda w: w.hub.target(), "may only read"),
     "hf: a public repository": (lambda w: make_public(w, "me/hand"), lambda w: w.hub.target(), "is public, and nothing"),
     "hf: a Space elsewhere": (nothing, lambda w: w.hub.target(space="you/page"), "no namespace 'you'"),
+    "somebody's own model": (
+        lambda w: occupied(w, "me/bundles"),
+        lambda w: w.runpod_target(),
+        "holds README.md and 1 more files",
+    ),
+    "a file beside ours": (lambda w: published_and_more(w, "me/bundles"), lambda w: w.runpod_target(), "holds notes.md, which"),
+    "a private repository, public wanted": (
+        lambda w: occupied(w, "me/bundles", private=True),
+        lambda w: w.runpod_target(public=True),
+        "is private, so that nobody else could read it",
+    ),
+    "hf: somebody's own model": (
+        lambda w: occupied(w, "me/hand"),
+        lambda w: w.hub.target(),
+        "holds README.md and 1 more files",
+    ),
+    "hf: somebody's own Space": (
+        lambda w: occupied(w, "me/page", "space", {"index.html": b"<h1>mine", "README.md": b""}),
+        lambda w: w.hub.target(space="me/page"),
+        "Space me/page: holds README.md and 1 more files",
+    ),
     "a reserved name": (nothing, lambda w: w.hub.target(), "reserved for trials"),
 }
 
@@ -115,7 +154,7 @@ def test_a_repository_is_private_unless_the_job_says_public_and_both_can_be_read
     worlds: Worlds, make_bundle, tmp_path: Path, public: bool
 ) -> None:
     target, bundle = worlds.runpod_target(public=public, secret=None if public else "hub"), make_bundle(tmp_path / "one")
-    (upload,) = publications_of(target, bundle)
+    (upload,) = target.publications(bundle)
     assert upload.public is public
     assert ("everybody" in str(upload)) is public
     assert str(upload).startswith("bundle colours/1 (")
@@ -130,10 +169,27 @@ def test_a_repository_is_private_unless_the_job_says_public_and_both_can_be_read
             pull(address, bundle.index.digest, tmp_path / "strangers")
 
 
+@pytest.mark.parametrize("kind", ["model", "space"])
+def test_a_repository_that_was_only_made_is_published_into_and_then_known_as_ours(
+    worlds: Worlds, make_bundle, tmp_path: Path, kind: str
+) -> None:
+    """Made on the site, with the licence's card or the template that Hugging Face puts there."""
+    account, page = worlds.hub.double.account, {"index.html": b"<p>", "model/about.json": b"{}"}
+    name = "me/hand" if kind == "model" else "me/page"
+    known = account.repositories[kind, name] = Repository(name, kind, True)
+    account.commit(known, {path: account.keep(b"") for path in (".gitattributes", "README.md", "index.html", "style.css")})
+    target = worlds.hub.target(space="me/page")
+    target.page = lambda _: page
+    for version in (1, 2):
+        target.deploy("hand", make_bundle(tmp_path / f"v{version}", version=version, gain=20.0 + version), passes)
+    assert set(account.repositories["space", "me/page"].head.files) == {*page, ".gitattributes"}
+    assert "bundle.json" in account.repositories["model", "me/hand"].head.files
+
+
 def test_a_space_and_a_repository_are_said_before(worlds: Worlds, make_bundle, tmp_path: Path) -> None:
     target = worlds.hub.target(space="me/page")
     target.page = lambda _: {"index.html": b"<p>"}
-    uploads = list(map(str, publications_of(target, make_bundle(tmp_path / "one"))))
+    uploads = list(map(str, target.publications(make_bundle(tmp_path / "one"))))
     assert [line.partition(") to ")[2] for line in uploads] == [
         f"me/hand at {worlds.hub.url}, private: me, and the endpoint, can read it",
         f"the Space me/page at {worlds.hub.url}, private: me can read it",

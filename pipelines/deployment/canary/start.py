@@ -12,7 +12,7 @@ from pipelines.deployment.canary.state import Canary, canary_of
 from pipelines.deployment.targets import Targets, delete_deployed, handle_of, owner_of
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from registry.errors import RefusedError
-from registry.events import CanaryEnded, CanaryStarted, about
+from registry.events import CanaryEnded, CanaryStarted, DeployStarted, about
 from registry.promotion.context import decision_lease
 from registry.protocols import Entry, Leases, Ledger
 from registry.records import ModelVersion
@@ -54,6 +54,7 @@ class Canaries:
         name, target = endpoint_name(version.model, stage), self.targets.build(config)
         beside = self.targets.build(_small(config))
         self.say(f"{name}: starting a canary of {version.ref} beside version {before.version}")
+        self._record_start(config, stage, candidate)
         live = beside.deploy(name + CANARY_SUFFIX, candidate.bundle, candidate.smoke)
         event = CanaryStarted(
             **about(version, candidate.digest),
@@ -71,6 +72,14 @@ class Canaries:
         if isinstance(target, Splits):
             target.split(name, live, rules.share)
         return event
+
+    def _record_start(self, config: AnyDeploy, stage: Stage, candidate: Candidate) -> None:
+        """Before a cloud is asked: what a killed command leaves there is known by this row."""
+        subject = about(candidate.version, candidate.digest)
+        event = DeployStarted(**subject, stage=stage, target=config.kind, owner=owner_of(config), canary=True)
+        entries = self.ledger.entries(candidate.version.model)
+        if config.kind != "local" and event not in [row.event for row in entries]:
+            self.ledger.append(event)
 
     def end(self, canary: Canary, event: CanaryEnded, leases: Leases | None = None) -> None:
         """Record how a canary ends: once, decided under the model's lease after another look.
@@ -90,8 +99,7 @@ class Canaries:
 
     def remove(self, entries: Sequence[Entry], target: Target, name: str) -> None:
         """End what a canary left beside an endpoint; nothing is asked where there never was one."""
-        started = [row.event for row in entries if isinstance(row.event, CanaryStarted)]
-        events = [event for event in started if endpoint_name(event.model, event.stage) == name]
+        events = [event for row in entries if (event := _started(row)) and endpoint_name(event.model, event.stage) == name]
         if not events:
             return
         if isinstance(target, Splits):
@@ -118,6 +126,13 @@ class Canaries:
     def tally_path(self, name: str) -> Path:
         """Where the proxy of a pair of endpoints counts."""
         return self.folder / f"{name}.tally.json"
+
+
+def _started(row: Entry) -> CanaryStarted | DeployStarted | None:
+    event = row.event
+    if isinstance(event, CanaryStarted):
+        return event
+    return event if isinstance(event, DeployStarted) and event.canary else None
 
 
 def _small(config: AnyDeploy) -> AnyDeploy:

@@ -81,13 +81,11 @@ class _Probes:
         return counted
 
     def bundle(self) -> str:
-        name, wanted = self._config.repository, self._config.private
-        is_private = self._hub.is_private(name)
-        if is_private is False and wanted:
-            remedy = "make it private in its settings, name another, or write `private: false`"
-            raise RefusedError(f"repository {name}", "is public, and the job says private", remedy)
-        there = "will be made" if is_private is None else "is there"
-        return f"{name} {there}, {'private' if wanted else 'public'}; the endpoint reads it as its owner"
+        name, private = self._config.repository, self._config.private
+        there = "is there" if self._hub.check_may_hold(name, private=private) else "will be made"
+        if self._config.space:
+            self._hub.check_may_hold(self._config.space, private=private, kind="space")
+        return f"{name} {there}, {'private' if private else 'public'}; the endpoint reads it as its owner"
 
     def image(self) -> str:
         if self._config.image is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -26,9 +26,7 @@ from registry.errors import (
     missing_extra,
     shorten,
 )
-from serving.bundle.bundle import Bundle
-from serving.bundle.checked import INDEX, SIGNATURE
-from serving.targets.contract import Publication
+from serving.targets.huggingface.repositories import Kind, Repository, check_may_hold
 from serving.targets.waiting import tls
 
 if TYPE_CHECKING:
@@ -95,24 +93,20 @@ class Hub:
             constants.HF_HUB_DISABLE_XET = True
         return HfApi(endpoint=self.url, token=self.token.get_secret_value())
 
-    def publish(
-        self, repository: str, files: Files, message: str, *, private: bool = True, kind: Literal["model", "space"] = "model"
-    ) -> str:
+    def publish(self, repository: str, files: Files, message: str, *, private: bool = True, kind: Kind = "model") -> str:
         """Publish these files and no others; returns the commit, a new one only if something differs.
 
-        Raises BusyError if somebody else published meanwhile: commits are never mixed. RefusedError where what is to be
-        private would go into a repository that everybody can read.
+        Raises BusyError if somebody else published meanwhile: commits are never mixed. RefusedError as `check_may_hold`.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        self.call(lambda: self._make(repository, kind, private=private))
-        info = self._info(repository, kind)
-        if private and not info.private:
-            remedy = "make it private in its settings at Hugging Face, name another, or say that it may be public"
-            raise RefusedError(f"repository {repository}", "is public, and nothing is published there by accident", remedy)
-        head, there = str(info.sha), {file.rfilename for file in info.siblings or []}
+        there = self.check_may_hold(repository, private=private, kind=kind)
+        if there is None:
+            self.call(lambda: self._make(repository, kind, private=private))
+            there = self._look(repository, kind)
+        head = there.commit
         operations: list[Any] = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
-        operations += [CommitOperationDelete(name) for name in sorted(there - files.keys() - {".gitattributes"})]
+        operations += [CommitOperationDelete(name) for name in sorted(there.files - files.keys() - {".gitattributes"})]
 
         def commit() -> str:
             done = self.api.create_commit(repository, operations, commit_message=message, repo_type=kind, parent_commit=head)
@@ -121,17 +115,27 @@ class Hub:
         try:
             return self.call(commit, repeats=False)
         except UnavailableError:  # it may have been applied: look at the Hub
-            now = str(self._info(repository, kind).sha)
+            now = self._look(repository, kind).commit
             if now != head and self._same(repository, now, files, kind):
                 return now
             raise
 
-    def is_private(self, repository: str, kind: str = "model") -> bool | None:
-        """Whether only its owner and members can read a repository; None where there is none."""
+    def check_may_hold(self, repository: str, *, private: bool, kind: Kind = "model") -> Repository | None:
+        """The repository as it is, None where there is none yet.
+
+        Raises RefusedError where it is not as private as is wanted, or holds files that we did not publish.
+        """
         try:
-            return bool(self._info(repository, kind).private)
+            there = self._look(repository, kind)
         except NotFoundError:
             return None
+        check_may_hold(
+            there,
+            lambda name: self.read(repository, there.commit, name, kind),
+            lambda: [commit.title for commit in self.call(lambda: self.api.list_repo_commits(repository, repo_type=kind))],
+            private=private,
+        )
+        return there
 
     def owner(self) -> Owner:
         """Whose token it is, and what it may do. Raises DeniedError for one that is not valid."""
@@ -202,9 +206,10 @@ class Hub:
         with suppress(HfUriError):  # what 2.4 raises of another Hub's address once it knows that the repository is there
             self.api.create_repo(repository, private=private, repo_type=kind, space_sdk=sdk, exist_ok=True)
 
-    def _info(self, repository: str, kind: str) -> Any:
-        """The newest commit, the files there, and whether they are private."""
-        return self.call(lambda: self.api.repo_info(repository, repo_type=kind))
+    def _look(self, repository: str, kind: Kind) -> Repository:
+        info: Any = self.call(lambda: self.api.repo_info(repository, repo_type=kind))
+        files = frozenset(file.rfilename for file in info.siblings or [])
+        return Repository(repository, kind, str(info.sha), bool(info.private), files)
 
     def _same(self, repository: str, revision: str, files: Files, kind: str) -> bool:
         wanted = {name: content.read_bytes() if isinstance(content, Path) else content for name, content in files.items()}
@@ -227,69 +232,6 @@ class Hub:
             code, (InputError if code < httpx.codes.INTERNAL_SERVER_ERROR else UnavailableError, "try again later")
         )
         return kind("Hugging Face", f"answered with {code}: {detail}", remedy)
-
-
-@dataclass(frozen=True)
-class HubBundleStore:
-    """A model repository that workers download bundles from. `secret` names what they read a private one with."""
-
-    hub: Hub
-    repository: str
-    private: bool = True
-    secret: str | None = None
-
-    def put(self, bundle: Bundle) -> str:
-        """The URL of the commit that holds the bundle. Raises InputError, before any upload, if no worker could read it."""
-        self.check_readable()
-        self.hub.check_may_write(self.repository)
-        index = bundle.index
-        sha = self.hub.publish(self.repository, bundle_files(bundle), f"{index.model}/{index.version}", private=self.private)
-        return f"{self.hub.url}/{self.repository}/resolve/{sha}"
-
-    def check(self) -> str:
-        """Whether workers will be able to read what is published, and who else."""
-        self.check_readable()
-        self.hub.check_may_write(self.repository)
-        is_private = self.hub.is_private(self.repository)
-        if is_private is not None and is_private is not self.private:
-            words = ("private", "public") if is_private else ("public", "private")
-            why = f"is {words[0]}, and the job says {words[1]}"
-            raise RefusedError(f"repository {self.repository}", why, "change it at Hugging Face, or `public` in the job")
-        there = "will be made" if is_private is None else "is there"
-        readers = f"workers read it with the secret {self.secret}" if self.private else "everybody can read it"
-        return f"{self.repository} {there}, {'private' if self.private else 'public'}: {readers}"
-
-    def check_readable(self) -> None:
-        """Raise InputError for a private repository without a secret for the workers."""
-        if self.private and not self.secret:
-            remedy = "keep a token that reads it as a secret there and name that in `bundle_secret`, or write `public: true`"
-            raise InputError(f"bundles hf:{self.repository}", "is private, and no worker could read it", remedy)
-
-    def publication(self, bundle: Bundle) -> Publication:
-        """What `put` uploads."""
-        readers = (
-            f"{self.repository.partition('/')[0]}, and workers with the secret '{self.secret}',"
-            if self.private
-            else "everybody"
-        )
-        return publication_of(
-            bundle, bundle_files(bundle), f"{self.repository} at {self.hub.url}", readers, public=not self.private
-        )
-
-
-def publication_of(bundle: Bundle, files: Files, where: str, readers: str, *, public: bool) -> Publication:
-    """What is uploaded of a bundle."""
-    sizes = [content.stat().st_size if isinstance(content, Path) else len(content) for content in files.values()]
-    what = f"bundle {bundle.index.model}/{bundle.index.version}"
-    return Publication(
-        what=what, files=len(sizes), megabytes=round(sum(sizes) / 1e6, 3), where=where, public=public, readers=readers
-    )
-
-
-def bundle_files(bundle: Bundle) -> dict[str, bytes | Path]:
-    """A bundle's files, and its index and signature."""
-    names = [*bundle.index.files, INDEX, *([SIGNATURE] if (bundle.folder / SIGNATURE).exists() else [])]
-    return {name: bundle.folder / name for name in names}
 
 
 def hub_of(settings: Settings) -> Hub:

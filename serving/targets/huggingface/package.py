@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.bundle.bundle import Bundle
-from serving.targets.huggingface.hub import Files, bundle_files
+from serving.targets.huggingface.bundle_store import bundle_files
+from serving.targets.huggingface.hub import Files
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -18,7 +18,11 @@ _LEFT_OUT = {"env", "revision"}
 
 
 def planned(target: HuggingFaceTarget, name: str, release: Mapping[str, str]) -> list[Change]:
-    """The endpoint, and the trial beside it. Hugging Face is asked, and nothing is changed."""
+    """The endpoint, and the trial beside it. Hugging Face is asked, and nothing is changed.
+
+    Raises what `deploy` would for an endpoint that is not ours, and for one that cannot be changed so.
+    """
+    target.check_standing(name)
     live, slug, config = target.find(name), slug_of(name), target.config
     subject = f"endpoint {slug} of {target.endpoints.namespace} at Hugging Face"
     access = {"access": config.access, "provider": f"{config.vendor} {config.region}"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from registry.digests import sha256_bytes
 from registry.refs import NEXT_SUFFIX
+from serving.targets.undo import not_ours
 
 if TYPE_CHECKING:
     from huggingface_hub import InferenceEndpoint
@@ -32,6 +33,21 @@ class Release:
         if gpu:
             env["MODELYARD_DEVICE"] = "cuda"
         return env | ({"MODELYARD_BEFORE": before} if before else {})
+
+
+def release_of(endpoint: InferenceEndpoint) -> Release | None:
+    """What an endpoint serves; None for one that is not ours."""
+    env = env_of(endpoint)
+    try:
+        return Release(env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(endpoint.revision))
+    except (KeyError, ValueError):
+        return None
+
+
+def check_ours(endpoint: InferenceEndpoint) -> None:
+    """Raise RefusedError for an endpoint that is not ours."""
+    if release_of(endpoint) is None:
+        raise not_ours(endpoint.name, "Hugging Face")
 
 
 def slug_of(name: str) -> str:

@@ -20,12 +20,13 @@ from registry.money.prices import today
 from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Publication, Quote, Smoke, State, Status
+from serving.targets.huggingface.bundle_store import publication_of
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.endpoints import Endpoints
-from serving.targets.huggingface.hub import Files, publication_of
+from serving.targets.huggingface.hub import Files
 from serving.targets.huggingface.package import repository_files
 from serving.targets.huggingface.quote import catalogue_quote, listed_quote
-from serving.targets.huggingface.release import PREFIX, Release, env_of, slug_of
+from serving.targets.huggingface.release import PREFIX, Release, check_ours, env_of, release_of, slug_of
 from serving.targets.huggingface.release_spec import (
     check_can_update,
     current_spec,
@@ -34,7 +35,7 @@ from serving.targets.huggingface.release_spec import (
     matches_spec,
 )
 from serving.targets.huggingface.requests import EndpointClient
-from serving.targets.undo import check_name, not_ours, undone
+from serving.targets.undo import check_name, undone
 from serving.targets.waiting import Clock, Stopwatch
 
 if TYPE_CHECKING:
@@ -64,10 +65,7 @@ class HuggingFaceTarget:
 
     def deploy(self, name: str, bundle: Bundle, smoke: Smoke) -> LiveEndpoint:
         """Check cap, account and ownership, publish the bundle, then create or update the endpoint."""
-        check_name(name)
-        self.check_budget()
-        self.endpoints.hub.check_may_write(*filter(None, (self.config.repository, self.config.space)))
-        self.check_standing(name)
+        self.check(name, bundle)
         index = bundle.index
         files, message, hub = (
             repository_files(bundle, gpu=self.config.accelerator == "gpu"),
@@ -80,6 +78,17 @@ class HuggingFaceTarget:
         if page and self.config.space:
             hub.publish(self.config.space, page, message, private=self.config.private, kind="space")
         return live
+
+    def check(self, name: str, bundle: Bundle) -> None:  # noqa: ARG002 as the contract has it
+        """Cap, account and rights, and whose the endpoint and the repositories of that name are."""
+        check_name(name)
+        self.check_budget()
+        hub, config = self.endpoints.hub, self.config
+        hub.check_may_write(*filter(None, (config.repository, config.space)))
+        self.check_standing(name)
+        hub.check_may_hold(config.repository, private=config.private)
+        if config.space:
+            hub.check_may_hold(config.space, private=config.private, kind="space")
 
     def publications(self, bundle: Bundle) -> list[Publication]:
         """What `deploy` uploads: the repository, and the Space where one is wanted."""
@@ -158,11 +167,10 @@ class HuggingFaceTarget:
             self._clear(slug)
 
     def _clear(self, slug: str) -> None:
-        """Delete an endpoint, if it is ours."""
+        """Delete an endpoint. Raises RefusedError, and leaves it, if it is not ours."""
         endpoint = self.endpoints.get(slug)
-        if endpoint and self._release(endpoint) is None:
-            raise not_ours(slug, "Hugging Face")
         if endpoint:
+            check_ours(endpoint)
             self.endpoints.delete(slug)
 
     def _roll_out(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
@@ -170,12 +178,12 @@ class HuggingFaceTarget:
         check_name(name)
         slug = slug_of(name)
         standing = self.endpoints.get(slug)
-        old = self._release(standing) if standing else None
-        if standing and old is None:
-            raise not_ours(slug, "Hugging Face")
+        old = release_of(standing) if standing else None
+        if standing:
+            check_ours(standing)
         self._clear(slug + NEXT_SUFFIX)
         if standing is None or old is None:
-            with undone(lambda: self.endpoints.delete(slug), "Hugging Face"):
+            with undone(lambda: self._clear(slug), "Hugging Face"):
                 began = self.clock.now()
                 return self._tested(name, self._create(slug, name, release), smoke, began)
         check_can_update(standing.raw, self.config, slug)
@@ -190,8 +198,9 @@ class HuggingFaceTarget:
             return self._tested(name, self.endpoints.update(slug, spec), smoke)
 
     def _create(self, slug: str, name: str, release: Release, *, trial: bool = False) -> InferenceEndpoint:
+        """Create it. Raises RefusedError where the name belongs to an endpoint of somebody else's meanwhile."""
         config = self.config
-        return self.endpoints.create(
+        made = self.endpoints.create(
             slug,
             repository=config.repository,
             revision=release.revision,
@@ -209,6 +218,8 @@ class HuggingFaceTarget:
             custom_image=image_of(self.config),
             env=release.env(name, None, gpu=config.accelerator == "gpu"),
         )
+        check_ours(made)
+        return made
 
     def _tested(self, name: str, endpoint: InferenceEndpoint, smoke: Smoke, began: float | None = None) -> LiveEndpoint:
         """Wait until it runs, and smoke-test it. `began` is when a new one was requested."""
@@ -240,21 +251,19 @@ class HuggingFaceTarget:
     def _trial(self, name: str, release: Release) -> Iterator[Ask]:
         """A second endpoint for a smoke test, always deleted afterwards."""
         slug = slug_of(name) + NEXT_SUFFIX
-        try:
+        with undone(lambda: self._clear(slug), "Hugging Face"):
             began = self.clock.now()
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)
             self.ready.seconds = self.clock.now() - began
             yield self._client_of(running, name).ask
-        finally:
-            self.endpoints.delete(slug)
+        self._clear(slug)
 
     def check_standing(self, name: str) -> None:
         """Raise for an endpoint of that name that is not ours, or that cannot change as the job wants."""
         standing = self.endpoints.get(slug_of(name))
-        if standing and self._release(standing) is None:
-            raise not_ours(standing.name, "Hugging Face")
         if standing:
+            check_ours(standing)
             check_can_update(standing.raw, self.config, standing.name)
 
     def check_budget(self) -> None:
@@ -272,7 +281,7 @@ class HuggingFaceTarget:
         return live
 
     def _live(self, endpoint: InferenceEndpoint) -> LiveEndpoint | None:
-        release, env = self._release(endpoint), env_of(endpoint)
+        release, env = release_of(endpoint), env_of(endpoint)
         if release is None:
             return None
         return LiveEndpoint(
@@ -284,12 +293,3 @@ class HuggingFaceTarget:
             handle=endpoint.name,
             source=f"{self.endpoints.hub.url}/{endpoint.repository}/resolve/{release.revision}",
         )
-
-    def _release(self, endpoint: InferenceEndpoint) -> Release | None:
-        env = env_of(endpoint)
-        try:
-            return Release(
-                env["MODELYARD_MODEL"], int(env["MODELYARD_VERSION"]), env["MODELYARD_BUNDLE"], str(endpoint.revision)
-            )
-        except (KeyError, ValueError):
-            return None

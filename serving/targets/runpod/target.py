@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from registry.errors import NotFoundError, RefusedError, UnavailableError
 from registry.refs import NEXT_SUFFIX
 from serving.bundle.bundle import Bundle
-from serving.targets.bundle_stores import BundleStore
-from serving.targets.contract import Ask, LiveEndpoint, Quote, Smoke, Status
+from serving.targets.bundle_stores import BundleStore, Uploads
+from serving.targets.contract import Ask, LiveEndpoint, Publication, Quote, Smoke, Status
 from serving.targets.runpod.budget import check_budget
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.config import RunPodDeploy
@@ -35,10 +35,9 @@ from serving.targets.runpod.release_spec import (
 )
 from serving.targets.runpod.requests import EndpointClient
 from serving.targets.runpod.shapes import Endpoint, EndpointChanges, Worker, Workers
+from serving.targets.runpod.workers import status_of
 from serving.targets.undo import check_name, undone
 from serving.targets.waiting import Clock, Stopwatch
-
-_READY = {"RUNNING", "IDLE"}
 
 
 @dataclass
@@ -75,6 +74,16 @@ class RunPodTarget:
         every = self._checked(name, bundle.index.digest)
         return self._roll_out(name, Release.of(bundle, self.store.put(bundle)), smoke, every)
 
+    def check(self, name: str, bundle: Bundle) -> None:
+        """Whose the endpoint of that name is, its cap, quota and stock, and whether bundles may be published."""
+        self._checked(name, bundle.index.digest)
+        if isinstance(self.store, Uploads):
+            self.store.check()
+
+    def publications(self, bundle: Bundle) -> list[Publication]:
+        """What `deploy` uploads; nothing where the user uploads."""
+        return [self.store.publication(bundle)] if isinstance(self.store, Uploads) else []
+
     def rollback(self, name: str, smoke: Smoke) -> LiveEndpoint:
         """Return to the bundle before. The spending cap does not keep from that."""
         check_name(name)
@@ -103,19 +112,9 @@ class RunPodTarget:
         endpoints = self._known(name)
         if not endpoints:
             return Status(state="gone", detail="no endpoint of that name")
-        endpoint = endpoints[0]
-        if endpoint.workers.max == 0:
+        if endpoints[0].workers.max == 0:
             return Status(state="broken", detail="its cap stopped its workers, or RunPod did after a quiet week")
-        workers = self.client.workers(endpoint.id).workers
-        if not workers:
-            return Status(state="asleep", detail="no worker; the next request starts one")
-        counts = {state: sum(worker.status == state for worker in workers) for state in sorted({w.status for w in workers})}
-        detail = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
-        stale = sum(worker.is_stale for worker in workers)
-        detail += f", {stale} of an older release" if stale else ""
-        if any(worker.status in _READY for worker in workers):
-            return Status(state="live", detail=detail)
-        return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=detail)
+        return status_of(self.client.workers(endpoints[0].id).workers)
 
     def answers(self, live: LiveEndpoint) -> bool:
         """Whether that endpoint serves that bundle and may start as many workers as configured."""
@@ -259,17 +258,20 @@ class RunPodTarget:
     def _trial(self, name: str, release: Release) -> Iterator[Ask]:
         """A second endpoint for a smoke test, always deleted afterwards, whether a list shows it or not."""
         few, tried = Workers(min=0, max=1, idle_timeout=self.config.idle_seconds), list[str]()
-        try:
+
+        def end() -> None:
+            for number in tried:
+                self.client.delete_endpoint(number)
+            self.ours.clear(name + NEXT_SUFFIX)
+
+        with undone(end, "RunPod"):
             spec = self._spec(name + NEXT_SUFFIX, release, None).model_copy(update={"workers": few})
             began = self.clock.now()
             trial = self.maker.create(name + NEXT_SUFFIX, spec)
             tried.append(trial.id)
             self._client_of(trial).wait()
             yield self._first_answer(trial, began)
-        finally:
-            for number in tried:
-                self.client.delete_endpoint(number)
-            self.ours.clear(name + NEXT_SUFFIX)
+        end()
 
     def _live_or_fail(self, endpoint: Endpoint) -> LiveEndpoint:
         live = self._live(endpoint)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.errors import InputError, ModelyardError, UnavailableError, shorten
+from serving.targets.contract import Status
 from serving.targets.runpod.client import RunPodClient
 from serving.targets.runpod.shapes import Endpoint, Worker
 from serving.targets.waiting import Clock
@@ -13,6 +15,7 @@ from serving.targets.waiting import Clock
 _APART_S = 60.0
 """UNHEALTHY is believed when it is seen twice, so far apart: RunPod says it of workers that are only starting."""
 _LOOK_S = 10.0
+_READY = {"RUNNING", "IDLE"}
 
 
 @dataclass
@@ -58,3 +61,16 @@ class WorkerWatch:
     def _log_of(self, worker: Worker) -> str:
         lines = self.client.worker_logs(self.endpoint.id, worker.id, 5)
         return shorten(lines[-1], 160) if lines else ""
+
+
+def status_of(workers: Sequence[Worker]) -> Status:
+    """An endpoint's state by its workers."""
+    if not workers:
+        return Status(state="asleep", detail="no worker; the next request starts one")
+    counts = {state: sum(worker.status == state for worker in workers) for state in sorted({w.status for w in workers})}
+    detail = ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
+    stale = sum(worker.is_stale for worker in workers)
+    detail += f", {stale} of an older release" if stale else ""
+    if any(worker.status in _READY for worker in workers):
+        return Status(state="live", detail=detail)
+    return Status(state="broken" if "UNHEALTHY" in counts else "starting", detail=detail)

@@ -26,7 +26,7 @@ from registry.promotion.verdict import digest_version, resolve
 from registry.refs import Ref
 from registry.reports.accounts import spending
 from registry.reports.costs import CostReport
-from registry.reports.endpoints import endpoint_spans, last_deployed, named_deployments
+from registry.reports.endpoints import endpoint_spans, last_deployed, named_endpoints
 from registry.spending import Billed
 from registry.stages import Stage
 from serving.targets.contract import Target
@@ -69,7 +69,7 @@ def test_it_is_booked_beside_its_stage_s_endpoint_and_retired_with_it(
         ledger = made.context.ledger
         for _ in range(2):
             live = named(made, kind).deploy(target, None)
-        (event,) = named_deployments(ledger.entries())
+        (event,) = named_endpoints(ledger.entries())
         assert (event.endpoint, event.target, event.stage, event.url) == ("mine", kind, Stage.PRODUCTION, live.url)
         assert event.max_usd_per_month == (90 if kind == "runpod" else None)
         assert event.handle == (live.handle if kind == "runpod" else ""), "it is deleted by the provider's id, as a stage's is"
@@ -82,7 +82,7 @@ def test_it_is_booked_beside_its_stage_s_endpoint_and_retired_with_it(
         assert made.once() == [], "while the stage is held it stays"
         promote(made.context, Ref("colours", 1), Stage.ARCHIVED, ADA)
         assert target.find("mine") is None
-        assert named_deployments(ledger.entries()) == []
+        assert named_endpoints(ledger.entries()) == []
         assert isinstance(ledger.entries()[-1].event, EndpointDeleted) or any(
             isinstance(row.event, EndpointDeleted) for row in ledger.entries()
         )
@@ -100,10 +100,10 @@ def test_what_could_not_be_deleted_is_tried_again_and_costs_until_then(
         with monkeypatch.context() as broken:
             broken.setattr(type(target), "delete", refuses)
             promote(made.context, Ref("colours", 1), Stage.ARCHIVED, ADA)
-            assert [event.endpoint for event in named_deployments(made.context.ledger.entries())] == ["mine"]
+            assert [event.endpoint for event in named_endpoints(made.context.ledger.entries())] == ["mine"]
         assert any("mine deleted: no version holds its stage" in line for line in made.once())
         assert target.find("mine") is None
-        assert named_deployments(made.context.ledger.entries()) == []
+        assert named_endpoints(made.context.ledger.entries()) == []
 
 
 def test_another_version_takes_its_row_over_and_a_deletion_ends_it(
@@ -113,7 +113,7 @@ def test_another_version_takes_its_row_over_and_a_deletion_ends_it(
         named(made, "local").deploy(target, None)
         made.promote(2)
         live = named(made, "local", number=2).deploy(target, None)
-        rows = [event.version for event in named_deployments(made.context.ledger.entries())]
+        rows = [event.version for event in named_endpoints(made.context.ledger.entries())]
         assert rows == [2]
         target.delete("mine")
         record_deletion(made.context.ledger, live, "local")

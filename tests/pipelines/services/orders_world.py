@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "contracts"))
@@ -99,6 +100,10 @@ class PartsOfExported(Parts):
         return replace(context, gates=dict.fromkeys(ALIASES, (Passes(),)), hooks=hooks)
 
 
+class Killed(BaseException):
+    """A process ends, whatever it was doing."""
+
+
 @dataclass
 class World:
     """What a home and its clouds are like; `shell` and `up` are two processes."""
@@ -160,6 +165,20 @@ class World:
     def deploy(self, keys: Keys) -> Deployed:
         """`modelyard deploy colours@production`, in a shell."""
         return deploy_by_policy(self.parts(keys), Ref(MODEL, None, Stage.PRODUCTION), Stage.PRODUCTION, JobChoice())
+
+    def deploy_and_die(self, keys: Keys) -> None:
+        """The same, in a shell that is killed once the endpoint answers: what it would have recorded is lost."""
+        parts = self.parts(keys)
+
+        def dies(event: Any) -> Any:
+            if isinstance(event, Deployed):
+                raise Killed
+            return append(event)
+
+        append = self.ledger.append
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setattr(self.ledger, "append", dies)
+            deploy_by_policy(parts, Ref(MODEL, None, Stage.PRODUCTION), Stage.PRODUCTION, JobChoice())
 
     def start_up(self, keys: Keys) -> None:
         """`modelyard up` is started, after the one before was stopped."""

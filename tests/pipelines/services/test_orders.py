@@ -16,6 +16,7 @@ from pipelines.promotion.policy import say_left
 from pipelines.services.keys import missing_keys
 from pipelines.services.reconciler import Reconciler
 from registry.errors import DeniedError, InputError, ModelyardError
+from registry.events import Deployed
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -175,15 +176,51 @@ def test_what_was_tidied_while_a_version_held_the_stage_says_nothing_of_its_endp
     assert_settles(world)
 
 
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("end", ["archived", "alias removed"])
+def test_what_a_killed_command_made_and_never_recorded_is_deleted_with_its_stage(world: World, kind: str, end: str) -> None:
+    world.set_policy(None)
+    world.to_production(1, NONE)
+    world.set_policy(kind)
+    world.deploy_and_die(BOTH)
+    assert [version for version, _ in world.standing()[kind]] == [1]
+    assert not any(isinstance(row.event, Deployed) for row in world.ledger.entries("colours"))
+    world.start_up(NONE)
+    if end == "archived":
+        world.promote(1, Stage.ARCHIVED, NONE)
+    else:
+        world.store.delete_alias("colours", "production")
+    lines = [line for _ in range(3) for line in world.once()]
+    lacking = without_key(lines, kind)
+    assert lacking, "without the key it stands"
+    assert len(lacking) == len(set(lacking)), "which is said once"
+    assert [version for version, _ in world.standing()[kind]] == [1]
+    world.start_up(BOTH)
+    assert f"{NAME} deleted: no version holds its stage" in world.once()
+    assert world.standing()[kind] == []
+    assert world.once() == []
+
+
+def test_what_a_killed_command_made_elsewhere_is_deleted_once_the_policy_is_back(world: World) -> None:
+    world.set_policy("runpod")
+    world.to_production(1, BOTH)
+    world.set_policy("huggingface")
+    world.deploy_and_die(BOTH)
+    world.set_policy("runpod")
+    assert {kind: len(known) for kind, known in world.standing().items()} == {"local": 0, "runpod": 0, "huggingface": 1}
+    assert_settles(world)
+
+
 KEYS = st.sampled_from([NONE, BOTH, Keys(("runpod",)), Keys(("huggingface",))])
 STEPS = st.one_of(
     st.tuples(st.just("policy"), st.sampled_from(KINDS)),
     st.tuples(st.just("promote"), st.sampled_from((1, 2, 3)), KEYS),
     st.tuples(st.just("deploy"), KEYS),
+    st.tuples(st.just("deploy_and_die"), KEYS),
     st.tuples(st.just("rollback"), KEYS),
     st.tuples(st.just("archive"), KEYS),
     st.tuples(st.just("alias"), st.sampled_from((None, 1, 2, 3))),
-    st.tuples(st.just("up"), KEYS),
+    st.tuples(st.just("start_up"), KEYS),
     st.just(("pass",)),
     st.just(("pass",)),
 )
@@ -197,18 +234,14 @@ def take(world: World, step: tuple) -> str:
                 world.set_policy(kind)
             case ("promote", number, keys):
                 world.to_production(number, keys)
-            case ("deploy", keys):
-                world.deploy(keys)
-            case ("rollback", keys):
-                world.rollback(keys)
+            case (("deploy" | "deploy_and_die" | "rollback" | "start_up") as command, keys):
+                getattr(world, command)(keys)
             case ("archive", keys) if (holder := world.holder()) is not None:
                 world.promote(holder, Stage.ARCHIVED, keys)
             case ("alias", None):
                 world.store.delete_alias("colours", "production")
             case ("alias", number):
                 world.store.set_alias("colours", "production", number)
-            case ("up", keys):
-                world.start_up(keys)
             case _:
                 pass
     except ModelyardError as error:
