@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 from clouds import passes
 
-from registry.errors import BusyError, InputError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
 from serving.inference.standalone import StandalonePredictor
 from serving.targets.huggingface.bundle_store import HubBundleStore, bundle_files
 from serving.targets.huggingface.package import repository_files
@@ -112,6 +112,30 @@ def test_an_endpoint_whose_answer_was_lost_is_found(world, make_bundle, tmp_path
     world.double.faults.add("lost", "^POST /ie-api/endpoint/me$")
     world.target().deploy("hand", make_bundle(tmp_path / "one"), passes)
     assert list(world.double.account.endpoints) == ["my-hand"]
+
+
+@pytest.mark.parametrize("suffix", ["", "-next"])
+def test_an_endpoint_that_somebody_makes_meanwhile_is_not_taken_over_and_not_deleted(
+    world, make_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Hugging Face answers 409: the name was free when we looked."""
+    account, target = world.double.account, world.target()
+    if suffix:
+        target.deploy("hand", make_bundle(tmp_path / "one"), passes)
+    create = type(target.endpoints).create
+    monkeypatch.setattr(
+        type(target.endpoints), "create", lambda self, name, **fields: _occupied(account, create, self, name, fields)
+    )
+    with pytest.raises(ModelyardError, match=f"my-hand{suffix}: is at Hugging Face and was not made by Modelyard"):
+        target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), passes)
+    assert account.endpoints[f"my-hand{suffix}"].spec["model"]["env"] == {"THEIRS": "1"}
+
+
+def _occupied(account: Any, create: Any, endpoints: Any, name: str, fields: dict[str, Any]) -> Any:
+    """Somebody else's request is a moment earlier."""
+    create(endpoints, name, **fields)
+    account.endpoints[name].spec["model"]["env"] = {"THEIRS": "1"}
+    return create(endpoints, name, **fields)
 
 
 def test_it_sleeps_costs_nothing_and_wakes(world, make_bundle, picture, tmp_path: Path) -> None:

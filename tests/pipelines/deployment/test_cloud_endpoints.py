@@ -18,7 +18,7 @@ import clouds
 
 from pipelines.deployment.canary.proxy import proxy_of
 from registry.errors import UnavailableError
-from registry.events import Deployed, now
+from registry.events import CanaryStarted, Deployed, now
 from registry.memory import MemoryLedger
 from registry.promotion.promote import promote
 from registry.refs import Ref
@@ -51,6 +51,33 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
         assert (versions.count(1), versions.count(2)) == (22, 22)
         assert any("promoted" in line for line in made.once())
         assert {live.name: live.version for live in target.list()} == {"colours-production": 2}
+        assert runpod.leaks() == []
+
+
+def test_a_canary_that_a_killed_command_made_is_deleted_with_its_stage(
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", canary=RULES, smoke_images=1)
+    with clouds.runpod_world(tmp_path / "cloud") as runpod:
+        made = make_world(make_bundle, picture, tmp_path, config)
+        target = runpod.target(pools=())
+        made.targets.runpod.append(target)
+        made.promote(1)
+        ledger, append = made.context.ledger, made.context.ledger.append
+
+        def dies(event: Any) -> Any:
+            if isinstance(event, CanaryStarted):
+                raise KeyboardInterrupt
+            return append(event)
+
+        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+            killed.setattr(ledger, "append", dies)
+            made.promote(2)
+        assert len(target.list()) == 2
+        promote(made.context, Ref("colours", 2), Stage.ARCHIVED, ADA)
+        for _ in range(2):
+            made.once()
+        assert target.list() == []
         assert runpod.leaks() == []
 
 

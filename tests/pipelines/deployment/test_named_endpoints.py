@@ -106,6 +106,28 @@ def test_what_could_not_be_deleted_is_tried_again_and_costs_until_then(
         assert named_endpoints(made.context.ledger.entries()) == []
 
 
+def test_one_that_a_killed_command_made_is_known_and_retired(
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world_with("runpod", make_bundle, picture, tmp_path) as (made, target):
+        ledger, append = made.context.ledger, made.context.ledger.append
+
+        def dies(event: Any) -> Any:
+            if isinstance(event, Deployed):
+                raise KeyboardInterrupt
+            return append(event)
+
+        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+            killed.setattr(ledger, "append", dies)
+            named(made, "runpod").deploy(target, None)
+        assert [live.name for live in target.list()] == ["mine"]
+        (event,) = named_endpoints(ledger.entries())
+        assert str(event) == "deploying colours/1 as endpoint mine for production to runpod"
+        promote(made.context, Ref("colours", 1), Stage.ARCHIVED, ADA)
+        assert target.list() == []
+        assert named_endpoints(ledger.entries()) == []
+
+
 def test_another_version_takes_its_row_over_and_a_deletion_ends_it(
     make_bundle, picture: Callable[..., bytes], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import clouds
 from pipelines.deployment.plan import DeployPlan, Planner
 from pipelines.deployment.targets import Targets
 from pipelines.job.deploys import AnyDeploy
-from registry.errors import DeniedError
+from registry.errors import DeniedError, ModelyardError
 from registry.events import Deployed
 from registry.memory import MemoryLedger
 from registry.settings import Settings
@@ -94,6 +95,49 @@ def test_a_plan_changes_nothing_and_deploy_does_what_it_said(kind: str, make_bun
             ]
         names = {setting.name for change in planned.changes if change.action == "change" for setting in change.settings}
         assert names == ({"workers.max"} if kind == "runpod" else {"compute.scaling.maxReplica"})
+
+
+def test_a_plan_sees_another_address_and_another_secret_of_the_bundles(make_bundle, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "one")
+    with clouds.runpod_world(tmp_path / "cloud") as world:
+        world.target().deploy("colours-production", bundle, clouds.passes)
+        elsewhere = world.target(bundle_secret="mine")
+        elsewhere.store = replace(elsewhere.store, url=elsewhere.store.url + "/other")
+        (trial, changed) = plan(elsewhere, tmp_path, bundle).changes
+        assert (trial.action, changed.action) == ("create", "change")
+        assert [str(setting) for setting in changed.settings] == [
+            f"bundles = {world.shelf.url} -> {world.shelf.url}/other",
+            "bundle_secret = mine",
+        ]
+
+
+@pytest.mark.parametrize("kind", ["runpod", "huggingface"])
+def test_a_plan_refuses_what_deploy_refuses(kind: str, make_bundle, tmp_path: Path) -> None:
+    """An endpoint that cannot be changed so, and one that somebody else made."""
+    bundle = make_bundle(tmp_path / "one")
+    fixed_settings = {"mode": "queue"} if kind == "runpod" else {"region": "eu-west-1"}
+    with world_of(kind, tmp_path) as (world, _):
+        world.target().deploy("colours-production", bundle, clouds.passes)
+        for foreign in (False, True):
+            if foreign and kind == "runpod":
+                (endpoint,) = world.double.cloud.endpoints.values()
+                endpoint.spec["env"] = {}
+            elif foreign:
+                (endpoint,) = world.double.account.endpoints.values()
+                endpoint.spec["model"]["env"] = {}
+            target = world.target(**({} if foreign else fixed_settings))
+            with pytest.raises(ModelyardError) as by_deploy:
+                target.deploy("colours-production", bundle, clouds.passes)
+            with pytest.raises(type(by_deploy.value)) as by_plan:
+                plan(target, tmp_path, bundle)
+            assert str(by_plan.value) == str(by_deploy.value)
+
+
+def test_nothing_is_published_for_an_endpoint_that_stays(make_bundle, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "one")
+    with clouds.huggingface_world(tmp_path / "cloud") as world:
+        world.target().deploy("colours-production", bundle, clouds.passes)
+        assert [change.action for change in plan(world.target(), tmp_path, bundle).changes] == ["keep"]
 
 
 def test_a_plan_reads_like_terraform_s(make_bundle, tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
     assert path.read_text() == TEMPLATE
 
 
+RUNPOD = {"kind": "runpod", "image": "you/image:1", "bundles": "hf:me/bundles"}
+SPACE = {"kind": "huggingface", "repository": "me/hand", "space": "me/page"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -54,6 +58,10 @@ def test_an_existing_job_file_is_kept_unless_forced(tmp_path: Path) -> None:
         ({"export": [{"kind": "onnx", "input": "tensor", "quantize": "int8"}]}, "float32 only"),
         ({"task": "detect", "train": [{"kind": "keras"}]}, "trainer 'keras' makes no detectors"),
         ({"model": "a/b"}, "expected letters"),
+        ({"deploy": {"production": RUNPOD | {"cpu": {"vcpus": 6}}}}, "2, 4, 8, 16 or 32"),
+        ({"deploy": {"production": RUNPOD | {"bundles": "hf:mine"}}}, "bundles"),
+        ({"deploy": {"production": RUNPOD | {"bundles": "s3://bucket"}}}, "bundles"),
+        ({"deploy": {"staging": SPACE, "production": SPACE}}, "both stages publish to the Space me/page"),
     ],
 )
 def test_a_mistake_is_one_line_with_what_was_probably_meant(change: dict[str, object], message: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipelines.services.fake_home import copied_home
-from registry.errors import InputError
+from registry.errors import BusyError, InputError
 from registry.settings import Settings
 
 
@@ -59,6 +59,16 @@ def test_a_copy_that_was_left_by_a_crash_is_made_anew(settings: Settings) -> Non
     left.mkdir(parents=True)
     with copied_home(settings):
         assert not left.exists()
+
+
+def test_a_second_copy_of_a_home_is_refused_and_the_first_one_stays(settings: Settings) -> None:
+    with copied_home(settings) as copy:
+        busy = pytest.raises(BusyError, match="`modelyard clouds fake` runs with it already; use that one, or stop it first")
+        with busy, copied_home(settings):
+            pass
+        assert (copy / "ledger.db").is_file()
+    with copied_home(settings) as again:
+        assert again == copy
 
 
 def test_a_transaction_that_is_under_way_is_in_no_copy(settings: Settings) -> None:
