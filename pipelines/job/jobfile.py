@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
 from pipelines.job.launch import LocalLaunch
 from pipelines.job.launches import LaunchConfig
+from pipelines.job.mistakes import explain
 from pipelines.job.other_trainers import STORED
 from pipelines.job.search import Search, check_space
 from pipelines.job.tasks import check_gates, check_trainers, with_task_defaults
@@ -219,7 +219,7 @@ def parse_job(raw: object, subject: str, *, stored: bool = False) -> Job:
     try:
         return Job.model_validate(raw, context=STORED if stored else None)
     except ValidationError as error:
-        raise _explain(error, subject) from error
+        raise explain(error, raw, subject, Job) from error
 
 
 def _check_numbers(value: object, subject: str, key_path: str) -> None:
@@ -229,61 +229,3 @@ def _check_numbers(value: object, subject: str, key_path: str) -> None:
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         _check_numbers(part, subject, f"{key_path}.{key}".removeprefix("."))
-
-
-def _explain(error: ValidationError, subject: str) -> InputError:
-    """The first problem of a job file, in one line."""
-    first = error.errors()[0]
-    key_path = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-        problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
-        return InputError(f"{subject}: {key_path}", problem, remedy or "see `modelyard schema` for what it may be")
-    key = str(first["loc"][-1])
-    known = _keys_at(Job, first["loc"][:-1])
-    meant = _ELSEWHERE.get(key.lower(), "")
-    near = [meant] if meant.partition(":")[0] in known else get_close_matches(key, known, n=1, cutoff=0.4)
-    remedy = f"did you mean '{near[0]}'?" if near else "see `modelyard schema` for the known keys"
-    return InputError(f"{subject}: {key_path}", f"unknown key '{key}'", remedy)
-
-
-_ELSEWHERE = {
-    "pretrained": "weights: imagenet",
-    "frozen": "freeze: backbone",
-    "freeze_backbone": "freeze: backbone",
-    "lr": "lr0",
-    "learning_rate": "lr0",
-    "image_size": "imgsz",
-    "img_size": "imgsz",
-    "size": "imgsz",
-    "batch_size": "batch",
-    "model": "arch",
-    "architecture": "arch",
-    "num_epochs": "epochs",
-    "flip": "fliplr",
-}
-"""What other tools call our keys."""
-
-
-def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The keys that are known at a place in the job file."""
-    here: list[type[BaseModel]] = [root]
-    for part in path:
-        if any(_kind_of(model) == part for model in here):
-            here = [model for model in here if _kind_of(model) == part]
-        elif isinstance(part, str) and any(part in model.model_fields for model in here):
-            here = [inner for model in here for inner in _models_in(model.model_fields[part].annotation)]
-    return [key for model in here for key in model.model_fields]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Every model class inside an annotation such as `list[A | B]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]
-
-
-def _kind_of(model: type[BaseModel]) -> object:
-    """The `kind` that chooses a model class."""
-    field = model.model_fields.get("kind")
-    return field.default if field else None

@@ -15,7 +15,7 @@ class HuggingFaceDeploy(Record):
     """A model repository, and an Inference Endpoint around it."""
 
     kind: Literal["huggingface"] = "huggingface"
-    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME of the model repository")
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME of a model repository at Hugging Face")
     private: bool = Field(default=True, description="whether the repository and the Space are")
     access: Literal["authenticated", "public", "private"] = Field(default="authenticated", description="who may ask")
     accelerator: Literal["cpu", "gpu"] = "cpu"

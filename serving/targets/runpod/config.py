@@ -24,8 +24,8 @@ class RunPodDeploy(Record):
     kind: Literal["runpod"] = "runpod"
     bundles: str = Field(
         pattern=r"^(hf:[\w.-]+/[\w.-]+|https?://\S+)$",
-        description="where workers fetch bundles: hf:OWNER/REPO (published there, privately unless `public`), or an https "
-        "address below which DIGEST/ holds each",
+        description="an address that workers fetch bundles from: hf:OWNER/NAME (published there, privately unless `public`), "
+        "or an https address below which DIGEST/ holds each",
     )
     public: bool = Field(default=False, description="whether everybody may read the bundles at hf:OWNER/REPO")
     mode: Literal["load_balancer", "queue"] = Field(

@@ -59,8 +59,18 @@ SPACE = {"kind": "huggingface", "repository": "me/hand", "space": "me/page"}
         ({"task": "detect", "train": [{"kind": "keras"}]}, "trainer 'keras' makes no detectors"),
         ({"model": "a/b"}, "expected letters"),
         ({"deploy": {"production": RUNPOD | {"cpu": {"vcpus": 6}}}}, "2, 4, 8, 16 or 32"),
-        ({"deploy": {"production": RUNPOD | {"bundles": "hf:mine"}}}, "bundles"),
-        ({"deploy": {"production": RUNPOD | {"bundles": "s3://bucket"}}}, "bundles"),
+        ({"deploy": {"production": RUNPOD | {"bundles": "hf:mine"}}}, "deploy.production.bundles: 'hf:mine' is not an address"),
+        (
+            {"deploy": {"production": RUNPOD | {"bundles": "s3://bucket"}}},
+            "production.bundles: 's3://bucket' is not an address",
+        ),
+        (
+            {"deploy": {"production": {"bundles": "hf:me/x"}}},
+            "deploy.production.bundles: unknown key 'bundles'; add `kind: runpod`",
+        ),
+        ({"deploy": {"production": {"kind": "runpod"}}}, "deploy.production.bundles: is missing"),
+        ({"deploy": {"production": "runpod"}}, "deploy.production: should hold keys, each with its value"),
+        ({"deploy": {"production": RUNPOD | {"max_workers": 0}}}, "deploy.production.max_workers: should be greater than or"),
         ({"deploy": {"staging": SPACE, "production": SPACE}}, "both stages publish to the Space me/page"),
     ],
 )

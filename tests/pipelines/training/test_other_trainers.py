@@ -78,7 +78,7 @@ def test_a_job_names_what_a_config_does_not_know(tmp_path: Path, monkeypatch: py
     for entry, message in (
         ({"sharpnes": 3}, "unknown key 'sharpnes'; did you mean 'sharpness'"),
         ({"sharpness": -1}, "greater than 0"),
-        ({"imgsz": "big"}, "imgsz: Input should be a valid integer"),
+        ({"imgsz": "big"}, "imgsz: should be a valid integer"),
     ):
         with pytest.raises(InputError, match=re.escape(message)) as caught:
             parse_job(JOB | {"train": [{"kind": "colours"} | entry]}, "modelyard.yaml")

@@ -246,7 +246,7 @@ def test_a_gate_of_another_package_is_found_by_its_entry_point_and_cannot_pass_b
         ({"kind": "metric", "label": "a", "slice": "b"}, "not of both"),
         ({"kind": "metric", "label": "a"}, "not 'top1'"),
         ({"kind": "metric", "slice": "a", "name": "macro_f1"}, "a slice has top1"),
-        ({}, "kind: Field required"),
+        ({}, "kind: is missing; add it"),
     ],
 )
 def test_a_gate_that_makes_no_sense_is_one_line(gate: dict[str, object], message: str) -> None:
