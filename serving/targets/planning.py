@@ -9,6 +9,7 @@ from registry.records import Record
 from serving.targets.contract import LiveEndpoint
 
 Action = Literal["create", "change", "keep", "delete", "publish"]
+_VERBS = {"create": "will be created", "change": "will be changed", "keep": "stays as it is", "delete": "will be deleted"}
 SIGNS: dict[Action, str] = {"create": "+", "change": "~", "keep": " ", "delete": "-", "publish": "^"}
 
 
@@ -36,9 +37,9 @@ class Change(Record):
     @property
     def lines(self) -> list[str]:
         """For people: a line, and one for each setting."""
-        words = {"create": "will be created", "change": "will be changed", "keep": "stays as it is"}
-        verb = words.get(self.action, {"delete": "will be deleted", "publish": "will be published"}.get(self.action, ""))
-        head = f"{SIGNS[self.action]} {self.subject} {verb}{f' ({self.note})' if self.note else ''}"
+        verb = _VERBS.get(self.action)
+        what = f"{self.subject} {verb}" if verb else f"{self.action} {self.subject}"
+        head = f"{SIGNS[self.action]} {what}{f' ({self.note})' if self.note else ''}"
         return [head, *(f"    {setting}" for setting in self.settings)]
 
 

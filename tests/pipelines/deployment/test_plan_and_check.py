@@ -145,7 +145,7 @@ def test_a_plan_reads_like_terraform_s(make_bundle, tmp_path: Path) -> None:
         planned = plan(world.target(min_replicas=1), tmp_path, make_bundle(tmp_path / "one"))
         lines = planned.text.splitlines()
         assert lines[0] == "colours-production at huggingface me: colours/1"
-        assert any(line.startswith("  ^ bundle colours/1 (") and " to me/hand at " in line for line in lines)
+        assert any(line.startswith("  ^ publish bundle colours/1 (") and " to me/hand at " in line for line in lines)
         assert any(line.startswith("  + endpoint my-colours-production of me") for line in lines)
         assert "      version = colours/1" in lines
         assert "Plan: 1 to create, 0 to change, 0 to delete, 1 to publish." in lines
