@@ -18,8 +18,8 @@ _FIRST = ("gates", "export", "deploy", "budget", "policy")
 _NAMING = ("name", "label", "slice", "quantize")
 """Fields that tell apart what is of one kind: two metrics, two exports."""
 
-_BENIGN = ("smoke_images", "canary", "start_seconds", "request_seconds", "flashboot", "access", "private", "space")
-"""Fields of a deployment that choose neither an account nor what is paid for."""
+_BENIGN = ("smoke_images", "canary", "start_seconds", "request_seconds", "flashboot")
+"""Fields of a deployment that choose neither an account, nor what is paid for, nor who can read what is published."""
 
 
 def differences(old: Document, new: Document) -> list[str]:
@@ -48,7 +48,7 @@ def export_differences(old: Document, new: Document) -> list[str]:
 
 
 def target_changes(old: Document, new: Document) -> dict[str, list[str]]:
-    """Kind → the changes by which something is deployed elsewhere, by another account, or on what is paid for otherwise.
+    """Kind → the changes by which something is deployed elsewhere, by another account, for other readers, or on what is paid for otherwise.
 
     A stage that is served no longer, and one that is served on this machine for the first time, cost nothing.
     """

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipelines.job.differences import differences, target_changes
 from pipelines.job.jobfile import parse_job
 
+SPACE = {"kind": "huggingface", "repository": "me/a"}
 RUNPOD = {"kind": "runpod", "image": "i", "bundles": "hf:a/b"}
 BASE: dict[str, Any] = {
     "train": [{"kind": "torch"}],
@@ -111,6 +112,11 @@ def test_no_difference_goes_unsaid(old: dict[str, Any], new: dict[str, Any]) -> 
         (RUNPOD, RUNPOD | {"min_workers": 1}, ["runpod"]),
         (RUNPOD, RUNPOD | {"smoke_images": 20}, []),
         ({"kind": "huggingface", "repository": "me/a"}, {"kind": "huggingface", "repository": "you/a"}, ["huggingface"]),
+        (SPACE, SPACE | {"private": False}, ["huggingface"]),
+        (SPACE, SPACE | {"access": "public"}, ["huggingface"]),
+        (SPACE, SPACE | {"space": "me/page"}, ["huggingface"]),
+        (RUNPOD, RUNPOD | {"public": True}, ["runpod"]),
+        (RUNPOD, RUNPOD | {"bundles": "hf:you/b"}, ["runpod"]),
     ],
 )
 def test_what_is_paid_for_otherwise_is_a_change_of_target(old: Any, new: Any, kinds: list[str]) -> None:
