@@ -59,6 +59,8 @@ def costs(
         shown = [(line.ref, line.what, line.detail, f"${line.usd}") for line in report.lines]
         table("costs", ["version", "what", "detail", "USD"], shown)
         print(f"training so far ${report.training_usd}; serving ${report.serving_usd_per_month} a month")
+        if report.billed_usd:
+            print(f"billed so far ${report.billed_usd}; `modelyard costs --by model` sums up everything")
         print(f"price of this machine: ${report.price.usd_per_hour}/h, {report.price.source}")
 
 

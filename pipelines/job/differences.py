@@ -48,7 +48,7 @@ def export_differences(old: Document, new: Document) -> list[str]:
 
 
 def target_changes(old: Document, new: Document) -> dict[str, list[str]]:
-    """Kind → the changes by which something is deployed elsewhere, by another account, for other readers, or on what is paid for otherwise.
+    """Kind → the changes by which something is deployed elsewhere, for other readers, or on what is paid for otherwise.
 
     A stage that is served no longer, and one that is served on this machine for the first time, cost nothing.
     """

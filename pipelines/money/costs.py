@@ -15,11 +15,15 @@ from registry.settings import Settings
 
 
 class Costs(Record):
-    """Training by run, serving by endpoint, and the price of this machine that both were computed with."""
+    """Training by run, serving by endpoint, and the price of this machine that both were computed with.
+
+    `billed_usd` is the part of everything that was spent so far which providers' bills are about.
+    """
 
     lines: list[CostLine]
     training_usd: Decimal
     serving_usd_per_month: Decimal
+    billed_usd: Decimal
     price: Price
 
 
@@ -30,6 +34,7 @@ def costs(entries: Sequence[Entry], settings: Settings) -> Costs:
         lines=report.lines(),
         training_usd=report.training_usd,
         serving_usd_per_month=report.serving_usd_per_month,
+        billed_usd=report.sums("model").billed_usd,
         price=local_price(settings),
     )
 

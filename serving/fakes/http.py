@@ -12,6 +12,8 @@ import uvicorn
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from registry.errors import UnavailableError
+
 
 def problem(
     status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, errors: Sequence[str] = ()
@@ -31,10 +33,14 @@ class Cut(Response):
 
 @contextmanager
 def listening(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve an app on loopback from a thread of its own; its address."""
+    """Serve an app on loopback from a thread of its own; its address. Raises UnavailableError for a port that is taken."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise UnavailableError(f"port {port}", f"cannot be used: {error.strerror}", "choose another --port") from error
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
