@@ -94,7 +94,7 @@ def test_a_training_on_a_pod_has_one_too(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("owner", ["", "nobody", "ghcr.io/You", "https://ghcr.io/you", "ghcr.io/you:1", "ghcr.io/a b", "/you"])
 def test_without_an_owner_nothing_is_pulled_and_it_is_one_line_at_the_job(monkeypatch: pytest.MonkeyPatch, owner: str) -> None:
     monkeypatch.setenv("MODELYARD_IMAGES", owner)
-    with pytest.raises(InputError, match=r"deploy\.production\.runpod\.image: .*MODELYARD_IMAGES") as error:
+    with pytest.raises(InputError, match=r"deploy\.production\.image: .*MODELYARD_IMAGES") as error:
         job(bundles="https://b")
     assert "\n" not in str(error.value)
     if owner:

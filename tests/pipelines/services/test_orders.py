@@ -16,7 +16,6 @@ from pipelines.promotion.policy import say_left
 from pipelines.services.keys import missing_keys
 from pipelines.services.reconciler import Reconciler
 from registry.errors import DeniedError, InputError, ModelyardError
-from registry.events import Deployed
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -173,41 +172,6 @@ def test_what_was_tidied_while_a_version_held_the_stage_says_nothing_of_its_endp
     world.to_production(1, NONE)
     world.to_production(2, NONE)
     assert [version for version, _ in world.standing()["runpod"]] == [1], "without the key it cannot be deleted"
-    assert_settles(world)
-
-
-@pytest.mark.parametrize("kind", CLOUDS)
-@pytest.mark.parametrize("end", ["archived", "alias removed"])
-def test_what_a_killed_command_made_and_never_recorded_is_deleted_with_its_stage(world: World, kind: str, end: str) -> None:
-    world.set_policy(None)
-    world.to_production(1, NONE)
-    world.set_policy(kind)
-    world.deploy_and_die(BOTH)
-    assert [version for version, _ in world.standing()[kind]] == [1]
-    assert not any(isinstance(row.event, Deployed) for row in world.ledger.entries("colours"))
-    world.start_up(NONE)
-    if end == "archived":
-        world.promote(1, Stage.ARCHIVED, NONE)
-    else:
-        world.store.delete_alias("colours", "production")
-    lines = [line for _ in range(3) for line in world.once()]
-    lacking = without_key(lines, kind)
-    assert lacking, "without the key it stands"
-    assert len(lacking) == len(set(lacking)), "which is said once"
-    assert [version for version, _ in world.standing()[kind]] == [1]
-    world.start_up(BOTH)
-    assert f"{NAME} deleted: no version holds its stage" in world.once()
-    assert world.standing()[kind] == []
-    assert world.once() == []
-
-
-def test_what_a_killed_command_made_elsewhere_is_deleted_once_the_policy_is_back(world: World) -> None:
-    world.set_policy("runpod")
-    world.to_production(1, BOTH)
-    world.set_policy("huggingface")
-    world.deploy_and_die(BOTH)
-    world.set_policy("runpod")
-    assert {kind: len(known) for kind, known in world.standing().items()} == {"local": 0, "runpod": 0, "huggingface": 1}
     assert_settles(world)
 
 
