@@ -262,13 +262,18 @@ class EndpointStopped(Event):
 
 
 class EndpointDeleted(Event):
-    """An endpoint that bears a name of its own, and not its stage's, was deleted."""
+    """An endpoint is gone: one that bears a name of its own, or its stage's at one of several accounts (`endpoint` is "").
+
+    Rows of older releases have no `owner`.
+    """
 
     kind: Literal["endpoint_deleted"] = "endpoint_deleted"
     stage: Stage
     target: str
+    owner: str = ""
     endpoint: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.endpoint} of {self.label} on {self.target} deleted: {self.reason}"
+        where = f"{self.target} {self.owner}".strip()
+        return f"{self.endpoint or f'the endpoint at {self.stage}'} of {self.label} on {where} deleted: {self.reason}"

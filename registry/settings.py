@@ -76,10 +76,10 @@ class Settings(BaseSettings):
         default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"
     )
 
-    @field_validator("api_key", "runpod_api_key", "hf_token", "bundle_token", mode="before")
+    @field_validator("runpod_api_key", "hf_token", "bundle_token", mode="before")
     @classmethod
     def _one_line(cls, given: object) -> object:
-        """A key without the white space that copying adds; an empty one is none. What no header can carry is refused."""
+        """A cloud's key without the white space that copying adds; an empty one is none. What no such key holds is refused."""
         if not isinstance(given, str):
             return given
         key = given.strip()

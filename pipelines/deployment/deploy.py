@@ -14,8 +14,8 @@ from pipelines.deployment.health import HealthWatch, is_stopped, serves
 from pipelines.deployment.keys import missing_key
 from pipelines.deployment.outages import Account, Outages
 from pipelines.deployment.smoke import smoke_test
-from pipelines.deployment.starting import is_among, start
-from pipelines.deployment.targets import Targets, account_of
+from pipelines.deployment.starting import deleted, is_among, start
+from pipelines.deployment.targets import Targets, account_at, account_of, elsewhere
 from pipelines.money.budgets import hold_budget
 from registry.errors import MissingKeyError, NotFoundError, RefusedError
 from registry.events import CanaryEnded, Deployed, Promoted
@@ -24,7 +24,7 @@ from registry.promotion.verdict import digest_version, resolve
 from registry.protocols import Entry, Ledger, Store
 from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name
-from registry.reports.endpoints import Begun, existing_deployments, is_begun, last_deployed, unretired
+from registry.reports.endpoints import Begun, existing_deployments, last_deployed
 from registry.stages import Stage
 from serving.bundle.bundle import Bundle
 from serving.targets.contract import Ask, LiveEndpoint, Recorded, Target
@@ -105,12 +105,17 @@ class Deployer:
             return True
         if traffic == "rolled_back" or is_stopped(config, promotion, self.ledger):
             return True  # there is nothing to run: the stage goes back, or its month cost as much as it may
-        if _elsewhere(self.ledger.entries(promotion.model), promotion.stage, account_of(config)):
-            return False  # a command was killed on its way there
+        if traffic == "all" and self.deletable_elsewhere(self.ledger.entries(promotion.model), promotion.stage, config):
+            return False  # it moves, or a command was killed while it moved
         with self.outages.asking(account_of(config)):
             if healthy := self._answers(config, promotion, canary if traffic == "canary" else None):
                 self.healthy_at[key] = time.monotonic()
         return healthy
+
+    def deletable_elsewhere(self, entries: Sequence[Entry], stage: Stage, config: AnyDeploy) -> list[Begun]:
+        """What may exist of a stage's endpoint at other accounts, of those whose key is here."""
+        others = elsewhere(entries, stage, account_of(config))
+        return [event for event in others if self.targets.missing_key(account_at(event)) is None]
 
     def _answers(self, config: AnyDeploy, promotion: Promoted, canary: Canary | None) -> bool:
         if canary:
@@ -206,10 +211,11 @@ class _Deployment:
         _, event = start(self, target, target.quote(), self.try_out, ledger, say)
         entries = ledger.entries(self.version.model)
         self._end_canary(entries, target)
-        others = _elsewhere(entries, self.stage, account_of(self.config))
+        others = self.deployer.deletable_elsewhere(entries, self.stage, self.config)
         for other in others:
             say(f"{self.name}: deleting the endpoint at {other.target} {other.owner}".strip())
-            self.deployer.targets.delete(other, self.name)
+            self.deployer.canaries.remove(entries, self.deployer.targets.delete(other, self.name), self.name, account_at(other))
+            ledger.append(deleted(other, f"it is at {self.config.kind} now"))
         if others or not _is_recorded(event, last_deployed(entries, self.stage), entries):
             ledger.append(event)
         return event
@@ -243,15 +249,7 @@ class _Deployment:
                 now = canary_of(self.deployer.ledger.entries(self.version.model), self.stage)
                 if now is None or now.ended is None or now.ended.outcome != "promoted":
                     raise
-        self.deployer.canaries.remove(entries, target, self.name)
-
-
-def _elsewhere(entries: Sequence[Entry], stage: Stage, account: Account) -> list[Begun]:
-    """What may exist of a stage's endpoint at other accounts: it moves, or a command was killed while it moved."""
-    rows = [row.event for row in entries if is_begun(row, stage)]
-    if all(Account(event.target, event.owner) == account for event in rows if isinstance(event, Begun)):
-        return []  # most of them, at every pass: nothing is folded for them
-    return [event for event in unretired(entries, stage).begun if Account(event.target, event.owner) != account]
+        self.deployer.canaries.remove(entries, target, self.name, account_of(self.config))
 
 
 def _is_recorded(event: Deployed, before: Deployed | None, entries: Sequence[Entry]) -> bool:

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.deployment.outages import Account, Outage
-from pipelines.deployment.targets import Targets, account_of
+from pipelines.deployment.targets import Targets, account_at, account_of
 from registry.backoff import LONGEST_S
 from registry.errors import MissingKeyError
-from registry.events import now
+from registry.events import Deployed, now
 from registry.protocols import Entry
 from registry.refs import endpoint_name
 from registry.reports.endpoints import Begun, is_begun, unretired
@@ -27,30 +27,37 @@ if TYPE_CHECKING:
 def missing_key(targets: Targets, account: Account, stage: Stage, rows: Sequence[Entry]) -> MissingKeyError | None:
     """The key without which a stage cannot be deployed to an account: its own, or that of where the endpoint is still.
 
-    An endpoint that moves is deleted where it was; without that key there would be two that are paid for.
+    An endpoint that moves is deleted where it was; without that key there would be two that are paid for. One that does not
+    move is looked after whatever a killed command may have left elsewhere.
     """
     if error := targets.missing_key(account):
         return error
-    for event, error in _undeletable(targets, stage, rows):
-        if Account(event.target, event.owner) != account:
-            name = endpoint_name(event.model, stage)
-            return MissingKeyError(error.subject, f"is not set, and {name} is at {event.target} still", error.remedy)
-    return None
+    others = [(event, error) for event, error in _undeletable(targets, stage, rows) if account_at(event) != account]
+    if not others or any(account_at(event) == account for event in unretired(rows, stage).begun if isinstance(event, Deployed)):
+        return None
+    event, error = others[0]
+    verb = "is" if isinstance(event, Deployed) else "may be"
+    why = f"is not set, and {endpoint_name(event.model, stage)} {verb} at {event.target} still"
+    return MissingKeyError(error.subject, why, error.remedy)
 
 
 def key_for_deleting(targets: Targets, stage: Stage, rows: Sequence[Entry]) -> MissingKeyError | None:
-    """The key without which what a stage was deployed as cannot be deleted; None where it is gone."""
-    return next((error for _, error in _undeletable(targets, stage, rows)), None)
+    """The key without which nothing can be deleted of what a stage was deployed as; None where it is gone."""
+    undeletable = _undeletable(targets, stage, rows)
+    if not undeletable or len(undeletable) < len(unretired(rows, stage).begun):
+        return None
+    return undeletable[0][1]
 
 
 def _undeletable(targets: Targets, stage: Stage, rows: Sequence[Entry]) -> list[tuple[Begun, MissingKeyError]]:
     """What may exist of a stage's endpoint at accounts without a key here."""
-    accounts = {Account(row.event.target, row.event.owner) for row in rows if is_begun(row, stage)}  # pyright: ignore[reportAttributeAccessIssue]
+    events = [row.event for row in rows if is_begun(row, stage)]
+    accounts = {account_at(event) for event in events if isinstance(event, Begun)}
     errors = {account: error for account in accounts if (error := targets.missing_key(account))}
     if not errors:
         return []  # most models, at every pass: nothing is folded for them
     begun = unretired(rows, stage).begun
-    return [(event, error) for event in begun if (error := errors.get(Account(event.target, event.owner)))]
+    return [(event, error) for event in begun if (error := errors.get(account_at(event)))]
 
 
 def needed_accounts(
@@ -65,7 +72,7 @@ def needed_accounts(
         if config := configs.get(stage):
             yield account_of(config), name
         for event, _ in _undeletable(targets, stage, rows):
-            yield Account(event.target, event.owner), name
+            yield account_at(event), name
 
 
 @dataclass

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipelines.deployment.quotes import Quoter
-from pipelines.deployment.targets import owner_of
+from pipelines.deployment.targets import account_of, elsewhere, owner_of
 from registry.amounts import format_usd
 from registry.errors import DeniedError, ModelyardError, UnavailableError
 from registry.records import Record
 from registry.refs import CANARY_SUFFIX, endpoint_name
-from registry.reports.endpoints import existing_deployments, last_deployed, unretired
+from registry.reports.endpoints import existing_deployments, last_deployed
 from serving.targets.contract import LiveEndpoint, Publishes, Quote
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.target import HuggingFaceTarget
@@ -123,8 +123,7 @@ class Planner:
         try:
             target = self.targets.build(self.config)
             changes = self._at(target)
-            if any(change.action != "keep" for change in changes):  # else the bundle is where the endpoint reads it
-                changes = [*self._uploads(target), *changes]
+            changes = [*self._uploads(target, keeps=all(change.action == "keep" for change in changes)), *changes]
         except (DeniedError, UnavailableError) as error:
             notes.append(f"{self.config.kind} was not asked, so this is by the ledger alone: {error}")
             changes = [self._by_ledger()]
@@ -136,10 +135,15 @@ class Planner:
             notes.append(f"after a promotion the new version is a canary first: {canary} is created beside, and deleted later")
         return [*changes, *self._moved()]
 
-    def _uploads(self, target: Target) -> list[Change]:
+    def _uploads(self, target: Target, *, keeps: bool) -> list[Change]:
+        """What is published; where the endpoint stays as it is, its bundle is there already, and a Space may not be."""
+        from serving.targets.huggingface.planning import lacks_page
+
         if self.bundle is None or not isinstance(target, Publishes):
             return []
-        uploads = target.publications(self.bundle)
+        if keeps and not (isinstance(target, HuggingFaceTarget) and lacks_page(target, self.bundle)):
+            return []
+        uploads = target.publications(self.bundle)[1 if keeps else 0 :]
         return [Change(action="publish", subject=str(upload)) for upload in uploads]
 
     def _at(self, target: Target) -> list[Change]:
@@ -167,8 +171,7 @@ class Planner:
 
     def _moved(self) -> list[Change]:
         """The endpoint that the stage has elsewhere is deleted once the new one answers."""
-        begun = unretired(self.entries, self.stage).begun
-        others = [event for event in begun if (event.target, event.owner) != (self.config.kind, owner_of(self.config))]
+        others = elsewhere(self.entries, self.stage, account_of(self.config))
         names = [f"endpoint {self._name} at {event.target} {event.owner}".strip() for event in others]
         return [Change(action="delete", subject=name, note="once the new one answers") for name in names]
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.keys import key_for_deleting
 from pipelines.deployment.outages import Account, Outages
-from pipelines.deployment.targets import Targets
+from pipelines.deployment.starting import deleted
+from pipelines.deployment.targets import Targets, account_at
 from pipelines.job.policy import current_policy
 from registry.backoff import wait_is_over
 from registry.errors import InputError, MissingKeyError
-from registry.events import EndpointDeleted, HookDone, HookFailed, Promoted, now
+from registry.events import HookDone, HookFailed, Promoted, now
 from registry.promotion.context import PromotionContext
 from registry.promotion.due import View
 from registry.promotion.hooks import run_step
@@ -58,6 +59,8 @@ class Retirer:
             for event in [] if stage in held else begun or filter(None, [last]):
                 try:
                     self._delete(entries, event, endpoint_name(model, stage))
+                    if len(begun) > 1:  # else the end of this hook says so
+                        self.context.ledger.append(deleted(event, "no version holds its stage"))
                 except Exception as error:  # noqa: BLE001 a target is anybody's code
                     if begun or not isinstance(error, MissingKeyError):
                         failures.append(error)
@@ -75,7 +78,7 @@ class Retirer:
         if not any(errors.values()) and not any(isinstance(row.event, Begun) and row.event.endpoint for row in entries):
             return None  # most models, at every pass: nothing is folded for them
         state = fold(entries)
-        named = (self.targets.missing_key(Account(event.target, event.owner)) for event in _unheld(entries, state))
+        named = (self.targets.missing_key(account_at(event)) for event in _unheld(entries, state))
         return next((error for stage, error in errors.items() if error and stage not in state.holders), None) or next(
             filter(None, named), None
         )
@@ -102,7 +105,7 @@ class Retirer:
                 return []
             target = self.targets.local()
             target.delete(name)
-            self.canaries.remove(entries, target, name)
+            self.canaries.remove(entries, target, name, Account("local"))
             return [f"{name} retired: no version holds its stage"]
 
     def _overdue_in_clouds(self, view: View) -> Iterator[Retirement]:
@@ -116,8 +119,8 @@ class Retirer:
             holder = _overdue(rows, view.state(model))
             if holder and not key_for_deleting(self.targets, holder.promotion.stage, rows):
                 stage = holder.promotion.stage
-                event = unretired(rows, stage).begun[-1]
-                account = Account(event.target, event.owner)
+                accounts = map(account_at, unretired(rows, stage).begun)
+                account = next(account for account in accounts if not self.targets.missing_key(account))
                 yield Retirement(endpoint_name(model, stage), model, account, partial(self._retire_in_cloud, model))
 
     def _retire_in_cloud(self, model: str) -> list[str]:
@@ -134,7 +137,7 @@ class Retirer:
         """By a name of their own, here and in clouds: the same rule, and a row of their own once they are deleted."""
         for model in sorted(view.models()):
             for event in _unheld(view.rows(model), view.state(model)):
-                account = Account(event.target, event.owner)
+                account = account_at(event)
                 yield Retirement(event.endpoint, model, account, partial(self._retire_named, event))
 
     def _retire_named(self, event: Begun) -> list[str]:
@@ -146,14 +149,14 @@ class Retirer:
         return [f"{event.endpoint} deleted: no version holds its stage"]
 
     def _delete_named(self, event: Begun) -> None:
-        with self.outages.asking(Account(event.target, event.owner)):
+        with self.outages.asking(account_at(event)):
             self.targets.delete(event, event.endpoint)
         self.context.ledger.append(deleted(event, "no version holds its stage"))
 
     def _delete(self, entries: Sequence[Entry], event: Begun, name: str) -> None:
-        with self.outages.asking(Account(event.target, event.owner)):
+        with self.outages.asking(account_at(event)):
             target = self.targets.delete(event, name)
-            self.canaries.remove(entries, target, name)
+            self.canaries.remove(entries, target, name, account_at(event))
 
 
 @dataclass(frozen=True)
@@ -180,12 +183,6 @@ def check_unwanted(entries: Sequence[Entry], kind: str, name: str) -> None:
         if name == endpoint_name(model, stage) and deploy is not None and deploy.kind == kind:
             remedy = f"run `modelyard promote {model}@{stage} archived`, or take this `deploy` out of the policy first"
             raise InputError(f"deployment '{name}'", f"serves {model}@{stage}, and would be deployed again", remedy)
-
-
-def deleted(event: Begun, reason: str) -> EndpointDeleted:
-    """The row that an endpoint with a name of its own ends with."""
-    fields = {"stage": event.stage, "target": event.target, "endpoint": event.endpoint, "reason": reason}
-    return EndpointDeleted(**event.subject, **fields)  # pyright: ignore[reportArgumentType]
 
 
 def _unheld(entries: Sequence[Entry], state: PromotionState) -> list[Begun]:

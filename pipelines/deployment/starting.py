@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines.deployment.targets import handle_of, owner_of
 from registry.amounts import round_usd
-from registry.events import Deployed, DeployStarted, about
+from registry.errors import ModelyardError
+from registry.events import Deployed, DeployStarted, EndpointDeleted, about
 from registry.reports.endpoints import Begun, named_endpoints, unretired
 from serving.targets.contract import Ask, Checked, LiveEndpoint, Publishes, Timed
 
@@ -71,8 +73,8 @@ def start(
         target.check(wanted.name, wanted.bundle)
     for upload in target.publications(wanted.bundle) if isinstance(target, Publishes) else ():
         say(f"{wanted.name}: publishing {upload}")
-    _record_start(wanted, ledger)
-    live = target.deploy(wanted.name, wanted.bundle, try_out)
+    with _recorded_start(wanted, target, ledger):
+        live = target.deploy(wanted.name, wanted.bundle, try_out)
     cold = target.ready.seconds if isinstance(target, Timed) else None
     return live, Deployed(
         **about(wanted.version, wanted.digest),
@@ -91,13 +93,35 @@ def start(
     )
 
 
-def _record_start(wanted: Wanted, ledger: Ledger) -> None:
-    """Once for each account: what runs on this machine is found by the records of its processes."""
+@contextmanager
+def _recorded_start(wanted: Wanted, target: Target, ledger: Ledger) -> Iterator[None]:
+    """Before anything is made, the ledger says so, once for each account; and that it is gone, where an attempt left nothing.
+
+    What runs on this machine is found by the records of its processes. An endpoint of that name that is there and that the
+    ledger does not know is another home's: no row of ours gets it deleted before a version of ours is served by it.
+    """
     kind, owner = wanted.config.kind, owner_of(wanted.config)
     known = _known(wanted, ledger.entries(wanted.version.model))
-    if kind != "local" and all((event.target, event.owner) != (kind, owner) for event in known):
-        fields = {"stage": wanted.stage, "target": kind, "owner": owner, "endpoint": wanted.endpoint}
-        ledger.append(DeployStarted(**about(wanted.version, wanted.digest), **fields))
+    is_known = any((event.target, event.owner) == (kind, owner) for event in known)
+    if kind == "local" or is_known or target.find(wanted.name):
+        yield
+        return
+    fields = {"stage": wanted.stage, "target": kind, "owner": owner, "endpoint": wanted.endpoint}
+    begun = DeployStarted(**about(wanted.version, wanted.digest), **fields)  # pyright: ignore[reportArgumentType]
+    ledger.append(begun)
+    try:
+        yield
+    except ModelyardError:
+        with suppress(ModelyardError):  # who cannot be asked may have it
+            if target.find(wanted.name) is None:
+                ledger.append(deleted(begun, "the attempt failed and left nothing"))
+        raise
+
+
+def deleted(event: Begun, reason: str) -> EndpointDeleted:
+    """The row by which an endpoint ends that bears a name of its own, or that is at one of several accounts."""
+    fields = {"stage": event.stage, "target": event.target, "owner": event.owner, "endpoint": event.endpoint}
+    return EndpointDeleted(**event.subject, **fields, reason=reason)  # pyright: ignore[reportArgumentType]
 
 
 def _known(wanted: Wanted, entries: Sequence[Entry]) -> list[Begun]:

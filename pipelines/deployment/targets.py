@@ -12,11 +12,16 @@ from pipelines.job.deploys import GROUP, AnyDeploy, LocalDeploy, OtherDeploy
 from registry.errors import MissingKeyError
 from registry.events import CanaryStarted, Deployed, DeployStarted
 from registry.money.prices import local_price
+from registry.reports.endpoints import Begun, is_begun, unretired
 from registry.settings import Settings
 from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.protocols import Entry
+    from registry.stages import Stage
     from serving.targets.contract import LiveEndpoint, Target
 
 
@@ -81,6 +86,16 @@ class Targets:
         return self.build(OtherDeploy(kind=kind))
 
 
+def elsewhere(entries: Sequence[Entry], stage: Stage, account: Account) -> list[Begun]:
+    """What may exist of a stage's endpoint at other accounts: it moves, or a command was killed while it moved."""
+    events = [row.event for row in entries if is_begun(row, stage)]
+    if all(Account(event.target, event.owner) == account for event in events if isinstance(event, Begun)):
+        return []  # most of them, at every pass: nothing is folded for them
+    begun = unretired(entries, stage).begun
+    unnamed = Account(account.kind)  # rows of older releases do not name the owner
+    return [event for event in begun if Account(event.target, event.owner) not in {account, unnamed}]
+
+
 def owner_of(config: AnyDeploy) -> str:
     """The namespace at Hugging Face that a config deploys to; "" elsewhere."""
     return config.repository.partition("/")[0] if isinstance(config, HuggingFaceDeploy) else ""
@@ -99,6 +114,11 @@ def delete_deployed(target: Target, name: str, handle: str) -> None:
         target.delete_by(name, handle)
     else:
         target.delete(name)
+
+
+def account_at(event: Begun | CanaryStarted) -> Account:
+    """The account that a row of the ledger is about."""
+    return Account(event.target, event.owner)
 
 
 def account_of(config: AnyDeploy) -> Account:

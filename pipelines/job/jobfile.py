@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from pipelines.job.deploys import AnyDeploy, DeployConfig
 from pipelines.job.exports import ExportConfig, OnnxExport, variant_specs
@@ -112,8 +112,10 @@ class StageDeploys(Record):
     production: DeployConfig | None = None
 
     @model_validator(mode="after")
-    def _space_of_its_own(self) -> Self:
+    def _space_of_its_own(self, info: ValidationInfo) -> Self:
         """Each deployment makes a Space hold its version's page: two stages would overwrite each other's."""
+        if info.context == STORED:
+            return self
         spaces = [config.space for config in (self.staging, self.production) if isinstance(config, HuggingFaceDeploy)]
         if len(spaces) > 1 and spaces[0] is not None and spaces[0] == spaces[1]:
             raise ValueError(f"both stages publish to the Space {spaces[0]}: name another one for each")

@@ -37,7 +37,7 @@ def explain(error: ValidationError, raw: object, subject: str, root: type[BaseMo
     """The first problem of a document that is no `root`."""
     first = error.errors()[0]
     path = _as_written(first["loc"], raw)
-    where, key = f"{subject}: {'.'.join(map(str, path))}", str(path[-1]) if path else ""
+    where, key = ": ".join(filter(None, (subject, ".".join(map(str, path))))), str(path[-1]) if path else ""
     if first["type"] == "extra_forbidden":
         return InputError(where, f"unknown key '{key}'", _meant(key, first["loc"][:-1], path[:-1], raw, root))
     if first["type"] == "missing":
@@ -47,7 +47,7 @@ def explain(error: ValidationError, raw: object, subject: str, root: type[BaseMo
     if first["type"] in {"model_type", "model_attributes_type", "dict_type"}:
         return InputError(where, "should hold keys, each with its value", _SCHEMA)
     problem = first["msg"].replace("Input tag", "kind").replace(" found using 'kind'", "")
-    problem = problem.replace("Input should be", "should be")
+    problem = problem.replace("Input should be", "should be").replace("a valid tuple", "a list")
     problem, _, remedy = problem.removeprefix("Value error, ").partition("; ")
     return InputError(where, problem, remedy or _SCHEMA)
 

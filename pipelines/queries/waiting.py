@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pipelines.deployment.outages import Account, Outage
-from pipelines.deployment.targets import account_of
+from pipelines.deployment.targets import account_at, account_of
 from pipelines.job.policy import current_policy
 from registry.backoff import until, wait_is_over
 from registry.errors import ModelyardError
@@ -14,7 +14,7 @@ from registry.events import HookDone, HookFailed
 from registry.promotion.state import PromotionState
 from registry.protocols import Entry
 from registry.records import Record
-from registry.reports.endpoints import RETIRE, last_deployed
+from registry.reports.endpoints import RETIRE, unretired
 from registry.stages import ALIASES, Stage
 
 
@@ -57,9 +57,7 @@ def waiting(
 
 def _accounts(rows: Sequence[Entry], stage: Stage) -> set[Account]:
     """Where a stage is served by the ledger, and where it has to be by the policy."""
-    accounts, deployed = set[Account](), last_deployed(rows, stage)
-    if deployed is not None:
-        accounts.add(Account(deployed.target, deployed.owner))
+    accounts = {account_at(event) for event in unretired(rows, stage).begun}
     try:
         job = current_policy(rows)
     except ModelyardError:  # of a package that is not installed here

@@ -41,13 +41,13 @@ RETIRE = "retire"
 """The hook that deletes the endpoints of stages without a holder."""
 
 _DECIDED = (Archived, Flipped, HookDone, Lost, Promoted, Released, Undone)
-_RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, EndpointDeleted)
+_RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, DeployStarted, EndpointDeleted)
 Begun = Deployed | DeployStarted
 """A row by which an endpoint may exist: it was deployed, or a command began to."""
 
 _Key = tuple[str, Stage, bool]
-_Named = tuple[str, str, str]
-"""A model, a target, and an endpoint's own name there."""
+_Named = tuple[str, str, str, str]
+"""A model, a target, the owner there, and an endpoint's own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,11 @@ class _Fold:
                 self._end(entry, (event.model, stage), canary_only=holder is not None)
         match event:
             case Deployed(endpoint=name) if name:
-                self._end_named(entry, (event.model, event.target, name), replaced=True)
-                self._named[event.model, event.target, name] = self._begin_span(entry, event)
+                key = _named(event)
+                self._end_named(entry, key, replaced=True)
+                self._named[key] = self._begin_span(entry, event)
             case EndpointDeleted():
-                self._end_named(entry, (event.model, event.target, event.endpoint))
+                self._end_deleted(entry, event)
             case Deployed():
                 self._end(entry, (event.model, event.stage), replaced=True)
                 self._begin(entry, event)
@@ -138,6 +139,10 @@ class _Fold:
         if index is not None:
             self._end_span(entry, index, replaced=replaced)
 
+    def _end_deleted(self, entry: Entry, event: EndpointDeleted) -> None:
+        for key in _ended(event, self._named):
+            self._end_named(entry, key)
+
     def _end_span(self, entry: Entry, index: int, *, replaced: bool) -> None:
         span = self.spans[index]
         until = max(entry.at, span.since)  # a clock that was set back makes no span negative
@@ -178,13 +183,23 @@ def named_endpoints(entries: Iterable[Entry]) -> list[Begun]:
     for row in entries:
         match row.event:
             case (Deployed(endpoint=name) | DeployStarted(endpoint=name)) as event if name and row.flaw is None:
-                key = (event.model, event.target, name)
-                known[key] = known.get(key, event) if isinstance(event, DeployStarted) else event
+                known[_named(event)] = known.get(_named(event), event) if isinstance(event, DeployStarted) else event
             case EndpointDeleted() as event if row.flaw is None:
-                known.pop((event.model, event.target, event.endpoint), None)
+                for key in _ended(event, known):
+                    known.pop(key)
             case _:
                 pass
     return list(known.values())
+
+
+def _named(event: Begun) -> _Named:
+    return (event.model, event.target, event.owner, event.endpoint)
+
+
+def _ended(event: EndpointDeleted, known: Iterable[_Named]) -> list[_Named]:
+    """The endpoints with names of their own that a row says to be gone; without an owner, of whichever."""
+    ends = (event.model, event.target, event.owner, event.endpoint)
+    return [key for key in known if key == ends or (not event.owner and (*key[:2], "", key[3]) == ends)]
 
 
 class Unretired(NamedTuple):
@@ -203,7 +218,7 @@ def unretired(entries: Iterable[Entry], stage: Stage) -> Unretired:
     state, given_up = PromotionState(), None
     known: dict[tuple[str, str], Begun] = {}
     for row in entries:
-        if row.flaw is not None:
+        if not isinstance(row.event, _RELEVANT) or row.flaw is not None:  # a flaw costs a signature: asked last
             continue
         state.apply(row)
         event, begins = row.event, is_begun(row, stage)
@@ -211,6 +226,8 @@ def unretired(entries: Iterable[Entry], stage: Stage) -> Unretired:
             known = {(event.target, event.owner): event}
         elif begins and isinstance(event, DeployStarted):
             known.setdefault((event.target, event.owner), event)
+        elif isinstance(event, EndpointDeleted) and event.stage is stage and not event.endpoint:
+            known.pop((event.target, event.owner), None)
         elif isinstance(event, HookDone) and event.hook == RETIRE and stage not in state.holders:
             known = {}
         if stage in state.holders or not known:

@@ -18,7 +18,7 @@ from serving.fakes.runpod.state import Program
 
 _PULL_S = 28.0
 """How long a worker's image is pulled at first."""
-_SECRET = re.compile(r"^\{\{ RUNPOD_SECRET_(\w+) \}\}$")
+_REFERENCE = re.compile(r"^\{\{ RUNPOD_SECRET_(\w+) \}\}$")
 SECRET = "bundles"  # noqa: S105 its name
 """The one secret of the account: a token that reads the Hub's double."""
 
@@ -36,7 +36,7 @@ def running(folder: Path, port: int, speed: float, spec: Path | None) -> Iterato
     def with_secrets(env: dict[str, str]) -> Program:
         """What RunPod does before a worker starts; a secret that the account does not have stays as it is written."""
         secrets = {row["name"]: str(row["value"]) for row in pods.secrets.values()}
-        return boot({name: _SECRET.sub(lambda match: secrets.get(match[1], match[0]), value) for name, value in env.items()})
+        return boot({name: _REFERENCE.sub(lambda match: secrets.get(match[1], match[0]), value) for name, value in env.items()})
 
     runpod = runpod_double(with_secrets, clock, spec=spec, pods=pods)
     with ending(pods), listening(hub.app, port) as hub_url, listening(runpod.app, port + 1 if port else 0) as runpod_url:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 from clouds import passes
 
-from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, RefusedError, UnavailableError
+from registry.errors import BusyError, InputError, NotFoundError, RefusedError, UnavailableError
 from serving.inference.standalone import StandalonePredictor
 from serving.targets.huggingface.bundle_store import HubBundleStore, bundle_files
 from serving.targets.huggingface.package import repository_files
@@ -126,7 +126,7 @@ def test_an_endpoint_that_somebody_makes_meanwhile_is_not_taken_over_and_not_del
     monkeypatch.setattr(
         type(target.endpoints), "create", lambda self, name, **fields: _occupied(account, create, self, name, fields)
     )
-    with pytest.raises(ModelyardError, match=f"my-hand{suffix}: is at Hugging Face and was not made by Modelyard"):
+    with pytest.raises(RefusedError, match=f"my-hand{suffix}: is at Hugging Face and was not made by Modelyard"):
         target.deploy("hand", make_bundle(tmp_path / "two", version=2, gain=30.0), passes)
     assert account.endpoints[f"my-hand{suffix}"].spec["model"]["env"] == {"THEIRS": "1"}
 

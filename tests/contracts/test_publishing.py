@@ -19,13 +19,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clouds
 from clouds import passes
 
-from registry.errors import DeniedError, InputError, ModelyardError, RefusedError
+from registry.errors import DeniedError, InputError, ModelyardError, RefusedError, UnavailableError
 from serving.bundle.download import pull
 from serving.fakes.http import listening
 from serving.fakes.huggingface.state import Repository
 from serving.targets.bundle_stores import StaticBundleStore
 from serving.targets.contract import Target
+from serving.targets.huggingface import repositories
 from serving.targets.huggingface.bundle_store import HubBundleStore
+from serving.targets.huggingface.package import repository_files
+from serving.targets.huggingface.repositories import PAGE
 from serving.targets.runpod.target import RunPodTarget
 
 TOKEN = "a-token-for-bundles"
@@ -113,7 +116,7 @@ REFUSALS: dict[str, tuple[Callable[[Worlds], None], Callable[[Worlds], Target], 
     "somebody's own model": (
         lambda w: occupied(w, "me/bundles"),
         lambda w: w.runpod_target(),
-        "holds README.md and 1 more files",
+        "holds README.md and 1 more file,",
     ),
     "a file beside ours": (lambda w: published_and_more(w, "me/bundles"), lambda w: w.runpod_target(), "holds notes.md, which"),
     "a private repository, public wanted": (
@@ -124,12 +127,12 @@ REFUSALS: dict[str, tuple[Callable[[Worlds], None], Callable[[Worlds], Target], 
     "hf: somebody's own model": (
         lambda w: occupied(w, "me/hand"),
         lambda w: w.hub.target(),
-        "holds README.md and 1 more files",
+        "holds README.md and 1 more file,",
     ),
     "hf: somebody's own Space": (
         lambda w: occupied(w, "me/page", "space", {"index.html": b"<h1>mine", "README.md": b""}),
         lambda w: w.hub.target(space="me/page"),
-        "Space me/page: holds README.md and 1 more files",
+        "Space me/page: holds README.md and 1 more file,",
     ),
     "a reserved name": (nothing, lambda w: w.hub.target(), "reserved for trials"),
 }
@@ -177,13 +180,58 @@ def test_a_repository_that_was_only_made_is_published_into_and_then_known_as_our
     account, page = worlds.hub.double.account, {"index.html": b"<p>", "model/about.json": b"{}"}
     name = "me/hand" if kind == "model" else "me/page"
     known = account.repositories[kind, name] = Repository(name, kind, True)
-    account.commit(known, {path: account.keep(b"") for path in (".gitattributes", "README.md", "index.html", "style.css")})
+    template = {"model": ("README.md",), "space": ("README.md", "index.html", "style.css")}[kind]
+    account.commit(known, {path: account.keep(b"") for path in (".gitattributes", *template)})
     target = worlds.hub.target(space="me/page")
     target.page = lambda _: page
     for version in (1, 2):
         target.deploy("hand", make_bundle(tmp_path / f"v{version}", version=version, gain=20.0 + version), passes)
-    assert set(account.repositories["space", "me/page"].head.files) == {*page, ".gitattributes"}
+    assert set(account.repositories["space", "me/page"].head.files) - {"README.md"} == {*page, ".gitattributes"}
     assert "bundle.json" in account.repositories["model", "me/hand"].head.files
+
+
+def test_what_a_person_pushed_as_the_only_commit_is_theirs(worlds: Worlds, make_bundle, tmp_path: Path) -> None:
+    """`git push --force` of a history of its own, whose first commit is called as Hugging Face calls its own."""
+    account = worlds.hub.double.account
+    known = account.repositories["space", "me/page"] = Repository("me/page", "space", True)
+    account.commit(known, {path: account.keep(b"mine") for path in (".gitattributes", "README.md", "app.py")})
+    with pytest.raises(RefusedError, match=r"Space me/page: holds README.md and 1 more file, which"):
+        worlds.hub.hub().publish("me/page", {"index.html": b""}, "ours", kind="space")
+    assert len(known.commits) == 1
+
+
+@pytest.mark.parametrize("fault", ["500", "dropped"])
+def test_a_hub_that_fails_for_a_moment_makes_our_own_repository_nobody_else_s(
+    worlds: Worlds, make_bundle, tmp_path: Path, fault: str
+) -> None:
+    store = worlds.runpod_target().store
+    store.put(make_bundle(tmp_path / "one"))
+    worlds.hub.double.faults.add(fault, "/resolve/.*/bundle.json$")
+    store.put(make_bundle(tmp_path / "two", version=2, gain=30.0))
+    for _ in range(5):
+        worlds.hub.double.faults.add(fault, "/resolve/.*/bundle.json$")
+    with pytest.raises(UnavailableError):
+        store.put(make_bundle(tmp_path / "three", version=3, gain=40.0))
+
+
+def test_a_card_beside_bundles_stays(worlds: Worlds, make_bundle, tmp_path: Path) -> None:
+    store, account = worlds.runpod_target().store, worlds.hub.double.account
+    store.put(make_bundle(tmp_path / "one"))
+    known = account.repositories["model", "me/bundles"]
+    account.commit(known, known.head.files | {"README.md": account.keep(b"# Mine")}, "a card")
+    store.put(make_bundle(tmp_path / "two", version=2, gain=30.0))
+    assert account.blobs[known.head.files["README.md"]] == b"# Mine"
+
+
+def test_every_file_that_we_publish_is_known_as_ours(worlds: Worlds, make_bundle, tmp_path: Path) -> None:
+    """What a release adds to a repository, and its rule forgets, would be refused at the second deployment."""
+    bundle = make_bundle(tmp_path / "one")
+    files = set(repository_files(bundle)) | {".gitattributes"}
+    there = repositories.Repository("me/hand", "model", "0" * 40, True, frozenset(files))
+    repositories.check_may_hold(there, lambda name: (bundle.folder / name).read_bytes(), list, private=True)
+    names = {"README.md", "index.html", "page.mjs", "resize.mjs", PAGE, "model/tfjs/model.json", "lib/tf-core.min.js"}
+    space = repositories.Repository("me/page", "space", "0" * 40, True, frozenset(names))
+    repositories.check_may_hold(space, lambda _: b"", list, private=True)
 
 
 def test_a_space_and_a_repository_are_said_before(worlds: Worlds, make_bundle, tmp_path: Path) -> None:

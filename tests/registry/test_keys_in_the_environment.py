@@ -1,4 +1,4 @@
-"""A key that was copied with white space is the key; what no header can carry is one line that does not show it."""
+"""A cloud's key that was copied with white space is the key; what no key holds is one line that does not show it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ VARIABLES = {
     "MODELYARD_RUNPOD_API_KEY": "runpod_api_key",
     "HF_TOKEN": "hf_token",
     "MODELYARD_HF_TOKEN": "hf_token",
-    "MODELYARD_API_KEY": "api_key",
     "MODELYARD_BUNDLE_TOKEN": "bundle_token",
 }
-SPACES = st.text(st.sampled_from(" \t\r\n\u00a0\ufeff"), max_size=3).filter(lambda text: "\ufeff" not in text)
+SPACES = st.text(st.sampled_from(" \t\r\n\u00a0"), max_size=3)
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
 
@@ -47,17 +46,14 @@ def test_an_empty_key_is_none(variables: pytest.MonkeyPatch, variable: str, empt
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-@pytest.mark.parametrize("wrong", ["two keys", "a\nb", "clé-secrète", "hush\x07hush", "a\u200bb"])
-def test_what_no_header_can_carry_is_refused_without_showing_it(
-    variables: pytest.MonkeyPatch, variable: str, wrong: str
-) -> None:
+@pytest.mark.parametrize("wrong", ["hush hush", "hush\nhush", "hushé", "hush\x07hush", "hush\u200bb", "\ufeffhush"])
+def test_what_no_key_holds_is_refused_without_showing_it(variables: pytest.MonkeyPatch, variable: str, wrong: str) -> None:
     variables.setenv(variable, wrong)
     with pytest.raises(InputError) as refusal:
         read_settings()
     text = str(refusal.value)
     assert text.startswith(f"{variable}: "), "the variable that is set, and not another name of it"
     assert len(text.splitlines()) == 1
-    assert wrong not in text
     assert "hush" not in text
 
 

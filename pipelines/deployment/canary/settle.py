@@ -12,6 +12,7 @@ from datetime import datetime
 
 from pipelines.deployment.canary.start import Canaries
 from pipelines.deployment.canary.state import JUDGE, Canary, canary_of
+from pipelines.deployment.targets import account_at
 from registry.errors import BusyError, MissingKeyError, ModelyardError, RefusedError, describe
 from registry.events import CanaryEnded, CanaryStarted, now
 from registry.promotion.context import PromotionContext
@@ -109,7 +110,7 @@ class CanarySettler:
             entries = context.ledger.entries(started.model)
             current = canary_of(entries, started.stage)
             if current is not None and current.holder.since == canary.holder.since:
-                self.canaries.remove(entries, self.canaries.targets.of(started), canary.name)
+                self.canaries.remove(entries, self.canaries.targets.of(started), canary.name, account_at(started))
 
 
 def _ending(canary: Canary, verdict: Verdict, actor: Actor) -> CanaryEnded:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.deployment.canary.state import Canary, canary_of
-from pipelines.deployment.targets import Targets, delete_deployed, handle_of, owner_of
+from pipelines.deployment.outages import Account
+from pipelines.deployment.targets import Targets, account_at, delete_deployed, handle_of, owner_of
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from registry.errors import RefusedError
 from registry.events import CanaryEnded, CanaryStarted, DeployStarted, about
@@ -97,14 +98,16 @@ class Canaries:
             held.check()
             self.ledger.append(event)
 
-    def remove(self, entries: Sequence[Entry], target: Target, name: str) -> None:
-        """End what a canary left beside an endpoint; nothing is asked where there never was one."""
-        events = [event for row in entries if (event := _started(row)) and endpoint_name(event.model, event.stage) == name]
+    def remove(self, entries: Sequence[Entry], target: Target, name: str, account: Account) -> None:
+        """End what a canary left beside an endpoint at an account; nothing is asked where there never was one."""
+        started = [event for row in entries if (event := _started(row)) and endpoint_name(event.model, event.stage) == name]
+        events = [event for event in started if account_at(event) == account]
         if not events:
             return
         if isinstance(target, Splits):
             target.split(name, None, 0)
-        delete_deployed(target, name + CANARY_SUFFIX, events[-1].handle)
+        handles = [event.handle for event in events if event.handle]
+        delete_deployed(target, name + CANARY_SUFFIX, handles[-1] if handles else "")
         self.tally_path(name).unlink(missing_ok=True)
 
     def is_healthy(self, config: AnyDeploy, canary: Canary) -> bool:
@@ -130,9 +133,9 @@ class Canaries:
 
 def _started(row: Entry) -> CanaryStarted | DeployStarted | None:
     event = row.event
-    if isinstance(event, CanaryStarted):
-        return event
-    return event if isinstance(event, DeployStarted) and event.canary else None
+    if not isinstance(event, (CanaryStarted, DeployStarted)) or row.flaw is not None:
+        return None
+    return event if isinstance(event, CanaryStarted) or event.canary else None
 
 
 def _small(config: AnyDeploy) -> AnyDeploy:

@@ -26,7 +26,7 @@ from registry.errors import (
     missing_extra,
     shorten,
 )
-from serving.targets.huggingface.repositories import Kind, Repository, check_may_hold
+from serving.targets.huggingface.repositories import KEPT, Kind, Repository, check_may_hold
 from serving.targets.waiting import tls
 
 if TYPE_CHECKING:
@@ -103,10 +103,12 @@ class Hub:
         there = self.check_may_hold(repository, private=private, kind=kind)
         if there is None:
             self.call(lambda: self._make(repository, kind, private=private))
-            there = self._look(repository, kind)
+            there = self.check_may_hold(repository, private=private, kind=kind)  # somebody may have made it meanwhile
+            if there is None:
+                raise UnavailableError(f"repository {repository}", "was made and is not there", "try again later")
         head = there.commit
         operations: list[Any] = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
-        operations += [CommitOperationDelete(name) for name in sorted(there.files - files.keys() - {".gitattributes"})]
+        operations += [CommitOperationDelete(name) for name in sorted(there.files - files.keys() - KEPT)]
 
         def commit() -> str:
             done = self.api.create_commit(repository, operations, commit_message=message, repo_type=kind, parent_commit=head)
@@ -159,15 +161,23 @@ class Hub:
         prefix = "spaces/" if kind == "space" else ""
         address = f"{self.url}/{prefix}{repository}/resolve/{revision}/{name}"
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"}
-        try:
-            answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True, verify=tls())
-        except httpx.HTTPError as error:
-            raise UnavailableError(address, f"cannot be read ({type(error).__name__})", "try again later") from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise NotFoundError(address, "is not at the Hub", "publish it")
-        if not answer.is_success:
-            raise UnavailableError(address, f"answered with {answer.status_code}", "try again later")
-        return answer.content
+        trouble = ""
+        for tried in range(1, _TRIES + 1):
+            try:
+                answer = httpx.get(address, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True, verify=tls())
+            except httpx.HTTPError as error:
+                trouble = f"cannot be read ({type(error).__name__})"
+            else:
+                if answer.is_success:
+                    return answer.content
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    raise NotFoundError(address, "is not at the Hub", "publish it")
+                trouble = f"answered with {answer.status_code}"
+                if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                    break
+            if tried < _TRIES:
+                self.sleep(wait_s(tried))
+        raise UnavailableError(address, trouble, "try again later")
 
     def call(self, ask: Callable[[], T], *, repeats: bool = True) -> T:
         """Call the library; retry transient errors where that is safe, and convert errors to ours."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from registry.errors import NotFoundError
 from registry.refs import NEXT_SUFFIX
 from serving.targets.huggingface.release import Release, slug_of
 from serving.targets.huggingface.release_spec import Spec, current_spec, endpoint_spec
+from serving.targets.huggingface.repositories import PAGE
 from serving.targets.planning import Change, endpoint_change
 
 if TYPE_CHECKING:
+    from serving.bundle.bundle import Bundle
     from serving.targets.huggingface.target import HuggingFaceTarget
 
 _LEFT_OUT = {"env", "revision"}
@@ -25,7 +29,7 @@ def planned(target: HuggingFaceTarget, name: str, release: Mapping[str, str]) ->
     target.check_standing(name)
     live, slug, config = target.find(name), slug_of(name), target.config
     subject = f"endpoint {slug} of {target.endpoints.namespace} at Hugging Face"
-    access = {"access": config.access, "provider": f"{config.vendor} {config.region}"}
+    access = {"access": config.access, "provider": f"{config.vendor} {config.region}"}  # neither can change
     wanted = _plain(endpoint_spec(config, name, Release("", 0, "", ""), None)) | access
     standing = target.endpoints.get(slug)
     if live is None or standing is None:
@@ -35,6 +39,17 @@ def planned(target: HuggingFaceTarget, name: str, release: Mapping[str, str]) ->
         return [changed]
     trial = f"endpoint {slug}{NEXT_SUFFIX} at Hugging Face"
     return [Change(action="create", subject=trial, note="one replica for the smoke test; deleted afterwards"), changed]
+
+
+def lacks_page(target: HuggingFaceTarget, bundle: Bundle) -> bool:
+    """Whether a Space is wanted that does not show this bundle yet."""
+    if not target.config.space or target.page is None:
+        return False
+    try:
+        shown = json.loads(target.endpoints.hub.read(target.config.space, "main", PAGE, "space")).get("bundle")
+    except (NotFoundError, ValueError, AttributeError):
+        return True
+    return shown != bundle.index.digest
 
 
 def _plain(spec: Spec) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from serving.targets.huggingface.release import Release
 
 _PORT = 8000
 Spec = dict[str, Any]
+_ACCESS = {"authenticated": "authenticated", "protected": "authenticated", "public": "public", "private": "private"}
+"""Hugging Face's words for who may ask; one of them has an older name too."""
 
 
 def endpoint_spec(config: HuggingFaceDeploy, name: str, release: Release, before: str | None) -> Spec:
@@ -68,5 +70,9 @@ def check_can_update(raw: Spec, config: HuggingFaceDeploy, name: str) -> None:
         if provider.get(what) not in {None, value}:
             remedy = "delete it first (archive the version), or leave it there"
             raise InputError(f"endpoint {name}", f"is at {provider[what]} and cannot move to {value}", remedy)
+    access = _ACCESS.get(str(raw.get("type")))
+    if access not in {None, config.access}:
+        remedy = "delete it first (archive the version), or leave `access` as it is"
+        raise InputError(f"endpoint {name}", f"has {access} access and cannot change to {config.access}", remedy)
     if (raw.get("status") or {}).get("state") == "paused":
         raise RefusedError(f"endpoint {name}", "is paused", "resume it in Hugging Face's console, or delete it")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from registry.errors import ModelyardError, RefusedError
+from registry.errors import RefusedError
 from serving.bundle.checked import INDEX, SIGNATURE
 
 Kind = Literal["model", "space"]
@@ -18,8 +18,14 @@ PAGE = "model/about.json"
 _MARKS: Mapping[Kind, str] = {"model": INDEX, "space": PAGE}
 """The file by which a repository that we published to is known."""
 
+KEPT = frozenset({".gitattributes", "README.md"})
+"""What publishing leaves where it has nothing of that name: a card that a person wrote beside bundles stays."""
+
 _FIRST = "initial commit"
-"""The title of the commit that Hugging Face makes with a repository, templates of its own included."""
+"""The title of the commit that Hugging Face makes with a repository."""
+
+_MADE: Mapping[Kind, frozenset[str]] = {"model": KEPT, "space": KEPT | {"index.html", "style.css"}}
+"""The files that it puts there then."""
 
 _OURS: Mapping[Kind, re.Pattern[str]] = {
     "model": re.compile(
@@ -55,17 +61,20 @@ def check_may_hold(there: Repository, read: Callable[[str], bytes], titles: Call
         nothing = "and nothing is published there by accident" if private else "so that nobody else could read it there"
         remedy = f"make it {wanted} in its settings at Hugging Face, name another, or say that it is {now}"
         raise RefusedError(there.label, f"is {now}, {nothing}", remedy)
-    if _MARKS[there.kind] not in there.files and titles() == [_FIRST]:
+    if _MARKS[there.kind] not in there.files and there.files <= _MADE[there.kind] and titles() == [_FIRST]:
         return
     theirs = sorted(there.files - _ours(there, read))
     if theirs:
-        more = f" and {len(theirs) - 1} more files" if len(theirs) > 1 else ""
+        more = {1: "", 2: " and 1 more file"}.get(len(theirs), f" and {len(theirs) - 1} more files")
         why = f"holds {theirs[0]}{more}, which Modelyard did not publish there and would delete"
         raise RefusedError(there.label, why, "name a repository that is new, or move those files away")
 
 
 def _ours(there: Repository, read: Callable[[str], bytes]) -> set[str]:
-    """Those of its files that we published: none without our mark; the bundle's are those that its index lists."""
+    """Those of its files that we published: none without our mark; the bundle's are those that its index lists.
+
+    Raises what `read` does: who cannot be asked has told nothing.
+    """
     if _MARKS[there.kind] not in there.files:
         return {".gitattributes"}
     names = {name for name in there.files if _OURS[there.kind].fullmatch(name)}
@@ -73,5 +82,5 @@ def _ours(there: Repository, read: Callable[[str], bytes]) -> set[str]:
         return names
     try:
         return names | set(json.loads(read(INDEX))["files"])
-    except (ModelyardError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return names

@@ -11,6 +11,7 @@ from pathlib import Path
 from registry.errors import InputError, NotFoundError
 from registry.files import building
 from serving.bundle.bundle import Bundle
+from serving.targets.huggingface.repositories import PAGE
 
 _SERVING = Path(__file__).resolve().parents[2]
 _PAGE = _SERVING / "browser" / "space"
@@ -56,7 +57,7 @@ def space_files(bundle: Bundle, node_modules: Path) -> Mapping[str, bytes | Path
         "index.html": _PAGE / "index.html",
         "page.mjs": _PAGE / "page.mjs",
         "resize.mjs": _SERVING / "export" / "resize.mjs",
-        "model/about.json": json.dumps(about, ensure_ascii=False, indent=2).encode(),
+        PAGE: json.dumps(about, ensure_ascii=False, indent=2).encode(),
     }
     files |= {f"model/tfjs/{path.name}": path for path in sorted(variant.iterdir())}
     for name in _FROM_TF:
@@ -70,7 +71,7 @@ def space_files(bundle: Bundle, node_modules: Path) -> Mapping[str, bytes | Path
 def write_space(bundle: Bundle, node_modules: Path, folder: Path) -> None:
     """The page as a folder that any web server can show."""
     files = space_files(bundle, node_modules)
-    if folder.exists() and not (folder / "model" / "about.json").exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder / PAGE).exists() and any(folder.iterdir()):
         raise InputError(folder, "holds something else", "name a folder that is new or empty")
     with building(folder) as work:
         for name, content in files.items():

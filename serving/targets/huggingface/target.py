@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -173,6 +173,11 @@ class HuggingFaceTarget:
             check_ours(endpoint)
             self.endpoints.delete(slug)
 
+    def _delete_ours(self, slug: str) -> None:
+        """The same, where it is ours; what somebody else made meanwhile is left alone."""
+        with suppress(RefusedError):
+            self._clear(slug)
+
     def _roll_out(self, name: str, release: Release, smoke: Smoke) -> LiveEndpoint:
         """Roll a release out to the endpoint of that name, or leave it as it was."""
         check_name(name)
@@ -183,7 +188,7 @@ class HuggingFaceTarget:
             check_ours(standing)
         self._clear(slug + NEXT_SUFFIX)
         if standing is None or old is None:
-            with undone(lambda: self._clear(slug), "Hugging Face"):
+            with undone(lambda: self._delete_ours(slug), "Hugging Face"):
                 began = self.clock.now()
                 return self._tested(name, self._create(slug, name, release), smoke, began)
         check_can_update(standing.raw, self.config, slug)
@@ -251,7 +256,7 @@ class HuggingFaceTarget:
     def _trial(self, name: str, release: Release) -> Iterator[Ask]:
         """A second endpoint for a smoke test, always deleted afterwards."""
         slug = slug_of(name) + NEXT_SUFFIX
-        with undone(lambda: self._clear(slug), "Hugging Face"):
+        with undone(lambda: self._delete_ours(slug), "Hugging Face"):
             began = self.clock.now()
             self._create(slug, name, release, trial=True)
             running = self._wait(slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -10,12 +11,24 @@ from registry.records import Record
 from serving.canary.rules import CanaryRules
 from serving.targets.release_images import default_image
 
+_ADDRESS = re.compile(r"hf:[\w.-]+/[\w.-]+|https?://\S+")
+
+
+def is_offered(vcpus: int) -> bool:
+    """Whether RunPod has machines with so many: powers of two."""
+    return vcpus & (vcpus - 1) == 0
+
+
+def _is_stored(info: ValidationInfo) -> bool:
+    """Whether a policy is read back: what was accepted once goes on being read, and is refused when it is deployed."""
+    return bool((info.context or {}).get("stored"))
+
 
 class CpuChoice(Record):
     """A CPU flavour of RunPod's catalogue."""
 
     id: str = "cpu5c"
-    vcpus: Literal[2, 4, 8, 16, 32] = 2
+    vcpus: int = Field(default=2, ge=2, le=32, description="2, 4, 8, 16 or 32")
 
 
 class RunPodDeploy(Record):
@@ -23,9 +36,9 @@ class RunPodDeploy(Record):
 
     kind: Literal["runpod"] = "runpod"
     bundles: str = Field(
-        pattern=r"^(hf:[\w.-]+/[\w.-]+|https?://\S+)$",
-        description="an address that workers fetch bundles from: hf:OWNER/NAME (published there, privately unless `public`), "
-        "or an https address below which DIGEST/ holds each",
+        min_length=1,
+        description="where workers fetch bundles: hf:OWNER/NAME (published there, privately unless `public`), or an https "
+        "address below which DIGEST/ holds each",
     )
     public: bool = Field(default=False, description="whether everybody may read the bundles at hf:OWNER/REPO")
     mode: Literal["load_balancer", "queue"] = Field(
@@ -73,6 +86,20 @@ class RunPodDeploy(Record):
     def _named(cls, given: str, others: ValidationInfo) -> str:
         kind = "queue" if others.data.get("mode") == "queue" else "serve"
         return given or default_image(f"{kind}-cuda" if others.data.get("pools") else kind)
+
+    @field_validator("bundles")
+    @classmethod
+    def _addressed(cls, given: str, info: ValidationInfo) -> str:
+        if not _is_stored(info) and not _ADDRESS.fullmatch(given):
+            raise ValueError(f"'{given}' is no address of bundles; write hf:OWNER/NAME, or an https address")
+        return given
+
+    @field_validator("cpu")
+    @classmethod
+    def _offered(cls, given: CpuChoice, info: ValidationInfo) -> CpuChoice:
+        if not _is_stored(info) and not info.data.get("pools") and not is_offered(given.vcpus):
+            raise ValueError(f"vcpus {given.vcpus} is no power of two, as RunPod's machines are; choose 2, 4, 8, 16 or 32")
+        return given
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -8,7 +8,7 @@ from registry.errors import InputError, RefusedError, UnavailableError
 from registry.records import Record
 from registry.refs import NEXT_SUFFIX
 from serving.targets.runpod.client import RunPodClient
-from serving.targets.runpod.config import RunPodDeploy
+from serving.targets.runpod.config import RunPodDeploy, is_offered
 from serving.targets.runpod.identity import own_name
 from serving.targets.runpod.shapes import Endpoint
 
@@ -71,6 +71,9 @@ def check_quota(client: RunPodClient, config: RunPodDeploy, name: str, every: It
 def check_stock(client: RunPodClient, config: RunPodDeploy) -> None:
     """Raise UnavailableError where RunPod has no machine for a worker now; InputError for what it never has."""
     if not config.pools:
+        if not is_offered(config.cpu.vcpus):
+            why = f"{config.cpu.vcpus} is no power of two, as RunPod's machines are"
+            raise InputError("cpu.vcpus", why, "choose 2, 4, 8, 16 or 32")
         return
     floor = cuda_floor(config)
     rows = [gpu for gpu in client.gpus(config.gpus, floor) if gpu.pool in config.pools]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from registry.refs import NEXT_SUFFIX
 from serving.targets.planning import Change, endpoint_change
-from serving.targets.runpod.release import PREFIX
+from serving.targets.runpod.release import PREFIX, SECRET, TOKEN
 from serving.targets.runpod.release_spec import check_can_update, current_spec, endpoint_spec
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = {"env", "registry", "templateId"}
 """RunPod's ids for what the job names, and an environment of which only some variables are of interest."""
-
-_SECRET = re.compile(r"\{\{ RUNPOD_SECRET_(\w+) \}\}")
 
 
 def planned(target: RunPodTarget, name: str, release: Mapping[str, str]) -> list[Change]:
@@ -28,13 +25,13 @@ def planned(target: RunPodTarget, name: str, release: Mapping[str, str]) -> list
     target.ours.named(name)
     live, subject = target.find(name), f"endpoint {PREFIX}{name} at RunPod"
     wanted = _plain(endpoint_spec(target.config, {}, None, None).as_dict())
-    wanted |= {"bundles": target.store.base, "bundle_secret": target.config.bundle_secret}
+    wanted |= {"bundles": target.store.base.rstrip("/"), "bundle_secret": target.config.bundle_secret}
     if target.config.registry:
         wanted["registry credentials"] = target.config.registry
     if live is None:
         return [endpoint_change(subject, None, {**wanted, **release}, None)]
     standing = target.client.endpoint(live.handle)
-    current = _plain(current_spec(standing).as_dict()) | _bundles(standing.env or {}, target.store.base)
+    current = _plain(current_spec(standing).as_dict()) | _bundles(standing.env or {})
     if target.config.registry:
         current["registry credentials"] = target.config.registry
     changed = endpoint_change(subject, live, {**wanted, **release}, current)
@@ -45,11 +42,11 @@ def planned(target: RunPodTarget, name: str, release: Mapping[str, str]) -> list
     return [Change(action="create", subject=trial, note="one worker for the smoke test; deleted afterwards"), changed]
 
 
-def _bundles(env: Mapping[str, str], base: str) -> dict[str, str]:
+def _bundles(env: Mapping[str, str]) -> dict[str, str]:
     """Where an endpoint's workers download bundles from, and with which secret."""
     address = env.get("MODELYARD_BUNDLE_URL", "")
-    secret = _SECRET.fullmatch(env.get("MODELYARD_BUNDLE_TOKEN", ""))
-    where = base if address.startswith(base.rstrip("/") + "/") else address.rpartition("/")[0].removesuffix("/resolve")
+    secret = SECRET.fullmatch(env.get(TOKEN, ""))
+    where = address.rpartition("/")[0].removesuffix("/resolve")  # without the digest, or the commit
     return {"bundles": where, "bundle_secret": secret[1] if secret else ""}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -17,6 +18,12 @@ MARK = "MODELYARD_ENDPOINT"
 
 MEMORY_GB = "1"
 """What RunPod's SDK asks for before a queue's worker starts; its own 4 GB are more than the smallest machine has free."""
+
+TOKEN = "MODELYARD_BUNDLE_TOKEN"  # noqa: S105 a variable's name
+"""What workers read a private bundle with: RunPod puts the secret's value there."""
+
+SECRET = re.compile(r"\{\{ RUNPOD_SECRET_(\w+) \}\}")
+"""How a secret is named in a worker's environment."""
 
 PORT = 8000
 """Where our HTTP server listens in a worker's container."""
@@ -71,7 +78,7 @@ class Release:
         if config.pools:
             env["MODELYARD_DEVICE"] = "cuda"
         if config.bundle_secret:
-            env["MODELYARD_BUNDLE_TOKEN"] = "{{ RUNPOD_SECRET_" + config.bundle_secret + " }}"
+            env[TOKEN] = f"{{{{ RUNPOD_SECRET_{config.bundle_secret} }}}}"
         if before:
             env["MODELYARD_BEFORE"] = json.dumps(asdict(before), sort_keys=True)
         return env

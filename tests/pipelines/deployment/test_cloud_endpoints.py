@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "contracts"))
 import clouds
 
 from pipelines.deployment.canary.proxy import proxy_of
+from pipelines.job.deploys import LocalDeploy
 from registry.errors import UnavailableError
 from registry.events import CanaryStarted, Deployed, now
 from registry.memory import MemoryLedger
@@ -79,6 +80,26 @@ def test_a_canary_that_a_killed_command_made_is_deleted_with_its_stage(
             made.once()
         assert target.list() == []
         assert runpod.leaks() == []
+
+
+def test_a_canary_goes_with_its_stage_s_endpoint_when_that_moves(
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path
+) -> None:
+    config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", canary=RULES, smoke_images=1)
+    with clouds.runpod_world(tmp_path / "cloud") as runpod:
+        made = make_world(make_bundle, picture, tmp_path, config)
+        target = runpod.target(pools=())
+        made.targets.runpod.append(target)
+        made.promote(1)
+        made.promote(2)
+        assert len(target.list()) == 2
+        here = LocalDeploy(smoke_images=1)
+        made.parts.deployer.deploy(here, Ref("colours", 2), Stage.PRODUCTION)
+        try:
+            assert target.list() == []
+            assert runpod.leaks() == []
+        finally:
+            made.targets.local().delete("colours-production")
 
 
 @pytest.mark.parametrize("how", ["alias removed in MLflow", "archived"])

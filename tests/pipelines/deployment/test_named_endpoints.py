@@ -20,7 +20,8 @@ from pipelines.deployment.named import NamedEndpoint, check_gate, record_deletio
 from pipelines.job.deploys import AnyDeploy, LocalDeploy
 from pipelines.job.jobfile import Job, parse_job
 from registry.errors import InputError, RefusedError, UnavailableError
-from registry.events import Deployed, EndpointDeleted, Exported, PolicySet, now
+from registry.events import Deployed, DeployStarted, EndpointDeleted, Exported, PolicySet, now
+from registry.memory import MemoryLedger
 from registry.promotion.promote import promote
 from registry.promotion.verdict import digest_version, resolve
 from registry.refs import Ref
@@ -177,3 +178,16 @@ def test_a_stage_s_name_is_not_anybody_s(make_bundle, picture: Callable[..., byt
     words = "is the name of a stage's endpoint"
     with world_with("local", make_bundle, picture, tmp_path) as (made, target), pytest.raises(InputError, match=words):
         named(made, "local", "colours-staging").deploy(target, None)
+
+
+def test_endpoints_of_one_name_at_two_owners_are_two(make_bundle, tmp_path: Path) -> None:
+    subject: dict[str, Any] = {"model": "colours", "version": 1, "created_ms": 1, "digest": "0" * 64, "stage": Stage.PRODUCTION}
+    named_there = {"target": "huggingface", "endpoint": "mine"}
+    ledger = MemoryLedger()
+    for owner in ("me", "team"):
+        ledger.append(DeployStarted(**subject, **named_there, owner=owner))
+    assert [event.owner for event in named_endpoints(ledger.entries())] == ["me", "team"]
+    ledger.append(EndpointDeleted(**subject, **named_there, owner="me", reason="gone"))
+    assert [event.owner for event in named_endpoints(ledger.entries())] == ["team"]
+    ledger.append(EndpointDeleted(**subject, **named_there, reason="of an older release"))
+    assert named_endpoints(ledger.entries()) == []

@@ -111,11 +111,17 @@ def test_a_plan_sees_another_address_and_another_secret_of_the_bundles(make_bund
         ]
 
 
-@pytest.mark.parametrize("kind", ["runpod", "huggingface"])
-def test_a_plan_refuses_what_deploy_refuses(kind: str, make_bundle, tmp_path: Path) -> None:
+FIXED: list[tuple[str, dict[str, str]]] = [
+    ("runpod", {"mode": "queue"}),
+    ("huggingface", {"region": "eu-west-1"}),
+    ("huggingface", {"access": "public"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "fixed_settings"), FIXED)
+def test_a_plan_refuses_what_deploy_refuses(kind: str, fixed_settings: dict[str, str], make_bundle, tmp_path: Path) -> None:
     """An endpoint that cannot be changed so, and one that somebody else made."""
     bundle = make_bundle(tmp_path / "one")
-    fixed_settings = {"mode": "queue"} if kind == "runpod" else {"region": "eu-west-1"}
     with world_of(kind, tmp_path) as (world, _):
         world.target().deploy("colours-production", bundle, clouds.passes)
         for foreign in (False, True):
@@ -138,6 +144,12 @@ def test_nothing_is_published_for_an_endpoint_that_stays(make_bundle, tmp_path: 
     with clouds.huggingface_world(tmp_path / "cloud") as world:
         world.target().deploy("colours-production", bundle, clouds.passes)
         assert [change.action for change in plan(world.target(), tmp_path, bundle).changes] == ["keep"]
+        paged = world.target(space="me/page")
+        paged.page = lambda bundle: {"model/about.json": json.dumps({"bundle": bundle.index.digest}).encode()}
+        (upload, kept) = plan(paged, tmp_path, bundle).changes
+        assert (upload.action, "the Space me/page" in upload.subject, kept.action) == ("publish", True, "keep")
+        paged.deploy("colours-production", bundle, clouds.passes)
+        assert [change.action for change in plan(paged, tmp_path, bundle).changes] == ["keep"]
 
 
 def test_a_plan_reads_like_terraform_s(make_bundle, tmp_path: Path) -> None:

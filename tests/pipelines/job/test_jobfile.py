@@ -58,11 +58,17 @@ SPACE = {"kind": "huggingface", "repository": "me/hand", "space": "me/page"}
         ({"export": [{"kind": "onnx", "input": "tensor", "quantize": "int8"}]}, "float32 only"),
         ({"task": "detect", "train": [{"kind": "keras"}]}, "trainer 'keras' makes no detectors"),
         ({"model": "a/b"}, "expected letters"),
-        ({"deploy": {"production": RUNPOD | {"cpu": {"vcpus": 6}}}}, "2, 4, 8, 16 or 32"),
-        ({"deploy": {"production": RUNPOD | {"bundles": "hf:mine"}}}, "deploy.production.bundles: 'hf:mine' is not an address"),
+        (
+            {"deploy": {"production": RUNPOD | {"cpu": {"vcpus": 6}}}},
+            "deploy.production.cpu: vcpus 6 is no power of two, as RunPod's machines are; choose 2, 4, 8, 16 or 32",
+        ),
+        (
+            {"deploy": {"production": RUNPOD | {"bundles": "hf:mine"}}},
+            "deploy.production.bundles: 'hf:mine' is no address of bundles",
+        ),
         (
             {"deploy": {"production": RUNPOD | {"bundles": "s3://bucket"}}},
-            "production.bundles: 's3://bucket' is not an address",
+            "production.bundles: 's3://bucket' is no address of bundles",
         ),
         (
             {"deploy": {"production": {"bundles": "hf:me/x"}}},
@@ -149,3 +155,23 @@ def test_every_number_of_a_job_is_finite(path: tuple[object, ...], number: float
     part[path[-1]] = number
     with pytest.raises(InputError, match=f"^job: {'.'.join(map(str, path))}: expected a finite number, not"):
         parse_job(job, "job")
+
+
+@pytest.mark.parametrize(
+    "deploy",
+    [
+        {"production": RUNPOD | {"bundles": "s3://bucket"}},
+        {"production": RUNPOD | {"cpu": {"vcpus": 6}}},
+        {"staging": SPACE, "production": SPACE},
+    ],
+)
+def test_a_policy_of_an_older_release_goes_on_being_read(deploy: dict[str, object]) -> None:
+    """What it accepted is refused where somebody writes it now, and where it is deployed."""
+    with pytest.raises(InputError):
+        parse_job(LEAST | {"deploy": deploy}, "job")
+    assert parse_job(LEAST | {"deploy": deploy}, "policy", stored=True).deploy.production is not None
+
+
+def test_vcpus_count_only_without_a_gpu() -> None:
+    job = parse_job(LEAST | {"deploy": {"production": RUNPOD | {"pools": ["AMPERE_16"], "cpu": {"vcpus": 6}}}}, "job")
+    assert job.deploy.production is not None

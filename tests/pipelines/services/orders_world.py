@@ -168,17 +168,26 @@ class World:
 
     def deploy_and_die(self, keys: Keys) -> None:
         """The same, in a shell that is killed once the endpoint answers: what it would have recorded is lost."""
-        parts = self.parts(keys)
+        append = self.ledger.append
 
         def dies(event: Any) -> Any:
             if isinstance(event, Deployed):
                 raise Killed
             return append(event)
 
-        append = self.ledger.append
         with pytest.MonkeyPatch.context() as patch, suppress(Killed):
             patch.setattr(self.ledger, "append", dies)
-            deploy_by_policy(parts, Ref(MODEL, None, Stage.PRODUCTION), Stage.PRODUCTION, JobChoice())
+            self.deploy(keys)
+
+    def die_between(self, keys: Keys) -> None:
+        """The same, killed before the endpoint elsewhere is deleted."""
+
+        def dies(*_: Any) -> Any:
+            raise Killed
+
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setattr(Targets, "delete", dies)
+            self.deploy(keys)
 
     def start_up(self, keys: Keys) -> None:
         """`modelyard up` is started, after the one before was stopped."""

@@ -180,7 +180,7 @@ STEPS = st.one_of(
     st.tuples(st.just("policy"), st.sampled_from(KINDS)),
     st.tuples(st.just("promote"), st.sampled_from((1, 2, 3)), KEYS),
     st.tuples(st.just("deploy"), KEYS),
-    st.tuples(st.just("deploy_and_die"), KEYS),
+    st.tuples(st.sampled_from(("deploy_and_die", "die_between")), KEYS),
     st.tuples(st.just("rollback"), KEYS),
     st.tuples(st.just("archive"), KEYS),
     st.tuples(st.just("alias"), st.sampled_from((None, 1, 2, 3))),
@@ -198,7 +198,7 @@ def take(world: World, step: tuple) -> str:
                 world.set_policy(kind)
             case ("promote", number, keys):
                 world.to_production(number, keys)
-            case (("deploy" | "deploy_and_die" | "rollback" | "start_up") as command, keys):
+            case (("deploy" | "deploy_and_die" | "die_between" | "rollback" | "start_up") as command, keys):
                 getattr(world, command)(keys)
             case ("archive", keys) if (holder := world.holder()) is not None:
                 world.promote(holder, Stage.ARCHIVED, keys)
