@@ -7,8 +7,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipelines.queries.could_be import PredictionSetOf
 from pipelines.queries.live.loop import DrawnSink, FrameSink, Loop, Progress
 from pipelines.queries.live.overlay import Overlay
@@ -65,8 +63,8 @@ def _seen(source: Source, predictor: FramePredictor, window: Window | None, opti
         if window:
             drawn.append(lambda picture, seconds: window.show(picture, stop, None if source.is_live else seconds))
         if options.out:
-            writer = stack.enter_context(writing_video(options.out, source.name, overwrite=options.overwrite))
-            drawn.append(lambda picture, seconds: writer.add(np.asarray(picture), seconds))
+            film = stack.enter_context(writing_video(options.out, source.name, overwrite=options.overwrite))
+            drawn.append(film.add)
         answers: tuple[FrameSink, ...] = (lambda answer: watch(answer, _expected(source, options)),)
         progress = Loop(source, predictor, overlay, stop, options, answers, tuple(drawn)).run()
         if window and isinstance(source, PictureSource):

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+from PIL import Image, ImageOps
+
 from pipelines.data.video.writer import Recording, VideoWriter, encoding, publish_new
 from registry.errors import InputError
 from registry.files import storing
@@ -32,9 +35,24 @@ def check_video(out: Path, source: str, *, overwrite: bool) -> None:
             raise InputError(f"--out {out}", "exists already", "name another file, or add --force")
 
 
+class Film:
+    """Takes RGB pictures. One of another size than the first is fitted into that, with black beside it."""
+
+    def __init__(self, writer: VideoWriter) -> None:
+        """Nothing is written yet."""
+        self._writer = writer
+        self._size: tuple[int, int] | None = None
+
+    def add(self, picture: Image.Image, seconds: float) -> None:
+        """Add a picture at its time."""
+        self._size = self._size or picture.size
+        fitted = picture if picture.size == self._size else ImageOps.pad(picture, self._size)
+        self._writer.add(np.asarray(fitted), seconds)
+
+
 @contextmanager
-def writing_video(out: Path, source: str, *, overwrite: bool) -> Generator[VideoWriter]:
-    """A writer of RGB pictures. The file is there when the block ends well and has written any; otherwise nothing stays.
+def writing_video(out: Path, source: str, *, overwrite: bool) -> Generator[Film]:
+    """What takes the pictures. The file is there when the block ends well and has written any; otherwise nothing stays.
 
     Raises StorageError where the disk takes no more, and InputError where somebody else has made a file of that name
     meanwhile, unless it may be overwritten.
@@ -45,7 +63,7 @@ def writing_video(out: Path, source: str, *, overwrite: bool) -> Generator[Video
     try:
         with storing(out), encoding(out, _REMEDY):
             writer = VideoWriter(work, recording)
-            yield writer
+            yield Film(writer)
             if writer.frames:
                 writer.finish()
                 _publish(work, out, overwrite=overwrite)
