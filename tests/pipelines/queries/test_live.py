@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
-import resource
-import signal
-import threading
-import time
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,14 +18,20 @@ from live_world import COLOURS, LiveWorld, colour_clip, make_detector, pictures_
 from PIL import Image
 
 from pipelines.data.capture import camera as cameras
-from pipelines.data.capture.camera import LiveCamera
 from pipelines.queries.asking import BundleAsker
 from pipelines.queries.live import live as module
-from pipelines.queries.live.sources import CameraSource, open_source
-from registry.errors import InputError, NotFoundError, StorageError, UnavailableError
+from pipelines.queries.live.loop import Loop
+from pipelines.queries.live.overlay import Overlay
+from pipelines.queries.live.predictor import FramePredictor
+from pipelines.queries.live.sources import open_source
+from pipelines.queries.live.stop import Stop
+from registry.errors import InputError, NotFoundError, UnavailableError
 from registry.events import Evaluated, Trained, about
 from registry.memory import MemoryLedger
 from registry.records import Evaluation, ModelVersion, PredictionSets
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from cputime import cpu_seconds
 
 ORDER = [*COLOURS, *COLOURS, "blue", "blue"]
 TIMES = [0, 33, 67, 140, 141, 300, 1001, 1034]
@@ -49,15 +51,6 @@ def world(bundle: object, monkeypatch: pytest.MonkeyPatch) -> LiveWorld:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     return colour_clip(tmp_path / "clip.mp4", ORDER, TIMES)
-
-
-def filmed(pictures: Callable[[], Generator[np.ndarray]]) -> CameraSource:
-    """A camera of this machine that gives these pictures, BGR."""
-    return CameraSource(LiveCamera("camera 0", pictures, 2.0, held=1), ends=False)
-
-
-def plain(label: str) -> np.ndarray:
-    return np.full((48, 64, 3), COLOURS[label][::-1], np.uint8)
 
 
 def test_every_frame_of_a_file_is_answered_at_its_time(world: LiveWorld, clip: Path) -> None:
@@ -116,108 +109,6 @@ def test_it_ends_early_by_frames_or_by_the_source_s_seconds(
 ) -> None:
     summary = world.live(clip, out=tmp_path / "seen.mov", **options)
     assert (summary.frames, summary.ended, len(times_of(tmp_path / "seen.mov"))) == (frames, ended, frames)
-
-
-def test_a_camera_that_is_unplugged_leaves_a_whole_video_and_says_after_how_many_frames(
-    world: LiveWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = threading.Semaphore(1)
-
-    def pictures() -> Generator[np.ndarray]:
-        for label in ["red", "green", "blue", "red", "green"]:
-            taken.acquire(timeout=5)
-            yield plain(label)
-        taken.acquire(timeout=5)
-
-    monkeypatch.setattr(module, "open_source", lambda _: filmed(pictures))
-    looking = module.Live(lambda: world.ledger, lambda: None)  # type: ignore[arg-type]
-    out = tmp_path / "seen.mp4"
-    summary, failure = looking.live(
-        "colours/1", "0", module.LiveOptions(out=out), lambda answer, _: (world.answers.append(answer), taken.release())
-    )
-    assert world.labels == ["red", "green", "blue", "red", "green"]
-    assert (summary.frames, summary.ended) == (5, "it broke off")
-    assert isinstance(failure, UnavailableError)
-    assert "camera 0: gives no pictures any more, after 5 frames; " in str(failure)
-    assert f"the video up to there is {out}" in str(failure)
-    assert len(times_of(out)) == 5
-
-
-def test_of_a_camera_only_the_newest_picture_counts(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready, busy = threading.Event(), threading.Event()
-
-    def pictures() -> Generator[np.ndarray]:
-        yield plain("red")
-        busy.wait(5)
-        for label in ["green", "green", "green", "blue"]:  # while the first is answered
-            yield plain(label)
-        ready.set()
-        time.sleep(0.2)
-
-    def watch(answer: object, _: int) -> None:
-        world.answers.append(answer)  # type: ignore[arg-type]
-        busy.set()
-        ready.wait(5)
-
-    monkeypatch.setattr(module, "open_source", lambda _: filmed(pictures))
-    looking = module.Live(lambda: world.ledger, lambda: None)  # type: ignore[arg-type]
-    summary, _ = looking.live("colours/1", "0", module.LiveOptions(), watch)
-    assert world.labels == ["red", "blue"]
-    assert 2 <= summary.dropped <= 3
-
-
-def test_ctrl_c_leaves_a_whole_video(world: LiveWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless() -> Generator[np.ndarray]:
-        while True:
-            time.sleep(0.005)
-            yield plain("blue")
-
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(module, "open_source", lambda _: filmed(endless))
-    looking = module.Live(lambda: world.ledger, lambda: None)  # type: ignore[arg-type]
-    out = tmp_path / "seen.mp4"
-
-    def watch(answer: object, _: int) -> None:
-        world.answers.append(answer)  # type: ignore[arg-type]
-        if len(world.answers) == 7:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    summary, failure = looking.live("colours/1", "0", module.LiveOptions(out=out), watch)
-    assert (summary.frames, summary.ended, failure) == (7, "stopped", None)
-    assert len(times_of(out)) == 7
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_ctrl_c_ends_the_wait_for_a_camera_at_once(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    hung = threading.Event()
-
-    def pictures() -> Generator[np.ndarray]:
-        yield plain("blue")
-        hung.wait(30)
-
-    monkeypatch.setattr(
-        module, "open_source", lambda _: CameraSource(LiveCamera("camera 0", pictures, 30.0, held=1), ends=False)
-    )
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    looking = module.Live(lambda: world.ledger, lambda: None)  # type: ignore[arg-type]
-    began = time.monotonic()
-    summary, failure = looking.live("colours/1", "0", module.LiveOptions(), lambda *_: timer.start())
-    hung.set()
-    assert (summary.frames, summary.ended, failure) == (1, "stopped", None)
-    assert time.monotonic() - began < 10
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(world: LiveWorld, clip: Path, tmp_path: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(StorageError, match="could not be written"):
-            world.live(clip, out=tmp_path / "seen.mp4")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_a_clip_that_is_cut_short_is_answered_as_far_as_it_goes(world: LiveWorld, tmp_path: Path) -> None:
@@ -313,3 +204,19 @@ def test_nothing_answers_at_an_address_within_its_time() -> None:
         open_source("rtsp://127.0.0.1:9/stream", patience=2)
     assert len(str(caught.value).splitlines()) == 1
     assert cameras.PATIENCE_S == 10
+
+
+def test_reading_answering_and_drawing_keeps_up_with_a_camera_on_one_core(world: LiveWorld, tmp_path: Path) -> None:
+    clip = colour_clip(tmp_path / "camera.mp4", ["red", "green"] * 30, list(range(0, 2000, 1000 // 30))[:60], (640, 480))
+
+    def look() -> None:
+        source = open_source(str(clip))
+        predictor = FramePredictor(world.bundle, "colours/1 here", lambda answer: answer)
+        shown = list[object]()
+        loop = Loop(
+            source, predictor, Overlay(predictor.labels), Stop(), module.LiveOptions(), drawn=((lambda *at: shown.append(at)),)
+        )
+        assert loop.run().frames == len(shown) == 60
+        source.close()
+
+    assert cpu_seconds(look) < 60 / 30  # measured: 0.3 s
