@@ -14,10 +14,54 @@ _NO_CHARACTER = "\uffff"
 """It is defined to be none, so every font draws its own sign for what it lacks."""
 _ELLIPSIS = "..."
 _REMEMBERED = 4096
+"""Texts and characters whose pixels were looked at; labels come again with every frame."""
 
 
-@lru_cache(maxsize=16)
-def font_of(size: int) -> Font:
+class Lettering:
+    """Text of one size in pixels."""
+
+    def __init__(self, size: int) -> None:
+        """Load the font."""
+        self.size, self.font = size, _font(size)
+        self._missing = self._drawn(_NO_CHARACTER)
+        self._has = lru_cache(_REMEMBERED)(self._looked_up)
+        self.drawable = lru_cache(_REMEMBERED)(self._drawable)
+        """The text with what cannot be drawn as its number: line ends, lone surrogates, letters that the font lacks."""
+        self.fitted = lru_cache(_REMEMBERED)(self._fitted)
+        """The drawable text, cut at its end to at most so many pixels; empty where not even dots fit."""
+
+    def length(self, text: str) -> float:
+        """How many pixels a drawable text takes."""
+        return self.font.getlength(text)
+
+    def _drawable(self, text: str) -> str:
+        return "".join(char if self._has(char) else char.encode("unicode_escape").decode() for char in text)
+
+    def _fitted(self, text: str, width: int) -> str:
+        text = self._drawable(text)
+        if self.length(text) <= width:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.length(text[:middle] + _ELLIPSIS) <= width else (low, middle - 1)
+        return text[:low] + _ELLIPSIS if self.length(text[:low] + _ELLIPSIS) <= width else ""
+
+    def _looked_up(self, char: str) -> bool:
+        if char == " " or not char.isprintable():
+            return char == " "
+        return self._missing is None or self._drawn(char) != self._missing
+
+    def _drawn(self, char: str) -> tuple[tuple[int, int], bytes] | None:
+        """A character's size and pixels; None for a font of bitmaps that has no such character."""
+        try:
+            mask: Any = self.font.getmask(char)  # its stub does not say that it can be read as bytes
+        except UnicodeEncodeError:
+            return None
+        return mask.size, bytes(mask)
+
+
+def _font(size: int) -> Font:
     """DejaVu Sans, which comes with matplotlib and has Latin, Greek, Cyrillic, Hebrew and Arabic; else Pillow's own."""
     package = find_spec("matplotlib")
     if package is not None and package.origin:
@@ -25,40 +69,3 @@ def font_of(size: int) -> Font:
         if path.is_file():
             return ImageFont.truetype(str(path), size)
     return ImageFont.load_default(size)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def drawable(text: str, size: int) -> str:
-    """The text with what cannot be drawn as its number: line ends, lone surrogates, letters that the font lacks."""
-    return "".join(char if _has(char, size) else char.encode("unicode_escape").decode() for char in text)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def fitted(text: str, size: int, width: int) -> str:
-    """The drawable text, cut at its end to at most `width` pixels; empty where not even dots fit."""
-    text, font = drawable(text, size), font_of(size)
-    if font.getlength(text) <= width:
-        return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if font.getlength(text[:middle] + _ELLIPSIS) <= width else (low, middle - 1)
-    return text[:low] + _ELLIPSIS if font.getlength(text[:low] + _ELLIPSIS) <= width else ""
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _has(char: str, size: int) -> bool:
-    if char == " " or not char.isprintable():
-        return char == " "
-    font = font_of(size)
-    missing = _drawn(font, _NO_CHARACTER)
-    return missing is None or _drawn(font, char) != missing
-
-
-def _drawn(font: Font, char: str) -> tuple[tuple[int, int], bytes] | None:
-    """A character's size and pixels; None for a font of bitmaps that has no such character."""
-    try:
-        mask: Any = font.getmask(char)  # its stub does not say that it can be read as bytes
-    except UnicodeEncodeError:
-        return None
-    return mask.size, bytes(mask)

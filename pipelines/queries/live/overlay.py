@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from pipelines.queries.live.lettering import fitted, font_of
+from pipelines.queries.live.lettering import Lettering
 from pipelines.queries.live.records import FrameAnswer
 
 Colour = tuple[int, int, int]
@@ -42,72 +42,74 @@ class Overlay:
     def __init__(self, labels: Sequence[str]) -> None:
         """Nothing is drawn yet."""
         self._colours = {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
+        self._lettering = Lettering(_SMALLEST)
 
     def draw(self, picture: Image.Image, answer: FrameAnswer, per_second: float) -> Image.Image:
         """A copy of an RGB picture, of the same size, with the answer in it."""
         canvas = picture.copy()
         size = min(max(round(canvas.height / _LINES), _SMALLEST), _LARGEST)
+        if size != self._lettering.size:
+            self._lettering = Lettering(size)
         if answer.boxes is not None:
-            self._boxes(canvas, answer, size)
+            self._boxes(canvas, answer)
         else:
-            self._bars(canvas, answer, size)
-        _panel(canvas, (0, 0), [f"{per_second:.0f} frames/s  {answer.latency_ms:.1f} ms"], size)
+            self._bars(canvas, answer)
+        _panel(canvas, 0, f"{per_second:.0f} frames/s  {answer.latency_ms:.1f} ms", self._lettering)
         return canvas
 
-    def _bars(self, canvas: Image.Image, answer: FrameAnswer, size: int) -> None:
+    def _bars(self, canvas: Image.Image, answer: FrameAnswer) -> None:
         """The most probable classes at the bottom, the first on top; above them that the answer is unsure."""
         ordered = sorted((answer.probabilities or {}).items(), key=lambda item: -item[1])[:_ROWS]
         rows = [_Row(label, share, self._colour(label)) for label, share in ordered]
+        letters, size = self._lettering, self._lettering.size
         step, width = round(size * 1.4), min(max(round(canvas.width * _WIDE), 12 * size), canvas.width)
         head = [_unsure(answer)] if answer.unsure else []
         top = max(canvas.height - step * (len(rows) + len(head)), 0)
         _darken(canvas, (0, top, width, canvas.height))
         pen = ImageDraw.Draw(canvas)
         for number, text in enumerate(head):
-            _write(pen, (size // 2, top + number * step), fitted(text, size, width - size), size, _AMBER)
+            _write(pen, (size // 2, top + number * step), letters.fitted(text, width - size), letters, _AMBER)
         for number, row in enumerate(rows, len(head)):
-            _bar(pen, (0, top + number * step, width, top + (number + 1) * step), row, size)
+            _bar(pen, (0, top + number * step, width, top + (number + 1) * step), row, letters)
 
-    def _boxes(self, canvas: Image.Image, answer: FrameAnswer, size: int) -> None:
+    def _boxes(self, canvas: Image.Image, answer: FrameAnswer) -> None:
         """Every box, the best last, so that it lies on top; without any, the label that says so."""
-        pen, thick = ImageDraw.Draw(canvas), max(size // 7, 2)
-        boxes = answer.boxes or []
+        pen, boxes = ImageDraw.Draw(canvas), answer.boxes or []
         for box in reversed(boxes):
-            self._box(pen, canvas.size, box, (size, thick))
+            self._box(pen, canvas.width, box)
         if not boxes:
-            _panel(canvas, (0, canvas.height - round(size * 1.4)), [answer.label or ""], size)
+            _panel(canvas, canvas.height - round(self._lettering.size * 1.4), answer.label or "", self._lettering)
 
-    def _box(self, pen: ImageDraw.ImageDraw, sides: tuple[int, int], box: dict[str, object], measures: tuple[int, int]) -> None:
+    def _box(self, pen: ImageDraw.ImageDraw, width: int, box: dict[str, object]) -> None:
         label, edges, score = str(box["label"]), box["box"], float(str(box["score"]))
         assert isinstance(edges, (list, tuple))  # noqa: S101 what `Prediction.plain` gives
-        size, thick = measures
-        colour = self._colour(label)
+        letters, size, colour = self._lettering, self._lettering.size, self._colour(label)
+        thick = max(size // 7, 2)
         across, down = sorted(map(float, edges[::2])), sorted(map(float, edges[1::2]))
         left, top, right, bottom = across[0], down[0], across[1], down[1]
         pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_BLACK, width=thick + 2)
         pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
-        text = f"{fitted(label, size, sides[0] // 3)} {score:.2f}"
-        long, high = font_of(size).getlength(text) + size // 2, round(size * 1.3)
-        x, y = max(min(left, sides[0] - long), 0), top - high if top >= high else max(top, 0)
+        text = f"{letters.fitted(label, width // 3)} {score:.2f}"
+        long, high = letters.length(text) + size // 2, round(size * 1.3)
+        x, y = max(min(left, width - long), 0), top - high if top >= high else max(top, 0)
         pen.rectangle((x, y, x + long, y + high), fill=colour)
-        _write(pen, (x + size // 4, y), text, size, _text_on(colour))
+        _write(pen, (x + size // 4, y), text, letters, _text_on(colour))
 
     def _colour(self, label: str) -> Colour:
         return self._colours.get(label, _COLOURS[0])
 
 
-def _bar(pen: ImageDraw.ImageDraw, area: tuple[int, int, int, int], row: _Row, size: int) -> None:
+def _bar(pen: ImageDraw.ImageDraw, area: tuple[int, int, int, int], row: _Row, letters: Lettering) -> None:
     """A label, its bar and its probability in per cent, side by side."""
-    left, top, right, bottom = area
-    number = f"{row.share:.0%}"
-    share, from_right = round((right - left) * _LABEL), round(font_of(size).getlength("100%")) + size
-    _write(pen, (left + size // 2, top), fitted(row.text, size, max(share - size, 0)), size, _WHITE)
+    (left, top, right, bottom), size = area, letters.size
+    share, from_right = round((right - left) * _LABEL), round(letters.length("100%")) + size
+    _write(pen, (left + size // 2, top), letters.fitted(row.text, max(share - size, 0)), letters, _WHITE)
     begin, end = left + share, right - from_right
     if end > begin:
         middle, half = (top + bottom) // 2, max((bottom - top) // 4, 1)
         pen.rectangle((begin, middle - half, end, middle + half), outline=_WHITE)
         pen.rectangle((begin, middle - half, begin + (end - begin) * min(max(row.share, 0), 1), middle + half), fill=row.colour)
-    _write(pen, (right - from_right + size // 2, top), number, size, _WHITE)
+    _write(pen, (right - from_right + size // 2, top), f"{row.share:.0%}", letters, _WHITE)
 
 
 def _unsure(answer: FrameAnswer) -> str:
@@ -116,16 +118,12 @@ def _unsure(answer: FrameAnswer) -> str:
     return f"unsure: {' or '.join(could_be)}" if could_be else "unsure"
 
 
-def _panel(canvas: Image.Image, corner: tuple[int, int], lines: Sequence[str], size: int) -> None:
-    """Lines of text on darkened ground."""
-    step = round(size * 1.4)
-    texts = [fitted(line, size, canvas.width - size) for line in lines]
-    width = round(max(font_of(size).getlength(text) for text in texts)) + size
-    left, top = corner[0], max(corner[1], 0)
-    _darken(canvas, (left, top, left + width, top + step * len(texts)))
-    pen = ImageDraw.Draw(canvas)
-    for number, text in enumerate(texts):
-        _write(pen, (left + size // 2, top + number * step), text, size, _WHITE)
+def _panel(canvas: Image.Image, top: int, line: str, letters: Lettering) -> None:
+    """A line of text on darkened ground, at the left."""
+    size, top = letters.size, max(top, 0)
+    text = letters.fitted(line, canvas.width - size)
+    _darken(canvas, (0, top, round(letters.length(text)) + size, top + round(size * 1.4)))
+    _write(ImageDraw.Draw(canvas), (size // 2, top), text, letters, _WHITE)
 
 
 def _darken(canvas: Image.Image, area: tuple[int, int, int, int]) -> None:
@@ -135,8 +133,8 @@ def _darken(canvas: Image.Image, area: tuple[int, int, int, int]) -> None:
         canvas.paste(Image.blend(part, Image.new("RGB", part.size, _BLACK), _DARKENED), (area[0], area[1]))
 
 
-def _write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, size: int, colour: Colour) -> None:
-    pen.text((corner[0], corner[1] + size // 10), text, fill=colour, font=font_of(size))
+def _write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, letters: Lettering, colour: Colour) -> None:
+    pen.text((corner[0], corner[1] + letters.size // 10), text, fill=colour, font=letters.font)
 
 
 def _text_on(colour: Colour) -> Colour:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.queries.live import overlay as module
-from pipelines.queries.live.lettering import drawable, fitted, font_of
+from pipelines.queries.live.lettering import Lettering
 from pipelines.queries.live.overlay import Overlay
 from pipelines.queries.live.records import FrameAnswer
 
@@ -85,9 +85,10 @@ def test_any_label_in_a_frame_of_any_size_is_drawn(label: str, size: tuple[int, 
 @given(text=texts, width=st.integers(0, 300))
 @settings(max_examples=60, deadline=None)
 def test_a_text_is_cut_to_the_width_that_it_has(text: str, width: int) -> None:
-    assert font_of(15).getlength(fitted(text, 15, width)) <= width
+    letters = Lettering(15)
+    assert letters.length(letters.fitted(text, width)) <= width
 
 
 def test_letters_that_no_font_has_are_written_as_their_numbers() -> None:
-    assert drawable("кулак é שלום", 15) == "кулак é שלום"
-    assert drawable("手\n\ud800", 15) == "\\u624b\\n\\ud800"
+    assert Lettering(15).drawable("кулак é שלום") == "кулак é שלום"
+    assert Lettering(15).drawable("手\n\ud800") == "\\u624b\\n\\ud800"
