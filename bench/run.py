@@ -24,6 +24,7 @@ from typing import Any
 from clips import SkippedError
 from clips import rows as clip_rows
 from leak_scale import rows as leak_rows
+from live_rows import rows as live_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
 from training_rows import rows as training_rows
@@ -159,6 +160,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     **runs_rows(),
     **clip_rows(),
     **leak_rows(),
+    **live_rows(),
     **training_rows(),
 }
 

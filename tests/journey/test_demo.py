@@ -71,6 +71,9 @@ def test_up_resumes_brings_the_endpoint_back_and_answers(
         image = next((demo.home / "datasets").glob("digits3/test/1/*.jpg"))
         answers = json.loads(modelyard("predict", "digits3@production", image, "--home", demo.home, "--json").stdout)
         assert live["endpoint"] in answers[0]["served_by"]
+        seen = modelyard("live", "digits3@production", "--source", image, "--home", demo.home, "--json").stdout
+        frame, summary = map(json.loads, seen.splitlines())
+        assert (frame["label"], summary["summary"]["frames"]) == (answers[0]["label"], 1)
         again = json.loads(modelyard("predict", f"{live['endpoint']}/predict", image, "--json").stdout)
         assert again[0]["label"] == answers[0]["label"]
         refused = modelyard("up", "--home", demo.home, "--mlflow-port", "0", "--no-dashboard")

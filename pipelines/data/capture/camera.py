@@ -31,6 +31,8 @@ PATIENCE_S = 10.0
 """A camera that gives no picture for so long is taken for one that gives none."""
 _HELD = 8
 """Pictures that wait to be taken; when nobody takes them, the oldest go."""
+_LONGEST_GAP_S = 2.0
+"""A file behind an address is waited for no longer between two of its pictures, whatever its times say."""
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*):(?!\\)", re.IGNORECASE)
 
 
@@ -65,17 +67,25 @@ class Camera(Protocol):
 def open_camera(source: str, patience: float = PATIENCE_S) -> Camera:
     """A camera by its number or /dev/videoN, a stream by its address, or a file that stands in for one.
 
-    Raises InputError or NotFoundError for what is none of them; UnavailableError for a camera that is not there or gives
-    no picture within `patience` seconds.
+    Raises as `open_live` does, and NotFoundError where there is no such file.
+    """
+    return open_live(source, patience) or FileCamera(Path(source))
+
+
+def open_live(source: str, patience: float = PATIENCE_S, held: int = _HELD) -> LiveCamera | None:
+    """A camera by its number or /dev/videoN, or a stream by its address; None for what is the name of a file.
+
+    No more than `held` pictures wait to be taken. Raises InputError for another kind of address; UnavailableError for a
+    camera that is not there or gives no picture within `patience` seconds.
     """
     if match := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", source):
-        return LiveCamera(f"camera {match[1]}", lambda: _device_pictures(int(match[1])), patience)
+        return LiveCamera(f"camera {match[1]}", lambda: _device_pictures(int(match[1])), patience, held)
     scheme = _SCHEME.match(source)
     if scheme and len(scheme[1]) > 1:  # one letter is a drive
         if scheme[1].lower() not in SCHEMES:
             raise InputError(f"--source {scheme[1]}:", "is no camera's address", f"expected one of {', '.join(SCHEMES)}")
-        return LiveCamera(public_address(source), lambda: _stream_pictures(source, patience), patience)
-    return FileCamera(Path(source))
+        return LiveCamera(public_address(source), lambda: _stream_pictures(source, patience), patience, held)
+    return None
 
 
 def public_address(address: str) -> str:
@@ -122,11 +132,18 @@ class LiveCamera:
 
     is_live = True
 
-    def __init__(self, name: str, pictures: Callable[[], Generator[MatLike]], patience: float = PATIENCE_S) -> None:
-        """Start to read, and wait for the first picture. Raises UnavailableError."""
+    def __init__(
+        self, name: str, pictures: Callable[[], Generator[MatLike]], patience: float = PATIENCE_S, held: int = _HELD
+    ) -> None:
+        """Start to read, and wait for the first picture. Of more than `held` that wait, the oldest go.
+
+        Raises UnavailableError.
+        """
         self.name = name
+        self.came = 0
+        """How many pictures have come, whether they were taken or not."""
         self._patience = patience
-        self._shots: deque[Shot] = deque(maxlen=_HELD)
+        self._shots: deque[Shot] = deque(maxlen=held)
         self._changed = threading.Condition()
         self._error: Exception | None = None
         self._ended = self._closed = False
@@ -136,6 +153,11 @@ class LiveCamera:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it gives no pictures any more, and nothing failed."""
+        return self._ended and self._error is None
 
     def read(self) -> Shot:
         """The oldest picture that waits, or the next."""
@@ -170,6 +192,7 @@ class LiveCamera:
                 for image in running:
                     with self._changed:
                         self._shots.append(Shot(image, time.monotonic(), datetime.now(UTC)))
+                        self.came += 1
                         self._changed.notify()
                     if self._closed:
                         return
@@ -206,7 +229,11 @@ def _stream_pictures(address: str, patience: float) -> Generator[MatLike]:
         with av.open(address, options=options, timeout=(patience, patience)) as container:
             if not container.streams.video:
                 raise UnavailableError(public_address(address), "sends no video", "see what it sends in a player")
+            is_finite = bool(container.duration and container.duration > 0)
+            began = time.monotonic()
             for frame in container.decode(container.streams.video[0]):
+                if is_finite and frame.time:  # a file behind an address comes faster than it plays
+                    time.sleep(min(max(began + frame.time - time.monotonic(), 0), _LONGEST_GAP_S))
                 yield bgr(frame)
     except (av.FFmpegError, OSError, ValueError) as error:
         why = f"cannot be read ({type(error).__name__})"

@@ -14,9 +14,10 @@ import numpy as np
 from cv2.typing import MatLike
 
 from pipelines.data.capture.camera import Camera
-from pipelines.data.capture.take import Take, TakeWriter, next_number, writing
+from pipelines.data.capture.take import Take, next_number, writing
 from pipelines.data.sources import CLIP_ENDINGS
 from pipelines.data.video.note import TakeNote
+from pipelines.data.video.writer import VideoWriter
 from registry.errors import InputError
 
 LEAST_TAKES = 3
@@ -132,7 +133,7 @@ def _film(camera: Camera, script: Script, stage: Stage, label: str) -> Take:
     return Take(path, note, writer.seconds, writer.frames)
 
 
-def _record(camera: Camera, script: Script, stage: Stage, label: str, writer: TakeWriter) -> None:
+def _record(camera: Camera, script: Script, stage: Stage, label: str, writer: VideoWriter) -> None:
     shot, count = camera.read(), 0
     began = shot.seconds
     while True:

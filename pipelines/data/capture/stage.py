@@ -75,15 +75,15 @@ class Window:
         return key
 
 
-def has_window() -> bool:
-    """Whether a window can be opened: a display is there, and OpenCV was built with windows.
+def has_window(title: str = _TITLE) -> bool:
+    """Open a window, and say whether that could be done: a display is there, and OpenCV was built with windows.
 
     On Linux the display is asked for first: without one, Qt ends the process.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     try:
-        cv2.namedWindow(_TITLE)
+        cv2.namedWindow(title)
     except cv2.error:
         return False
     return True

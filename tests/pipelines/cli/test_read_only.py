@@ -22,6 +22,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "diff": ("hand/1", "hand/1"),
     "predict": ("hand/1", "HOME/picture.png"),
     "score": ("HOME/picture.png", "--model", "hand/1", "--out", "OUT/answers.csv"),
+    "live": ("hand/1", "--source", "HOME/picture.png", "--json"),
     "status": (),
     "costs": (),
     "prices": (),

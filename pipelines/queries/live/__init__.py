@@ -1,0 +1,1 @@
+"""A version's answers about a camera, a stream or a video as its pictures come."""
