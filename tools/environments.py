@@ -197,7 +197,7 @@ def node_world() -> None:
 
 def typescript(folder: Path) -> None:
     """`serving/browser/dist`: the TypeScript modules as JavaScript, made again when a source changes."""
-    sources = [BROWSER / "tsconfig.json", BROWSER / "package-lock.json", *sorted((BROWSER / "src").glob("*.ts"))]
+    sources = [BROWSER / "tsconfig.json", BROWSER / "package-lock.json", *sorted((BROWSER / "src").rglob("*.ts"))]
     stamp, marker = digest_of(sources), BROWSER / "dist" / ".complete"
     if marker.exists() and marker.read_text() == stamp:
         return

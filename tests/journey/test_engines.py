@@ -1,0 +1,79 @@
+"""The browser package in Node: each engine on each variant answers as the trained model does, on 200 images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from detector import draw_shapes
+from exporting import about, build, sharpened, tools
+
+from registry.mlflow.package import package_torch
+from serving.bundle.modelinfo import write_info
+from serving.bundle.preprocess import stack_pixels
+from serving.bundle.variants import KNOWN, variant_spec
+from serving.export.parity import compare, judge, pack
+from serving.export.request import Built
+
+pytestmark = pytest.mark.journey
+
+ONNX = ("onnx-tensor", "onnx", "onnx-float16", "onnx-int8")
+TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
+RUNS = [("onnx-wasm", name) for name in ONNX] + [("tfjs-wasm", name) for name in TFJS]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path]]:
+    """A network of torchvision with every variant, and 200 images it was not fitted to."""
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("engines")
+    fitted, held_out = draw_shapes(folder / "fitted", 40, 5), draw_shapes(folder / "held-out", 200, 6)
+    info, model = about(), folder / "model"
+    pixels = info.preprocess.tensor(stack_pixels(info.preprocess, fitted))
+    package_torch(sharpened(get_model("mobilenet_v3_small", num_classes=4), torch.from_numpy(pixels)), model, 64, [(-1, 4)])
+    write_info(model, info)
+    return build(model, info, held_out, "onnx", *(f"{name}?" for _, name in RUNS if name != "onnx")), held_out
+
+
+def run_engines(built: Built, images: list[Path], runs: list[tuple[str, str]], out: Path) -> list[dict]:
+    """Node's answers of each engine × variant."""
+    job = {
+        "lib": str(tools().browser.absolute()),
+        "modules": str(tools().node_modules.absolute()),
+        "bundle": str(built.bundle.folder.absolute()),
+        "images": [str(image.absolute()) for image in images],
+        "runs": runs,
+        "out": str(out / "answers.json"),
+    }
+    (out / "job.json").write_text(json.dumps(job))
+    script = Path(__file__).with_name("engines_run.mjs")
+    done = subprocess.run([tools().node, script, out / "job.json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "answers.json").read_text())
+
+
+def test_every_engine_answers_as_the_trained_model(exported: tuple[Built, list[Path]], tmp_path: Path) -> None:
+    built, images = exported
+    runs = [(engine, name) for engine, name in RUNS if name in built.bundle.variants]
+    assert {"onnx", "onnx-tensor", "onnx-float16", "tfjs-float32", "tfjs-float16"} <= {name for _, name in runs}
+    trained = built.measured.trained
+    for (engine, name), result in zip(runs, run_engines(built, images, runs, tmp_path), strict=True):
+        assert (result["info"]["engine"], result["info"]["variant"]) == (engine, name)
+        assert result["info"]["digest"] == built.bundle.index.digest
+        answers = pack(result["answers"], None)
+        limits = variant_spec(name, KNOWN[name].limits)
+        figures = judge(compare(name, trained, answers), limits)
+        size = sum(path.stat().st_size for path in built.bundle.variants[name].rglob("*")) or built.bundle.variants[name].stat().st_size
+        print(f"{engine} {name}: {figures.top1_agreement:.3f} {figures.max_abs_diff:.1e} {result['ms']:.1f} ms {size / 1e6:.2f} MB")
+        assert figures.kept, figures
+        shuffled = judge(compare(name, trained, np.roll(answers, 1, axis=0)), limits)
+        assert not shuffled.kept, "wrong images pass: nothing was measured"
