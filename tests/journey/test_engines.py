@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
@@ -29,17 +30,23 @@ TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
 RUNS = [("onnx-wasm", name) for name in ONNX] + [("tfjs-wasm", name) for name in TFJS]
 
 
+def small_network() -> nn.Module:
+    """Four convolutions with batch normalisation, and a linear layer."""
+    widths = (3, 16, 24, 32, 48)
+    pairs = zip(widths, widths[1:], strict=False)
+    blocks = [[nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()] for before, after in pairs]
+    return nn.Sequential(*(layer for block in blocks for layer in block), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4))
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path]]:
-    """A network of torchvision with every variant, and 200 images it was not fitted to."""
-    from torchvision.models import get_model
-
+    """A small network with every variant, and 200 images it was not fitted to."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("engines")
     fitted, held_out = draw_shapes(folder / "fitted", 40, 5), draw_shapes(folder / "held-out", 200, 6)
     info, model = about(), folder / "model"
     pixels = info.preprocess.tensor(stack_pixels(info.preprocess, fitted))
-    package_torch(sharpened(get_model("mobilenet_v3_small", num_classes=4), torch.from_numpy(pixels)), model, 64, [(-1, 4)])
+    package_torch(sharpened(small_network(), torch.from_numpy(pixels)), model, 64, [(-1, 4)])
     write_info(model, info)
     return build(model, info, held_out, "onnx", *(f"{name}?" for _, name in RUNS if name != "onnx")), held_out
 
