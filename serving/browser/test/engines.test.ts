@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { build } from 'vite';
@@ -48,7 +49,7 @@ describe('the order of engines', () => {
 
 describe('the file for pages without a bundler', () => {
   it('is below 30 kB gzip without engines, which it imports on demand', async () => {
-    const built = await build({ logLevel: 'silent', build: { write: false } });
+    const built = await build({ root: fileURLToPath(new URL('..', import.meta.url)), logLevel: 'silent', build: { write: false } });
     const [result] = [built].flat();
     if (!result || !('output' in result)) throw new Error('vite built nothing');
     const [entry, ...others] = result.output;
