@@ -18,7 +18,7 @@ from exporting import about, build, sharpened, tools
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info
-from serving.bundle.preprocess import stack_pixels
+from serving.bundle.preprocess import Preprocess, stack_pixels
 from serving.bundle.variants import KNOWN, variant_spec
 from serving.export.parity import compare, judge, pack
 from serving.export.request import Built
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.journey
 
 ONNX = ("onnx-tensor", "onnx", "onnx-float16", "onnx-int8")
 TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
+LETTERBOX = {"resize": "longest side, bilinear", "crop": "none, padded with grey 114"}
 RUNS = [("onnx-wasm", name) for name in ONNX] + [("tfjs-wasm", name) for name in TFJS]
 
 
@@ -49,6 +50,38 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path
     package_torch(sharpened(small_network(), torch.from_numpy(pixels)), model, 64, [(-1, 4)])
     write_info(model, info)
     return build(model, info, held_out, "onnx", *(f"{name}?" for _, name in RUNS if name != "onnx")), held_out
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path]]:
+    """The permissive detector, untrained, its last layers set so that it says something else of each image."""
+    from pipelines.training.trainers.torch_detect_network import SMALL, STRIDES, build_detector
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("detector")
+    fitted, held_out = draw_shapes(folder / "fitted", 40, 5), draw_shapes(folder / "held-out", 200, 6)
+    info, model = about(96, 3).changed(task="detect", preprocess=Preprocess(size=96, **LETTERBOX), strides=STRIDES), folder / "model"
+    network = build_detector(SMALL, 3, 96)
+    _spread(network, torch.from_numpy(info.preprocess.tensor(stack_pixels(info.preprocess, fitted))))
+    package_torch(network, model, 96, [(-1, 4 + 3, network.centres.shape[0])] * 2)
+    write_info(model, info)
+    return build(model, info, held_out, "onnx", "onnx-tensor", "tfjs-float32", "tfjs-float16"), held_out
+
+
+def _spread(network: nn.Module, images: torch.Tensor) -> None:
+    """Scores that vary between cells and images, most of them below the threshold."""
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # plain averages, so that two looks are enough
+    with torch.no_grad():
+        for _ in range(2):
+            network(images)
+        scores = network.eval()(images)[1][:, 4:]
+        for head in network.heads:
+            last, gain = head.kinds[-1], 2 / scores.std((0, 2))
+            last.weight.mul_(gain[:, None, None, None])
+            last.bias.sub_(scores.mean((0, 2))).mul_(gain).sub_(3)
 
 
 def run_engines(built: Built, images: list[Path], runs: list[tuple[str, str]], out: Path) -> list[dict]:
@@ -84,3 +117,20 @@ def test_every_engine_answers_as_the_trained_model(exported: tuple[Built, list[P
         assert figures.kept, figures
         shuffled = judge(compare(name, trained, np.roll(answers, 1, axis=0)), limits)
         assert not shuffled.kept, "wrong images pass: nothing was measured"
+
+
+DETECTORS = [("onnx-wasm", "onnx-tensor"), ("onnx-wasm", "onnx"), ("tfjs-wasm", "tfjs-float32"), ("tfjs-wasm", "tfjs-float16")]
+
+
+def test_every_engine_detects_as_the_trained_detector(detector: tuple[Built, list[Path]], tmp_path: Path) -> None:
+    built, images = detector
+    assert (built.bundle.folder / "detector.json").exists()
+    trained = built.measured.trained
+    assert 1 < (trained[..., 4] > 0).sum(1).mean() < 60, "some boxes, and not everywhere"
+    for (engine, name), result in zip(DETECTORS, run_engines(built, images, DETECTORS, tmp_path), strict=True):
+        answers = pack(result["answers"], trained.shape[1])
+        figures = judge(compare(name, trained, answers), variant_spec(name, KNOWN[name].limits))
+        print(f"{engine} {name}: {figures.top1_agreement:.3f} {figures.mean_abs_diff:.1e} {figures.map_difference:.1e} {result['ms']:.1f} ms")
+        assert figures.kept, figures
+        shuffled = compare(name, trained, np.roll(answers, 1, axis=0))
+        assert not judge(shuffled, variant_spec(name, KNOWN[name].limits)).kept, "wrong images pass: nothing was measured"

@@ -5,6 +5,8 @@
  */
 
 export type { Bundle, Decoding, Task } from './bundle.js';
+export { Client } from './client.js';
+export type { ClientOptions, RemotePrediction } from './client.js';
 export { decode, suppress, toImage } from './detections.js';
 export type { Detection, Head, Placement, Rule } from './detections.js';
 export type { Assets, Engine, EngineKind, Opening, Output } from './engines/engine.js';
