@@ -177,7 +177,7 @@ def peers_world() -> None:
 
 
 def node_world() -> None:
-    """`serving/browser/node_modules`: the browser package's runtimes, its tools, and an image decoder; and our TypeScript, compiled.
+    """`serving/browser/node_modules`: the browser package's runtimes and tools; and our TypeScript, compiled.
 
     No package's install script runs: one of them would download GPU libraries that nothing here uses.
     """

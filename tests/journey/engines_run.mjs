@@ -1,4 +1,4 @@
-// Every engine × variant's answers in Node, from image files' bytes: node engines_run.mjs JOB.json
+// Every engine and variant's answers in Node, from image files' bytes: node engines_run.mjs JOB.json
 // Job: lib (our compiled TypeScript), modules (a node_modules folder), bundle, images, runs ([engine, variant]), out.
 
 import { readFile, writeFile } from 'node:fs/promises';

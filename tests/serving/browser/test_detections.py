@@ -110,7 +110,9 @@ def differences(answers: list[list[list[float]]], others: list[list[list[float]]
     for index, (rows, other) in enumerate(zip(answers, others, strict=True)):
         first, second = np.asarray(rows).reshape(-1, 6), np.asarray(other).reshape(-1, 6)
         # Boxes of one score have no order of their own between runtimes: compare them as a set.
-        first, second = (array[np.lexsort([*array.T[:4].round(2), array[:, 5], -array[:, 4].round(5)])] for array in (first, second))
+        first, second = (
+            array[np.lexsort([*array.T[:4].round(2), array[:, 5], -array[:, 4].round(5)])] for array in (first, second)
+        )
         if first.shape != second.shape or not np.allclose(first, second, rtol=1e-4, atol=1e-4):
             different.append(index)
     return different

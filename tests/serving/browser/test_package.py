@@ -42,8 +42,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_its_modules_with_their_types_and_its_licence(installed: Path) -> None:
     package = installed / "node_modules" / "modelyard-browser"
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert {"package.json", "LICENSE", "LICENSES.md", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/node.d.ts"} <= files
-    assert not [name for name in files if name.startswith(("src/", "test/", "space/", "node_modules/")) or name.endswith(".wasm")]
+    assert {
+        "package.json",
+        "LICENSE",
+        "LICENSES.md",
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/node.js",
+        "dist/node.d.ts",
+    } <= files
+    assert not [
+        name for name in files if name.startswith(("src/", "test/", "space/", "node_modules/")) or name.endswith(".wasm")
+    ]
     assert (package / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     about = json.loads((package / "package.json").read_text())
     for entry in about["exports"].values():
@@ -51,9 +61,7 @@ def test_it_holds_its_modules_with_their_types_and_its_licence(installed: Path) 
     assert all(re.fullmatch(r"[\d.]+", version) for version in about["dependencies"].values()), "pinned exactly"
 
 
-def test_the_example_of_the_page_runs(
-    installed: Path, make_bundle: Callable[..., Any], picture: Callable[..., bytes]
-) -> None:
+def test_the_example_of_the_page_runs(installed: Path, make_bundle: Callable[..., Any], picture: Callable[..., bytes]) -> None:
     from pipelines.bundles.tools import find_node
 
     example, *_ = re.findall(r"```js\n(.*?)```", PAGE.read_text(), re.DOTALL)
