@@ -24,7 +24,7 @@ from serving.bundle.variants import KNOWN, variant_spec
 from serving.export.parity import compare, judge, pack
 from serving.export.request import Built
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 ONNX = ("onnx-tensor", "onnx", "onnx-float16", "onnx-int8")
 TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
