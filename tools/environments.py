@@ -177,7 +177,7 @@ def peers_world() -> None:
 
 
 def node_world() -> None:
-    """`serving/browser/node_modules`: TensorFlow.js, Transformers.js and an image decoder; and our TypeScript, compiled.
+    """`serving/browser/node_modules`: the browser package's runtimes and tools; and our TypeScript, compiled.
 
     No package's install script runs: one of them would download GPU libraries that nothing here uses.
     """
@@ -197,7 +197,7 @@ def node_world() -> None:
 
 def typescript(folder: Path) -> None:
     """`serving/browser/dist`: the TypeScript modules as JavaScript, made again when a source changes."""
-    sources = [BROWSER / "tsconfig.json", BROWSER / "package-lock.json", *sorted((BROWSER / "src").glob("*.ts"))]
+    sources = [BROWSER / "tsconfig.json", BROWSER / "package-lock.json", *sorted((BROWSER / "src").rglob("*.ts"))]
     stamp, marker = digest_of(sources), BROWSER / "dist" / ".complete"
     if marker.exists() and marker.read_text() == stamp:
         return

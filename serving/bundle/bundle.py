@@ -7,6 +7,7 @@ transformersjs/   ONNX beside the files that Transformers.js looks for
 <other>/          what exporters of other packages made
 preprocess.json   how image bytes become the input
 labels.json       class names in the order of the outputs
+detector.json     a detector's strides and its suppression, for clients that decode boxes themselves
 card.md           the model card
 bundle.json       digest of each file; written last, so a bundle that has it is complete
 """

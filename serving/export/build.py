@@ -13,6 +13,7 @@ from registry.errors import InputError
 from registry.files import building, write_atomic, write_json
 from registry.records import ParityFigures
 from serving.bundle.bundle import open_bundle
+from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.seal import BundleIndex, seal
 from serving.bundle.variants import KNOWN, MAIN
 from serving.export.card import write_card
@@ -40,6 +41,8 @@ def build_bundle(request: ExportRequest, folder: Path, tools: Tools, say: Say) -
                 _remove(work, figures.variant)
         write_json(work / "preprocess.json", asdict(request.reference.info.preprocess))
         write_json(work / "labels.json", request.reference.info.labels)
+        if request.reference.info.task == "detect":
+            write_json(work / "detector.json", _decoding(request.reference.info))
         write_atomic(work / "card.md", write_card(request.facts, request.reference.info, parity).encode())
         write_transformers(work, request.reference.info)
         seal(work, _index(request))
@@ -74,6 +77,11 @@ def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures
         else:
             parity.append(failed(spec, len(request.images), measured.failed.get(name, "was not made")))
     return parity
+
+
+def _decoding(info: ModelInfo) -> dict[str, object]:
+    """How a detector's raw output becomes boxes, for clients of variants whose graph does not decode it (TF.js)."""
+    return {"strides": list(info.strides), **info.suppression.plain()}
 
 
 def _remove(work: Path, name: str) -> None:

@@ -54,7 +54,8 @@ export async function transformers(images, labels, dtype) {
   env.localModelPath = '/bundle/';
   env.useBrowserCache = false;
   env.useWasmCache = false;
-  env.backends.onnx.wasm.wasmPaths = '/browser/node_modules/onnxruntime-web/dist/';
+  // Transformers.js brings a release of ONNX Runtime Web of its own, and its files fit no other.
+  env.backends.onnx.wasm.wasmPaths = '/browser/node_modules/@huggingface/transformers/node_modules/onnxruntime-web/dist/';
   env.backends.onnx.wasm.numThreads = 1;
   const classify = await pipeline('image-classification', 'transformersjs', { dtype, device: 'wasm' });
   const answers = [];

@@ -83,7 +83,7 @@ export function decode(raw: ArrayLike<number>, head: Head, cellsLast: boolean): 
   }
   const at = (channel: number, cell: number): number =>
     raw[cellsLast ? channel * cells.length + cell : cell * channels + channel] ?? Number.NaN;
-  const found: Detection[] = [];
+  const boxes: Detection[] = [];
   cells.forEach((cell, index) => {
     let best = 0;
     for (let kind = 1; kind < head.classes; kind += 1) if (at(4 * bins + kind, index) > at(4 * bins + best, index)) best = kind;
@@ -93,34 +93,38 @@ export function decode(raw: ArrayLike<number>, head: Head, cellsLast: boolean): 
       expectation(Array.from({ length: bins }, (_, bin) => at(side * bins + bin, index))),
     );
     const { x, y, stride } = cell;
-    found.push({ box: [(x - left) * stride, (y - top) * stride, (x + right) * stride, (y + bottom) * stride], score, class: best });
+    boxes.push({ box: [(x - left) * stride, (y - top) * stride, (x + right) * stride, (y + bottom) * stride], score, class: best });
   });
-  return suppress(found, head.rule);
+  return suppress(boxes, head.rule);
 }
 
-function overlap(one: Detection['box'], other: Detection['box']): number {
-  const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
-  const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
+function area(box: Detection['box']): number {
+  return (box[2] - box[0]) * (box[3] - box[1]);
+}
+
+/** Intersection over union. */
+export function overlap(box: Detection['box'], other: Detection['box']): number {
+  const width = Math.min(box[2], other[2]) - Math.max(box[0], other[0]);
+  const height = Math.min(box[3], other[3]) - Math.max(box[1], other[1]);
   if (width <= 0 || height <= 0) return 0;
   const both = width * height;
-  const area = (box: Detection['box']): number => (box[2] - box[0]) * (box[3] - box[1]);
-  return both / (area(one) + area(other) - both);
+  return both / (area(box) + area(other) - both);
 }
 
 /** Non-maximum suppression, class by class: the best boxes, best first. */
-export function suppress(found: readonly Detection[], rule: Rule): Detection[] {
+export function suppress(boxes: readonly Detection[], rule: Rule): Detection[] {
   const kept: Detection[] = [];
-  for (const one of [...found].sort((a, b) => b.score - a.score)) {
+  for (const box of [...boxes].sort((a, b) => b.score - a.score)) {
     if (kept.length === rule.most) break;
-    if (kept.every((other) => other.class !== one.class || overlap(one.box, other.box) <= rule.iou)) kept.push(one);
+    if (kept.every((other) => other.class !== box.class || overlap(box.box, other.box) <= rule.iou)) kept.push(box);
   }
   return kept;
 }
 
 /** A detection in the pixels of the image that was placed. */
-export function toImage(found: Detection, placement: Placement): Detection {
+export function toImage(detection: Detection, placement: Placement): Detection {
   const { ratio, left, top, width, height } = placement;
   const along = (value: number, margin: number, most: number): number => Math.min(Math.max((value - margin) / ratio, 0), most);
-  const [x1, y1, x2, y2] = found.box;
-  return { ...found, box: [along(x1, left, width), along(y1, top, height), along(x2, left, width), along(y2, top, height)] };
+  const [x1, y1, x2, y2] = detection.box;
+  return { ...detection, box: [along(x1, left, width), along(y1, top, height), along(x2, left, width), along(y2, top, height)] };
 }

@@ -1,4 +1,27 @@
+/**
+ * A Modelyard bundle in a browser or in Node, with the answers of the trained model.
+ *
+ * @packageDocumentation
+ */
+
+export type { Bundle, Decoding, Task } from './bundle.js';
+export { Client } from './client.js';
+export type { ClientOptions, RemotePrediction } from './client.js';
 export { decode, suppress, toImage } from './detections.js';
 export type { Detection, Head, Placement, Rule } from './detections.js';
-export { letterbox, place } from './letterbox.js';
+export type { Assets, Engine, EngineKind, Opening, Output } from './engines/engine.js';
+export { ENGINES } from './engines/kinds.js';
+export { ModelyardError } from './errors.js';
+export type { ErrorKind } from './errors.js';
+export { fromUrl } from './files.js';
+export type { BundleFiles, CheckedFiles } from './files.js';
+export { letterbox, placementOf } from './letterbox.js';
+export { load } from './load.js';
+export type { Check, Options, Progress } from './load.js';
+export { compare, flaws, LIMITS, limitsOf } from './parity.js';
+export type { Answer, Figures, Limits, Row } from './parity.js';
+export { Predictor } from './predictor.js';
+export type { Box, Classification, Detections, Info, Prediction } from './predictor.js';
+export type { Image, Preprocess } from './preprocess.js';
+export { fit, resize } from './resize.js';
 export { warm } from './warm.js';

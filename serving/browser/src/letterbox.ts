@@ -1,15 +1,9 @@
 /** An image in the middle of a grey square, as Ultralytics' detectors are given it. */
 
 import type { Placement } from './detections.js';
+import { roundHalfEven } from './resize.js';
 
 const GREY = 114;
-
-/** Python's round: half to even. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
-}
 
 interface Tap {
   readonly low: number;
@@ -19,15 +13,15 @@ interface Tap {
 
 /** For each output position, the two input positions around it and how far it is from the first. */
 function taps(inputSize: number, outputSize: number): Tap[] {
-  return Array.from({ length: outputSize }, (_, place) => {
-    const centre = Math.min(Math.max(((place + 0.5) * inputSize) / outputSize - 0.5, 0), inputSize - 1);
+  return Array.from({ length: outputSize }, (_, at) => {
+    const centre = Math.min(Math.max(((at + 0.5) * inputSize) / outputSize - 0.5, 0), inputSize - 1);
     const low = Math.floor(centre);
     return { low, high: Math.min(low + 1, inputSize - 1), part: centre - low };
   });
 }
 
 /** How an image of a size is placed in a square. */
-export function place(width: number, height: number, size: number): Placement & { innerWidth: number; innerHeight: number } {
+export function placementOf(width: number, height: number, size: number): Placement & { innerWidth: number; innerHeight: number } {
   const ratio = Math.min(size / height, size / width);
   const innerWidth = Math.max(roundHalfEven(width * ratio), 1);
   const innerHeight = Math.max(roundHalfEven(height * ratio), 1);
@@ -42,7 +36,7 @@ export function letterbox(
   height: number,
   size: number,
 ): { pixels: Uint8Array; placement: Placement } {
-  const placement = place(width, height, size);
+  const placement = placementOf(width, height, size);
   const pixels = new Uint8Array(size * size * 3).fill(GREY);
   const across = taps(width, placement.innerWidth);
   taps(height, placement.innerHeight).forEach((down, y) => {

@@ -1,0 +1,146 @@
+"""The browser package in Node: each engine on each variant answers as the trained model does, on 200 images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from detector import draw_shapes
+from exporting import about, build, sharpened, tools
+
+from registry.mlflow.package import package_torch
+from serving.bundle.modelinfo import write_info
+from serving.bundle.preprocess import Preprocess, stack_pixels
+from serving.bundle.variants import KNOWN, variant_spec
+from serving.export.parity import compare, judge, pack
+from serving.export.request import Built
+
+pytestmark = [pytest.mark.journey, pytest.mark.long]
+
+ONNX = ("onnx-tensor", "onnx", "onnx-float16", "onnx-int8")
+TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
+LETTERBOX = {"resize": "longest side, bilinear", "crop": "none, padded with grey 114"}
+RUNS = [("onnx-wasm", name) for name in ONNX] + [("tfjs-wasm", name) for name in TFJS]
+
+
+def small_network() -> nn.Module:
+    """Four convolutions with batch normalisation, and a linear layer."""
+    widths = (3, 16, 24, 32, 48)
+    blocks = [[nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()] for before, after in pairwise(widths)]
+    return nn.Sequential(
+        *(layer for block in blocks for layer in block), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4)
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path]]:
+    """A small network with every variant, and 200 images it was not fitted to."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("engines")
+    fitted, held_out = draw_shapes(folder / "fitted", 40, 5), draw_shapes(folder / "held-out", 200, 6)
+    info, model = about(), folder / "model"
+    pixels = info.preprocess.tensor(stack_pixels(info.preprocess, fitted))
+    package_torch(sharpened(small_network(), torch.from_numpy(pixels)), model, 64, [(-1, 4)])
+    write_info(model, info)
+    return build(model, info, held_out, "onnx", *(f"{name}?" for _, name in RUNS if name != "onnx")), held_out
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, list[Path]]:
+    """The permissive detector, untrained, its last layers set so that it says something else of each image.
+
+    The images are as large as the network's input. Untrained, it is moved by each grey level in which resizes differ.
+    """
+    from pipelines.training.trainers.torch_detect_network import SMALL, STRIDES, build_detector
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("detector")
+    fitted, held_out = (
+        draw_shapes(folder / name, count, seed, (96, 72)) for name, count, seed in (("fitted", 40, 5), ("held-out", 200, 6))
+    )
+    info, model = (
+        about(96, 3).changed(task="detect", preprocess=Preprocess(size=96, **LETTERBOX), strides=STRIDES),
+        folder / "model",
+    )
+    network = build_detector(SMALL, 3, 96)
+    _spread(network, torch.from_numpy(info.preprocess.tensor(stack_pixels(info.preprocess, fitted))))
+    package_torch(network, model, 96, [(-1, 4 + 3, network.centres.shape[0])] * 2)
+    write_info(model, info)
+    return build(model, info, held_out, "onnx", "onnx-tensor", "tfjs-float32", "tfjs-float16?"), held_out
+
+
+def _spread(network: nn.Module, images: torch.Tensor) -> None:
+    """Scores that vary between cells and images, most of them below the threshold."""
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # plain averages, so that two looks are enough
+    with torch.no_grad():
+        for _ in range(2):
+            network(images)
+        scores = network.eval()(images)[1][:, 4:]
+        for head in network.heads:
+            last, gain = head.kinds[-1], 2 / scores.std((0, 2))
+            last.weight.mul_(gain[:, None, None, None])
+            last.bias.sub_(scores.mean((0, 2))).mul_(gain).sub_(5)
+
+
+def run_engines(built: Built, images: list[Path], runs: list[tuple[str, str]], out: Path) -> list[dict]:
+    """Node's answers of each engine and variant."""
+    job = {
+        "lib": str(tools().browser.absolute()),
+        "modules": str(tools().node_modules.absolute()),
+        "bundle": str(built.bundle.folder.absolute()),
+        "images": [str(image.absolute()) for image in images],
+        "runs": runs,
+        "out": str(out / "answers.json"),
+    }
+    (out / "job.json").write_text(json.dumps(job))
+    script = Path(__file__).with_name("engines_run.mjs")
+    done = subprocess.run([tools().node, script, out / "job.json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "answers.json").read_text())
+
+
+def test_every_engine_answers_as_the_trained_model(exported: tuple[Built, list[Path]], tmp_path: Path) -> None:
+    built, images = exported
+    runs = [(engine, name) for engine, name in RUNS if name in built.bundle.variants]
+    assert {"onnx", "onnx-tensor", "onnx-float16", "tfjs-float32", "tfjs-float16"} <= {name for _, name in runs}
+    trained = built.measured.trained
+    for (engine, name), result in zip(runs, run_engines(built, images, runs, tmp_path), strict=True):
+        assert (result["info"]["engine"], result["info"]["variant"]) == (engine, name)
+        assert result["info"]["digest"] == built.bundle.index.digest
+        answers = pack(result["answers"], None)
+        limits = variant_spec(name, KNOWN[name].limits)
+        figures = judge(compare(name, trained, answers), limits)
+        assert figures.kept, figures
+        shuffled = judge(compare(name, trained, np.roll(answers, 1, axis=0)), limits)
+        assert not shuffled.kept, "wrong images pass: nothing was measured"
+
+
+DETECTORS = [("onnx-wasm", "onnx-tensor"), ("onnx-wasm", "onnx"), ("tfjs-wasm", "tfjs-float32"), ("tfjs-wasm", "tfjs-float16")]
+
+
+def test_every_engine_detects_as_the_trained_detector(detector: tuple[Built, list[Path]], tmp_path: Path) -> None:
+    built, images = detector
+    assert (built.bundle.folder / "detector.json").exists()
+    trained = built.measured.trained
+    assert 1 < (trained[..., 4] > 0).sum(1).mean() < 60, "some boxes, and not everywhere"
+    runs = [(engine, name) for engine, name in DETECTORS if name in built.bundle.variants]
+    assert {"onnx", "onnx-tensor", "tfjs-float32"} <= {name for _, name in runs}, built.parity
+    for (engine, name), result in zip(runs, run_engines(built, images, runs, tmp_path), strict=True):
+        assert (result["info"]["engine"], result["info"]["variant"]) == (engine, name)
+        answers = pack(result["answers"], trained.shape[1])
+        figures = judge(compare(name, trained, answers), variant_spec(name, KNOWN[name].limits))
+        assert figures.kept, figures
+        shuffled = compare(name, trained, np.roll(answers, 1, axis=0))
+        assert not judge(shuffled, variant_spec(name, KNOWN[name].limits)).kept, "wrong images pass: nothing was measured"
