@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.deployment.quotes import Quoter
 from pipelines.deployment.targets import account_of, elsewhere, owner_of
+from pipelines.deployment.uploads import future_uploads
 from registry.amounts import format_usd
 from registry.errors import DeniedError, ModelyardError, UnavailableError
 from registry.records import Record
 from registry.refs import CANARY_SUFFIX, endpoint_name
 from registry.reports.endpoints import existing_deployments, last_deployed
 from serving.targets.contract import LiveEndpoint, Publishes, Quote
-from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.huggingface.target import HuggingFaceTarget
 from serving.targets.planning import Change, endpoint_change
-from serving.targets.runpod.config import RunPodDeploy
 from serving.targets.runpod.target import RunPodTarget
 
 if TYPE_CHECKING:
@@ -63,19 +62,6 @@ class DeployPlan(Record):
         if self.quote:
             document["quote"]["usd_per_month_bound"] = str(self.quote.usd_per_month_bound)
         return document
-
-
-def _future_upload(config: AnyDeploy) -> list[str]:
-    """Where a version's bundle will be published, and whether everybody can read it there."""
-    if isinstance(config, HuggingFaceDeploy):
-        where, private = config.repository, config.private
-    elif isinstance(config, RunPodDeploy) and config.bundles.startswith("hf:"):
-        where, private = config.bundles.removeprefix("hf:"), not config.public
-    else:
-        return []
-    return [
-        f"its bundle will be published to {where} at Hugging Face, {'private' if private else 'public: everybody can read it'}"
-    ]
 
 
 _COUNTED = ("create", "change", "delete", "publish")
@@ -129,7 +115,7 @@ class Planner:
             changes = [self._by_ledger()]
         if self.bundle is None:
             notes.append(f"no version holds {self.stage} yet: promote one, and the plan shows its bundle too")
-            notes.extend(_future_upload(self.config))
+            notes.extend(future_uploads(self.config))
         if self.config.canary is not None and any(change.action == "change" for change in changes):
             canary = f"{self._name}{CANARY_SUFFIX}"
             notes.append(f"after a promotion the new version is a canary first: {canary} is created beside, and deleted later")

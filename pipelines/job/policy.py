@@ -90,5 +90,6 @@ def check_by_policy(choice: JobChoice, changes: Sequence[str], purpose: str) -> 
     """Refuse a job that says something else than the policy of what is about to be done by it."""
     if changes:
         why = f"is not the policy of {choice.job.model if choice.job else 'the model'} ({'; '.join(changes)})"
-        remedy = f"record it first, `modelyard policy set --job {choice.path}`, or leave --job out to {purpose} by the policy"
+        left = "leave --job out" if choice.explicit else f"move {choice.path} away"
+        remedy = f"record it first, `modelyard policy set --job {choice.path}`, or {left} to {purpose} by the policy"
         raise InputError(choice.path, why, remedy)

@@ -8,7 +8,7 @@ from pipelines.evaluation.describe import describe_in_mlflow
 from pipelines.identity import whoami
 from pipelines.job.policy import JobChoice
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
-from pipelines.promotion.policy import Confirmation, judge_by, say_unserved
+from pipelines.promotion.policy import Confirmation, judge_by, say_unserved, say_uploads
 from pipelines.promotion.publish import publish_pending
 from registry.errors import ModelyardError, NotFoundError, RefusedError
 from registry.events import Approved, Trained, about
@@ -54,6 +54,7 @@ def _judging_by(
     entries = parts.context.ledger.entries(model)
     job, policy = judge_by(entries, model, choice, actor, confirmation, parts.say)
     say_unserved(job, stage, parts.say)
+    say_uploads(job, stage, parts.say)
     return JudgingJob(job, policy, entries)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.job.jobfile import Job
     from registry.protocols import Entry, Ledger
     from registry.records import Actor
+    from registry.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,15 @@ def say_unserved(job: Job | None, stage: str, say: Say) -> None:
     """A stage without a deployment has no endpoint of its own; nobody should have to find out."""
     if job is not None and not job.model_dump(include={"deploy"})["deploy"].get(stage):
         say(f"{stage} of {job.model} has no `deploy` in its policy: no endpoint is started for it")
+
+
+def say_uploads(job: Job | None, stage: Stage, say: Say) -> None:
+    """What a promotion will publish, to whom: before anything is decided, for `up` may be the one that deploys."""
+    from pipelines.deployment.uploads import future_uploads
+
+    config = job.deploy.of(stage) if job else None
+    for line in future_uploads(config) if config else ():
+        say(f"{stage} of {job.model if job else ''}: {line}")
 
 
 def say_left(entries: Sequence[Entry], job: Job, say: Say) -> None:
