@@ -33,7 +33,7 @@ def curve(
 
     Takes minutes: heads on frozen features, no training. What it predicts is part of the advice where a gate refuses.
     """
-    from registry.errors import InputError
+    from registry.errors import InputError, ModelyardError
 
     if plot is not None and plot.suffix.lower() not in {".png", ".svg", ".pdf"}:
         raise InputError(plot, "is not a picture's name", "give --plot a name that ends in .png, .svg or .pdf")
@@ -50,20 +50,27 @@ def curve(
     with bar() as progress:
         curves = work.measure(dataset, the_job, Asked(more, label or ()), progress)
     model = the_job.model if the_job else _owner(datasets_of(opened), dataset)
-    event = work.record(curves, model, actor)
+    event, failure = None, None
+    try:
+        event = work.record(curves, model, actor)
+    except ModelyardError as error:  # minutes of measuring are shown all the same
+        failure = error
     if plot is not None:
         from pipelines.training.curve.figure import curves_figure
 
         plot.parent.mkdir(parents=True, exist_ok=True)
         curves_figure(curves).savefig(plot, dpi=120)
     document = curves.model_dump(mode="json") | {"recorded": event is not None, "plot": str(plot) if plot else None}
+    document |= {"error": str(failure)} if failure else {}
     for part, shown in ((document["overall"], curves.overall), *zip(document["classes"], curves.classes, strict=True)):
         part["text"] = str(shown)
     answer(document, as_json=as_json)
     if not as_json:
         _show(curves)
-        if event is None:
+        if event is None and failure is None:
             say("not recorded: nothing could be measured" if model else "not recorded: nobody knows whose data set this is")
+    if failure:  # machines have it in their answer
+        raise typer.Exit(2) if as_json else failure
 
 
 def _owner(datasets: DatasetCatalog, dataset: DataSet) -> str:

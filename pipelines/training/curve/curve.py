@@ -62,7 +62,9 @@ def _curve(pool: Pool, drawn: Sequence[Draw], label: int | None, more: int, on_d
     measured = measure(pool, drawn, label, on_draw)
     predicted = predict(measured, max(now, 1.0), more, _SEED)
     gain = Gain(clips=more, low=predicted.low, high=predicted.high)
-    return ClassCurve(label=name, clips=now, scored=int(measured.scored.sum()), points=_points(predicted), gain=gain)
+    without = () if label is not None else tuple(each for at, each in enumerate(pool.labels) if unmeasurable(pool, at))
+    scored, points = int(measured.scored.sum()), _points(predicted)
+    return ClassCurve(label=name, clips=now, scored=scored, points=points, gain=gain, without=without)
 
 
 def _points(predicted: Predicted) -> tuple[CurvePoint, ...]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from registry.records import Gain, Record
 
+_NAMED = 3
+"""Classes that are left out of a curve and named; of more, how many."""
+_HAVE = {False: "has", True: "have"}
+
 
 class CurvePoint(Record):
     """Accuracy of a head that learnt from so many clips, on clips that were left out, with the 90 % interval's ends."""
@@ -18,7 +22,8 @@ class ClassCurve(Record):
     """A class's curve: the share of its images that are recognized; `label` is empty for all classes together (top-1).
 
     `clips`: those in train; of all classes together the mean number. `scored`: clips that were left out and scored, in turns.
-    `gain` is None, and `why` says the reason, where it cannot be measured.
+    `gain` is None, and `why` says the reason, where it cannot be measured. `without`: of all classes together, those that have
+    too few clips to be measured.
     """
 
     label: str
@@ -27,6 +32,7 @@ class ClassCurve(Record):
     points: tuple[CurvePoint, ...] = ()
     gain: Gain | None = None
     why: str = ""
+    without: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
@@ -39,7 +45,11 @@ class ClassCurve(Record):
 
     @property
     def _of(self) -> str:
-        return f"'{self.label}'" if self.label else "every class"
+        if self.label:
+            return f"'{self.label}'"
+        left_out = ", ".join(f"'{label}'" for label in self.without[:_NAMED])
+        more = f" and {len(self.without) - _NAMED} others" if len(self.without) > _NAMED else ""
+        return f"every class but {left_out}{more}, which {_HAVE[len(self.without) > 1]} too few," if left_out else "every class"
 
 
 class Curves(Record):

@@ -18,9 +18,11 @@ from pipelines.data.dataset import DataSet, FrameRow, Manifest
 from pipelines.job.jobfile import Split
 from pipelines.job.trainers import KerasTrainer, TorchTrainer, YoloTrainer
 from pipelines.training.curve import features
+from pipelines.training.curve.command import CurveMeasurement
 from pipelines.training.curve.features import backbone_of, thinned
 from pipelines.training.trainers.torch_networks import Design
 from registry.digests import sha256_file
+from registry.errors import UnavailableError
 from registry.events import CurveMeasured
 from registry.files import write_json
 from registry.opening import ledger_of
@@ -92,6 +94,23 @@ def test_it_measures_says_it_and_records_it(home: Path, capsys: pytest.CaptureFi
     assert isinstance(event, CurveMeasured)
     assert (event.dataset, set(event.gains)) == (document["dataset"], set(LABELS))
     assert "learning curve of hand on data set" in str(event)
+
+
+def test_what_was_measured_is_shown_where_it_cannot_be_recorded(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise UnavailableError("ledger", "cannot be written", "make room")
+
+    monkeypatch.setattr(CurveMeasurement, "record", fails)
+    assert command("--home", str(home), "--json") == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["recorded"], document["error"]) == (False, "ledger: cannot be written; make room")
+    assert document["overall"]["points"]
+    assert command("--home", str(home)) == 2
+    captured = capsys.readouterr()
+    assert "10 more clips of every class are worth" in captured.out
+    assert "ledger: cannot be written; make room" in captured.err
 
 
 def test_people_get_a_table_and_a_sentence_each(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,13 @@ def test_the_sentence() -> None:
     assert str(curve) == "10 more clips of 'fist' are worth +2 to +5 points (90 %)"
     one_more = ClassCurve(label="", clips=6, gain=Gain(clips=1, low=-0.004, high=0.05))
     assert str(one_more) == "1 more clip of every class is worth +0 to +5 points (90 %); it may be nothing"
+    words = {
+        ("fist",): "every class but 'fist', which has too few,",
+        ("fist", "palm"): "every class but 'fist', 'palm', which have too few,",
+        ("a", "b", "c", "d", "e"): "every class but 'a', 'b', 'c' and 2 others, which have too few,",
+    }
+    for without, text in words.items():
+        assert str(one_more.model_copy(update={"without": without})).startswith(f"1 more clip of {text} is worth ")
 
 
 def test_the_figure_has_a_part_for_each_curve_and_none_for_what_could_not_be_measured() -> None:
