@@ -83,7 +83,7 @@ def open_live(source: str, patience: float = PATIENCE_S, held: int = _HELD) -> L
     scheme = _SCHEME.match(source)
     if scheme and len(scheme[1]) > 1:  # one letter is a drive
         if scheme[1].lower() not in SCHEMES:
-            raise InputError(f"--source {scheme[1]}:", "is no camera's address", f"expected one of {', '.join(SCHEMES)}")
+            raise InputError("--source", f"'{scheme[1]}:' is no camera's address", f"expected one of {', '.join(SCHEMES)}")
         return LiveCamera(public_address(source), lambda: _stream_pictures(source, patience), patience, held)
     return None
 

@@ -155,8 +155,8 @@ def test_whatever_a_person_writes_around_our_part_or_into_it_stays(before: str, 
         assert kept.startswith(before.replace("\r\n", "\n"))
         assert kept.endswith(after.replace("\r\n", "\n"))
         assert next_ in kept
-    edited = written.replace(ours, f"{ours}!", 1)
-    assert merged(edited, next_) is None
+    if not f"{ours}!".endswith(ours):  # else it is a person's "!" in front of our part as it was
+        assert merged(written.replace(ours, f"{ours}!", 1), next_) is None
 
 
 def test_a_part_that_does_not_fit_is_not_written() -> None:
