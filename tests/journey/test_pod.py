@@ -17,7 +17,7 @@ import yaml
 from registry.events import Trained
 from registry.opening import ledger_of
 from registry.settings import Settings
-from serving.fakes.both import running
+from serving.fakes.both import SECRET, running
 
 pytestmark = [pytest.mark.journey]
 LAUNCH = {"gpus": ["NVIDIA RTX A4000"], "max_usd": 1, "image": "me/train:1", "device": "cpu"}
@@ -56,8 +56,12 @@ def test_a_project_trains_on_a_pod_and_is_registered_here(dataset, mlflow_uri: s
         assert project.data.tags["modelyard.quote"].startswith("a pod with NVIDIA RTX A4000 at $0.2500/h")
         assert project.data.tags["modelyard.versions"] == "podded/1"
         headers = {"Authorization": f"Bearer {variables['RUNPOD_API_KEY']}"}
-        for path, kind in (("pods", "pods"), ("account/secrets", "secrets")):
-            assert httpx.get(f"{variables['MODELYARD_RUNPOD_URL']}/v2/{path}", headers=headers).json()[kind] == []
+        answers = {
+            path: httpx.get(f"{variables['MODELYARD_RUNPOD_URL']}/v2/{path}", headers=headers).json()
+            for path in ("pods", "account/secrets")
+        }
+        assert answers["pods"]["pods"] == []
+        assert [secret["name"] for secret in answers["account/secrets"]["secrets"]] == [SECRET], "the account's own alone"
     (event,) = [row.event for row in ledger_of(Settings(home=home)).entries("podded") if isinstance(row.event, Trained)]
     assert event.hardware == "runpod: NVIDIA RTX A4000 x 1"
     assert event.usd == pytest.approx(Decimal(event.seconds) * Decimal("0.25") / 3600, abs=Decimal("0.00001"))

@@ -127,8 +127,8 @@ def test_whatever_request_fails_the_run_is_whole_and_registered_once(
 ) -> None:
     uri, faults = proxy
     count, starts = requests_of_a_training(tmp_path, dataset, proxy), 0
-    for number in range(1 + count % 3, count + 1, 3):  # each is a whole training; the ways to fail take turns
-        way, world = WAYS[number // 3 % len(WAYS)], World(tmp_path / str(number), uri, faults, dataset, "away")
+    for number in range(1 + count % 5, count + 1, 5):  # each is a whole training; the ways to fail take turns
+        way, world = WAYS[number // 5 % len(WAYS)], World(tmp_path / str(number), uri, faults, dataset, "away")
         faults.plan(number, number, way)
         try:
             event = world.train()
