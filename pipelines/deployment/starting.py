@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.deployment.targets import handle_of, owner_of
+from pipelines.deployment.targets import account_at, account_of, handle_of, owner_of
 from registry.amounts import round_usd
 from registry.errors import ModelyardError
 from registry.events import Deployed, DeployStarted, EndpointDeleted, about
@@ -100,13 +100,12 @@ def _recorded_start(wanted: Wanted, target: Target, ledger: Ledger) -> Iterator[
     What runs on this machine is found by the records of its processes. An endpoint of that name that is there and that the
     ledger does not know is another home's: no row of ours gets it deleted before a version of ours is served by it.
     """
-    kind, owner = wanted.config.kind, owner_of(wanted.config)
-    known = _known(wanted, ledger.entries(wanted.version.model))
-    is_known = any((event.target, event.owner) == (kind, owner) for event in known)
-    if kind == "local" or is_known or target.find(wanted.name):
+    account, known = account_of(wanted.config), _known(wanted, ledger.entries(wanted.version.model))
+    is_known = any(account_at(event) == account for event in known)
+    if account.kind == "local" or is_known or target.find(wanted.name):
         yield
         return
-    fields = {"stage": wanted.stage, "target": kind, "owner": owner, "endpoint": wanted.endpoint}
+    fields = {"stage": wanted.stage, "target": account.kind, "owner": account.owner, "endpoint": wanted.endpoint}
     begun = DeployStarted(**about(wanted.version, wanted.digest), **fields)  # pyright: ignore[reportArgumentType]
     ledger.append(begun)
     try:

@@ -89,11 +89,11 @@ class Targets:
 def elsewhere(entries: Sequence[Entry], stage: Stage, account: Account) -> list[Begun]:
     """What may exist of a stage's endpoint at other accounts: it moves, or a command was killed while it moved."""
     events = [row.event for row in entries if is_begun(row, stage)]
-    if all(Account(event.target, event.owner) == account for event in events if isinstance(event, Begun)):
+    if all(account_at(event) == account for event in events if isinstance(event, Begun)):
         return []  # most of them, at every pass: nothing is folded for them
     begun = unretired(entries, stage).begun
     unnamed = Account(account.kind)  # rows of older releases do not name the owner
-    return [event for event in begun if Account(event.target, event.owner) not in {account, unnamed}]
+    return [event for event in begun if account_at(event) not in {account, unnamed}]
 
 
 def owner_of(config: AnyDeploy) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 from pipelines.deployment.deploy import DeployHook
 from pipelines.deployment.retire import RetireHook
@@ -15,7 +18,7 @@ from pipelines.home import Home
 from pipelines.job.deploys import AnyDeploy
 from pipelines.promotion.assemble import Parts, assemble
 from pipelines.services.reconciler import Reconciler
-from registry.events import CanaryEnded, Exported, about
+from registry.events import CanaryEnded, Event, Exported, about
 from registry.files import write_json
 from registry.lease import FileLeases
 from registry.memory import MemoryLedger, MemoryStore
@@ -33,6 +36,21 @@ from serving.targets.contract import Target
 
 ADA = Actor("ada", proven=True)
 RULES = CanaryRules(share=0.5, requests=20, max_error_rate=0.05, max_latency_ratio=20, max_disagreement=0.2)
+
+
+@contextmanager
+def killed_before(ledger: MemoryLedger, kind: type[Event]) -> Iterator[None]:
+    """The block's process is killed when it is about to record such an event; the block has to come that far."""
+    append = ledger.append
+
+    def dies(event: Any) -> Any:
+        if isinstance(event, kind):
+            raise KeyboardInterrupt
+        return append(event)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ledger, "append", dies)
+        yield
 
 
 class Passes:

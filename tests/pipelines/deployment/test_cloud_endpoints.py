@@ -27,7 +27,7 @@ from registry.stages import Stage
 from serving.targets.runpod.config import RunPodDeploy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from canary_world import ADA, RULES, make_world
+from canary_world import ADA, RULES, killed_before, make_world
 
 pytestmark = pytest.mark.journey
 
@@ -56,7 +56,7 @@ def test_a_pair_of_endpoints_in_a_cloud_behind_a_front(
 
 
 def test_a_canary_that_a_killed_command_made_is_deleted_with_its_stage(
-    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
     config = RunPodDeploy(image=clouds.IMAGE, bundles="https://bundles.invalid", canary=RULES, smoke_images=1)
     with clouds.runpod_world(tmp_path / "cloud") as runpod:
@@ -64,15 +64,7 @@ def test_a_canary_that_a_killed_command_made_is_deleted_with_its_stage(
         target = runpod.target(pools=())
         made.targets.runpod.append(target)
         made.promote(1)
-        ledger, append = made.context.ledger, made.context.ledger.append
-
-        def dies(event: Any) -> Any:
-            if isinstance(event, CanaryStarted):
-                raise KeyboardInterrupt
-            return append(event)
-
-        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-            killed.setattr(ledger, "append", dies)
+        with killed_before(made.context.ledger, CanaryStarted):
             made.promote(2)
         assert len(target.list()) == 2
         promote(made.context, Ref("colours", 2), Stage.ARCHIVED, ADA)

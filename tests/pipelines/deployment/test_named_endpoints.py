@@ -13,7 +13,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "contracts"), str(Path(__file__).parent)]
 import clouds
-from canary_world import ADA, World, make_world
+from canary_world import ADA, World, killed_before, make_world
 
 from pipelines.bundles.store import open_exported
 from pipelines.deployment.named import NamedEndpoint, check_gate, record_deletion
@@ -108,18 +108,11 @@ def test_what_could_not_be_deleted_is_tried_again_and_costs_until_then(
 
 
 def test_one_that_a_killed_command_made_is_known_and_retired(
-    make_bundle, picture: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_bundle, picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
     with world_with("runpod", make_bundle, picture, tmp_path) as (made, target):
-        ledger, append = made.context.ledger, made.context.ledger.append
-
-        def dies(event: Any) -> Any:
-            if isinstance(event, Deployed):
-                raise KeyboardInterrupt
-            return append(event)
-
-        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-            killed.setattr(ledger, "append", dies)
+        ledger = made.context.ledger
+        with killed_before(ledger, Deployed):
             named(made, "runpod").deploy(target, None)
         assert [live.name for live in target.list()] == ["mine"]
         (event,) = named_endpoints(ledger.entries())
