@@ -28,6 +28,16 @@ export async function answerOf(engine: Engine, variant: string, bundle: Bundle, 
   return placed.map(({ box, score, class: kind }): Row => [...box, score, kind]);
 }
 
+/** One image → what the network's last layer is given for it. Throws ModelyardError `input` where the engine does not show it. */
+export async function featuresOf(engine: Engine, variant: string, bundle: Bundle, image: Image): Promise<Float32Array> {
+  if (!engine.features) {
+    const what = 'does not show the features of an image';
+    throw new ModelyardError('input', `${engine.name} (${variant})`, what, 'use a TensorFlow.js engine and a classifier that ends in a dense layer');
+  }
+  const { input, shape } = given(engine, variant, bundle, image);
+  return (await engine.features(input, shape)).data;
+}
+
 function given(engine: Engine, variant: string, bundle: Bundle, image: Image): Given {
   const { preprocess } = bundle;
   const { size } = preprocess;

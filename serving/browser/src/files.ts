@@ -17,7 +17,11 @@ export function fromUrl(base: string | URL, init?: RequestInit): BundleFiles {
     async read(path) {
       const address = addressOf(name, path);
       const response = await fetch(address, init).catch((error: unknown) => {
-        throw new ModelyardError('unavailable', address, 'does not answer', 'check the network and the address, and try again', error);
+        // A browser does not tell a page why: a server that allows no other origin looks like one that does not answer.
+        const [what, remedy] = isForeign(address)
+          ? ['does not answer, or does not allow pages of another origin', "serve the bundle from the page's origin, or let its server allow this one (CORS)"]
+          : ['does not answer', 'check the network and the address, and try again'];
+        throw new ModelyardError('unavailable', address, what as string, remedy as string, error);
       });
       if (response.status === 404) throw missing(name, path);
       if (!response.ok) {
@@ -30,6 +34,11 @@ export function fromUrl(base: string | URL, init?: RequestInit): BundleFiles {
       );
     },
   };
+}
+
+function isForeign(address: string): boolean {
+  const origin = (globalThis as { location?: { origin?: string } }).location?.origin;
+  return origin !== undefined && new URL(address).origin !== origin;
 }
 
 function addressOf(base: string, path: string): string {

@@ -1,28 +1,11 @@
-import { answerOf } from './answer.js';
-import { type Bundle, openBundle, type Task } from './bundle.js';
-import type { Assets, Engine, EngineKind } from './engines/engine.js';
-import { type Candidate, candidates, ENGINES, pathOf } from './engines/kinds.js';
-import { ModelyardError, shorten } from './errors.js';
+import { openBundle, type Task } from './bundle.js';
+import { cached } from './cache.js';
+import type { Assets, EngineKind } from './engines/engine.js';
+import { candidates, ENGINES } from './engines/kinds.js';
+import { ModelyardError } from './errors.js';
 import { type BundleFiles, fromUrl } from './files.js';
-import { type Answer, compare, type Figures, flaws, type Limits, limitsOf } from './parity.js';
-import { Predictor } from './predictor.js';
-import type { Image } from './preprocess.js';
-
-/** Images with the trained model's answers, by which an engine is checked before it is taken. */
-export interface Check {
-  readonly images: readonly Image[];
-  /** For each image the trained model's probabilities, or its boxes. */
-  readonly answers: readonly Answer[];
-  /** Left out: those of the variant, which are those of Python's parity gate. */
-  readonly limits?: Limits;
-}
-
-/** What is being done, for a progress line. */
-export interface Progress {
-  readonly step: 'reading' | 'starting' | 'checking';
-  /** A bundle's name, or an engine with its variant. */
-  readonly name: string;
-}
+import { type Check, Opener, type Progress } from './opener.js';
+import { type Info, Predictor } from './predictor.js';
 
 /** How to load a bundle. Everything may be left out. */
 export interface Options {
@@ -35,10 +18,14 @@ export interface Options {
   /** The task that the page is made for. */
   readonly task?: Task;
   readonly check?: Check;
+  /** Keep the bundle's files in the browser's Cache Storage, so that it loads without a network the next time. */
+  readonly cache?: boolean;
   readonly assets?: Assets;
   /** Engines of the caller; one with a known name replaces ours. */
   readonly kinds?: readonly EngineKind[];
   readonly onProgress?: (progress: Progress) => void;
+  /** An engine failed while it ran, as after the loss of a GPU, and the next one has taken its place. */
+  readonly onEngine?: (info: Info) => void;
 }
 
 /**
@@ -49,24 +36,17 @@ export interface Options {
  * for options that do not fit the bundle, and `refused`, with each engine's reason and figures, where none is left.
  */
 export async function load(source: string | URL | BundleFiles, options: Options = {}): Promise<Predictor> {
-  const files = typeof source === 'string' || source instanceof URL ? fromUrl(source) : source;
+  const given = typeof source === 'string' || source instanceof URL ? fromUrl(source) : source;
+  const files = options.cache ? cached(given) : given;
   options.onProgress?.({ step: 'reading', name: files.name });
   const bundle = await openBundle(files, options.digest);
   if (options.task && options.task !== bundle.task) {
     const what = `was trained to ${bundle.task} and not to ${options.task}`;
     throw new ModelyardError('input', `${bundle.model}/${bundle.version}`, what, `give the bundle of a model that ${options.task === 'detect' ? 'detects' : 'classifies'}`);
   }
-  const refused: string[] = [];
-  for (const candidate of candidates(known(options.kinds ?? []), wishOf(options), (path) => bundle.files.has(path))) {
-    const outcome = await attempt(candidate, bundle, options);
-    if ('why' in outcome) {
-      refused.push(outcome.why);
-      continue;
-    }
-    bundle.files.release();
-    return predictorOf(bundle, candidate, outcome, refused);
-  }
-  throw new ModelyardError('refused', `${bundle.model}/${bundle.version}`, `no engine is left: ${refused.join('; ')}`, 'export the version again, or allow other engines');
+  const queue = candidates(known(options.kinds ?? []), wishOf(options), (path) => bundle.files.has(path));
+  const opener = new Opener(bundle, queue, options);
+  return new Predictor(bundle, opener, await opener.next(), options.onEngine);
 }
 
 function wishOf({ engines = [], variants = [] }: Options): { engines: readonly string[]; variants: readonly string[] } {
@@ -78,58 +58,4 @@ function known(kinds: readonly EngineKind[]): EngineKind[] {
   const own = new Map(kinds.map((kind) => [kind.name, kind]));
   const ours = ENGINES.map((kind) => own.get(kind.name) ?? kind);
   return [...ours, ...kinds.filter((kind) => !ENGINES.some(({ name }) => name === kind.name))];
-}
-
-interface Taken {
-  readonly engine: Engine;
-  readonly figures: Figures | undefined;
-}
-
-function predictorOf(bundle: Bundle, { kind, variant }: Candidate, { engine, figures }: Taken, refused: readonly string[]): Predictor {
-  const { model, version, digest, task, labels } = bundle;
-  const about = { model, version, digest, task, labels, size: bundle.preprocess.size };
-  return new Predictor(bundle, engine, { ...about, engine: kind.name, variant, parity: figures, refused });
-}
-
-/** Start an engine and check it; or say why it is not taken. What is wrong with the bundle itself is thrown. */
-async function attempt({ kind, variant }: Candidate, bundle: Bundle, options: Options): Promise<Taken | { why: string }> {
-  const name = `${kind.name} (${variant})`;
-  if (bundle.task === 'detect' && variant.startsWith('tfjs') && !bundle.decoding) {
-    return { why: `${name} has no detector.json to decode its boxes by` };
-  }
-  let engine: Engine | undefined;
-  try {
-    options.onProgress?.({ step: 'starting', name });
-    const { files, task } = bundle;
-    engine = await kind.open({ files, path: pathOf(variant), task, assets: options.assets ?? {} });
-    checkTask(engine, variant, bundle);
-    const empty = { data: new Uint8Array(3 * bundle.preprocess.size ** 2), width: bundle.preprocess.size, height: bundle.preprocess.size };
-    await answerOf(engine, variant, bundle, empty); // the first call compiles kernels
-    if (!options.check) return { engine, figures: undefined };
-    options.onProgress?.({ step: 'checking', name });
-    const { figures, words } = await measure(engine, variant, bundle, options.check);
-    if (!words.length) return { engine, figures };
-    engine.dispose();
-    return { why: `${name}: ${words.join(', ')}` };
-  } catch (error) {
-    engine?.dispose();
-    if (error instanceof ModelyardError) throw error;
-    return { why: `${name} cannot run it (${shorten(error instanceof Error ? error.message : error, 160)})` };
-  }
-}
-
-function checkTask(engine: Engine, variant: string, bundle: Bundle): void {
-  const detects = engine.gives !== 'probabilities';
-  if (detects === (bundle.task === 'detect')) return;
-  const what = `is a ${detects ? 'detector' : 'classifier'}, and preprocess.json is a ${detects ? 'classifier' : 'detector'}'s`;
-  throw new ModelyardError('integrity', `variant '${variant}'`, what, 'export the version again');
-}
-
-async function measure(engine: Engine, variant: string, bundle: Bundle, check: Check): Promise<{ figures: Figures; words: string[] }> {
-  const answers: Answer[] = [];
-  for (const image of check.images) answers.push(await answerOf(engine, variant, bundle, image));
-  const detects = bundle.task === 'detect';
-  const least = detects ? (bundle.decoding?.rule.score ?? 0.25) : undefined;
-  const figures = compare(check.answers, answers, least);
-  return { figures, words: flaws(figures, check.limits ?? limitsOf(variant), detects) };
 }

@@ -1,8 +1,9 @@
-import { answerOf } from './answer.js';
+import { answerOf, featuresOf } from './answer.js';
 import type { Bundle, Task } from './bundle.js';
 import type { Engine } from './engines/engine.js';
 import { ModelyardError } from './errors.js';
-import type { Figures, Row } from './parity.js';
+import type { Opened, Opener } from './opener.js';
+import type { Answer, Figures, Row } from './parity.js';
 import type { Image } from './preprocess.js';
 
 /** What is loaded, and on what it runs. */
@@ -19,7 +20,9 @@ export interface Info {
   readonly variant: string;
   /** How far this engine was from the trained model; undefined where nothing was checked. */
   readonly parity: Figures | undefined;
-  /** The engines that were tried first, each with the reason why it was not taken. */
+  /** Whether this engine gives the features of an image, from which a page can be taught. */
+  readonly canTeach: boolean;
+  /** The engines that were tried first, each with the reason why it was not taken, or why it was left. */
   readonly refused: readonly string[];
 }
 
@@ -49,56 +52,92 @@ export interface Detections {
 /** `'label' in prediction` tells a classifier's answer from a detector's. */
 export type Prediction = Classification | Detections;
 
-/** A bundle's model on one engine. Made by `load`. */
+/** A bundle's model on one engine, and on the next one where that fails. Made by `load`. */
 export class Predictor {
-  readonly info: Info;
   readonly #bundle: Bundle;
-  #engine: Engine | undefined;
+  readonly #opener: Opener;
+  readonly #onEngine: ((info: Info) => void) | undefined;
+  #opened: Opened;
+  #isOpen = true;
   #last: Promise<unknown> = Promise.resolve();
 
   /** Use `load`, which checks. */
-  constructor(bundle: Bundle, engine: Engine, info: Info) {
+  constructor(bundle: Bundle, opener: Opener, opened: Opened, onEngine?: (info: Info) => void) {
     this.#bundle = bundle;
-    this.#engine = engine;
-    this.info = info;
+    this.#opener = opener;
+    this.#opened = opened;
+    this.#onEngine = onEngine;
+  }
+
+  /** What is loaded, and on what it runs now. */
+  get info(): Info {
+    const { model, version, digest, task, labels, preprocess } = this.#bundle;
+    const { engine, variant, figures } = this.#opened;
+    const about = { model, version, digest, task, labels, size: preprocess.size };
+    return { ...about, engine: engine.name, variant, parity: figures, canTeach: !!engine.features, refused: [...this.#opener.refused] };
   }
 
   /**
    * One image's answer. Calls wait for each other; a camera's loop drops the frames that come meanwhile.
    *
-   * Rejects with ModelyardError: `input` for what is no image or after `dispose`, `unavailable` where the engine fails,
-   * as after the loss of a GPU: load the bundle again, on another engine.
+   * Where the engine fails, as after the loss of a GPU, the next one is opened, checked and asked. Rejects with
+   * ModelyardError: `input` for what is no image or after `dispose`, `refused` where no engine is left.
    */
   predict(image: Image): Promise<Prediction> {
-    const answer = this.#last.then(() => this.#predict(image));
-    this.#last = answer.catch(() => undefined);
-    return answer;
+    return this.#inTurn(async () => {
+      const began = performance.now();
+      const answer = await this.#ask((engine, variant) => answerOf(engine, variant, this.#bundle, image));
+      return predictionOf(answer, this.#bundle, performance.now() - began);
+    });
   }
 
-  async #predict(image: Image): Promise<Prediction> {
-    const engine = this.#engine;
-    if (!engine) throw new ModelyardError('input', 'predictor', 'was disposed of', 'load the bundle again');
-    const began = performance.now();
-    const answer = await answerOf(engine, this.info.variant, this.#bundle, image).catch((error: unknown) => {
-      throw error instanceof ModelyardError ? error : failed(engine.name, error);
-    });
-    const { labels, task } = this.info;
-    const milliseconds = performance.now() - began;
-    if (task === 'detect') return { detections: (answer as readonly Row[]).map((row) => boxOf(row, labels)), milliseconds };
-    return { ...classification(answer as readonly number[], labels), milliseconds };
+  /**
+   * What the network's last layer is given for an image: float32, as many numbers as that layer has inputs.
+   *
+   * Rejects with ModelyardError: as `predict`, and `input` where the engine does not show them: TensorFlow.js does, for a
+   * classifier whose last layer is dense.
+   */
+  features(image: Image): Promise<Float32Array> {
+    return this.#inTurn(() => this.#ask((engine, variant) => featuresOf(engine, variant, this.#bundle, image)));
   }
 
   /** Free the engine's memory, after the answers that are awaited. May be called twice. */
   async dispose(): Promise<void> {
     await this.#last;
-    this.#engine?.dispose();
-    this.#engine = undefined;
+    if (this.#isOpen) this.#opened.engine.dispose();
+    this.#isOpen = false;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const answer = this.#last.then(() => {
+      if (!this.#isOpen) throw new ModelyardError('input', 'predictor', 'was disposed of', 'load the bundle again');
+      return work();
+    });
+    this.#last = answer.catch(() => undefined);
+    return answer;
+  }
+
+  async #ask<T>(work: (engine: Engine, variant: string) => Promise<T>): Promise<T> {
+    for (;;) {
+      const { engine, variant } = this.#opened;
+      try {
+        return await work(engine, variant);
+      } catch (error) {
+        if (error instanceof ModelyardError) throw error;
+        this.#opener.giveUp(engine.name, error instanceof Error ? error.message : String(error));
+        engine.dispose();
+        this.#isOpen = false;
+        this.#opened = await this.#opener.next();
+        this.#isOpen = true;
+        this.#onEngine?.(this.info);
+      }
+    }
   }
 }
 
-function failed(engine: string, error: unknown): ModelyardError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new ModelyardError('unavailable', engine, `failed (${why.slice(0, 200)})`, 'load the bundle again, on another engine', error);
+function predictionOf(answer: Answer, { labels, task }: Bundle, milliseconds: number): Prediction {
+  if (task === 'detect') return { detections: (answer as readonly Row[]).map((row) => boxOf(row, labels)), milliseconds };
+  return { ...classification(answer as readonly number[], labels), milliseconds };
 }
 
 function boxOf([left, top, right, bottom, score, kind]: Row, labels: readonly string[]): Box {

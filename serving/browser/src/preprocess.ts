@@ -80,6 +80,18 @@ export function isFittedBefore(preprocess: Preprocess): boolean {
   return preprocess.resized === null && !preprocess.resize.startsWith('longest');
 }
 
+/** Throws ModelyardError `input` for an image that is too large, or too long, to be answered. The limits are the server's. */
+export function checkSize(width: number, height: number): void {
+  if (!(width > 0 && height > 0)) throw new ModelyardError('input', 'image', 'has no pixels', 'wait for the first frame, or give another image');
+  if (width * height > MAX_PIXELS) {
+    const what = `has ${(width * height / 1e6).toFixed(0)} megapixels, more than ${MAX_PIXELS / 1e6}`;
+    throw new ModelyardError('input', 'image', what, 'give a smaller picture');
+  }
+  if (Math.max(width, height) > MAX_ASPECT * Math.min(width, height)) {
+    throw new ModelyardError('input', 'image', `is more than ${MAX_ASPECT} times longer than it is wide`, 'crop it');
+  }
+}
+
 /** uint8 RGB of an image; its own buffer where that is RGB already. Throws ModelyardError `input`. */
 export function rgbOf(image: Image): Uint8Array {
   const { data, width, height } = image;
@@ -88,10 +100,7 @@ export function rgbOf(image: Image): Uint8Array {
     const what = `${data.length} bytes are no RGB or RGBA picture of ${width} x ${height}`;
     throw new ModelyardError('input', 'image', what, 'give 3 or 4 bytes for each pixel');
   }
-  if (pixels > MAX_PIXELS) throw new ModelyardError('input', 'image', `has more than ${MAX_PIXELS} pixels`, 'give a smaller picture');
-  if (Math.max(width, height) > MAX_ASPECT * Math.min(width, height)) {
-    throw new ModelyardError('input', 'image', `is more than ${MAX_ASPECT} times longer than it is wide`, 'crop it');
-  }
+  checkSize(width, height);
   if (data.length === 3 * pixels) return new Uint8Array(data.buffer, data.byteOffset, data.length);
   const rgb = new Uint8Array(3 * pixels);
   for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {

@@ -57,6 +57,7 @@ describe('the file for pages without a bundler', () => {
     expect(gzipSync(entry.code).length).toBeLessThan(30_000);
     expect(entry.imports).toEqual([]);
     expect(entry.dynamicImports.sort()).toEqual([
+      '@tensorflow/tfjs-backend-cpu',
       '@tensorflow/tfjs-backend-wasm',
       '@tensorflow/tfjs-backend-webgl',
       '@tensorflow/tfjs-backend-webgpu',

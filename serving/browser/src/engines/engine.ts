@@ -23,6 +23,8 @@ export interface Engine {
   readonly gives: 'probabilities' | 'detections' | 'raw';
   /** A batch of one image, row by row → the network's outputs. */
   run(input: Float32Array | Uint8Array, shape: readonly number[]): Promise<Output[]>;
+  /** As `run`, for what the last dense layer is given: `[1, features]`. Absent where the runtime, or the network, has none. */
+  features?(input: Float32Array | Uint8Array, shape: readonly number[]): Promise<Output>;
   dispose(): void;
 }
 

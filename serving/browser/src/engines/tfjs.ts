@@ -2,6 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 
 import type { CheckedFiles } from '../files.js';
 import type { Engine, EngineKind, Opening, Output } from './engine.js';
+import { featureNode, type GraphFile } from './graph.js';
 import { hasGpu } from './onnx.js';
 
 type Core = typeof import('@tensorflow/tfjs-core');
@@ -24,13 +25,17 @@ async function backend(name: Backend, assets: string | undefined): Promise<void>
   }
 }
 
-interface Manifest {
-  readonly modelTopology: object;
+interface Manifest extends GraphFile {
   readonly weightsManifest: { readonly paths: string[]; readonly weights: object[] }[];
 }
 
+interface Weights {
+  readonly weightSpecs: object[];
+  readonly weightData: ArrayBuffer;
+}
+
 /** A graph model's files as TensorFlow.js takes them: its topology, and all shards as one buffer. */
-async function artifacts(files: CheckedFiles, folder: string): Promise<object> {
+async function artifacts(files: CheckedFiles, folder: string): Promise<Manifest & Weights> {
   const model = JSON.parse(new TextDecoder().decode(await files.read(`${folder}/model.json`))) as Manifest;
   const shards = await Promise.all(
     model.weightsManifest.flatMap((group) => group.paths).map((path) => files.read(`${folder}/${path}`)),
@@ -55,22 +60,25 @@ async function open(name: string, kind: Backend, { files, path, task, assets }: 
   await use();
   const loaded = await artifacts(files, path);
   const model = await loadGraphModel({ load: () => Promise.resolve(loaded) } as Parameters<typeof loadGraphModel>[0]);
+  const run = async (input: Float32Array | Uint8Array, shape: readonly number[], node?: string): Promise<Output[]> => {
+    await use();
+    const tensor = tf.tensor(input, [...shape], 'float32');
+    const outputs: Tensor[] = [];
+    try {
+      outputs.push(...[node === undefined ? model.predict(tensor) : model.execute(tensor, node)].flat() as Tensor[]);
+      return await Promise.all(outputs.map(outputOf));
+    } finally {
+      tf.dispose([tensor, ...outputs]);
+    }
+  };
+  const node = task === 'classify' ? featureNode(loaded) : undefined;
   let open = true;
   return {
     name,
     takes: 'tensor',
     gives: task === 'detect' ? 'raw' : 'probabilities',
-    async run(input, shape) {
-      await use();
-      const tensor = tf.tensor(input, [...shape], 'float32');
-      const outputs: Tensor[] = [];
-      try {
-        outputs.push(...[model.predict(tensor) as Tensor | Tensor[]].flat());
-        return await Promise.all(outputs.map(outputOf));
-      } finally {
-        tf.dispose([tensor, ...outputs]);
-      }
-    },
+    run,
+    ...(node === undefined ? {} : { features: async (input, shape) => (await run(input, shape, node))[0] as Output }),
     dispose() {
       if (open) model.dispose();
       open = false;
