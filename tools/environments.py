@@ -193,6 +193,7 @@ def node_world() -> None:
             run([*npm(), "ci", *quiet, "--prefix", folder])
     link(BROWSER / "node_modules", folder / "node_modules")
     typescript(folder)
+    web_page(folder)
 
 
 def typescript(folder: Path) -> None:
@@ -203,6 +204,18 @@ def typescript(folder: Path) -> None:
         return
     shutil.rmtree(BROWSER / "dist", ignore_errors=True)
     run([*node(), folder / "node_modules/typescript/bin/tsc", "-p", BROWSER])
+    marker.write_text(stamp)
+
+
+def web_page(folder: Path) -> None:
+    """`serving/browser/page/build`: the page with its engines, made again when a source changes."""
+    page = BROWSER / "page"
+    below = [path for part in (page, BROWSER / "src") for path in part.rglob("*") if path.is_file()]
+    sources = [BROWSER / "package-lock.json", *sorted(path for path in below if not path.is_relative_to(page / "build"))]
+    stamp, marker = digest_of(sources), page / "build" / ".complete"
+    if marker.exists() and marker.read_text() == stamp:
+        return
+    run([*node(), folder / "node_modules/vite/bin/vite.js", "build", "--logLevel=error", "-c", page / "vite.config.ts", page])
     marker.write_text(stamp)
 
 

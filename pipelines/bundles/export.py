@@ -256,13 +256,20 @@ def _keep_smoke(bundle: Path, data: DataSet, info: ModelInfo, trained: Answers) 
     with building(smoke_folder(bundle)) as work:
         for index, file in enumerate(data.files(rows)):
             shutil.copy2(file, work / f"{index:02d}{file.suffix}")
+        detects = info.task == "detect"
         expected = [
-            {"file": f"{index:02d}{Path(row.file).suffix}", "truth": row.label, "probabilities": answer.tolist()}
+            {
+                "file": f"{index:02d}{Path(row.file).suffix}",
+                "truth": row.label,
+                "probabilities": answer.tolist(),
+                # Left, top, right and bottom in the image's pixels, score, class: rows without a score are padding.
+                "boxes": [box.tolist() for box in trained[index] if box[4] > 0] if detects else [],
+            }
             for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
         ]
         write_json(
             work / "expected.json",
-            {"labels": info.labels, "images": expected, "least": info.suppression.score if info.task == "detect" else 0.0},
+            {"labels": info.labels, "images": expected, "least": info.suppression.score if detects else 0.0},
         )
 
 

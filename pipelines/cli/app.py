@@ -27,6 +27,7 @@ from pipelines.cli import (
     services,
     training,
     views,
+    web,
 )
 from pipelines.cli.dataset import capture
 from pipelines.cli.dataset import group as dataset
@@ -79,6 +80,7 @@ for group in (
     live,
     money,
     views,
+    web,
     notify,
     services,
     endpoint,

@@ -1,4 +1,4 @@
-"""`endpoint`, `space` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
+"""`endpoint`, `images` and `clouds`: what is deployed elsewhere, and doubles to try a deployment without an account."""
 
 from __future__ import annotations
 
@@ -160,46 +160,6 @@ def fake(
             time.sleep(3600)
 
 
-def space(
-    ref: Reference,
-    *,
-    to: Annotated[Path | None, typer.Option(help="Write the page into this folder; any web server can show it.")] = None,
-    publish: Annotated[str | None, typer.Option(help="OWNER/NAME of a free static Space at Hugging Face.")] = None,
-    public: Annotated[
-        bool, typer.Option("--public/--private", help="Whether everybody sees the Space, or its owner alone.")
-    ] = False,
-    home: HomeFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """A page that runs a version in the browser, as a folder or as a Space at Hugging Face. Nothing is paid for it."""
-    from pipelines.queries.predict import last_bundle
-    from registry.errors import InputError
-    from registry.refs import parse_ref
-    from serving.targets.huggingface.bundle_store import publication_of
-    from serving.targets.huggingface.hub import hub_of
-    from serving.targets.huggingface.space import space_files, write_space
-
-    if (to is None) == (publish is None):
-        raise InputError("space", "wants one of --to and --publish", "choose one")
-    parsed, opened = parse_ref(ref), read_home(home)
-    hub = hub_of(opened.settings) if publish else None
-    version, bundle = last_bundle(opened.store(), opened.ledger(), parsed)
-    if to is not None:
-        write_space(bundle, opened.settings.node_modules, to)
-        text = f"{version.ref}: see it with `python3 -m http.server -b 127.0.0.1 -d {to}`"
-        answer({"version": str(version.ref), "folder": str(to)}, as_json=as_json, text=text)
-    if hub is not None and publish is not None:
-        files = space_files(bundle, opened.settings.node_modules)
-        readers = "everybody" if public else f"{publish.partition('/')[0]} alone (--public: everybody)"
-        hub.check_may_write(publish)
-        hub.check_may_hold(publish, private=not public, kind="space")
-        say(f"publishing {publication_of(bundle, files, f'the Space {publish} at {hub.url}', readers, public=public)}")
-        revision = hub.publish(publish, files, str(version.ref), private=not public, kind="space")
-        url = f"{hub.url}/spaces/{publish}"
-        document = {"version": str(version.ref), "url": url, "revision": revision}
-        answer(document, as_json=as_json, text=f"{version.ref}: {url} (commit {revision[:12]})")
-
-
 def images(
     *,
     to: Annotated[str | None, typer.Option(metavar="REGISTRY/OWNER", help="Where yours are, such as ghcr.io/you.")] = None,
@@ -223,7 +183,6 @@ def images(
 
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
-    app.command()(space)
     app.command()(images)
     app.add_typer(endpoint, name="endpoint")
     app.add_typer(clouds, name="clouds")

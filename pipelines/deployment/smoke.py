@@ -26,6 +26,7 @@ class _Image(Record):
     file: str
     probabilities: list[float]
     truth: str = ""
+    boxes: list[list[float]] = []
 
 
 class _Expected(Record):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
@@ -18,10 +17,12 @@ from serving.targets.huggingface.config import HuggingFaceDeploy
 from serving.targets.runpod.config import RunPodDeploy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from registry.protocols import Entry
     from registry.stages import Stage
+    from serving.bundle.bundle import Bundle
     from serving.targets.contract import LiveEndpoint, Target
 
 
@@ -147,9 +148,12 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
 def _huggingface(config: HuggingFaceDeploy, settings: Settings) -> Target:
     from serving.targets.huggingface.endpoints import Endpoints
     from serving.targets.huggingface.hub import hub_of
+    from serving.bundle.web_page import WebPage
     from serving.targets.huggingface.space import space_files
     from serving.targets.huggingface.target import HuggingFaceTarget
 
-    page = partial(space_files, node_modules=settings.node_modules)
+    def page(bundle: Bundle) -> Mapping[str, bytes | Path]:
+        return space_files(WebPage(bundle, settings.node_modules.parent))
+
     endpoints = Endpoints(hub_of(settings), owner_of(config), settings.hf_endpoints_url)
     return HuggingFaceTarget(endpoints, config, page=page)

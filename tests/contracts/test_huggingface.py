@@ -53,14 +53,13 @@ def test_the_card_carries_the_held_out_figures(make_bundle, tmp_path: Path) -> N
     assert card.endswith(text)
 
 
-def test_a_space_needs_a_tfjs_variant_and_is_refused_before_anything_is_made(world, make_bundle, tmp_path: Path) -> None:
-    from functools import partial
-
+def test_a_space_needs_the_built_page_and_is_refused_before_anything_is_made(world, make_bundle, tmp_path: Path) -> None:
+    from serving.bundle.web_page import WebPage
     from serving.targets.huggingface.space import space_files
 
     target = world.target(space="me/page")
-    target.page = partial(space_files, node_modules=tmp_path)
-    with pytest.raises(NotFoundError, match="has no TF"):
+    target.page = lambda bundle: space_files(WebPage(bundle, tmp_path))
+    with pytest.raises(NotFoundError, match="make setup"):
         target.deploy("hand", make_bundle(tmp_path / "one"), passes)
     assert not world.double.account.repositories
     target.page = lambda _: {"index.html": b"<p>hello"}

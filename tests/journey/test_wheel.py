@@ -23,7 +23,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "init": ["other.yaml"], "register": ["best.pt"], "evaluate": ["hand/1"], "export": ["hand/1", "--variant", "openvino"],
     "parity": ["hand/1"], "promote": ["hand/1", "staging"], "deploy": ["hand/1"], "gates": ["hand/1", "staging"],
     "approve": ["hand/1"], "rollback": ["hand"], "history": ["hand"], "verify": ["hand/1"], "diff": ["hand/1", "hand/1"],
-    "predict": ["hand/1", "clips"], "score": ["clips", "--model", "hand/1", "--out", "a.csv"], "live": ["hand/1", "--source", "clips", "--json"], "report": ["page.html"], "serve": ["hand/1"], "space": ["hand/1", "--to", "page"],
+    "predict": ["hand/1", "clips"], "score": ["clips", "--model", "hand/1", "--out", "a.csv"], "live": ["hand/1", "--source", "clips", "--json"], "report": ["page.html"], "serve": ["hand/1"], "space": ["hand/1", "--to", "page"], "web": ["hand/1"],
     "import": ["clips", "--name", "other"], "data diff": ["hand@1", "hand@1"], "data propose": ["--with", "hand/1"],
     "capture": ["--class", "fist", "--source", "clips"], "images": ["--to", "ghcr.io/you"],
     "budget show": ["hand"], "budget override": ["hand", "--reason", "x"],

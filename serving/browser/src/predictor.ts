@@ -33,20 +33,29 @@ export interface Box {
   readonly box: readonly [number, number, number, number];
 }
 
-/** A classifier's answer. */
-export interface Classification {
-  readonly label: string;
-  /** Each label's probability, in the order of the labels. */
-  readonly probabilities: Readonly<Record<string, number>>;
+/** What every answer says of the image that it is about. */
+export interface Answered {
+  readonly width: number;
+  readonly height: number;
   /** From pixels to answer. */
   readonly milliseconds: number;
 }
 
+/** A classifier's answer. */
+export interface Classification extends Answered {
+  readonly label: string;
+  /** Each label's probability, in the order of the labels. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
+
 /** A detector's answer, the best first. */
-export interface Detections {
+export interface Detections extends Answered {
   readonly detections: readonly Box[];
-  /** From pixels to answer. */
-  readonly milliseconds: number;
+}
+
+/** What the last layer is given for an image. */
+export interface Features extends Omit<Answered, 'milliseconds'> {
+  readonly features: Float32Array;
 }
 
 /** `'label' in prediction` tells a classifier's answer from a detector's. */
@@ -87,7 +96,8 @@ export class Predictor {
     return this.#inTurn(async () => {
       const began = performance.now();
       const answer = await this.#ask((engine, variant) => answerOf(engine, variant, this.#bundle, image));
-      return predictionOf(answer, this.#bundle, performance.now() - began);
+      const { width, height } = image;
+      return predictionOf(answer, this.#bundle, { width, height, milliseconds: performance.now() - began });
     });
   }
 
@@ -97,8 +107,9 @@ export class Predictor {
    * Rejects with ModelyardError: as `predict`, and `input` where the engine does not show them: TensorFlow.js does, for a
    * classifier whose last layer is dense.
    */
-  features(image: Image): Promise<Float32Array> {
-    return this.#inTurn(() => this.#ask((engine, variant) => featuresOf(engine, variant, this.#bundle, image)));
+  features(image: Image): Promise<Features> {
+    const { width, height } = image;
+    return this.#inTurn(async () => ({ features: await this.#ask((engine, variant) => featuresOf(engine, variant, this.#bundle, image)), width, height }));
   }
 
   /** Free the engine's memory, after the answers that are awaited. May be called twice. */
@@ -135,9 +146,9 @@ export class Predictor {
   }
 }
 
-function predictionOf(answer: Answer, { labels, task }: Bundle, milliseconds: number): Prediction {
-  if (task === 'detect') return { detections: (answer as readonly Row[]).map((row) => boxOf(row, labels)), milliseconds };
-  return { ...classification(answer as readonly number[], labels), milliseconds };
+function predictionOf(answer: Answer, { labels, task }: Bundle, about: Answered): Prediction {
+  if (task === 'detect') return { detections: (answer as readonly Row[]).map((row) => boxOf(row, labels)), ...about };
+  return { ...classification(answer as readonly number[], labels), ...about };
 }
 
 function boxOf([left, top, right, bottom, score, kind]: Row, labels: readonly string[]): Box {

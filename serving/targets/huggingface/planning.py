@@ -10,7 +10,7 @@ from registry.errors import NotFoundError
 from registry.refs import NEXT_SUFFIX
 from serving.targets.huggingface.release import Release, slug_of
 from serving.targets.huggingface.release_spec import Spec, current_spec, endpoint_spec
-from serving.targets.huggingface.repositories import PAGE
+from serving.bundle.web_page import ABOUT
 from serving.targets.planning import Change, endpoint_change
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def lacks_page(target: HuggingFaceTarget, bundle: Bundle) -> bool:
     if not target.config.space or target.page is None:
         return False
     try:
-        shown = json.loads(target.endpoints.hub.read(target.config.space, "main", PAGE, "space")).get("bundle")
+        shown = json.loads(target.endpoints.hub.read(target.config.space, "main", ABOUT, "space")).get("bundle")
     except (NotFoundError, ValueError, AttributeError):
         return True
     return shown != bundle.index.digest

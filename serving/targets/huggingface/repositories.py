@@ -9,13 +9,11 @@ from typing import Literal, NamedTuple
 
 from registry.errors import RefusedError
 from serving.bundle.checked import INDEX, SIGNATURE
+from serving.bundle.web_page import ABOUT
 
 Kind = Literal["model", "space"]
 
-PAGE = "model/about.json"
-"""What the page in a Space reads first."""
-
-_MARKS: Mapping[Kind, str] = {"model": INDEX, "space": PAGE}
+_MARKS: Mapping[Kind, str] = {"model": INDEX, "space": ABOUT}
 """The file by which a repository that we published to is known."""
 
 KEPT = frozenset({".gitattributes", "README.md"})

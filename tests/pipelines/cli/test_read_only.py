@@ -50,7 +50,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "space": ("hand/1", "--to", "OUT/space"),
     "data review": ("--data", "HOME/datasets/hand"),
 }
-SERVES = {"dashboard", "serve", "canary front"}
+SERVES = {"dashboard", "serve", "canary front", "web"}
 """They read a home too, and refuse one that is misspelt; what they do while they run is another matter."""
 HOMELESS = {"init", "schema", "capture", "images"}
 WRITES = {
@@ -81,7 +81,7 @@ def test_every_command_is_known_as_one_that_reads_or_one_that_writes() -> None:
 
 
 def _words(command: str, home: Path, out: Path) -> list[str]:
-    served = {"dashboard": ("--port", "0"), "serve": ("hand/1",), "canary front": ("arm@production", "--port", "0")}
+    served = {"dashboard": ("--port", "0"), "serve": ("hand/1",), "web": ("hand/1",), "canary front": ("arm@production", "--port", "0")}
     given = (READS | served)[command]
     return [*command.split(), *(word.replace("HOME", str(home)).replace("OUT", str(out)) for word in given)]
 

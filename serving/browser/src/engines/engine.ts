@@ -41,8 +41,8 @@ export interface Opening {
 export interface Assets {
   /** `onnxruntime-web/dist/`. Left out: beside the script that was loaded. */
   readonly onnxruntime?: string;
-  /** `@tensorflow/tfjs-backend-wasm/dist/`. Left out: beside the page. */
-  readonly tfjs?: string;
+  /** `@tensorflow/tfjs-backend-wasm/dist/`, or each file's own address. Left out: beside the page. */
+  readonly tfjs?: string | Readonly<Record<string, string>>;
 }
 
 /** A way to run a kind of variant. `open` imports its runtime, so that nobody loads one that is not used. */

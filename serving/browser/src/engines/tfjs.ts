@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 
 import type { CheckedFiles } from '../files.js';
-import type { Engine, EngineKind, Opening, Output } from './engine.js';
+import type { Assets, Engine, EngineKind, Opening, Output } from './engine.js';
 import { featureNode, type GraphFile } from './graph.js';
 import { hasGpu } from './onnx.js';
 
@@ -16,11 +16,13 @@ function unwrap<T extends object>(module: T): T {
   return (module as { default?: T }).default ?? module;
 }
 
-async function backend(name: Backend, assets: string | undefined): Promise<void> {
+async function backend(tf: Core, name: Backend, assets: Assets['tfjs']): Promise<void> {
   if (name === 'webgl') await import('@tensorflow/tfjs-backend-webgl');
   if (name === 'webgpu') await import('@tensorflow/tfjs-backend-webgpu');
   if (name === 'wasm') {
     const wasm = unwrap(await import('@tensorflow/tfjs-backend-wasm'));
+    // Its threads are started from the text of its own functions, which minifying bundlers change.
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
     if (assets !== undefined) wasm.setWasmPaths(assets);
   }
 }
@@ -52,7 +54,7 @@ async function artifacts(files: CheckedFiles, folder: string): Promise<Manifest 
 async function open(name: string, kind: Backend, { files, path, task, assets }: Opening): Promise<Engine> {
   const tf: Core = unwrap(await import('@tensorflow/tfjs-core'));
   const { loadGraphModel }: Converter = unwrap(await import('@tensorflow/tfjs-converter'));
-  await backend(kind, assets.tfjs);
+  await backend(tf, kind, assets.tfjs);
   const use = async (): Promise<void> => {
     // The backend is the page's, not the model's: another model may have changed it.
     if (tf.getBackend() !== kind && !(await tf.setBackend(kind))) throw new Error(`the backend ${kind} cannot be started`);

@@ -3,6 +3,7 @@
 import type { Tensor2D, Variable } from '@tensorflow/tfjs-core';
 
 import { ModelyardError } from '../errors.js';
+import { type Head, headScores } from './scores.js';
 import { heldOutTakes } from './takes.js';
 
 /** One image that was recorded: its features, its class, and the take that it came from. */
@@ -28,14 +29,6 @@ export interface TeachOptions {
   readonly decay?: number;
   readonly seed?: number;
   readonly onTick?: (tick: Tick) => void;
-}
-
-/** A dense layer behind the features: `softmax((features - mean) / deviation · kernel + bias)`, folded into kernel and bias. */
-export interface Head {
-  readonly labels: readonly string[];
-  /** `[features, labels]`, row by row. */
-  readonly kernel: Float32Array;
-  readonly bias: Float32Array;
 }
 
 /** What was learned, and how well. */
@@ -78,16 +71,6 @@ export async function teach(samples: readonly Sample[], options: TeachOptions = 
     heldOutSamples: testing.length,
     seconds: (performance.now() - began) / 1000,
   };
-}
-
-/** A head's probabilities, in the order of its labels. */
-export function headScores({ labels, kernel, bias }: Head, features: Float32Array): number[] {
-  const logits = Array.from(bias);
-  features.forEach((value, row) => labels.forEach((_, column) => (logits[column] = (logits[column] as number) + value * (kernel[row * labels.length + column] as number))));
-  const most = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - most));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return powers.map((power) => power / sum);
 }
 
 function best(scores: readonly number[]): number {

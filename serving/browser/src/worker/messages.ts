@@ -14,9 +14,10 @@ export type WorkerOptions = Omit<Options, 'kinds' | 'onProgress' | 'onEngine'>;
 export interface Calls {
   load: { given: { source: string; options: WorkerOptions; check: string | undefined }; gives: Info };
   predict: { given: { source: Source }; gives: import('../predictor.js').Prediction };
-  features: { given: { source: Source }; gives: Float32Array };
+  features: { given: { source: Source }; gives: import('../predictor.js').Features };
   teach: { given: { samples: readonly Sample[]; options: TeachOptions }; gives: Taught };
   memory: { given: object; gives: Memory };
+  engines: { given: object; gives: readonly string[] };
   dispose: { given: object; gives: undefined };
 }
 

@@ -1,7 +1,7 @@
 import { ModelyardError } from '../errors.js';
 import type { Progress } from '../opener.js';
 import type { Source } from '../pixels.js';
-import type { Info, Prediction } from '../predictor.js';
+import type { Features, Info, Prediction } from '../predictor.js';
 import type { Sample, Taught, TeachOptions, Tick } from '../teach/head.js';
 import { type Calls, type Memory, received, type Reply, type WorkerOptions } from './messages.js';
 
@@ -73,13 +73,18 @@ export class WorkerPredictor {
   }
 
   /** What the network's last layer is given for an image: see `Predictor.features`. */
-  features(source: Source): Promise<Float32Array> {
+  features(source: Source): Promise<Features> {
     return this.#call('features', { source }, transferable(source));
   }
 
   /** Train a new last layer on features: see `teach`. */
   teach(samples: readonly Sample[], { onTick, ...options }: TeachOptions): Promise<Taught> {
     return this.#call('teach', { samples, options }, [], onTick);
+  }
+
+  /** The names of the engines that this browser has what it takes for. */
+  engines(): Promise<readonly string[]> {
+    return this.#call('engines', {});
   }
 
   /** What the engine holds, for a test of leaks. */

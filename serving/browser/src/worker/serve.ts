@@ -1,5 +1,6 @@
 import { ModelyardError } from '../errors.js';
 import type { EngineKind } from '../engines/engine.js';
+import { ENGINES } from '../engines/kinds.js';
 import { fromUrl } from '../files.js';
 import { load } from '../load.js';
 import { imageOf, type Source } from '../pixels.js';
@@ -15,7 +16,7 @@ export interface ServeOptions {
 
 /** The part of a worker's global scope that is used. */
 export interface Scope {
-  postMessage(message: Reply, transfer: Transferable[]): void;
+  postMessage(message: Reply): void;
   onmessage: ((event: MessageEvent<Call>) => void) | null;
 }
 
@@ -43,14 +44,10 @@ class Served {
   async answer(call: Call): Promise<void> {
     try {
       const value = await this.#do(call);
-      this.#send({ id: call.id, value }, value instanceof Float32Array ? [value.buffer] : []);
+      this.#scope.postMessage({ id: call.id, value });
     } catch (error) {
-      this.#send({ id: call.id, error: sent(error) });
+      this.#scope.postMessage({ id: call.id, error: sent(error) });
     }
-  }
-
-  #send(reply: Reply, transfer: Transferable[] = []): void {
-    this.#scope.postMessage(reply, transfer);
   }
 
   async #do({ id, call, given }: Call): Promise<unknown> {
@@ -63,9 +60,11 @@ class Served {
       case 'features':
         return this.#with(given.source, (predictor, image) => predictor.features(image));
       case 'teach':
-        return teach(given.samples, { ...given.options, onTick: (tick) => this.#send({ id, tick }) });
+        return teach(given.samples, { ...given.options, onTick: (tick) => this.#scope.postMessage({ id, tick }) });
       case 'memory':
         return this.#memory();
+      case 'engines':
+        return ENGINES.filter((kind) => kind.isAvailable()).map(({ name }) => name);
       case 'dispose':
         await this.#predictor?.dispose();
         this.#predictor = undefined;
@@ -81,8 +80,8 @@ class Served {
       ...options,
       ...images,
       kinds: this.#kinds,
-      onProgress: (progress) => this.#send({ progress }),
-      onEngine: (engine) => this.#send({ engine }),
+      onProgress: (progress) => this.#scope.postMessage({ progress }),
+      onEngine: (engine) => this.#scope.postMessage({ engine }),
     });
     return this.#predictor.info;
   }

@@ -1,0 +1,177 @@
+import { ModelyardError } from '../src/errors.js';
+import type { Info, Prediction } from '../src/predictor.js';
+import { headScores } from '../src/teach/scores.js';
+import { loadInWorker, type WorkerPredictor } from '../src/worker/remote.js';
+import { ASSETS } from './assets.js';
+import { Camera } from './camera.js';
+import { FrameLoop } from './loop.js';
+import { alertOf, progress, quiet } from './notice.js';
+import { prepareOffline } from './offline.js';
+import { type About, at, element } from './page.js';
+import { clear, show } from './show.js';
+import { Sources } from './sources.js';
+import { Teaching } from './teaching.js';
+
+const camera = new Camera();
+/** The engines that show what the last layer is given, the ones with the most even speed first. */
+const TEACHABLE = 'tfjs-webgpu,tfjs-wasm,tfjs-webgl';
+
+let about: About;
+let predictor: WorkerPredictor | undefined;
+let teaching: Teaching | undefined;
+
+/** The worker, the camera and the engine live as long as the page. */
+addEventListener('pagehide', () => {
+  camera.stop();
+  predictor?.terminate();
+});
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+
+async function answer(source: Blob | ImageBitmap): Promise<number> {
+  try {
+    if (!predictor) throw new ModelyardError('unavailable', 'The model', 'is not loaded', 'wait, or load the page again');
+    const prediction = teaching?.isUsed ? await taught(source, teaching, predictor) : await predictor.predict(source);
+    const labels = teaching?.isUsed ? teaching.labels : about.labels;
+    show(prediction, labels);
+    quiet();
+    return prediction.milliseconds;
+  } catch (error) {
+    alertOf(error);
+    throw error;
+  }
+}
+
+async function taught(source: Blob | ImageBitmap, { head }: Teaching, model: WorkerPredictor): Promise<Prediction> {
+  const began = performance.now();
+  if (!head) throw new ModelyardError('input', 'What was taught', 'is not there', 'train it first');
+  const { features, width, height } = await model.features(source);
+  const scores = headScores(head, features);
+  const probabilities = Object.fromEntries(head.labels.map((label, index) => [label, scores[index] ?? 0]));
+  const label = head.labels[scores.indexOf(Math.max(...scores))] ?? '';
+  return { label, probabilities, width, height, milliseconds: performance.now() - began };
+}
+
+async function open(engine: string): Promise<void> {
+  progress('Loading the model…');
+  predictor?.terminate();
+  predictor = undefined;
+  for (const id of ['camera', 'file', 'engine']) at<HTMLButtonElement>(id).disabled = true;
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  try {
+    predictor = await loadInWorker(worker, 'model/', {
+      ...(engine ? { engines: engine.split(',') } : {}),
+      ...(about.check ? { checkFrom: 'check/' } : {}),
+      digest: about.bundle,
+      cache: true,
+      assets: ASSETS,
+      onProgress: ({ step, name }) => progress(step === 'reading' ? 'Reading the model…' : `${step === 'starting' ? 'Starting' : 'Checking'} ${name}…`),
+      onEngine: (info) => {
+        ready(info);
+        alertOf(`${info.refused.at(-1)}. ${info.engine} goes on.`);
+      },
+    });
+    quiet();
+    ready(predictor.info);
+    await list(predictor);
+    if (engine) at<HTMLSelectElement>('engine').value = predictor.info.engine;
+  } catch (error) {
+    worker.terminate();
+    progress('No model is loaded.');
+    const way = engine ? { text: 'Choose automatically', run: () => choose('') } : { text: 'Try again', run: () => location.reload() };
+    alertOf(error, way);
+  } finally {
+    at<HTMLSelectElement>('engine').disabled = false;
+  }
+}
+
+async function list(model: WorkerPredictor): Promise<void> {
+  const select = at<HTMLSelectElement>('engine');
+  if (select.options.length > 1) return;
+  for (const name of await model.engines()) {
+    const option = element('option', name) as HTMLOptionElement;
+    option.value = name;
+    select.append(option);
+  }
+}
+
+function choose(engine: string): void {
+  at<HTMLSelectElement>('engine').value = engine;
+  void open(engine);
+}
+
+function ready(info: Info): void {
+  const { engine, variant, parity } = info;
+  const checked = parity ? `checked on ${parity.images} images: agreement ${parity.agreement.toFixed(3)}` : 'not checked here';
+  progress(`${engine} (${variant}), ${checked}`);
+  for (const id of ['camera', 'file']) at<HTMLButtonElement>(id).disabled = false;
+  at('teach').hidden = about.task !== 'classify';
+  teaching?.use(predictor as WorkerPredictor, info);
+  describe(info);
+}
+
+function describe({ engine, variant, parity, refused, size }: Info): void {
+  const rows: [string, string][] = [
+    ['Model', about.model],
+    ['Version', String(about.version)],
+    ['Stage', about.stage || 'none: asked for by its version'],
+    ['Bundle', about.bundle],
+    ['Classes', about.labels.join(', ')],
+    ['Input', `${size} × ${size} pixels`],
+    ['Engine', `${engine} (${variant})`],
+    ['Parity', parity ? `agreement ${parity.agreement.toFixed(3)}, largest difference ${parity.largest.toExponential(1)}` : 'not checked'],
+    ['Engines not used', refused.join('; ') || 'none'],
+  ];
+  at('about').replaceChildren(
+    ...rows.map(([name, value]) => {
+      const row = element('div');
+      row.append(element('dt', name), element('dd', value));
+      return row;
+    }),
+  );
+}
+
+// For the browser's console, and for tests: what the page itself uses.
+Object.assign(globalThis, { modelyard: { get predictor() { return predictor; }, get teaching() { return teaching; }, assets: ASSETS } });
+
+const loop = new FrameLoop(answer);
+const sources = new Sources(camera, loop, answer);
+
+async function start(): Promise<void> {
+  theme();
+  const response = await fetch('model/about.json').catch(() => undefined);
+  if (!response?.ok) throw new ModelyardError('unavailable', 'model/about.json', 'does not come', 'check the network, and load the page again');
+  about = (await response.json()) as About;
+  const name = `${about.model}/${about.version}`;
+  at('title').textContent = about.stage ? `${name} (${about.stage})` : name;
+  document.title = name;
+  at<HTMLSelectElement>('engine').onchange = ({ target }) => {
+    clear();
+    void open((target as HTMLSelectElement).value);
+  };
+  teaching = new Teaching(about, camera, () => void open(TEACHABLE));
+  await prepareOffline();
+  sources.listen();
+  await open('');
+  const card = await fetch('model/card.md').catch(() => undefined);
+  at('card').textContent = card?.ok ? await card.text() : '';
+}
+
+function theme(): void {
+  const button = at<HTMLButtonElement>('theme');
+  const dark = (): boolean => (document.documentElement.dataset['theme'] ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
+  const apply = (name: string | null): void => {
+    if (name) document.documentElement.dataset['theme'] = name;
+    button.setAttribute('aria-pressed', String(dark()));
+  };
+  apply(localStorage.getItem('theme'));
+  button.onclick = () => {
+    const name = dark() ? 'light' : 'dark';
+    localStorage.setItem('theme', name);
+    apply(name);
+  };
+}
+
+start().catch((error: unknown) => {
+  progress('No model is loaded.');
+  alertOf(error, { text: 'Try again', run: () => location.reload() });
+});
