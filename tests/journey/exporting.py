@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -29,6 +30,15 @@ class Probabilities(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network(images).softmax(1)
+
+
+def small_network() -> nn.Module:
+    """Four convolutions with batch normalisation, and a linear layer."""
+    widths = (3, 16, 24, 32, 48)
+    blocks = [[nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()] for before, after in pairwise(widths)]
+    return nn.Sequential(
+        *(layer for block in blocks for layer in block), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4)
+    )
 
 
 def sharpened(network: nn.Module, images: torch.Tensor) -> nn.Module:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
-from exporting import about, build, sharpened, tools
+from exporting import about, build, sharpened, small_network, tools
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info
@@ -30,15 +29,6 @@ ONNX = ("onnx-tensor", "onnx", "onnx-float16", "onnx-int8")
 TFJS = ("tfjs-float32", "tfjs-float16", "tfjs-uint8")
 LETTERBOX = {"resize": "longest side, bilinear", "crop": "none, padded with grey 114"}
 RUNS = [("onnx-wasm", name) for name in ONNX] + [("tfjs-wasm", name) for name in TFJS]
-
-
-def small_network() -> nn.Module:
-    """Four convolutions with batch normalisation, and a linear layer."""
-    widths = (3, 16, 24, 32, 48)
-    blocks = [[nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()] for before, after in pairwise(widths)]
-    return nn.Sequential(
-        *(layer for block in blocks for layer in block), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4)
-    )
 
 
 @pytest.fixture(scope="module")
