@@ -111,14 +111,15 @@ def converters_alone(order: ExportRequest, folder: Path) -> float:
         "info": order.reference.info.plain(),
         "core": str(folder / "core.onnx"),
         "program": str(order.reference.program),
-        "tfjs": str(folder / "tf.onnx"),
+        "tensorflow": str(folder / "tf.onnx"),
+        "runtimes": ["tfjs"],
         "variants": [],
         "calibration": [],
     }
     began = time.perf_counter()
     run_subprocess([sys.executable, "-P", "-m", "serving.export.onnx_job"], job, "ONNX")
     feed: SimpleQueue[str | None] = SimpleQueue()
-    feed.put("go")
+    feed.put("tfjs")
     payload = {"onnx": str(folder / "tf.onnx"), "tfjs": str(folder / "tfjs")}
     payload["variants"] = [entry.variant.precision for entry in order.of("tfjs")]
     run_subprocess(
@@ -133,7 +134,7 @@ def table(models: Path, say: Callable[[str], None]) -> str:
         root = Path(scratch)
         data = digits(root)
         lines = [
-            "| model | variant | MB | max diff | agreement | mAP diff | ONNX Runtime | Node | Chromium |",
+            "| model | variant | MB | max diff | agreement | mAP diff | native | Node | Chromium |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         chosen = data.files(held_out(data, 200))
@@ -199,6 +200,8 @@ def _in_chromium(bundle: Any, order: ExportRequest) -> dict[str, str]:
                     )
                 elif name in dtypes:
                     result = run_in_page(page, "transformers", names, info.labels, dtypes[name])
+                elif name.startswith("litert"):
+                    result = run_in_page(page, "engine", "litert-wasm", name, names, module="engines_page.mjs")
                 elif name.startswith("onnx") and name != "onnx-tensor":
                     result = run_in_page(page, "ortweb", where, names)
                 else:

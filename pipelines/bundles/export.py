@@ -94,8 +94,8 @@ class Exporter:
 
     def tools_for(self, request: ExportRequest) -> Tools:
         """The interpreters that a request needs."""
-        keras = request.reference.info.framework == "keras"
-        return find_tools(self.settings, tfjs=bool(request.of("tfjs")), tensorflow=keras)
+        tensorflow = request.reference.info.framework == "keras" or bool(request.of("litert"))
+        return find_tools(self.settings, tfjs=bool(request.of("tfjs")), tensorflow=tensorflow)
 
     @contextmanager
     def _opened(self, version: ModelVersion) -> Generator[tuple[str, Reference]]:

@@ -24,7 +24,7 @@ def find_tools(settings: Settings, *, tfjs: bool, tensorflow: bool = False) -> T
         needed += [(settings.node_modules, "TF.js for Node"), (settings.node_modules.parent / "dist", "our TypeScript")]
     for path, what in needed:
         if not path.exists():
-            remedy = "run `make setup` in a source checkout, or leave tfjs and keras out of the job"
+            remedy = "run `make setup` in a source checkout, or leave tfjs, litert and keras out of the job"
             raise UnavailableError(what, f"there is nothing at {path}", remedy)
     bounds = Bounds(settings.converter_seconds, settings.converter_gb)
     node = (settings.node or find_node()) if tfjs else "node"

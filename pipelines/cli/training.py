@@ -149,14 +149,14 @@ def export(
     to: Annotated[Path | None, typer.Option(help="Also copy the bundle here.")] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="A variant beyond the job's, such as onnx-int8 or tfjs-uint8; may be repeated. It stays."),
+        typer.Option(help="A variant beyond the job's, such as onnx-int8 or litert (all three); may be repeated. It stays."),
     ] = None,
     job_file: Policy = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a version as a sealed bundle of ONNX, TF.js and more, with parity and latency measured."""
-    from pipelines.job.exports import check_variant
+    from pipelines.job.exports import variants_named
     from pipelines.promotion.assemble import assemble
     from pipelines.promotion.follow import export_by_policy
     from registry.errors import InputError
@@ -165,7 +165,7 @@ def export(
 
     parsed = parse_ref(ref)
     choice = chosen_job(parsed.model, job_file)
-    names = [check_variant(name) for name in variant or ()]
+    names = [each for name in variant or () for each in variants_named(name)]
     if to and to.exists():
         raise InputError(to, "exists already", "name a folder that is not there yet")
     event = export_by_policy(assemble(open_home(home), say), parsed, choice, names)

@@ -12,7 +12,7 @@ from registry.errors import InputError
 from registry.records import ParityFigures, Record
 from serving.bundle.variants import KNOWN, MAIN, VariantSpec, variant_spec
 
-_KINDS = ("onnx", "tfjs", "transformersjs")
+_KINDS = ("onnx", "tfjs", "litert", "transformersjs")
 
 
 class _Export(Record):
@@ -67,6 +67,18 @@ class TfjsExport(_Export):
         return f"tfjs-{self.quantize}"
 
 
+class LitertExport(_Export):
+    """A LiteRT (TensorFlow Lite) file for phones, small boards, and LiteRT.js in browsers."""
+
+    kind: Literal["litert"] = "litert"
+    quantize: Literal["float32", "float16", "int8"] = "float16"
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is asked for."""
+        return f"litert-{self.quantize}"
+
+
 class TransformersExport(_Export):
     """ONNX with the files that Transformers.js looks for. Classifiers only."""
 
@@ -110,6 +122,7 @@ def _kind_of(value: Any) -> str:
 ExportConfig = Annotated[
     Annotated[OnnxExport, Tag("onnx")]
     | Annotated[TfjsExport, Tag("tfjs")]
+    | Annotated[LitertExport, Tag("litert")]
     | Annotated[TransformersExport, Tag("transformersjs")]
     | Annotated[OtherExport, Tag("other")],
     Discriminator(_kind_of),
@@ -119,9 +132,10 @@ ExportConfig = Annotated[
 def variant_specs(exports: Iterable[_Export], names: Sequence[str] = ()) -> list[VariantSpec]:
     """The variants of a job, and those that were asked for by name, which are required; the main one is always there."""
     specs = {MAIN.name: variant_spec(MAIN.name)} | {spec.variant: spec.wanted for spec in exports}
-    for name in names:
-        specs.setdefault(name, variant_spec(check_variant(name)))
-    required = {MAIN.name, *names}  # the main one is what serves
+    asked = [each for name in names for each in variants_named(name)]
+    for name in asked:
+        specs.setdefault(name, variant_spec(name))
+    required = {MAIN.name, *asked}  # the main one is what serves
     return [spec.model_copy(update={"required": True}) if name in required else spec for name, spec in specs.items()]
 
 
@@ -139,11 +153,15 @@ def with_kept(wanted: Sequence[VariantSpec], parity: Iterable[ParityFigures]) ->
     return [*wanted, *(variant_spec(figures.variant, figures.limits, required=False) for figures in kept)]
 
 
-def check_variant(name: str) -> str:
-    """A variant's name, if it is ours or an installed exporter's."""
-    if name not in KNOWN:
-        from serving.export.plugins import installed
+def variants_named(name: str) -> list[str]:
+    """What `--variant` asks for: a variant of ours or of an installed exporter, or every precision of `tfjs` or `litert`."""
+    if name in KNOWN:
+        return [name]
+    if precisions := [variant.name for variant in KNOWN.values() if variant.runtime == name]:
+        return precisions
+    from serving.export.plugins import installed
 
-        if name not in (others := installed()):
-            raise InputError(f"variant '{name}'", f"expected one of {', '.join([*KNOWN, *others])}", "correct --variant")
-    return name
+    if name not in (others := installed()):
+        known = ", ".join([*KNOWN, "tfjs", "litert", *others])
+        raise InputError(f"variant '{name}'", f"expected one of {known}", "correct --variant")
+    return [name]

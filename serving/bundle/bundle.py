@@ -3,6 +3,7 @@
 model.onnx        the network with its preprocessing: `images` of any size in, `probabilities` or `detections` out
 model.*.onnx      the same in half precision, in 8-bit integers, or from a finished tensor
 tfjs/<variant>/   TensorFlow.js graph models
+litert/*.tflite   LiteRT (TensorFlow Lite) files
 transformersjs/   ONNX beside the files that Transformers.js looks for
 <other>/          what exporters of other packages made
 preprocess.json   how image bytes become the input
@@ -23,7 +24,7 @@ from serving.bundle.records import read_frozen
 from serving.bundle.seal import BundleIndex, check_sealed
 from serving.bundle.variants import KNOWN, MAIN
 
-_OURS = {"tfjs", "transformersjs"}
+_OURS = {"tfjs", "litert", "transformersjs"}
 
 
 class Bundle:

@@ -4,6 +4,7 @@
 `onnx-tensor`             float32 tensor in, for clients that preprocess by themselves
 `onnx-float16`, `-int8`   as `onnx`, with half-precision or quantised weights
 `tfjs-…`                  TensorFlow.js graph models; tensors in
+`litert-…`                LiteRT (TensorFlow Lite) files for phones, small boards and LiteRT.js; tensors in, one image at a time
 `transformersjs…`         ONNX beside the config and preprocessor files that Transformers.js looks for
 
 A name that is not in the table belongs to another package's exporter; its files are in a folder of that name.
@@ -30,7 +31,7 @@ class Variant(Record):
 
     name: str
     path: str
-    runtime: Literal["onnx", "tfjs", "transformersjs", "other"]
+    runtime: Literal["onnx", "tfjs", "litert", "transformersjs", "other"]
     precision: Precision = "float32"
     limits: Limits = _EXACT
 
@@ -43,6 +44,9 @@ _TABLE = (
     Variant(name="tfjs-float32", path="tfjs/float32", runtime="tfjs"),
     Variant(name="tfjs-float16", path="tfjs/float16", runtime="tfjs", precision="float16", limits=_HALF),
     Variant(name="tfjs-uint8", path="tfjs/uint8", runtime="tfjs", precision="uint8", limits=_BYTE),
+    Variant(name="litert-float32", path="litert/float32.tflite", runtime="litert"),
+    Variant(name="litert-float16", path="litert/float16.tflite", runtime="litert", precision="float16", limits=_HALF),
+    Variant(name="litert-int8", path="litert/int8.tflite", runtime="litert", precision="int8", limits=_INTEGER),
     Variant(name="transformersjs", path="transformersjs/onnx/model.onnx", runtime="transformersjs", limits=_RESIZING),
     Variant(
         name="transformersjs-float16",

@@ -68,7 +68,7 @@ def check_request(request: ExportRequest) -> None:
 def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures]:
     """Every requested variant's figures, judged by its limits."""
     parity: list[ParityFigures] = []
-    for spec in request.of("onnx", "tfjs", "transformersjs", "other"):
+    for spec in request.of("onnx", "tfjs", "litert", "transformersjs", "other"):
         name = spec.variant.name
         if name in measured.answers:
             every = [answers[name] for answers in (measured.answers, measured.served) if name in answers]
@@ -80,7 +80,7 @@ def figures_of(request: ExportRequest, measured: Measured) -> list[ParityFigures
 
 
 def _decoding(info: ModelInfo) -> dict[str, object]:
-    """How a detector's raw output becomes boxes, for clients of variants whose graph does not decode it (TF.js)."""
+    """How a detector's raw output becomes boxes, for clients of variants whose graph does not decode it."""
     return {"strides": list(info.strides), **info.suppression.plain()}
 
 
@@ -93,7 +93,7 @@ def _remove(work: Path, name: str) -> None:
         path.unlink(missing_ok=True)
     if name.startswith("transformersjs") and not list(path.parent.glob("*.onnx")):
         shutil.rmtree(work / "transformersjs", ignore_errors=True)
-    if name.startswith("tfjs") and path.parent.is_dir() and not any(path.parent.iterdir()):
+    if name.startswith(("tfjs", "litert")) and path.parent.is_dir() and not any(path.parent.iterdir()):
         path.parent.rmdir()
 
 

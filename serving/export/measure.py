@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving.bundle.bundle import Bundle
+from serving.export.litert import LitertAnswers
 from serving.export.request import ExportRequest, Measured, Tools
 from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
 from serving.export.subprocess_job import Ties
@@ -22,6 +23,7 @@ def measure_bundle(request: ExportRequest, bundle: Bundle, tools: Tools, say: Ca
         ask_onnx(measured, name, bundle.variant(name), request)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as scratch:
         _tfjs(request, bundle, tools, measured, Path(scratch), say)
+        _litert(request, bundle, tools, measured, Path(scratch), say)
         for spec in request.of("other"):
             name = spec.variant.name
             say(f"{name} in its own runtime")
@@ -46,3 +48,25 @@ def _tfjs(
     for name, link in folders.items():
         if answered := read_tfjs(link, request.most):
             measured.answers[name], measured.ms[name] = answered
+
+
+def _litert(
+    request: ExportRequest, bundle: Bundle, tools: Tools, measured: Measured, scratch: Path, say: Callable[[str], None]
+) -> None:
+    """LiteRT's runtime, on links to the variants, since it leaves its answers beside what it read."""
+    files = {spec.variant.name: scratch / f"{spec.variant.name}.tflite" for spec in request.of("litert")}
+    if not files:
+        return
+    say(f"{', '.join(files)} in LiteRT")
+    ties = Ties()
+    for name, link in files.items():
+        link.symlink_to(bundle.variant(name).absolute())
+        ties.feed.put(str(link))
+    ties.feed.put(None)
+    runtime = LitertAnswers(request, tools, scratch)
+    runtime.run(ties)
+    for name, link in files.items():
+        if answered := runtime.read(link):
+            measured.answers[name], measured.ms[name] = answered
+        elif why := runtime.why_not(link):
+            measured.failed[name] = why

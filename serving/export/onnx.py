@@ -15,7 +15,7 @@ from onnxscript import optimizer
 from registry.errors import InputError, IntegrityError, ModelyardError
 from serving.bundle.modelinfo import ModelInfo
 from serving.export.graphs import IR, OPSET
-from serving.export.operators import control_flow, unfit_for_tfjs
+from serving.export.operators import control_flow, unfit_for_tensorflow
 from serving.export.program import cause_of, load_program
 
 INPUT = "tensor"
@@ -105,27 +105,28 @@ def _state_opsets(model: onnx.ModelProto) -> None:
     model.opset_import.extend(helper.make_opsetid(domain, number) for domain, number in versions.items())
 
 
-def for_tfjs(core: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
-    """The core as TF.js can run it: a detector cut before its boxes are decoded, hard-swish in simpler operations.
+def for_tensorflow(core: onnx.ModelProto, info: ModelInfo, runtime: str = "tfjs") -> onnx.ModelProto:
+    """The core as TensorFlow's converters take it: a detector cut before its boxes are decoded, hard-swish in simpler parts.
 
     TensorFlow fuses `x * relu6(x + 3) / 6` into a node that TF.js has no kernel for; `x * clip(x / 6 + 1/2, 0, 1)` is
     the same function and is left alone. A convolution without a bias gets one, since the converter would take what
-    is added to it for the bias, also where that is another branch. Raises InputError naming what TF.js cannot run: control
-    flow, which graph models here cannot have, and operators it has nothing for.
+    is added to it for the bias, also where that is another branch. Raises InputError naming what the runtime (`tfjs`, or
+    `litert`, which gets the same network) cannot have: control flow, and operators that are known to fail.
     """
     model = onnx.ModelProto()
     model.CopyFrom(core)
     if info.task == "detect":
         model = onnx.utils.Extractor(model).extract_model([INPUT], ["raw"])
+    name, cannot = ("TF.js", "TF.js cannot run") if runtime == "tfjs" else ("LiteRT", "cannot be converted to LiteRT")
     if flow := control_flow(model.graph.node):
-        what = f"has control flow ({', '.join(flow)}), which TF.js cannot run"
-        raise InputError("model", what, "leave TF.js out of `export:`")
-    if unfit := unfit_for_tfjs(model.graph.node):
-        what = f"has an operator that TF.js cannot run ({', '.join(unfit)})"
-        raise InputError("model", what, "replace it in the network, or leave TF.js out of `export:`")
+        raise InputError("model", f"has control flow ({', '.join(flow)}), which {cannot}", f"leave {name} out of `export:`")
+    if unfit := unfit_for_tensorflow(model.graph.node, runtime):
+        what = f"has an operator that {cannot} ({', '.join(unfit)})"
+        raise InputError("model", what, f"replace it in the network, or leave {name} out of `export:`")
     _decompose_hard_swish(model.graph)
     _give_biases(model.graph)
     _gather_sizes(model.graph)
+    _pair_gelu(model.graph)
     return model
 
 
@@ -148,6 +149,33 @@ def _gather_sizes(graph: onnx.GraphProto) -> None:
         graph.node.insert(list(graph.node).index(shape), helper.make_node("Shape", [shape.input[0]], [names[0]]))
         node.op_type = "Gather"
         node.input[:] = names
+
+
+def _pair_gelu(graph: onnx.GraphProto) -> None:
+    """GELU as `(x * 1/2) * (1 + erf)`, where torch has `x * (1/2 * (1 + erf))`: a half is exact, so the numbers stay the same.
+
+    LiteRT has GELU and no erf, and its converter knows GELU in this form alone.
+    """
+    halves = {tensor.name for tensor in graph.initializer if not tensor.dims and numpy_helper.to_array(tensor) == 0.5}  # noqa: PLR2004
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "Mul":
+            continue
+        for value, halved in (tuple(node.input), tuple(node.input)[::-1]):
+            inner = made_by.get(halved)
+            if inner is None or inner.op_type != "Mul" or not halves & set(inner.input):
+                continue
+            (curve,) = set(inner.input) - halves or {""}
+            if _is_erf_plus(made_by.get(curve), made_by) and sum(halved in each.input for each in graph.node) == 1:
+                inner.input[:] = [value, next(name for name in inner.input if name in halves)]
+                node.input[:] = [halved, curve]
+                break
+
+
+def _is_erf_plus(node: onnx.NodeProto | None, made_by: Mapping[str, onnx.NodeProto]) -> bool:
+    if node is None or node.op_type != "Add":
+        return False
+    return any((maker := made_by.get(name)) is not None and maker.op_type == "Erf" for name in node.input)
 
 
 def _give_biases(graph: onnx.GraphProto) -> None:

@@ -1,9 +1,10 @@
 """A subprocess job: a registered program's ONNX variants, and its answers. `python -P -m serving.export.onnx_job JOB`.
 
 Job: `info` (a ModelInfo), `core` (ONNX of the network: written from `program` where that is given, read otherwise),
-`tfjs` (where to put the network for TF.js, or nothing), `variants` (name and path each), `provenance`, `calibration` and
-`images` (files), `answers` (.npz, the trained program's answers), `report`. It prints `core` once the network is there,
-`made NAME` after each variant, and `failed NAME WHY` for one that could not be made.
+`tensorflow` (where to put the network for TensorFlow's converters) for `runtimes` (`tfjs`, `litert`, or none), `variants` (name
+and path each), `provenance`, `calibration` and `images` (files), `answers` (.npz, the trained program's answers), `report`. It
+prints `core` once the network is there, with the runtimes that it is fit for, `made NAME` after each variant, and
+`failed NAME WHY` for a variant or a runtime that there is nothing for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import stack_pixels
 from serving.bundle.variants import KNOWN
 from serving.export.graphs import assemble
-from serving.export.onnx import export_core, for_tfjs, seal_model, settle
+from serving.export.onnx import export_core, for_tensorflow, seal_model, settle
 from serving.export.quantize import to_float16, to_int8
 from serving.export.subprocess_job import answer_job
 
@@ -33,18 +34,26 @@ def main(job: dict[str, Any]) -> None:
         onnx.save(core, path)
     else:
         core = settle(onnx.load(path), info)
-    if job.get("tfjs"):
-        try:
-            onnx.save(for_tfjs(core, info), job["tfjs"])
-        except ModelyardError as error:
-            print(f"failed tfjs {error.expectation}", flush=True)  # noqa: T201 the parent reads it
-    print("core", flush=True)  # noqa: T201 the parent reads it
+    print(" ".join(["core", *_for_tensorflow(core, info, job)]), flush=True)  # noqa: T201 the parent reads it
     if job.get("answers"):
         from serving.export.reference import own_answers
 
         own_answers(Path(job["program"]), info, [Path(file) for file in job["images"]], Path(job["answers"]))
         print("answers", flush=True)  # noqa: T201
     _derive(core, info, job)
+
+
+def _for_tensorflow(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> list[str]:
+    """Write the network for TensorFlow's converters, and return the runtimes that it is fit for."""
+    fit = list[str]()
+    for runtime in job["runtimes"]:
+        try:
+            onnx.save(for_tensorflow(core, info, runtime), job["tensorflow"])
+        except ModelyardError as error:
+            print(f"failed {runtime} {error.expectation}", flush=True)  # noqa: T201 the parent reads it
+        else:
+            fit.append(runtime)
+    return fit
 
 
 def _derive(core: onnx.ModelProto, info: ModelInfo, job: dict[str, Any]) -> None:

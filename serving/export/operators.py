@@ -37,15 +37,19 @@ def control_flow(nodes: Iterable[NodeProto]) -> list[str]:
     return sorted({node.op_type for node in nodes} & _CONTROL_FLOW)
 
 
-def unfit_for_tfjs(nodes: Iterable[NodeProto]) -> list[str]:
-    """The operators that cannot become TF.js, sorted."""
-    return sorted({name for node in nodes if (name := _unfit(node))})
+def unfit_for_tensorflow(nodes: Iterable[NodeProto], runtime: str) -> list[str]:
+    """The operators that cannot become TF.js (`tfjs`) or LiteRT (`litert`), sorted.
+
+    What TF.js cannot run was not measured for LiteRT, so that is left to the converter, which names what it lacks.
+    """
+    refused = NO_CONVERTER | NOT_RUNNING if runtime == "tfjs" else NO_CONVERTER
+    return sorted({name for node in nodes if (name := _unfit(node, refused))})
 
 
-def _unfit(node: NodeProto) -> str:
+def _unfit(node: NodeProto, refused: frozenset[str]) -> str:
     if node.domain not in {"", "ai.onnx"}:
         return f"{node.domain}.{node.op_type}"
     if node.op_type == "Resize":
         modes = {attribute.s.decode() for attribute in node.attribute if attribute.name == "mode"}
         return "cubic Resize" if "cubic" in modes else ""
-    return node.op_type if node.op_type in NO_CONVERTER | NOT_RUNNING else ""
+    return node.op_type if node.op_type in refused else ""

@@ -1,7 +1,8 @@
 """The export pipeline: each converter and each runtime in a process of its own, in parallel where that helps.
 
 The TensorFlow world imports its libraries while torch writes the network; the ONNX variants are derived and measured while
-TensorFlow converts; Node decodes the images meanwhile, and runs each TF.js variant while the next one is being written.
+TensorFlow converts; Node decodes the images meanwhile, and runs each TF.js variant while the next one is being written. So does
+LiteRT's runtime with LiteRT's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from threading import Event
 import numpy as np
 
 from registry.errors import InputError, ModelyardError
+from serving.bundle.preprocess import stack_pixels
 from serving.bundle.variants import KNOWN, VariantSpec
 from serving.export.card import licence_of
+from serving.export.litert import LitertAnswers
 from serving.export.reference import keras_job, read_answers
 from serving.export.request import ExportRequest, Measured, Tools
 from serving.export.runtimes import ask_onnx, other_answers, read_tfjs, tfjs_answers
@@ -40,7 +43,9 @@ class ExportPipeline:
         self.stop, self.has_core, self.has_answers = Event(), Event(), Event()
         self.tf_feed: SimpleQueue[str | None] = SimpleQueue()
         self.node_feed: SimpleQueue[str | None] = SimpleQueue()
+        self.litert_feed: SimpleQueue[str | None] = SimpleQueue()
         self.tfjs = {spec.variant.name: work / spec.variant.path for spec in request.of("tfjs")}
+        self.litert = {spec.variant.name: work / spec.variant.path for spec in request.of("litert")}
         self.tensorflow: Future[None] | None = None
         self.measured = Measured(trained=np.zeros((0, 0), np.float32))
 
@@ -48,11 +53,13 @@ class ExportPipeline:
         """Export and measure everything; the first required failure ends the rest."""
         with ThreadPoolExecutor(8, thread_name_prefix="export") as pool:
             tasks: dict[Future[None], list[VariantSpec]] = {pool.submit(self._onnx): self.request.of("onnx", "transformersjs")}
-            if self.tfjs or self.info.framework == "keras":
+            if self.tfjs or self.litert or self.info.framework == "keras":
                 self.tensorflow = pool.submit(self._tensorflow)
-                tasks[self.tensorflow] = self.request.of("tfjs")
+                tasks[self.tensorflow] = self.request.of("tfjs", "litert")
             if self.tfjs:
                 tasks[pool.submit(self._node)] = self.request.of("tfjs")
+            if self.litert:
+                tasks[pool.submit(self._litert_runtime)] = self.request.of("litert")
             for spec in self.request.of("other"):
                 tasks[pool.submit(self._other, spec)] = [spec]
             try:
@@ -84,7 +91,7 @@ class ExportPipeline:
         self.stop.set()
         for event in (self.has_core, self.has_answers):
             event.set()
-        for feed in (self.tf_feed, self.node_feed):
+        for feed in (self.tf_feed, self.node_feed, self.litert_feed):
             feed.put(None)
 
     def _onnx(self) -> None:
@@ -97,7 +104,8 @@ class ExportPipeline:
             "info": self.info.plain(),
             "core": str(self.core),
             "program": str(self.request.reference.program) if ours else None,
-            "tfjs": str(self.tf_core) if ours and self.tfjs else None,
+            "tensorflow": str(self.tf_core),
+            "runtimes": [name for name, files in (("tfjs", self.tfjs), ("litert", self.litert)) if ours and files],
             "variants": [{"name": spec.variant.name, "path": str(self.work / spec.variant.path)} for spec in wanted],
             "provenance": _provenance(self.request),
             "calibration": [str(image.absolute()) for image in self.request.calibration],
@@ -131,10 +139,11 @@ class ExportPipeline:
                 raise InputError(spec.variant.name, why, "change the network, or leave it out of `export:`")
 
     def _tensorflow(self) -> None:
-        """TensorFlow makes the TF.js variants; of a Keras model also the ONNX network and the trained answers."""
+        """TensorFlow makes the TF.js and LiteRT variants; of a Keras model also the ONNX network and the trained answers."""
         job: dict[str, object] = {
             "tfjs": str((self.work / "tfjs").absolute()),
             "variants": [spec.variant.precision for spec in self.request.of("tfjs")],
+            "litert": self._litert_job() if self.litert else None,
         }
         if self.info.framework != "keras":
             job["onnx"] = str(self.tf_core)
@@ -146,9 +155,23 @@ class ExportPipeline:
         try:
             run_subprocess(command, job, "TensorFlow's converters", bounds=self.tools.bounds, ties=ties)
         finally:
-            self.node_feed.put(None)
+            for feed in (self.node_feed, self.litert_feed):
+                feed.put(None)
             if not self.stop.is_set():  # a variant's own error says more than the exit code
-                self._check_required(self.request.of("tfjs"))
+                self._check_required(self.request.of("tfjs", "litert"))
+
+    def _litert_job(self) -> dict[str, object]:
+        """LiteRT's part of TensorFlow's job, with the calibration images where 8-bit integers are wanted."""
+        precisions = {KNOWN[name].precision: str(path.absolute()) for name, path in self.litert.items()}
+        calibration = self.scratch / "calibration.npy"
+        if "int8" in precisions and self.request.calibration:
+            np.save(calibration, stack_pixels(self.info.preprocess, self.request.calibration))
+        return {
+            "files": precisions,
+            "size": self.info.preprocess.size,
+            "output": "raw" if self.info.task == "detect" else "probabilities",
+            "calibration": str(calibration) if calibration.exists() else None,
+        }
 
     def _node(self) -> None:
         """TF.js answers as its variants are written."""
@@ -158,6 +181,19 @@ class ExportPipeline:
             for name, folder in self.tfjs.items():
                 if answered := read_tfjs(folder, self.request.most):
                     self.measured.answers[name], self.measured.ms[name] = answered
+
+    def _litert_runtime(self) -> None:
+        """LiteRT answers as its variants are written."""
+        runtime = LitertAnswers(self.request, self.tools, self.scratch)
+        try:
+            runtime.run(Ties(feed=self.litert_feed, stop=self.stop, waits=True))
+        finally:  # answers from before a crash are valid, and must be removed from the bundle
+            for name, file in self.litert.items():
+                if answered := runtime.read(file):
+                    self.measured.answers[name], self.measured.ms[name] = answered
+                elif why := runtime.why_not(file):
+                    self.measured.failed[name] = why
+        self._check_required(self.request.of("litert"))
 
     def _other(self, spec: VariantSpec) -> None:
         """Another package's exporter, once the network is there."""
@@ -173,21 +209,23 @@ class ExportPipeline:
         what, _, name = line.partition(" ")
         if what == "core":
             self.has_core.set()
-            self.tf_feed.put("go")
+            self.tf_feed.put(name or None)
         elif what == "answers":
             self.has_answers.set()
         elif what == "failed":
             which, _, why = name.partition(" ")
-            names = list(self.tfjs) if which == "tfjs" else [which if which in KNOWN else f"tfjs-{which}"]
+            runtimes = {"tfjs": self.tfjs, "litert": self.litert}
+            names = list(runtimes.get(which, {})) or [which if which in KNOWN else f"tfjs-{which}"]
             self.measured.failed |= dict.fromkeys(names, why)
-            if which == "tfjs":
-                self.tf_feed.put(None)
         elif what == "note":
             self.say(name)
         elif what == "made":
-            self.say(f"made {name}" if name in KNOWN else f"made tfjs-{name}")
-            if f"tfjs-{name}" in self.tfjs:
-                self.node_feed.put(str(self.tfjs[f"tfjs-{name}"]))
+            variant = name if name in KNOWN else f"tfjs-{name}"
+            self.say(f"made {variant}")
+            if variant in self.tfjs:
+                self.node_feed.put(str(self.tfjs[variant]))
+            if variant in self.litert:
+                self.litert_feed.put(str(self.litert[variant]))
 
     def _wait(self, event: Event) -> None:
         """Wait for another subprocess's output; raise if that one failed."""

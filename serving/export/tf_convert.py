@@ -1,18 +1,20 @@
-"""In the TensorFlow world: a model → SavedModel → TF.js graph models. `python -I tf_convert.py JOB.json`.
+"""In the TensorFlow world: a model → SavedModel → TF.js graph models and LiteRT files. `python -I tf_convert.py JOB.json`.
 
-Job: one of `onnx` (input NCHW; read once a line arrives on standard input) or `keras` (a .keras file); `tfjs` (folder) with
-`variants` (float32, float16, uint8); for Keras also `onnx_out`, and `pixels` (uint8 .npy, NHWC) with `answers` (.npz); `work`,
-`report`. It prints `core` when a Keras model's ONNX is there, `made VARIANT` after each one, `failed VARIANT WHY`, or
-`failed tfjs WHY` where there is none, and `note TEXT` for the user.
+Job: one of `onnx` (input NCHW; read once a line arrives on standard input, which may name the runtimes that it was made for)
+or `keras` (a .keras file); `tfjs` (folder) with `variants` (float32, float16, uint8); `litert`: `files` (precision to path),
+`size`, `output` and `calibration` (uint8 .npy or null); for Keras also `onnx_out`, and `pixels` (uint8 .npy, NHWC) with
+`answers` (.npz); `work`, `report`. It prints `core` when a Keras model's ONNX is there, `made VARIANT` after each one,
+`failed VARIANT WHY`, or `failed tfjs WHY` and `failed litert WHY` where there is none, and `note TEXT` for the user.
 
 The libraries take as long to import as a conversion, so that is done while the ONNX file is still being made. onnx2tf
 needs three things said: group convolutions off (TF.js cannot run them), no simplifier, and a calibration file in the
 working folder, which it would download otherwise although nothing here is calibrated. It has no switch for what comes
-after the SavedModel, TFLite: that takes time, is not used, and lacks operators that TF.js has, so it is broken off there.
+after the SavedModel, TFLite: that is broken off, since it lacks operators that TF.js has, and ours are made of the SavedModel.
 """
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -20,6 +22,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 job = json.loads(Path(sys.argv[1]).read_text())
 ours = os.fdopen(os.dup(1), "w")
@@ -52,7 +55,7 @@ def from_onnx(path: str) -> None:
     A network that normalises layers goes the direct way first: its axes change places in each block, where onnx2tf guesses.
     Even what it guesses rightly (ConvNeXt) takes five times as long to convert, and to run.
     """
-    direct = translator()
+    direct = own_module("tf_direct")
     if direct.normalises_layers(Path(path)):
         with contextlib.suppress(direct.UntranslatableError):
             directly(path, direct)
@@ -80,18 +83,18 @@ def directly(path: str, direct: ModuleType) -> None:
     gc.collect()  # the graphs that were traced are circles, with all weights in them
     shutil.rmtree(saved, ignore_errors=True)
     made.rename(saved)
-    say("note TF.js: translated for one image at a time")
+    if variants:
+        say("note TF.js: translated for one image at a time")
 
 
-def translator() -> ModuleType:
-    """Our own converter. Its folder is on the path only for that: it may belong to another interpreter's packages."""
+def own_module(name: str) -> ModuleType:
+    """A module beside this one. Its folder is on the path only for that: it may belong to another interpreter's packages."""
     root = str(Path(__file__).absolute().parents[2])
     sys.path.append(root)
     try:
-        from serving.export import tf_direct
+        return importlib.import_module(f"serving.export.{name}")
     finally:
         sys.path.remove(root)
-    return tf_direct
 
 
 def by_onnx2tf(path: str) -> None:
@@ -104,9 +107,9 @@ def by_onnx2tf(path: str) -> None:
     import tensorflow as tf
 
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
-    tf.lite.TFLiteConverter.from_concrete_functions = enough
     converter.generate_auto_replacement_json = lambda **_: {}
-    with contextlib.suppress(EnoughError):
+    lite = patch.object(tf.lite.TFLiteConverter, "from_concrete_functions", enough)
+    with contextlib.suppress(EnoughError), lite:
         converter.convert(
             input_onnx_file_path=path,
             output_folder_path=str(saved),
@@ -151,7 +154,7 @@ def from_keras(path: str) -> None:
         ]
         np.savez(job["answers"], probabilities=np.concatenate(rows))
         say("answers")
-    if job["variants"]:
+    if variants or litert:
         model.export(str(saved), format="tf_saved_model", verbose=False)
 
 
@@ -190,32 +193,49 @@ def check_operations(graph: dict) -> None:
         raise UnsupportedError(", ".join(missing))
 
 
-def comes() -> bool:
-    """Import while the ONNX file is being made, then wait for it; False where it could not be made for TF.js."""
+def to_litert(files: dict[str, str]) -> None:
+    """SavedModel → every precision for LiteRT."""
+    ours_here, wish = own_module("tf_litert"), job["litert"]
+    converter = ours_here.LitertConverter(saved, wish["size"], wish["output"])
+    for precision, file in files.items():
+        try:
+            converter.write(Path(file), precision, Path(wish["calibration"]) if wish["calibration"] else None)
+        except ours_here.UnconvertibleError as error:
+            say(f"failed litert-{precision} {error}")
+        else:
+            say(f"made litert-{precision}")
+
+
+def comes() -> list[str]:
+    """Import while the ONNX file is being made, then wait for the line that says for which runtimes it could be made."""
     import onnx2tf  # noqa: F401
     import tensorflowjs.converters.tf_saved_model_conversion_v2  # noqa: F401
 
-    return bool(sys.stdin.readline())
+    return sys.stdin.readline().split()
 
 
-def saved_from_onnx(path: str) -> bool:
-    """The SavedModel of an ONNX file that is still being made; False, and why, where there can be none."""
-    if not comes():
-        return False
+def saved_from_onnx(path: str) -> list[str]:
+    """The SavedModel of an ONNX file that is still being made, and for which runtimes it is; none, and why, if it fails."""
+    runtimes = comes()
+    if not runtimes:
+        return []
     try:
         from_onnx(path)
     except UnsupportedError as error:
-        say(f"failed tfjs {error}")
-        return False
-    return True
+        for runtime, wishes in (("tfjs", variants), ("litert", litert)):
+            if wishes:
+                say(f"failed {runtime} {error}")
+        return []
+    return runtimes
 
 
-variants = job["variants"]
+variants, litert = job["variants"], job["litert"]["files"] if job.get("litert") else {}
+runtimes = ["tfjs", "litert"]
 if not job.get("onnx"):
     from_keras(job["keras"])
-elif not saved_from_onnx(job["onnx"]):
-    variants = []
-for wanted in variants:
+else:
+    runtimes = saved_from_onnx(job["onnx"])
+for wanted in variants if "tfjs" in runtimes else []:
     try:
         to_tfjs(job["tfjs"], wanted)
     except UnsupportedError as error:
@@ -224,4 +244,6 @@ for wanted in variants:
         say(f"failed {wanted} {' '.join(str(error).split())[:200]}")
     else:
         say(f"made {wanted}")
+if litert and "litert" in runtimes:
+    to_litert(litert)
 Path(job["report"]).write_text("{}")

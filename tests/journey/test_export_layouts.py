@@ -1,4 +1,4 @@
-"""Networks in which axes change places, as attention and channel shuffles have them, run in TF.js as they were trained."""
+"""Networks in which axes change places, as attention and channel shuffles have them, run in TF.js and in LiteRT as they were trained."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def shufflenet() -> nn.Module:
 
 
 @pytest.mark.parametrize("network", [convnext, swin, vit, shufflenet])
-def test_a_network_whose_axes_change_places_runs_in_tfjs(network: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_a_network_whose_axes_change_places_runs_in_tfjs_and_in_litert(
+    network: Callable[[], nn.Module], tmp_path: Path
+) -> None:
     """And its model states that it takes one image."""
     torch.manual_seed(0)
     images = draw_shapes(tmp_path / "shapes", 60, 5)
@@ -62,11 +64,11 @@ def test_a_network_whose_axes_change_places_runs_in_tfjs(network: Callable[[], n
     pixels = info.preprocess.tensor(stack_pixels(info.preprocess, images))
     package_torch(sharpened(network(), torch.from_numpy(pixels)), folder, 64, [(-1, 4)])
     write_info(folder, info)
-    built = build(folder, info, images, "onnx", "tfjs-float32")
-    figures = next(figures for figures in built.parity if figures.variant == "tfjs-float32")
-    assert figures.kept, figures
-    assert figures.max_abs_diff < 2e-4
-    assert figures.control_agreement < 0.3
+    built = build(folder, info, images, "onnx", "tfjs-float32", "litert-float32")
+    for figures in built.parity:
+        assert figures.kept, figures
+        assert figures.variant == "onnx" or figures.max_abs_diff < 2e-4, figures
+        assert figures.control_agreement < 0.3
     document = json.loads((built.bundle.variants["tfjs-float32"] / "model.json").read_text())
     (given,) = document["signature"]["inputs"].values()
     assert [size["size"] for size in given["tensorShape"]["dim"]] == ["1", "64", "64", "3"]
@@ -87,7 +89,7 @@ def test_a_converter_that_fails_does_not_search_for_settings_until_memory_is_ful
     onnx.save(model, tmp_path / "m.onnx")
     lines = list[str]()
     ties = Ties(lines.append)
-    ties.feed.put("go")
+    ties.feed.put("tfjs")
     job = {"onnx": str(tmp_path / "m.onnx"), "tfjs": str(tmp_path / "tfjs"), "variants": ["float32"]}
     command = [tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"]
     run_subprocess(command, job, "TensorFlow", bounds=Bounds(120, 2), ties=ties)

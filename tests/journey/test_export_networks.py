@@ -108,7 +108,7 @@ def test_what_the_converter_trips_over_is_named(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     lines = list[str]()
     ties = Ties(lines.append)
-    ties.feed.put("go")
+    ties.feed.put("tfjs")
     job = {"onnx": str(tmp_path / "m.onnx"), "tfjs": str(tmp_path / "tfjs"), "variants": ["float32"]}
     run_subprocess([tools().tf_python, "-I", ROOT / "serving/export/tf_convert.py"], job, "TensorFlow", ties=ties)
     assert len(lines) == 1

@@ -12,7 +12,7 @@ from validation.gates.findings import Figure, missing_evidence
 _SERVED = "onnx"
 """What serves, so it is required always."""
 
-_EXACT = {"onnx", "onnx-tensor", "tfjs-float32", "transformersjs"}
+_EXACT = {"onnx", "onnx-tensor", "tfjs-float32", "litert-float32", "transformersjs"}
 """Variants at full precision: the gate's thresholds bind where they are stricter than what these were exported with."""
 
 _BEFORE = {"tfjs-float16": Limits(max_abs_diff=2e-2), "tfjs-uint8": Limits(max_abs_diff=1e-1)}

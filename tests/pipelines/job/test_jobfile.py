@@ -125,6 +125,15 @@ def test_a_variant_that_nobody_makes_is_refused_with_those_that_are() -> None:
     assert [spec.variant.name for spec in variant_specs((), ["tfjs-uint8", "onnx"])] == ["onnx", "tfjs-uint8"]
 
 
+def test_a_runtime_stands_for_its_precisions_where_none_is_named() -> None:
+    specs = variant_specs((), ["litert"])
+    assert [spec.variant.name for spec in specs] == ["onnx", "litert-float32", "litert-float16", "litert-int8"]
+    assert all(spec.required for spec in specs)
+    job = parse_job(LEAST | {"export": [{"kind": "litert"}, {"kind": "litert", "quantize": "int8", "required": False}]}, "job")
+    wanted = {spec.variant.name: spec.required for spec in variant_specs(job.export)}
+    assert wanted == {"onnx": True, "litert-float16": True, "litert-int8": False}
+
+
 def paths(value: object, before: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
     """Where a job has numbers."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""A detector's boxes in TypeScript are Python's, on crowded scenes: ties, touching boxes, many classes, more than `most`."""
+"""A detector's boxes in TypeScript and in numpy are ONNX's, on crowded scenes: ties, touching boxes, more than `most`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from serving.bundle.modelinfo import Suppression
 from serving.bundle.preprocess import from_letterbox
 from serving.export.detections import compare_detections
 from serving.export.graphs import suppression_graph
+from serving.export.raw_boxes import Head, decode
 
 Array = NDArray[np.float32]
 
@@ -139,6 +140,23 @@ def test_every_box_score_and_class_is_pythons(scenes: list[Scene], tmp_path: Pat
     answers = ask_node(tmp_path, DECODE, given)
     assert differences(answers, expected(scenes)) == []
     assert len(differences(answers[1:] + answers[:1], expected(scenes))) > SCENES * 0.9, "the control: other scenes differ"
+
+
+def decoded(scene: Scene, *, cells_last: bool) -> list[list[float]]:
+    """A scene's boxes by numpy, as they are decoded for LiteRT's parity."""
+    rule = scene.rule
+    head = Head(SIZE, STRIDES, scene.classes, score=rule.score, iou=rule.iou, most=rule.most)
+    rows = decode(scene.raw if cells_last else scene.raw.T, head)
+    rows[:, :4] = from_letterbox(rows[:, :4], SIZE, scene.width, scene.height)
+    return rows.tolist()
+
+
+def test_numpys_boxes_are_those_of_the_exported_onnx(scenes: list[Scene]) -> None:
+    answers = [decoded(scene, cells_last=bool(index % 2)) for index, scene in enumerate(scenes)]
+    assert differences(answers, expected(scenes)) == []
+    assert len(differences(answers[1:] + answers[:1], expected(scenes))) > SCENES * 0.9, "the control: other scenes differ"
+    with pytest.raises(ValueError, match=r"raw output \(5, 5\) does not fit 84 cells and 2 classes"):
+        decode(np.zeros((5, 5), np.float32), Head(SIZE, STRIDES, 2, score=0.25, iou=0.7, most=300))
 
 
 PARITY = """

@@ -19,7 +19,7 @@ from registry.errors import InputError
 from serving.bundle.modelinfo import Suppression
 from serving.bundle.preprocess import Preprocess
 from serving.export.graphs import OPSET, assemble, image_graph, logits_graph, suppression_graph
-from serving.export.onnx import for_tfjs, seal_model, settle
+from serving.export.onnx import for_tensorflow, seal_model, settle
 from serving.export.quantize import to_float16, to_int8
 from serving.export.reference import suppress
 from serving.inference.runner import Runner
@@ -193,10 +193,10 @@ def test_classes_are_suppressed_apart_to_the_bit_however_many_there_are() -> Non
     assert kept != moved  # the control
 
 
-def test_hard_swish_is_decomposed_for_tfjs_and_stays_the_same_function() -> None:
+def test_hard_swish_is_decomposed_for_tensorflow_and_stays_the_same_function() -> None:
     about, pixels = info(), pictures(8)
     core = settle(tiny(activation="HardSwish"), about)
-    plain = for_tfjs(core, about)
+    plain = for_tensorflow(core, about)
     assert "HardSwish" in {node.op_type for node in core.graph.node}
     assert "HardSwish" not in {node.op_type for node in plain.graph.node}
     tensor = about.preprocess.tensor(pixels)
@@ -204,7 +204,7 @@ def test_hard_swish_is_decomposed_for_tfjs_and_stays_the_same_function() -> None
     assert not np.allclose(run(core, {"tensor": tensor}), run(settle(tiny(), about), {"tensor": tensor}), atol=1e-2)
 
 
-def test_control_flow_is_refused_for_tfjs_by_name() -> None:
+def test_control_flow_is_refused_for_tensorflow_by_name() -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 18]>
         g (float[batch,3] tensor) => (float[batch,3] probabilities) {
@@ -215,7 +215,7 @@ def test_control_flow_is_refused_for_tfjs_by_name() -> None:
                                    else_branch = b () => (float[batch,3] y) { y = Identity(tensor) }>
         }""")
     with pytest.raises(InputError, match=r"control flow \(If\), which TF.js cannot run"):
-        for_tfjs(model, info())
+        for_tensorflow(model, info())
 
 
 def test_a_head_that_does_not_fit_the_classes_is_refused() -> None:
