@@ -7,7 +7,7 @@ export default defineConfig({
     outDir: 'build',
     target: 'es2022',
     minify: true,
-    rollupOptions: { external: [/^onnxruntime-web/, /^@tensorflow\//] },
+    rollupOptions: { external: [/^onnxruntime-web/, /^@tensorflow\//, /^@litertjs\//, /^@huggingface\//] },
   },
   test: { include: ['test/**/*.test.ts'], environment: 'node' },
 });

@@ -1,5 +1,6 @@
 // Every engine and variant's answers in Node, from image files' bytes: node engines_run.mjs JOB.json
-// Job: lib (our compiled TypeScript), modules (a node_modules folder), bundle, images, runs ([engine, variant]), out.
+// Job: lib (our compiled TypeScript), modules (a node_modules folder), bundle, images, runs ([engine, variant]), out,
+// offline (whether a fetch is an error).
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -8,8 +9,9 @@ import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 
 const job = JSON.parse(await readFile(process.argv[2], 'utf8'));
+if (job.offline) globalThis.fetch = (address) => Promise.reject(new Error(`${address} is fetched`));
 const sharp = createRequire(path.resolve(job.modules) + path.sep)('sharp');
-const { load } = await import(pathToFileURL(path.join(job.lib, 'index.js')));
+const { load, TRANSFORMERS } = await import(pathToFileURL(path.join(job.lib, 'index.js')));
 const { fromFolder, nodeAssets } = await import(pathToFileURL(path.join(job.lib, 'node.js')));
 
 async function decode(file) {
@@ -26,7 +28,7 @@ const images = [];
 for (const file of job.images) images.push(await decode(file));
 const results = [];
 for (const [engine, variant] of job.runs) {
-  const predictor = await load(fromFolder(job.bundle), { engines: [engine], variants: [variant], assets: nodeAssets() });
+  const predictor = await load(fromFolder(job.bundle), { engines: [engine], variants: [variant], assets: nodeAssets(), kinds: TRANSFORMERS });
   const { labels } = predictor.info;
   const answers = [];
   const spans = [];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 BROWSER = ROOT / "serving" / "browser"
 TF = "/browser/node_modules/@tensorflow/tfjs-{0}/dist/tf-{0}.min.js"
 SCRIPTS = "".join(f'<script src="{TF.format(name)}"></script>' for name in ("core", "backend-cpu", "converter", "backend-wasm"))
+
+IMPORTS = {name: f"/browser/node_modules/{name}/dist/index.js" for name in ("@litertjs/core", "@litertjs/wasm-utils")}
+IMPORTS["@huggingface/transformers"] = "/browser/node_modules/@huggingface/transformers/dist/transformers.min.js"
+IMPORT_MAP = f'<script type="importmap">{json.dumps({"imports": IMPORTS})}</script>'
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -36,7 +41,7 @@ class _Files(SimpleHTTPRequestHandler):
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
-            self.wfile.write(f"<!doctype html><title>parity</title>{SCRIPTS}".encode())
+            self.wfile.write(f"<!doctype html><title>parity</title>{IMPORT_MAP}{SCRIPTS}".encode())
             return
         super().do_GET()
 
@@ -45,14 +50,15 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def chromium() -> Iterator[object]:
-    """A headless Chromium; skips where none is installed."""
+def chromium(*, webgpu: bool = False) -> Iterator[object]:
+    """A headless Chromium, with WebGPU in software where asked for; skips where none is installed."""
     path = shutil.which("chromium")
     if not path:
         pytest.skip("Chromium is not installed here (Debian package 'chromium')")
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+    flags += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] if webgpu else ["--disable-gpu"]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=flags)
         yield browser
@@ -60,12 +66,12 @@ def chromium() -> Iterator[object]:
 
 
 @contextmanager
-def _opened(handler: partial[SimpleHTTPRequestHandler]) -> Iterator[object]:
+def _opened(handler: partial[SimpleHTTPRequestHandler], *, webgpu: bool = False) -> Iterator[object]:
     """A Playwright page on a loopback server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with chromium() as browser:
+        with chromium(webgpu=webgpu) as browser:
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
             yield page
@@ -75,11 +81,11 @@ def _opened(handler: partial[SimpleHTTPRequestHandler]) -> Iterator[object]:
 
 
 @contextmanager
-def parity_page(bundle: Path, images: Path) -> Iterator[object]:
+def parity_page(bundle: Path, images: Path, *, webgpu: bool = False) -> Iterator[object]:
     """A page on a loopback server of the bundle, the images, TF.js and Transformers.js."""
     places = {"bundle": bundle, "images": images, "browser": BROWSER, "export": ROOT / "serving" / "export"}
     places["page"] = Path(__file__).parent
-    with _opened(partial(_Files, places=places)) as page:
+    with _opened(partial(_Files, places=places), webgpu=webgpu) as page:
         yield page
 
 
@@ -97,7 +103,7 @@ def folder_page(folder: Path) -> Iterator[object]:
         yield page
 
 
-def run_in_page(page, function: str, *arguments: object) -> dict:
-    """Call a function of parity_page.mjs in the page."""
-    code = "async ([name, given]) => (await import('/page/parity_page.mjs'))[name](...given)"
-    return page.evaluate(code, [function, list(arguments)])
+def run_in_page(page, function: str, *arguments: object, module: str = "parity_page.mjs") -> dict:
+    """Call a function of a module beside this one in the page."""
+    code = "async ([module, name, given]) => (await import(`/page/${module}`))[name](...given)"
+    return page.evaluate(code, [module, function, list(arguments)])

@@ -46,7 +46,7 @@ function given(engine: Engine, variant: string, bundle: Bundle, image: Image): G
   if (engine.takes === 'image' && !isFittedBefore(preprocess)) return { input: rgb, shape: [1, height, width, 3], placement: undefined };
   const { pixels, placement } = fitted(rgb, width, height, preprocess);
   if (engine.takes === 'image') return { input: pixels, shape: [1, size, size, 3], placement };
-  const layout = variant.startsWith('tfjs') ? 'NHWC' : preprocess.layout;
+  const layout = /^(tfjs|litert)-/.test(variant) ? 'NHWC' : preprocess.layout;
   const shape = layout === 'NCHW' ? [1, 3, size, size] : [1, size, size, 3];
   return { input: tensorOf(pixels, size, layout), shape, placement };
 }

@@ -11,6 +11,7 @@ export { decode, suppress, toImage } from './detections.js';
 export type { Detection, Head, Placement, Rule } from './detections.js';
 export type { Assets, Engine, EngineKind, Opening, Output } from './engines/engine.js';
 export { ENGINES } from './engines/kinds.js';
+export { TRANSFORMERS } from './engines/transformers.js';
 export { ModelyardError } from './errors.js';
 export type { ErrorKind } from './errors.js';
 export { fromUrl } from './files.js';

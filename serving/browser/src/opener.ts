@@ -73,7 +73,7 @@ export class Opener {
 
   async #attempt({ kind, variant }: Candidate): Promise<Opened | string> {
     const [name, bundle, { check, assets = {}, onProgress }] = [`${kind.name} (${variant})`, this.#bundle, this.#options];
-    if (bundle.task === 'detect' && variant.startsWith('tfjs') && !bundle.decoding) {
+    if (bundle.task === 'detect' && /^(tfjs|litert)-/.test(variant) && !bundle.decoding) {
       return `${name} has no detector.json to decode its boxes by`;
     }
     let engine: Engine | undefined;

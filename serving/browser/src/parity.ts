@@ -44,6 +44,9 @@ export const LIMITS: Readonly<Record<string, Limits>> = {
   'tfjs-float32': EXACT,
   'tfjs-float16': HALF,
   'tfjs-uint8': { agreement: 0.99, difference: 0.1 },
+  'litert-float32': EXACT,
+  'litert-float16': HALF,
+  'litert-int8': { agreement: 0.97, difference: 0.3 },
 };
 
 /** The limits of a variant; those of half precision for one that is not in the table, as in Python. */

@@ -16,12 +16,14 @@ function namesOf(...given: Parameters<typeof candidates>): string[] {
 
 describe('the order of engines', () => {
   it('is by capability, and of each the best variant that the bundle has', () => {
-    const has = files('model.onnx', 'model.tensor.onnx', 'tfjs/float16/model.json');
+    const has = files('model.onnx', 'model.tensor.onnx', 'tfjs/float16/model.json', 'litert/float16.tflite');
     const [gpu, wasm, tf] = [['onnx-tensor', 'onnx'], ['onnx-tensor', 'onnx'], ['tfjs-float16']];
     expect(namesOf(everywhere, ANY, has)).toEqual([
       ...gpu.map((variant) => `onnx-webgpu ${variant}`),
+      'litert-webgpu litert-float16',
       ...tf.map((variant) => `tfjs-webgpu ${variant}`),
       ...wasm.map((variant) => `onnx-wasm ${variant}`),
+      'litert-wasm litert-float16',
       ...tf.map((variant) => `tfjs-webgl ${variant}`),
       ...tf.map((variant) => `tfjs-wasm ${variant}`),
     ]);
@@ -34,7 +36,8 @@ describe('the order of engines', () => {
   });
 
   it('leaves out what there is no hardware for', () => {
-    expect(namesOf(ENGINES, ANY, files('model.onnx'))).toEqual(['onnx-wasm onnx']); // Node has no WebGPU and no WebGL
+    const has = files('model.onnx', 'litert/float32.tflite');
+    expect(namesOf(ENGINES, ANY, has)).toEqual(['onnx-wasm onnx']); // Node has no WebGPU, no WebGL and no page for LiteRT.js
   });
 
   it.each([
@@ -42,6 +45,7 @@ describe('the order of engines', () => {
     ['onnx-tensor', 'model.tensor.onnx'],
     ['onnx-float16', 'model.float16.onnx'],
     ['tfjs-uint8', 'tfjs/uint8'],
+    ['litert-int8', 'litert/int8.tflite'],
   ])('%s lies at %s', (variant, path) => {
     expect(pathOf(variant)).toBe(path);
   });
@@ -57,6 +61,8 @@ describe('the file for pages without a bundler', () => {
     expect(gzipSync(entry.code).length).toBeLessThan(30_000);
     expect(entry.imports).toEqual([]);
     expect(entry.dynamicImports.sort()).toEqual([
+      '@huggingface/transformers',
+      '@litertjs/core',
       '@tensorflow/tfjs-backend-cpu',
       '@tensorflow/tfjs-backend-wasm',
       '@tensorflow/tfjs-backend-webgl',

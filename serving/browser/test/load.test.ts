@@ -144,7 +144,7 @@ describe('what does not fit together', () => {
 
   it('an unknown engine is answered with those that are known', async () => {
     const error = await refusal(load(await sealed(), { engines: ['abacus'] }));
-    expect(error.remedy).toBe('choose of onnx-webgpu, tfjs-webgpu, onnx-wasm, tfjs-webgl, tfjs-wasm');
+    expect(error.remedy).toBe('choose of onnx-webgpu, litert-webgpu, tfjs-webgpu, onnx-wasm, litert-wasm, tfjs-webgl, tfjs-wasm');
   });
 
   it('a bundle without a variant for the engine says so', async () => {

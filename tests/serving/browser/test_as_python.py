@@ -34,7 +34,7 @@ def test_the_limits_are_those_of_the_parity_gate(tmp_path: Path) -> None:
     script = "const { LIMITS } = await import(`${DIST}/index.js`); const { pathOf } = await import(`${DIST}/engines/kinds.js`);"
     script += "console.log(JSON.stringify(Object.entries(LIMITS).map(([name, limits]) => ({ name, path: pathOf(name), ...limits }))));"
     answers = ask_node(tmp_path, script, None)
-    mine = {name: variant for name, variant in KNOWN.items() if variant.runtime in {"onnx", "tfjs"}}
+    mine = {name: variant for name, variant in KNOWN.items() if variant.runtime in {"onnx", "tfjs", "litert"}}
     assert {row["name"]: (row["path"], row["agreement"], row["difference"]) for row in answers} == {
         name: (variant.path, variant.limits.top1_agreement, variant.limits.max_abs_diff) for name, variant in mine.items()
     }

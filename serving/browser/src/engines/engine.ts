@@ -31,7 +31,7 @@ export interface Engine {
 /** What an engine is opened with. */
 export interface Opening {
   readonly files: CheckedFiles;
-  /** The variant's file (ONNX) or folder (TensorFlow.js) in the bundle. */
+  /** The variant's file (ONNX, LiteRT) or folder (TensorFlow.js) in the bundle. */
   readonly path: string;
   readonly task: 'classify' | 'detect';
   readonly assets: Assets;
@@ -41,6 +41,10 @@ export interface Opening {
 export interface Assets {
   /** `onnxruntime-web/dist/`. Left out: beside the script that was loaded. */
   readonly onnxruntime?: string;
+  /** `@litertjs/core/wasm/`. Left out: beside the page. */
+  readonly litert?: string;
+  /** Transformers.js' own `node_modules/onnxruntime-web/dist/`, of the release that it was made for. Left out: beside the page. */
+  readonly transformers?: string;
   /** `@tensorflow/tfjs-backend-wasm/dist/`, or each file's own address. Left out: beside the page. */
   readonly tfjs?: string | Readonly<Record<string, string>>;
 }

@@ -1,10 +1,11 @@
 import { ModelyardError } from '../errors.js';
 import type { EngineKind } from './engine.js';
+import { litertWasm, litertWebgpu } from './litert.js';
 import { onnxWasm, onnxWebgpu } from './onnx.js';
 import { tfjsWasm, tfjsWebgl, tfjsWebgpu } from './tfjs.js';
 
-/** Every engine of this package, the fastest first. */
-export const ENGINES: readonly EngineKind[] = [onnxWebgpu, tfjsWebgpu, onnxWasm, tfjsWebgl, tfjsWasm];
+/** The engines that are tried unasked, the fastest first. */
+export const ENGINES: readonly EngineKind[] = [onnxWebgpu, litertWebgpu, tfjsWebgpu, onnxWasm, litertWasm, tfjsWebgl, tfjsWasm];
 
 /** An engine, and one of the bundle's variants that it can run. */
 export interface Candidate {
@@ -16,6 +17,7 @@ export interface Candidate {
 export function pathOf(variant: string): string {
   const [family = '', form] = variant.split('-', 2);
   if (family === 'tfjs') return `tfjs/${form ?? ''}`;
+  if (family === 'litert') return `litert/${form ?? ''}.tflite`;
   return form === undefined ? 'model.onnx' : `model.${form}.onnx`;
 }
 

@@ -5,11 +5,12 @@ import type { Engine, EngineKind, Opening, Output } from './engine.js';
 type Runtime = typeof import('onnxruntime-web/wasm');
 type Provider = 'webgpu' | 'wasm';
 
-const VARIANTS = ['onnx-tensor', 'onnx', 'onnx-float16', 'onnx-int8'];
+/** The best first. */
+export const ONNX_VARIANTS = ['onnx-tensor', 'onnx', 'onnx-float16', 'onnx-int8'];
 const MOST_THREADS = 4;
 
 /** Threads need memory that workers share, which browsers give to cross-origin isolated pages only. */
-function threads(): number {
+export function threads(): number {
   const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true;
   return isolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
 }
@@ -57,7 +58,7 @@ async function open(name: string, provider: Provider, { files, path, assets }: O
 
 function kindOf(provider: Provider, isAvailable: () => boolean): EngineKind {
   const name = `onnx-${provider}`;
-  return { name, variants: VARIANTS, isAvailable, open: (opening) => open(name, provider, opening) };
+  return { name, variants: ONNX_VARIANTS, isAvailable, open: (opening) => open(name, provider, opening) };
 }
 
 /** Whether there is WebGPU. */
