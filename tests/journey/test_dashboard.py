@@ -28,7 +28,13 @@ PAGES = {
     "review": "Review",
     "live": "Live",
 }
-SIZES = ((1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark"))
+SIZES = ((1280, 900, ("light", "dark")), (390, 844, ("dark", "light")))
+"""Each page opens in the first scheme, and changes to the second as the system's setting does."""
+APP = "document.querySelector('[data-testid=\"stApp\"]')"
+BACKGROUND = (
+    f"getComputedStyle({APP}).backgroundColor.match(/[\\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0)"
+)
+"""The sum of its red, green and blue."""
 EVIL = "http://127.0.0.1:1/x.png"
 
 
@@ -50,32 +56,34 @@ def address(home: Path):
         yield keeper.addresses["dashboard"]
 
 
-@pytest.mark.parametrize(("width", "height", "scheme"), SIZES)
+@pytest.mark.parametrize(("width", "height", "schemes"), SIZES)
 def test_every_page_is_whole_in_a_browser_and_no_name_becomes_markup(
-    home: Path, address: str, tmp_path: Path, width: int, height: int, scheme: str
+    home: Path, address: str, tmp_path: Path, width: int, height: int, schemes: tuple[str, str]
 ) -> None:
     rows = len(ledger_of(Settings(home=home)).entries())
     with chromium() as browser:
-        page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+        page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=schemes[0]).new_page()
         asked, dialogs, broken = list[str](), list[str](), list[str]()
         page.on("request", lambda request: asked.append(request.url))
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: broken.append(str(error)))
         for name, title in PAGES.items():
+            page.emulate_media(color_scheme=schemes[0])
             page.goto(f"{address}/{name}")
             page.get_by_role("heading", name=title, exact=True).wait_for()
             page.wait_for_function("!document.querySelector('[data-testid=\"stStatusWidget\"]')")
             page.wait_for_timeout(500)
-            assert page.locator('[data-testid="stException"]').count() == 0, name
-            main = page.locator('[data-testid="stMain"]')
-            assert main.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), f"{name} is wider than {width} px"
-            assert EVIL not in asked, name
-            page.screenshot(path=str(tmp_path / f"{name or 'overview'}-{scheme}.png"))
+            for scheme in schemes:
+                page.emulate_media(color_scheme=scheme)
+                page.wait_for_function(f"({BACKGROUND} < 200) === {str(scheme == 'dark').lower()}")
+                assert page.locator('[data-testid="stException"]').count() == 0, name
+                main = page.locator('[data-testid="stMain"]')
+                assert main.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), f"{name} is wider than {width} px"
+                assert EVIL not in asked, name
+                page.screenshot(path=str(tmp_path / f"{name or 'overview'}-{scheme}.png"))
         assert (dialogs, broken) == ([], [])
-        dark = page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
-        assert (sum(map(int, dark.removeprefix("rgb(").rstrip(")").split(",")[:3])) < 200) is (scheme == "dark")
     assert len(ledger_of(Settings(home=home)).entries()) == rows
-    assert len(list(tmp_path.glob("*.png"))) == len(PAGES)
+    assert len(list(tmp_path.glob("*.png"))) == 2 * len(PAGES)
 
 
 def test_a_view_of_runs_is_a_link_and_a_report_comes_down(address: str, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from warm_commands import WarmCommands
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.job.jobfile import Data
@@ -34,35 +36,30 @@ def here(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     return folder
 
 
-def command(here: Path, uri: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
-    environment = os.environ | {"MODELYARD_MLFLOW_URI": uri}
-    words = [sys.executable, "-m", "pipelines.cli.main", "train", *arguments]
-    return words, {"cwd": here, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-
-def run(here: Path, uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words, options = command(here, uri, *arguments)
-    return subprocess.run(words, check=False, **options)
-
-
-def test_a_training_that_is_killed_is_resumed_by_the_command(here: Path, mlflow_uri: str) -> None:
+def test_a_training_that_is_killed_is_resumed_by_the_command(here: Path, mlflow_uri: str, warm: WarmCommands) -> None:
     from mlflow import MlflowClient
 
-    words, options = command(here, mlflow_uri, "--trainers", "torch")
-    process, trainings = subprocess.Popen(words, **options), here / ".modelyard" / "trainings"
+    environment = os.environ | {"MODELYARD_MLFLOW_URI": mlflow_uri}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return warm.run(["train", *arguments], here, environment=environment)
+
+    words = [sys.executable, "-m", "pipelines.cli.main", "train", "--trainers", "torch"]
+    pipes = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process, trainings = subprocess.Popen(words, cwd=here, env=environment, **pipes), here / ".modelyard" / "trainings"
     while not list(trainings.glob("*/checkpoints/**/*.pt")):
         assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (folder,) = trainings.iterdir()
 
-    refused = run(here, mlflow_uri, "--resume", folder.name, "--trainers", "yolo")
+    refused = run("--resume", folder.name, "--trainers", "yolo")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
-    unknown = run(here, mlflow_uri, "--resume", "nobody")
+    unknown = run("--resume", "nobody")
     assert unknown.returncode == 2
     assert "names no training that was broken off here" in unknown.stderr
 
-    done = run(here, mlflow_uri, "--resume", folder.name[:8], "--json")
+    done = run("--resume", folder.name[:8], "--json")
     assert done.returncode == 0, done.stderr
     (event,) = json.loads(done.stdout)
     assert (event["run_id"], event["version"]) == (folder.name, 1)
@@ -73,7 +70,7 @@ def test_a_training_that_is_killed_is_resumed_by_the_command(here: Path, mlflow_
     assert len(client.search_model_versions("name='broken-off'")) == 1
     assert list(trainings.iterdir()) == []
 
-    again = run(here, mlflow_uri, "--resume", folder.name, "--json")
+    again = run("--resume", folder.name, "--json")
     assert again.returncode == 2
     assert f"run '{folder.name}'" in again.stdout + again.stderr
     assert "has ended well: it is broken-off/1" in again.stdout + again.stderr
