@@ -56,6 +56,7 @@ def page_server(files: Mapping[str, bytes | Path], port: int) -> Generator[str]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))
+            listening.listen()  # whoever comes before the server runs waits for it
         except OSError as error:
             raise BusyError(f"port {port}", f"cannot be used ({error.strerror})", "give another one by --port") from error
         config = uvicorn.Config(page_app(files), log_level="error", access_log=False, lifespan="off")

@@ -33,7 +33,6 @@ async function answer(source: Blob | ImageBitmap): Promise<number> {
     const prediction = teaching?.isUsed ? await taught(source, teaching, predictor) : await predictor.predict(source);
     const labels = teaching?.isUsed ? teaching.labels : about.labels;
     show(prediction, labels);
-    quiet();
     return prediction.milliseconds;
   } catch (error) {
     alertOf(error);
@@ -138,9 +137,7 @@ const sources = new Sources(camera, loop, answer);
 
 async function start(): Promise<void> {
   theme();
-  const response = await fetch('model/about.json').catch(() => undefined);
-  if (!response?.ok) throw new ModelyardError('unavailable', 'model/about.json', 'does not come', 'check the network, and load the page again');
-  about = (await response.json()) as About;
+  about = await described();
   const name = `${about.model}/${about.version}`;
   at('title').textContent = about.stage ? `${name} (${about.stage})` : name;
   document.title = name;
@@ -154,6 +151,14 @@ async function start(): Promise<void> {
   await open('');
   const card = await fetch('model/card.md').catch(() => undefined);
   at('card').textContent = card?.ok ? await card.text() : '';
+}
+
+async function described(): Promise<About> {
+  const response = await fetch('model/about.json').catch(() => undefined);
+  if (!response?.ok) throw new ModelyardError('unavailable', 'model/about.json', 'does not come', 'check the network, and load the page again');
+  return (await response.json().catch((error: unknown) => {
+    throw new ModelyardError('integrity', 'model/about.json', 'is not JSON', 'publish the page again', error);
+  })) as About;
 }
 
 function theme(): void {

@@ -30,10 +30,14 @@ scope.addEventListener('message', (event) => event.waitUntil(keepAll(event.data.
 
 scope.addEventListener('fetch', (event) => {
   const { request } = event;
-  // The model's files are kept by the package, by their digests.
-  if (request.method !== 'GET' || !request.url.startsWith(ROOT) || (request.url.startsWith(`${ROOT}model/`) && !/[/](about[.]json|card[.]md)$/.test(request.url))) return;
+  if (request.method !== 'GET' || !isOurs(request.url)) return;
   event.respondWith(request.url.startsWith(`${ROOT}assets/`) ? cacheFirst(request) : networkFirst(request));
 });
+
+/** The page's own files. The model's are kept by the package, by their digests. */
+function isOurs(address: string): boolean {
+  return address.startsWith(ROOT) && (!address.startsWith(`${ROOT}model/`) || /[/](about[.]json|card[.]md)$/.test(address));
+}
 
 async function begin(): Promise<void> {
   const names = await scope.caches.keys();
@@ -44,7 +48,7 @@ async function begin(): Promise<void> {
 /** What was loaded before this worker answered for the page. */
 async function keepAll(addresses: readonly string[]): Promise<void> {
   const cache = await scope.caches.open(CACHE);
-  const ours = addresses.filter((address) => address.startsWith(ROOT) && !address.startsWith(`${ROOT}model/`));
+  const ours = [...addresses, `${ROOT}icon.svg`, `${ROOT}manifest.webmanifest`].filter(isOurs);
   await Promise.all(ours.map(async (address) => (await cache.match(address)) ?? cache.add(address).catch(() => undefined)));
 }
 

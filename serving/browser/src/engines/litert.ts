@@ -1,7 +1,7 @@
 import type { CompiledModel, LiteRt, Tensor } from '@litertjs/core';
 
 import type { Engine, EngineKind, Opening, Output } from './engine.js';
-import { hasGpu } from './onnx.js';
+import { hasGpu, needGpu } from './onnx.js';
 
 type Runtime = typeof import('@litertjs/core');
 type Accelerator = 'webgpu' | 'wasm';
@@ -23,6 +23,7 @@ async function compiled(runtime: Runtime, data: Uint8Array, accelerator: Acceler
 }
 
 async function open(name: string, accelerator: Accelerator, { files, path, task, assets }: Opening): Promise<Engine> {
+  if (accelerator === 'webgpu') await needGpu();
   const runtime = await import('@litertjs/core');
   await started(runtime, assets.litert);
   const model = await compiled(runtime, await files.read(path), accelerator);

@@ -33,6 +33,7 @@ async function outputOf(tensor: Tensor): Promise<Output> {
 }
 
 async function open(name: string, provider: Provider, { files, path, assets }: Opening): Promise<Engine> {
+  if (provider === 'webgpu') await needGpu();
   const ort = await runtime(provider, assets.onnxruntime);
   const session: InferenceSession = await ort.InferenceSession.create(await files.read(path), { executionProviders: [provider] });
   const [given] = session.inputMetadata;
@@ -64,6 +65,12 @@ function kindOf(provider: Provider, isAvailable: () => boolean): EngineKind {
 /** Whether there is WebGPU. */
 export function hasGpu(): boolean {
   return 'gpu' in (globalThis.navigator ?? {});
+}
+
+/** Rejects where a browser with WebGPU has no GPU for it, before a runtime of many megabytes is loaded. */
+export async function needGpu(): Promise<void> {
+  const { gpu } = globalThis.navigator as { gpu?: { requestAdapter(): Promise<object | null> } };
+  if (!(await gpu?.requestAdapter())) throw new Error('the browser has no GPU for WebGPU');
 }
 
 /** ONNX Runtime Web on WebGPU. */

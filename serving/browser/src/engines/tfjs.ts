@@ -3,7 +3,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import type { CheckedFiles } from '../files.js';
 import type { Assets, Engine, EngineKind, Opening, Output } from './engine.js';
 import { featureNode, type GraphFile } from './graph.js';
-import { hasGpu } from './onnx.js';
+import { hasGpu, needGpu } from './onnx.js';
 
 type Core = typeof import('@tensorflow/tfjs-core');
 type Converter = typeof import('@tensorflow/tfjs-converter');
@@ -52,6 +52,7 @@ async function artifacts(files: CheckedFiles, folder: string): Promise<Manifest 
 }
 
 async function open(name: string, kind: Backend, { files, path, task, assets }: Opening): Promise<Engine> {
+  if (kind === 'webgpu') await needGpu();
   const tf: Core = unwrap(await import('@tensorflow/tfjs-core'));
   const { loadGraphModel }: Converter = unwrap(await import('@tensorflow/tfjs-converter'));
   await backend(tf, kind, assets.tfjs);
