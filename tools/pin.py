@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +46,6 @@ def main(command: list[str]) -> int:
 
 def keep(parent: int) -> None:
     """Lock the files one by one, and stay until the parent has ended."""
-    import time
-
     os.nice(10)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
@@ -89,10 +88,10 @@ def available() -> float:
 def files() -> Iterator[Path]:
     """What most processes need comes first: compiled modules, then libraries, then the browser."""
     roots = [Path(sysconfig.get_path("stdlib")), *(world for name in (".venv", ".venv-tf") if (world := packages(ROOT / name)))]
-    found = [[path for path in root.rglob("*") if not any(word in path.as_posix() for word in _UNUSED)] for root in roots]
-    for paths in found:
+    below = [[path for path in root.rglob("*") if not any(word in path.as_posix() for word in _UNUSED)] for root in roots]
+    for paths in below:
         yield from (path for path in paths if path.suffix == ".pyc")
-    for paths in found:
+    for paths in below:
         yield from (path for path in paths if ".so" in path.name and path.stat().st_size > _LARGE // 10)
     browser = Path("/usr/lib/chromium") if shutil.which("chromium") else None
     for folder in filter(None, (browser, ROOT / "serving" / "browser" / "page" / "build")):

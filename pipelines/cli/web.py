@@ -92,7 +92,8 @@ def space(
         hub.check_may_write(publish)
         hub.check_may_hold(publish, private=not public, kind="space")
         images = ", with held-out images of the data set" if page.check else ""
-        say(f"publishing {publication_of(page.bundle, files, f'the Space {publish} at {hub.url}', readers, public=public)}{images}")
+        publication = publication_of(page.bundle, files, f"the Space {publish} at {hub.url}", readers, public=public)
+        say(f"publishing {publication}{images}")
         revision = hub.publish(publish, files, str(version.ref), private=not public, kind="space")
         url = f"{hub.url}/spaces/{publish}"
         document = {"version": str(version.ref), "url": url, "revision": revision}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from pipelines.bundles.store import smoke_folder
 from registry.errors import IntegrityError
 from registry.files import read_bytes, read_record
@@ -26,7 +28,7 @@ class _Image(Record):
     file: str
     probabilities: list[float]
     truth: str = ""
-    boxes: list[list[float]] = []
+    boxes: list[list[float]] = Field(default_factory=list)
 
 
 class _Expected(Record):

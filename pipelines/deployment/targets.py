@@ -146,9 +146,9 @@ def _runpod(config: RunPodDeploy, settings: Settings) -> Target:
 
 
 def _huggingface(config: HuggingFaceDeploy, settings: Settings) -> Target:
+    from serving.bundle.web_page import WebPage
     from serving.targets.huggingface.endpoints import Endpoints
     from serving.targets.huggingface.hub import hub_of
-    from serving.bundle.web_page import WebPage
     from serving.targets.huggingface.space import space_files
     from serving.targets.huggingface.target import HuggingFaceTarget
 

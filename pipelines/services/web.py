@@ -27,7 +27,12 @@ _HEADERS = {
     "cache-control": "no-cache",
 }
 _HOSTS = ("127.0.0.1", "localhost")
-_TYPES = {".webmanifest": "application/manifest+json", ".js": "text/javascript", ".wasm": "application/wasm", ".md": "text/plain"}
+_TYPES = {
+    ".webmanifest": "application/manifest+json",
+    ".js": "text/javascript",
+    ".wasm": "application/wasm",
+    ".md": "text/plain",
+}
 
 
 def page_app(files: Mapping[str, bytes | Path]) -> Starlette:

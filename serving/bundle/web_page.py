@@ -51,7 +51,11 @@ class WebPage:
 
 
 def _below(folder: Path) -> dict[str, bytes | Path]:
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def write_page(files: Mapping[str, bytes | Path], folder: Path) -> None:

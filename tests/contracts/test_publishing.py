@@ -21,6 +21,7 @@ from clouds import passes
 
 from registry.errors import DeniedError, InputError, ModelyardError, RefusedError, UnavailableError
 from serving.bundle.download import pull
+from serving.bundle.web_page import ABOUT
 from serving.fakes.http import listening
 from serving.fakes.huggingface.state import Repository
 from serving.targets.bundle_stores import StaticBundleStore
@@ -28,7 +29,6 @@ from serving.targets.contract import Target
 from serving.targets.huggingface import repositories
 from serving.targets.huggingface.bundle_store import HubBundleStore
 from serving.targets.huggingface.package import repository_files
-from serving.targets.huggingface.repositories import PAGE
 from serving.targets.runpod.target import RunPodTarget
 
 TOKEN = "a-token-for-bundles"
@@ -229,7 +229,7 @@ def test_every_file_that_we_publish_is_known_as_ours(worlds: Worlds, make_bundle
     files = set(repository_files(bundle)) | {".gitattributes"}
     there = repositories.Repository("me/hand", "model", "0" * 40, True, frozenset(files))
     repositories.check_may_hold(there, lambda name: (bundle.folder / name).read_bytes(), list, private=True)
-    names = {"README.md", "index.html", "page.mjs", "resize.mjs", PAGE, "model/tfjs/model.json", "lib/tf-core.min.js"}
+    names = {"README.md", "index.html", "page.mjs", "resize.mjs", ABOUT, "model/tfjs/model.json", "lib/tf-core.min.js"}
     space = repositories.Repository("me/page", "space", "0" * 40, True, frozenset(names))
     repositories.check_may_hold(space, lambda _: b"", list, private=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -75,12 +74,10 @@ def test_every_engine_answers_as_the_trained_model_on_50_images(world: WebWorld,
     with page_server(world.files, 0) as url:
         page = ready(browser.new_page(), url)
         for engine, name in RUNS:
-            began = monotonic()
             result = page.evaluate(ASK, [engine, name, [path.name for path in world.images]])
             assert (result["info"]["engine"], result["info"]["variant"]) == (engine, name)
             answers, limits = pack(result["answers"], None), variant_spec(name, KNOWN[name].limits)
             figures = judge(compare(name, world.trained, answers), limits)
-            print(engine, name, figures.top1_agreement, figures.max_abs_diff, monotonic() - began)
             assert figures.kept, (engine, figures)
             shuffled = judge(compare(name, world.trained, np.roll(answers, 1, axis=0)), limits)
             assert not shuffled.kept, "wrong images pass: nothing was measured"
@@ -109,7 +106,8 @@ def test_a_gpu_that_is_lost_in_the_middle_is_followed_by_the_next_engine(world: 
         engine_worker(page).evaluate(DESTROY)
         before = page.evaluate("modelyard.predictor.info.engine")
         answer = page.evaluate(
-            "async (file) => (await modelyard.predictor.predict(await (await fetch(file)).blob())).label", f"images/{image.name}"
+            "async (file) => (await modelyard.predictor.predict(await (await fetch(file)).blob())).label",
+            f"images/{image.name}",
         )
         assert (before, answer) == ("onnx-webgpu", label)
         info = page.evaluate("modelyard.predictor.info")

@@ -86,7 +86,9 @@ def test_the_camera_is_answered_rightly_within_a_second_of_frames(world: WebWorl
 
 def test_ten_minutes_of_frames_leave_as_many_tensors_and_as_much_memory_as_one(page: Any) -> None:
     """By TensorFlow.js, which frees nothing by itself."""
-    load = "modelyard.predictor.load(new URL('model/', location.href).href, { engines: ['tfjs-wasm'], assets: modelyard.assets })"
+    load = (
+        "modelyard.predictor.load(new URL('model/', location.href).href, { engines: ['tfjs-wasm'], assets: modelyard.assets })"
+    )
     page.evaluate(load)
     run = """async (frames) => {
       const data = Uint8Array.from({ length: 64 * 64 * 3 }, (_, at) => at % 251);
@@ -98,14 +100,15 @@ def test_ten_minutes_of_frames_leave_as_many_tensors_and_as_much_memory_as_one(p
     }"""
     tensors, before = page.evaluate(run, 300)
     after, held = page.evaluate(run, TEN_MINUTES)
-    print(f"{TEN_MINUTES} frames: {tensors} → {after} tensors, {before / 1e6:.1f} → {held / 1e6:.1f} MB")
     assert after == tensors
     assert held < before + 4e6, "less than 250 bytes for each frame"
 
 
 def test_images_are_answered_from_a_chooser_a_drop_and_the_clipboard(world: WebWorld, page: Any) -> None:
     image, label = world.surest()
-    other = next(path for path, row in zip(world.images, world.trained, strict=True) if row.argmax() != world.trained.max(0).argmax())
+    other = next(
+        path for path, row in zip(world.images, world.trained, strict=True) if row.argmax() != world.trained.max(0).argmax()
+    )
     give = """async ([kind, name]) => {
       const file = new File([await (await fetch(`images/${name}`)).blob()], name, { type: 'image/png' });
       const data = new DataTransfer();
@@ -153,7 +156,9 @@ def test_a_camera_that_is_refused_or_not_there_is_said_with_a_way_on(page: Any, 
         "NotReadableError": "used by another program",
         "OddError": "does not start",
     }.items():
-        page.evaluate("name => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('x', name)); }", name)
+        page.evaluate(
+            "name => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('x', name)); }", name
+        )
         page.click("#camera")
         page.wait_for_selector(f'#alert:has-text("{words}")')
 

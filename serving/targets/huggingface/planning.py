@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import NotFoundError
 from registry.refs import NEXT_SUFFIX
+from serving.bundle.web_page import ABOUT
 from serving.targets.huggingface.release import Release, slug_of
 from serving.targets.huggingface.release_spec import Spec, current_spec, endpoint_spec
-from serving.bundle.web_page import ABOUT
 from serving.targets.planning import Change, endpoint_change
 
 if TYPE_CHECKING:

@@ -81,7 +81,12 @@ def test_every_command_is_known_as_one_that_reads_or_one_that_writes() -> None:
 
 
 def _words(command: str, home: Path, out: Path) -> list[str]:
-    served = {"dashboard": ("--port", "0"), "serve": ("hand/1",), "web": ("hand/1",), "canary front": ("arm@production", "--port", "0")}
+    served = {
+        "dashboard": ("--port", "0"),
+        "serve": ("hand/1",),
+        "web": ("hand/1",),
+        "canary front": ("arm@production", "--port", "0"),
+    }
     given = (READS | served)[command]
     return [*command.split(), *(word.replace("HOME", str(home)).replace("OUT", str(out)) for word in given)]
 
