@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from browser_rows import rows as browser_rows
 from clips import SkippedError
 from clips import rows as clip_rows
 from leak_scale import rows as leak_rows
@@ -161,6 +162,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     **clip_rows(),
     **leak_rows(),
     **live_rows(),
+    **browser_rows(),
     **training_rows(),
 }
 

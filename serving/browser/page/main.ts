@@ -28,14 +28,16 @@ addEventListener('pagehide', () => {
 addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
 
 async function answer(source: Blob | ImageBitmap): Promise<number> {
+  const model = predictor;
+  // While another engine starts, frames are dropped: the camera stays on.
+  if (!model) throw new ModelyardError('unavailable', 'The model', 'is not loaded', 'wait, or load the page again');
   try {
-    if (!predictor) throw new ModelyardError('unavailable', 'The model', 'is not loaded', 'wait, or load the page again');
-    const prediction = teaching?.isUsed ? await taught(source, teaching, predictor) : await predictor.predict(source);
+    const prediction = teaching?.isUsed ? await taught(source, teaching, model) : await model.predict(source);
     const labels = teaching?.isUsed ? teaching.labels : about.labels;
     show(prediction, labels);
     return prediction.milliseconds;
   } catch (error) {
-    alertOf(error);
+    if (model === predictor) alertOf(error); // what was ended for another engine is no failure
     throw error;
   }
 }
