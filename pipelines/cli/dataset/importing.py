@@ -63,7 +63,7 @@ def import_(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read class folders, splits, YOLO, COCO, Pascal VOC, Label Studio or Roboflow exports, or clips, into a data set."""
+    """Read class folders, splits, YOLO, COCO, Pascal VOC, Label Studio or Roboflow exports, clips, or a .zip from the page."""
     from pipelines.data.importing.open import left_out_of, notes_of, opened
 
     chosen = data_job(job_file, path, name)

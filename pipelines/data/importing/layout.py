@@ -41,7 +41,7 @@ class Entry:
     """One picture of a layout, relative to the folder.
 
     `boxes` are shares of `size`, of the picture's own pixels if that is None; `declared`: that is the size in pixels which
-    the annotation says the picture has.
+    the annotation says the picture has. `group`: what it belongs to, where the layout tells.
     """
 
     file: Path
@@ -50,6 +50,7 @@ class Entry:
     boxes: tuple[RawBox, ...] | None = None
     size: tuple[float, float] | None = None
     declared: bool = False
+    group: str = ""
 
     def placed(self, width: int, height: int) -> tuple[Box, ...] | None:
         """Its boxes as shares of the picture, whose sides are known now. Raises UnreadableError if they are another's."""

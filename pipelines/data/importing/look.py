@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.importing import coco, folders, label_studio, tables, voc, yolo
+from pipelines.data.importing import coco, folders, label_studio, tables, taught, voc, yolo
 from pipelines.data.importing.layout import Entry, Layout, plural, split_name
 from pipelines.data.importing.listing import LeftOut, Listing, list_folder, plain
 from pipelines.data.sources import printable
 from registry.errors import InputError
 
-KNOWN = "class folders, train/val/test with class folders, YOLO, COCO, Pascal VOC, Label Studio, Roboflow's CSV"
+KNOWN = (
+    "class folders, train/val/test with class folders, YOLO, COCO, Pascal VOC, Label Studio, Roboflow's CSV, "
+    "what a page was taught"
+)
 _MOST_JSON, _LARGEST_JSON = 200, 1_000_000_000
 """COCO's own training annotations are half of the latter."""
 _LONGEST_NAME, _WRAPPED = 255, 3
@@ -35,7 +38,7 @@ class Understood:
 
 def look(root: Path, subject: object, most: int | None = None) -> Understood:
     """Recognise a folder; `subject` is what errors call it. Raises InputError where it is no known layout, or two at once."""
-    listing = _without_wrapping(list_folder(root, most))
+    listing = list_unwrapped(root, most)
     readers = _readers(listing, subject)
     if len(readers) > 1:
         raise InputError(subject, f"is several layouts at once: {', '.join(readers)}", "import one folder of it")
@@ -61,6 +64,8 @@ def _readers(listing: Listing, subject: object) -> dict[str, Callable[[], Layout
                 subject, f"has several YOLO data sets: {', '.join(map(printable, heads[:5]))}", "import one folder of it"
             )
         readers["YOLO"] = lambda: yolo.read_yolo(listing, heads[0], subject)
+    if Path(taught.DOCUMENT) in listing.files:
+        return {"taught in the page": lambda: taught.read_taught(listing, subject)}
     documents = _documents(listing)
     if lists := {path: document for path, document in documents.items() if coco.is_coco(document)}:
         readers["COCO"] = lambda: coco.read_coco(listing, lists, subject)
@@ -87,8 +92,9 @@ def _documents(listing: Listing) -> dict[Path, Any]:
     return documents
 
 
-def _without_wrapping(listing: Listing) -> Listing:
-    """The folder within, where archives put everything into one folder of the data set's name."""
+def list_unwrapped(root: Path, most: int | None = None) -> Listing:
+    """What lies in a folder; in the folder within, where archives put everything into one folder of the data set's name."""
+    listing = list_folder(root, most)
     while True:
         first = {path.parts[0] for path in listing.files}
         name = next(iter(first), "")

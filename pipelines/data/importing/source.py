@@ -78,8 +78,8 @@ class ImportSource:
 
     @property
     def groups(self) -> Literal["known", "unknown"]:
-        """Known where a pattern tells them."""
-        return "known" if self.reading.group else "unknown"
+        """Known where the layout or a pattern tells them."""
+        return "known" if self.reading.group or all(entry.group for entry in self.layout.entries) else "unknown"
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -160,6 +160,8 @@ class ImportSource:
         return Member(self._group(entry, digest), digest, frozenset(labels), entry.split)
 
     def _group(self, entry: Entry, digest: str) -> str:
+        if entry.group:  # the layout knows; a pattern, which a job may have for other pictures, only guesses from names
+            return entry.group
         if self.reading.group:
             return group_of(
                 printable(Path(entry.file.name)),
