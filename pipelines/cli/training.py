@@ -23,6 +23,7 @@ from pipelines.cli.options import (
 from pipelines.cli.output import AsJson, answer, bar, say, table
 
 if TYPE_CHECKING:
+    from pipelines.training.register import NamedModel
     from registry.records import ParityFigures
 
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME/VERSION or NAME@ALIAS.")]
@@ -82,10 +83,12 @@ def register(
         str,
         typer.Argument(
             help="A .onnx, .pt2 (torch.export) or .keras file, a folder of Hugging Face's or MLflow's layout, runs:/RUN/model, "
-            "models:/NAME/VERSION, or a .pt of Ultralytics, which is a pickle: only bring one you trust."
+            "models:/NAME/VERSION, a .zip from the page of `web`, or a .pt of Ultralytics, which is a pickle: only bring one "
+            "you trust."
         ),
     ],
     *,
+    name: Annotated[str | None, typer.Option(help="The model.  [default: the job file's]")] = None,
     data: DataFolder = None,
     imgsz: Annotated[int | None, typer.Option(help="The input's side.  [default: what the file says]")] = None,
     labels: Annotated[str | None, typer.Option(help="The classes in the order of the outputs, such as cup,box.")] = None,
@@ -110,14 +113,27 @@ def register(
 
     stated = {"labels": labels, "normalise": normalise, "mean": mean, "std": std, "layout": layout}
     options = read_options(stated | {"outputs": outputs, "resize": resize}, imgsz)
-    the_job, opened = job(job_file), open_home(home)
+    purpose, opened = _purpose(job_file, name), open_home(home)
     datasets = datasets_of(opened)
-    dataset = datasets.resolve(data or datasets.folder_of(the_job.model))
+    dataset = datasets.resolve(data or datasets.folder_of(purpose.model))
     world = World.of(opened.settings)
-    registration = Registration(opened.store, opened.tracker, opened.mlflow_uri, datasets, world, say)
-    version = registration.register(the_job, model, dataset, options)
+    registration = Registration(opened.store, opened.tracker, opened.mlflow_uri, datasets, world, say, opened.ledger)
+    version = registration.register(purpose, model, dataset, options)
     text = f"{version.ref} is registered; now `modelyard export {version.ref}`"
     answer({"model": version.model, "version": version.version}, as_json=as_json, text=text)
+
+
+def _purpose(job_file: Path, name: str | None) -> NamedModel:
+    """What to register for. Without a job file a name is enough: it is a classifier's."""
+    from pipelines.training.register import NamedModel
+    from registry.refs import check_model_name
+
+    if name is not None:
+        check_model_name(name)
+        if job_file == JOB and not JOB.exists():
+            return NamedModel(name)
+    the_job = job(job_file)
+    return NamedModel(name or the_job.model, the_job.task)
 
 
 def evaluate(

@@ -11,14 +11,15 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
 from pipelines.evaluation.evaluate import check_labels
 from pipelines.job.trainers import YoloTrainer
-from pipelines.training.foreign.bring import Bringer
+from pipelines.training.foreign.bring import Bringer, Brought
 from pipelines.training.foreign.keras_file import World
 from pipelines.training.foreign.options import Options
 from pipelines.training.foreign.recognise import recognise
@@ -27,26 +28,49 @@ from pipelines.training.training import NAME_TAG, TASK_TAG
 from registry.digests import sha256_file
 from registry.errors import InputError, IntegrityError
 from registry.promotion.verdict import resolve
-from registry.protocols import Store
+from registry.protocols import Ledger, Store
 from registry.records import ModelVersion
 from registry.refs import Ref
 from serving.bundle.modelinfo import ModelInfo
+from serving.export.reference import Reference
 from validation.scan import scan_folder
 
 if TYPE_CHECKING:
     from pipelines.home import Say
-    from pipelines.job.jobfile import Job
     from registry.mlflow.tracker import Tracker
 
 
 _URIS = ("runs:/", "models:/", "mlflow-artifacts:/")
 
 
+class Purpose(Protocol):
+    """What a version is registered for: a job, or the part of one that is known without a job file."""
+
+    @property
+    def model(self) -> str:
+        """The registered model's name."""
+        ...
+
+    @property
+    def task(self) -> Literal["classify", "detect"]:
+        """What the model is made to do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A classifier's name, without a job file."""
+
+    model: str
+    task: Literal["classify", "detect"] = "classify"
+
+
 @dataclass(frozen=True)
 class Registration:
     """Registers models in a home. The store and the tracker are opened late: what is refused before needs no server.
 
-    `server` is the address of the home's MLflow server; `world` is where Keras runs.
+    `server` is the address of the home's MLflow server; `world` is where Keras runs; the ledger knows the bundles that
+    something was taught with.
     """
 
     store: Callable[[], Store]
@@ -55,8 +79,9 @@ class Registration:
     datasets: DatasetCatalog
     world: World
     say: Say
+    ledger: Callable[[], Ledger]
 
-    def register(self, job: Job, source: str, data: DataSet, options: Options) -> ModelVersion:
+    def register(self, job: Purpose, source: str, data: DataSet, options: Options) -> ModelVersion:
         """Register a model as a job's, with the data set whose images it is measured on.
 
         `source` is a path, or `runs:/RUN/model` and the like of the home's MLflow server. A `.pt` file of Ultralytics is a
@@ -73,10 +98,25 @@ class Registration:
                 why = "is a format that classifiers are brought in, and the job's task is detect"
                 raise InputError(source, why, "bring a detector as Ultralytics' .pt, or fix `task:` in the job file")
             data.verify()
-            brought = Bringer(work, self.world, options, self.say).bring(kind, path, data, source)
+            bringer = Bringer(work, self.world, options, self.say)
+            brought = self._taught(bringer, path, data, source) if kind == "taught" else bringer.bring(kind, path, data, source)
             digest = {"source_sha256": sha256_file(path)} if path.is_file() else {}
             params = {"source": Path(source).name, "format": kind, **digest, **brought.params}
             return self._log(job, data, brought.info, (brought.folder, None), params)
+
+    def _taught(self, bringer: Bringer, path: Path, data: DataSet, source: str) -> Brought:
+        """A head from the page on its base's network, held to the page's own answers."""
+        from pipelines.training.foreign.taught import bundle_of, opened_taught
+
+        if given := bringer.options.given:
+            raise InputError(given[0], "is not for a file from the page, which says it by itself", "leave it out")
+        bundles = partial(bundle_of, self.ledger())
+        with opened_taught(path, bringer.work, data, bundles, source) as taught:
+            brought = bringer.package(taught.model, taught.about, data, source)
+            answers = Reference(brought.folder, brought.info, self.world.python).probabilities(taught.files)
+            self.say(taught.compare(answers, source))
+            self.say(f"of the test split the page trained on {taught.params['test_trained_on']} pictures")
+        return Brought(brought.folder, brought.info, brought.params | taught.params)
 
     def _path(self, source: str, work: Path) -> Path:
         if not source.startswith(_URIS):
@@ -86,7 +126,7 @@ class Registration:
         self.say(f"fetching {source}")
         return fetch_model(source, self.server(), work / "fetched")
 
-    def _checkpoint(self, job: Job, checkpoint: Path, data: DataSet, options: Options, work: Path) -> ModelVersion:
+    def _checkpoint(self, job: Purpose, checkpoint: Path, data: DataSet, options: Options, work: Path) -> ModelVersion:
         if options.given:
             raise InputError(options.given[0], "is not for a .pt of Ultralytics, which says it by itself", "leave it out")
         check_installed(YoloTrainer(), Path())
@@ -101,7 +141,7 @@ class Registration:
         return self._log(job, data, info, (folder, own.parent), {"checkpoint": checkpoint.name})
 
     def _log(
-        self, job: Job, data: DataSet, info: ModelInfo, folders: tuple[Path, Path | None], params: dict[str, str]
+        self, job: Purpose, data: DataSet, info: ModelInfo, folders: tuple[Path, Path | None], params: dict[str, str]
     ) -> ModelVersion:
         """One run with the model and, where there is one, the folder that it came from."""
         folder, kept = folders
@@ -127,7 +167,6 @@ class _Copy:
 def _package(checkpoint: _Copy, folder: Path, about: tuple[str, int | None, DataSet], work: Path, say: Say) -> ModelInfo:
     """Write the model's folder, and hold it to Ultralytics on the data set's validation images."""
     from pipelines.training.trainers.checkpoint import compare_with_ultralytics, describe, open_checkpoint, package_checkpoint
-    from serving.export.reference import Reference
 
     (task, size, data), arch = about, checkpoint.original.stem
     opened = open_checkpoint(checkpoint.path, work, checkpoint.original)

@@ -46,8 +46,12 @@ class Bringer:
 
     def bring(self, kind: Kind, path: Path, data: DataSet, subject: str) -> Brought:
         """Open, ask, decide, write and compare. Raises a ModelyardError for anything that is not as it should be."""
-        case = Case(subject, self.say)
         model, about = self._open(kind, path, subject)
+        return self.package(model, about, data, subject)
+
+    def package(self, model: ForeignModel, about: About, data: DataSet, subject: str) -> Brought:
+        """The same for a model that is open."""
+        case = Case(subject, self.say)
         decided = decide(model, about, self.options, data, case)
         self.say(f"{about.arch}: a classifier of {', '.join(decided.info.labels)} at {decided.info.preprocess.size} px")
         folder = self.work / "model"

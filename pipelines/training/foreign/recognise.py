@@ -6,13 +6,16 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from pipelines.data.importing.taught import DOCUMENT, has_document
 from registry.errors import InputError, NotFoundError, shorten
 
-Kind = Literal["ultralytics", "onnx", "torch_program", "keras", "hugging_face", "mlflow"]
+Kind = Literal["ultralytics", "onnx", "torch_program", "keras", "hugging_face", "mlflow", "taught"]
 
 _SUFFIXES: dict[str, Kind] = {".pt": "ultralytics", ".onnx": "onnx", ".pt2": "torch_program", ".keras": "keras"}
+_SUFFIXES[".zip"] = "taught"
 _ZIP, _HDF5, _PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80"
-_TAKEN = "a .pt of Ultralytics, .onnx, .pt2, .keras, a Hugging Face folder, or an MLflow model"
+_TAUGHT = "what was taught in the page"
+_TAKEN = "a .pt of Ultralytics, .onnx, .pt2, .keras, a Hugging Face folder, an MLflow model, or a .zip from the page"
 _OTHERS = {
     ".h5": ("is Keras' old format", "save it again as .keras: `model.save('model.keras')`"),
     ".hdf5": ("is Keras' old format", "save it again as .keras: `model.save('model.keras')`"),
@@ -40,8 +43,10 @@ def recognise(path: Path) -> Kind:
         if content_of(path) == "a torch.export program":
             raise InputError(path, "is a torch.export program, and is named .pt", "name it .pt2")
         return kind
-    wanted = {"onnx": "", "torch_program": "a torch.export program", "keras": "a Keras model"}[kind]
+    wanted = {"onnx": "", "torch_program": "a torch.export program", "keras": "a Keras model", "taught": _TAUGHT}[kind]
     content = content_of(path)
+    if (kind, content) == ("taught", "a zip archive"):
+        raise InputError(path, f"has no {DOCUMENT}, so it is not from the page of `modelyard web`", f"give {_TAKEN}")
     if content != wanted:
         raise InputError(
             path, f"is {content or 'no archive'}, and is named {path.suffix}", f"give {_TAKEN}, each by its own name"
@@ -91,4 +96,4 @@ def _of_archive(path: Path) -> str:
         return "a torch.export program"
     if {"config.json", "metadata.json"} <= set(names):
         return "a Keras model"
-    return "a zip archive"
+    return _TAUGHT if has_document(names) else "a zip archive"

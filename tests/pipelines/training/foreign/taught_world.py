@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,12 @@ def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
-def teach(bundle: Bundle, labels: Sequence[str] = LABELS, takes: int = TAKES) -> Handover:
+def teach(
+    bundle: Bundle,
+    labels: Sequence[str] = LABELS,
+    takes: int = TAKES,
+    features_of: Callable[[Sequence[bytes]], np.ndarray] = features_of,
+) -> Handover:
     """Record takes of each class, train a head on all but each class's last, and hand over as the page does."""
     random, images, pictures = np.random.default_rng(5), list[dict[str, str]](), dict[str, bytes]()
     for number, (label, colour) in enumerate(zip(labels, COLOURS.values(), strict=True)):

@@ -132,7 +132,7 @@ def test_a_run_and_a_version_of_the_server_are_registered_with_evidence_to_come(
     store, spoken = MlflowStore(mlflow_uri), list[str]()
     track = lambda name: Tracker(mlflow_uri, name)  # noqa: E731
     world = World.of(settings)
-    registration = Registration(lambda: store, track, lambda: mlflow_uri, datasets, world, spoken.append)
+    registration = Registration(lambda: store, track, lambda: mlflow_uri, datasets, world, spoken.append, MemoryLedger)
     job = parse_job({"model": "mine", "train": [{"kind": "torch"}]}, "x")
     for number, source in enumerate((f"runs:/{run.info.run_id}/model", f"models:/theirs/{version.version}"), 1):
         made = registration.register(job, source, painted, Options())
