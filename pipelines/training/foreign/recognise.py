@@ -11,8 +11,13 @@ from registry.errors import InputError, NotFoundError, shorten
 
 Kind = Literal["ultralytics", "onnx", "torch_program", "keras", "hugging_face", "mlflow", "taught"]
 
-_SUFFIXES: dict[str, Kind] = {".pt": "ultralytics", ".onnx": "onnx", ".pt2": "torch_program", ".keras": "keras"}
-_SUFFIXES[".zip"] = "taught"
+_SUFFIXES: dict[str, Kind] = {
+    ".pt": "ultralytics",
+    ".onnx": "onnx",
+    ".pt2": "torch_program",
+    ".keras": "keras",
+    ".zip": "taught",
+}
 _ZIP, _HDF5, _PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80"
 _TAUGHT = "what was taught in the page"
 _TAKEN = "a .pt of Ultralytics, .onnx, .pt2, .keras, a Hugging Face folder, an MLflow model, or a .zip from the page"
