@@ -37,9 +37,9 @@ BundleOf = Callable[[taught.Base, object], Bundle]
 MOST_DIFFERENCE, MOST_OF_BYTES = 0.1, 0.25
 """Of scores, see `score_difference`; the latter where the page had a network in 8-bit weights only.
 
-Measured in Chromium on three networks with clear and with hopeless classes: 1e-5 from TF.js in float32, 0.009 in float16, 0.2 in
-uint8. A decoder that differs by one grey level in every pixel makes 0.08 of it. Another picture's answers are from 0.27 on, a
-head of one and a half times the weights 0.28.
+Measured in Chromium on three networks with clear and with hopeless classes: 1e-5 from TF.js in float32, 0.009 in float16,
+0.2 in uint8. A decoder that differs by one grey level in every pixel makes 0.08 of it. Another picture's answers are from
+0.27 on, a head of one and a half times the weights 0.28.
 """
 _LEAST = 1e-6
 _FLOATS = {"tfjs-float32", "tfjs-float16"}

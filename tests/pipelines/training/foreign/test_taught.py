@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "data" / "importing")]
 from foreign_world import TF_PYTHON
 from odd_pictures import quiet
-from taught_world import LABELS, WIDTH, Handover, base_bundle, network, softmax, teach, zipped
+from taught_world import LABELS, WIDTH, Handover, base_bundle, network, teach, zipped
 
 from pipelines.data.build import Dealing, write_dataset
 from pipelines.data.catalog import DatasetCatalog
@@ -29,7 +28,7 @@ from pipelines.training.foreign.bring import Bringer
 from pipelines.training.foreign.keras_file import World
 from pipelines.training.foreign.options import Options
 from pipelines.training.foreign.recognise import recognise
-from pipelines.training.foreign.taught import bundle_of, opened_taught, score_difference
+from pipelines.training.foreign.taught import bundle_of, opened_taught
 from pipelines.training.foreign.taught_network import cut_network, width_of
 from pipelines.training.register import NamedModel, Registration
 from registry.errors import InputError, IntegrityError, ModelyardError, NotFoundError
@@ -229,20 +228,6 @@ def test_a_zip_is_taken_for_a_taught_one_by_its_document_alone(handover: Handove
         recognise(tmp_path / "e.zip")
 
 
-def test_the_distance_of_scores_tells_a_wrong_picture_from_lost_bits() -> None:
-    """A probability near 1 hides another head, and one near 1/2 is far off for little: the distance is of log-probabilities."""
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 3, (40, 3))
-    near = softmax(logits * (1 + random.normal(0, 1e-3, logits.shape)))
-    assert score_difference(near, softmax(logits)) < 2e-3
-    assert score_difference(softmax(logits), softmax(logits)) == 0
-    assert score_difference(softmax(logits * 1.5), softmax(logits)) > 0.2
-    assert score_difference(np.roll(softmax(logits), 1, axis=0), softmax(logits)) > 1
-    sure = softmax(logits * 20)
-    assert np.isfinite(score_difference(np.zeros((40, 3)), sure))
-    assert np.isfinite(score_difference(np.full((40, 3), 1 / 3), np.full((40, 3), 1 / 3)))
-
-
 def test_only_a_network_of_8_bit_weights_may_be_further_off(handover: Handover, data: DataSet, tmp_path: Path) -> None:
     for number, (files, most) in enumerate(
         {
@@ -256,30 +241,6 @@ def test_only_a_network_of_8_bit_weights_may_be_further_off(handover: Handover, 
         work.mkdir()
         with opened_taught(path, work, data, partial(bundle_of, ledger_with(bundle)), path) as taught:
             assert taught.most == most
-
-
-HEADS = {
-    "a convolution": [helper.make_node("Conv", ["tensor", "w"], ["x"]), helper.make_node("Flatten", ["x"], ["probabilities"])],
-    "a sigmoid": [helper.make_node("Flatten", ["tensor"], ["x"]), helper.make_node("Sigmoid", ["x"], ["probabilities"])],
-    "nothing": [helper.make_node("Flatten", ["tensor"], ["probabilities"])],
-    "two features added": [
-        helper.make_node("Flatten", ["tensor"], ["x"]),
-        helper.make_node("Relu", ["x"], ["y"]),
-        helper.make_node("Add", ["x", "y"], ["probabilities"]),
-    ],
-}
-
-
-@pytest.mark.parametrize("end", HEADS)
-def test_a_network_without_a_dense_layer_at_its_end_is_one_line(end: str, tmp_path: Path) -> None:
-    model = network()
-    del model.graph.node[:]
-    model.graph.node.extend(HEADS[end])
-    with pytest.raises(InputError, match="does not end in a dense layer"):
-        cut_network(base_bundle(tmp_path / "bundle", model), "x")
-    model.graph.output[0].name = "detections"
-    with pytest.raises(InputError, match="that is no classifier"):
-        cut_network(base_bundle(tmp_path / "detector", model), "x")
 
 
 @pytest.mark.parametrize("variants", [("onnx", "onnx-tensor"), ("onnx",)])
