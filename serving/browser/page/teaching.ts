@@ -1,3 +1,4 @@
+import { ModelyardError } from '../src/errors.js';
 import type { Info } from '../src/predictor.js';
 import type { Taught } from '../src/teach/head.js';
 import type { Head } from '../src/teach/scores.js';
@@ -9,6 +10,9 @@ import { type About, at, element } from './page.js';
 import { type Kept, SampleStore } from './store.js';
 
 const QUALITY = 0.92;
+// A class becomes a folder when it is imported.
+const NO_NAME = /[\\/\p{Cc}]/u;
+const LONGEST = 200;
 const MOST = 5000;
 
 /** The panel in which a person records takes, trains a head, tries it and takes it away as a file. */
@@ -73,6 +77,11 @@ export class Teaching {
 
   #name(text: string): void {
     const name = text.trim();
+    quiet();
+    if (NO_NAME.test(name) || name === '.' || name === '..' || new TextEncoder().encode(name).length > LONGEST) {
+      alertOf(new ModelyardError('input', 'The class', 'has a name that no folder can have', 'leave out / and \\, and keep it short'));
+      return;
+    }
     if (name && !this.#names.includes(name)) this.#names.push(name);
     at<HTMLInputElement>('class-name').value = '';
     this.#draw();
@@ -108,6 +117,7 @@ export class Teaching {
   async #record(name: string): Promise<void> {
     if (!this.#camera.isOn) at('camera').click();
     this.#recording = name;
+    this.#untaught(); // what is exported has to be what was trained on
     this.#takes += 1;
     const take = `${name} ${this.#takes}`;
     this.#draw();
@@ -197,7 +207,7 @@ export class Teaching {
 
 function summary({ accuracy, heldOut, heldOutSamples, seconds, losses }: Taught, samples: number): string {
   const trained = `Trained on ${samples - heldOutSamples} images in ${seconds.toFixed(1)} s, loss ${(losses.at(-1) ?? NaN).toFixed(3)}.`;
-  if (accuracy === undefined) return `${trained} No accuracy: record a second take of each class.`;
+  if (accuracy === undefined) return `${trained} No accuracy: record more takes of each class, three at least.`;
   return `${trained} Accuracy on ${heldOut.length} takes that it did not see (${heldOutSamples} images): ${(accuracy * 100).toFixed(1)} %.`;
 }
 
