@@ -82,7 +82,7 @@ def record(page: Any, name: str, picture: Path, frames: int) -> None:
 
 
 def test_two_classes_are_recorded_taught_tried_kept_and_exported(world: WebWorld, page: Any, tmp_path: Path) -> None:
-    shown = {"Tasse <b>ä</b>": world.images[0], "box": world.images[1]}
+    shown = {"Tasse <b>ä": world.images[0], "box": world.images[1]}
     open_panel(page)
     for name in shown:
         page.fill("#class-name", name)

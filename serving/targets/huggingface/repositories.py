@@ -29,7 +29,9 @@ _OURS: Mapping[Kind, re.Pattern[str]] = {
     "model": re.compile(
         rf"code/.+|handler\.py|requirements\.txt|README\.md|\.gitattributes|{re.escape(INDEX)}|{re.escape(SIGNATURE)}"
     ),
-    "space": re.compile(r"(model|lib)/.+|index\.html|page\.mjs|resize\.mjs|README\.md|\.gitattributes"),
+    "space": re.compile(
+        r"(model|lib|assets|check)/.+|index\.html|page\.mjs|resize\.mjs|sw\.js|icon\.svg|manifest\.webmanifest|README\.md|\.gitattributes"
+    ),
 }
 
 
