@@ -22,8 +22,7 @@ demo: setup     ## the whole way once, from clips to a deployed, priced model
 	@.venv/bin/modelyard demo $(DEMO)
 
 test: setup system  ## every test: fast ones first, journeys after
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory journey
+	@$(PIN) bash -c "$(MAKE) --no-print-directory unit && $(MAKE) --no-print-directory journey"
 
 unit: setup     ## the tests that take seconds each; under ten minutes in all
 	@$(NODE) $(BROWSER)/node_modules/vitest/vitest.mjs run --root $(BROWSER)

@@ -39,7 +39,7 @@ def web(
 
 
 def _page(opened: Home, ref: str, *, check: bool) -> tuple[ModelVersion, WebPage]:
-    """A version and its page. Raises InputError where held-out images are wanted and there are none beside the bundle."""
+    """A version and its page; with `check` and held-out images beside the bundle, those are in it."""
     from pipelines.bundles.store import smoke_folder
     from pipelines.queries.predict import last_bundle
     from registry.refs import parse_ref

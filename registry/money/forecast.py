@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from functools import lru_cache
 
 from pydantic import Field
 
@@ -90,7 +89,7 @@ def forecast_place(
     if _is_fixed(option) and not sample:
         return _place_forecast(traffic, option, always)
     days = min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS) if traffic.requests_per_day else 1.0
-    served = simulate(option.fleet, _arrivals(traffic.model_dump_json(), days))
+    served = simulate(option.fleet, traffic.arrivals(days))
     scale = Decimal(str(traffic.days_per_month / days))
     spans = [end - start for start, end in served.spans]
     rented = _rent(option, spans) * scale
@@ -111,12 +110,6 @@ def forecast_place(
         busy_hours=sum(spans) / 3600 * float(scale),
         problem=f"p95 wait of {p95:.3g} s is above the limit of {p95_limit_s:g} s" if late else "",
     )
-
-
-@lru_cache(maxsize=1)
-def _arrivals(traffic: str, days: float) -> tuple[float, ...]:
-    """Of traffic as JSON. Drawn once for all places that are compared: they get the same requests."""
-    return tuple(Traffic.model_validate_json(traffic).arrivals(days))
 
 
 def _rent(option: Place, spans: list[float]) -> Decimal:

@@ -71,7 +71,7 @@ class Preprocess:
             raise _unknown(f"size {self.size!r}")
         if self.resized is not None and not (isinstance(self.resized, int) and self.resized >= self.size):
             raise _unknown(f"resized {self.resized!r} for a crop of {self.size}")
-        if self.decode == "reduced" and (self.resize.startswith("longest") or not self.is_plain):
+        if self.decode == "reduced" and (self.letterboxes or not self.is_plain):
             raise _unknown("decoding at reduced scale for boxes, or for another way to resize")
 
     @classmethod
@@ -93,6 +93,11 @@ class Preprocess:
         return self.resized or self.size
 
     @property
+    def letterboxes(self) -> bool:
+        """Whether the whole picture lies in the middle of grey, as detectors take it."""
+        return self.resize.startswith("longest")
+
+    @property
     def squeezes(self) -> bool:
         """Whether both sides are resized, so that a picture that is no square is squeezed into one."""
         return self.resize.startswith("both")
@@ -112,7 +117,7 @@ class Preprocess:
 
     def fit(self, image: Image.Image) -> Pixels:
         """RGB image → uint8 `[size, size, 3]`: resize and crop."""
-        if self.resize.startswith("longest"):
+        if self.letterboxes:
             check_shape(*image.size)
             return letterbox(np.asarray(image), self.size)
         image = self.shrink(image)

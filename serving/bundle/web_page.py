@@ -43,9 +43,12 @@ class WebPage:
         files |= {f"model/{name}": folder / name for name in (INDEX, *sorted(index.files))}
         if self.check:
             files |= {f"{_CHECK}/{name}": path for name, path in _below(self.check).items()}
-        detects = self.bundle.preprocess.resize.startswith("longest")
         about = {"model": index.model, "version": index.version, "bundle": index.digest, "stage": self.stage}
-        about |= {"task": "detect" if detects else "classify", "labels": self.bundle.labels, "check": self.check is not None}
+        about |= {
+            "task": "detect" if self.bundle.preprocess.letterboxes else "classify",
+            "labels": self.bundle.labels,
+            "check": self.check is not None,
+        }
         files[ABOUT] = json.dumps(about, ensure_ascii=False, indent=2).encode()
         return files
 

@@ -201,7 +201,7 @@ def image_graph(preprocess: Preprocess, *, from_values: bool = False) -> onnx.Mo
     `from_values`: float32 `pixel_values` `[batch, 3, height, width]` in 0..255 instead, as Transformers.js hands over.
     """
     given = "float[batch,3,height,width] pixel_values" if from_values else "uint8[batch,height,width,3] images"
-    side, letterbox = preprocess.size, preprocess.resize.startswith("longest")
+    side, letterbox = preprocess.size, preprocess.letterboxes
     shape = f"batch,3,{side},{side}" if preprocess.layout == "NCHW" else f"batch,{side},{side},3"
     turn = "Identity(unit)" if preprocess.layout == "NCHW" else "Transpose<perm=[0,2,3,1]>(unit)"
     extra = ", double[1] ratio, double[2] before, int64[2] sides_of" if letterbox else ""

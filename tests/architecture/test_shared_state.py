@@ -21,8 +21,8 @@ from registry.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent))
 from import_graph import ROOT
 
-CACHED = {"tls", "_set_timeout", "_arrivals"}
-"""What is the same for every home: the system's certificates, a library's time limit, requests that follow from their arguments."""
+CACHED = {"tls", "_set_timeout"}
+"""What is read or set once in a process, and is the same for every home: the system's certificates, a library's time limit."""
 CHANGING = {"append", "add", "update", "setdefault", "pop", "clear", "extend", "insert", "remove", "discard", "popitem"}
 
 

@@ -11,8 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from web_world import WebWorld
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Up = Callable[..., object]
 
@@ -24,6 +30,14 @@ def enough_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     film = Film(clips=40, frames=10, digits=(0, 1, 2))
     return film_digits(tmp_path_factory.mktemp("journey") / "digits3", film, lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> WebWorld:
+    """A small exported network and the page that runs it."""
+    from web_world import make_world
+
+    return make_world(tmp_path_factory.mktemp("web"))
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from registry.records import Limits
 from serving.bundle.modelinfo import ModelInfo
 from serving.bundle.preprocess import Preprocess
-from serving.bundle.variants import variant_spec
+from serving.bundle.variants import KNOWN, variant_spec
 from serving.export.build import build_bundle
 from serving.export.card import Facts
+from serving.export.parity import compare, judge, pack
 from serving.export.reference import Reference
 from serving.export.request import Built, ExportRequest, Tools
 from serving.export.subprocess_job import Bounds
@@ -78,3 +80,12 @@ def build(folder: Path, info: ModelInfo, images: list[Path], *names: str, calibr
     wanted = [variant_spec(name.rstrip("?"), loose, required=not name.endswith("?")) for name in names]
     order = ExportRequest(Reference(folder, info, tools().tf_python), facts, wanted, images, images[:calibration])
     return build_bundle(order, folder.parent / "bundle", tools(), lambda _: None)
+
+
+def check_answers(name: str, trained: np.ndarray, result: dict) -> None:
+    """Within the variant's limits, and not so after the images have been shuffled."""
+    spec = variant_spec(name, KNOWN[name].limits)
+    answers = pack(result["answers"], trained.shape[1] if trained.ndim == 3 else None)
+    figures = judge(compare(name, trained, answers), spec)
+    assert figures.kept, figures
+    assert not judge(compare(name, trained, np.roll(answers, 1, axis=0)), spec).kept, "wrong images pass: nothing was measured"

@@ -10,6 +10,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,10 @@ SCRIPTS = "".join(f'<script src="{TF.format(name)}"></script>' for name in ("cor
 IMPORTS = {name: f"/browser/node_modules/{name}/dist/index.js" for name in ("@litertjs/core", "@litertjs/wasm-utils")}
 IMPORTS["@huggingface/transformers"] = "/browser/node_modules/@huggingface/transformers/dist/transformers.min.js"
 IMPORT_MAP = f'<script type="importmap">{json.dumps({"imports": IMPORTS})}</script>'
+
+WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+"""A GPU that the processor simulates."""
+NO_GPU = ("--disable-gpu",)
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -50,17 +55,16 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def chromium(*, webgpu: bool = False) -> Iterator[object]:
-    """A headless Chromium, with WebGPU in software where asked for; skips where none is installed."""
+def chromium(*flags: str) -> Iterator[Any]:
+    """A headless Chromium, without a GPU unless flags say otherwise; skips where none is installed."""
     path = shutil.which("chromium")
     if not path:
         pytest.skip("Chromium is not installed here (Debian package 'chromium')")
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-    flags += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] if webgpu else ["--disable-gpu"]
+    usual = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=flags)
+        browser = driver.chromium.launch(executable_path=path, args=[*usual, *(flags or NO_GPU)])
         yield browser
         browser.close()
 
@@ -71,7 +75,7 @@ def _opened(handler: partial[SimpleHTTPRequestHandler], *, webgpu: bool = False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with chromium(webgpu=webgpu) as browser:
+        with chromium(*(WEBGPU if webgpu else ())) as browser:
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
             yield page

@@ -9,21 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
-from exporting import ROOT, about, build, sharpened, small_network, tools
+from exporting import ROOT, about, build, check_answers, sharpened, small_network, tools
 from pages import parity_page, run_in_page
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info
 from serving.bundle.preprocess import Preprocess, stack_pixels
-from serving.bundle.variants import KNOWN, variant_spec
-from serving.export.parity import compare, judge, pack
 from serving.export.request import Built
 
 pytestmark = [pytest.mark.journey, pytest.mark.long]
@@ -107,15 +104,6 @@ def run_engines(
     done = subprocess.run([tools().node, script, out / "job.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads((out / "answers.json").read_text())
-
-
-def check_answers(name: str, trained: np.ndarray, result: dict) -> None:
-    """Within the variant's limits, and not so after the images have been shuffled."""
-    spec = variant_spec(name, KNOWN[name].limits)
-    answers = pack(result["answers"], trained.shape[1] if trained.ndim == 3 else None)
-    figures = judge(compare(name, trained, answers), spec)
-    assert figures.kept, figures
-    assert not judge(compare(name, trained, np.roll(answers, 1, axis=0)), spec).kept, "wrong images pass: nothing was measured"
 
 
 def test_every_engine_answers_as_the_trained_model(exported: tuple[Built, list[Path]], tmp_path: Path) -> None:

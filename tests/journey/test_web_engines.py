@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from web_world import ASK, READY, WEBGPU, WebWorld, chromium, make_world, ready
+from exporting import check_answers
+from pages import WEBGPU, chromium
+from web_world import ASK, READY, WebWorld, ready
 
 from pipelines.services.web import page_server
-from serving.bundle.variants import KNOWN, variant_spec
-from serving.export.parity import compare, judge, pack
 
 pytestmark = [pytest.mark.journey, pytest.mark.long]
 
@@ -43,12 +42,7 @@ GPUDevice.prototype.createShaderModule = function (given) {
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> WebWorld:
-    return make_world(tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture(scope="module")
-def browser(world: WebWorld) -> Iterator[Any]:
+def browser(web: WebWorld) -> Iterator[Any]:
     with chromium(*WEBGPU) as browser:
         yield browser
 
@@ -70,21 +64,17 @@ def engine_worker(page: Any) -> Any:
     return next(worker for worker in page.workers if "/worker-" in worker.url)
 
 
-def test_every_engine_answers_as_the_trained_model_on_50_images(world: WebWorld, browser: Any) -> None:
-    with page_server(world.files, 0) as url:
+def test_every_engine_answers_as_the_trained_model_on_50_images(web: WebWorld, browser: Any) -> None:
+    with page_server(web.files, 0) as url:
         page = ready(browser.new_page(), url)
         for engine, name in RUNS:
-            result = page.evaluate(ASK, [engine, name, [path.name for path in world.images]])
+            result = page.evaluate(ASK, [engine, name, [path.name for path in web.images]])
             assert (result["info"]["engine"], result["info"]["variant"]) == (engine, name)
-            answers, limits = pack(result["answers"], None), variant_spec(name, KNOWN[name].limits)
-            figures = judge(compare(name, world.trained, answers), limits)
-            assert figures.kept, (engine, figures)
-            shuffled = judge(compare(name, world.trained, np.roll(answers, 1, axis=0)), limits)
-            assert not shuffled.kept, "wrong images pass: nothing was measured"
+            check_answers(name, web.trained, result)
 
 
-def test_an_engine_that_answers_wrongly_is_refused_with_its_figure_and_the_next_is_taken(world: WebWorld, browser: Any) -> None:
-    with page_server(world.files, 0) as url:
+def test_an_engine_that_answers_wrongly_is_refused_with_its_figure_and_the_next_is_taken(web: WebWorld, browser: Any) -> None:
+    with page_server(web.files, 0) as url:
         page = ready(shimmed(browser, WRONG_SHADERS), url)
         info = page.evaluate("modelyard.predictor.info")
         assert info["engine"] == "onnx-wasm"
@@ -96,9 +86,9 @@ def test_an_engine_that_answers_wrongly_is_refused_with_its_figure_and_the_next_
         page.context.close()
 
 
-def test_a_gpu_that_is_lost_in_the_middle_is_followed_by_the_next_engine(world: WebWorld, browser: Any) -> None:
-    image, label = world.surest()
-    with page_server(world.files, 0) as url:
+def test_a_gpu_that_is_lost_in_the_middle_is_followed_by_the_next_engine(web: WebWorld, browser: Any) -> None:
+    image, label = web.surest()
+    with page_server(web.files, 0) as url:
         page = ready(shimmed(browser, KEEP_DEVICES), url)
         assert page.evaluate("modelyard.predictor.info.engine") == "onnx-webgpu"
         page.set_input_files("#file", image)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from web_world import READY, WebWorld, camera, chromium, film, make_world, ready, with_file
+from pages import chromium
+from web_world import NO_WEBGPU, READY, WebWorld, camera, film, ready, with_file
 
 from pipelines.services.web import page_server
 
@@ -24,20 +25,15 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> WebWorld:
-    return make_world(tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A Chromium without a camera, whose pages get no permission."""
-    with chromium() as browser:
+    with chromium(*NO_WEBGPU) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
-def url(world: WebWorld) -> Iterator[str]:
-    with page_server(world.files, 0) as url:
+def url(web: WebWorld) -> Iterator[str]:
+    with page_server(web.files, 0) as url:
         yield url
 
 
@@ -56,9 +52,9 @@ def labelled(page: Any, label: str) -> None:
     page.wait_for_selector(f"#label:text-is('{label}')", timeout=15_000)
 
 
-def test_the_camera_is_answered_rightly_within_a_second_of_frames(world: WebWorld, url: str, tmp_path: Path) -> None:
+def test_the_camera_is_answered_rightly_within_a_second_of_frames(web: WebWorld, url: str, tmp_path: Path) -> None:
     """Rate and latency are shown, an unplugged camera is a message with a way on, and leaving the page ends its worker."""
-    image, label = world.surest()
+    image, label = web.surest()
     with chromium(*camera(film(image, tmp_path / "camera.y4m"))) as browser:
         page = ready(browser.new_page(), url)
         asked = list[str]()
@@ -104,11 +100,9 @@ def test_ten_minutes_of_frames_leave_as_many_tensors_and_as_much_memory_as_one(p
     assert held < before + 4e6, "less than 250 bytes for each frame"
 
 
-def test_images_are_answered_from_a_chooser_a_drop_and_the_clipboard(world: WebWorld, page: Any) -> None:
-    image, label = world.surest()
-    other = next(
-        path for path, row in zip(world.images, world.trained, strict=True) if row.argmax() != world.trained.max(0).argmax()
-    )
+def test_images_are_answered_from_a_chooser_a_drop_and_the_clipboard(web: WebWorld, page: Any) -> None:
+    image, label = web.surest()
+    other = next(path for path, row in zip(web.images, web.trained, strict=True) if row.argmax() != web.trained.max(0).argmax())
     give = """async ([kind, name]) => {
       const file = new File([await (await fetch(`images/${name}`)).blob()], name, { type: 'image/png' });
       const data = new DataTransfer();
@@ -116,10 +110,10 @@ def test_images_are_answered_from_a_chooser_a_drop_and_the_clipboard(world: WebW
       const event = kind === 'paste' ? new ClipboardEvent('paste', { clipboardData: data }) : new DragEvent('drop', { dataTransfer: data });
       (kind === 'paste' ? document : document.getElementById('drop')).dispatchEvent(event);
     }"""
-    labels = world.built.bundle.labels
+    labels = web.built.bundle.labels
     for kind in ("drop", "paste"):
         page.set_input_files("#file", other)
-        labelled(page, labels[int(world.trained[world.images.index(other)].argmax())])
+        labelled(page, labels[int(web.trained[web.images.index(other)].argmax())])
         page.evaluate(give, [kind, image.name])
         labelled(page, label)
         page.wait_for_selector("#image:not([hidden])")
@@ -127,8 +121,8 @@ def test_images_are_answered_from_a_chooser_a_drop_and_the_clipboard(world: WebW
     assert len(shown) == len(labels)
 
 
-def test_what_is_no_image_or_too_large_is_one_sentence_and_the_page_goes_on(world: WebWorld, page: Any, tmp_path: Path) -> None:
-    image, label = world.surest()
+def test_what_is_no_image_or_too_large_is_one_sentence_and_the_page_goes_on(web: WebWorld, page: Any, tmp_path: Path) -> None:
+    image, label = web.surest()
     header = struct.pack(">I4sIIBBBBB", 13, b"IHDR", 10_000, 10_000, 8, 2, 0, 0, 0)
     odd = {
         "huge.png": (_PNG + header + b"\0" * 100, "has 100 megapixels, more than 64. Give a smaller picture."),
@@ -164,25 +158,25 @@ def test_a_camera_that_is_refused_or_not_there_is_said_with_a_way_on(page: Any, 
 
 
 def test_a_model_that_was_changed_is_newer_or_does_not_come_is_refused_and_can_be_tried_again(
-    world: WebWorld, browser: Any
+    web: WebWorld, browser: Any
 ) -> None:
-    index = json.loads(Path(world.files["model/bundle.json"]).read_bytes())
+    index = json.loads(Path(web.files["model/bundle.json"]).read_bytes())
     changed = {
-        "model/model.tensor.onnx": (Path(world.files["model/model.tensor.onnx"]).read_bytes()[:-1] + b"\0", "sealed with"),
+        "model/model.tensor.onnx": (Path(web.files["model/model.tensor.onnx"]).read_bytes()[:-1] + b"\0", "sealed with"),
         "model/bundle.json": (json.dumps(index | {"format": 2}).encode(), "newer modelyard-browser"),
         "model/labels.json": (b"[]", "sealed with"),
         "model/about.json": (b"{", "model/about.json"),
     }
     for path, (content, words) in changed.items():
-        files = with_file(world.files, path, content)
+        files = with_file(web.files, path, content)
         with page_server(files, 0) as url, browser.new_context() as context:
             page = context.new_page()
             page.goto(url)
             assert words in alert(page), path
-            files[path] = world.files[path]
+            files[path] = web.files[path]
             page.click("#alert button")
             page.wait_for_selector(READY, timeout=30_000)
-    with page_server(world.files, 0) as url, browser.new_context(service_workers="block") as context:
+    with page_server(web.files, 0) as url, browser.new_context(service_workers="block") as context:
         page = context.new_page()
         context.route("**/model/model*.onnx", lambda route: route.abort())
         page.goto(url)
@@ -193,19 +187,19 @@ def test_a_model_that_was_changed_is_newer_or_does_not_come_is_refused_and_can_b
 
 
 def test_without_a_network_the_page_loads_again_and_answers_and_with_a_full_storage_it_works(
-    world: WebWorld, browser: Any
+    web: WebWorld, browser: Any
 ) -> None:
-    image, label = world.surest()
+    image, label = web.surest()
     with browser.new_context() as context:
         page = context.new_page()
-        with page_server(world.files, 0) as url:
+        with page_server(web.files, 0) as url:
             ready(page, url)
         page.reload()  # the server is gone
         page.wait_for_selector(READY, timeout=30_000)
         page.set_input_files("#file", image)
         labelled(page, label)
         assert "checked on 8 images" in page.text_content("#progress")
-    with page_server(world.files, 0) as url, browser.new_context() as context:
+    with page_server(web.files, 0) as url, browser.new_context() as context:
         page = context.new_page()
         page.goto("about:blank")
         context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", {"origin": url.rstrip("/"), "quotaSize": 10_000})
@@ -214,8 +208,8 @@ def test_without_a_network_the_page_loads_again_and_answers_and_with_a_full_stor
         labelled(page, label)
 
 
-def test_a_bundle_of_another_origin_is_said_to_be_one(world: WebWorld, page: Any) -> None:
-    with page_server(world.files, 0) as elsewhere:
+def test_a_bundle_of_another_origin_is_said_to_be_one(web: WebWorld, page: Any) -> None:
+    with page_server(web.files, 0) as elsewhere:
         load = "address => modelyard.predictor.load(address, {}).then(() => 'loaded', (error) => error.message)"
         words = page.evaluate(load, f"{elsewhere}model/")
         assert "does not allow pages of another origin" in words

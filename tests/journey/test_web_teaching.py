@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from web_world import NO_WEBGPU, READY, WebWorld, chromium, make_world, ready
+from pages import chromium
+from web_world import NO_WEBGPU, READY, WebWorld, ready
 
 from pipelines.services.web import page_server
 
@@ -47,14 +48,9 @@ IN_TIME = """async (names) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> WebWorld:
-    return make_world(tmp_path_factory.mktemp("web"))
-
-
 @pytest.fixture
-def page(world: WebWorld) -> Iterator[Any]:
-    with page_server(world.files, 0) as url, chromium(*NO_WEBGPU) as browser, browser.new_context() as context:
+def page(web: WebWorld) -> Iterator[Any]:
+    with page_server(web.files, 0) as url, chromium(*NO_WEBGPU) as browser, browser.new_context() as context:
         page = context.new_page()
         page.add_init_script(CAMERA)
         yield ready(page, url)
@@ -81,8 +77,8 @@ def record(page: Any, name: str, picture: Path, frames: int) -> None:
     row.get_by_text("Record a take").wait_for()
 
 
-def test_two_classes_are_recorded_taught_tried_kept_and_exported(world: WebWorld, page: Any, tmp_path: Path) -> None:
-    shown = {"Tasse <b>ä": world.images[0], "box": world.images[1]}
+def test_two_classes_are_recorded_taught_tried_kept_and_exported(web: WebWorld, page: Any, tmp_path: Path) -> None:
+    shown = {"Tasse <b>ä": web.images[0], "box": web.images[1]}
     open_panel(page)
     for name in shown:
         page.fill("#class-name", name)
@@ -104,7 +100,7 @@ def test_two_classes_are_recorded_taught_tried_kept_and_exported(world: WebWorld
         document = json.loads(archive.read("taught.json"))
         pictures = {name for name in archive.namelist() if name != "taught.json"}
         assert all(archive.read(name).startswith(b"\xff\xd8\xff") for name in pictures)
-    index = world.built.bundle.index
+    index = web.built.bundle.index
     assert document["base"] == {"model": index.model, "version": index.version, "bundle": index.digest}
     assert document["labels"] == list(shown)
     assert {image["file"] for image in document["images"]} == pictures
@@ -122,9 +118,9 @@ def test_two_classes_are_recorded_taught_tried_kept_and_exported(world: WebWorld
     assert page.is_enabled("#train")
 
 
-def test_300_samples_of_three_classes_take_less_than_20_seconds(world: WebWorld, page: Any) -> None:
+def test_300_samples_of_three_classes_take_less_than_20_seconds(web: WebWorld, page: Any) -> None:
     open_panel(page)
-    done = page.evaluate(IN_TIME, [path.name for path in world.images[:3]])
+    done = page.evaluate(IN_TIME, [path.name for path in web.images[:3]])
     assert done["seconds"] < 20
     assert done["accuracy"] == 1
     assert done["heldOutSamples"] == 3 * 75

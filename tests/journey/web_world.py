@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from serving.export.request import Built
 
 BROWSER = Path(__file__).parents[2] / "serving" / "browser"
 READY = "#camera:not([disabled])"
-WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 NO_WEBGPU = ("--disable-features=WebGPU", "--disable-blink-features=WebGPU")
 _FRAMES = 30
 CHECKED = 8
@@ -85,21 +83,6 @@ def film(image: Path, to: Path) -> Path:
     frame = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
     to.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + frame) * _FRAMES)
     return to
-
-
-@contextmanager
-def chromium(*flags: str) -> Iterator[Any]:
-    """A headless Chromium; skips where none is installed."""
-    path = shutil.which("chromium")
-    if not path:
-        pytest.skip("Chromium is not installed here (Debian package 'chromium')")
-    from playwright.sync_api import sync_playwright
-
-    usual = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=[*usual, *(flags or NO_WEBGPU)])
-        yield browser
-        browser.close()
 
 
 def camera(film: Path) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 import { ModelyardError } from '../src/errors.js';
-import { at } from './page.js';
+import { byId } from './page.js';
 
 /** What getUserMedia rejects with, in words and with a way on. */
 const FAILURES: Readonly<Record<string, readonly [string, string]>> = {
@@ -35,7 +35,7 @@ export class Camera {
         onEnd(failure('stopped: it was unplugged, or its permission was taken back', 'connect it, and start it again'));
       };
     }
-    const element = at<HTMLVideoElement>('video');
+    const element = byId<HTMLVideoElement>('video');
     element.srcObject = stream;
     await element.play();
   }
@@ -47,7 +47,7 @@ export class Camera {
       track.stop();
     }
     this.#stream = undefined;
-    at<HTMLVideoElement>('video').srcObject = null;
+    byId<HTMLVideoElement>('video').srcObject = null;
   }
 
   /** The cameras that are there. Browsers name them once one was allowed. */

@@ -1,11 +1,11 @@
-import { at } from './page.js';
+import { byId } from './page.js';
 
 const SECONDS = 2;
 
 /** Calls `answer` with the frames of the video element, one at a time: those that come meanwhile are dropped. */
 export class FrameLoop {
   readonly #answer: (frame: ImageBitmap) => Promise<number>;
-  readonly #video = at<HTMLVideoElement>('video');
+  readonly #video = byId<HTMLVideoElement>('video');
   readonly #ends: number[] = [];
   #run = 0;
   #busy = false;
@@ -21,14 +21,14 @@ export class FrameLoop {
     this.#run += 1;
     this.#dropped = 0;
     this.#ends.length = 0;
-    at('figures').hidden = false;
+    byId('figures').hidden = false;
     this.#next(this.#run);
   }
 
   /** No frame is answered any more. */
   stop(): void {
     this.#run += 1;
-    at('figures').hidden = true;
+    byId('figures').hidden = true;
   }
 
   #next(run: number): void {
@@ -60,8 +60,8 @@ export class FrameLoop {
     this.#ends.push(now);
     while ((this.#ends[0] ?? now) < now - SECONDS * 1000) this.#ends.shift();
     const span = now - (this.#ends[0] ?? now);
-    if (span > 0) at('rate').textContent = `${(((this.#ends.length - 1) * 1000) / span).toFixed(0)} / s`;
-    at('latency').textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
-    at('dropped').textContent = String(this.#dropped);
+    if (span > 0) byId('rate').textContent = `${(((this.#ends.length - 1) * 1000) / span).toFixed(0)} / s`;
+    byId('latency').textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+    byId('dropped').textContent = String(this.#dropped);
   }
 }

@@ -7,7 +7,7 @@ import { Camera } from './camera.js';
 import { FrameLoop } from './loop.js';
 import { alertOf, progress, quiet } from './notice.js';
 import { prepareOffline } from './offline.js';
-import { type About, at, element } from './page.js';
+import { type About, byId, element } from './page.js';
 import { clear, show } from './show.js';
 import { Sources } from './sources.js';
 import { Teaching } from './teaching.js';
@@ -56,7 +56,7 @@ async function open(engine: string): Promise<void> {
   progress('Loading the model…');
   predictor?.terminate();
   predictor = undefined;
-  for (const id of ['camera', 'file', 'engine']) at<HTMLButtonElement>(id).disabled = true;
+  for (const id of ['camera', 'file', 'engine']) byId<HTMLButtonElement>(id).disabled = true;
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
   try {
     predictor = await loadInWorker(worker, 'model/', {
@@ -74,19 +74,19 @@ async function open(engine: string): Promise<void> {
     quiet();
     ready(predictor.info);
     await list(predictor);
-    if (engine) at<HTMLSelectElement>('engine').value = predictor.info.engine;
+    if (engine) byId<HTMLSelectElement>('engine').value = predictor.info.engine;
   } catch (error) {
     worker.terminate();
     progress('No model is loaded.');
     const way = engine ? { text: 'Choose automatically', run: () => choose('') } : { text: 'Try again', run: () => location.reload() };
     alertOf(error, way);
   } finally {
-    at<HTMLSelectElement>('engine').disabled = false;
+    byId<HTMLSelectElement>('engine').disabled = false;
   }
 }
 
 async function list(model: WorkerPredictor): Promise<void> {
-  const select = at<HTMLSelectElement>('engine');
+  const select = byId<HTMLSelectElement>('engine');
   if (select.options.length > 1) return;
   for (const name of await model.engines()) {
     const option = element('option', name) as HTMLOptionElement;
@@ -96,7 +96,7 @@ async function list(model: WorkerPredictor): Promise<void> {
 }
 
 function choose(engine: string): void {
-  at<HTMLSelectElement>('engine').value = engine;
+  byId<HTMLSelectElement>('engine').value = engine;
   void open(engine);
 }
 
@@ -104,8 +104,8 @@ function ready(info: Info): void {
   const { engine, variant, parity } = info;
   const checked = parity ? `checked on ${parity.images} images: agreement ${parity.agreement.toFixed(3)}` : 'not checked here';
   progress(`${engine} (${variant}), ${checked}`);
-  for (const id of ['camera', 'file']) at<HTMLButtonElement>(id).disabled = false;
-  at('teach').hidden = about.task !== 'classify';
+  for (const id of ['camera', 'file']) byId<HTMLButtonElement>(id).disabled = false;
+  byId('teach').hidden = about.task !== 'classify';
   teaching?.use(predictor as WorkerPredictor, info);
   describe(info);
 }
@@ -122,7 +122,7 @@ function describe({ engine, variant, parity, refused, size }: Info): void {
     ['Parity', parity ? `agreement ${parity.agreement.toFixed(3)}, largest difference ${parity.largest.toExponential(1)}` : 'not checked'],
     ['Engines not used', refused.join('; ') || 'none'],
   ];
-  at('about').replaceChildren(
+  byId('about').replaceChildren(
     ...rows.map(([name, value]) => {
       const row = element('div');
       row.append(element('dt', name), element('dd', value));
@@ -141,9 +141,9 @@ async function start(): Promise<void> {
   theme();
   about = await described();
   const name = `${about.model}/${about.version}`;
-  at('title').textContent = about.stage ? `${name} (${about.stage})` : name;
+  byId('title').textContent = about.stage ? `${name} (${about.stage})` : name;
   document.title = name;
-  at<HTMLSelectElement>('engine').onchange = ({ target }) => {
+  byId<HTMLSelectElement>('engine').onchange = ({ target }) => {
     clear();
     void open((target as HTMLSelectElement).value);
   };
@@ -152,7 +152,7 @@ async function start(): Promise<void> {
   sources.listen();
   await open('');
   const card = await fetch('model/card.md').catch(() => undefined);
-  at('card').textContent = card?.ok ? await card.text() : '';
+  byId('card').textContent = card?.ok ? await card.text() : '';
 }
 
 async function described(): Promise<About> {
@@ -164,7 +164,7 @@ async function described(): Promise<About> {
 }
 
 function theme(): void {
-  const button = at<HTMLButtonElement>('theme');
+  const button = byId<HTMLButtonElement>('theme');
   const dark = (): boolean => (document.documentElement.dataset['theme'] ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
   const apply = (name: string | null): void => {
     if (name) document.documentElement.dataset['theme'] = name;

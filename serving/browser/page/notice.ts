@@ -1,5 +1,5 @@
 import { ModelyardError } from '../src/errors.js';
-import { at } from './page.js';
+import { byId } from './page.js';
 
 /** A way on, as a button. */
 export interface Action {
@@ -9,7 +9,7 @@ export interface Action {
 
 /** Show what went wrong, and the way on. */
 export function alertOf(error: unknown, action?: Action): void {
-  const box = at('alert');
+  const box = byId('alert');
   const [text, button] = [box.querySelector('p') as HTMLElement, box.querySelector('button') as HTMLButtonElement];
   text.textContent = sentence(error);
   button.hidden = !action;
@@ -25,12 +25,12 @@ export function alertOf(error: unknown, action?: Action): void {
 
 /** Take the message away. */
 export function quiet(): void {
-  at('alert').hidden = true;
+  byId('alert').hidden = true;
 }
 
 /** The progress line, which a screen reader reads. */
 export function progress(text: string): void {
-  at('progress').textContent = text;
+  byId('progress').textContent = text;
 }
 
 function sentence(error: unknown): string {

@@ -12,7 +12,7 @@ export interface About {
 }
 
 /** An element of the page by its id, of a class that the caller knows. */
-export function at<T extends HTMLElement = HTMLElement>(id: string): T {
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
   return element as T;

@@ -1,5 +1,5 @@
 import type { Box, Prediction } from '../src/predictor.js';
-import { at, element } from './page.js';
+import { byId, element } from './page.js';
 
 const MOST = 8;
 /** Okabe and Ito's colours without black and yellow: colour-blind people tell them apart, on light and dark pictures. */
@@ -25,9 +25,9 @@ export function show(prediction: Prediction, labels: readonly string[]): void {
 
 /** Take the last answer away. */
 export function clear(): void {
-  at('label').textContent = 'No image yet';
-  at('scores').replaceChildren();
-  const overlay = at<HTMLCanvasElement>('overlay');
+  byId('label').textContent = 'No image yet';
+  byId('scores').replaceChildren();
+  const overlay = byId<HTMLCanvasElement>('overlay');
   overlay.width = overlay.height = 1;
 }
 
@@ -38,11 +38,11 @@ function count(detections: readonly Box[]): string {
 }
 
 function put(rows: readonly (readonly [string, number])[], title: string): void {
-  at('label').textContent = title;
-  at('scores').replaceChildren(...rows.map(([label, score]) => row(label, score)));
+  byId('label').textContent = title;
+  byId('scores').replaceChildren(...rows.map(([label, score]) => row(label, score)));
   if (title !== spoken && performance.now() - spokenAt > SPEAK_MS) {
     [spoken, spokenAt] = [title, performance.now()]; // a camera would talk without end
-    at('spoken').textContent = title;
+    byId('spoken').textContent = title;
   }
 }
 
@@ -56,7 +56,7 @@ function row(label: string, score: number): HTMLElement {
 }
 
 function draw(detections: readonly Box[], labels: readonly string[], width: number, height: number): void {
-  const overlay = at<HTMLCanvasElement>('overlay');
+  const overlay = byId<HTMLCanvasElement>('overlay');
   overlay.width = width;
   overlay.height = height;
   const context = overlay.getContext('2d');

@@ -2,7 +2,7 @@ import { ModelyardError } from '../src/errors.js';
 import type { Camera } from './camera.js';
 import type { FrameLoop } from './loop.js';
 import { alertOf, quiet } from './notice.js';
-import { at, element } from './page.js';
+import { byId, element } from './page.js';
 
 type Answer = (source: Blob) => Promise<number>;
 
@@ -11,8 +11,8 @@ export class Sources {
   readonly #camera: Camera;
   readonly #loop: FrameLoop;
   readonly #answer: Answer;
-  readonly #video = at<HTMLVideoElement>('video');
-  readonly #image = at<HTMLImageElement>('image');
+  readonly #video = byId<HTMLVideoElement>('video');
+  readonly #image = byId<HTMLImageElement>('image');
   #address = '';
 
   constructor(camera: Camera, loop: FrameLoop, answer: Answer) {
@@ -23,15 +23,15 @@ export class Sources {
 
   /** Listen to the page. */
   listen(): void {
-    at('camera').onclick = () => void (this.#camera.isOn ? this.#stop() : this.#film());
-    at<HTMLSelectElement>('device').onchange = () => void this.#film();
-    at<HTMLInputElement>('file').onchange = ({ target }) => {
+    byId('camera').onclick = () => void (this.#camera.isOn ? this.#stop() : this.#film());
+    byId<HTMLSelectElement>('device').onchange = () => void this.#film();
+    byId<HTMLInputElement>('file').onchange = ({ target }) => {
       const input = target as HTMLInputElement;
       const file = input.files?.[0];
       input.value = ''; // so that the same file can be chosen again
       if (file) void this.open(file);
     };
-    const drop = at('drop');
+    const drop = byId('drop');
     for (const kind of ['dragover', 'dragleave', 'drop'] as const) {
       drop.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -64,7 +64,7 @@ export class Sources {
     this.#image.src = this.#own(file);
     await this.#image.decode();
     this.#image.hidden = false;
-    at('drop').classList.add('live');
+    byId('drop').classList.add('live');
   }
 
   async #play(file: File): Promise<void> {
@@ -82,7 +82,7 @@ export class Sources {
     this.#stop();
     quiet();
     try {
-      await this.#camera.start(at<HTMLSelectElement>('device').value, (error) => {
+      await this.#camera.start(byId<HTMLSelectElement>('device').value, (error) => {
         this.#stop();
         alertOf(error, { text: 'Start it again', run: () => void this.#film() });
       });
@@ -90,14 +90,14 @@ export class Sources {
       alertOf(error);
       return;
     }
-    at('camera').textContent = 'Stop camera';
+    byId('camera').textContent = 'Stop camera';
     this.#show();
     await this.#list();
   }
 
   #show(): void {
     this.#video.hidden = false;
-    at('drop').classList.add('live');
+    byId('drop').classList.add('live');
     this.#loop.start();
   }
 
@@ -107,8 +107,8 @@ export class Sources {
     this.#video.pause();
     this.#video.removeAttribute('src');
     this.#video.hidden = this.#image.hidden = true;
-    at('camera').textContent = 'Start camera';
-    at('drop').classList.remove('live');
+    byId('camera').textContent = 'Start camera';
+    byId('drop').classList.remove('live');
     if (this.#address) URL.revokeObjectURL(this.#address);
     this.#address = '';
   }
@@ -119,7 +119,7 @@ export class Sources {
   }
 
   async #list(): Promise<void> {
-    const [select, devices] = [at<HTMLSelectElement>('device'), await this.#camera.devices()];
+    const [select, devices] = [byId<HTMLSelectElement>('device'), await this.#camera.devices()];
     const [label] = select.labels;
     select.hidden = devices.length < 2;
     if (label) label.hidden = select.hidden;

@@ -6,7 +6,7 @@ import type { WorkerPredictor } from '../src/worker/remote.js';
 import type { Camera } from './camera.js';
 import { handover } from './handover.js';
 import { alertOf, quiet } from './notice.js';
-import { type About, at, element } from './page.js';
+import { type About, byId, element } from './page.js';
 import { type Kept, SampleStore } from './store.js';
 
 const QUALITY = 0.92;
@@ -33,21 +33,21 @@ export class Teaching {
     this.#about = about;
     this.#camera = camera;
     this.#store = new SampleStore(about.bundle);
-    at<HTMLFormElement>('new-class').onsubmit = (event) => {
+    byId<HTMLFormElement>('new-class').onsubmit = (event) => {
       event.preventDefault();
-      this.#name(at<HTMLInputElement>('class-name').value);
+      this.#name(byId<HTMLInputElement>('class-name').value);
     };
-    at<HTMLDetailsElement>('teach').ontoggle = () => {
-      if (at<HTMLDetailsElement>('teach').open && this.#predictor && !this.#canTeach) onNeed();
+    byId<HTMLDetailsElement>('teach').ontoggle = () => {
+      if (byId<HTMLDetailsElement>('teach').open && this.#predictor && !this.#canTeach) onNeed();
     };
-    at('train').onclick = () => void this.#train();
-    at('save').onclick = () => void this.#export();
-    at('forget').onclick = () => void this.#forget();
+    byId('train').onclick = () => void this.#train();
+    byId('save').onclick = () => void this.#export();
+    byId('forget').onclick = () => void this.#forget();
   }
 
   /** Whether answers come from what was taught. */
   get isUsed(): boolean {
-    return at<HTMLInputElement>('use-taught').checked && this.#taught !== undefined;
+    return byId<HTMLInputElement>('use-taught').checked && this.#taught !== undefined;
   }
 
   get head(): Head | undefined {
@@ -62,8 +62,8 @@ export class Teaching {
   use(predictor: WorkerPredictor, { canTeach, engine }: Info): void {
     this.#predictor = predictor;
     this.#canTeach = canTeach;
-    if (!canTeach) at('taught').textContent = `${engine} does not show what the last layer is given: teaching needs a TensorFlow.js engine.`;
-    else if (!this.#taught) at('taught').textContent = '';
+    if (!canTeach) byId('taught').textContent = `${engine} does not show what the last layer is given: teaching needs a TensorFlow.js engine.`;
+    else if (!this.#taught) byId('taught').textContent = '';
     if (!this.#names.length) void this.#restore();
     this.#draw();
   }
@@ -83,17 +83,17 @@ export class Teaching {
       return;
     }
     if (name && !this.#names.includes(name)) this.#names.push(name);
-    at<HTMLInputElement>('class-name').value = '';
+    byId<HTMLInputElement>('class-name').value = '';
     this.#draw();
   }
 
   #draw(): void {
-    at('classes').replaceChildren(...this.#names.map((name) => this.#row(name)));
+    byId('classes').replaceChildren(...this.#names.map((name) => this.#row(name)));
     const classes = new Set(this.#samples.map(({ label }) => label)).size;
-    at<HTMLButtonElement>('train').disabled = !this.#canTeach || classes < 2 || !!this.#recording;
-    at<HTMLButtonElement>('forget').disabled = !this.#samples.length && !this.#names.length;
-    at<HTMLButtonElement>('save').disabled = !this.#taught;
-    at<HTMLInputElement>('use-taught').disabled = !this.#taught;
+    byId<HTMLButtonElement>('train').disabled = !this.#canTeach || classes < 2 || !!this.#recording;
+    byId<HTMLButtonElement>('forget').disabled = !this.#samples.length && !this.#names.length;
+    byId<HTMLButtonElement>('save').disabled = !this.#taught;
+    byId<HTMLInputElement>('use-taught').disabled = !this.#taught;
   }
 
   #row(name: string): HTMLElement {
@@ -115,13 +115,13 @@ export class Teaching {
   }
 
   async #record(name: string): Promise<void> {
-    if (!this.#camera.isOn) at('camera').click();
+    if (!this.#camera.isOn) byId('camera').click();
     this.#recording = name;
     this.#untaught(); // what is exported has to be what was trained on
     this.#takes += 1;
     const take = `${name} ${this.#takes}`;
     this.#draw();
-    const video = at<HTMLVideoElement>('video');
+    const video = byId<HTMLVideoElement>('video');
     try {
       while (this.#recording === name && this.#samples.length < MOST) {
         await new Promise((next) => video.requestVideoFrameCallback(next));
@@ -149,8 +149,8 @@ export class Teaching {
   }
 
   async #train(): Promise<void> {
-    const bar = at<HTMLProgressElement>('training');
-    at<HTMLButtonElement>('train').disabled = true;
+    const bar = byId<HTMLProgressElement>('training');
+    byId<HTMLButtonElement>('train').disabled = true;
     bar.hidden = false;
     quiet();
     try {
@@ -158,11 +158,11 @@ export class Teaching {
       this.#taught = await this.#predictor?.teach(samples, {
         onTick: ({ epoch, epochs, loss }) => {
           bar.value = epoch / epochs;
-          at('taught').textContent = `Epoch ${epoch} of ${epochs}, loss ${loss.toFixed(3)}`;
+          byId('taught').textContent = `Epoch ${epoch} of ${epochs}, loss ${loss.toFixed(3)}`;
         },
       });
-      if (this.#taught) at('taught').textContent = summary(this.#taught, samples.length);
-      at<HTMLInputElement>('use-taught').checked = this.#taught !== undefined;
+      if (this.#taught) byId('taught').textContent = summary(this.#taught, samples.length);
+      byId<HTMLInputElement>('use-taught').checked = this.#taught !== undefined;
     } catch (error) {
       alertOf(error);
     }
@@ -177,7 +177,7 @@ export class Teaching {
     link.download = `${this.#about.model}-taught.zip`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    const how = at('handover');
+    const how = byId('handover');
     how.textContent = `Hand it back: modelyard import ${link.download} --name NAME, then modelyard register ${link.download} --name NAME. It meets the same checks and gates.`;
     how.hidden = false;
   }
@@ -199,8 +199,8 @@ export class Teaching {
 
   #untaught(): void {
     this.#taught = undefined;
-    at<HTMLInputElement>('use-taught').checked = false;
-    at('taught').textContent = '';
+    byId<HTMLInputElement>('use-taught').checked = false;
+    byId('taught').textContent = '';
     this.#draw();
   }
 }

@@ -12,7 +12,7 @@ type Backend = 'webgpu' | 'webgl' | 'wasm';
 const VARIANTS = ['tfjs-float16', 'tfjs-float32', 'tfjs-uint8'];
 
 /** Node gives CommonJS packages as one default export, bundlers and browsers as names. */
-function unwrap<T extends object>(module: T): T {
+export function unwrap<T extends object>(module: T): T {
   return (module as { default?: T }).default ?? module;
 }
 

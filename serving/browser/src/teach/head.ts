@@ -2,6 +2,7 @@
 
 import type { Tensor2D, Variable } from '@tensorflow/tfjs-core';
 
+import { unwrap } from '../engines/tfjs.js';
 import { ModelyardError } from '../errors.js';
 import { type Head, headScores } from './scores.js';
 import { heldOutTakes } from './takes.js';
@@ -149,8 +150,7 @@ async function fit(samples: readonly Sample[], labels: readonly string[], scale:
 
 /** TensorFlow.js on a backend: that of the engine, or the CPU's, which every page has. */
 async function started(): Promise<Tf> {
-  const module = await import('@tensorflow/tfjs-core');
-  const tf = (module as { default?: Tf }).default ?? module;
+  const tf: Tf = unwrap(await import('@tensorflow/tfjs-core'));
   await import('@tensorflow/tfjs-backend-cpu');
   if (!tf.getBackend()) await tf.setBackend('cpu');
   return tf;

@@ -1,6 +1,7 @@
 import { ModelyardError } from '../errors.js';
 import type { EngineKind } from '../engines/engine.js';
 import { ENGINES } from '../engines/kinds.js';
+import { unwrap } from '../engines/tfjs.js';
 import { fromUrl } from '../files.js';
 import { load } from '../load.js';
 import { imageOf, type Source } from '../pixels.js';
@@ -98,7 +99,7 @@ class Served {
   async #memory(): Promise<Memory> {
     const engine = this.#predictor?.info.engine ?? '';
     if (!engine.startsWith('tfjs')) return { tensors: undefined, answers: this.#answers };
-    const { memory } = await import('@tensorflow/tfjs-core');
-    return { tensors: memory().numTensors, answers: this.#answers };
+    const tf = unwrap(await import('@tensorflow/tfjs-core'));
+    return { tensors: tf.memory().numTensors, answers: this.#answers };
   }
 }
