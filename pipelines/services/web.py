@@ -45,7 +45,7 @@ def page_app(files: Mapping[str, bytes | Path]) -> Starlette:
         path = request.path_params["path"] or "index.html"
         content = files.get(path)
         kind = _TYPES.get(Path(path).suffix)
-        if content is None:
+        if content is None or (isinstance(content, Path) and not content.is_file()):  # a bundle may be removed meanwhile
             return PlainTextResponse(f"there is no {path}\n", 404, _HEADERS)
         if isinstance(content, bytes):
             return Response(content, headers=_HEADERS, media_type=kind or "application/json")
