@@ -30,7 +30,7 @@ def web(
     """Show a page that runs a version in the browser, until Ctrl-C: camera, images and videos, and teaching it new classes."""
     from pipelines.services.web import page_server
 
-    version, page = _page(read_home(home), ref, check=True)
+    version, page = _page(read_home(home), ref)
     with contextlib.suppress(KeyboardInterrupt), page_server(page.files(), port) as url:
         text = f"{version.ref}: {url}\nCtrl-C stops it"
         answer({"version": str(version.ref), "bundle": page.bundle.index.digest, "url": url}, as_json=as_json, text=text)
@@ -38,17 +38,26 @@ def web(
             time.sleep(3600)
 
 
-def _page(opened: Home, ref: str, *, check: bool) -> tuple[ModelVersion, WebPage]:
-    """A version and its page; with `check` and held-out images beside the bundle, those are in it."""
+def _page(opened: Home, ref: str, *, check: bool | None = None) -> tuple[ModelVersion, WebPage]:
+    """A version and its page. `check`: whether held-out images are in it; None for those that lie beside the bundle.
+
+    Raises NotFoundError where they are asked for and are not there.
+    """
     from pipelines.bundles.store import smoke_folder
     from pipelines.queries.predict import last_bundle
+    from registry.errors import NotFoundError
     from registry.refs import parse_ref
     from serving.bundle.web_page import WebPage
 
     parsed = parse_ref(ref)
     version, bundle = last_bundle(opened.store(), opened.ledger(), parsed)
     images = smoke_folder(bundle.folder)
-    folder = images if check and images.is_dir() else None
+    if check and not images.is_dir():
+        what = "has no held-out images beside its bundle, which --check-images adds to the page"
+        raise NotFoundError(
+            version.ref, what, f"`modelyard export {version.ref}` where its data set is, or leave the option out"
+        )
+    folder = images if check is not False and images.is_dir() else None
     return version, WebPage(bundle, opened.settings.node_modules.parent, parsed.alias or "", folder)
 
 

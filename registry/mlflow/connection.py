@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -55,9 +55,22 @@ def _explain(uri: str, subject: object, error: MlflowException) -> ModelyardErro
     """One of ours for one of theirs."""
     if error.error_code == "RESOURCE_DOES_NOT_EXIST":
         return NotFoundError(subject, "is not registered", "see `modelyard status` for what is")
-    if "API request to" in error.message and "failed with" in error.message and "exceeded" in error.message:
+    # Some of MLflow's calls answer a lost connection with an error of their own, of an invalid parameter.
+    causes = list(_causes(error))
+    if any(isinstance(cause, (requests.exceptions.ConnectionError, requests.exceptions.Timeout)) for cause in causes):
         return unreachable(uri, error)
-    return _answered(uri, subject, _status(error), error.message)
+    if any("API request to" in str(cause) and "failed with" in str(cause) and "exceeded" in str(cause) for cause in causes):
+        return unreachable(uri, error)
+    status = max(_status(cause) for cause in causes if isinstance(cause, MlflowException))
+    return _answered(uri, subject, status, error.message)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def is_away(error: Exception) -> bool:
