@@ -10,7 +10,7 @@ export PYTHONWARNINGS ?= default
 # Containers often set this: then every process that the tests start would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test unit journey fuzz lint bench docs lock clean system
+.PHONY: help setup demo test unit journey soak fuzz lint bench docs lock clean system
 
 help:           ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,11 +26,14 @@ test: setup system  ## every test: fast ones first, journeys after
 
 unit: setup     ## the tests that take seconds each; under ten minutes in all
 	@$(NODE) $(BROWSER)/node_modules/vitest/vitest.mjs run --root $(BROWSER)
-	@$(PIN) $(PY) -m pytest -n 2 -m "not journey" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
+	@$(PIN) $(PY) -m pytest -n 2 -m "not journey and not soak" -p no:schemathesis --ignore=tests/journey --ignore=tests/serving/server/test_openapi.py
 
 journey: setup  ## the tests that run the product as a person would; those that measure time come last, one by one
-	@$(PIN) $(PY) -m pytest -n 2 -m "journey and not alone" $$(grep -rl mark.journey tests --include='test_*.py')
+	@$(PIN) $(PY) -m pytest -n 2 -m "journey and not alone and not soak" $$(grep -rl mark.journey tests --include='test_*.py')
 	@$(PY) -m pytest -m alone $$(grep -rl mark.alone tests --include='test_*.py')
+
+soak: setup     ## long and exhaustive versions of tests that `make test` runs in short; before a release
+	@$(PIN) $(PY) -m pytest -n 2 -m "(soak or hypothesis) and not alone" --hypothesis-profile=soak -p no:schemathesis --ignore=tests/serving/server/test_openapi.py
 
 fuzz: setup     ## mutated image files through every server and handler; FUZZ_COUNT and FUZZ_SEED say how many, and which
 	@FUZZ_COUNT=$${FUZZ_COUNT:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} $(PY) -m pytest -s tests/serving/server/test_fuzz.py

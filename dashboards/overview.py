@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from shlex import quote
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end, person_budgets
 from registry.amounts import format_usd
 from registry.events import Exported, Promoted, named
-from registry.measured import few_clips_in_words
+from registry.measured import FEW_CLIPS, few_clips_in_words, least_share
 from registry.promotion.state import fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
@@ -61,7 +61,7 @@ class Overview(NamedTuple):
     spent_usd: Decimal
     expected_usd: Decimal
     versions: int
-    attempts: int
+    promotions: int
 
 
 def overview(entries: Sequence[Entry], now: datetime) -> Overview:
@@ -85,7 +85,9 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
         spent_usd=sum((spend.usd for spend in spent if spend.month == month), Decimal(0)),
         expected_usd=sum(expected.values(), Decimal(0)),
         versions=len({(event.model, event.version, event.created_ms) for event in events if event.version}),
-        attempts=sum(isinstance(event, Promoted) and event.again is None for event in events),
+        promotions=sum(
+            isinstance(event, Promoted) and event.stage is Stage.PRODUCTION and event.again is None for event in events
+        ),
     )
 
 
@@ -133,11 +135,24 @@ def score_words(evaluation: Evaluation) -> str:
     return f"{evaluation.score:.1%}" if evaluation.task == "classify" else f"{evaluation.score_name} {evaluation.score:.3f}"
 
 
-def since_words(since: datetime, now: datetime) -> str:
+def doubt_words(evaluation: Evaluation) -> str:
+    """What stands beside a figure that rests on fewer than five clips: where it may lie, and what to do. Else empty.
+
+    The lower end is the lesser of the interval's and of what so many clips can promise at best, see `few_clips_in_words`.
+    """
+    clips, (low, high) = evaluation.clips, evaluation.interval
+    if clips >= FEW_CLIPS:
+        return ""
+    low = min(low, least_share(clips)) if evaluation.task == "classify" else low
+    bounds = f"{low:.0%} to {high:.0%}" if evaluation.task == "classify" else f"{low:.2f} to {high:.2f}"
+    return f"from {clips} clip{'' if clips == 1 else 's'}: {bounds}; film more"
+
+
+def since_words(since: datetime, now: datetime, where: tzinfo = UTC) -> str:
     """A date, and how long ago that is."""
-    days = max((now - since).days, 0)
+    days = max((now.astimezone(where).date() - since.astimezone(where).date()).days, 0)
     ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
-    return f"since {since.astimezone(UTC):%Y-%m-%d} ({ago})"
+    return f"since {since.astimezone(where):%Y-%m-%d} ({ago})"
 
 
 def _waiting_alerts(items: Iterable[AttentionItem]) -> list[Alert]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 from time import time
 
 import streamlit as st
 
+from dashboards.clock import in_words, zone
 from dashboards.queries import LedgerReader
 from dashboards.words import escaped
 from registry.errors import ModelyardError
+from registry.events import now
 from registry.protocols import Entry
 from registry.runs.mirror import Progress, RunMirror
 from registry.runs.rows import RunRow
@@ -87,6 +90,14 @@ class _Copy:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _copy(server: str) -> _Copy:  # noqa: ARG001 the cache's key
     return _Copy(RunMirror.for_home(settings()))
+
+
+def page_header(title: str) -> datetime:
+    """A page's title, and as of when it is; returns that moment."""
+    at = now()
+    st.title(title)
+    st.caption(f"As of {in_words(at, zone())}")
+    return at
 
 
 def runs() -> Runs:

@@ -13,7 +13,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dashboards.overview import CHANGED_DAYS, Overview, Served, accuracy_words, overview, score_words, served_table, since_words
+from dashboards.overview import (
+    CHANGED_DAYS,
+    Overview,
+    Served,
+    accuracy_words,
+    doubt_words,
+    overview,
+    score_words,
+    served_table,
+    since_words,
+)
 from dashboards.queries import load_entries
 from registry.amounts import format_usd
 from registry.errors import InputError, ModelyardError
@@ -64,6 +74,7 @@ def _card(served: Served, at: datetime) -> str:
     lines = [
         f"<b>{escape(served.model)}</b>",
         f'<b class="big">{escape(score_words(served.evaluation))}</b>' if served.evaluation else "",
+        escape(doubt_words(served.evaluation)) if served.evaluation else "",
         escape(accuracy_words(served.evaluation)),
         escape(speed),
         escape(f"{served.version}, {since_words(served.since, at)}, promoted by {served.who}."),

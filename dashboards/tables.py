@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from dashboards.clock import zone_name
+
 _TIME = "YYYY-MM-DD HH:mm"
 PERCENT = "%.1f %%"
 _TIMES = frozenset({"when", "since", "started", "from", "to"})
@@ -53,7 +55,7 @@ def columns(
         if formats and name in formats:
             config[name] = st.column_config.NumberColumn(label or heading(name), format=formats[name])
         elif name in _TIMES and not label:
-            config[name] = st.column_config.DatetimeColumn(heading(name), format=_TIME)
+            config[name] = st.column_config.DatetimeColumn(heading(name), format=_TIME, timezone=zone_name())
         elif name in _WIDTHS and not label:
             config[name] = st.column_config.TextColumn(heading(name), width=_WIDTHS[name])
         else:

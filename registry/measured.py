@@ -116,8 +116,13 @@ def few_clips_in_words(clips: int, split: str = "test") -> str:
     if clips >= FEW_CLIPS:
         return ""
     counted = f"only {clips} {split} clip{'' if clips == 1 else 's'}"
-    share = 1 - 0.05 ** (1 / max(clips, 1))
+    share = 1 - least_share(clips)
     return f"{counted}, so this says little: even if all were right, up to {share:.0%} of other clips may fail"
+
+
+def least_share(clips: int) -> float:
+    """The least share of clips that is right, at 95 % confidence, where all of so many were."""
+    return float(0.05 ** (1 / max(clips, 1)))
 
 
 def conditions_in_words(latency: Latency) -> str:

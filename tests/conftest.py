@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from warm_commands import WarmCommands
 
 hypothesis.settings.register_profile("modelyard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("soak", hypothesis.settings.get_profile("modelyard"), max_examples=1000)
 hypothesis.settings.load_profile("modelyard")  # else an example that takes 0.2 s on a busy machine is a failure
 OPEN_PICTURE = PIL.Image.open
 ROOT = Path(__file__).resolve().parent.parent

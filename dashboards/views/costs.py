@@ -8,7 +8,7 @@ from dashboards import charts
 from dashboards.charts import cost_by_version, spent_by_month
 from dashboards.live import poll_endpoints
 from dashboards.money import GROUPINGS, bills_table, budget_lines, burn_down, by_month, months, serving_costs, sums_table
-from dashboards.pages import entries, runs, settings
+from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import cost_table
 from dashboards.tables import show_table
 from dashboards.words import escaped
@@ -24,7 +24,7 @@ _SERVING_FORMATS = dict.fromkeys(("per month", "billed this month", "idle per mo
     "per 1,000 requests": "$%.4f"
 }
 
-st.title("Costs")
+page_header("Costs")
 rows = entries()
 report = CostReport.of(rows, now())
 table, spent = cost_table(rows), report.spends

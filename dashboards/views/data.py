@@ -18,11 +18,11 @@ from dashboards.datasets import (
     verdicts,
     warnings_of,
 )
-from dashboards.pages import entries, settings
+from dashboards.pages import entries, page_header, settings
 from dashboards.tables import show_table
 from dashboards.words import escaped
 
-st.title("Data")
+page_header("Data")
 home = settings().home.absolute()
 datasets = {dataset.name: dataset for dataset in local_datasets(home / "datasets")}
 if not datasets:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards.charts import break_even_curves
 from dashboards.money import break_even, latest_exports, outlook_table
-from dashboards.pages import entries, settings
+from dashboards.pages import entries, page_header, settings
 from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
@@ -30,7 +30,7 @@ _FORMATS = {
 _LABELS = {"place": "Hosting option", "least": "If starts are free", "storage": "Incl. storage"}
 _LABELS |= {"per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
 
-st.title("Forecast")
+page_header("Forecast")
 exports = latest_exports(entries())
 left, middle, right = st.columns(3)
 requests = left.number_input("Requests per day", 0, 100_000_000, 1000)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards.charts import request_rates
 from dashboards.live import TROUBLE, UNREACHABLE, endpoint_table, poll_endpoints
-from dashboards.pages import entries, settings
+from dashboards.pages import entries, page_header, settings
 from dashboards.rates import Rates
 from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
@@ -16,7 +16,7 @@ from registry.reports.endpoints import existing_deployments
 _FORMATS = {"errors": PERCENT, "refused": PERCENT, "p50 ms": "%.1f", "p95 ms": "%.1f"}
 _LABELS = {"errors": "Errors (5xx)", "refused": "Rejected (4xx)", "waiting": "Queued images"}
 
-st.title("Live")
+page_header("Live")
 deployed = existing_deployments(entries())
 if not deployed:
     st.info("No endpoint is deployed. To deploy one, promote a version to a stage whose job file says `deploy`.")

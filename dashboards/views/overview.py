@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.overview import CHANGED_DAYS, accuracy_words, overview, score_words, since_words
-from dashboards.pages import entries
+from dashboards.clock import zone
+from dashboards.overview import CHANGED_DAYS, accuracy_words, doubt_words, overview, score_words, since_words
+from dashboards.pages import entries, page_header
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.amounts import format_usd
-from registry.events import now
 
 _MOST_ALERTS = 20
 _SHOWN = ["when", "version", "text", "who"]
 
-st.title("Models in production")
+at = page_header("Models in production")
 rows = entries()
 if not rows:
     st.info("Nothing has happened yet. `modelyard demo` runs everything once; `modelyard train` registers a first version.")
     st.stop()
-summary = overview(rows, now())
+summary = overview(rows, at)
 
 spent, expected, versions, promotions = st.columns([3, 4, 3, 3])
 spent.metric("Spent this month", format_usd(summary.spent_usd))
@@ -30,7 +30,7 @@ expected.metric(
     help="Spent so far, plus the quotes of the endpoints until its end.",
 )
 versions.metric("Versions", f"{summary.versions:,}")
-promotions.metric("Promotions", f"{summary.attempts:,}")
+promotions.metric("Promotions to production", f"{summary.promotions:,}")
 
 if not summary.served:
     st.info("No model is in production.")
@@ -38,11 +38,13 @@ for served in summary.served:
     with st.container(border=True):
         score, text = st.columns([1, 3])
         figure = score_words(served.evaluation) if served.evaluation else "not evaluated"
-        score.metric(escaped(served.model, 40), figure, help="Top-1 accuracy on held-out images; of a detector, mAP50-95.")
+        doubt = doubt_words(served.evaluation) if served.evaluation else ""
+        about = "Top-1 accuracy on held-out images; of a detector, mAP50-95."
+        score.metric(escaped(served.model, 40), figure, doubt or None, delta_color="off", delta_arrow="off", help=about)
         text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
         speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
         address = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"
-        text.text(f"{served.version} {since_words(served.since, summary.at)}, promoted by {served.who}{address}{speed}")
+        text.text(f"{served.version} {since_words(served.since, summary.at, zone())}, promoted by {served.who}{address}{speed}")
         if served.against_usd is not None:
             share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
             text.progress(

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards.charts import timeline
 from dashboards.decisions import moments, parity_table, policy_table, waiting_table
-from dashboards.pages import entries, runs
+from dashboards.pages import entries, page_header, runs
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
 from registry.reports.attention import needs_attention
@@ -16,7 +16,7 @@ _DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "poli
 _PARITY_FORMATS = {"agreement": "%.4f", "max difference": "%.2g", "control agreement": "%.4f"}
 _PARITY_LABELS = {"agreement": "Top-1 agreement", "max difference": "Max abs. difference"}
 
-st.title("Registry")
+page_header("Registry")
 rows = entries()
 if not rows:
     st.info("No version is registered yet. `modelyard train` registers the first one.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.pages import settings
+from dashboards.pages import page_header, settings
 from dashboards.reviews import picture_of, record, reviewable, reviewer, sentence, undecided
 from dashboards.words import escaped
 from registry.reports.reviews import Action, Candidate, Review
 
-st.title("Review")
+page_header("Review")
 home = settings().home.absolute()
 datasets = reviewable(home)
 if not datasets:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards.charts import confusion, curves, parallel, pareto_front
 from dashboards.mistakes import show_mistakes, show_test_sets
-from dashboards.pages import entries, runs, settings
+from dashboards.pages import entries, page_header, runs, settings
 from dashboards.runs import (
     confusion_table,
     curve_table,
@@ -28,7 +28,7 @@ from registry.errors import ModelyardError
 from registry.reports.accuracy import scored_runs, with_own_scores
 from registry.runs.sync import read_curves
 
-st.title("Runs")
+page_header("Runs")
 known = runs()
 if not any(row.is_training for row in known.rows):
     st.info("No training runs yet. `modelyard train` starts the first one.")

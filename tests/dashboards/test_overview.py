@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import pytest
 from worlds import budget, entries_of, fill, page, words
 
-from dashboards.overview import accuracy_words, overview, since_words
+from dashboards.clock import in_words
+from dashboards.overview import accuracy_words, doubt_words, overview, since_words
 from dashboards.report import as_html
-from registry.events import Archived, Blocked, HookFailed, Refused, about
+from registry.events import Archived, Blocked, HookFailed, Promoted, Refused, about
 from registry.opening import ledger_of
 from registry.promotion.state import fold
 from registry.records import Evaluation, Finding, ModelVersion
@@ -21,6 +25,7 @@ from registry.settings import Settings
 from registry.spending import BudgetOverridden
 from registry.stages import Stage
 
+PAGES = ("overview", "runs", "registry", "costs", "forecast", "data", "review", "live")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -43,6 +48,9 @@ def test_accuracy_is_in_plain_words() -> None:
     assert few.startswith("Correct on 30 of 30 images it had never seen, from 3 clips. Only 3 test clips, so this says little")
     assert "interval" not in few, "three clips without a mistake have one of no width"
     assert accuracy_words(None) == "Not evaluated on held-out images."
+    assert doubt_words(Evaluation(metrics={"top1": 0.9333}, interval=(0.901, 0.958), **fields)) == ""
+    two = Evaluation(metrics={"top1": 0.98}, interval=(0.73, 1.0), **fields | {"images": 30, "clips": 2})
+    assert doubt_words(two) == "from 2 clips: 22% to 100%; film more", "two clips that were right promise no more than that"
     assert since_words(NOON - timedelta(days=1), NOON) == "since 2026-11-23 (yesterday)"
     assert since_words(NOON + timedelta(days=3), NOON) == "since 2026-11-27 (today)"
 
@@ -105,3 +113,26 @@ def test_a_clock_that_jumped_back_makes_no_age_negative(home: Path) -> None:
     summary = overview(entries_of(home), datetime(2020, 1, 1, tzinfo=UTC))
     assert "(today)" in as_html(summary)
     assert summary.expected_usd >= 0
+
+
+def test_promotions_are_those_to_production(home: Path) -> None:
+    fill(home)
+    before = overview(entries_of(home), NOON).promotions
+    events = [entry.event for entry in entries_of(home) if isinstance(entry.event, Promoted)]
+    staging = next(event for event in events if event.stage is Stage.STAGING)
+    ledger = ledger_of(Settings(home=home))
+    ledger.append(staging)
+    assert overview(entries_of(home), NOON).promotions == before
+    ledger.append(staging.model_copy(update={"stage": Stage.PRODUCTION}))
+    assert overview(entries_of(home), NOON).promotions == before + 1
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_says_as_of_when_in_the_reader_s_time_zone(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(home)
+    for zone, words_of in (("Asia/Kolkata", "IST"), ("", "UTC"), ("../../etc/passwd", "UTC"), ("Nowhere/City", "UTC")):
+        monkeypatch.setattr("streamlit.runtime.context.ContextProxy.timezone", property(lambda _, zone=zone: zone or None))
+        shown = page(name)
+        assert not shown.exception, shown.exception
+        assert re.fullmatch(rf"As of \d{{4}}-\d\d-\d\d \d\d:\d\d {words_of}", shown.caption[0].value)
+    assert in_words(NOON, ZoneInfo("Europe/Berlin")) == "2026-11-24 13:00 CET"

@@ -22,6 +22,7 @@ from troubled_world import CALLS, FOREIGN, OURS, Faults, held, make_world
 from pipelines.services.lanes import Lanes, Task
 
 MODELS = 5
+EXAMPLES = 200 if settings.get_current_profile_name() == "soak" else 12
 FAULTS = st.dictionaries(
     st.tuples(st.sampled_from([f"m{number}" for number in range(MODELS)]), st.sampled_from(CALLS)),
     st.sampled_from([*OURS, *FOREIGN]),
@@ -29,7 +30,7 @@ FAULTS = st.dictionaries(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 @given(faults=FAULTS)
 def test_whatever_fails_for_some_models_all_others_are_settled_by_the_same_pass(
     tmp_path_factory: pytest.TempPathFactory, faults: Faults

@@ -122,13 +122,14 @@ def requests_of_a_training(tmp_path: Path, dataset: Any, proxy: tuple[str, Fault
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("step", [17, pytest.param(3, marks=pytest.mark.soak)])
 def test_whatever_request_fails_the_run_is_whole_and_registered_once(
-    tmp_path: Path, dataset: Any, proxy: tuple[str, Faults]
+    tmp_path: Path, dataset: Any, proxy: tuple[str, Faults], step: int
 ) -> None:
     uri, faults = proxy
     count, starts = requests_of_a_training(tmp_path, dataset, proxy), 0
-    for number in range(1 + count % 5, count + 1, 5):  # each is a whole training; the ways to fail take turns
-        way, world = WAYS[number // 5 % len(WAYS)], World(tmp_path / str(number), uri, faults, dataset, "away")
+    for number in range(1 + count % step, count + 1, step):  # each is a whole training; the ways to fail take turns
+        way, world = WAYS[number // step % len(WAYS)], World(tmp_path / str(number), uri, faults, dataset, "away")
         faults.plan(number, number, way)
         try:
             event = world.train()
@@ -147,7 +148,7 @@ def test_whatever_request_fails_the_run_is_whole_and_registered_once(
     assert starts <= 3
 
 
-@pytest.mark.parametrize("first", [4, 8, 12])
+@pytest.mark.parametrize("first", [pytest.param(4, marks=pytest.mark.soak), 8, pytest.param(12, marks=pytest.mark.soak)])
 def test_a_server_that_stays_away_leaves_the_model_in_the_home_to_be_registered_without_training(
     first: int, tmp_path: Path, dataset: Any, proxy: tuple[str, Faults]
 ) -> None:

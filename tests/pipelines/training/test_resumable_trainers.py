@@ -96,7 +96,7 @@ class Poisoned(YoloState):
         next(trainer.model.parameters()).data.fill_(float("nan"))
 
 
-@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("kind", [kind if kind != "keras" else pytest.param(kind, marks=pytest.mark.soak) for kind in TRAINERS])
 def test_a_loss_that_is_no_number_stops_and_names_step_and_files(
     kind: str, fitting: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
