@@ -9,6 +9,9 @@ and the README's tests.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import json
 import os
 import runpy
@@ -18,6 +21,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,6 +86,8 @@ def serve(address: str) -> str:
     import pipelines.cli.app  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # what is imported is left alone by the forked processes' collector, which would copy every page of it
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
@@ -125,5 +132,29 @@ def _answer(line: socket.socket) -> str:
     return order["module"]
 
 
+def run(module: str) -> None:
+    """Run a module as a program, and end this process as the interpreter would, but for taking all modules apart.
+
+    With those that are imported here that takes 1.7 seconds, of copied pages.
+    """
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int | None):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    threading._shutdown()  # waits for those that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
-    runpy.run_module(serve(sys.argv[1]), run_name="__main__", alter_sys=True)
+    run(serve(sys.argv[1]))
