@@ -15,7 +15,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1])]
 from detector import draw_set, film_set
 
-pytestmark = [pytest.mark.journey, pytest.mark.alone]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 JOB = """\
 model: shapes
 task: detect

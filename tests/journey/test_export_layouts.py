@@ -53,7 +53,9 @@ def shufflenet() -> nn.Module:
     return shufflenet_v2_x0_5(num_classes=4)
 
 
-@pytest.mark.parametrize("network", [convnext, swin, vit, shufflenet])
+@pytest.mark.parametrize(
+    "network", [convnext, *(pytest.param(each, marks=pytest.mark.soak) for each in (swin, vit, shufflenet))]
+)
 def test_a_network_whose_axes_change_places_runs_in_tfjs_and_in_litert(
     network: Callable[[], nn.Module], tmp_path: Path
 ) -> None:

@@ -178,7 +178,7 @@ def test_an_export_that_stands_is_found_without_starting_anything_and_lies_on_th
     assert {"model.onnx", "tfjs", "preprocess.json", "labels.json", "card.md", "bundle.json"} <= files
 
 
-@pytest.mark.parametrize("trainer", ["yolo", "keras"])
+@pytest.mark.parametrize("trainer", ["yolo", pytest.param("keras", marks=pytest.mark.soak)])
 def test_the_same_bytes_give_the_same_bundle(yard: Path, demo, trainer: str, tmp_path: Path, modelyard: Run) -> None:
     """What another test has exported is found here, so most of the time only the second export converts."""
     ref = ref_of(demo, trainer)

@@ -153,7 +153,9 @@ MISSING = ["torch,yolo", "dashboards", "yolo,huggingface,openvino", "postgresql,
 """Extras that are missing together: those of one group are needed by different commands."""
 
 
-@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize(
+    "missing", [MISSING[0], *(pytest.param(group, marks=pytest.mark.soak) for group in MISSING[1:-1]), MISSING[-1]]
+)
 def test_every_command_without_an_extra_works_or_names_it_in_one_line(world: WheelWorld, yard: Path, missing: str) -> None:
     absent = set(missing.split(","))  # Ultralytics needs PyTorch: it is never missing alone
     world.see(set(EXTRAS) - absent)

@@ -55,7 +55,7 @@ def queue(reachable, tmp_path_factory: pytest.TempPathFactory) -> Image:
     return Image(QUEUE, tmp_path_factory.mktemp("queue"))
 
 
-@pytest.fixture(params=LOCKS)
+@pytest.fixture(params=[SERVE, pytest.param(QUEUE, marks=pytest.mark.soak)])
 def image(request: pytest.FixtureRequest) -> Image:
     return request.getfixturevalue("serve" if request.param == SERVE else "queue")
 
@@ -100,6 +100,7 @@ def test_the_http_worker_fetches_checks_and_answers(serve: Image, make_bundle, p
             assert (inward.status_code, "not a public host" in inward.json()["error"]) == (422, True)
 
 
+@pytest.mark.soak
 def test_the_queue_worker_takes_jobs_from_a_queue(queue: Image, make_bundle, picture, tmp_path: Path) -> None:
     """RunPod's own loop against a queue: one good job, one bad, and it is told what happened."""
     jobs = [
@@ -165,6 +166,7 @@ def listing(folder: str, root: Path) -> tuple[dict, dict[str, str]]:
     return tests["tests"][0], env
 
 
+@pytest.mark.soak
 def test_the_hub_s_test_of_the_queue_is_answered_by_the_bundle_in_the_image(queue: Image) -> None:
     case, env = listing(".runpod", queue.root)
     command = queue.command("--test_input", json.dumps({"id": "hub", "input": case["input"]}), **env)

@@ -104,6 +104,7 @@ def test_scoring_by_ray_gives_the_bytes_that_scoring_here_gives(
     assert len(there.unreadable) == 1
 
 
+@pytest.mark.soak
 def test_a_training_whose_worker_is_killed_begins_again_and_each_epoch_is_reported_once(
     dataset: DataSet, tmp_path: Path
 ) -> None:
@@ -234,6 +235,7 @@ def run_steps(client: object, run: object) -> int:
     return len({point.step for point in history})
 
 
+@pytest.mark.soak
 def test_trials_on_folds_are_scored_by_the_mean_and_one_that_is_refused_is_booked_as_failed(
     mlflow_uri: str, clips: Path, tmp_path: Path
 ) -> None:

@@ -66,7 +66,14 @@ def check_variants(brought: Brought, data: DataSet, folder: Path, variants: Sequ
 
 
 @pytest.mark.journey  # TensorFlow converts
-@pytest.mark.parametrize("kind", ["onnx of another layout", "hugging face", "torch program", "keras"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "torch program",
+        "keras",
+        *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("onnx of another layout", "hugging face")),
+    ],
+)
 def test_it_runs_in_tfjs_as_it_was_made(kind: str, painted: DataSet, tmp_path: Path) -> None:
     labels = tuple(LABELS)
     if kind == "keras":
