@@ -15,14 +15,15 @@ from registry.settings import Settings
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def _dataset(root: Path, digest: str) -> LocalDataset | None:
+def local_dataset(root: Path, digest: str) -> LocalDataset | None:
+    """The data set that a digest names, where it is on this machine."""
     return find_dataset(root, digest)
 
 
 def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]]) -> None:
     """Say it where versions were scored on different test images. `scored`: their names and scores."""
     root = settings.datasets.absolute()
-    if notice := test_set_notice(scored, lambda digest: _dataset(root, digest)):
+    if notice := test_set_notice(scored, lambda digest: local_dataset(root, digest)):
         st.warning(escaped(notice))
 
 
@@ -52,7 +53,7 @@ def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
         wrong = sum(sum(line) - line[index] for index, line in enumerate(evaluation.confusion))
         st.info("Which images were misclassified was not recorded." if wrong else "Every test image was classified correctly.")
         return
-    dataset = _dataset(settings.datasets.absolute(), evaluation.dataset)
+    dataset = local_dataset(settings.datasets.absolute(), evaluation.dataset)
     columns = st.columns(4)
     for index, mistake in enumerate(evaluation.mistakes[:8]):
         text = _words(mistake)

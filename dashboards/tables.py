@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
 from dashboards.clock import zone_name
 
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
 _TIME = "YYYY-MM-DD HH:mm"
 PERCENT = "%.1f %%"
 _TIMES = frozenset({"when", "since", "started", "from", "to"})
-_WIDTHS = {"text": 400, "what": 260, "finding": 400, "last": 400}
+_WIDTHS = {"text": 400, "what": 260, "finding": 400, "last": 400, "advice": 400}
 _LABELS = {
     "when": "Time",
     "who": "By",
@@ -64,7 +67,7 @@ def columns(
 
 
 def show_table(
-    table: pd.DataFrame,
+    table: pd.DataFrame | Styler,
     formats: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     links: Iterable[str] = (),

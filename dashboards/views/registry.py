@@ -6,10 +6,14 @@ import streamlit as st
 
 from dashboards.charts import timeline
 from dashboards.decisions import moments, parity_table, policy_table, waiting_table
-from dashboards.pages import entries, page_header, runs
+from dashboards.gates import coloured, gate_labels, gate_matrix
+from dashboards.lineage_view import show_lineage
+from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
 from registry.reports.attention import needs_attention
+from registry.reports.endpoints import existing_deployments
+from registry.stages import Stage
 
 _VERSION_FORMATS = {"test top-1": "%.3f", "test mAP50-95": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
 _DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "policy": "Policy hash", "bundle": "Bundle digest"}
@@ -36,15 +40,21 @@ stage = st.segmented_control("Stage", ["all", "production", "staging", "none", "
 table = registry_table(rows)
 show_table(table if stage in {"all", None} else table[table["stage"] == stage], _VERSION_FORMATS)
 
-gates, evidence, history, parity, approvals = st.tabs(["Gates", "Evidence", "History", "Parity", "Approvals"])
+tabs = st.tabs(["Gates", "Lineage", "Evidence", "History", "Parity", "Approvals"])
+gates, origin, evidence, history, parity, approvals = tabs
 with gates:
+    matrix = gate_matrix(rows)
+    show_table(coloured(matrix), labels=gate_labels(matrix))
+    st.caption("Each version's newest attempt at a stage. Every finding of every attempt:")
     attempts = gate_table(rows)
     failed = st.toggle("Failed only", value=False)
     show_table(attempts[~attempts["passed"].astype(bool)] if failed else attempts)
     if any(who.endswith("(self-declared)") for who in attempts["who"]):
         st.caption("A self-declared name was not verified: the MLflow server has no logins.")
+with origin:
+    serving = next((event.label for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION), "")
+    show_lineage(settings(), rows, (known := runs()).rows, serving)
 with evidence:
-    known = runs()
     links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
     show_table(evidence_table(rows, links), labels=_DIGESTS, links=["MLflow"])
     st.caption("A verdict is bound to the digests of what was measured. `modelyard verify` computes them again.")
