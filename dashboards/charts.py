@@ -9,6 +9,12 @@ Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
 _MOST_IN_LEGEND = 8
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
+"""Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow: each is lost on one theme."""
+_SQUARE = 520
+"""Pixels of a confusion matrix's height: about its width, two in a row on a wide screen."""
+_MOST_NUMBERED = 25
+"""Classes of a confusion matrix whose cells have room for a number."""
 
 
 def curves(points: pd.DataFrame, metric: str) -> Layers:
@@ -17,7 +23,10 @@ def curves(points: pd.DataFrame, metric: str) -> Layers:
     tips = [_tip("run:N"), _tip("step:Q"), _tip("measured:Q", "Value"), _tip("value:Q", "Smoothed")]
     raw = base.mark_line(opacity=0.25).encode(y=alt.Y("measured:Q", title=metric))
     smoothed = base.mark_line().encode(y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)), tooltip=tips)
-    return (raw + smoothed).properties(height=_TALL)
+    ends = points.sort_values("step").groupby("run").tail(1)
+    names = alt.Chart(ends if len(ends) <= _MOST_IN_LEGEND else ends.head(0)).mark_text(align="right", dy=-9)
+    named = names.encode(x="step:Q", y="value:Q", text="run:N", color=_run_colour(points))
+    return (raw + smoothed + named).properties(height=_TALL)
 
 
 def pareto_front(points: pd.DataFrame, cost: str, quality: str) -> Layers:
@@ -28,18 +37,23 @@ def pareto_front(points: pd.DataFrame, cost: str, quality: str) -> Layers:
         .mark_circle(size=90)
         .encode(
             **axes,
-            color=alt.Color("experiment:N", legend=_legend("Experiment")),
+            color=alt.Color("experiment:N", scale=_colours(), legend=_legend("Experiment")),
             opacity=alt.condition("datum.front", alt.value(1.0), alt.value(0.35)),
             tooltip=[_tip("run:N"), _tip("experiment:N"), _tip("cost:Q", cost), _tip("quality:Q", quality)],
         )
     )
     front = alt.Chart(points[points["front"]]).mark_line(interpolate="step-after", strokeDash=[4, 4]).encode(**axes)
-    return (front + dots).properties(height=_TALL)
+    names = alt.Chart(points[points["front"]].head(_MOST_IN_LEGEND)).mark_text(align="left", dx=8, dy=-8)
+    return (front + dots + names.encode(**axes, text="run:N")).properties(height=_TALL)
 
 
-def parallel(points: pd.DataFrame) -> alt.Chart:
-    """Parallel coordinates, each axis from its lowest to its highest. `points` has run, axis, value and share."""
-    return (
+def parallel(points: pd.DataFrame) -> Layers:
+    """Parallel coordinates, each axis from its lowest to its highest, with both. `points` has run, axis, value and share."""
+    axes = {"x": alt.X("axis:N", sort=None, title=None), "y": alt.Y("share:Q")}
+    ordered = points.sort_values("value").groupby("axis")
+    extremes = pd.concat([ordered.head(1), ordered.tail(1)]).drop_duplicates(["axis", "value"])
+    values = alt.Chart(extremes).mark_text(align="left", dx=7).encode(**axes, text=alt.Text("value:N"))
+    lines = (
         alt.Chart(points)
         .mark_line(point=True)
         .encode(
@@ -49,15 +63,16 @@ def parallel(points: pd.DataFrame) -> alt.Chart:
             detail="run:N",
             tooltip=[_tip("run:N"), _tip("axis:N"), _tip("value:Q")],
         )
-        .properties(height=_TALL)
     )
+    return (lines + values).properties(height=_TALL)
 
 
 def confusion(cells: pd.DataFrame) -> Layers:
     """A confusion matrix. `cells` has truth, answer, images and share."""
     order = list(dict.fromkeys(cells["truth"]))  # empty cells may be left out, so that answers do not come in order
     base = alt.Chart(cells).encode(
-        x=alt.X("answer:N", sort=order, title="Predicted class"), y=alt.Y("truth:N", sort=order, title="Actual class")
+        x=alt.X("answer:N", sort=order, title="Predicted class", axis=alt.Axis(labelOverlap="greedy", labelLimit=120)),
+        y=alt.Y("truth:N", sort=order, title="Actual class", axis=alt.Axis(labelOverlap="greedy", labelLimit=120)),
     )
     share = _tip("share:Q", "Share of the actual class", ".1%")
     boxes = base.mark_rect().encode(
@@ -65,7 +80,8 @@ def confusion(cells: pd.DataFrame) -> Layers:
         tooltip=[_tip("truth:N", "Actual class"), _tip("answer:N", "Predicted class"), _tip("images:Q"), share],
     )
     ink = alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#1f3a5f"))
-    return boxes + base.transform_filter("datum.images > 0").mark_text().encode(text="images:Q", color=ink)
+    numbers = base.transform_filter("datum.images > 0").mark_text().encode(text="images:Q", color=ink)
+    return (boxes + numbers if len(order) <= _MOST_NUMBERED else alt.layer(boxes)).properties(height=_SQUARE)
 
 
 def timeline(events: pd.DataFrame) -> alt.Chart:
@@ -93,7 +109,7 @@ def class_counts(counts: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("frames:Q", title="Frames", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("class:N", sort=None, title=None),
-            color=alt.Color("split:N", sort=["train", "val", "test"], legend=_legend("Split")),
+            color=alt.Color("split:N", sort=["train", "val", "test"], scale=_colours(), legend=_legend("Split")),
             order=alt.Order("position:Q"),
             tooltip=[_tip("class:N"), _tip("split:N"), _tip("frames:Q"), _tip("clips:Q")],
         )
@@ -119,7 +135,7 @@ def request_rates(points: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("when:T", title=None),
             y=alt.Y("requests:Q", title="Requests per second"),
-            color=alt.Color("endpoint:N", legend=_legend("Endpoint")),
+            color=alt.Color("endpoint:N", scale=_colours(), legend=_legend("Endpoint")),
         )
     )
 
@@ -132,7 +148,7 @@ def burn_down(points: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("day:T", title=None),
             y=alt.Y("usd:Q", title="Budget left, USD"),
-            color=alt.Color("model:N", legend=_legend("Model")),
+            color=alt.Color("model:N", scale=_colours(), legend=_legend("Model")),
             strokeDash=alt.StrokeDash("kind:N", sort=["actual", "expected"], legend=_legend(None)),
             tooltip=[_tip("model:N"), _tip("day:T"), _tip("usd:Q", "Left, USD", ",.2f"), _tip("kind:N", "Actual or expected")],
         )
@@ -147,7 +163,7 @@ def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("usd:Q", title="Training cost, USD"),
             y=alt.Y("version:N", sort=None, title=None),
-            color=alt.Color("trainer:N", legend=_legend("Trainer")),
+            color=alt.Color("trainer:N", scale=_colours(), legend=_legend("Trainer")),
             tooltip=[_tip("version:N"), _tip("trainer:N"), _tip("usd:Q", "Cost, USD")],
         )
     )
@@ -161,7 +177,7 @@ def spent_by_month(points: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("usd:Q", title="Cost, USD"),
-            color=alt.Color("what:N", legend=_legend(None)),
+            color=alt.Color("what:N", scale=_colours(), legend=_legend(None)),
             tooltip=[_tip("month:O"), _tip("what:N", "Category"), _tip("usd:Q", "Cost, USD")],
         )
     )
@@ -178,7 +194,11 @@ def break_even_curves(points: pd.DataFrame, now: float) -> Layers:
         .encode(
             x=alt.X("requests:Q", title="Requests per day", scale=alt.Scale(type="log")),
             y=alt.Y("usd:Q", title="USD per month", scale=alt.Scale(type="log")),
-            color=alt.Color("place:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Hosting option")),
+            color=alt.Color(
+                "place:N",
+                scale=_colours(),
+                legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Hosting option"),
+            ),
             tooltip=[_tip("place:N", "Hosting option"), _tip("requests:Q", "Requests per day"), _tip("usd:Q", "USD per month")],
         )
     )
@@ -188,8 +208,12 @@ def break_even_curves(points: pd.DataFrame, now: float) -> Layers:
 
 def _run_colour(points: pd.DataFrame) -> alt.Color:
     if points["run"].nunique() > _MOST_IN_LEGEND:  # a long legend takes the chart's height until nothing of it is left
-        return alt.Color("run:N", legend=None)
-    return alt.Color("run:N", legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
+        return alt.Color("run:N", scale=_colours(), legend=None)
+    return alt.Color("run:N", scale=_colours(), legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
+
+
+def _colours() -> alt.Scale:
+    return alt.Scale(range=list(PALETTE))
 
 
 def _legend(title: str | None) -> alt.Legend:

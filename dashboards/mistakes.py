@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,20 @@ def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]])
     root = settings.datasets.absolute()
     if notice := test_set_notice(scored, lambda digest: local_dataset(root, digest)):
         st.warning(escaped(notice))
+
+
+def by_clip(mistakes: Sequence[Mistake], dataset: LocalDataset | None) -> list[tuple[Mistake, int]]:
+    """The first mistake of each clip, and how many more there are of that clip; each by itself where no data set tells clips.
+
+    Frames of a clip look alike: eight pictures of one clip would show one mistake eight times.
+    """
+    clips = {str(frame["file"]): str(frame["clip"]) for frame in dataset.frames} if dataset else {}
+    first, more = dict[str, Mistake](), Counter[str]()
+    for number, mistake in enumerate(mistakes):
+        clip = clips.get(mistake.file, f"unknown {number}")
+        first.setdefault(clip, mistake)
+        more[clip] += 1
+    return [(mistake, more[clip] - 1) for clip, mistake in first.items()]
 
 
 def _words(mistake: Mistake) -> str:
@@ -55,8 +70,8 @@ def show_mistakes(settings: Settings, evaluation: Evaluation) -> None:
         return
     dataset = local_dataset(settings.datasets.absolute(), evaluation.dataset)
     columns = st.columns(4)
-    for index, mistake in enumerate(evaluation.mistakes[:8]):
-        text = _words(mistake)
+    for index, (mistake, more) in enumerate(by_clip(evaluation.mistakes, dataset)[:8]):
+        text = _words(mistake) + (f"; {more} more of this clip" if more else "")
         path = dataset.frame_path(mistake.file) if dataset else None
         if path:
             columns[index % 4].image(str(path), width="stretch")

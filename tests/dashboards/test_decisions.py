@@ -63,9 +63,10 @@ def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home:
     )
     shown = page("registry")
     assert not shown.exception
-    versions, gates, evidence, history, parity, approvals = (frame.value for frame in shown.dataframe)
+    versions, matrix, gates, evidence, history, parity, approvals = (frame.value for frame in shown.dataframe)
     assert list(versions["version"]) == ["face/10", "face/2", "face/1", "hand/10", "hand/2", "hand/1"]
     assert list(versions["stage"]) == ["none", "production", "none"] * 2
+    assert len(matrix) == 6
     assert len(gates) == 6
     assert list(gates[["figure", "limit"]].iloc[-1]) == [0.8, 0.9]
     assert len(evidence) == 0, "nothing of what a test writes rests on any"
@@ -75,12 +76,12 @@ def test_the_registry_page_has_versions_gates_history_parity_and_approvals(home:
     shown.selectbox[0].set_value("hand").run()
     assert set(shown.dataframe[0].value["version"]) == {"hand/10", "hand/2", "hand/1"}
     shown.toggle[0].set_value(True).run()
-    assert list(shown.dataframe[1].value["finding"]) == ["top1 0.8 is below 0.9"]
+    assert list(shown.dataframe[2].value["finding"]) == ["top1 0.8 is below 0.9"]
 
 
 def test_a_refused_version_is_pending_with_the_command_that_fixes_it(home: Path) -> None:
     fill(home)
-    assert len(page("registry").dataframe) == 6  # version 1 gave way to version 2: that is history
+    assert len(page("registry").dataframe) == 7  # version 1 gave way to version 2: that is history
     findings = [Finding(gate="approval", passed=False, text="nobody approved it")]
     third = about(ModelVersion("hand", 10, 10), "d")
     ledger_of(Settings(home=home)).append(Refused(**third, stage=Stage.PRODUCTION, actor="ada", findings=findings))

@@ -204,4 +204,4 @@ def test_the_runs_page_shows_runs_of_a_real_server_with_their_curves(
 def test_a_legend_of_many_runs_is_left_out_because_it_would_take_the_chart_s_height() -> None:
     for count, legend in ((8, True), (9, False)):
         points = parallel_table([a_run(number) for number in range(count)], ["test_top1"])
-        assert (parallel(points).to_dict()["encoding"]["color"]["legend"] is not None) is legend
+        assert (parallel(points).to_dict()["layer"][0]["encoding"]["color"]["legend"] is not None) is legend
