@@ -26,6 +26,7 @@ from clips import SkippedError
 from clips import rows as clip_rows
 from leak_scale import rows as leak_rows
 from live_rows import rows as live_rows
+from pages_scale import rows as pages_rows
 from runs_scale import rows as runs_rows
 from serving_rows import rows
 from training_rows import rows as training_rows
@@ -163,6 +164,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     **leak_rows(),
     **live_rows(),
     **browser_rows(),
+    **pages_rows(),
     **training_rows(),
 }
 

@@ -84,6 +84,19 @@ def confusion(cells: pd.DataFrame) -> Layers:
     return (boxes + numbers if len(order) <= _MOST_NUMBERED else alt.layer(boxes)).properties(height=_SQUARE)
 
 
+def class_bars(scores: pd.DataFrame) -> alt.Chart:
+    """Probabilities of one answer, best first. `scores` has class and probability."""
+    return (
+        alt.Chart(scores)
+        .mark_bar(color=PALETTE[0])
+        .encode(
+            x=alt.X("probability:Q", title="Probability", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+            y=alt.Y("class:N", sort=None, title=None),
+            tooltip=[_tip("class:N"), _tip("probability:Q", form=".1%")],
+        )
+    )
+
+
 def timeline(events: pd.DataFrame) -> alt.Chart:
     """What happened to each model, when. `events` has when, model, version, what, who and text."""
     time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import time
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
+from dashboards.ask import is_on_this_machine
 from registry.errors import shorten
 from registry.events import Deployed
 from registry.refs import endpoint_name
@@ -60,7 +60,7 @@ def poll_endpoints(
 def _poll(event: Deployed, headers: Mapping[str, str], failures: Mapping[str, str]) -> EndpointReading:
     name = f"{event.model} {event.stage}"
     identity = (name, event.label, event.target, event.url)
-    if event.target != "local" or urlsplit(event.url).hostname not in {"127.0.0.1", "localhost", "::1"}:
+    if not is_on_this_machine(event.target, event.url):
         if reason := failures.get(endpoint_name(event.model, event.stage)):
             return EndpointReading(*identity, f"{TROUBLE}: {shorten(reason, 160)}")
         return EndpointReading(*identity, "OK when last reconciled; not polled, so that it can sleep")

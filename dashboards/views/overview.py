@@ -6,9 +6,10 @@ import streamlit as st
 
 from dashboards.clock import zone
 from dashboards.overview import CHANGED_DAYS, accuracy_words, doubt_words, overview, score_words, since_words
-from dashboards.pages import entries, page_header
+from dashboards.pages import entries, page_header, settings
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
+from dashboards.try_it import show_try_it
 from dashboards.words import escaped
 from registry.amounts import format_usd
 
@@ -54,6 +55,7 @@ for served in summary.served:
             text.text(
                 f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
             )
+        show_try_it(settings(), served)
 
 st.subheader("Needs attention", anchor=False)
 if not summary.alerts:

@@ -130,7 +130,8 @@ def test_promotions_are_those_to_production(home: Path) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_says_as_of_when_in_the_reader_s_time_zone(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(home)
-    for zone, words_of in (("Asia/Kolkata", "IST"), ("", "UTC"), ("../../etc/passwd", "UTC"), ("Nowhere/City", "UTC")):
+    zones = (("Asia/Kolkata", "IST"), ("", "UTC"), ("../../etc/passwd", "UTC"), ("Nowhere/City", "UTC"))
+    for zone, words_of in zones if name == "overview" else zones[:1]:
         monkeypatch.setattr("streamlit.runtime.context.ContextProxy.timezone", property(lambda _, zone=zone: zone or None))
         shown = page(name)
         assert not shown.exception, shown.exception
