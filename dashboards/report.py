@@ -13,6 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dashboards.overview import (
     CHANGED_DAYS,
     Overview,
@@ -95,8 +97,13 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def as_csv(summary: Overview) -> str:
-    """The models in production, one a row. A cell that a spreadsheet would take for a formula is marked as text."""
-    table = served_table(summary.served)
+    """The models in production, one a row."""
+    return table_csv(served_table(summary.served))
+
+
+def table_csv(given: pd.DataFrame) -> str:
+    """A table as CSV. A cell that a spreadsheet would take for a formula is marked as text."""
+    table = given.copy()
     for column in table.select_dtypes(include=["object", "str"]).columns:
         table[column] = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell for cell in table[column]]
     return str(table.to_csv(index=False))

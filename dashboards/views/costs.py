@@ -10,6 +10,7 @@ from dashboards.live import poll_endpoints
 from dashboards.money import GROUPINGS, bills_table, budget_lines, burn_down, by_month, months, serving_costs, sums_table
 from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import cost_table
+from dashboards.report import table_csv
 from dashboards.tables import show_table
 from dashboards.words import escaped
 from registry.amounts import format_usd
@@ -45,7 +46,8 @@ by = left.selectbox("Group by", GROUPINGS, key="by", bind="query-params")
 month = right.selectbox("Month", ["all", *months(spent)], key="month", bind="query-params")
 experiments = {row.run_id: row.experiment for row in runs().rows} if by == "experiment" else None
 groups = report.sums(by, None if month == "all" else month, experiments).groups
-show_table(sums_table(groups, by), _SUM_FORMATS, _SUM_LABELS)
+show_table(sums := sums_table(groups, by), _SUM_FORMATS, _SUM_LABELS)
+st.download_button("Table (CSV, US dollars)", table_csv(sums), f"modelyard-costs-by-{by}.csv", "text/csv")
 
 tabs = st.tabs(["By month", "Budgets", "Serving", "Bills", "Training"])
 with tabs[0]:

@@ -6,11 +6,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from worlds import MARKUP, entries_of, fill
 
 from dashboards.overview import overview
-from dashboards.report import as_csv, as_html, as_json, write_report
+from dashboards.report import as_csv, as_html, as_json, table_csv, write_report
 from registry.errors import ModelyardError
 
 
@@ -37,3 +38,10 @@ def test_a_report_is_written_whole_and_another_ending_is_refused(
     assert "hand/2" in (tmp_path / name).read_text()
     with pytest.raises(ModelyardError, match="is not a supported report format"):
         write_report(tmp_path / "a.pdf")
+
+
+def test_no_cell_of_a_table_is_a_formula_for_a_spreadsheet() -> None:
+    table = pd.DataFrame({"model": ["=1+1", "@x", "-y", "plain"], "total": [1.5, -2.0, 0.0, 3.0]})
+    lines = table_csv(table).splitlines()
+    assert lines == ["model,total", "'=1+1,1.5", "'@x,-2.0", "'-y,0.0", "plain,3.0"]
+    assert table["model"][0] == "=1+1", "the table itself stays"
