@@ -89,11 +89,11 @@ def drawn(image: bytes, asked: Asked) -> Image | None:
     try:
         picture = ImageOps.exif_transpose(Images.open(BytesIO(image))).convert("RGB")
         pen, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 250))
-        for found in asked.boxes or ():
-            left, top, right, bottom = found.box
+        for each in asked.boxes or ():
+            left, top, right, bottom = each.box
             corners = (min(left, right), min(top, bottom), max(left, right), max(top, bottom))
             pen.rectangle(corners, outline=_LINE, width=width)
-            pen.text((corners[0] + 2 * width, corners[1] + 2 * width), f"{found.label} {found.score:.0%}", fill=_LINE)
+            pen.text((corners[0] + 2 * width, corners[1] + 2 * width), f"{each.label} {each.score:.0%}", fill=_LINE)
     except (OSError, ValueError, OverflowError, Images.DecompressionBombError, UnicodeEncodeError):
         return None
     return picture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import timeline
-from dashboards.decisions import moments, parity_table, policy_table, waiting_table
-from dashboards.gates import coloured, gate_labels, gate_matrix
+from dashboards.decisions import coloured, gate_labels, gate_matrix, moments, parity_table, policy_table, waiting_table
 from dashboards.lineage_view import show_lineage
 from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table

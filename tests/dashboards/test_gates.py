@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import MARKUP, entries_of, fill, page
 
-from dashboards.gates import GATE, coloured, gate_labels, gate_matrix
+from dashboards.decisions import GATE, coloured, gate_labels, gate_matrix
 from registry.events import Promoted, Refused, about, now
 from registry.memory import MemoryEntry
 from registry.opening import ledger_of
