@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from io import BytesIO
+from contextlib import closing
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
-import msgspec
-
-from registry.errors import InputError, UnavailableError, shorten
+from registry.errors import InputError, UnavailableError
+from serving.inference.prediction import Box, Prediction
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_BYTES = 20_000_000
-_MOST_ANSWER, _TIMEOUT_S, _OK = 5_000_000, 20.0, 200
 _LINE = "#d55e00"
-
-
-class _Box(msgspec.Struct, frozen=True):
-    label: str
-    score: float
-    box: tuple[float, float, float, float]
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    boxes: list[_Box] | None = None
 
 
 class Asked(NamedTuple):
@@ -40,7 +25,7 @@ class Asked(NamedTuple):
 
     label: str
     probabilities: list[tuple[str, float]]
-    boxes: list[_Box] | None
+    boxes: list[Box] | None
     milliseconds: float
 
 
@@ -52,48 +37,46 @@ def is_on_this_machine(target: str, url: str) -> bool:
 def ask(url: str, image: bytes, headers: Mapping[str, str]) -> Asked:
     """Send one image file to an endpoint.
 
-    Raises InputError for what it refuses, in its own words, and UnavailableError where nothing of ours answers.
+    Raises InputError for an image that it refuses, in its own words, and UnavailableError where nothing of ours answers.
     """
+    from serving.targets.http_asker import HttpAsker  # the other pages ask nobody
+
     if not 0 < len(image) <= MOST_BYTES:
         raise InputError("image", f"has {len(image):,} bytes", f"choose a file of 1 to {MOST_BYTES:,} bytes")
-    began = time.perf_counter()
+    with closing(HttpAsker(url, headers)) as asker:
+        began = time.perf_counter()
+        fields = asker(image)
+        took = 1e3 * (time.perf_counter() - began)
     try:
-        kind = {"content-type": "application/octet-stream"}
-        answer = httpx.post(f"{url}/predict", content=image, headers={**headers, **kind}, timeout=_TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        why = f"does not answer ({type(error).__name__})"
-        raise UnavailableError(f"endpoint {url}", why, "`modelyard reconcile` starts it again") from error
-    took = 1e3 * (time.perf_counter() - began)
-    if answer.status_code != _OK:
-        raise InputError("image", f"was refused by the endpoint: {_reason(answer)}", "choose another one")
-    try:
-        read = msgspec.json.decode(answer.content[:_MOST_ANSWER], type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnavailableError(f"endpoint {url}", "does not answer as ours do", "see `modelyard status`") from error
-    ordered = sorted(read.probabilities.items(), key=lambda pair: -pair[1])
-    return Asked(read.label, ordered, read.boxes, took)
+        answer = Prediction.of({name: fields[name] for name in Prediction.__struct_fields__})
+    except InputError as error:
+        raise _not_ours(url) from error
+    sides = [side for box in answer.boxes or () for side in (box.score, *box.box)]
+    if not all(map(isfinite, (*answer.probabilities.values(), *sides))):
+        raise _not_ours(url)
+    ordered = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])
+    return Asked(answer.label, ordered, answer.boxes, took)
 
 
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return shorten(str(answer.json()["error"]), 200)
-    except (ValueError, KeyError, TypeError):
-        return f"status {answer.status_code}"
+def _not_ours(url: str) -> UnavailableError:
+    return UnavailableError(f"endpoint {url}", "does not answer as a Modelyard endpoint does", "see `modelyard status`")
 
 
 def drawn(image: bytes, asked: Asked) -> Image | None:
-    """The picture, upright, with the boxes that were found in it; None for a file that this process cannot open."""
-    from PIL import Image as Images
-    from PIL import ImageDraw, ImageOps
+    """The picture, upright, with the detector's boxes; None for a file that is none of the kinds that are served."""
+    from PIL import ImageDraw
+
+    from serving.bundle.decode import decode
 
     try:
-        picture = ImageOps.exif_transpose(Images.open(BytesIO(image))).convert("RGB")
-        pen, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 250))
-        for each in asked.boxes or ():
-            left, top, right, bottom = each.box
-            corners = (min(left, right), min(top, bottom), max(left, right), max(top, bottom))
-            pen.rectangle(corners, outline=_LINE, width=width)
-            pen.text((corners[0] + 2 * width, corners[1] + 2 * width), f"{each.label} {each.score:.0%}", fill=_LINE)
-    except (OSError, ValueError, OverflowError, Images.DecompressionBombError, UnicodeEncodeError):
+        picture = decode(image)
+    except InputError:
         return None
+    pen, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 250))
+    for each in asked.boxes or ():
+        across, down = (
+            sorted(min(max(side, 0.0), float(most)) for side in each.box[axis::2]) for axis, most in enumerate(picture.size)
+        )
+        pen.rectangle((across[0], down[0], across[1], down[1]), outline=_LINE, width=width)
+        pen.text((across[0] + 2 * width, down[0] + 2 * width), f"{each.label} {each.score:.0%}", fill=_LINE)
     return picture

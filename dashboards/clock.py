@@ -7,25 +7,13 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-UTC_NAME = "UTC"
-
-
-def zone_name() -> str:
-    """The reader's time zone by its IANA name; UTC where the browser names none that this machine knows."""
-    name = st.context.timezone or UTC_NAME
-    return name if _zone(name) is not None else UTC_NAME
-
 
 def zone() -> tzinfo:
-    """The reader's time zone."""
-    return _zone(zone_name()) or UTC
-
-
-def _zone(name: str) -> tzinfo | None:
+    """The reader's time zone; UTC where the browser names none that this machine knows."""
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, no name at all, or one that leads out of the zones' folder
-        return UTC if name == UTC_NAME else None
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (KeyError, ValueError, OSError):  # unknown, no name at all, or a path that leads out of the zones' folder
+        return UTC
 
 
 def in_words(at: datetime, where: tzinfo) -> str:

@@ -48,18 +48,18 @@ def trained_versions(entries: Iterable[Entry]) -> list[str]:
 
 def lineage(entries: Sequence[Entry], label: str, runs: Iterable[RunRow], find: Find) -> list[Step]:
     """The steps of one version, from its clips to its endpoints. Empty for a version that nobody trained here."""
-    versions = _facts(entries)
+    of_model = [entry for entry in entries if entry.event.model == label.rpartition("/")[0]]
+    versions = _facts(of_model)
     mine = versions.get(label)
     if mine is None:
         return []
-    same_model = [facts for facts in versions.values() if facts.trained.model == mine.trained.model]
     before = max(
-        (facts for facts in same_model if facts.trained.version < mine.trained.version),
+        (facts for facts in versions.values() if facts.trained.version < mine.trained.version),
         key=lambda facts: facts.trained.version,
         default=None,
     )
     rows = {row.run_id: row for row in runs}
-    scores = {f"{key[0]}/{key[1]}": evaluation for key, evaluation in own_evaluations(entries).items()}
+    scores = {f"{key[0]}/{key[1]}": evaluation for key, evaluation in own_evaluations(of_model).items()}
     data, old_data = (find(facts.trained.dataset) if facts else None for facts in (mine, before))
     score, old_score = (scores.get(facts.trained.label) if facts else None for facts in (mine, before))
     measured = f", {score.score_name} {score.score:.3f} ({score.interval[0]:.3f} to {score.interval[1]:.3f})" if score else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from dashboards.clock import zone_name
+from dashboards.clock import zone
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -58,7 +58,7 @@ def columns(
         if formats and name in formats:
             config[name] = st.column_config.NumberColumn(label or heading(name), format=formats[name])
         elif name in _TIMES and not label:
-            config[name] = st.column_config.DatetimeColumn(heading(name), format=_TIME, timezone=zone_name())
+            config[name] = st.column_config.DatetimeColumn(heading(name), format=_TIME, timezone=str(zone()))
         elif name in _WIDTHS and not label:
             config[name] = st.column_config.TextColumn(heading(name), width=_WIDTHS[name])
         else:

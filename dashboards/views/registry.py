@@ -11,7 +11,6 @@ from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
 from dashboards.tables import show_table
 from registry.reports.attention import needs_attention
-from registry.reports.endpoints import existing_deployments
 from registry.stages import Stage
 
 _VERSION_FORMATS = {"test top-1": "%.3f", "test mAP50-95": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
@@ -51,8 +50,8 @@ with gates:
     if any(who.endswith("(self-declared)") for who in attempts["who"]):
         st.caption("A self-declared name was not verified: the MLflow server has no logins.")
 with origin:
-    serving = next((event.label for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION), "")
-    show_lineage(settings(), rows, (known := runs()).rows, serving)
+    in_production = table.loc[table["stage"] == Stage.PRODUCTION.value, "version"]
+    show_lineage(settings(), rows, (known := runs()).rows, next(iter(in_production), ""))
 with evidence:
     links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
     show_table(evidence_table(rows, links), labels=_DIGESTS, links=["MLflow"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.queries.answers import Answer
-from pipelines.queries.asking import Asker, BundleAsker, CloudAsker, Fields, HttpAsker
+from pipelines.queries.asking import Asker, BundleAsker, CloudAsker
 from pipelines.queries.could_be import PredictionSetOf
 from pipelines.queries.pictures import Picture, Sources, sources_of
 from registry.errors import ModelyardError, NotFoundError, RefusedError, UnavailableError, shorten
@@ -23,6 +23,7 @@ from registry.records import ModelVersion
 from registry.refs import Ref, endpoint_name, parse_ref
 from registry.reports.endpoints import last_deployed
 from registry.stages import ALIASES, Stage
+from serving.targets.http_asker import Fields, HttpAsker
 
 if TYPE_CHECKING:
     from pipelines.deployment.targets import Targets

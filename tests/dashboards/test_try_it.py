@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from decimal import Decimal
 from io import BytesIO
@@ -36,7 +38,7 @@ def picture() -> bytes:
 
 
 class Endpoint:
-    """Answers as it is told to, and keeps what it was asked."""
+    """Gives the reply that a test sets, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.reply: Response = JSONResponse(ANSWER)
@@ -76,10 +78,12 @@ def test_an_image_goes_to_the_endpoint_with_its_key_and_the_classes_come_back_be
     ("reply", "kind", "message"),
     [
         (JSONResponse({"error": "image: is no image; send a JPEG"}, 422), InputError, "is no image; send a JPEG"),
-        (JSONResponse(["odd"], 500), InputError, "status 500"),
-        (Response(b"<html>", 200), UnavailableError, "does not answer as ours do"),
-        (JSONResponse({"label": 3}), UnavailableError, "does not answer as ours do"),
-        (JSONResponse(ANSWER | {"boxes": [{"label": "a"}]}), UnavailableError, "does not answer as ours do"),
+        (JSONResponse(["odd"], 500), UnavailableError, "answered: .*500"),
+        (Response(b"<html>", 200), UnavailableError, "does not answer as a Modelyard endpoint does"),
+        (JSONResponse({"label": 3}), UnavailableError, "does not answer as a Modelyard endpoint does"),
+        (JSONResponse(ANSWER | {"label": 3}), UnavailableError, "does not answer as a Modelyard endpoint does"),
+        (Response(json.dumps(ANSWER | {"probabilities": {"a": math.nan}})), UnavailableError, "does not answer as a Modelyard"),
+        (JSONResponse(ANSWER | {"boxes": [{"label": "a"}]}), UnavailableError, "does not answer as a Modelyard endpoint does"),
     ],
 )
 def test_any_other_answer_is_one_line(
@@ -95,7 +99,7 @@ def test_what_is_too_large_is_not_sent_and_a_dead_endpoint_is_one_line(endpoint:
         with pytest.raises(InputError, match="bytes"):
             ask(url, content, {})
     assert endpoint.asked == []
-    with pytest.raises(UnavailableError, match=r"does not answer.*modelyard reconcile"):
+    with pytest.raises(UnavailableError, match=r"does not answer.*modelyard status"):
         ask("http://127.0.0.1:9", picture(), {})
 
 
@@ -127,7 +131,7 @@ def test_a_test_image_is_tried_on_the_page(endpoint: Endpoint, url: str, home: P
     assert "Answered in" in words(shown)
     endpoint.reply = JSONResponse({"error": MARKUP}, 422)
     shown.button[0].click().run()
-    assert "was refused by the endpoint" in shown.error[0].value.replace("\\", "")
+    assert "the endpoint refused it" in shown.error[0].value.replace("\\", "")
 
 
 def test_an_endpoint_elsewhere_is_not_offered_and_not_asked(endpoint: Endpoint, url: str, home: Path) -> None:

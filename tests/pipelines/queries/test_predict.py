@@ -12,10 +12,12 @@ import pytest
 from endpoint_double import GOOD, Reply, endpoint
 
 from pipelines.queries.answers import Answer
-from pipelines.queries.asking import BundleAsker, CloudAsker, HttpAsker, _wait_of
+from pipelines.queries.asking import BundleAsker, CloudAsker
 from pipelines.queries.pictures import Picture
 from pipelines.queries.predict import Prediction, _held_back, _in_order
 from registry.errors import InputError, UnavailableError
+from serving.targets import http_asker
+from serving.targets.http_asker import HttpAsker, _wait_of
 from serving.targets.waiting import Clock
 
 
@@ -201,9 +203,7 @@ def test_an_answer_that_is_no_number_is_no_answer() -> None:
 
 
 def test_an_answer_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.queries import asking
-
-    monkeypatch.setattr(asking, "_MOST_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(http_asker, "_MOST_ANSWER_BYTES", 1000)
     began = time.monotonic()
     with endpoint(lambda *_: Reply(body=b"x" * 5000)) as (url, _), pytest.raises(UnavailableError, match="ReadTimeout"):
         asked(HttpAsker(url), b"a")
