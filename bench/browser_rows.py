@@ -50,24 +50,26 @@ def rows() -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def _bundle(folder: Path) -> Bundle:
-    """The network with weights by chance, exported with pictures of its own size: nobody resizes them, and all agree."""
+    """An untrained network that tells its pictures apart. They have its size: nobody resizes them, and all engines agree."""
     import torch
     from exporting import draw_shapes, order_of, quiet, tools
-    from torch import nn
+    from untrained import sharpened
 
     from pipelines.training.trainers.torch_networks import LITE0, build_network
     from registry.mlflow.package import package_torch
     from serving.bundle.modelinfo import ModelInfo, write_info
-    from serving.bundle.preprocess import Preprocess
+    from serving.bundle.preprocess import Preprocess, stack_pixels
     from serving.export.build import build_bundle
 
     torch.manual_seed(0)
     model, labels = folder / "model", [f"class{index}" for index in range(4)]
     images = draw_shapes(folder / "images", 24, 1, (_SIZE, _SIZE))
-    network = nn.Sequential(build_network(LITE0, len(labels), _SIZE), nn.Softmax(1)).eval()
+    preprocess = Preprocess(size=_SIZE)
+    pixels = torch.from_numpy(preprocess.tensor(stack_pixels(preprocess, images)))
+    network = sharpened(build_network(LITE0, len(labels), _SIZE), pixels)
     package_torch(network, model, _SIZE, [(-1, len(labels))])
     about = {"trainer": "torch", "arch": LITE0, "framework": "torch", "labels": labels, "dataset": "0" * 64}
-    write_info(model, ModelInfo(**about, preprocess=Preprocess(size=_SIZE)))
+    write_info(model, ModelInfo(**about, preprocess=preprocess))
     return build_bundle(order_of(model, images, images, ("onnx", "onnx-tensor")), folder / "bundle", tools(), quiet).bundle
 
 

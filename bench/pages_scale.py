@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from registry.events import AnyEvent
-    from registry.runs.rows import RunRow
 
 _PAGES = ("overview", "runs", "registry", "costs", "forecast", "data", "live")
-_VIEWS = Path(__file__).resolve().parent.parent / "dashboards" / "views"
+_ROOT = Path(__file__).resolve().parent.parent
+_VIEWS = _ROOT / "dashboards" / "views"
 _RUNS, _ROWS, _MODELS, _TIMES = 100_000, 10_000, 20, 5
-_BASE_MS = 1_790_000_000_000
 
 
 def rows() -> dict[str, Callable[[], dict[str, Any]]]:
@@ -41,13 +41,15 @@ def _row(name: str) -> Callable[[], dict[str, Any]]:
 @functools.cache
 def _measured() -> dict[str, float]:
     """Each page's seconds."""
+    sys.path.insert(0, str(_ROOT / "tests" / "dashboards"))
     import streamlit as st
     from streamlit.testing.v1 import AppTest
+    from worlds import a_run, fill_runs
 
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
         home = Path(folder) / "home"
         fill_ledger(home)
-        fill_runs(home)
+        fill_runs(home, [a_run(number, experiment=f"model-{number % _MODELS:02d}") for number in range(_RUNS)])
         os.environ["MODELYARD_HOME"] = str(home)
         spans = dict[str, list[float]]()
         for name in _PAGES:
@@ -105,34 +107,3 @@ def _life(model: str, number: int) -> Iterator[AnyEvent]:
         yield Flipped(**version, stage=stage, previous=None, actor="ada")
     endpoint = {"target": "local", "url": "http://127.0.0.1:1", "bundle": "b", "price_as_of": "2026-11-22", "smoke_images": 8}
     yield Deployed(**version, stage=Stage.PRODUCTION, usd_per_month=Decimal("36.50"), **endpoint)
-
-
-def fill_runs(home: Path) -> None:
-    """The copy of MLflow's runs, as of a sync just now."""
-    from registry.runs.mirror import RunMirror
-    from registry.runs.rows import RunRow
-    from registry.runs.server import RunChanges
-    from registry.settings import Settings
-
-    made = [
-        RunRow(
-            run_id=f"{number:032x}",
-            experiment_id="1",
-            experiment=f"model-{number % _MODELS:02d}",
-            name=f"torch {number}",
-            status="FINISHED",
-            started_ms=_BASE_MS + number * 60_000,
-            ended_ms=_BASE_MS + number * 60_000 + 50_000,
-            metrics={"test_top1": number % 1009 / 1009, "cost_usd": 0.001 * (number % 7), "val_top1": 0.5, "loss": number % 13},
-            params={"lr": str(number % 3), "arch": "x", "epochs": str(number % 20)},
-            tags={"mlflow.user": "ada"},
-        )
-        for number in range(_RUNS)
-    ]
-
-    class Server:
-        def changes(self, *_: object, **__: object) -> RunChanges:
-            pages: list[list[tuple[str, RunRow]]] = [[(row.digest, row) for row in made]]
-            return RunChanges("", iter(pages))
-
-    RunMirror.for_home(Settings(home=home)).sync(Server())

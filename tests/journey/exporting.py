@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from registry.records import Limits
@@ -23,17 +22,6 @@ from serving.export.subprocess_job import Bounds
 ROOT = Path(__file__).parents[2]
 
 
-class Probabilities(nn.Module):
-    """A network with its softmax."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images).softmax(1)
-
-
 def small_network() -> nn.Module:
     """Four convolutions with batch normalisation, and a linear layer."""
     widths = (3, 16, 24, 32, 48)
@@ -41,24 +29,6 @@ def small_network() -> nn.Module:
     return nn.Sequential(
         *(layer for block in blocks for layer in block), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4)
     )
-
-
-def sharpened(network: nn.Module, images: torch.Tensor) -> nn.Module:
-    """An untrained network whose last layer is set so that it tells these pictures apart."""
-    network.train()
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # plain averages, so that two looks are enough
-    with torch.no_grad():
-        for _ in range(2):
-            network(images)
-        network.eval()
-        last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
-        seen = network(images)
-        gain = 1.5 / seen.std(0)
-        last.weight.mul_(gain[:, None])
-        last.bias.sub_(seen.mean(0)).mul_(gain)
-    return Probabilities(network)
 
 
 def about(size: int = 64, labels: int = 4) -> ModelInfo:

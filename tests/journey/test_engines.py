@@ -15,8 +15,9 @@ from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
-from exporting import ROOT, about, build, check_answers, sharpened, small_network, tools
+from exporting import ROOT, about, build, check_answers, small_network, tools
 from pages import parity_page, run_in_page
+from untrained import sharpened
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info

@@ -17,7 +17,8 @@ from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
-from exporting import ROOT, about, build, sharpened, tools
+from exporting import ROOT, about, build, tools
+from untrained import sharpened
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info

@@ -15,8 +15,9 @@ from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import NAMES, draw_shapes, train_detector
-from exporting import ROOT, about, build, sharpened, tools
+from exporting import ROOT, about, build, tools
 from pages import parity_page, run_in_page
+from untrained import sharpened
 
 from registry.errors import InputError, IntegrityError
 from registry.mlflow.package import package_torch

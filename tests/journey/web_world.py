@@ -17,7 +17,8 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from detector import draw_shapes
-from exporting import about, build, sharpened, small_network
+from exporting import about, build, small_network
+from untrained import sharpened
 
 from registry.mlflow.package import package_torch
 from serving.bundle.modelinfo import write_info
