@@ -96,7 +96,8 @@ def gate_matrix(entries: Iterable[Entry]) -> pd.DataFrame:
             newest[event.model, event.identity, event.stage] = entry
     rows = [_row(entry) for entry in sorted(newest.values(), key=lambda entry: -entry.seq)]
     gates = list(dict.fromkeys(name for row in rows for name in row if name.startswith(GATE)))
-    return pd.DataFrame(rows, columns=["version", "stage", "outcome", "when", *gates, "advice", "command"])
+    matrix = pd.DataFrame(rows, columns=["version", "stage", "outcome", "when", *gates, "advice", "command"])
+    return matrix.fillna(dict.fromkeys(gates, ""))
 
 
 def _row(entry: Entry) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboards.ask import Asked, ask, drawn, is_on_this_machine
+from dashboards.ask import MOST_BYTES, Asked, ask, drawn, is_on_this_machine
 from dashboards.charts import class_bars
 from dashboards.mistakes import local_dataset
 from dashboards.overview import Served
@@ -27,7 +27,12 @@ def show_try_it(settings: Settings, served: Served) -> None:
         images = _test_images(settings, served)
         named = {f"{number}: {cell(label)}": path for number, (path, label) in enumerate(images, 1)}
         chosen = st.selectbox("Test image, by its class", [_NONE, *named], key=f"test image {served.model}")
-        upload = st.file_uploader("Or your own image", ["jpg", "jpeg", "png", "webp"], key=f"own image {served.model}")
+        upload = st.file_uploader(
+            "Or your own image",
+            ["jpg", "jpeg", "png", "webp"],
+            key=f"own image {served.model}",
+            max_upload_size=MOST_BYTES // 1_000_000,
+        )
         if not st.form_submit_button("Predict"):
             return
         image = upload.getvalue() if upload else named[chosen].read_bytes() if chosen in named else None

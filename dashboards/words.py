@@ -7,6 +7,9 @@ import re
 from registry.errors import shorten
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_LINKED = re.compile(r"(?i)https?://|www(?=\.)|@")
+"""What GitHub's Markdown makes a link of by itself, after escapes are gone: an address or an e-mail's sign in any text."""
+_WORD_JOINER = "\u2060"
 _LONGEST = 80
 
 
@@ -17,4 +20,5 @@ def cell(text: object) -> str:
 
 def escaped(text: str, most: int = 300) -> str:
     """A text for where Streamlit reads Markdown, without any link, picture, colour or formula of its own."""
-    return _PUNCTUATION.sub(r"\\\1", shorten(text, most))
+    unlinked = _LINKED.sub(lambda match: match[0] + _WORD_JOINER, shorten(text, most))
+    return _PUNCTUATION.sub(r"\\\1", unlinked)

@@ -59,6 +59,8 @@ def test_a_cell_says_failed_where_any_finding_of_its_gate_failed(attempts: list[
         for gate in {finding.gate for finding in findings}:
             mine = [finding.passed for finding in findings if finding.gate == gate]
             assert row[f"{GATE}{gate}"].startswith("✓" if all(mine) else "✗")
+        absent = [name for name in row if name.startswith(GATE) and name.removeprefix(GATE) not in {f.gate for f in findings}]
+        assert [row[name] for name in absent] == [""] * len(absent)
     if len(matrix):
         coloured(matrix).to_html()
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
+
+import pytest
 
 import dashboards.views
 from dashboards.words import cell, escaped
@@ -27,3 +30,18 @@ def test_no_page_has_a_bare_expression_which_streamlit_would_write_onto_it() -> 
         if isinstance(node, ast.Expr) and not isinstance(node.value, harmless)
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    "name", ["http://a.example/x", "see HTTPS://a.example", "www.a.example", "WWW.a.example", "ada@a.example"]
+)
+def test_an_address_in_a_text_is_no_link(name: str) -> None:
+    """GitHub's Markdown links addresses in plain text, whatever is escaped, by such expressions."""
+    shown = escaped(name).replace("\\", "")
+    assert shown.replace("\u2060", "") == name
+    assert not re.search(r"(https?://|www(?=\.))([-.\w]+)([^ \t\r\n]*)", shown, re.IGNORECASE | re.ASCII)
+    assert not re.search(r"([-.\w+]+)@([-\w]+(?:\.[-\w]+)+)", shown, re.ASCII)
+
+
+def test_an_address_ends_no_earlier_and_other_text_stays() -> None:
+    assert escaped("wwwa http:/ httpx").replace("\\", "") == "wwwa http:/ httpx"

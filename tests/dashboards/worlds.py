@@ -137,4 +137,4 @@ def words(shown: AppTest) -> str:
     kinds = ("title", "subheader", "markdown", "text", "caption", "info", "warning", "error", "success", "metric")
     elements = (element for kind in kinds for element in shown.get(kind))
     texts = (str(getattr(element, "value", "")) + str(getattr(element, "label", "")) for element in elements)
-    return " ".join(texts).replace("\\", "")
+    return " ".join(texts).replace("\\", "").replace("\u2060", "")
