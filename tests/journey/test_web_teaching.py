@@ -69,10 +69,13 @@ def record(page: Any, name: str, picture: Path, frames: int) -> None:
     row = page.locator("#classes li", has_text=name)
     before = int(row.locator("span").text_content().split()[0])
     row.get_by_text("Record a take").click()
+    button = row.get_by_text("Stop recording").element_handle()
     for _ in range(200):
         if int(row.locator("span").text_content().split()[0]) - before >= frames:
             break
         page.wait_for_timeout(50)
+    kept = "node => node.isConnected && node === document.activeElement"
+    assert button.evaluate(kept), "a button that is put there anew for each frame loses clicks, and the keyboard's focus"
     row.get_by_text("Stop recording").click()
     row.get_by_text("Record a take").wait_for()
 

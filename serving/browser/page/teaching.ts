@@ -15,12 +15,21 @@ const NO_NAME = /[\\/\p{Cc}]/u;
 const LONGEST = 200;
 const MOST = 5000;
 
+/** A class in the list. It stays while frames are counted: a button that is put there anew loses clicks, and the keyboard's focus. */
+interface Row {
+  readonly item: HTMLElement;
+  readonly counts: HTMLElement;
+  readonly record: HTMLButtonElement;
+  readonly remove: HTMLButtonElement;
+}
+
 /** The panel in which a person records takes, trains a head, tries it and takes it away as a file. */
 export class Teaching {
   readonly #about: About;
   readonly #camera: Camera;
   readonly #store: SampleStore;
   readonly #names: string[] = [];
+  readonly #rows = new Map<string, Row>();
   #samples: Kept[] = [];
   #predictor: WorkerPredictor | undefined;
   #taught: Taught | undefined;
@@ -88,7 +97,12 @@ export class Teaching {
   }
 
   #draw(): void {
-    byId('classes').replaceChildren(...this.#names.map((name) => this.#row(name)));
+    for (const [name, { item }] of this.#rows) {
+      if (this.#names.includes(name)) continue;
+      item.remove();
+      this.#rows.delete(name);
+    }
+    for (const name of this.#names) this.#update(name);
     const classes = new Set(this.#samples.map(({ label }) => label)).size;
     byId<HTMLButtonElement>('train').disabled = !this.#canTeach || classes < 2 || !!this.#recording;
     byId<HTMLButtonElement>('forget').disabled = !this.#samples.length && !this.#names.length;
@@ -96,21 +110,29 @@ export class Teaching {
     byId<HTMLInputElement>('use-taught').disabled = !this.#taught;
   }
 
-  #row(name: string): HTMLElement {
+  #update(name: string): void {
+    const { counts, record, remove } = this.#rows.get(name) ?? this.#row(name);
     const mine = this.#samples.filter(({ label }) => label === name);
     const takes = new Set(mine.map(({ take }) => take)).size;
-    const [row, record, remove] = [element('li'), element('button') as HTMLButtonElement, element('button', 'Delete') as HTMLButtonElement];
     const isOn = this.#recording === name;
-    record.type = remove.type = 'button';
+    counts.textContent = `${mine.length} images, ${takes} ${takes === 1 ? 'take' : 'takes'}`;
     record.textContent = isOn ? 'Stop recording' : 'Record a take';
     record.disabled = !this.#canTeach || (!!this.#recording && !isOn);
     record.setAttribute('aria-pressed', String(isOn));
-    record.onclick = () => void (isOn ? this.#stop() : this.#record(name));
-    remove.setAttribute('aria-label', `Delete ${name}`);
     remove.disabled = !!this.#recording;
+  }
+
+  #row(name: string): Row {
+    const [item, counts] = [element('li'), element('span', '', 'quiet')];
+    const [record, remove] = [element('button') as HTMLButtonElement, element('button', 'Delete') as HTMLButtonElement];
+    record.type = remove.type = 'button';
+    record.onclick = () => void (this.#recording === name ? this.#stop() : this.#record(name));
+    remove.setAttribute('aria-label', `Delete ${name}`);
     remove.onclick = () => void this.#remove(name);
-    const counts = element('span', `${mine.length} images, ${takes} ${takes === 1 ? 'take' : 'takes'}`, 'quiet');
-    row.append(element('strong', name), counts, record, remove);
+    item.append(element('strong', name), counts, record, remove);
+    byId('classes').append(item);
+    const row = { item, counts, record, remove };
+    this.#rows.set(name, row);
     return row;
   }
 
