@@ -82,8 +82,15 @@ def _pillow_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_server_of_another_file() -> None:
-    """MLflow's client is told its server by the environment: what one file's tests set reaches no other file's servers."""
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    """MLflow's client keeps its servers in globals and the environment: what one file's tests set reaches no other file's.
+
+    `MlflowClient(uri)` asks `uri` for runs, but for versions the registry that somebody set for the process before.
+    """
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
 
 
 @pytest.fixture(autouse=True)

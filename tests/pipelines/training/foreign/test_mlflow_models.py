@@ -122,7 +122,6 @@ def test_a_run_and_a_version_of_the_server_are_registered_with_evidence_to_come(
     from registry.mlflow.tracker import Tracker
 
     mlflow.set_tracking_uri(mlflow_uri)
-    mlflow.set_registry_uri(mlflow_uri)  # kept for the process: another file's server may be gone
     mlflow.set_experiment("elsewhere")
     with mlflow.start_run() as run:
         mlflow.log_artifacts(logged(tmp_path / "onnx", tmp_path, labels=LABELS[::-1]), "model")
