@@ -225,12 +225,12 @@ def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
 
 
 def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
-    """Columns requests, place, usd: a month at each rented place that keeps up, from 1 to 1,000,000 requests per day."""
+    """Columns requests, place, usd: a month at each place that is paid for and keeps up, from 1 request per day to 1,000,000."""
     rows = list[tuple[float, str, float]]()
     for step in range(2 * _MOST + 1):
         load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
         for option in places:
             forecast = forecast_place(load, option, sample=_SWEEP)
-            if option.rented and not forecast.problem:
+            if option.is_paid and not forecast.problem:
                 rows.append((load.requests_per_day, option.name, max(float(forecast.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

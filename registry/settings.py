@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         default=60, ge=0, description="how long the end of a training waits for an MLflow server that is away"
     )
     local_usd_per_hour: Decimal = Field(
-        default=Decimal("0.05"), ge=0, description="what an hour of this machine is taken to cost (an assumption)"
+        default=Decimal(0), ge=0, description="what an hour of this machine costs; not set: it costs nothing"
     )
 
     @field_validator("runpod_api_key", "hf_token", "bundle_token", mode="before")

@@ -69,7 +69,7 @@ with tabs[2]:
     st.caption(
         "The cost per 1,000 requests is from the bill where there is one, otherwise from the quote. A cloud endpoint's idle "
         "cost is its quote: minimum workers, no traffic. "
-        f"This machine costs ${price.usd_per_hour} an hour: {escaped(price.source)}."
+        f"This machine costs {f'${price.usd_per_hour} an hour' if price.usd_per_hour else 'nothing'}: {escaped(price.source)}."
     )
 with tabs[3]:
     show_table(bills_table(rows, now()), {"quoted": "$%.4f", "billed": "$%.4f"})

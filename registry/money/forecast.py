@@ -50,6 +50,11 @@ class Place(Record):
     chosen: bool = False
 
     @property
+    def is_paid(self) -> bool:
+        """Whether its month is a price to choose by: not the visitor's browser's, nor this machine's where no rate is set."""
+        return self.rented and self.price.is_set
+
+    @property
     def most_per_second(self) -> float:
         """Requests per second that it can handle at most."""
         return self.fleet.max_workers / self.fleet.service_s
@@ -157,11 +162,11 @@ def _place_forecast(
 
 
 def forecast(traffic: Traffic, places: list[Place], *, p95_limit_s: float | None = None) -> list[PlaceForecast]:
-    """Each place's month: those without a problem first, by cost. Raises InputError for no places."""
+    """Each place's month: those without a problem first, by cost, then what is not rented. Raises InputError for no places."""
     if not places:
         raise InputError("forecast", "has no place to compare", "name at least one")
     forecasts = [forecast_place(traffic, option, p95_limit_s=p95_limit_s) for option in places]
-    return sorted(forecasts, key=lambda month: (bool(month.problem), month.usd_per_month, month.wait_p95_s))
+    return sorted(forecasts, key=lambda month: (bool(month.problem), month.usd_per_month, month.place.rented, month.wait_p95_s))
 
 
 class BreakEven(Record):
@@ -175,8 +180,8 @@ class BreakEven(Record):
 def find_break_evens(
     traffic: Traffic, places: list[Place], *, most: float = 1e7, p95_limit_s: float | None = None
 ) -> list[BreakEven]:
-    """Where the cheapest rented place changes, from 1 request per day to `most`, with the shape of the traffic unchanged."""
-    rented = [option for option in places if option.rented]
+    """Where the cheapest place that is paid for changes, from 1 request per day to `most`; the traffic's shape stays."""
+    rented = [option for option in places if option.is_paid]
     steady = [option for option in rented if _is_fixed(option) and p95_limit_s is None]
 
     def cheapest(requests: float) -> str:
@@ -202,9 +207,9 @@ def find_break_evens(
 
 
 def advice(traffic: Traffic, forecasts: list[PlaceForecast], turns: list[BreakEven]) -> str:
-    """The recommendation in one sentence, with the nearest break-even points: of the places that are rented."""
+    """The recommendation in one sentence, with the nearest break-even points: of the places that are paid for."""
     asked = traffic.requests_per_day
-    rented = [month for month in forecasts if month.place.rented]
+    rented = [month for month in forecasts if month.place.is_paid]
     best = next((month for month in rented if not month.problem), None)
     if best is None:
         why = f": {rented[0].problem}" if rented else ""

@@ -24,6 +24,11 @@ class Price(Record):
     source: str
 
     @property
+    def is_set(self) -> bool:
+        """Whether somebody gave it, be it 0: this machine costs nothing where nobody did."""
+        return self.source != NO_RATE
+
+    @property
     def key(self) -> tuple[str, str, str]:
         """What it is the price of."""
         return (self.provider, self.product, self.hardware)
@@ -49,6 +54,7 @@ class StoragePrice(Record):
 
 
 LOCAL = "this machine"
+NO_RATE = "no rate is set; see MODELYARD_LOCAL_USD_PER_HOUR"
 
 
 def today() -> date:
@@ -57,13 +63,13 @@ def today() -> date:
 
 
 def local_price(settings: Settings) -> Price:
-    """This machine's price: an assumption that the user sets, billed by the second."""
+    """This machine's price, billed by the second: what the user sets. A machine that one has anyway costs nothing."""
     is_set = "local_usd_per_hour" in settings.model_fields_set
     return Price(
         provider="local",
         hardware=LOCAL,
         usd_per_hour=settings.local_usd_per_hour,
         billed_seconds=1,
-        as_of=today() if is_set else date(2026, 11, 22),
-        source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if is_set else "assumed; set MODELYARD_LOCAL_USD_PER_HOUR",
+        as_of=today(),
+        source="as set by MODELYARD_LOCAL_USD_PER_HOUR" if is_set else NO_RATE,
     )

@@ -185,6 +185,12 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
         assert not shown.exception, (name, shown.exception)
     shown = page("forecast")
     assert "this machine is the cheapest at 1,000 requests per day: $0.00 per month" in words(shown)
+    monkeypatch.delenv("MODELYARD_LOCAL_USD_PER_HOUR")
+    shown = page("forecast")
+    assert "is the cheapest at 1,000 requests per day: $" in words(shown)
+    assert "this machine is the cheapest" not in words(shown), "a place is not advised for a rate that nobody set"
+    table = shown.dataframe[0].value
+    assert table.loc[table["place"] == "this machine", "per month"].tolist() == [0]
     shown.number_input[0].set_value(0).run()
     assert not shown.exception, shown.exception
 
@@ -194,7 +200,7 @@ def test_break_even_leaves_out_what_is_not_rented_and_never_draws_a_logarithm_of
     assumed = Assumptions.combine(Measurements(service_ms=5, service_from="x"), Overrides())
     options = list_places(published(), free, assumed, alternatives())
     points = break_even(Traffic(requests_per_day=1), options)
-    assert set(points["place"]) == {option.name for option in options if option.rented}
+    assert set(points["place"]) == {option.name for option in options if option.is_paid} != set()
     assert (points["usd"] >= 0.01).all()
     table = outlook_table([forecast_place(Traffic(requests_per_day=9), options[-1])])
     assert (table["per month"][0], table["per 1,000"][0]) == (0, 0)

@@ -61,7 +61,16 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
     run, book = Run(), MemoryLedger()
     tracker = SimpleNamespace(run=lambda *_: nullcontext(run))
     verdict = DataVerdict(dataset="x", holds=True, errors=0, warnings=0)
-    training = Training(Fails(error), TorchTrainer(), "torch", dataset, "hand", local_price(Settings()), ADA, verdict)
+    training = Training(
+        Fails(error),
+        TorchTrainer(),
+        "torch",
+        dataset,
+        "hand",
+        local_price(Settings(local_usd_per_hour=Decimal("0.05"))),
+        ADA,
+        verdict,
+    )
     with pytest.raises(type(error)):
         train(SimpleNamespace(), book, tracker, training, Watch(), lambda _: None)
     (entry,) = book.entries("hand")
@@ -74,6 +83,7 @@ def test_a_training_that_fails_or_is_broken_off_is_in_the_books(error: BaseExcep
 def test_a_training_that_was_killed_is_booked_by_whoever_looks_next(tmp_path: Path) -> None:
     code = """
 import os, signal, sys, time
+from decimal import Decimal
 from pathlib import Path
 from pipelines.training.interrupted import paid_for
 from registry.memory import MemoryLedger
@@ -82,7 +92,7 @@ from registry.settings import Settings
 from registry.spending import TrainingFailed
 told = {"seconds": 0, "hardware": "local: this machine", "usd": 0, "price_as_of": "2026-11-01", "reason": "its process was killed"}
 failure = TrainingFailed(model="hand", trainer="torch", run_id="r9", **told)
-with paid_for(Path(sys.argv[1]), MemoryLedger(), local_price(Settings()), failure):
+with paid_for(Path(sys.argv[1]), MemoryLedger(), local_price(Settings(local_usd_per_hour=Decimal("0.05"))), failure):
     print("on", flush=True)
     time.sleep(60)
 """
@@ -99,6 +109,8 @@ with paid_for(Path(sys.argv[1]), MemoryLedger(), local_price(Settings()), failur
     book.append(TrainingFailed(model="hand", trainer="torch", run_id="r8", **earlier))
     assert "failed after 90 s" in book_interrupted(tmp_path, book)[0], "whatever else the model's ledger has"
     _, entry = book.entries("hand")
-    assert entry.event.usd == round_usd(Decimal(90) * local_price(Settings()).usd_per_hour / 3600)
+    assert entry.event.usd == round_usd(
+        Decimal(90) * local_price(Settings(local_usd_per_hour=Decimal("0.05"))).usd_per_hour / 3600
+    )
     assert book_interrupted(tmp_path, book) == []
     assert not path.exists()

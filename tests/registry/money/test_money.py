@@ -69,12 +69,13 @@ def test_time_that_is_no_time_is_refused(seconds: float) -> None:
         cost(seconds, price())
 
 
-def test_this_machines_price_is_an_assumption_that_the_user_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_costs_what_the_user_sets_and_nothing_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_LOCAL_USD_PER_HOUR", "1.25")
     assert local_price(Settings()).usd_per_hour == Decimal("1.25")
     assert "as set" in local_price(Settings()).source
     monkeypatch.delenv("MODELYARD_LOCAL_USD_PER_HOUR")
-    assert "assumed" in local_price(Settings()).source
+    assert local_price(Settings()).usd_per_hour == 0
+    assert "no rate is set" in local_price(Settings()).source
 
 
 @given(st.lists(st.tuples(st.decimals(0, 10**5, places=3).map(float), st.sampled_from([1, 60, 300])), max_size=5))
