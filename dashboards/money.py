@@ -225,7 +225,7 @@ def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
 
 
 def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
-    """Columns requests, place, usd: a month at each place that is paid for and keeps up, from 1 request per day to 1,000,000."""
+    """Columns requests, place, usd: a month at each place that is paid for and keeps up, at 1 to 1,000,000 requests per day."""
     rows = list[tuple[float, str, float]]()
     for step in range(2 * _MOST + 1):
         load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})

@@ -25,7 +25,7 @@ FACTS = Measurements(service_ms=5, service_from="as given")
 
 
 def local(usd: str = "0.05") -> Price:
-    return local_price(Settings()).model_copy(update={"usd_per_hour": Decimal(usd)})
+    return local_price(Settings(local_usd_per_hour=Decimal(usd)))
 
 
 def made(
