@@ -16,6 +16,7 @@ from registry.protocols import Entry
 from registry.reports.accuracy import own_evaluations
 from registry.reports.endpoints import existing_deployments
 from registry.runs.rows import RunRow
+from registry.runs.select import is_bookkeeping
 
 Find = Callable[[str], LocalDataset | None]
 """A data set of this machine by its digest."""
@@ -141,18 +142,13 @@ def _run_difference(mine: _Facts, before: _Facts | None, rows: Mapping[str, RunR
     if new is None or old is None:
         return ""
     names = sorted(name for name in {*new.params, *old.params} if new.params.get(name) != old.params.get(name))
-    changes = [_change(name, old.params.get(name), new.params.get(name)) for name in names if not _is_bookkeeping(name)]
+    changes = [_change(name, old.params.get(name), new.params.get(name)) for name in names if not is_bookkeeping(name)]
     more = f" and {len(changes) - _MOST} more" if len(changes) > _MOST else ""
     return f"{', '.join(changes[:_MOST])}{more}" if changes else "the same parameters"
 
 
 def _change(name: str, old: str | None, new: str | None) -> str:
     return f"{shorten(name, 40)}: {shorten(old or 'none', 30)} → {shorten(new or 'none', 30)}"
-
-
-def _is_bookkeeping(name: str) -> bool:
-    """Whether a parameter says what a run was given, by digests and paths that differ each time, and not how it trained."""
-    return any(word in name.lower() for word in ("digest", "sha256", "path", "commit", "dataset"))
 
 
 def _moved(new: float, old: float) -> str:

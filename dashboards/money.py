@@ -13,7 +13,7 @@ import pandas as pd
 from dashboards.live import EndpointReading
 from registry.amounts import format_usd
 from registry.events import Deployed, Exported
-from registry.money.forecast import Place, PlaceForecast, forecast_place
+from registry.money.forecast import Place, PlaceForecast, forecast_places
 from registry.money.spans import cut, month_of
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
@@ -229,8 +229,7 @@ def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
     rows = list[tuple[float, str, float]]()
     for step in range(2 * _MOST + 1):
         load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
-        for option in places:
-            forecast = forecast_place(load, option, sample=_SWEEP)
-            if option.is_paid and not forecast.problem:
-                rows.append((load.requests_per_day, option.name, max(float(forecast.usd_per_month), 0.01)))
+        for forecast in forecast_places(load, [option for option in places if option.is_paid], sample=_SWEEP):
+            if not forecast.problem:
+                rows.append((load.requests_per_day, forecast.place.name, max(float(forecast.usd_per_month), 0.01)))
     return pd.DataFrame(rows, columns=["requests", "place", "usd"])

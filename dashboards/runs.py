@@ -13,10 +13,16 @@ from dashboards.words import cell
 from registry.errors import shorten
 from registry.records import BACKGROUND, Evaluation
 from registry.runs.rows import RunRow
-from registry.runs.select import differing_params, pareto, smooth, value_of
+from registry.runs.select import differing_params, is_bookkeeping, pareto, smooth, value_of
 
 FIRST = ("test_top1", "val_top1", "test_map50_95", "val_map50_95", "cost_usd", "train_seconds", "latency_p95_ms")
+CURVES = ("val_top1", "val_map50_95", "val_loss", "train_loss", "loss")
+"""Metrics whose curves are shown where the viewer chose none: the first two that there are."""
 MOST_METRICS = 30
+_FEW = 6
+_MOST_PARAMS = 100
+_PARAMS = "params."
+_DATASET = "modelyard.dataset"
 _SHOWN = 2000
 _MOST_EMPTY_CELLS = 50
 
@@ -50,11 +56,31 @@ def _counted(mappings: Iterable[Mapping[str, object]]) -> Counter[str]:
     return totals
 
 
-def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty."""
-    names = list(metric_names(rows)[:MOST_METRICS] if metrics is None else metrics)
+def column_names(rows: Sequence[RunRow], metrics: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The columns that the table can have beside its own, and those that it has where the viewer chose none.
+
+    Metrics come first, then parameters, with `params.` before their names. What says only what a run was given, and what
+    MLflow measures of the machine, is shown where it is asked for.
+    """
+    usual = [name for name in FIRST if name in metrics]
+    others = [name for name in metrics if name not in usual and not name.startswith("system/")]
+    params = sorted(param_names(rows)[:_MOST_PARAMS], key=is_bookkeeping)
+    return [*metrics[:MOST_METRICS], *(f"params.{name}" for name in params)], [*usual, *others[: max(0, _FEW - len(usual))]]
+
+
+def run_frame(
+    rows: Sequence[RunRow], link: str, names: Sequence[str] | None = None, versions: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty.
+
+    `names` are metrics, or parameters with `params.` before them. `versions` is run → the version that it ended in.
+    """
+    names = list(metric_names(rows)[:MOST_METRICS] if names is None else names)
+    versions = versions or {}
     table: dict[str, Any] = {
         "run": [cell(row.name) for row in rows],
+        "version": [versions.get(row.run_id, "") for row in rows],
+        "data set": [cell(row.tags.get(_DATASET, "") or row.params.get("dataset", "")[:12]) for row in rows],
         "experiment": [cell(row.experiment) for row in rows],
         "started": pd.to_datetime([min(max(row.started_ms, 0), 4_102_444_800_000) for row in rows], unit="ms", utc=True),
         "status": [row.status for row in rows],
@@ -62,13 +88,17 @@ def run_frame(rows: Sequence[RunRow], link: str, metrics: Sequence[str] | None =
         "not numbers": [", ".join(row.odd[:5]) for row in rows],
         "MLflow": [f"{link}{row.path}" for row in rows],
     }
-    figures = {
-        name if name not in table else f"{name} (metric)": [row.metrics.get(name, math.nan) for row in rows] for name in names
-    }
+    figures = {name if name not in table else f"{name} (metric)": _column(rows, name) for name in names}
     if not any(table["not numbers"]):
         table.pop("not numbers")
     links = table.pop("MLflow")
     return pd.DataFrame(table | figures | {"MLflow": links})
+
+
+def _column(rows: Sequence[RunRow], name: str) -> list[Any]:
+    if name.startswith(_PARAMS) and not any(name in row.metrics for row in rows):
+        return [cell(row.params.get(name.removeprefix(_PARAMS), "")) for row in rows]
+    return [row.metrics.get(name, math.nan) for row in rows]
 
 
 def group_names(metrics: Iterable[str], params: Sequence[str]) -> list[str]:
@@ -143,10 +173,11 @@ def curve_table(curves: Mapping[str, Sequence[tuple[int, int, float]]], weight: 
     return pd.DataFrame(points, columns=["run", "step", "value", "measured"])
 
 
-def difference_table(rows: Sequence[RunRow]) -> pd.DataFrame:
-    """One row a parameter that is not the same in all of the runs, one column a run."""
+def difference_table(rows: Sequence[RunRow], *, every: bool = False) -> pd.DataFrame:
+    """One row a parameter that is not the same in all of the runs, one column a run; digests and paths only with `every`."""
+    shown = [(name, values) for name, values in differing_params(rows).items() if every or not is_bookkeeping(name)]
     return pd.DataFrame(
-        [(name, *(cell(value) for value in values)) for name, values in differing_params(rows).items()],
+        [(name, *(cell(value) for value in values)) for name, values in shown],
         columns=["parameter", *(label(row) for row in rows)],
     )
 

@@ -6,12 +6,11 @@ from itertools import cycle
 
 import streamlit as st
 
-from dashboards.charts import confusion, curves, parallel, pareto_front
+from dashboards.charts import confusion, parallel, pareto_front
 from dashboards.mistakes import show_mistakes, show_test_sets
 from dashboards.pages import entries, page_header, runs, settings
 from dashboards.runs import (
     confusion_table,
-    curve_table,
     difference_table,
     front_table,
     group_names,
@@ -21,12 +20,10 @@ from dashboards.runs import (
     parallel_table,
     param_names,
 )
-from dashboards.selection import select_axes, select_name, show_filters, show_runs
+from dashboards.selection import select_axes, select_name, show_curves, show_filters, show_runs
 from dashboards.tables import show_table
 from dashboards.words import escaped
-from registry.errors import ModelyardError
-from registry.reports.accuracy import scored_runs, with_own_scores
-from registry.runs.sync import read_curves
+from registry.reports.accuracy import scored_runs, versions_of_runs, with_own_scores
 
 page_header("Runs")
 known = runs()
@@ -39,31 +36,26 @@ rows = show_filters(with_own_scores(known.rows, ledger_rows, scores))
 if not rows:
     st.info("No runs match the filter.")
     st.stop()
-compared = show_runs(rows, known.link, metrics := metric_names(rows))
+compared = show_runs(rows, known.link, metrics := metric_names(rows), versions_of_runs(ledger_rows))
 scored = [(row, *scores[row.run_id]) for row in compared if row.run_id in scores]
 show_test_sets(settings(), [(version, evaluation) for _, version, evaluation in scored])
 
 front, lines, parameters, groups, errors = st.tabs(["Quality and cost", "Curves", "Parameters", "Groups", "Confusion matrix"])
 with front:
     left, right = st.columns(2)
-    cost = select_name(left, "Cost", metrics, "cost", "cost_usd")
+    paid = any(row.metrics.get("cost_usd") for row in rows)
+    cost = select_name(left, "Cost", metrics, "cost", "cost_usd" if paid else "train_seconds")
     quality = select_name(right, "Quality", metrics, "quality", "test_top1")
     if cost and quality:
         st.altair_chart(pareto_front(front_table(rows, cost, quality), cost, quality), width="stretch")
         st.caption("The dashed line is the Pareto front: no other run is both cheaper and at least as good.")
 with lines:
-    left, right = st.columns(2)
-    metric = select_name(left, "Metric", metric_names(compared), "curve", "val_top1")
-    weight = right.slider("Smoothing", 0.0, 0.99, 0.0, key="smoothing", bind="query-params")
-    if metric:
-        try:
-            points = curve_table(read_curves(settings(), compared, metric, label), weight)
-            st.altair_chart(curves(points, metric), width="stretch")
-        except ModelyardError as error:
-            st.warning(escaped(str(error)))
+    show_curves(settings(), compared)
 with parameters:
     st.altair_chart(parallel(parallel_table(rows[:200], select_axes(rows[:200]))), width="stretch")
-    st.dataframe(difference_table(compared), hide_index=True, column_config={"parameter": "Parameter that differs"})
+    every = st.toggle("Digests and paths", key="digests")
+    differences = difference_table(compared, every=every)
+    st.dataframe(differences, hide_index=True, column_config={"parameter": "Parameter that differs"})
 with groups:
     left, right = st.columns(2)
     by = select_name(left, "Group by", group_names(metrics, param_names(rows)), "by", "experiment")

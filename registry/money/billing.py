@@ -23,8 +23,7 @@ def billed_seconds(seconds: float, price: Price) -> int:
     if not math.isfinite(seconds) or seconds < 0:
         message = f"a span of {seconds} s cannot be billed"
         raise ValueError(message)
-    units = math.ceil(Decimal(str(seconds)) / price.billed_seconds)
-    return max(units * price.billed_seconds, price.least_seconds if seconds > 0 else 0)
+    return max(_whole_units(seconds, price.billed_seconds), price.least_seconds if seconds > 0 else 0)
 
 
 def exact_cost(seconds: float, price: Price) -> Fraction:
@@ -70,7 +69,12 @@ def storage_cost(gigabytes: float, seconds: float, tariff: StoragePrice) -> Deci
 
 def total_billed_seconds(spans: Iterable[float], unit: int) -> int:
     """The seconds that are billed for several spans, each of them rounded up to the unit."""
-    return sum(math.ceil(Decimal(str(span)) / unit) for span in spans) * unit
+    return sum(_whole_units(span, unit) for span in spans)
+
+
+def _whole_units(seconds: float, unit: int) -> int:
+    """The least multiple of the unit that is not below the span: exact, because the unit and a float's ceiling are whole."""
+    return -(-math.ceil(seconds) // unit) * unit
 
 
 def _decimal(exact: Fraction) -> Decimal:

@@ -70,15 +70,20 @@ class _Worker:
 def simulate(fleet: Fleet, arrivals: Iterable[float]) -> SimulationResult:
     """Put requests to a fleet. Spans are of workers above `min_workers`, idle timeout included, the last one too."""
     result, workers = SimulationResult(), [_Worker(None, 0.0) for _ in range(fleet.min_workers)]
+    idle_s, service_s, counted, wait = fleet.idle_s, fleet.service_s, fleet.scale_after_requests, result.waits.append
     for now in arrivals:
-        workers = _stop_idle(workers, now, fleet.idle_s, result)
-        chosen = _pick_free(workers, now) or _pick_soonest(workers, now, fleet, result)
+        only = workers[0] if len(workers) == 1 else None
+        if only and only.free <= now and (only.started is None or now < only.free + idle_s):
+            chosen = only  # most requests: what follows would choose it too, in three times the time
+        else:
+            workers = _stop_idle(workers, now, idle_s, result)
+            chosen = _pick_free(workers, now) or _pick_soonest(workers, now, fleet, result)
         begins = max(chosen.free, now)
-        result.waits.append(begins - now)
-        chosen.free = begins + fleet.service_s
-        if fleet.scale_after_requests:
+        wait(begins - now)
+        chosen.free = begins + service_s
+        if counted:
             chosen.ends.append(chosen.free)
-    _stop_idle(workers, float("inf"), fleet.idle_s, result)
+    _stop_idle(workers, float("inf"), idle_s, result)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from pydantic import Field
@@ -79,11 +80,17 @@ class PlaceForecast(Record):
 
 
 def forecast_place(
-    traffic: Traffic, option: Place, *, p95_limit_s: float | None = None, sample: int = _SAMPLE
+    traffic: Traffic,
+    option: Place,
+    *,
+    p95_limit_s: float | None = None,
+    sample: int = _SAMPLE,
+    drawn: Sequence[float] | None = None,
 ) -> PlaceForecast:
     """Simulate a stretch of about `sample` requests at one place, and compute a month from it.
 
     Without a sample, a fleet that neither grows nor shrinks is not simulated: its cost is known, its waits are left out.
+    `drawn` are the arrivals of such a stretch, where they are known already: every place gets the same.
     """
     always = (monthly_cost(option.price) * option.fleet.min_workers, _fixed_storage(option))
     if not option.rented:
@@ -93,8 +100,8 @@ def forecast_place(
         return _place_forecast(traffic, option, always, problem=problem)
     if _is_fixed(option) and not sample:
         return _place_forecast(traffic, option, always)
-    days = min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS) if traffic.requests_per_day else 1.0
-    served = simulate(option.fleet, traffic.arrivals(days))
+    days = _stretch(traffic, sample)
+    served = simulate(option.fleet, traffic.arrivals(days) if drawn is None else drawn)
     scale = Decimal(str(traffic.days_per_month / days))
     spans = [end - start for start, end in served.spans]
     rented = _rent(option, spans) * scale
@@ -115,6 +122,19 @@ def forecast_place(
         busy_hours=sum(spans) / 3600 * float(scale),
         problem=f"p95 wait of {p95:.3g} s is above the limit of {p95_limit_s:g} s" if late else "",
     )
+
+
+def forecast_places(
+    traffic: Traffic, places: Iterable[Place], *, p95_limit_s: float | None = None, sample: int = _SAMPLE
+) -> list[PlaceForecast]:
+    """The same of several places, in their order: the same requests come to each."""
+    drawn = list(traffic.arrivals(_stretch(traffic, sample)))
+    return [forecast_place(traffic, option, p95_limit_s=p95_limit_s, sample=sample, drawn=drawn) for option in places]
+
+
+def _stretch(traffic: Traffic, sample: int) -> float:
+    """In how many days about so many requests come: 28 at most."""
+    return min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS) if traffic.requests_per_day else 1.0
 
 
 def _rent(option: Place, spans: list[float]) -> Decimal:
@@ -165,7 +185,7 @@ def forecast(traffic: Traffic, places: list[Place], *, p95_limit_s: float | None
     """Each place's month: those without a problem first, by cost, then what is not rented. Raises InputError for no places."""
     if not places:
         raise InputError("forecast", "has no place to compare", "name at least one")
-    forecasts = [forecast_place(traffic, option, p95_limit_s=p95_limit_s) for option in places]
+    forecasts = forecast_places(traffic, places, p95_limit_s=p95_limit_s)
     return sorted(forecasts, key=lambda month: (bool(month.problem), month.usd_per_month, month.place.rented, month.wait_p95_s))
 
 
@@ -183,13 +203,12 @@ def find_break_evens(
     """Where the cheapest place that is paid for changes, from 1 request per day to `most`; the traffic's shape stays."""
     rented = [option for option in places if option.is_paid]
     steady = [option for option in rented if _is_fixed(option) and p95_limit_s is None]
+    moving = [option for option in rented if option not in steady]
 
     def cheapest(requests: float) -> str:
         asked = traffic.model_copy(update={"requests_per_day": requests})
-        forecasts = [
-            forecast_place(asked, option, p95_limit_s=p95_limit_s, sample=0 if option in steady else _SWEEP)
-            for option in rented
-        ]
+        forecasts = [forecast_place(asked, option, sample=0) for option in steady]
+        forecasts += forecast_places(asked, moving, p95_limit_s=p95_limit_s, sample=_SWEEP)
         able = [month for month in forecasts if not month.problem]
         return min(able, key=lambda month: month.usd_per_month).place.name if able else ""
 

@@ -56,6 +56,11 @@ def scored_runs(entries: Iterable[Entry]) -> dict[str, tuple[str, Evaluation]]:
     return {trained.run_id: (trained.label, evaluation) for trained, evaluation in _own(entries).values()}
 
 
+def versions_of_runs(entries: Iterable[Entry]) -> dict[str, str]:
+    """Training run → the version it ended in, scored or not."""
+    return {row.event.run_id: row.event.label for row in sound(entries, Trained) if isinstance(row.event, Trained)}
+
+
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
     """A score's metrics as MLflow's runs carry them: `test_top1` and its interval, `test_macro_f1` and so on.
 

@@ -21,6 +21,7 @@ _CONDITION = re.compile(
     (?P<value>'[^']*'|"[^"]*"|\([^()]*\)|[^\s'"()]+)\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
+_BOOKKEEPING = ("digest", "sha256", "path", "commit", "dataset")
 _AND = re.compile(r"and\s+", re.IGNORECASE)
 _LISTED = re.compile(r"""\s*('[^']*'|"[^"]*"|[^\s'",]+)\s*(?:,|$)""")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -177,6 +178,11 @@ def differing_params(rows: Sequence[RunRow]) -> dict[str, list[str]]:
     names = dict.fromkeys(name for row in rows for name in row.params)
     table = {name: [row.params.get(name, "") for row in rows] for name in names}
     return {name: values for name, values in table.items() if len(set(values)) > 1}
+
+
+def is_bookkeeping(name: str) -> bool:
+    """Whether a parameter says what a run was given, by digests and paths that differ each time, and not how it trained."""
+    return any(word in name.lower() for word in _BOOKKEEPING)
 
 
 def _number(value: Value) -> float | None:

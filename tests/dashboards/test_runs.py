@@ -12,6 +12,7 @@ from worlds import a_run, entries_of, fill, fill_runs, make_data, page, words
 
 from dashboards.charts import confusion, curves, parallel
 from dashboards.runs import (
+    column_names,
     confusion_table,
     curve_table,
     difference_table,
@@ -177,7 +178,42 @@ def test_ten_thousand_runs_and_five_hundred_metrics_are_usable_in_a_second(home:
     shown = page("runs")
     assert time.process_time() - began < 4  # the limit of 1 s is a bench row, measured on a quiet machine
     assert not shown.exception, shown.exception
-    assert shown.dataframe[0].value.shape == (10_001, 36)
+    table = shown.dataframe[0].value
+    assert (len(table), "metric 7" in table) == (5_000, False), "a browser is not sent what nobody scrolls to"
+    assert "10,001 runs, of which the table has the first 5,000" in words(shown)
+    (columns,) = (choice for choice in shown.multiselect if choice.label == "Columns")
+    columns.set_value(["test_top1", "params.lr"]).run()
+    assert not shown.exception, shown.exception
+    assert list(shown.dataframe[0].value.columns)[-3:-1] == ["test_top1", "params.lr"]
+
+
+def test_a_run_beyond_the_table_s_end_that_the_address_names_is_compared(home: Path) -> None:
+    fill_runs(home, [a_run(number) for number in range(5_100)])
+    oldest = f"{0:032x}"
+    shown = page("runs", runs=oldest)
+    assert not shown.exception, shown.exception
+    assert len(shown.dataframe[0].value) == 5_001
+    assert "Compared below: the selected runs." in words(shown)
+
+
+def test_the_table_says_which_version_a_run_became_and_on_which_data_set(home: Path) -> None:
+    fill(home)
+    fill_runs(home, [a_run(1, tags={"modelyard.dataset": "hands/2"}), a_run(5, params={"dataset": "ab" * 32})])
+    table = page("runs").dataframe[0].value.set_index("run")
+    assert dict(table["version"]) == {"torch 1": "hand/1", "torch 5": ""}
+    assert dict(table["data set"]) == {"torch 1": "hands/2", "torch 5": "ab" * 6}
+
+
+def test_parameters_that_only_say_what_a_run_was_given_are_shown_when_asked_for(home: Path) -> None:
+    rows = [
+        a_run(number, params={"lr": str(number), "dataset": f"{number}" * 64, "init_sha256": str(number)}) for number in (1, 2)
+    ]
+    assert list(difference_table(rows)["parameter"]) == ["lr"]
+    assert list(difference_table(rows, every=True)["parameter"]) == ["lr", "dataset", "init_sha256"]
+    names, usual = column_names(rows, [*metric_names(rows), "system/cpu"])
+    assert "system/cpu" in names
+    assert "system/cpu" not in usual
+    assert names[-3:] == ["params.lr", "params.dataset", "params.init_sha256"], "what only says what a run was given is last"
 
 
 @pytest.mark.journey
@@ -191,6 +227,7 @@ def test_the_runs_page_shows_runs_of_a_real_server_with_their_curves(
     with tracker.run("torch <b>bold</b>", {}) as run:
         for epoch, score in enumerate((0.3, 0.6, float("nan"), 0.9), 1):
             run.metrics({"val_top1": score}, epoch)
+        run.metrics({"val_loss": 0.5}, 1)
         run.metrics({"train_seconds": 12, "cost_usd": 0.0002, "test_top1": 0.91, "odd": float("inf")})
     shown = page("runs", experiment="pages")
     assert not shown.exception, shown.exception
@@ -199,6 +236,8 @@ def test_the_runs_page_shows_runs_of_a_real_server_with_their_curves(
     assert list(table["test_top1"]) == [0.91]
     assert list(table["not numbers"]) == ["odd"]
     assert not shown.warning
+    curves_tab = shown.tabs[1]
+    assert len(curves_tab.get("vega_lite_chart")) == 2, "several curves at once: the accuracy and the loss"
 
 
 def test_a_legend_of_many_runs_is_left_out_because_it_would_take_the_chart_s_height() -> None:
