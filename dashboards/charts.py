@@ -8,6 +8,8 @@ import pandas as pd
 Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
+_SMALL = 180
+"""Pixels of a chart that stands beside a sentence."""
 _MOST_IN_LEGEND = 8
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow: each is lost on one theme."""
@@ -180,6 +182,41 @@ def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
             tooltip=[_tip("version:N"), _tip("trainer:N"), _tip("usd:Q", "Cost, USD")],
         )
     )
+
+
+def quality_trend(points: pd.DataFrame, name: str) -> Layers:
+    """A score by version with its 95 % interval; what is in production is filled. `points` is of `trends.quality_trend`."""
+    across = alt.X("version:N", sort=None, title="Version", axis=alt.Axis(labelAngle=0))
+    scale = alt.Scale(zero=False, nice=True)
+    tips = [_tip("version:N"), _tip("score:Q", name, ".3f"), _tip("low:Q", "95 % from", ".3f"), _tip("high:Q", "to", ".3f")]
+    base = alt.Chart(points).encode(x=across, tooltip=[*tips, _tip("clips:Q", "Test clips"), _tip("stage:N")])
+    bars = base.mark_rule(color=PALETTE[-1], strokeWidth=2).encode(y=alt.Y("low:Q", title=name, scale=scale), y2="high:Q")
+    line = base.mark_line(color=PALETTE[0]).encode(y=alt.Y("score:Q", title=name, scale=scale))
+    dots = base.mark_point(size=80, color=PALETTE[0], opacity=1).encode(
+        y=alt.Y("score:Q", scale=scale),
+        fill=alt.condition("datum.stage == 'production'", alt.value(PALETTE[0]), alt.value("transparent")),
+    )
+    return (bars + line + dots).properties(height=_SMALL)
+
+
+def money_trend(points: pd.DataFrame) -> Layers:
+    """What each month cost, with what this one is expected to, and its budget. `points` is of `trends.money_trend`."""
+    kinds = alt.Scale(domain=["spent", "expected"], range=[PALETTE[0], PALETTE[4]])
+    bars = (
+        alt.Chart(points)
+        .mark_bar(size=30)
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("usd:Q", title="USD per month"),
+            color=alt.Color("what:N", scale=kinds, legend=_legend(None)),
+            order=alt.Order("what:N", sort="descending"),
+            tooltip=[_tip("month:O"), _tip("what:N", "Category"), _tip("usd:Q", "Cost, USD", ".4f")],
+        )
+    )
+    limit = points[points["budget"].notna()].head(1)
+    rule = alt.Chart(limit).mark_rule(color=PALETTE[5], strokeDash=[4, 4]).encode(y="budget:Q", tooltip=[_tip("budget:Q")])
+    name = alt.Chart(limit).mark_text(align="left", dy=-8, x=4, color=PALETTE[5]).encode(y="budget:Q", text=alt.value("Budget"))
+    return (bars + rule + name).properties(height=_SMALL)
 
 
 def spent_by_month(points: pd.DataFrame) -> alt.Chart:

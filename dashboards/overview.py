@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from shlex import quote
@@ -12,23 +13,28 @@ import pandas as pd
 
 from dashboards.decisions import moments
 from dashboards.money import Budget, budgets, month_end, person_budgets
+from dashboards.trends import money_trend, quality_trend
 from registry.amounts import format_usd
-from registry.events import Exported, Promoted, named
+from registry.events import Deployed, Exported, Promoted, named
 from registry.measured import FEW_CLIPS, few_clips_in_words, least_share
-from registry.promotion.state import fold
+from registry.promotion.state import Holder, fold
 from registry.protocols import Entry
 from registry.records import Evaluation, Latency
-from registry.reports.accounts import spending, spent_in
-from registry.reports.accuracy import own_evaluation
+from registry.reports.accounts import spending
+from registry.reports.accuracy import own_evaluation, own_evaluations
 from registry.reports.attention import AttentionItem, by_model, needs_attention
-from registry.reports.endpoints import existing_deployments, existing_endpoints
+from registry.reports.endpoints import EndpointSpan, existing_endpoints
 from registry.stages import Stage
 
 CHANGED_DAYS = 14
+_ZERO = Decimal(0)
 
 
 class Served(NamedTuple):
-    """A model in production. `against_usd` is this month's budget, where there is one."""
+    """A model in production. `against_usd` is this month's budget, where there is one; `trend` its scores by version.
+
+    `free` is an endpoint on this machine at no rate.
+    """
 
     model: str
     version: str
@@ -41,6 +47,8 @@ class Served(NamedTuple):
     spent_usd: Decimal
     expected_usd: Decimal
     against_usd: Decimal | None
+    trend: pd.DataFrame
+    free: bool = False
 
 
 class Alert(NamedTuple):
@@ -60,6 +68,7 @@ class Overview(NamedTuple):
     changed: pd.DataFrame
     spent_usd: Decimal
     expected_usd: Decimal
+    money: pd.DataFrame
     versions: int
     promotions: int
 
@@ -67,23 +76,25 @@ class Overview(NamedTuple):
 def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     """Fold the ledger's rows into the page. A clock that jumped makes no age negative."""
     spent, month = spending(entries, now), f"{now:%Y-%m}"
+    used = defaultdict[str, Decimal](Decimal)
+    for spend in spent:
+        used[spend.model] += spend.usd if spend.month == month else 0
     events = [entry.event for entry in entries]
     limits, persons = budgets(entries, now, spent), person_budgets(entries, now, spent)
     expected = month_end(entries, now)
-    served = [
-        _served(model, rows, limits.get(model), spent_in(spent, model, month), expected.get(model, Decimal(0)))
-        for model, rows in by_model(entries).items()
-        if Stage.PRODUCTION in fold(rows).holders
-    ]
+    spans = existing_endpoints(entries)
     over = [*_budget_alerts(limits, expected), *_budget_alerts(persons, {}, "--person ")]
-    alerts = [*_waiting_alerts(needs_attention(entries)), *over, *_canaries(entries)]
+    alerts = [*_waiting_alerts(needs_attention(entries)), *over, *_canaries(spans)]
     return Overview(
         at=now,
-        served=served,
+        served=list(
+            _in_production(entries, spans, lambda model: _Money(used[model], expected.get(model, _ZERO), limits.get(model)))
+        ),
         alerts=sorted(alerts, key=lambda alert: not alert.grave),
         changed=moments(entries, now - timedelta(days=CHANGED_DAYS)),
-        spent_usd=sum((spend.usd for spend in spent if spend.month == month), Decimal(0)),
-        expected_usd=sum(expected.values(), Decimal(0)),
+        spent_usd=sum(used.values(), _ZERO),
+        money=money_trend(spent, expected, {model: budget.limit for model, budget in limits.items()}, now),
+        expected_usd=sum(expected.values(), _ZERO),
         versions=len({(event.model, event.version, event.created_ms) for event in events if event.version}),
         promotions=sum(
             isinstance(event, Promoted) and event.stage is Stage.PRODUCTION and event.again is None for event in events
@@ -91,11 +102,31 @@ def overview(entries: Sequence[Entry], now: datetime) -> Overview:
     )
 
 
-def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Decimal, expected: Decimal) -> Served:
-    holder = fold(rows).holders[Stage.PRODUCTION]
+class _Money(NamedTuple):
+    """A model's month."""
+
+    spent: Decimal
+    expected: Decimal
+    budget: Budget | None
+
+
+def _in_production(
+    entries: Sequence[Entry], spans: Iterable[EndpointSpan], month_of: Callable[[str], _Money]
+) -> Iterable[Served]:
+    """Each model that has a version in production, by name."""
+    scores, serving = own_evaluations(entries), [span.event for span in spans if isinstance(span.event, Deployed)]
+    for model, rows in by_model(entries).items():
+        state = fold(rows)
+        if holder := state.holders.get(Stage.PRODUCTION):
+            mine = [event for event in serving if event.model == model]
+            yield _served(rows, holder, month_of(model), mine, quality_trend(model, scores, state))
+
+
+def _served(rows: Sequence[Entry], holder: Holder, money: _Money, deployed: Sequence[Deployed], trend: pd.DataFrame) -> Served:
+    model = holder.promotion.model
     mine = [row.event for row in rows if (row.event.version, row.event.created_ms) == holder.identity]
     exports = [event.latency for event in mine if isinstance(event, Exported)]
-    serving = [event for event in existing_deployments(rows) if event.stage is Stage.PRODUCTION and not event.endpoint]
+    serving = [event for event in deployed if event.stage is Stage.PRODUCTION and not event.endpoint]
     endpoints = [event for event in serving if event.identity == holder.identity]
     since = next(row.at for row in rows if row.seq == holder.since)
     return Served(
@@ -107,9 +138,11 @@ def _served(model: str, rows: Sequence[Entry], limit: Budget | None, spent: Deci
         latency=exports[-1] if exports else None,
         place=endpoints[-1].target if endpoints else "",
         url=endpoints[-1].url if endpoints else "",
-        spent_usd=spent,
-        expected_usd=expected,
-        against_usd=limit.limit if limit else None,
+        spent_usd=money.spent,
+        expected_usd=money.expected,
+        against_usd=money.budget.limit if money.budget else None,
+        trend=trend,
+        free=bool(endpoints) and endpoints[-1].target == "local" and not endpoints[-1].usd_per_month,
     )
 
 
@@ -177,8 +210,8 @@ def _budget_alerts(limits: dict[str, Budget], expected: dict[str, Decimal], opti
             yield Alert(False, f"{summary}, and {format_usd(expected[model])} is expected by the end of it", command)
 
 
-def _canaries(entries: Iterable[Entry]) -> Iterable[Alert]:
-    for event in (span.event for span in existing_endpoints(entries) if span.is_canary):
+def _canaries(spans: Iterable[EndpointSpan]) -> Iterable[Alert]:
+    for event in (span.event for span in spans if span.is_canary):
         yield Alert(False, str(event), f"modelyard canary status {quote(event.model)}@{event.stage}")
 
 

@@ -27,6 +27,7 @@ from dashboards.overview import (
     since_words,
 )
 from dashboards.queries import load_entries
+from dashboards.trends import trend_words
 from registry.amounts import format_usd
 from registry.errors import InputError, ModelyardError
 from registry.events import now
@@ -82,6 +83,8 @@ def _card(served: Served, at: datetime) -> str:
         escape(f"{served.version}, {since_words(served.since, at)}, promoted by {served.who}."),
         escape(money),
         f"<code>{escape(served.url)}</code>" if served.url else "",
+        "This machine costs nothing: no rate is set." if served.free else "",
+        escape(f"Score: {words}." if (words := trend_words(served.trend)) else ""),
     ]
     return f'<div class="card">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'
 

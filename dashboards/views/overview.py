@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.clock import zone
-from dashboards.overview import CHANGED_DAYS, accuracy_words, doubt_words, overview, score_words, since_words
+from dashboards.cards import show_card
+from dashboards.charts import money_trend
+from dashboards.overview import CHANGED_DAYS, overview
 from dashboards.pages import entries, page_header, settings
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
-from dashboards.try_it import show_try_it
 from dashboards.words import escaped
 from registry.amounts import format_usd
 
 _MOST_ALERTS = 20
+_MOST_CHARTS = 3
 _SHOWN = ["when", "version", "text", "who"]
 
 at = page_header("Models in production")
@@ -36,26 +37,11 @@ promotions.metric("Promotions to production", f"{summary.promotions:,}")
 if not summary.served:
     st.info("No model is in production.")
 for served in summary.served:
-    with st.container(border=True):
-        score, text = st.columns([1, 3])
-        figure = score_words(served.evaluation) if served.evaluation else "not evaluated"
-        doubt = doubt_words(served.evaluation) if served.evaluation else ""
-        about = "Top-1 accuracy on held-out images; of a detector, mAP50-95."
-        score.metric(escaped(served.model, 40), figure, doubt or None, delta_color="off", delta_arrow="off", help=about)
-        text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
-        speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
-        address = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"
-        text.text(f"{served.version} {since_words(served.since, summary.at, zone())}, promoted by {served.who}{address}{speed}")
-        if served.against_usd is not None:
-            share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
-            text.progress(
-                share, escaped(f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent")
-            )
-        else:
-            text.text(
-                f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
-            )
-        show_try_it(settings(), served)
+    show_card(settings(), served, at, chart=len(summary.served) <= _MOST_CHARTS)
+
+if summary.money["usd"].any():
+    st.subheader("Cost by month", anchor=False)
+    st.altair_chart(money_trend(summary.money), width="stretch")
 
 st.subheader("Needs attention", anchor=False)
 if not summary.alerts:

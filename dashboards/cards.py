@@ -1,0 +1,84 @@
+"""A model in production as a card of the Overview: how good, since when, where it answers, what it costs, and its trend."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote, urlsplit
+
+import streamlit as st
+
+from dashboards.charts import quality_trend
+from dashboards.clock import zone
+from dashboards.overview import Served, accuracy_words, doubt_words, score_words, since_words
+from dashboards.trends import trend_words
+from dashboards.try_it import show_try_it
+from dashboards.words import escaped
+from registry.address import mlflow_address, redact_login
+from registry.amounts import format_usd
+from registry.errors import ModelyardError
+from registry.settings import Settings
+
+_FEW_VERSIONS = 2
+
+
+def show_card(settings: Settings, served: Served, at: datetime, *, chart: bool) -> None:
+    """The card, with a form to try the model where its endpoint is on this machine; with `chart`, its scores with intervals."""
+    with st.container(border=True):
+        score, text = st.columns([1, 3])
+        figure = score_words(served.evaluation) if served.evaluation else "not evaluated"
+        doubt = doubt_words(served.evaluation) if served.evaluation else ""
+        about = "Top-1 accuracy on held-out images; of a detector, mAP50-95."
+        line = list(served.trend["score"]) if len(served.trend) >= _FEW_VERSIONS else None
+        score.metric(
+            escaped(served.model, 40),
+            figure,
+            doubt or None,
+            delta_color="off",
+            delta_arrow="off",
+            help=about,
+            chart_data=line,
+            chart_type="line",
+        )
+        text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
+        text.text(sentence(served, at))
+        _show_budget(served)
+        with st.container(horizontal=True):
+            for name, address in links(settings, served):
+                st.link_button(name, address, icon=":material/open_in_new:")
+        if words := trend_words(served.trend):
+            text.caption(f"Score: {escaped(words)}.")
+        if line and chart:
+            st.caption("Score by version, with its 95% interval. The filled one is in production.")
+            name = served.evaluation.score_name if served.evaluation else "score"
+            st.altair_chart(quality_trend(served.trend, name), width="stretch")
+        show_try_it(settings, served)
+
+
+def sentence(served: Served, at: datetime) -> str:
+    """Since when, by whom, where and how fast."""
+    speed = f", p95 latency {served.latency.p95_ms:.1f} ms" if served.latency else ""
+    where = f", served by the {served.place} endpoint {served.url}" if served.url else ", without an endpoint"
+    return f"{served.version} {since_words(served.since, at, zone())}, promoted by {served.who}{where}{speed}"
+
+
+def _show_budget(served: Served) -> None:
+    free = " Its process on this machine costs nothing: no rate is set." if served.free else ""
+    if served.against_usd is None:
+        spent = f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
+        st.text(f"{spent}{free}")
+        return
+    share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
+    spent = f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent.{free}"
+    st.progress(share, escaped(spent))
+
+
+def links(settings: Settings, served: Served) -> list[tuple[str, str]]:
+    """The endpoint, where it has an address of the web, and the model's page in MLflow, where a server is known."""
+    known = list[tuple[str, str]]()
+    if urlsplit(served.url).scheme in {"http", "https"}:
+        known.append(("Endpoint", served.url))
+    try:
+        address = redact_login(mlflow_address(settings)).rstrip("/")
+    except ModelyardError:
+        return known
+    return [*known, ("Model in MLflow", f"{address}/#/models/{quote(served.model, safe='')}")]
