@@ -199,26 +199,6 @@ def quality_trend(points: pd.DataFrame, name: str) -> Layers:
     return (bars + line + dots).properties(height=_SMALL)
 
 
-def money_trend(points: pd.DataFrame) -> Layers:
-    """What each month cost, with what this one is expected to, and its budget. `points` is of `trends.money_trend`."""
-    kinds = alt.Scale(domain=["spent", "expected"], range=[PALETTE[0], PALETTE[4]])
-    bars = (
-        alt.Chart(points)
-        .mark_bar(size=30)
-        .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("usd:Q", title="USD per month"),
-            color=alt.Color("what:N", scale=kinds, legend=_legend(None)),
-            order=alt.Order("what:N", sort="descending"),
-            tooltip=[_tip("month:O"), _tip("what:N", "Category"), _tip("usd:Q", "Cost, USD", ".4f")],
-        )
-    )
-    limit = points[points["budget"].notna()].head(1)
-    rule = alt.Chart(limit).mark_rule(color=PALETTE[5], strokeDash=[4, 4]).encode(y="budget:Q", tooltip=[_tip("budget:Q")])
-    name = alt.Chart(limit).mark_text(align="left", dy=-8, x=4, color=PALETTE[5]).encode(y="budget:Q", text=alt.value("Budget"))
-    return (bars + rule + name).properties(height=_SMALL)
-
-
 def spent_by_month(points: pd.DataFrame) -> alt.Chart:
     """What was spent in each month. `points` has month, what and usd."""
     return (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards.decisions import moments
-from dashboards.money import Budget, budgets, month_end, person_budgets
+from dashboards.money.spending import Budget, budgets, month_end, person_budgets
 from dashboards.trends import money_trend, quality_trend
 from registry.amounts import format_usd
 from registry.events import Deployed, Exported, Promoted, named

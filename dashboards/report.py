@@ -1,20 +1,20 @@
-"""The Overview as a file: HTML that prints well and needs nothing else, CSV, or JSON.
+"""The Overview or a month's statement as a file: HTML that prints well and needs nothing else, CSV, or JSON.
 
-python -m dashboards.report FILE.html|FILE.csv|FILE.json     what `modelyard report` runs
+python -m dashboards.report FILE.html|FILE.csv|FILE.json [MONTH]     what `modelyard report` runs
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from dashboards.files import document, table, table_csv
+from dashboards.money.statement import Statement, lines_table, statement, statement_html
 from dashboards.overview import (
     CHANGED_DAYS,
     Overview,
@@ -32,20 +32,10 @@ from registry.amounts import format_usd
 from registry.errors import InputError, ModelyardError
 from registry.events import now
 from registry.files import write_atomic
+from registry.protocols import Entry
 from registry.settings import read_settings
 
-_STYLE = """
-:root{color-scheme:light dark;--line:#8884;--bad:#c0392b;--warn:#b9770e}
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:0}h2{margin-top:2rem}.quiet{opacity:.7}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem}
-.card{border:1px solid var(--line);border-radius:.6rem;padding:1rem;break-inside:avoid}
-.card b.big{font-size:1.8rem;display:block}
-.alert{border-left:.3rem solid var(--warn);padding:.2rem .8rem;margin:.5rem 0}.alert.grave{border-color:var(--bad)}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line)}
-td.number{text-align:right;font-variant-numeric:tabular-nums}code{overflow-wrap:anywhere}
-@media print{body{margin:0;max-width:none;font-size:11pt}a{color:inherit}}
-"""
+_ENDINGS = (".html", ".csv", ".json")
 
 
 def as_html(summary: Overview) -> str:
@@ -55,16 +45,14 @@ def as_html(summary: Overview) -> str:
         f'<div class="alert{" grave" if item.grave else ""}">{escape(item.text)}<br><code>{escape(item.command)}</code></div>'
         for item in summary.alerts
     )
-    changed = _table(("Time", "Version", "Event", "By"), _changes(summary))
+    changed = table(("Time", "Version", "Event", "By"), _changes(summary))
     spent = f"{format_usd(summary.spent_usd)} spent this month, "
     spent += f"{format_usd(summary.expected_usd)} expected by the end of the month."
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelyard {summary.at:%Y-%m-%d}</title>'
-        '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<style>{_STYLE}</style><h1>Models in production</h1>"
-        f'<p class="quiet">{summary.at:%Y-%m-%d %H:%M} UTC. {escape(spent)}</p><div class="cards">{cards}</div>'
-        f"<h2>Needs attention</h2>{alerts or '<p>Nothing.</p>'}<h2>Last {CHANGED_DAYS} days</h2>{changed}</html>\n"
+    return document(
+        f"Modelyard {summary.at:%Y-%m-%d}",
+        f'<h1>Models in production</h1><p class="quiet">{summary.at:%Y-%m-%d %H:%M} UTC. {escape(spent)}</p>'
+        f'<div class="cards">{cards}</div><h2>Needs attention</h2>{alerts or "<p>Nothing.</p>"}'
+        f"<h2>Last {CHANGED_DAYS} days</h2>{changed}",
     )
 
 
@@ -94,22 +82,9 @@ def _changes(summary: Overview) -> Iterable[tuple[str, ...]]:
         yield (f"{row['when']:%Y-%m-%d %H:%M}", str(row["version"]), str(row["text"]), str(row["who"]))
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>" if body else "<p>Nothing.</p>"
-
-
 def as_csv(summary: Overview) -> str:
     """The models in production, one a row."""
     return table_csv(served_table(summary.served))
-
-
-def table_csv(given: pd.DataFrame) -> str:
-    """A table as CSV. A cell that a spreadsheet would take for a formula is marked as text."""
-    table = given.copy()
-    for column in table.select_dtypes(include=["object", "str"]).columns:
-        table[column] = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell for cell in table[column]]
-    return str(table.to_csv(index=False))
 
 
 def as_json(summary: Overview) -> dict[str, Any]:
@@ -124,29 +99,55 @@ def as_json(summary: Overview) -> dict[str, Any]:
     }
 
 
-def write_report(file: Path) -> Overview:
-    """Write the report in the format of the file's ending. Raises InputError for another ending."""
-    kinds = {
-        ".html": as_html,
-        ".csv": as_csv,
-        ".json": lambda summary: json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
-    }
-    make = kinds.get(file.suffix.lower())
-    if make is None:
-        raise InputError(file, "is not a supported report format", f"end its name in {', '.join(kinds)}")
-    summary = overview(load_entries(read_settings()), now())
-    write_atomic(file, make(summary).encode())
-    return summary
+def write_report(file: Path, month: str | None = None) -> dict[str, Any]:
+    """Write the Overview, or a month's statement, in the format of the file's ending; returns what stands in it.
+
+    Raises InputError for another ending, and for what is no month.
+    """
+    if file.suffix.lower() not in _ENDINGS:
+        raise InputError(file, "is not a supported report format", f"end its name in {', '.join(_ENDINGS)}")
+    entries = load_entries(read_settings())
+    answer, make = _statement(entries, month) if month else _overview(entries)
+    write_atomic(file, make[file.suffix.lower()]().encode())
+    return answer
+
+
+_Answer = tuple[dict[str, Any], dict[str, Callable[[], str]]]
+"""What a report says to machines, and how it is made by the ending of its file."""
+
+
+def _overview(entries: Sequence[Entry]) -> _Answer:
+    summary = overview(entries, now())
+    answer = as_json(summary)
+    return answer, {".html": lambda: as_html(summary), ".csv": lambda: as_csv(summary), ".json": lambda: _indented(answer)}
+
+
+def _statement(entries: Sequence[Entry], month: str) -> _Answer:
+    given = statement(entries, month, now())
+    answer = statement_json(given)
+    makes = {".html": lambda: statement_html(given), ".csv": lambda: table_csv(lines_table(given))}
+    return answer, makes | {".json": lambda: _indented(answer)}
+
+
+def _indented(answer: dict[str, Any]) -> str:
+    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def statement_json(given: Statement) -> dict[str, Any]:
+    """A statement, for machines: amounts as decimals in text."""
+    lines = [line._asdict() | {"usd": f"{line.usd:f}"} for line in given.lines]
+    budget = {model: f"{usd:f}" for model, usd in given.budget.items()}
+    return {"month": given.month, "at": given.at.isoformat(), "usd": f"{given.usd:f}", "budget": budget, "lines": lines}
 
 
 def main() -> int:
     """Write the report, and print it as JSON; exit 2 with one line where that cannot be."""
     try:
-        summary = write_report(Path(sys.argv[1]))
+        answer = write_report(Path(sys.argv[1]), next(iter(sys.argv[2:]), None))
     except ModelyardError as error:
         print(error, file=sys.stderr)  # noqa: T201 a command
         return error.exit_code
-    print(json.dumps(as_json(summary), ensure_ascii=False))  # noqa: T201
+    print(json.dumps(answer, ensure_ascii=False))  # noqa: T201
     return 0
 
 

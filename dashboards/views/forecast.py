@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.charts import break_even_curves
-from dashboards.money import break_even, latest_exports, outlook_table
+from dashboards.money.panels import show_forecast
+from dashboards.money.spending import latest_exports
 from dashboards.pages import entries, page_header, settings
-from dashboards.tables import PERCENT, show_table
 from dashboards.words import escaped
 from registry.errors import ModelyardError
 from registry.money.catalogue import read_catalogue
@@ -19,16 +18,6 @@ from registry.reports.accounts import measured
 from serving.targets.plans import alternatives, plans_by_policy
 
 _CUSTOM = "custom"
-_FORMATS = {
-    "per month": "$%.2f",
-    "least": "$%.2f",
-    "storage": "$%.2f",
-    "per 1,000": "$%.4f",
-    "cold": PERCENT,
-    "p95 wait": "%.2f",
-}
-_LABELS = {"place": "Hosting option", "least": "If starts are free", "storage": "Incl. storage"}
-_LABELS |= {"per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
 
 page_header("Forecast")
 exports = latest_exports(entries())
@@ -60,20 +49,8 @@ try:
     prices, local = read_catalogue(settings().price_catalogue), local_price(settings())
     with st.spinner("Simulating a month"):
         forecast = compare(prices, Options(local, plans), traffic, ground, today=today(), p95_limit_s=p95_limit)
-        points = break_even(traffic, [option.place for option in forecast.places])
 except ModelyardError as error:
     st.error(escaped(str(error)))
     st.stop()
 
-st.subheader(escaped(forecast.advice, 600))
-st.caption(f"Latency: {forecast.service_ms:.3g} ms ({escaped(forecast.service_from)}). {forecast.browser}")
-show_table(outlook_table(forecast.places), _FORMATS, _LABELS)
-st.altair_chart(break_even_curves(points, requests), width="stretch")
-for line in forecast.stale:
-    st.warning(f"Price of {escaped(line)}. `modelyard prices --refresh` updates it.")
-
-st.subheader("Assumptions", anchor=False)
-for line in forecast.assumed:
-    st.markdown(escaped(line, 2000))
-lines = [f"- **{escaped(option.place.name)}**: {escaped('; '.join(option.place.assumed), 2000)}" for option in forecast.places]
-st.markdown("\n".join(lines))
+show_forecast(forecast, traffic)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.cards import show_card
-from dashboards.charts import money_trend
+from dashboards.money.charts import money_trend
 from dashboards.overview import CHANGED_DAYS, overview
 from dashboards.pages import entries, page_header, settings
 from dashboards.report import as_csv, as_html

@@ -71,13 +71,18 @@ def dashboard(
 def report(
     file: Annotated[Path, typer.Argument(help="Ends in .html (prints well), .csv or .json.")],
     *,
+    month: Annotated[str | None, typer.Option(help="Write this month's statement of costs instead, e.g. 2026-11.")] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the Overview to a file: what is in production, how good it is, what it costs, what needs attention."""
     from pipelines.services.dashboard import make_report
 
-    summary = make_report(read_home(home).settings, file)
+    summary = make_report(read_home(home).settings, file, month)
+    if month is not None:
+        text = f"{file}: {len(summary['lines'])} amounts, ${summary['usd']} in {month}"
+        answer(summary | {"file": str(file)}, as_json=as_json, text=text)
+        return
     models, alerts = len(summary["production"]), len(summary["alerts"])
     answer(summary | {"file": str(file)}, as_json=as_json, text=f"{file}: {models} models in production, {alerts} alerts")
 

@@ -15,6 +15,7 @@ from pipelines.services.environments import dashboard_environment
 from pipelines.services.up import ServiceGroup, claim, require_streamlit, start_dashboard, stop, wait_for
 from registry.errors import InputError, ModelyardError, shorten
 from registry.opening import keys_of
+from registry.reports.costs import check_month
 from registry.reports.reviews import REVIEWER
 from registry.settings import ROOT, Settings
 from serving.server.exposure import Exposure, address_of, is_loopback
@@ -55,13 +56,17 @@ def dashboard_running(
         stop(keeper)
 
 
-def make_report(settings: Settings, file: Path) -> dict[str, Any]:
-    """Write the Overview to a file, and return it. Raises InputError for an ending that is none of ours."""
+def make_report(settings: Settings, file: Path, month: str | None = None) -> dict[str, Any]:
+    """Write the Overview to a file, or the statement of a month, and return it.
+
+    Raises InputError for an ending that is none of ours, and for what is no month.
+    """
+    check_month(month)
     if file.suffix.lower() not in _ENDINGS:
         raise InputError(file, "is not a known kind of report", f"end its name in {', '.join(_ENDINGS)}")
     keys_of(settings).keep_public()
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "dashboards.report", str(file.absolute())],
+        [sys.executable, "-P", "-m", "dashboards.report", str(file.absolute()), *([month] if month else [])],
         env={**dashboard_environment(), "MODELYARD_HOME": str(settings.home.absolute()), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from worlds import budget, entries_of, fill
 
 from dashboards.live import EndpointReading
-from dashboards.money import bills_table, budgets, burn_down, month_end, serving_costs
+from dashboards.money.spending import bills_table, budgets, burn_down, month_end, serving_costs
 from pipelines.money.budgets import standing_of
 from registry.events import Deployed, PolicySet, Promoted, Trained
 from registry.memory import MemoryEntry

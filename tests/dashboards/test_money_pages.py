@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from worlds import MARKUP, a_run, budget, entries_of, fill, fill_runs, page, words
 
 from dashboards.decisions import moments
-from dashboards.money import break_even, latest_exports, outlook_table
+from dashboards.money.outlook import break_even, outlook_table
+from dashboards.money.spending import latest_exports
 from dashboards.overview import overview
 from pipelines.money.budgets import override_person, set_person_budget
 from registry.events import Deployed, now
@@ -48,7 +49,7 @@ def test_the_costs_page_adds_up_to_the_cent_by_what_is_chosen_with_budgets(home:
     assert table["per promoted"][0] == pytest.approx(0.5025, abs=1e-3)
     progress = str(shown.get("progress")[0].proto).replace("\\", "")
     assert re.search(r"hand: \$0\.50\d\d of this month's \$10\.00 budget spent", progress)
-    shown.selectbox[0].set_value("person").run()
+    shown.selectbox(key="by").set_value("person").run()
     assert any("<b>bob</b>" in list(frame.value.get("person", ())) for frame in shown.dataframe)
 
 
@@ -76,6 +77,11 @@ def test_a_person_s_budget_is_on_the_pages_and_in_the_history(home: Path) -> Non
     ]
 
 
+def figures(shown: AppTest):
+    """The table of all figures of the Forecast page."""
+    return next(frame.value for frame in shown.dataframe if "place" in frame.value)
+
+
 @pytest.mark.journey  # simulates months
 def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Path) -> None:
     assert "Latency: 50 ms (custom)" in page("forecast").caption[1].value
@@ -83,12 +89,15 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     shown = page("forecast")
     assert not shown.exception
     assert "is the cheapest at 1,000 requests per day" in words(shown)
-    table = shown.dataframe[0].value
-    assert len(table) == 9
+    words_of, table = (frame.value for frame in shown.dataframe)
+    assert len(table) == len(words_of) == 9
     assert list(table["per month"]) == sorted(table["per month"])
+    assert list(words_of.columns)[:2] == ["what", "per month"], "a phone shows what decides"
+    assert "small CPU, sleeps when idle (RunPod)" in set(words_of["what"])
     assert words(shown).count("per hour") >= 8
     assert "Latency: 1 ms (measured on this machine, hand/2" in words(shown)
-    assert any("days old" in warning.value for warning in shown.warning)
+    assert not shown.warning
+    assert sum("days old" in caption.value for caption in shown.caption) == 1, "one quiet note"
     shown.number_input[0].set_value(0).run()
     assert not shown.exception
 
@@ -130,7 +139,7 @@ def test_the_forecast_page_shows_every_assumption_whole(home: Path) -> None:
         "https://docs.runpod.io/serverless/pricing, per second times 3600, read by hand",
     ):  # fmt: skip
         assert sentence in text, sentence
-    table = shown.dataframe[0].value
+    table = figures(shown)
     assert table["place"][0] == "the visitor's browser"
     assert (len(table), table["per month"][0]) == (9, 0)
     assert "browser" not in shown.subheader[0].value
@@ -189,7 +198,7 @@ def test_a_machine_that_costs_nothing_breaks_no_page(home: Path, monkeypatch: py
     shown = page("forecast")
     assert "is the cheapest at 1,000 requests per day: $" in words(shown)
     assert "this machine is the cheapest" not in words(shown), "a place is not advised for a rate that nobody set"
-    table = shown.dataframe[0].value
+    table = figures(shown)
     assert table.loc[table["place"] == "this machine", "per month"].tolist() == [0]
     shown.number_input[0].set_value(0).run()
     assert not shown.exception, shown.exception

@@ -10,7 +10,7 @@ from worlds import fill
 from dashboards.charts import burn_down as burn_down_chart
 from dashboards.charts import cost_by_version, curves, parallel, pareto_front, request_rates, timeline
 from dashboards.decisions import moments, parity_table, waiting_table
-from dashboards.money import burn_down
+from dashboards.money.spending import burn_down
 from dashboards.overview import served_table
 from dashboards.queries import (
     LedgerReader,

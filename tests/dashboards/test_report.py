@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from worlds import MARKUP, entries_of, fill
 
+from dashboards.files import table_csv
 from dashboards.overview import overview
-from dashboards.report import as_csv, as_html, as_json, table_csv, write_report
+from dashboards.report import as_csv, as_html, as_json, write_report
 from registry.errors import ModelyardError
 
 

@@ -11,8 +11,8 @@ import pytest
 from worlds import MARKUP, budget, entries_of, fill, page, words
 
 from dashboards.cards import links
-from dashboards.charts import money_trend as money_chart
 from dashboards.charts import quality_trend as quality_chart
+from dashboards.money.charts import money_trend as money_chart
 from dashboards.overview import overview
 from dashboards.trends import money_trend, quality_trend, trend_words
 from registry.events import Deployed, about

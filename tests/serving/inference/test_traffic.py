@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboards.live import EndpointReading, parse_metrics
-from dashboards.money import _idle
+from dashboards.money.spending import _idle
 from serving.canary.splitter import _may_split
 from serving.inference.outputs import NOTHING, detection
 from serving.inference.traffic import is_request, protocol_of

@@ -1,4 +1,4 @@
-"""What the pages about money show, without Streamlit: spending by group, budgets, forecasts by traffic."""
+"""What was spent, without Streamlit: by group, by month, against budgets, and of each endpoint."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import pandas as pd
 from dashboards.live import EndpointReading
 from registry.amounts import format_usd
 from registry.events import Deployed, Exported
-from registry.money.forecast import Place, PlaceForecast, forecast_places
 from registry.money.spans import cut, month_of
-from registry.money.traffic import Traffic
 from registry.protocols import Entry
 from registry.reports.accounts import (
     By,
@@ -31,8 +29,6 @@ from registry.reports.budgets import person_limits, person_standings
 from registry.reports.endpoints import endpoint_named
 
 GROUPINGS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
-_SWEEP = 2_000
-_MOST = 6
 
 
 def months(spent: Iterable[Spend]) -> list[str]:
@@ -204,32 +200,3 @@ def latest_exports(entries: Iterable[Entry]) -> dict[str, Exported]:
         if isinstance(entry.event, Exported) and entry.event.latency:
             exports.setdefault(entry.event.label, entry.event)
     return exports
-
-
-def outlook_table(forecasts: Iterable[PlaceForecast]) -> pd.DataFrame:
-    """One row a place: the month, its parts, and the problem where the place cannot serve the traffic."""
-    rows = [
-        {
-            "place": forecast.place.name,
-            "per month": float(forecast.usd_per_month),
-            "least": None if forecast.usd_per_month_least is None else float(forecast.usd_per_month_least),
-            "storage": float(forecast.storage_usd),
-            "per 1,000": None if forecast.usd_per_thousand is None else float(forecast.usd_per_thousand),
-            "cold": 100 * forecast.cold_share,
-            "p95 wait": forecast.wait_p95_s,
-            "problem": forecast.problem,
-        }
-        for forecast in forecasts
-    ]
-    return pd.DataFrame(rows, columns=["place", "per month", "least", "storage", "per 1,000", "cold", "p95 wait", "problem"])
-
-
-def break_even(traffic: Traffic, places: Sequence[Place]) -> pd.DataFrame:
-    """Columns requests, place, usd: a month at each place that is paid for and keeps up, at 1 to 1,000,000 requests per day."""
-    rows = list[tuple[float, str, float]]()
-    for step in range(2 * _MOST + 1):
-        load = traffic.model_copy(update={"requests_per_day": 10 ** (step / 2)})
-        for forecast in forecast_places(load, [option for option in places if option.is_paid], sample=_SWEEP):
-            if not forecast.problem:
-                rows.append((load.requests_per_day, forecast.place.name, max(float(forecast.usd_per_month), 0.01)))
-    return pd.DataFrame(rows, columns=["requests", "place", "usd"])

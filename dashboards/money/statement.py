@@ -1,0 +1,117 @@
+"""A month's statement, without Streamlit: every amount with its day, its subject and what it rests on, and their sum."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+from typing import NamedTuple
+
+import pandas as pd
+
+from dashboards.files import document, table
+from dashboards.money.spending import budgets
+from registry.amounts import format_usd
+from registry.money.books import Spend
+from registry.protocols import Entry
+from registry.reports.accounts import spending
+from registry.reports.costs import check_month
+
+_ZERO = Decimal(0)
+_BASES = {
+    "measured": "measured seconds at the price of that day",
+    "quoted": "the quote for the time that it stood",
+    "billed": "the provider's bill",
+}
+
+
+class Line(NamedTuple):
+    """One amount: training and bills by their moment, serving by the day."""
+
+    day: str
+    model: str
+    version: str
+    what: str
+    resource: str
+    provider: str
+    person: str
+    basis: str
+    usd: Decimal
+
+
+class Statement(NamedTuple):
+    """A month, as of a moment. `budget` is model → what this month allowed, where that is known."""
+
+    month: str
+    at: datetime
+    lines: list[Line]
+    budget: dict[str, Decimal]
+
+    @property
+    def usd(self) -> Decimal:
+        """All of it."""
+        return sum((line.usd for line in self.lines), _ZERO)
+
+
+def statement(entries: Sequence[Entry], month: str, now: datetime) -> Statement:
+    """A month (as 2026-11) up to now. Raises InputError for what is no month."""
+    check_month(month)
+    spent = [spend for spend in spending(entries, now, month) if spend.month == month]
+    limits = budgets(entries, now, spent) if month == f"{now:%Y-%m}" else {}
+    return Statement(month, now, list(map(_line, spent)), {model: budget.limit for model, budget in limits.items()})
+
+
+def _line(spend: Spend) -> Line:
+    version = str(spend.version or "")
+    subject = (spend.model or "(none)", version, spend.what, spend.resource, spend.provider, spend.person)
+    return Line(f"{spend.at:%Y-%m-%d}", *subject, spend.basis, spend.usd)
+
+
+def lines_table(given: Statement) -> pd.DataFrame:
+    """The lines, for CSV: amounts in US dollars, with all their digits."""
+    return pd.DataFrame([(*line[:-1], f"{line.usd:f}") for line in given.lines], columns=Line._fields)
+
+
+def statement_html(given: Statement) -> str:
+    """A page of its own that prints well. Every name is escaped; nothing is loaded from anywhere."""
+    total = format_usd(given.usd)
+    title = f"Statement of costs, {given.month}"
+    sums = _sums(given.lines)
+    by_model = table(
+        ("Model", "Budget", "Training", "Serving", "Other", "Total"),
+        [(model, _budget(given, model), *map(format_usd, amounts), format_usd(sum(amounts, _ZERO))) for model, amounts in sums],
+        5,
+        ("Total", "", *(format_usd(sum((amounts[at] for _, amounts in sums), _ZERO)) for at in range(3)), total),
+    )
+    heads = ("Day", "Model", "Version", "What", "Resource", "Provider", "Person", "Rests on", "USD")
+    lines = table(heads, [(*line[:-1], format_usd(line.usd)) for line in given.lines], 1, ("Total", *[""] * 7, total))
+    bases = "".join(f"<li><b>{name}</b>: {escape(words)}</li>" for name, words in _BASES.items())
+    return document(
+        title,
+        f'<h1>{escape(title)}</h1><p class="quiet">As of {given.at:%Y-%m-%d %H:%M} UTC. Days are in UTC.</p>'
+        f"<p>{escape(sentence(given))}</p><h2>By model</h2>{by_model}<h2>Every amount</h2>{lines}"
+        f"<h2>What amounts rest on</h2><ul>{bases}</ul>",
+    )
+
+
+def sentence(given: Statement) -> str:
+    """Where the money went, in one sentence."""
+    if not given.usd:
+        return f"Nothing was spent in {given.month}."
+    model, amounts = _sums(given.lines)[0]
+    share, kind = sum(amounts, _ZERO) / given.usd, ("training", "serving", "other things")[amounts.index(max(amounts))]
+    return f"{format_usd(given.usd)} in {given.month}; {share:.0%} of it for {model}, most of that on {kind}."
+
+
+def _sums(lines: Iterable[Line]) -> list[tuple[str, tuple[Decimal, Decimal, Decimal]]]:
+    """Model → training (failed too), serving and the rest; the dearest first."""
+    sums = defaultdict[str, list[Decimal]](lambda: [_ZERO, _ZERO, _ZERO])
+    for line in lines:
+        sums[line.model][0 if "training" in line.what else 1 if line.what == "serving" else 2] += line.usd
+    return [(model, (a, b, c)) for model, (a, b, c) in sorted(sums.items(), key=lambda item: (-sum(item[1]), item[0]))]
+
+
+def _budget(given: Statement, model: str) -> str:
+    return format_usd(given.budget[model]) if model in given.budget else ""
