@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -13,17 +14,17 @@ from dashboards.files import table_csv
 from dashboards.live import poll_endpoints
 from dashboards.money.charts import hosting_bars, money_trend
 from dashboards.money.outlook import bands_table, bars_table, break_even, outlook_table, twice
-from dashboards.money.spending import budgets, month_end, serving_costs
-from dashboards.money.statement import lines_table, sentence, statement, statement_html
+from dashboards.money.spending import budgets, month_end, months, serving_costs
+from dashboards.money.statement import Statement, lines_table, sentence, statement, statement_html
 from dashboards.tables import PERCENT, show_table
 from dashboards.trends import money_trend as trend_of_months
 from dashboards.words import escaped
-from registry.events import Deployed
 from registry.money.comparison import Forecast
 from registry.money.prices import local_price
 from registry.money.traffic import Traffic
 from registry.protocols import Entry
 from registry.reports.accounts import Spend
+from registry.reports.costs import CostReport
 from registry.settings import Settings
 
 _SERVING = dict.fromkeys(("per month", "billed this month", "idle per month"), "$%.2f") | {"per 1,000 requests": "$%.4f"}
@@ -40,15 +41,25 @@ _LABELS |= {"per 1,000": "Per 1,000 requests", "cold": "Cold starts"}
 _WORDS = {"what": "Hosting option", "yours": "Deployed so", "twice the traffic": "With twice the traffic"}
 
 
-def show_statement(entries: Sequence[Entry], months: Sequence[str], at: datetime) -> None:
-    """A sentence about this month, and a month's statement as a file."""
-    st.markdown(f"**{escaped(sentence(statement(entries, f'{at:%Y-%m}', at)))}**")
+def show_statement(entries: Sequence[Entry], spent: Sequence[Spend], at: datetime) -> None:
+    """A sentence about this month, and a month's statement as a file, which is made when it is asked for."""
+    this = f"{at:%Y-%m}"
+    st.markdown(f"**{escaped(sentence(this, [spend for spend in spent if spend.month == this]))}**")
     with st.popover("Statement", icon=":material/receipt_long:"):
-        month = st.selectbox("Month", months, key="statement")
-        given = statement(entries, month, at)
+        month = st.selectbox("Month", sorted({this, *months(spent)}, reverse=True), key="statement")
         name = f"modelyard-statement-{month}"
-        st.download_button("Statement (HTML, printable)", statement_html(given), f"{name}.html", "text/html")
-        st.download_button("Statement (CSV)", table_csv(lines_table(given)), f"{name}.csv", "text/csv")
+        html = partial(_file, entries, month, at, statement_html)
+        st.download_button("Statement (HTML, printable)", html, f"{name}.html", "text/html", on_click="ignore")
+        table = partial(_file, entries, month, at, _csv)
+        st.download_button("Statement (CSV)", table, f"{name}.csv", "text/csv", on_click="ignore")
+
+
+def _file(entries: Sequence[Entry], month: str, at: datetime, make: Callable[[Statement], str]) -> str:
+    return make(statement(entries, month, at))
+
+
+def _csv(given: Statement) -> str:
+    return table_csv(lines_table(given))
 
 
 def show_months(entries: Sequence[Entry], spent: Sequence[Spend], at: datetime) -> None:
@@ -60,10 +71,11 @@ def show_months(entries: Sequence[Entry], spent: Sequence[Spend], at: datetime) 
     st.caption("Expected: spent so far, and the endpoints at their quotes until the month ends. Training to come is not in it.")
 
 
-def show_serving(entries: Sequence[Entry], deployed: Sequence[Deployed], settings: Settings, at: datetime) -> None:
+def show_serving(report: CostReport, settings: Settings) -> None:
     """What each endpoint costs, and what that rests on."""
-    readings = poll_endpoints(deployed, settings.endpoint_headers)
-    show_table(serving_costs(entries, deployed, readings, at), _SERVING, {"per month": "Quote per month"})
+    readings = poll_endpoints(report.deployments, settings.endpoint_headers)
+    costs = serving_costs(report.entries, report.deployments, readings, report.now, report.spends)
+    show_table(costs, _SERVING, {"per month": "Quote per month"})
     price = local_price(settings)
     st.caption(
         "The cost per 1,000 requests is from the bill where there is one, otherwise from the quote. A cloud endpoint's idle "

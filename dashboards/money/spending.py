@@ -129,6 +129,8 @@ def burn_down(entries: Sequence[Entry], now: datetime) -> pd.DataFrame:
 
     `actual` ends with what is left now; `expected` begins with what will be left when today ends.
     """
+    if not limits(entries):
+        return pd.DataFrame(columns=["model", "day", "usd", "kind"])
     (first, last), month, today = month_of(now), f"{now:%Y-%m}", now.astimezone(UTC)
     spent = spending(entries, now, month)
     known, coming = _by_day(spent, month), _by_day(spending(entries, last - timedelta(seconds=1), month), month)
@@ -157,17 +159,22 @@ def _until(by_day: Mapping[int, Decimal], day: datetime) -> Decimal:
 
 
 def serving_costs(
-    entries: Sequence[Entry], deployed: Sequence[Deployed], readings: Sequence[EndpointReading], now: datetime
+    entries: Sequence[Entry],
+    deployed: Sequence[Deployed],
+    readings: Sequence[EndpointReading],
+    now: datetime,
+    spent: Iterable[Spend] | None = None,
 ) -> pd.DataFrame:
     """One row an endpoint, in US dollars: its month as quoted, what was billed this month, 1,000 requests, idle spend.
 
     A thousand requests cost what was billed, or quoted where no bill is, for the time in which an endpoint counted them.
     Idle spend is the part of the quote in which an endpoint's workers decoded and predicted nothing; in a cloud, whose quote is
-    what its minimum workers cost without traffic, all of it. What is not known is empty.
+    what its minimum workers cost without traffic, all of it. What is not known is empty. `spent` is `spending` up to now,
+    where it is known already.
     """
     month = f"{now:%Y-%m}"
     billed = defaultdict[str, Decimal](Decimal)
-    for spend in spending(entries, now):
+    for spend in spending(entries, now) if spent is None else spent:
         if (spend.what, spend.basis, spend.month) == ("serving", "billed", month):
             billed[spend.resource] += spend.usd
     rows = list[tuple[str, str, float, float | None, float | None, float | None]]()

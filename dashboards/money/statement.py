@@ -91,21 +91,23 @@ def statement_html(given: Statement) -> str:
     return document(
         title,
         f'<h1>{escape(title)}</h1><p class="quiet">As of {given.at:%Y-%m-%d %H:%M} UTC. Days are in UTC.</p>'
-        f"<p>{escape(sentence(given))}</p><h2>By model</h2>{by_model}<h2>Every amount</h2>{lines}"
+        f"<p>{escape(sentence(given.month, given.lines))}</p><h2>By model</h2>{by_model}<h2>Every amount</h2>{lines}"
         f"<h2>What amounts rest on</h2><ul>{bases}</ul>",
     )
 
 
-def sentence(given: Statement) -> str:
-    """Where the money went, in one sentence."""
-    if not given.usd:
-        return f"Nothing was spent in {given.month}."
-    model, amounts = _sums(given.lines)[0]
-    share, kind = sum(amounts, _ZERO) / given.usd, ("training", "serving", "other things")[amounts.index(max(amounts))]
-    return f"{format_usd(given.usd)} in {given.month}; {share:.0%} of it for {model}, most of that on {kind}."
+def sentence(month: str, amounts: Iterable[Spend | Line]) -> str:
+    """Where a month's money went, in one sentence; `amounts` are those of the month."""
+    sums = _sums(amounts)
+    total = sum((sum(parts, _ZERO) for _, parts in sums), _ZERO)
+    if not total:
+        return f"Nothing was spent in {month}."
+    model, parts = sums[0]
+    share, kind = sum(parts, _ZERO) / total, ("training", "serving", "other things")[parts.index(max(parts))]
+    return f"{format_usd(total)} in {month}; {share:.0%} of it for {model or '(none)'}, most of that on {kind}."
 
 
-def _sums(lines: Iterable[Line]) -> list[tuple[str, tuple[Decimal, Decimal, Decimal]]]:
+def _sums(lines: Iterable[Spend | Line]) -> list[tuple[str, tuple[Decimal, Decimal, Decimal]]]:
     """Model → training (failed too), serving and the rest; the dearest first."""
     sums = defaultdict[str, list[Decimal]](lambda: [_ZERO, _ZERO, _ZERO])
     for line in lines:

@@ -37,7 +37,7 @@ if not spent:
     st.info("Nothing was trained or deployed yet, so nothing was spent.")
     st.stop()
 
-show_statement(rows, sorted({f"{at:%Y-%m}", *months(spent)}, reverse=True), at)
+show_statement(rows, spent, at)
 training, serving, versions = st.columns(3)
 training.metric("Training, total", format_usd(report.training_usd))
 serving.metric("Serving per month, as quoted", format_usd(report.serving_usd_per_month))
@@ -70,7 +70,7 @@ with tabs[1]:
             "`modelyard budget person NAME --usd-per-month 20`."
         )
 with tabs[2]:
-    show_serving(rows, report.deployments, settings(), at)
+    show_serving(report, settings())
 with tabs[3]:
     show_table(bills_table(rows, at), {"quoted": "$%.4f", "billed": "$%.4f"})
     st.caption("Each bill, beside the quote for the same time. `modelyard bills fetch` and `modelyard bills import` add bills.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from registry.errors import InputError
 from registry.events import Deployed, Trained
@@ -58,7 +59,7 @@ class CostReport:
         """All training so far: failed runs too, and what was billed for it in place of what was measured."""
         return sum((spend.usd for spend in self.spends if spend.what in TRAINING), _ZERO)
 
-    @property
+    @cached_property
     def deployments(self) -> list[Deployed]:
         """What was deployed for the endpoints that exist now."""
         return existing_deployments(self.entries)

@@ -56,14 +56,14 @@ def test_a_statement_adds_up_to_the_books_and_escapes_every_name(spent: Path) ->
     rows = list(csv.DictReader(io.StringIO(table_csv(lines_table(given)))))
     assert sum(Decimal(row["usd"]) for row in rows) == given.usd, "to the last digit"
     assert {row["person"] for row in rows} >= {"'=1+1"}, "a spreadsheet takes no name for a formula"
-    assert "of it for" in sentence(given)
-    assert "most of that on training" in sentence(given)
+    assert "of it for" in sentence(given.month, given.lines)
+    assert "most of that on training" in sentence(given.month, given.lines)
 
 
 def test_a_month_without_costs_and_what_is_no_month(tmp_path: Path) -> None:
     fill(tmp_path)
     empty = statement(entries_of(tmp_path), "2020-01", now())
-    assert sentence(empty) == "Nothing was spent in 2020-01."
+    assert sentence(empty.month, empty.lines) == "Nothing was spent in 2020-01."
     assert "Nothing." in statement_html(empty)
     with pytest.raises(InputError, match="write it as 2026-11"):
         statement(entries_of(tmp_path), "November", now())
