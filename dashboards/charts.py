@@ -100,15 +100,16 @@ def class_bars(scores: pd.DataFrame) -> alt.Chart:
 
 
 def timeline(events: pd.DataFrame) -> alt.Chart:
-    """What happened to each model, when. `events` has when, model, version, what, who and text."""
+    """What happened to each model, when. `events` has when, model, version, what, who, text and lane."""
     time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M")
     return (
         alt.Chart(events)
-        .mark_point(filled=True, size=110)
+        .mark_point(filled=True, size=90)
         .encode(
             x=alt.X("when:T", title=None),
             y=alt.Y("model:N", title=None),
-            color=alt.Color("what:N", legend=_legend(None)),
+            yOffset=alt.YOffset("lane:O", scale=alt.Scale(paddingOuter=0.6)),
+            color=alt.Color("what:N", scale=_colours(), legend=_legend(None)),
             shape=alt.Shape("what:N", legend=None),
             tooltip=[time, _tip("version:N"), _tip("what:N", "Event"), _tip("who:N", "By"), _tip("text:N", "Details")],
         )

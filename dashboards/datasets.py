@@ -38,6 +38,7 @@ class LocalDataset:
         self.task: str = str(manifest.get("task", "classify"))
         self.groups_known: bool = manifest.get("groups", "known") == "known"
         self.was_dealt: bool = manifest.get("split_from", "dealt") == "dealt"
+        self.version, self.parent = int(manifest.get("version", 1)), str(manifest.get("parent", ""))
         self.frames: list[dict[str, Any]] = list(manifest["frames"])
 
     @property

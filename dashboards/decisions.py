@@ -25,6 +25,7 @@ _PASSED, _FAILED = "✓", "✗"
 _COLOURS = {_PASSED: "background-color: #009e7340", _FAILED: "background-color: #d55e0059"}
 """Okabe and Ito's green and red, which colour-blind readers tell apart, let through by either theme's background."""
 _MOST_ADVICE = 300
+_LEAST_APART, _MOST_LANES = 50, 10
 
 
 def waiting_table(items: Iterable[AttentionItem]) -> pd.DataFrame:
@@ -49,6 +50,23 @@ def moments(entries: Iterable[Entry], since: datetime | None = None) -> pd.DataF
         if since is None or moment.at >= since
     ]
     return pd.DataFrame(rows[::-1], columns=["when", "model", "version", "stage", "what", "who", "text"])
+
+
+def in_lanes(events: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with a column lane: two events of a model that are close in time are not in the same one.
+
+    Close is less than a fiftieth of the time that is shown. Where more than ten are close, the lanes begin anew.
+    """
+    events = events.sort_values("when", kind="stable")
+    near = (events["when"].max() - events["when"].min()) / _LEAST_APART if len(events) else None
+    ends, lanes = dict[str, list[object]](), list[int]()
+    for model, when in zip(events["model"], events["when"], strict=True):
+        last = ends.setdefault(model, [])
+        free = (lane for lane, end in enumerate(last) if when - end > near)
+        lane = next(free, len(last) if len(last) < _MOST_LANES else last.index(min(last)))
+        last[lane : lane + 1] = [when]
+        lanes.append(lane)
+    return events.assign(lane=lanes)
 
 
 def policy_table(entries: Iterable[Entry]) -> pd.DataFrame:

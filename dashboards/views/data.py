@@ -20,12 +20,12 @@ from dashboards.datasets import (
 )
 from dashboards.pages import entries, page_header, settings
 from dashboards.tables import show_table
+from dashboards.versions.panels import show_suspected, show_versions
 from dashboards.words import escaped
 
 page_header("Data")
 home = settings().home.absolute()
-datasets = {dataset.name: dataset for dataset in local_datasets(home / "datasets")}
-if not datasets:
+if not (datasets := {dataset.name: dataset for dataset in local_datasets(home / "datasets")}):
     st.info("No dataset is on this machine. `modelyard frames` makes one from clips.")
     st.stop()
 
@@ -66,6 +66,8 @@ if report:
         with st.expander("Contact sheets"):
             for part, path in sheets.items():
                 st.image(str(path), part)
+show_suspected(settings(), dataset)
+show_versions(settings(), dataset)
 
 st.subheader("Frames", anchor=False)
 left, right = st.columns(2)

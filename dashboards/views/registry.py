@@ -5,16 +5,25 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.charts import timeline
-from dashboards.decisions import coloured, gate_labels, gate_matrix, moments, parity_table, policy_table, waiting_table
-from dashboards.lineage_view import show_lineage
+from dashboards.decisions import (
+    coloured,
+    gate_labels,
+    gate_matrix,
+    in_lanes,
+    moments,
+    parity_table,
+    policy_table,
+    waiting_table,
+)
 from dashboards.pages import entries, page_header, runs, settings
-from dashboards.queries import approval_table, evidence_table, gate_table, registry_table
+from dashboards.queries import approval_table, gate_table, registry_table
 from dashboards.tables import show_table
+from dashboards.versions.lineage_view import show_lineage
+from dashboards.versions.panels import show_evidence
 from registry.reports.attention import needs_attention
 from registry.stages import Stage
 
 _VERSION_FORMATS = {"test top-1": "%.3f", "test mAP50-95": "%.3f", "p95 ms": "%.1f", "MB": "%.1f"}
-_DIGESTS = {"model's files": "Model digest", "data set": "Dataset digest", "policy": "Policy hash", "bundle": "Bundle digest"}
 _PARITY_FORMATS = {"agreement": "%.4f", "max difference": "%.2g", "control agreement": "%.4f"}
 _PARITY_LABELS = {"agreement": "Top-1 agreement", "max difference": "Max abs. difference"}
 
@@ -53,13 +62,10 @@ with origin:
     in_production = table.loc[table["stage"] == Stage.PRODUCTION.value, "version"]
     show_lineage(settings(), rows, (known := runs()).rows, next(iter(in_production), ""))
 with evidence:
-    links = {row.run_id: f"{known.link}{row.path}" for row in known.rows if known.link and not row.is_training}
-    show_table(evidence_table(rows, links), labels=_DIGESTS, links=["MLflow"])
-    st.caption("A verdict is bound to the digests of what was measured. `modelyard verify` computes them again.")
+    show_evidence(settings(), rows, known)
 with history:
     events = moments(rows)
-    if len(events):
-        st.altair_chart(timeline(events.head(500)), width="stretch")
+    st.altair_chart(timeline(in_lanes(events.head(500))), width="stretch")
     show_table(events, labels={"what": "Event"})
     if len(changes := policy_table(rows)):
         st.caption("How the policy changed: what versions are judged, exported and deployed by.")

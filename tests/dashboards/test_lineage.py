@@ -11,7 +11,7 @@ import pytest
 from worlds import MARKUP, a_run, entries_of, fill, fill_runs, make_data, page, words
 
 from dashboards.datasets import LocalDataset, find_dataset
-from dashboards.lineage import Step, lineage, trained_versions
+from dashboards.versions.lineage import Step, lineage, trained_versions
 from registry.events import Exported, Trained, about
 from registry.opening import ledger_of
 from registry.records import ModelVersion, ParityFigures

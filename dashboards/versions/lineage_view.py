@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from dashboards.lineage import lineage, trained_versions
 from dashboards.mistakes import local_dataset
+from dashboards.versions.lineage import lineage, trained_versions
 from dashboards.words import escaped
 from registry.protocols import Entry
 from registry.runs.rows import RunRow
