@@ -87,6 +87,7 @@ def test_verification_names_a_row_and_a_file_that_were_changed(tmp_path: Path, m
     assert (good.holds, bad.holds) == (True, False)
     assert "labels.json" in bad.text
     with sqlite3.connect(tmp_path / "ledger.db") as database:
+        database.execute("DROP TRIGGER ledger_no_update")
         database.execute("UPDATE ledger SET body = replace(body, 'ada', 'eve')")
     tampered = verify(settings, entries, "hand/10", at)[0]
     assert not tampered.holds
