@@ -59,7 +59,7 @@ def in_lanes(events: pd.DataFrame) -> pd.DataFrame:
     """
     events = events.sort_values("when", kind="stable")
     near = (events["when"].max() - events["when"].min()) / _LEAST_APART if len(events) else None
-    ends, lanes = dict[str, list[object]](), list[int]()
+    ends, lanes = dict[str, list[pd.Timestamp]](), list[int]()
     for model, when in zip(events["model"], events["when"], strict=True):
         last = ends.setdefault(model, [])
         free = (lane for lane, end in enumerate(last) if when - end > near)

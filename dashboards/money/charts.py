@@ -7,7 +7,7 @@ import pandas as pd
 
 from dashboards.charts import PALETTE
 
-Layers = alt.LayerChart | alt.Chart
+Layers = alt.LayerChart | alt.FacetChart
 _BAR, _SMALL = 16, 180
 _BELOW = alt.Legend(orient="bottom", title=None)
 
@@ -32,7 +32,7 @@ def money_trend(points: pd.DataFrame) -> Layers:
     return (bars + rule + name).properties(height=_SMALL)
 
 
-def spent_on(points: pd.DataFrame, by: str) -> Layers:
+def spent_on(points: pd.DataFrame, by: str) -> alt.Chart:
     """Where the money went, the dearest first. `points` has key, what and usd."""
     return (
         alt.Chart(points)
@@ -46,7 +46,7 @@ def spent_on(points: pd.DataFrame, by: str) -> Layers:
     )
 
 
-def hosting_bars(points: pd.DataFrame) -> Layers:
+def hosting_bars(points: pd.DataFrame) -> alt.Chart:
     """A month in each place at a traffic, and at twice that; what the job deploys is filled. `points` is of `bars_table`."""
     traffics = alt.Scale(domain=["this traffic", "twice the traffic"], range=[PALETTE[0], PALETTE[4]])
     return (

@@ -182,8 +182,8 @@ def serving_costs(
         name, quote = endpoint_named(event), float(event.usd_per_month)
         each = None
         if reading.requests and reading.seconds:
-            spent = cost_between(entries, event, now - timedelta(seconds=reading.seconds), now)
-            each = 1000 * float(spent) / reading.requests
+            paid = cost_between(entries, event, now - timedelta(seconds=reading.seconds), now)
+            each = 1000 * float(paid) / reading.requests
         bill = float(billed[name]) if name in billed else None
         rows.append((reading.name, reading.target, quote, bill, each, _idle(event, reading)))
     columns = ["endpoint", "target", "per month", "billed this month", "per 1,000 requests", "idle per month"]
