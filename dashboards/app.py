@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards.door import ask_password, is_admitted
-from dashboards.words import escaped
+from dashboards.words import message
 from registry.errors import ModelyardError
 
 st.set_page_config(page_title="Modelyard", page_icon=":material/precision_manufacturing:", layout="wide")
 try:
     admitted = is_admitted()
 except ModelyardError as error:  # settings that cannot be read may hold a password: show nothing
-    st.error(escaped(str(error)))
+    st.error(message(error))
     st.stop()
 page = st.navigation(
     [
@@ -33,4 +33,4 @@ if not admitted:
 try:
     page.run()
 except ModelyardError as error:
-    st.error(escaped(str(error)))
+    st.error(message(error))

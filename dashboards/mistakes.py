@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards.datasets import LocalDataset, find_dataset, test_set_notice
-from dashboards.words import escaped
+from dashboards.words import escaped, message
 from registry.measured import few_clips_in_words
 from registry.records import Evaluation, Mistake
 from registry.settings import Settings
@@ -25,7 +25,7 @@ def show_test_sets(settings: Settings, scored: Sequence[tuple[str, Evaluation]])
     """Say it where versions were scored on different test images. `scored`: their names and scores."""
     root = settings.datasets.absolute()
     if notice := test_set_notice(scored, lambda digest: local_dataset(root, digest)):
-        st.warning(escaped(notice))
+        st.warning(message(notice))
 
 
 def by_clip(mistakes: Sequence[Mistake], dataset: LocalDataset | None) -> list[tuple[Mistake, int]]:
@@ -56,7 +56,7 @@ def _words(mistake: Mistake) -> str:
 def _show_reliability(evaluation: Evaluation) -> None:
     """What a score rests on, and how far the answers can be relied on."""
     if few := few_clips_in_words(evaluation.clips, evaluation.split):
-        st.warning(escaped(f"{few[0].upper()}{few[1:]}."))
+        st.warning(message(f"{few[0].upper()}{few[1:]}."))
     for part in filter(None, (evaluation.robustness, evaluation.calibration, evaluation.sets)):
         st.caption(escaped(str(part), 600))
 

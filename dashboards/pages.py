@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboards.clock import in_words, zone
 from dashboards.queries import LedgerReader
-from dashboards.words import escaped
+from dashboards.words import message
 from registry.errors import ModelyardError
 from registry.events import now
 from registry.protocols import Entry
@@ -52,7 +52,7 @@ def entries() -> Sequence[Entry]:
     try:
         return _reader(settings(), ledger).head(_row_count(ledger))
     except ModelyardError as error:
-        st.error(escaped(str(error)))
+        st.error(message(error))
         st.stop()
 
 
@@ -113,5 +113,5 @@ def runs() -> Runs:
     bar.empty()
     if status.missing:
         age = f" Showing the runs as of {format_ago(time() - status.synced.at)}." if status.synced.at else ""
-        st.warning(f"{escaped(status.missing)}.{age}", icon=":material/cloud_off:")
+        st.warning(f"{message(status.missing)}.{age}", icon=":material/cloud_off:")
     return Runs(copy.rows(status.synced.version), status.link)

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboards.charts import curves
 from dashboards.runs import CURVES, FIRST, column_names, curve_table, label, metric_names, param_names, run_frame
 from dashboards.tables import columns
-from dashboards.words import escaped
+from dashboards.words import message
 from registry.errors import InputError, ModelyardError
 from registry.runs.rows import RunRow
 from registry.runs.select import filter_runs, parse_conditions, sort_runs, value_of
@@ -53,7 +53,7 @@ def show_filters(rows: Sequence[RunRow]) -> list[RunRow]:
     try:
         matches = filter_runs(rows, parse_conditions(conditions))
     except InputError as error:
-        st.warning(escaped(str(error)))
+        st.warning(message(error))
         return []
     matches = [row for row in matches if experiment in {"all", row.experiment}]
     if by == "newest":
@@ -122,7 +122,7 @@ def show_curves(settings: Settings, compared: Sequence[RunRow]) -> None:
             points = curve_table(read_curves(settings, compared, metric, label), weight)
             column.altair_chart(curves(points, metric), width="stretch")
     except ModelyardError as error:
-        st.warning(escaped(str(error)))
+        st.warning(message(error))
 
 
 def select_axes(rows: Sequence[RunRow]) -> list[str]:

@@ -11,7 +11,7 @@ from dashboards.ask import MOST_BYTES, Asked, ask, drawn, is_on_this_machine
 from dashboards.charts import class_bars
 from dashboards.mistakes import local_dataset
 from dashboards.overview import Served
-from dashboards.words import cell, escaped
+from dashboards.words import cell, escaped, message
 from registry.errors import ModelyardError
 from registry.settings import Settings
 
@@ -42,7 +42,7 @@ def show_try_it(settings: Settings, served: Served) -> None:
         try:
             _show(image, ask(served.url, image, settings.endpoint_headers))
         except ModelyardError as error:
-            st.error(escaped(str(error)))
+            st.error(message(error))
 
 
 def _test_images(settings: Settings, served: Served) -> list[tuple[Path, str]]:

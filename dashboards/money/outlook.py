@@ -73,6 +73,17 @@ def bands_table(now: Sequence[PlaceForecast], doubled: Sequence[PlaceForecast]) 
     return pd.DataFrame(rows, columns=["what", "per month", "yours", "twice the traffic", "problem"])
 
 
+def headline(forecasts: Iterable[PlaceForecast], traffic: Traffic) -> str:
+    """The cheapest place that is paid for, in words and as widely as it is known."""
+    able = [forecast for forecast in forecasts if forecast.place.is_paid and not forecast.problem]
+    requests = f"{traffic.requests_per_day:,.0f} requests per day"
+    if not able:
+        return f"No place handles {requests}."
+    best = able[0]
+    yours = f", {_HERE}" if best.place.chosen else ""
+    return f"The cheapest at {requests}: {describe_place(best.place)}{yours}, {band(best)} per month."
+
+
 def twice(traffic: Traffic, places: Sequence[Place]) -> list[PlaceForecast]:
     """Every place's month with twice the requests, from a shorter stretch: it is shown to two digits."""
     doubled = traffic.model_copy(update={"requests_per_day": 2 * traffic.requests_per_day})

@@ -13,7 +13,7 @@ from dashboards import charts
 from dashboards.files import table_csv
 from dashboards.live import poll_endpoints
 from dashboards.money.charts import hosting_bars, money_trend
-from dashboards.money.outlook import bands_table, bars_table, break_even, outlook_table, twice
+from dashboards.money.outlook import bands_table, bars_table, break_even, headline, outlook_table, twice
 from dashboards.money.spending import budgets, month_end, months, serving_costs
 from dashboards.money.statement import Statement, lines_table, sentence, statement, statement_html
 from dashboards.tables import PERCENT, show_table
@@ -95,18 +95,21 @@ def show_forecast(forecast: Forecast, traffic: Traffic) -> None:
     """The advice, one table in words and bands, one chart; then all figures and all assumptions for who asks."""
     places = [option.place for option in forecast.places]
     doubled = twice(traffic, places)
-    st.subheader(escaped(forecast.advice, 600))
+    st.subheader(escaped(headline(forecast.places, traffic), 600))
+    st.caption(escaped(forecast.advice, 600))
     st.caption(f"Latency: {forecast.service_ms:.3g} ms ({escaped(forecast.service_from)}). {forecast.browser}")
-    show_table(bands_table(forecast.places, doubled), labels=_WORDS)
+    table = bands_table(forecast.places, doubled)
+    show_table(table.loc[:, [bool(table[name].any()) for name in table]], labels=_WORDS)
     st.subheader("What if traffic doubles?", anchor=False)
     st.altair_chart(hosting_bars(bars_table(forecast.places, doubled)), width="stretch")
     if forecast.stale:
-        old = escaped("; ".join(forecast.stale), 2000)
-        st.caption(f"Some prices are old; `modelyard prices --refresh` updates them: {old}")
+        st.caption(f"{len(forecast.stale)} of the prices are old; `modelyard prices --refresh` updates them.")
     with st.expander("All figures"):
         show_table(outlook_table(forecast.places), _FIGURES, _LABELS)
         st.altair_chart(charts.break_even_curves(break_even(traffic, places), traffic.requests_per_day), width="stretch")
     with st.expander("Assumptions"):
+        for line in forecast.stale:
+            st.markdown(f"Old price: {escaped(line, 2000)}")
         for line in forecast.assumed:
             st.markdown(escaped(line, 2000))
         for option in places:

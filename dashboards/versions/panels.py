@@ -16,7 +16,7 @@ from dashboards.reviews import picture_of, sentence
 from dashboards.tables import show_table
 from dashboards.versions.data import version_table
 from dashboards.versions.evidence import evidence_json, judged_versions, verify
-from dashboards.words import escaped
+from dashboards.words import escaped, message
 from registry.errors import ModelyardError
 from registry.events import now
 from registry.protocols import Entry
@@ -45,7 +45,7 @@ def show_evidence(settings: Settings, entries: Sequence[Entry], known: Runs) -> 
         results[label] = verify(settings, entries, label, now())
     for check in results.get(label, ()):
         show = st.success if check.holds else st.error
-        show(f"{escaped(check.text)} ({in_words(check.at, zone())})")
+        show(f"{message(check.text)} ({in_words(check.at, zone())})")
     st.caption("The registered files themselves are verified by the command:")
     st.code(f"modelyard verify {quote(label)}", language=None)
 
@@ -66,7 +66,7 @@ def show_suspected(settings: Settings, dataset: LocalDataset) -> None:
     try:
         suspected = [candidate for candidate in review.candidates() if candidate.kind == "label-error"]
     except ModelyardError as error:
-        st.warning(escaped(str(error)))
+        st.warning(message(error))
         return
     if not suspected:
         return

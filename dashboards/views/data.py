@@ -21,7 +21,7 @@ from dashboards.datasets import (
 from dashboards.pages import entries, page_header, settings
 from dashboards.tables import show_table
 from dashboards.versions.panels import show_suspected, show_versions
-from dashboards.words import escaped
+from dashboards.words import escaped, message
 
 page_header("Data")
 home = settings().home.absolute()
@@ -41,7 +41,7 @@ report = latest_report(home, dataset.digest)
 checks.metric("Checks", outcome_of(verdict, report))
 st.caption(f"Digest {dataset.digest}. {dataset.split_in_words}")
 for line in failures_of(report):
-    st.error(escaped(line))
+    st.error(message(line))
 for line in warnings_of(verdict, report):
     st.warning(line)
 if verdict is None and report is None:
@@ -49,7 +49,7 @@ if verdict is None and report is None:
 
 counts = dataset.counts()
 for line in imbalances(counts):
-    st.warning(escaped(line))
+    st.warning(message(line))
 st.altair_chart(class_counts(counts), width="stretch")
 
 if report:

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboards.money.panels import show_forecast
 from dashboards.money.spending import latest_exports
 from dashboards.pages import entries, page_header, settings
-from dashboards.words import escaped
+from dashboards.words import message
 from registry.errors import ModelyardError
 from registry.money.catalogue import read_catalogue
 from registry.money.comparison import Options, compare
@@ -50,7 +50,7 @@ try:
     with st.spinner("Simulating a month"):
         forecast = compare(prices, Options(local, plans), traffic, ground, today=today(), p95_limit_s=p95_limit)
 except ModelyardError as error:
-    st.error(escaped(str(error)))
+    st.error(message(error))
     st.stop()
 
 show_forecast(forecast, traffic)

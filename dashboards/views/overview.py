@@ -10,7 +10,7 @@ from dashboards.overview import CHANGED_DAYS, overview
 from dashboards.pages import entries, page_header, settings
 from dashboards.report import as_csv, as_html
 from dashboards.tables import show_table
-from dashboards.words import escaped
+from dashboards.words import message
 from registry.amounts import format_usd
 
 _MOST_ALERTS = 20
@@ -48,7 +48,7 @@ if not summary.alerts:
     st.success("Nothing: every promotion is complete, and no budget is close to its limit.", icon=":material/check_circle:")
 for alert in summary.alerts[:_MOST_ALERTS]:
     show = st.error if alert.grave else st.warning
-    show(f"{escaped(alert.text)}  \n`{alert.command.replace('`', '')}`")
+    show(f"{message(alert.text)}  \n`{alert.command.replace('`', '')}`")
 if len(summary.alerts) > _MOST_ALERTS:
     st.caption(f"{len(summary.alerts) - _MOST_ALERTS} more on the Registry and Costs pages.")
 

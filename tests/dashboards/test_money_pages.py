@@ -84,7 +84,7 @@ def figures(shown: AppTest):
 
 @pytest.mark.journey  # simulates months
 def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Path) -> None:
-    assert "Latency: 50 ms (custom)" in page("forecast").caption[1].value
+    assert "Latency: 50 ms (custom)" in words(page("forecast"))
     fill(home)
     shown = page("forecast")
     assert not shown.exception
@@ -97,7 +97,9 @@ def test_the_forecast_page_names_the_cheapest_place_and_its_assumptions(home: Pa
     assert words(shown).count("per hour") >= 8
     assert "Latency: 1 ms (measured on this machine, hand/2" in words(shown)
     assert not shown.warning
-    assert sum("days old" in caption.value for caption in shown.caption) == 1, "one quiet note"
+    assert sum("of the prices are old" in caption.value for caption in shown.caption) == 1, "one quiet note"
+    assert "days old" in words(shown), "which ones, among the assumptions"
+    assert shown.subheader[0].value.replace("\\", "").startswith("The cheapest at 1,000 requests per day: small CPU, ")
     shown.number_input[0].set_value(0).run()
     assert not shown.exception
 
