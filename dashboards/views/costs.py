@@ -6,7 +6,6 @@ import streamlit as st
 
 from dashboards import charts
 from dashboards.charts import cost_by_version, spent_by_month
-from dashboards.live import poll_endpoints
 from dashboards.money import GROUPINGS, bills_table, budget_lines, burn_down, by_month, months, serving_costs, sums_table
 from dashboards.pages import entries, page_header, runs, settings
 from dashboards.queries import cost_table
@@ -17,6 +16,7 @@ from registry.amounts import format_usd
 from registry.events import now
 from registry.money.prices import local_price
 from registry.reports.costs import CostReport
+from serving.series.polling import poll_endpoints
 
 _USD = ("training", "failed", "serving", "other", "billed", "total", "per promoted")
 _SUM_FORMATS: dict[str, str] = dict.fromkeys(_USD, "$%.4f")
