@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -68,7 +69,7 @@ def poll_endpoints(
         httpx.Client(headers=dict(headers), timeout=_TIMEOUT_S, verify=tls(), trust_env=False) as client,
         ThreadPoolExecutor(8) as pool,
     ):
-        return list(pool.map(lambda event: _poll(client, event, failures or {}), deployed))
+        return list(pool.map(partial(_poll, client, failures=failures or {}), deployed))
 
 
 def _poll(client: httpx.Client, event: Deployed, failures: Mapping[str, str]) -> EndpointReading:
