@@ -8,6 +8,8 @@ import pandas as pd
 Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
+_LOW = 260
+"""Pixels of a chart of which several are on a page."""
 _MOST_IN_LEGEND = 8
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow: each is lost on one theme."""
@@ -140,16 +142,32 @@ def histogram(bins: pd.DataFrame, title: str) -> alt.Chart:
     ).properties(height=140)
 
 
-def request_rates(points: pd.DataFrame) -> alt.Chart:
-    """Requests per second. `points` has endpoint, when and requests."""
+def time_lines(points: pd.DataFrame, title: str, window: tuple[int, int]) -> Layers:
+    """A figure over a window of time, in seconds since 1970. `points` has line, when and value, which is empty at a gap."""
+    axis = alt.X("when:T", title=None, scale=alt.Scale(domain=[1000 * second for second in window]))
+    base = alt.Chart(points).encode(x=axis, y=alt.Y("value:Q", title=title), color=_line_colour())
+    time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M:%S")
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=12)).encode(
+        tooltip=[_tip("line:N", "Of"), time, _tip("value:Q", title, ",.4~g")]
+    )
+    ends = points.dropna().sort_values("when").groupby("line").tail(1)
+    names = alt.Chart(ends if len(ends) <= _MOST_IN_LEGEND else ends.head(0)).mark_text(align="right", dy=-9)
+    return (lines + names.encode(x="when:T", y="value:Q", text="line:N", color=_line_colour())).properties(height=_LOW)
+
+
+def score_bars(scores: pd.DataFrame) -> alt.Chart:
+    """How many pictures got which best score, by version. `scores` has version, score, from, pictures and share."""
     return (
-        alt.Chart(points)
-        .mark_line()
+        alt.Chart(scores)
+        .mark_bar()
         .encode(
-            x=alt.X("when:T", title=None),
-            y=alt.Y("requests:Q", title="Requests per second"),
-            color=alt.Color("endpoint:N", scale=_colours(), legend=_legend("Endpoint")),
+            x=alt.X("score:O", title="Score", sort=alt.EncodingSortField("from"), axis=alt.Axis(labelAngle=-40)),
+            xOffset="version:N",
+            y=alt.Y("share:Q", title="Images, %"),
+            color=alt.Color("version:N", scale=_colours(), legend=_legend("Version")),
+            tooltip=[_tip("version:N"), _tip("score:O"), _tip("pictures:Q", "Images"), _tip("share:Q", "Share, %", ".1f")],
         )
+        .properties(height=_LOW)
     )
 
 
@@ -223,6 +241,10 @@ def _run_colour(points: pd.DataFrame) -> alt.Color:
     if points["run"].nunique() > _MOST_IN_LEGEND:  # a long legend takes the chart's height until nothing of it is left
         return alt.Color("run:N", scale=_colours(), legend=None)
     return alt.Color("run:N", scale=_colours(), legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
+
+
+def _line_colour() -> alt.Color:
+    return alt.Color("line:N", sort=None, scale=_colours(), legend=_legend(None))
 
 
 def _colours() -> alt.Scale:

@@ -1,9 +1,10 @@
-"""Live: which endpoints answer, how fast, and how often they fail."""
+"""Live: which endpoints answer, how fast, and how often they fail: now, and over hours and weeks."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.endpoints.history_view import show_history
 from dashboards.endpoints.live import endpoint_table
 from dashboards.pages import entries, page_header, settings
 from dashboards.tables import PERCENT, show_table
@@ -16,10 +17,10 @@ _FORMATS = {"errors": PERCENT, "refused": PERCENT, "p50 ms": "%.1f", "p95 ms": "
 _LABELS = {"errors": "Errors (5xx)", "refused": "Rejected (4xx)", "waiting": "Queued images"}
 
 page_header("Live")
-deployed = existing_deployments(entries())
+rows = entries()
+deployed = existing_deployments(rows)
 if not deployed:
     st.info("No endpoint is deployed. To deploy one, promote a version to a stage whose job file says `deploy`.")
-    st.stop()
 
 
 @st.fragment(run_every="5s")
@@ -33,4 +34,7 @@ def board() -> None:
     st.caption("Refreshed every 5 s. Figures are since an endpoint's process started.")
 
 
-board()
+if deployed:
+    board()
+if deployed or settings().metrics.exists():
+    show_history(rows)
