@@ -46,7 +46,7 @@ def show_history(entries: Sequence[Entry]) -> None:
         return
     local = [endpoint_named(event) for event in deployed if is_on_this_machine(event.target, event.url)]
     names = list(dict.fromkeys([*local, *recorded, *map(endpoint_named, deployed)]))
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     chosen = left.multiselect(
         "Endpoints", names, default=names[:1], max_selections=_MOST_ENDPOINTS, key="endpoints", bind="query-params"
     )

@@ -190,8 +190,8 @@ def test_several_endpoints_are_told_apart_and_one_is_not_named() -> None:
 
 
 def test_scores_are_those_of_each_version() -> None:
-    one, two = Interval(scores={0.5: 1, 1.0: 3, math.inf: 0}), Interval(scores={0.5: 10, 1.0: 0, math.inf: 0})
-    rows = [Point(0, "hand/1", one), Point(15, "hand/2", two), Point(30, "hand/1", one)]
+    first, second = Interval(scores={0.5: 1, 1.0: 3, math.inf: 0}), Interval(scores={0.5: 10, 1.0: 0, math.inf: 0})
+    rows = [Point(0, "hand/1", first), Point(15, "hand/2", second), Point(30, "hand/1", first)]
     table = score_table([History(HAND, 0, 0, 3600, 15, rows)])
     shares = {(row.version, row.score): row.share for row in table.itertuples()}
     assert shares == {
