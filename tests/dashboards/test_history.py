@@ -58,8 +58,10 @@ def metrics(shown) -> dict[str, str]:
     return {metric.label: metric.value for metric in shown.metric}
 
 
-def test_the_page_shows_the_past_and_a_reload_keeps_it(home: Path) -> None:
-    fill(home)
+def test_the_page_shows_the_past_and_a_reload_keeps_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.ledger.store.now", lambda: datetime.now(UTC) - timedelta(hours=2))
+        fill(home)
     record(home)
     before = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     for _ in range(2):  # a new session each, with nothing kept
@@ -69,7 +71,7 @@ def test_the_page_shows_the_past_and_a_reload_keeps_it(home: Path) -> None:
         assert figures["Requests"] == "570"
         assert figures["Errors (5xx)"] == "10.00 %"
         assert figures["Cold starts"] == "1"
-        assert figures["Cost per 1,000 requests"].startswith("$0.0")
+        assert figures["Cost per 1,000 requests"].startswith("$0.08"), "an hour at $36.50 a month, by 570 requests"
         titles = [layer["encoding"]["y"]["title"] for chart in charts(shown) for layer in chart.get("layer", [chart])[:1]]
         assert titles == ["Requests per second", "Latency, ms", "Errors, % of requests", "Images, %"]
     after = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
