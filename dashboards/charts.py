@@ -150,15 +150,16 @@ def time_lines(points: pd.DataFrame, title: str, window: tuple[int, int]) -> Lay
     """A figure over a window of time, in seconds since 1970. `points` has line, when and value, which is empty at a gap."""
     bounds = [datetime.fromtimestamp(second, UTC).isoformat() for second in window]  # as numbers Streamlit's Vega loses them
     axis = alt.X("when:T", title=None, scale=alt.Scale(domain=bounds))
+    colour = _line_colour(points)
     flat = alt.Scale(domain=[0, 1]) if not points["value"].max() > 0 else alt.Scale()
-    base = alt.Chart(points).encode(x=axis, y=alt.Y("value:Q", title=title, scale=flat), color=_line_colour())
+    base = alt.Chart(points).encode(x=axis, y=alt.Y("value:Q", title=title, scale=flat), color=colour)
     time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M:%S")
     lines = base.mark_line(point=alt.OverlayMarkDef(size=12)).encode(
         tooltip=[_tip("line:N", "Of"), time, _tip("value:Q", title, ",.4~g")]
     )
     ends = points.dropna().sort_values("when").groupby("line").tail(1)
     names = alt.Chart(ends if len(ends) <= _MOST_NAMED else ends.head(0)).mark_text(align="right", dy=-9)
-    return (lines + names.encode(x="when:T", y="value:Q", text="line:N", color=_line_colour())).properties(height=_LOW)
+    return (lines + names.encode(x="when:T", y="value:Q", text="line:N", color=colour)).properties(height=_LOW)
 
 
 def score_bars(scores: pd.DataFrame) -> alt.Chart:
@@ -249,8 +250,9 @@ def _run_colour(points: pd.DataFrame) -> alt.Color:
     return alt.Color("run:N", scale=_colours(), legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
 
 
-def _line_colour() -> alt.Color:
-    legend = alt.Legend(orient="bottom", columns=2, labelLimit=220, title=None)
+def _line_colour(points: pd.DataFrame) -> alt.Color:
+    columns = 3 if points["line"].nunique() <= _MOST_NAMED else 2
+    legend = alt.Legend(orient="bottom", columns=columns, labelLimit=220, title=None)
     return alt.Color("line:N", sort=None, scale=_colours(), legend=legend)
 
 

@@ -50,7 +50,9 @@ def show_history(entries: Sequence[Entry]) -> None:
     chosen = left.multiselect(
         "Endpoints", names, default=names[:1], max_selections=_MOST_ENDPOINTS, key="endpoints", bind="query-params"
     )
-    span = right.segmented_control("Range", list(RANGES), default="24 hours", required=True, key="range", bind="query-params")
+    span = right.segmented_control(
+        "Range", list(RANGES), default="24 hours", required=True, wrap=True, key="range", bind="query-params"
+    )
     _show_clouds([event for event in deployed if endpoint_named(event) in chosen])
     if chosen:
         _show(file, chosen, span, entries)
