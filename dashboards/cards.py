@@ -9,9 +9,9 @@ import streamlit as st
 
 from dashboards.charts import quality_trend
 from dashboards.clock import zone
+from dashboards.endpoints.try_it import show_try_it
 from dashboards.overview import Served, accuracy_words, doubt_words, score_words, since_words
 from dashboards.trends import trend_words
-from dashboards.try_it import show_try_it
 from dashboards.words import escaped
 from registry.address import mlflow_address, redact_login
 from registry.amounts import format_usd

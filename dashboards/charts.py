@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import altair as alt
 import pandas as pd
 
@@ -10,7 +12,11 @@ _TALL = 380
 """Pixels of a chart whose legend lies below it."""
 _SMALL = 180
 """Pixels of a chart that stands beside a sentence."""
+_LOW = 260
+"""Pixels of a chart of which several are on a page."""
 _MOST_IN_LEGEND = 8
+_MOST_NAMED = 3
+"""Lines of a low chart that are named at their ends, too."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow: each is lost on one theme."""
 _SQUARE = 520
@@ -143,16 +149,35 @@ def histogram(bins: pd.DataFrame, title: str) -> alt.Chart:
     ).properties(height=140)
 
 
-def request_rates(points: pd.DataFrame) -> alt.Chart:
-    """Requests per second. `points` has endpoint, when and requests."""
+def time_lines(points: pd.DataFrame, title: str, window: tuple[int, int]) -> Layers:
+    """A figure over a window of time, in seconds since 1970. `points` has line, when and value, which is empty at a gap."""
+    bounds = [datetime.fromtimestamp(second, UTC).isoformat() for second in window]  # as numbers Streamlit's Vega loses them
+    axis = alt.X("when:T", title=None, scale=alt.Scale(domain=bounds))
+    colour = _line_colour(points)
+    flat = alt.Scale(domain=[0, 1]) if not points["value"].max() > 0 else alt.Scale()
+    base = alt.Chart(points).encode(x=axis, y=alt.Y("value:Q", title=title, scale=flat), color=colour)
+    time = alt.Tooltip("when:T", title="Time", format="%Y-%m-%d %H:%M:%S")
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=12)).encode(
+        tooltip=[_tip("line:N", "Of"), time, _tip("value:Q", title, ",.4~g")]
+    )
+    ends = points.dropna().sort_values("when").groupby("line").tail(1)
+    names = alt.Chart(ends if len(ends) <= _MOST_NAMED else ends.head(0)).mark_text(align="right", dy=-9)
+    return (lines + names.encode(x="when:T", y="value:Q", text="line:N", color=colour)).properties(height=_LOW)
+
+
+def score_bars(scores: pd.DataFrame) -> alt.Chart:
+    """How many pictures got which best score, by version. `scores` has version, score, from, pictures and share."""
     return (
-        alt.Chart(points)
-        .mark_line()
+        alt.Chart(scores)
+        .mark_bar()
         .encode(
-            x=alt.X("when:T", title=None),
-            y=alt.Y("requests:Q", title="Requests per second"),
-            color=alt.Color("endpoint:N", scale=_colours(), legend=_legend("Endpoint")),
+            x=alt.X("from:O", title="Best score, from", axis=alt.Axis(labelAngle=0, format=".1f")),
+            xOffset="version:N",
+            y=alt.Y("share:Q", title="Images, %"),
+            color=alt.Color("version:N", scale=_colours(), legend=_legend("Version")),
+            tooltip=[_tip("version:N"), _tip("score:N"), _tip("pictures:Q", "Images"), _tip("share:Q", "Share, %", ".1f")],
         )
+        .properties(height=_LOW)
     )
 
 
@@ -241,6 +266,12 @@ def _run_colour(points: pd.DataFrame) -> alt.Color:
     if points["run"].nunique() > _MOST_IN_LEGEND:  # a long legend takes the chart's height until nothing of it is left
         return alt.Color("run:N", scale=_colours(), legend=None)
     return alt.Color("run:N", scale=_colours(), legend=alt.Legend(orient="bottom", columns=1, labelLimit=400, title="Run"))
+
+
+def _line_colour(points: pd.DataFrame) -> alt.Color:
+    columns = 3 if points["line"].nunique() <= _MOST_NAMED else 2
+    legend = alt.Legend(orient="bottom", columns=columns, labelLimit=220, title=None)
+    return alt.Color("line:N", sort=None, scale=_colours(), legend=legend)
 
 
 def _colours() -> alt.Scale:

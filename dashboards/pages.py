@@ -12,11 +12,11 @@ from time import time
 import streamlit as st
 
 from dashboards.clock import in_words, zone
-from dashboards.queries import LedgerReader
 from dashboards.words import message
 from registry.errors import ModelyardError
 from registry.events import now
 from registry.protocols import Entry
+from registry.reports.reader import LedgerReader
 from registry.runs.mirror import Progress, RunMirror
 from registry.runs.rows import RunRow
 from registry.runs.sync import SyncStatus, format_ago, sync_runs

@@ -27,6 +27,7 @@ _LABELS = {
     "95 % interval": "95% interval",
     "p50 ms": "p50 latency, ms",
     "p95 ms": "p95 latency, ms",
+    "p99 ms": "p99 latency, ms",
     "p95 wait": "p95 latency, s",
     "MB": "Size, MB",
     "url": "URL",

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         return self.home / "outages.json"
 
     @property
+    def metrics(self) -> Path:
+        """Where the collector records what endpoints have counted."""
+        return self.home / "metrics.db"
+
+    @property
     def deployments(self) -> Path:
         """Where the local target keeps what it runs."""
         return self.home / "deployments"

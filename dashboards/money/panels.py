@@ -11,7 +11,6 @@ import streamlit as st
 
 from dashboards import charts
 from dashboards.files import table_csv
-from dashboards.live import poll_endpoints
 from dashboards.money.charts import hosting_bars, money_trend
 from dashboards.money.outlook import bands_table, bars_table, break_even, headline, outlook_table, twice
 from dashboards.money.spending import budgets, month_end, months, serving_costs
@@ -26,6 +25,7 @@ from registry.protocols import Entry
 from registry.reports.accounts import Spend
 from registry.reports.costs import CostReport
 from registry.settings import Settings
+from serving.series.polling import poll_endpoints
 
 _SERVING = dict.fromkeys(("per month", "billed this month", "idle per month"), "$%.2f") | {"per 1,000 requests": "$%.4f"}
 _FIGURES = {

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.live import EndpointReading
 from registry.amounts import format_usd
 from registry.events import Deployed, Exported
 from registry.money.spans import cut, month_of
@@ -27,6 +26,7 @@ from registry.reports.accounts import (
 )
 from registry.reports.budgets import person_limits, person_standings
 from registry.reports.endpoints import endpoint_named
+from serving.series.polling import EndpointReading
 
 GROUPINGS: tuple[By, ...] = ("model", "experiment", "person", "provider", "month", "run", "endpoint")
 

@@ -1,4 +1,4 @@
-"""`up`, `serve` and `demo`: what runs for a while."""
+"""`up`, `collect`, `serve` and `demo`: what runs for a while."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def up(
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the MLflow server, the reconciler and the dashboard until Ctrl-C."""
+    """Run the MLflow server, the reconciler, the collector and the dashboard until Ctrl-C."""
     from pipelines.services.keys import missing_keys
     from pipelines.services.up import Ports, running
 
@@ -40,6 +40,29 @@ def up(
         for line in missing_keys(opened):
             say(line)
         keeper.watch()
+
+
+def collect(
+    *,
+    every: Annotated[float, typer.Option(help="Seconds between looks.", min=1, max=3600)] = 15,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and exit.")] = False,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record what endpoints on this machine count: requests, errors, latency, scores, restarts. `up` does so too."""
+    from pipelines.services.collector import Collector
+
+    report = (lambda line: answer({"line": line}, as_json=True)) if as_json and not once else say
+    collector = Collector(read_home(home).settings, every, report)
+    if not once:
+        with contextlib.suppress(KeyboardInterrupt):
+            collector.keep_on()
+        return
+    readings = collector.once()
+    shown = ("endpoint", "served", "url", "state", "requests", "errors", "refused")
+    document = [{name: getattr(reading, name) for name in shown} for reading in readings]
+    lines = [f"{reading.endpoint} is {reading.state}" for reading in readings]
+    answer(document, as_json=as_json, text="\n".join(lines) or "no endpoint runs on this machine")
 
 
 def serve(
@@ -138,5 +161,6 @@ def _show_summary(summary: Summary, addresses: dict[str, str]) -> None:
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(up)
+    app.command()(collect)
     app.command()(serve)
     app.command()(demo)

@@ -15,17 +15,22 @@ _ACTING += ("MODELYARD_BUNDLE_TOKEN",)
 """How the names begin of what acts at a provider, or speaks for us."""
 _READ = ("MODELYARD_", "MLFLOW_", "STREAMLIT_", "PG")
 """Of the dashboard: its settings, MLflow's login, and PostgreSQL's where the ledger lies there."""
+_COUNTS = ("MODELYARD_API_KEY", "MODELYARD_LEDGER_URL", "MODELYARD_SIGNING_KEY", "MODELYARD_TRUSTED_KEYS")
+"""Of the collector: the key that endpoints ask for, and where the ledger and its public keys lie."""
 _NOT_READ = (*_ACTING, "MODELYARD_WEBHOOK_SECRET")
 
 
 def inherited(name: str) -> dict[str, str]:
     """The environment for a service: no other MLflow server's address or reviewer, the clouds' keys for the reconciler only.
 
-    The dashboard, which opens pictures from anywhere, gets an allow list.
+    The dashboard, which opens pictures from anywhere, gets an allow list, and so does the collector.
     """
     others = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MODELYARD_MLFLOW_URI", REVIEWER}
     if name == "dashboard":
         return {key: value for key, value in dashboard_environment().items() if key not in others}
+    if name == "collector":
+        database = [key for key in os.environ if key.startswith("PG") and "MODELYARD_LEDGER_URL" in os.environ]
+        return safe_environment(*_COUNTS, *database)
     withheld = () if name == "reconciler" else _ACTING
     return {key: value for key, value in os.environ.items() if key not in others and not key.startswith(withheld)}
 
@@ -35,8 +40,10 @@ def dashboard_environment() -> dict[str, str]:
     return safe_environment(*(key for key in os.environ if key.startswith(_READ) and not key.startswith(_NOT_READ)))
 
 
-def own_settings(home: Path) -> Mapping[str, str]:
-    """What the services read from the environment."""
+def own_settings(name: str, home: Path) -> Mapping[str, str]:
+    """What a service reads from the environment besides; the collector asks no MLflow, and needs none of its keys."""
+    if name == "collector":
+        return {"MODELYARD_HOME": str(home)}
     return {
         "MODELYARD_HOME": str(home),
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -1,4 +1,4 @@
-"""`modelyard up`: the MLflow server, the reconciler and the dashboard, started together and stopped together."""
+"""`modelyard up`: the MLflow server, the reconciler, the collector and the dashboard, started together and stopped together."""
 
 from __future__ import annotations
 
@@ -101,8 +101,9 @@ def running(settings: Settings, ports: Ports, say: Callable[[str], None]) -> Gen
             _keep(home, keeper, _start_mlflow(home, mlflow))
             wait_for(keeper, say)
             _keep(home, keeper, _start_reconciler(home))
+            keys_of(settings).keep_public()
+            _keep(home, keeper, _start_collector(home))
             if dashboard is not None:
-                keys_of(settings).keep_public()
                 _keep(home, keeper, start_dashboard(home, dashboard))
                 wait_for(keeper, say)
             yield keeper
@@ -194,6 +195,10 @@ def _start_reconciler(home: Path) -> Service:
     )
 
 
+def _start_collector(home: Path) -> Service:
+    return _spawn("collector", ["-m", "pipelines.cli.main", "collect", "--home", str(home)], home)
+
+
 def require_streamlit() -> None:
     """Raise UnavailableError where the dashboard's extra is not installed, before anything is started."""
     if find_spec("streamlit") is None:
@@ -234,7 +239,7 @@ def _spawn(
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**inherited(name), **own_settings(home), **(more or {})},
+            env={**inherited(name), **own_settings(name, home), **(more or {})},
         )
     return Service(name, process, log, url, health)
 

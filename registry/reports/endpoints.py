@@ -41,7 +41,8 @@ RETIRE = "retire"
 """The hook that deletes the endpoints of stages without a holder."""
 
 _DECIDED = (Archived, Flipped, HookDone, Lost, Promoted, Released, Undone)
-_RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, DeployStarted, EndpointDeleted)
+RELEVANT = (*_DECIDED, CanaryEnded, CanaryStarted, Deployed, DeployStarted, EndpointDeleted)
+"""The rows that say which endpoints exist; all others may be left out."""
 Begun = Deployed | DeployStarted
 """A row by which an endpoint may exist: it was deployed, or a command began to."""
 
@@ -153,7 +154,7 @@ def endpoint_spans(entries: Iterable[Entry]) -> list[EndpointSpan]:
     """Every endpoint that ever existed, canaries too, in the order of their deployment. Rows of any number of models."""
     fold = _Fold()
     for entry in entries:
-        if isinstance(entry.event, _RELEVANT) and entry.flaw is None:  # a flaw costs a signature: asked last
+        if isinstance(entry.event, RELEVANT) and entry.flaw is None:  # a flaw costs a signature: asked last
             fold.add(entry)
     return fold.spans
 
@@ -218,7 +219,7 @@ def unretired(entries: Iterable[Entry], stage: Stage) -> Unretired:
     state, given_up = PromotionState(), None
     known: dict[tuple[str, str], Begun] = {}
     for row in entries:
-        if not isinstance(row.event, _RELEVANT) or row.flaw is not None:  # a flaw costs a signature: asked last
+        if not isinstance(row.event, RELEVANT) or row.flaw is not None:  # a flaw costs a signature: asked last
             continue
         state.apply(row)
         event, begins = row.event, is_begun(row, stage)

@@ -155,7 +155,7 @@ class Endpoint:
             raise InputError("request", "its body is empty", "send an image file")
         answered = self.served.read(await self.pool.answer(pictures))
         for picture in answered:
-            self.metrics.count_answer(picture.label)
+            self.metrics.count_answer(picture.label, picture.score)
         return answered
 
     def _check_served(self, request: Request) -> None:

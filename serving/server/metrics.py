@@ -5,6 +5,7 @@ The client library is imported on the first scrape, or once enough was counted: 
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING
 
 from serving.server.protocols.served import Served
@@ -23,7 +24,8 @@ class Metrics:
     def __init__(self, served: Served, timings: Timings) -> None:
         """Start counting; `timings` is what the worker pool records, and is emptied here."""
         self._served, self._timings = served, timings
-        self._requests, self._labels = list[tuple[str, int, float]](), list[str]()
+        self._started = time()
+        self._requests, self._answers = list[tuple[str, int, float]](), list[tuple[str, float]]()
         self._figures: Figures | None = None
 
     def count_request(self, protocol: str, status: int, seconds: float) -> None:
@@ -32,10 +34,10 @@ class Metrics:
         if len(self._requests) >= _KEPT:
             self._fold()
 
-    def count_answer(self, label: str) -> None:
-        """Count a picture's answer."""
-        self._labels.append(label)
-        if len(self._labels) >= _KEPT:
+    def count_answer(self, label: str, score: float) -> None:
+        """Count a picture's answer: its best label, and that one's score."""
+        self._answers.append((label, score))
+        if len(self._answers) >= _KEPT:
             self._fold()
 
     def render(self, pool: WorkerPool) -> bytes:
@@ -47,7 +49,7 @@ class Metrics:
         if self._figures is None:
             from serving.server.prometheus import Figures
 
-            self._figures = Figures(self._served)
-        self._figures.add(self._requests, self._labels, self._timings)
-        self._requests, self._labels = [], []
+            self._figures = Figures(self._served, self._started)
+        self._figures.add(self._requests, self._answers, self._timings)
+        self._requests, self._answers = [], []
         return self._figures

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import budget, entries_of, fill
 
-from dashboards.live import EndpointReading
 from dashboards.money.spending import bills_table, budgets, burn_down, month_end, serving_costs
 from pipelines.money.budgets import standing_of
 from registry.events import Deployed, PolicySet, Promoted, Trained
@@ -22,6 +21,7 @@ from registry.reports.costs import CostReport
 from registry.settings import Settings
 from registry.spending import Billed, BudgetOverridden
 from registry.stages import Stage
+from serving.series.polling import EndpointReading
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cputime import cpu_seconds

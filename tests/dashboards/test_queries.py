@@ -8,12 +8,11 @@ from pathlib import Path
 from worlds import fill
 
 from dashboards.charts import burn_down as burn_down_chart
-from dashboards.charts import cost_by_version, curves, parallel, pareto_front, request_rates, timeline
+from dashboards.charts import cost_by_version, curves, parallel, pareto_front, timeline
 from dashboards.decisions import moments, parity_table, waiting_table
 from dashboards.money.spending import burn_down
 from dashboards.overview import served_table
 from dashboards.queries import (
-    LedgerReader,
     approval_table,
     cost_table,
     evidence_table,
@@ -21,11 +20,11 @@ from dashboards.queries import (
     load_entries,
     registry_table,
 )
-from dashboards.rates import Rates
 from dashboards.runs import curve_table, front_table, parallel_table, run_frame
 from registry.events import Flipped, Promoted, Published, Refused, about
 from registry.opening import ledger_of
 from registry.records import Evidence, ModelVersion, Proof, Scan
+from registry.reports.reader import LedgerReader
 from registry.settings import Settings
 from registry.stages import Stage
 
@@ -42,7 +41,6 @@ def test_tables_keep_their_columns_when_there_is_nothing_and_charts_are_drawn_of
     assert pareto_front(front_table([], "a", "b"), "a", "b").to_dict()
     assert parallel(parallel_table([], ["a"])).to_dict()
     assert timeline(moments([])).to_dict()
-    assert request_rates(Rates().table()).to_dict()
     assert burn_down_chart(burn_down([], NOON)).to_dict()
 
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from worlds import MARKUP, fill, make_data, page, words
 
-from dashboards.ask import MOST_BYTES, Asked, ask, drawn
+from dashboards.endpoints.ask import MOST_BYTES, Asked, ask, drawn
 from registry.errors import InputError, UnavailableError
 from registry.events import Deployed, about
 from registry.opening import ledger_of

@@ -42,10 +42,10 @@ def test_two_events_of_a_model_that_are_close_lie_in_lanes_of_their_own(events: 
 
 def test_a_timeline_of_nothing_and_of_one_moment_is_drawn() -> None:
     columns = ["when", "model", "version", "what", "who", "text"]
-    one = pd.DataFrame([(EPOCH, "m", "m/1", "promoted", "ada", "x")] * 3, columns=columns)
-    assert sorted(in_lanes(one)["lane"]) == [0, 1, 2]
-    assert timeline(in_lanes(one)).to_dict()
-    assert in_lanes(one.head(0)).empty
+    moment = pd.DataFrame([(EPOCH, "m", "m/1", "promoted", "ada", "x")] * 3, columns=columns)
+    assert sorted(in_lanes(moment)["lane"]) == [0, 1, 2]
+    assert timeline(in_lanes(moment)).to_dict()
+    assert in_lanes(moment.head(0)).empty
 
 
 def test_a_version_s_evidence_comes_down_whole(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ SELECTOR = re.compile(r"\b(modelyard_\w+)(?:\{([^}]*)\})?")
 @pytest.fixture(scope="module")
 def samples() -> dict[str, set[str]]:
     """Each sample of a server that has answered → its labels."""
-    figures = Figures(Served("hand", 2, "0" * 64, ["a"], (3,)))
+    figures = Figures(Served("hand", 2, "0" * 64, ["a"], (3,)), 1_760_000_000.0)
     timings = Timings()
     timings.batches.append((1, 0.01, 0.02))
-    figures.add([("plain", 200, 0.1), ("plain", 500, 0.1), ("health", 200, 0.1)], ["a"], timings)
+    figures.add([("plain", 200, 0.1), ("plain", 500, 0.1), ("health", 200, 0.1)], [("a", 0.9)], timings)
     page = figures.render(SimpleNamespace(waiting=0, alive=1, size=1)).decode()  # type: ignore[arg-type]
     known = dict[str, set[str]]()
     for family in text_string_to_metric_families(page):

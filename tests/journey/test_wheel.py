@@ -30,7 +30,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "budget person": ["ada", "--none"], "bills import": ["gone.csv"],
     "endpoint quote": ["staging"], "endpoint plan": ["staging"], "endpoint check": ["staging"], "endpoint status": ["hand@staging"], "endpoint logs": ["hand@staging"],
     "canary status": ["hand@staging"], "canary end": ["hand@staging", "--rollback"], "canary front": ["hand@staging"],
-    "train": ["--trainers", "torch"], "up": ["--mlflow-port", "0", "--home", "another"], "dashboard": ["--port", "0"],
+    "train": ["--trainers", "torch"], "collect": ["--once"], "up": ["--mlflow-port", "0", "--home", "another"], "dashboard": ["--port", "0"],
     "demo": ["--exit", "--trainers", "yolo,torch", "--home", "another"], "forecast": ["--requests", "5", "--service-ms", "20"],
 }  # fmt: skip
 STAY = {"clouds fake": set(), "up": {"dashboards"}, "dashboard": {"dashboards"}, "demo": {"torch", "yolo", "dashboards"}}

@@ -168,3 +168,18 @@ def test_the_clouds_keys_reach_the_service_that_acts_and_no_other(service: str, 
     for name in ("RUNPOD_API_KEY", "HF_TOKEN", "MODELYARD_HF_TOKEN", "MODELYARD_NOTIFY_SECRET"):
         assert (name not in environment) is withheld
     assert environment["MODELYARD_LEDGER_URL"] == CANARY
+
+
+def test_the_collector_has_the_endpoints_key_and_no_other_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.services.environments import inherited, own_settings
+
+    for name in ("MLFLOW_TRACKING_PASSWORD", "MODELYARD_DASHBOARD_PASSWORD", "MODELYARD_WEBHOOK_SECRET", "PGPASSWORD", "AWS_X"):
+        monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("MODELYARD_API_KEY", "ours")
+    monkeypatch.delenv("MODELYARD_LEDGER_URL", raising=False)
+    environment = {**inherited("collector"), **own_settings("collector", Path("home"))}
+    assert environment["MODELYARD_API_KEY"] == "ours"
+    assert CANARY not in environment.values()
+    assert {name for name in environment if "KEY" in name or "SECRET" in name} == {"MODELYARD_API_KEY"}
+    monkeypatch.setenv("MODELYARD_LEDGER_URL", "postgresql+psycopg://here/ledger")
+    assert inherited("collector")["PGPASSWORD"] == CANARY

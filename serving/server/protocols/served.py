@@ -60,9 +60,13 @@ class AnsweredPicture:
         return detection(labels, (numbers[at : at + NUMBERS] for at in range(0, len(numbers), NUMBERS)))
 
     @cached_property
+    def score(self) -> float:
+        """The best label's probability, or score of a detector; 0 for NOTHING."""
+        return self.answer["probability"] if self._served.detects else max(self.numbers, default=0.0)
+
+    @cached_property
     def label(self) -> str:
         """The most likely label; NOTHING where no probability is over 0."""
         if self._served.detects:
             return self.answer["label"]
-        best = max(self.numbers, default=0.0)
-        return self._served.labels[self.numbers.index(best)] if best else NOTHING
+        return self._served.labels[self.numbers.index(self.score)] if self.score else NOTHING

@@ -55,7 +55,7 @@ SERVES = {"dashboard", "serve", "canary front", "web"}
 HOMELESS = {"init", "schema", "capture", "images"}
 WRITES = {
     *("frames", "check", "train", "register", "evaluate", "export", "parity", "promote", "deploy", "reconcile"),
-    *("approve", "rollback", "up", "demo", "policy set", "policy approve", "ledger begin", "budget override"),
+    *("approve", "rollback", "up", "collect", "demo", "policy set", "policy approve", "ledger begin", "budget override"),
     *("curve", "budget person"),
     *("import", "data label-errors", "data propose", "data apply-review"),
     *("bills import", "bills fetch", "notify test", "notify send", "clouds fake", "canary end"),

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboards.live import EndpointReading, parse_metrics
 from dashboards.money.spending import _idle
 from serving.canary.splitter import _may_split
 from serving.inference.outputs import NOTHING, detection
 from serving.inference.traffic import is_request, protocol_of
+from serving.series.polling import EndpointReading
+from serving.series.scrape import parse_metrics
 from serving.server.app import Endpoint, build_app
 from serving.server.protocols import mlflow, plain
 from serving.server.protocols.served import Served
@@ -97,7 +98,7 @@ def test_what_live_and_the_costs_count_is_what_was_asked_for_whatever_else_came(
             return (await client.get("/metrics")).text
 
     page = asyncio.run(run())
-    figures = parse_metrics(page)
+    figures = parse_metrics(page).figures()
     asked = [(method, path) for method, path in calls if method == "POST" and path in POSTS]
     assert figures["requests"] == len(asked)
     assert figures["errors"] == 0
@@ -115,7 +116,7 @@ def test_what_live_and_the_costs_count_is_what_was_asked_for_whatever_else_came(
 def test_the_idle_share_is_that_of_all_workers(seconds: float, shares: list[float], name: str) -> None:
     busy = sum(shares) * seconds
     page = f"# TYPE {name} gauge\n{name} {len(shares)}\n# TYPE modelyard_predict_seconds histogram\nmodelyard_predict_seconds_sum {busy}\n"
-    figures = parse_metrics(page)
+    figures = parse_metrics(page).figures()
     reading = EndpointReading("hand", "v", "local", "u", "up", **(figures | {"seconds": seconds}))
     idle = _idle(SimpleNamespace(usd_per_month=100, target="local"), reading)  # type: ignore[arg-type]
     assert idle == pytest.approx(100 * (1 - sum(shares) / len(shares)), abs=1e-6)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboards.ask import MOST_BYTES, Asked, ask, drawn, is_on_this_machine
 from dashboards.charts import class_bars
+from dashboards.endpoints.ask import MOST_BYTES, Asked, ask, drawn
 from dashboards.mistakes import local_dataset
 from dashboards.overview import Served
 from dashboards.words import cell, escaped, message
 from registry.errors import ModelyardError
 from registry.settings import Settings
+from serving.series.polling import is_on_this_machine
 
 _MOST_IMAGES, _MOST_CLASSES = 12, 5
 _NONE = "none"

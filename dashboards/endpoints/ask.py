@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from registry.errors import InputError, UnavailableError
 from serving.inference.prediction import Box, Prediction
@@ -15,7 +14,6 @@ from serving.inference.prediction import Box, Prediction
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_BYTES = 20_000_000
 _LINE = "#d55e00"
 
@@ -27,11 +25,6 @@ class Asked(NamedTuple):
     probabilities: list[tuple[str, float]]
     boxes: list[Box] | None
     milliseconds: float
-
-
-def is_on_this_machine(target: str, url: str) -> bool:
-    """Whether an endpoint is a process here: others are paid for by the request, and no page wakes them."""
-    return target == "local" and urlsplit(url).hostname in LOOPBACK
 
 
 def ask(url: str, image: bytes, headers: Mapping[str, str]) -> Asked:

@@ -1,0 +1,1 @@
+"""Endpoints on the Live page: as they are now, and as they were."""
