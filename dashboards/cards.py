@@ -36,7 +36,7 @@ def show_card(settings: Settings, served: Served, at: datetime, *, chart: bool) 
             delta_color="off",
             delta_arrow="off",
             help=about,
-            chart_data=line,
+            chart_data=None if chart else line,
             chart_type="line",
         )
         text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")

@@ -19,6 +19,8 @@ _MOST_NAMED = 3
 """Lines of a low chart that are named at their ends, too."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow: each is lost on one theme."""
+_INK = "#7f7f7f"
+"""Text within a chart: Vega's own is black on either theme."""
 _SQUARE = 520
 """Pixels of a confusion matrix's height: about its width, two in a row on a wide screen."""
 _MOST_NUMBERED = 25
@@ -51,8 +53,11 @@ def pareto_front(points: pd.DataFrame, cost: str, quality: str) -> Layers:
         )
     )
     front = alt.Chart(points[points["front"]]).mark_line(interpolate="step-after", strokeDash=[4, 4]).encode(**axes)
-    names = alt.Chart(points[points["front"]].head(_MOST_IN_LEGEND)).mark_text(align="left", dx=8, dy=-8)
-    return (front + dots + names.encode(**axes, text="run:N")).properties(height=_TALL)
+    named = points[points["front"]].head(_MOST_IN_LEGEND)
+    right = named["cost"] > (points["cost"].min() + points["cost"].max()) / 2
+    left_names = alt.Chart(named[~right]).mark_text(align="left", dx=8, dy=-8, color=_INK).encode(**axes, text="run:N")
+    right_names = alt.Chart(named[right]).mark_text(align="right", dx=-8, dy=-8, color=_INK).encode(**axes, text="run:N")
+    return (front + dots + left_names + right_names).properties(height=_TALL)
 
 
 def parallel(points: pd.DataFrame) -> Layers:
@@ -60,7 +65,7 @@ def parallel(points: pd.DataFrame) -> Layers:
     axes = {"x": alt.X("axis:N", sort=None, title=None), "y": alt.Y("share:Q")}
     ordered = points.sort_values("value").groupby("axis")
     extremes = pd.concat([ordered.head(1), ordered.tail(1)]).drop_duplicates(["axis", "value"])
-    values = alt.Chart(extremes).mark_text(align="left", dx=7).encode(**axes, text=alt.Text("value:N"))
+    values = alt.Chart(extremes).mark_text(align="left", dx=7, color=_INK).encode(**axes, text=alt.Text("value:N"))
     lines = (
         alt.Chart(points)
         .mark_line(point=True)

@@ -19,7 +19,7 @@ FIRST = ("test_top1", "val_top1", "test_map50_95", "val_map50_95", "cost_usd", "
 CURVES = ("val_top1", "val_map50_95", "val_loss", "train_loss", "loss")
 """Metrics whose curves are shown where the viewer chose none: the first two that there are."""
 MOST_METRICS = 30
-_FEW = 6
+_FEW = 3
 _MOST_PARAMS = 100
 _PARAMS = "params."
 _DATASET = "modelyard.dataset"
@@ -65,7 +65,10 @@ def column_names(rows: Sequence[RunRow], metrics: Sequence[str]) -> tuple[list[s
     usual = [name for name in FIRST if name in metrics]
     others = [name for name in metrics if name not in usual and not name.startswith("system/")]
     params = sorted(param_names(rows)[:_MOST_PARAMS], key=is_bookkeeping)
-    return [*metrics[:MOST_METRICS], *(f"params.{name}" for name in params)], [*usual, *others[: max(0, _FEW - len(usual))]]
+    return [*metrics[:MOST_METRICS], *(f"params.{name}" for name in params)], usual if len(usual) >= _FEW else [
+        *usual,
+        *others[:_FEW],
+    ]
 
 
 def run_frame(

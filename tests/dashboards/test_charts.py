@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
-from worlds import make_data
+from worlds import a_run, make_data
 
-from dashboards.charts import PALETTE, confusion, curves, parallel
+from dashboards import trends
+from dashboards.charts import PALETTE, confusion, curves, parallel, pareto_front
 from dashboards.datasets import LocalDataset
 from dashboards.mistakes import by_clip
+from dashboards.money.charts import money_trend
+from dashboards.runs import front_table, parallel_table
 from registry.records import Mistake
 
 
@@ -48,3 +53,15 @@ def test_charts_name_lines_and_axes_and_survive_many_classes_and_one_value() -> 
     ends = [rows for rows in curves(lines, "loss").to_dict()["datasets"].values() if len(rows) == 2]
     assert {(row["run"], row["step"]) for row in ends[0]} == {("a", 2), ("b", 1)}, "each line is named at its end"
     assert len(set(PALETTE)) == len(PALETTE) == 8
+
+
+def test_text_within_a_chart_has_a_colour_of_its_own() -> None:
+    """Vega's default is black on either theme: names of points were not to be read on the dark one."""
+    runs = [a_run(number) for number in range(3)]
+    front = pareto_front(front_table(runs, "cost_usd", "test_top1"), "cost_usd", "test_top1")
+    lines = pd.DataFrame([("a", step, 0.5, 0.5) for step in range(2)], columns=["run", "step", "value", "measured"])
+    months = money_trend(trends.money_trend([], {"a": Decimal(1)}, {"a": Decimal(2)}, datetime(2026, 11, 1, tzinfo=UTC)))
+    for chart in (front, parallel(parallel_table(runs, ["test_top1"])), curves(lines, "loss"), months):
+        texts = [layer for layer in chart.to_dict()["layer"] if layer["mark"]["type"] == "text"]
+        assert texts
+        assert all("color" in layer["mark"] or "color" in layer["encoding"] for layer in texts)
