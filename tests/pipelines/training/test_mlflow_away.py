@@ -65,7 +65,7 @@ class World:
         """What the next commands do: upload, and resume what is not registered."""
         trainings = self.home / "trainings"
         self.lines += book_interrupted(self.home / "underway", self.ledger)
-        self.lines += upload_pending(trainings, self.ledger, lambda _: self.tracker, self.lines.append)
+        self.lines += upload_pending(trainings, self.ledger, lambda _: self.tracker, lambda: self.store, self.lines.append)
         ended = [row.event for row in self.ledger.entries() if isinstance(row.event, Trained)]
         if ended:
             return ended[0]
@@ -163,7 +163,9 @@ def test_a_server_that_stays_away_leaves_the_model_in_the_home_to_be_registered_
     assert row.event.seconds > 0 or row.event.usd >= 0
     assert any(
         "what trainings logged waits" in line
-        for line in upload_pending(world.home / "trainings", world.ledger, lambda _: world.tracker, world.lines.append)
+        for line in upload_pending(
+            world.home / "trainings", world.ledger, lambda _: world.tracker, lambda: world.store, world.lines.append
+        )
     )
     faults.plan(0, 0, WAYS[0])
     event = world.next_command()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from registry.events import Evaluated, Exported, Flipped, Promoted, Quoted, Trained
 from registry.memory import MemoryLedger
 from registry.records import ClassScore, Evaluation, Latency, ModelVersion, ParityFigures
-from registry.reports.describe import MOST_CHARACTERS, describe_model, describe_version, merged
+from registry.reports.describe import describe_model, describe_version
+from registry.reports.markdown import MOST_CHARACTERS, merged
 from registry.stages import Stage
 
 RUN = {"mlflow.runName": "torch efficientnet_lite0 224 frozen", "modelyard.dataset": "hand@2"}
