@@ -88,10 +88,12 @@ def report(entry: LedgerEntry, event: Promoted | Refused) -> str:
         f"<tr><td>{escape(name)}</td><td><code>{digest}</code></td></tr>"
         for name, digest in (proof.manifest if proof else {}).items()
     )
+    advice = event.advice if isinstance(event, Refused) else ""
+    helps = f"<p>What would help most: {escape(advice)}</p>" if advice else ""
     title = f"{escape(event.label)} for {event.stage}: {outcome}"
     note = "" if event.proven else "<p>The name is self-declared: the MLflow server has no logins, so it is unverified.</p>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><table>{findings}</table><h2>On what it rests</h2><table>{listed}</table>{note}"
+        f"<h1>{title}</h1><table>{findings}</table>{helps}<h2>On what it rests</h2><table>{listed}</table>{note}"
         f"<h2>Files that were judged</h2><table>{files}</table></html>"
     )

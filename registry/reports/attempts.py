@@ -52,8 +52,8 @@ def gates_table(attempts: Sequence[Attempt]) -> str:
     """One row for each stage that a version was judged for: the verdict, and the figures with their thresholds in words."""
     order = [Stage.STAGING, Stage.PRODUCTION]
     shown = sorted(attempts, key=lambda attempt: order.index(attempt.event.stage))
-    rows = [(f"gates of {attempt.event.stage}", attempt.verdict, why(attempt)) for attempt in shown]
-    return table(["", "verdict", "why"], rows)
+    rows = [(attempt.event.stage.value, attempt.verdict, why(attempt)) for attempt in shown]
+    return f"**Gates**\n\n{table(['stage', 'verdict', 'why'], rows)}" if rows else ""
 
 
 def why(attempt: Attempt) -> str:
@@ -73,8 +73,9 @@ def describe_attempt(attempt: Attempt) -> str:
     """An attempt as the page of its run in MLflow has it: the verdict, then each gate's figure and threshold."""
     event = attempt.event
     failed = sum(not finding.passed for finding in event.findings)
-    count = f"all of {len(event.findings)} checks" if attempt.passed else f"{failed} of {len(event.findings)} checks"
-    verdict = f"**{plain(event.label)} for {event.stage}: {'passed' if attempt.passed else 'refused'}** ({count})"
+    checks = f"{len(event.findings)} checks"
+    count = f"passed** all {checks}" if attempt.passed else f"refused** by {failed} of {checks}"
+    verdict = f"**{plain(event.label)} for {event.stage}: {count}"
     advice, command = "", f"- What became of it: {code(f'modelyard history {quote(event.model)}')}"
     if isinstance(event, Refused):
         advice = f"What would help most: {plain(event.advice, 300)}" if event.advice else ""

@@ -32,17 +32,19 @@ def describe_version(
 ) -> str:
     """A version in Markdown. `run` are the tags of its training run, `files` the plots that are there."""
     key = (version.model, version.version, version.created_ms)
-    rows = [row.event for row in entries if row.flaw is None and _key(row.event) == key]
+    rows = [row.event for row in entries if row.flaw is None and version_key(row.event) == key]
     evaluation = own_evaluations(entries).get(key) or _elsewhere(rows)
     stage = fold(entries).stage_of(version.identity)
     facts = [("stage", stage.value)] if stage is not Stage.NONE else []
     facts += [*score_facts(evaluation), *money_facts(rows), *_exports(rows)]
-    attempts = [attempt for attempt in newest_attempts(entries) if _key(attempt.event) == key]
+    attempts = [attempt for attempt in newest_attempts(entries) if version_key(attempt.event) == key]
     ref = quote(str(version.ref))
-    further = f"- Promote it: {code(f'modelyard promote {ref} staging')}\n"
-    further += f"- Its evidence: {code(f'modelyard history {quote(version.model)}')}"
-    deployed = [event for event in existing_deployments(entries) if _key(event) == key]
+    deployed = [event for event in existing_deployments(entries) if version_key(event) == key]
     use = [f"- Try it: {code(f'modelyard predict {ref} PICTURE')}", *(line for event in deployed for line in _asking(event))]
+    if stage is not Stage.PRODUCTION:
+        further = Stage.PRODUCTION if stage is Stage.STAGING else Stage.STAGING
+        use.append(f"- Promote it: {code(f'modelyard promote {ref} {further}')}")
+    use.append(f"- Its evidence: {code(f'modelyard history {quote(version.model)}')}")
     return fitted(
         [
             (0, headline(evaluation)),
@@ -50,8 +52,7 @@ def describe_version(
             (1, facts_table(facts)),
             (2, gates_table(attempts)),
             (3, "\n".join(use)),
-            (4, further),
-            *((5, picture) for picture in _pictures(version, evaluation, files)),
+            *((4, picture) for picture in _pictures(version, evaluation, files)),
         ]
     )
 
@@ -59,7 +60,7 @@ def describe_version(
 def describe_model(entries: Sequence[Entry], model: str) -> str:
     """A model in Markdown: what it tells apart, what serves production, and its versions with scores, cost and stages."""
     rows = [row.event for row in entries if row.flaw is None]
-    trained = {_key(event): event for event in rows if isinstance(event, Trained)}
+    trained = {version_key(event): event for event in rows if isinstance(event, Trained)}
     scores, state = own_evaluations(entries), fold(entries)
     newest = max(scores, key=lambda key: (key[2], key[1]), default=None)
     name = quote(model)
@@ -98,10 +99,10 @@ def _in_production(
         return [*facts, *(("newest attempt", _attempt(attempt)) for attempt in attempts[:1])]
     key = (model, *holder.identity)
     facts = [("in production", f"version {holder.identity[0]}, {headline(scores.get(key))}")]
-    facts += [("its gates", f"{attempt.verdict}: {why(attempt)}") for attempt in attempts if _key(attempt.event) == key]
-    if attempts and _key(attempts[0].event) != key:
+    facts += [("its gates", f"{attempt.verdict}: {why(attempt)}") for attempt in attempts if version_key(attempt.event) == key]
+    if attempts and version_key(attempts[0].event) != key:
         facts.append(("newest attempt", _attempt(attempts[0])))
-    rows = [row.event for row in entries if row.flaw is None and _key(row.event) == key]
+    rows = [row.event for row in entries if row.flaw is None and version_key(row.event) == key]
     deployed = [event for event in existing_deployments(entries) if event.stage is Stage.PRODUCTION and not event.endpoint]
     facts += [("cost", _monthly(event)) for event in deployed] or [
         (name, value) for name, value in money_facts(rows) if name == f"serving at {Stage.PRODUCTION}"
@@ -135,7 +136,8 @@ def _pictures(version: ModelVersion, evaluation: Evaluation | None, files: Colle
     return [f"**{words}** ({split} images)\n\n{picture}" for words, picture in pictures if picture]
 
 
-def _key(event: AnyEvent) -> VersionKey:
+def version_key(event: AnyEvent) -> VersionKey:
+    """The version that an event is about."""
     return (event.model, event.version, event.created_ms)
 
 

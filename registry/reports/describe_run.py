@@ -9,7 +9,7 @@ from registry.events import Trained
 from registry.protocols import Entry
 from registry.records import ModelVersion
 from registry.reports.accuracy import own_evaluation
-from registry.reports.describe import headline, money_facts, score_facts
+from registry.reports.describe import headline, money_facts, score_facts, version_key
 from registry.reports.markdown import code, facts_table, fitted, plain, usd
 from registry.spending import TrainingFailed
 
@@ -21,7 +21,7 @@ _DATASET, _TRAINER = "modelyard.dataset", "modelyard.trainer"
 def describe_run(entries: Sequence[Entry], version: ModelVersion, tags: Mapping[str, str]) -> str:
     """A run that ended in a version, in Markdown; "" where the ledger has no training of it. `tags` are the run's."""
     key = (version.model, version.version, version.created_ms)
-    rows = [row.event for row in entries if row.flaw is None and (row.event.model, *row.event.identity) == key]
+    rows = [row.event for row in entries if row.flaw is None and version_key(row.event) == key]
     trained = next((event for event in reversed(rows) if isinstance(event, Trained)), None)
     if trained is None:
         return ""

@@ -19,11 +19,12 @@ _OURS = 4500
 """The rest is for the mark, and for a person's words."""
 _MARK = re.compile(r"\n*<!-- written by modelyard ([0-9a-f]{12}) (\d+); edit it, and it is yours -->")
 _ESCAPED = frozenset("\\`*_{}[]|#~")
-_MEANING = re.compile(r"[\\`*_{}\[\]|#~&<>$@]|:(?=\S)|(?<=[wW]{3})\.")
-"""What MLflow's pages make anything of: in spite of backslashes they link addresses, e-mail and GitHub's names, and read emoji."""
+_MEANING = re.compile(r"[\\`*_{}\[\]|#~&<>$]|(?<!\w)@|@(?!\d+(?![\w.-]))|:(?=\S)|(?<=[wW]{3})\.")
+"""What MLflow's pages make anything of: they link addresses, e-mail and GitHub's names, and read emoji, backslash or not."""
 _ADDRESS = re.compile(r"https?://[\w.:/%~-]+", re.ASCII)
 _RUN = re.compile(r"[0-9A-Za-z]{8,64}")
 _LONGEST = 90
+_SPACED = "&ensp; | "
 
 
 def merged(current: str, ours: str) -> str | None:
@@ -59,17 +60,20 @@ def fitted(parts: Sequence[tuple[int, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
-    """A table of cells that are Markdown already; "" without rows. `align` has an `r` for each column that is figures."""
+    """A table of cells that are Markdown already; "" without rows. `align` has an `r` for each column that is figures.
+
+    MLflow's pages have no space between cells.
+    """
     if not rows:
         return ""
     rule = ["--:" if align[index : index + 1] == "r" else ":--" for index in range(len(head))]
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    lines = [f"| {_SPACED.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
 
 
 def facts_table(facts: Sequence[tuple[str, str]]) -> str:
     """A table of names and what they are, without a head."""
-    lines = [f"| {name} | {value} |" for name, value in facts]
+    lines = [f"| {name}{_SPACED}{value} |" for name, value in facts]
     return "\n".join(["| | |", "|:--|:--|", *lines]) if facts else ""
 
 
