@@ -64,10 +64,10 @@ def describe_model(entries: Sequence[Entry], model: str) -> str:
     scores, state = own_evaluations(entries), fold(entries)
     newest = max(scores, key=lambda key: (key[2], key[1]), default=None)
     name = quote(model)
-    where = f"experiment = '{model}'"
+    trainings = f"""modelyard runs --where "experiment = '{model}'\""""
     use = [
         f"- Use it: {code(f'modelyard predict {name}@production PICTURE')}",
-        f"- Compare its trainings: {code(f'modelyard runs --where {quote(where)}')}",
+        f"- Compare its trainings: {code(trainings)}",
         f"- Who promoted what, on which evidence: {code(f'modelyard history {name}')}",
     ]
     return fitted(
@@ -85,7 +85,8 @@ def _versions(trained: Mapping[VersionKey, Trained], scores: Mapping[VersionKey,
     shown = _shown(trained, state)
     rows = [_line(key, trained[key], scores.get(key), state) for key in shown]
     versions = table(["version", "stage", "score (95 % interval)", "trainer", "training"], rows, "rlllr")
-    return f"{versions}\n\nand {len(trained) - len(shown)} older versions" if len(shown) < len(trained) else versions
+    older = f"\n\nand {len(trained) - len(shown)} older versions" if len(shown) < len(trained) else ""
+    return f"**Versions**\n\n{versions}{older}" if versions else ""
 
 
 def _in_production(

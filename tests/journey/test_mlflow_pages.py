@@ -56,15 +56,16 @@ def world(server: Server, many_frames: DataSet, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="module")
-def many_frames(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def many_frames(server: Server, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """A data set whose test split has enough images to make different scores of different networks."""
-    from pipelines.data.build import build_dataset
+    from pipelines.data.catalog import DatasetCatalog
     from pipelines.demo.clips import Film, film_digits
     from pipelines.job.jobfile import Data
 
     folder = tmp_path_factory.mktemp("frames")
     clips = film_digits(folder / "clips", Film(clips=24, frames=4, digits=(0, 1, 2)), lambda *_: None)
-    return build_dataset(Data(clips=clips), folder / "digits", lambda *_: None)
+    catalog = DatasetCatalog(server.settings.datasets)
+    return catalog.build(Data(clips=clips), catalog.folder_of("digits3"), lambda *_: None)
 
 
 @pytest.fixture

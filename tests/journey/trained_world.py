@@ -92,9 +92,7 @@ class TrainedWorld:
     def evaluate(self, number: int) -> None:
         """What `modelyard evaluate` does."""
         home = Home(self.server.settings)
-        catalog = DatasetCatalog(home.settings.datasets)
-        catalog.add(self.data)
-        evaluator = Evaluator(home.store(), home.ledger(), catalog, home.tracker, Path())
+        evaluator = Evaluator(home.store(), home.ledger(), DatasetCatalog(home.settings.datasets), home.tracker, Path())
         evaluator.evaluate(Ref(self.name, number), None, "test", thorough=False)
 
     def probabilities(self, reference: Reference, files: list[Path]) -> np.ndarray:
