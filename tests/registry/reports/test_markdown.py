@@ -1,4 +1,4 @@
-"""Markdown for MLflow's pages: names stay names, links and pictures are only our own, and what is too long gives way."""
+"""Markdown for MLflow's pages: names stay names, what is too long gives way, and a person's words are never touched."""
 
 from __future__ import annotations
 
@@ -80,5 +80,46 @@ def test_tables_have_space_between_cells_and_none_without_rows() -> None:
     assert facts_table([("a", "b")]) == "| | |\n|:--|:--|\n| a&ensp; | b |"
 
 
-def test_the_limit_is_mlflows() -> None:
-    assert MOST_CHARACTERS == 5000
+def test_our_part_is_brought_up_to_date_and_what_is_around_it_stays() -> None:
+    first = merged("", "one\n\ntwo")
+    assert first is not None
+    assert merged(first, "one\n\ntwo") is None
+    assert merged(first, "three").startswith("three\n")  # type: ignore[union-attr]
+    around = f"Ask ada first.\r\n\r\n{first}\n\nSee the wiki."
+    assert merged(around, "one\n\ntwo") is None
+    second = merged(around, "three")
+    assert second is not None
+    assert second.startswith("Ask ada first.\n\nthree\n")
+    assert second.endswith("\n\nSee the wiki.")
+    assert "two" not in second
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A hand.",
+        "x\n<!-- written by modelyard 000000000000 1; edit it, and it is yours -->",
+        "<!-- written by modelyard 000000000000 99; edit it, and it is yours -->",
+    ],
+)
+def test_a_persons_own_description_is_never_overwritten(text: str) -> None:
+    assert merged(text, "ours") is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=60))
+def test_whatever_a_person_writes_around_our_part_or_into_it_stays(before: str, after: str, ours: str, next_: str) -> None:
+    written = merged("", ours)
+    assert written is not None
+    kept = merged(f"{before}{written}{after}", next_)
+    if kept is not None:
+        assert kept.startswith(before.replace("\r\n", "\n"))
+        assert kept.endswith(after.replace("\r\n", "\n"))
+        assert next_ in kept
+    if not f"{ours}!".endswith(ours):  # else it is a person's "!" in front of our part as it was
+        assert merged(written.replace(ours, f"{ours}!", 1), next_) is None
+
+
+def test_a_part_that_does_not_fit_is_not_written() -> None:
+    assert merged("", "x" * MOST_CHARACTERS) is None
+    first = merged("", "x") or ""
+    assert merged("y" * (MOST_CHARACTERS - len(first)) + first, "x" * 40) is None
