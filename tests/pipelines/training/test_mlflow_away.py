@@ -168,6 +168,9 @@ def test_a_server_that_stays_away_leaves_the_model_in_the_home_to_be_registered_
         )
     )
     faults.plan(0, 0, WAYS[0])
+    upload_pending(world.home / "trainings", world.ledger, lambda _: world.tracker, lambda: world.store, world.lines.append)
+    shown = world.store.run_tags(row.event.run_id)["mlflow.note.content"]
+    assert f"`modelyard train --resume {row.event.run_id}`" in shown, "its page says how it goes on"
     event = world.next_command()
     assert world.fits == 1
     assert event.seconds == row.event.seconds, "registering costs nothing"
