@@ -68,8 +68,9 @@ def _describe_version(store: Descriptions, entries: Sequence[Entry], version: Mo
     """A version and its run. Behind a version that was promoted the run is closed: what it says stays."""
     tags, plots = dict[str, str](), list[str]()
     if version.run_id:
-        with suppress(ModelyardError):  # it was deleted
-            tags, plots = store.run_tags(version.run_id), store.run_files(version.run_id, _PLOTS)
+        with suppress(ModelyardError):  # it was deleted, or its files cannot be listed
+            tags = store.run_tags(version.run_id)
+            plots = store.run_files(version.run_id, _PLOTS)
     _write(store, version.model, describe_version(entries, version, tags, plots), version.version)
     if tags and version.identity not in fold(entries).backing:
         _note(store, version.run_id, tags, describe_run(entries, version, tags))
