@@ -10,9 +10,10 @@ import pandas as pd
 
 from dashboards.words import cell
 from registry.errors import shorten
-from registry.events import Exported, Promoted, Refused
+from registry.events import Exported, Refused
 from registry.protocols import Entry
 from registry.records import Finding
+from registry.reports.attempts import Attempt, newest_attempts
 from registry.reports.attention import AttentionItem, remedy
 from registry.reports.history import decisions
 
@@ -107,32 +108,25 @@ def gate_matrix(entries: Iterable[Entry]) -> pd.DataFrame:
     A gate's cell begins with its outcome, then has the figure and the threshold of the finding that decided it. It is empty
     where the policy at that time did not ask for the gate.
     """
-    newest = dict[tuple[object, ...], Entry]()
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, (Promoted, Refused)) and not getattr(event, "again", None):  # a return judges nothing
-            newest[event.model, event.identity, event.stage] = entry
-    rows = [_row(entry) for entry in sorted(newest.values(), key=lambda entry: -entry.seq)]
+    rows = [_row(attempt) for attempt in newest_attempts(entries)]
     gates = list(dict.fromkeys(name for row in rows for name in row if name.startswith(GATE)))
     matrix = pd.DataFrame(rows, columns=["version", "stage", "outcome", "when", *gates, "advice", "command"])
     return matrix.fillna(dict.fromkeys(gates, ""))
 
 
-def _row(entry: Entry) -> dict[str, object]:
-    event = entry.event
-    assert isinstance(event, (Promoted, Refused))  # noqa: S101 the caller chose them
-    refused = isinstance(event, Refused)
+def _row(attempt: Attempt) -> dict[str, object]:
+    event = attempt.event
     by_gate = dict[str, list[Finding]]()
     for finding in event.findings:
         by_gate.setdefault(finding.gate, []).append(finding)
     return {
         "version": event.label,
         "stage": event.stage.value,
-        "outcome": "refused" if refused else "promoted",
-        "when": entry.at,
+        "outcome": event.kind,
+        "when": attempt.entry.at,
         **{f"{GATE}{gate}": _cell(findings) for gate, findings in by_gate.items()},
-        "advice": shorten(event.advice, _MOST_ADVICE) if refused else "",
-        "command": remedy(event) if refused else "",
+        "advice": shorten(event.advice, _MOST_ADVICE) if isinstance(event, Refused) else "",
+        "command": remedy(event) if isinstance(event, Refused) else "",
     }
 
 

@@ -22,6 +22,7 @@ class MemoryStore:
     _models: dict[str, list[ModelVersion]] = field(default_factory=dict[str, list[ModelVersion]])
     _aliases: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     _descriptions: dict[tuple[str, int | None], str] = field(default_factory=dict[tuple[str, int | None], str])
+    _notes: dict[str, str] = field(default_factory=dict[str, str])
     _clock: count[int] = field(default_factory=lambda: count(1))
 
     def register(self, model: str, folder: Path, run_id: str = "") -> ModelVersion:
@@ -95,8 +96,17 @@ class MemoryStore:
         self._descriptions[model, version] = text
 
     def run_tags(self, run_id: str) -> dict[str, str]:
-        """There are no runs here, so none has tags."""
-        return {"mlflow.runName": run_id}
+        """There are no runs here: what they are called, and the text that was written about each."""
+        note = self._notes.get(run_id)
+        return {"mlflow.runName": run_id} | ({"mlflow.note.content": note} if note else {})
+
+    def run_files(self, run_id: str, folder: str) -> list[str]:  # noqa: ARG002 the contract's
+        """There are no runs here, so none has files."""
+        return []
+
+    def note_run(self, run_id: str, text: str) -> None:
+        """Replace the text on a run's page."""
+        self._notes[run_id] = text
 
 
 @dataclass(frozen=True, slots=True)

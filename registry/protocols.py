@@ -67,7 +67,7 @@ class VersionFiles(Protocol):
 
 @runtime_checkable
 class Descriptions(Protocol):
-    """Reads and writes the descriptions that a registry's pages show."""
+    """Reads and writes the descriptions that a registry's pages of models, versions and runs show."""
 
     def description(self, model: str, version: int | None = None) -> str:
         """A version's description, or the model's; "" where there is none."""
@@ -79,6 +79,14 @@ class Descriptions(Protocol):
 
     def run_tags(self, run_id: str) -> dict[str, str]:
         """The tags of the run that a version came of. Raises NotFoundError where it is gone."""
+        ...
+
+    def run_files(self, run_id: str, folder: str) -> list[str]:
+        """The paths of a run's files in one of its folders."""
+        ...
+
+    def note_run(self, run_id: str, text: str) -> None:
+        """Replace the text on a run's page."""
         ...
 
 

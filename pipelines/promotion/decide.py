@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.evaluation.describe import describe_in_mlflow
+from pipelines.evaluation.describe import describe_recent
 from pipelines.identity import whoami
 from pipelines.job.policy import JobChoice
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from pipelines.home import Home, Say
     from registry.records import Actor, ModelVersion
     from registry.refs import Ref
-
-_RECENT_ROWS = 30
-"""A promotion with its measurements and the version before it has fewer."""
 
 
 def promote(home: Home, ref: Ref, stage: Stage, choice: JobChoice, confirmation: Confirmation, say: Say) -> Outcome:
@@ -125,6 +122,5 @@ def _publish(parts: Parts, model: str) -> None:
 def _describe(parts: Parts, model: str) -> None:
     """Say in MLflow how the versions stand that were decided about just now."""
     context = parts.context
-    recent = {row.event.version for row in context.ledger.entries(model)[-_RECENT_ROWS:]}
-    if trouble := describe_in_mlflow(context.store, context.ledger, model, recent):
+    if trouble := describe_recent(context.store, context.ledger, model):
         parts.say(trouble)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from registry.events import Promoted, Published, Refused, named
 from registry.ledger.store import LedgerEntry
+from registry.reports.attempts import Attempt, describe_attempt
+from registry.reports.describe_run import NOTE
+from registry.reports.markdown import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from registry.promotion.due import View
     from registry.protocols import Ledger
 
+REPORT = "00_report.html"
+"""Above the evidence in MLflow's list of files."""
 _STYLE = "body{font:15px/1.5 system-ui;margin:2rem;max-width:70rem}td,th{padding:.2rem .8rem;text-align:left}"
 _STYLE += "tr.no td{background:#fdecea}code{font-size:90%}"
 
@@ -45,11 +50,11 @@ def _publish(ledger: Ledger, tracker: Tracker, entry: LedgerEntry, event: Promot
         tags = {"modelyard.kind": "gates", "modelyard.outcome": event.kind}
         with tracker.run(f"gates {event.label} {stage}", tags) as run:
             run.json(dict(entry.envelope), "evidence.json")
-            run.text(report(entry, event), "report.html")
+            run.text(report(entry, event), REPORT)
             figures = {f"{number:02d}_{finding.gate}": finding.figure for number, finding in enumerate(event.findings, 1)}
             run.metrics({name: value for name, value in figures.items() if value is not None})
             run.params({"version": event.label, "stage": stage, "digest": event.digest, "policy": _policy(event)})
-            run.tags(mark)
+            run.tags({NOTE: merged("", describe_attempt(Attempt(entry, event))) or "", **mark})
             run_id = run.run_id
     published = Published(**event.subject, row=entry.seq, run_id=run_id)
     ledger.append(published)
@@ -83,10 +88,12 @@ def report(entry: LedgerEntry, event: Promoted | Refused) -> str:
         f"<tr><td>{escape(name)}</td><td><code>{digest}</code></td></tr>"
         for name, digest in (proof.manifest if proof else {}).items()
     )
+    advice = event.advice if isinstance(event, Refused) else ""
+    helps = f"<p>What would help most: {escape(advice)}</p>" if advice else ""
     title = f"{escape(event.label)} for {event.stage}: {outcome}"
     note = "" if event.proven else "<p>The name is self-declared: the MLflow server has no logins, so it is unverified.</p>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><table>{findings}</table><h2>On what it rests</h2><table>{listed}</table>{note}"
+        f"<h1>{title}</h1><table>{findings}</table>{helps}<h2>On what it rests</h2><table>{listed}</table>{note}"
         f"<h2>Files that were judged</h2><table>{files}</table></html>"
     )

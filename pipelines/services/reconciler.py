@@ -109,8 +109,8 @@ class Reconciler:
             return [f"{subject} could not be looked at: {describe(error)}"]
 
     def _upload(self) -> list[str]:
-        home = self.parts.home
-        return upload_pending(home.settings.trainings, self.parts.context.ledger, home.tracker, self.parts.say)
+        home, context = self.parts.home, self.parts.context
+        return upload_pending(home.settings.trainings, context.ledger, home.tracker, lambda: context.store, self.parts.say)
 
     def _retire(self) -> list[str]:
         for name, model, account, retire in self.parts.retirer.overdue(self._view):

@@ -165,7 +165,7 @@ class TrainingJob:
     def _tracker(self, model: str) -> Tracker:
         """The model's tracker, once MLflow has what earlier trainings could not tell it."""
         tracker = self.tracker(model)
-        for line in upload_pending(self.settings.trainings, self.ledger, self.tracker, self.say):
+        for line in upload_pending(self.settings.trainings, self.ledger, self.tracker, self.store, self.say):
             self.say(line)
         return tracker
 

@@ -123,6 +123,11 @@ class TrainingFolder:
         """Whether the trainer has left anything to resume from."""
         return any(path.is_file() and not path.name.startswith(".") for path in self.checkpoints.rglob("*"))
 
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from, or all of a model that is only to be registered."""
+        return self.find_fitted() is not None or self.has_checkpoint()
+
     def keep(self, fitted: Fitted) -> Fitted:
         """Copy what training left into the folder, where it outlives this process; the checkpoints are then done with."""
         with building(self.path / "fitted") as work:

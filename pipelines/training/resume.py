@@ -14,13 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.data.catalog import DatasetCatalog
 from pipelines.data.dataset import DataSet
+from pipelines.evaluation.describe import describe_broken
 from pipelines.job.trainers import TrainerConfig
 from pipelines.training.interrupted import earlier_part
 from pipelines.training.kept import RECORD, TrainingFolder, TrainingRecord
 from pipelines.training.spool import SpooledRun
 from registry.errors import BusyError, InputError, ModelyardError, NotFoundError, UnavailableError, describe, shorten
 from registry.events import Trained
-from registry.protocols import Ledger
+from registry.protocols import Ledger, Store
 
 if TYPE_CHECKING:
     from pipelines.home import Say
@@ -56,7 +57,7 @@ def check_resumable(folder: TrainingFolder, record: TrainingRecord, model: str) 
     if record.model != model:
         what = f"trains model '{record.model}', the job file's is '{model}'"
         raise InputError(f"run {record.run_id}", what, "name its own job file with --job")
-    if folder.find_fitted() or folder.has_checkpoint():
+    if folder.resumable:
         return
     if any(epoch.resumable for epoch in folder.history()):
         raise NotFoundError(folder.checkpoints, "holds no checkpoint any more", "train anew with `modelyard train`")
@@ -84,7 +85,9 @@ def resumed_data(record: TrainingRecord, datasets: DatasetCatalog, given: DataSe
     return data
 
 
-def upload_pending(trainings: Path, ledger: Ledger, tracker: Callable[[str], Tracker], say: Say) -> list[str]:
+def upload_pending(
+    trainings: Path, ledger: Ledger, tracker: Callable[[str], Tracker], store: Callable[[], Store], say: Say
+) -> list[str]:
     """Tell MLflow what trainings that nobody works on could not tell it; sentences of what was told.
 
     A run that is registered and paid for is finished then, and its folder goes; one that was killed is shown as killed.
@@ -95,7 +98,7 @@ def upload_pending(trainings: Path, ledger: Ledger, tracker: Callable[[str], Tra
         folder = TrainingFolder(path.parent)
         try:
             with folder.locked():
-                lines += _upload(folder, ledger, tracker, say)
+                lines += _upload(folder, ledger, tracker, store, say)
         except (BusyError, FileNotFoundError):  # it trains, or another process has just told all
             continue
         except UnavailableError as error:
@@ -105,17 +108,22 @@ def upload_pending(trainings: Path, ledger: Ledger, tracker: Callable[[str], Tra
     return lines
 
 
-def _upload(folder: TrainingFolder, ledger: Ledger, tracker: Callable[[str], Tracker], say: Say) -> list[str]:
+def _upload(
+    folder: TrainingFolder, ledger: Ledger, tracker: Callable[[str], Tracker], store: Callable[[], Store], say: Say
+) -> list[str]:
     record = folder.record
     if not (record.open or folder.spool.exists()):
         return []
-    done = isinstance(earlier_part(ledger, record.model, record.run_id), Trained)
+    part = earlier_part(ledger, record.model, record.run_id)
+    done = isinstance(part, Trained)
     about, there = f"run {record.run_id} of {record.model}", tracker(record.model)
     with there.resume(record.run_id) as log:
         SpooledRun(log, folder, say).flush()
     if record.open:
         there.end(record.run_id, "FINISHED" if done else "KILLED")
         folder.close()
+    if not isinstance(part, Trained):
+        describe_broken(store(), record.run_id, part, resumable=folder.resumable)
     if done:
         folder.remove()
     how = "is finished" if done else f"can be resumed: `modelyard train --resume {record.run_id}`"

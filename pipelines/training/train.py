@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.evaluation.describe import describe_broken
 from pipelines.evaluation.plots import curves_figure
 from pipelines.training.interrupted import Payment, earlier_part, paid_for
 from pipelines.training.kept import TrainingFolder, TrainingRecord
@@ -61,12 +62,15 @@ def train(
                 raise
             say(f"{error.subject} {error.expectation}: it is told later how run {done[0].run_id} ended")
         except BaseException:
-            if folder and (folder.has_checkpoint() or folder.find_fitted()):
+            if folder and folder.resumable:
                 say(f"{kind}: `modelyard train --resume {folder.path.name}` goes on with it")
             raise
         finally:
-            if folder and log is not None and log.ended:
-                _settle(folder, ledger, done=bool(done))
+            if log is not None and log.ended:
+                if folder:
+                    _settle(folder, ledger, done=bool(done))
+                if not done:
+                    _explain(store, ledger, training.model, log.run_id, folder)
     return done[0]
 
 
@@ -91,6 +95,14 @@ def _settle(folder: TrainingFolder, ledger: Ledger, *, done: bool) -> None:
             folder.remove()
         elif not done and not isinstance(earlier_part(ledger, folder.record.model, folder.path.name), Trained):
             folder.close()
+
+
+def _explain(store: Store, ledger: Ledger, model: str, run_id: str, folder: TrainingFolder | None) -> None:
+    """Say on the run's page how it was broken off; what goes wrong with that changes nothing."""
+    with suppress(Exception):
+        part = earlier_part(ledger, model, run_id)
+        if not isinstance(part, Trained):
+            describe_broken(store, run_id, part, resumable=folder is not None and folder.resumable)
 
 
 @dataclass(frozen=True, slots=True)

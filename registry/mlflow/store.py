@@ -132,6 +132,14 @@ class MlflowStore:
         """A run's tags; its name is the tag `mlflow.runName`."""
         return self._ask(f"run '{run_id}'", lambda: dict(self._client.get_run(run_id).data.tags))
 
+    def run_files(self, run_id: str, folder: str) -> list[str]:
+        """The paths of a run's files in one of its folders."""
+        return [file.path for file in self._ask(f"run '{run_id}'", lambda: self._client.list_artifacts(run_id, folder))]
+
+    def note_run(self, run_id: str, text: str) -> None:
+        """Replace the text on a run's page."""
+        self._ask(f"run '{run_id}'", lambda: self._client.set_tag(run_id, "mlflow.note.content", text))
+
     def _ask(self, subject: str, call: Callable[[], T]) -> T:
         """Make a call; turn MLflow's errors into ours."""
         with mapping_errors(self.uri, subject):

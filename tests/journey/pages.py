@@ -111,3 +111,14 @@ def run_in_page(page, function: str, *arguments: object, module: str = "parity_p
     """Call a function of a module beside this one in the page."""
     code = "async ([module, name, given]) => (await import(`/page/${module}`))[name](...given)"
     return page.evaluate(code, [module, function, list(arguments)])
+
+
+def save_alias(page: Any, number: int, alias: str) -> None:
+    """On MLflow's page of a model, add an alias to a version in the dialog, and save."""
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"Version {number}", exact=True))
+    row.get_by_role("cell").nth(6).get_by_role("button").last.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").press_sequentially(alias)
+    page.get_by_role("option", name=alias).first.wait_for(state="attached")
+    dialog.get_by_role("combobox").press("Enter")
+    dialog.get_by_role("button", name="Save aliases").click()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,12 +21,12 @@ from registry.refs import Ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
+from pages import chromium, save_alias
 from servers import ADA, Server, serving
 
 pytestmark = pytest.mark.journey
 NEVER_MS = 500_000
 """After which a page is taken to hang."""
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
@@ -250,30 +249,15 @@ def _runs_by(uri: str, file: Path) -> str:
 
 def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path) -> None:
     """A person adds `production` in MLflow's own page: refused with the reason, then accepted on a proven version."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("Chromium is not installed here (Debian package 'chromium')")
-    from playwright.sync_api import Page, sync_playwright
-
-    def save_alias(page: Page, number: int) -> None:
-        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"Version {number}", exact=True))
-        row.get_by_role("cell").nth(6).get_by_role("button").last.click()
-        dialog = page.get_by_role("dialog")
-        dialog.get_by_role("combobox").press_sequentially("production")
-        page.get_by_role("option", name="production").first.wait_for(state="attached")
-        dialog.get_by_role("combobox").press("Enter")
-        dialog.get_by_role("button", name="Save aliases").click()
-
     name = server.model(2, production=0.97)
     server.prove(name, 1, 0.95)
     promote(server.context(name), Ref(name, 1), Stage.STAGING, ADA)
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         page.set_default_timeout(NEVER_MS)
         page.goto(f"{server.uri}/#/models/{name}")
         page.get_by_role("link", name="Version 1", exact=True).wait_for()
-        save_alias(page, 1)
+        save_alias(page, 1, "production")
         alert = page.get_by_role("dialog").get_by_role("alert")
         alert.wait_for()
         assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in alert.inner_text()
@@ -284,12 +268,11 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         promote(server.context(name), Ref(name, 2), Stage.STAGING, ADA)
         page.reload()
         page.get_by_text("@ staging").first.wait_for()
-        save_alias(page, 2)
+        save_alias(page, 2, "production")
         page.get_by_role("dialog").wait_for(state="detached")
         page.reload()
         page.get_by_role("link", name="Version 2", exact=True).wait_for()
         page.screenshot(path=tmp_path / "accepted.png")
         page.get_by_text("@ production").first.wait_for()
-        browser.close()
     assert server.holders(name)["production"] == 2
     assert json.dumps([row.event.kind for row in server.ledger().entries(name)][-2:]) == '["promoted", "flipped"]'

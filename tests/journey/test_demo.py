@@ -137,7 +137,7 @@ def test_an_alias_moved_by_hand_in_mlflow_is_refused_and_past_it_blocked_and_not
         )
         assert {"promoted", "refused"} == {run.data.tags["modelyard.outcome"] for run in runs}
         names = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
-        assert {"evidence.json", "report.html"} <= names
+        assert {"evidence.json", "00_report.html"} <= names
         assert "passed" in client.get_model_version("digits3", winner).tags["modelyard.gates.production"]
 
 

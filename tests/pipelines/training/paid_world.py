@@ -196,7 +196,7 @@ class World:
 
     def upload(self) -> list[str]:
         """What the next command does first."""
-        return upload_pending(self.trainings, self.ledger, lambda _: self, self.lines.append)
+        return upload_pending(self.trainings, self.ledger, lambda _: self, lambda: self._store, self.lines.append)
 
     def _train(self, training: Training) -> Trained:
         def say(*line: object) -> None:

@@ -65,7 +65,7 @@ class World:
         """What the next commands do: upload, and resume what is not registered."""
         trainings = self.home / "trainings"
         self.lines += book_interrupted(self.home / "underway", self.ledger)
-        self.lines += upload_pending(trainings, self.ledger, lambda _: self.tracker, self.lines.append)
+        self.lines += upload_pending(trainings, self.ledger, lambda _: self.tracker, lambda: self.store, self.lines.append)
         ended = [row.event for row in self.ledger.entries() if isinstance(row.event, Trained)]
         if ended:
             return ended[0]
@@ -163,9 +163,14 @@ def test_a_server_that_stays_away_leaves_the_model_in_the_home_to_be_registered_
     assert row.event.seconds > 0 or row.event.usd >= 0
     assert any(
         "what trainings logged waits" in line
-        for line in upload_pending(world.home / "trainings", world.ledger, lambda _: world.tracker, world.lines.append)
+        for line in upload_pending(
+            world.home / "trainings", world.ledger, lambda _: world.tracker, lambda: world.store, world.lines.append
+        )
     )
     faults.plan(0, 0, WAYS[0])
+    upload_pending(world.home / "trainings", world.ledger, lambda _: world.tracker, lambda: world.store, world.lines.append)
+    shown = world.store.run_tags(row.event.run_id)["mlflow.note.content"]
+    assert f"`modelyard train --resume {row.event.run_id}`" in shown, "its page says how it goes on"
     event = world.next_command()
     assert world.fits == 1
     assert event.seconds == row.event.seconds, "registering costs nothing"
