@@ -53,8 +53,8 @@ def pareto_front(points: pd.DataFrame, cost: str, quality: str) -> Layers:
         )
     )
     front = alt.Chart(points[points["front"]]).mark_line(interpolate="step-after", strokeDash=[4, 4]).encode(**axes)
-    named = points[points["front"]].head(_MOST_IN_LEGEND)
-    right = named["cost"] > (points["cost"].min() + points["cost"].max()) / 2
+    named = points[points["front"].astype(bool)].head(_MOST_IN_LEGEND)
+    right = named["cost"].astype(float) > (points["cost"].min() + points["cost"].max()) / 2
     left_names = alt.Chart(named[~right]).mark_text(align="left", dx=8, dy=-8, color=_INK).encode(**axes, text="run:N")
     right_names = alt.Chart(named[right]).mark_text(align="right", dx=-8, dy=-8, color=_INK).encode(**axes, text="run:N")
     return (front + dots + left_names + right_names).properties(height=_TALL)

@@ -76,6 +76,8 @@ def run_frame(
 ) -> pd.DataFrame:
     """One row a run, newest first; a figure that a run does not have is empty. Of many metrics only the first thirty.
 
+    What decides comes first: a phone shows the first columns.
+
     `names` are metrics, or parameters with `params.` before them. `versions` is run → the version that it ended in.
     """
     names = list(metric_names(rows)[:MOST_METRICS] if names is None else names)
@@ -94,8 +96,8 @@ def run_frame(
     figures = {name if name not in table else f"{name} (metric)": _column(rows, name) for name in names}
     if not any(table["not numbers"]):
         table.pop("not numbers")
-    links = table.pop("MLflow")
-    return pd.DataFrame(table | figures | {"MLflow": links})
+    first = {name: table.pop(name) for name in ("run", "version")}
+    return pd.DataFrame(first | figures | table)
 
 
 def _column(rows: Sequence[RunRow], name: str) -> list[Any]:

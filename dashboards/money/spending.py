@@ -38,12 +38,12 @@ def months(spent: Iterable[Spend]) -> list[str]:
 
 def sums_table(groups: Iterable[Group], by: str) -> pd.DataFrame:
     """One row a group, in US dollars."""
-    columns = [by, "training", "failed", "serving", "other", "billed", "total", "runs", "in production", "per promoted"]
+    columns = [by, "total", "training", "failed", "serving", "other", "billed", "runs", "in production", "per promoted"]
     rows = [
         (
             group.key,
             *map(
-                float, (group.training_usd, group.failed_usd, group.serving_usd, group.other_usd, group.billed_usd, group.usd)
+                float, (group.usd, group.training_usd, group.failed_usd, group.serving_usd, group.other_usd, group.billed_usd)
             ),
             group.runs,
             group.promoted,

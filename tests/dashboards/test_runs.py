@@ -184,7 +184,7 @@ def test_ten_thousand_runs_and_five_hundred_metrics_are_usable_in_a_second(home:
     (columns,) = (choice for choice in shown.multiselect if choice.label == "Columns")
     columns.set_value(["test_top1", "params.lr"]).run()
     assert not shown.exception, shown.exception
-    assert list(shown.dataframe[0].value.columns)[-3:-1] == ["test_top1", "params.lr"]
+    assert list(shown.dataframe[0].value.columns)[:4] == ["run", "version", "test_top1", "params.lr"]
 
 
 def test_a_run_beyond_the_table_s_end_that_the_address_names_is_compared(home: Path) -> None:
