@@ -10,7 +10,7 @@ from registry.events import Promoted, Published, Refused, named
 from registry.protocols import Entry
 from registry.records import Finding
 from registry.reports.attention import remedy
-from registry.reports.markdown import code, facts_table, fitted, plain, run_link, table
+from registry.reports.markdown import code, facts_table, fitted, plain, prose, run_link, table
 from registry.stages import Stage
 
 _MOST_FINDINGS, _LONGEST = 8, 200
@@ -64,7 +64,7 @@ def why(attempt: Attempt) -> str:
     more = len(decisive) - _MOST_FINDINGS
     sentences = [f"{parts}; and {more} more" if more > 0 else parts]
     if isinstance(event, Refused) and event.advice:
-        sentences.append(f"What would help most: {plain(event.advice, 300)}")
+        sentences.append(f"What would help most: {prose(event.advice, 300)}")
     sentences.append(run_link("report", attempt.run_id))
     return ". ".join(sentence for sentence in sentences if sentence)
 
@@ -78,7 +78,7 @@ def describe_attempt(attempt: Attempt) -> str:
     verdict = f"**{plain(event.label)} for {event.stage}: {count}"
     advice, command = "", f"- What became of it: {code(f'modelyard history {quote(event.model)}')}"
     if isinstance(event, Refused):
-        advice = f"What would help most: {plain(event.advice, 300)}" if event.advice else ""
+        advice = f"What would help most: {prose(event.advice, 300)}" if event.advice else ""
         command = f"- What would fix it: {code(remedy(event))}"
     facts = [("asked by", plain(named(event.actor, proven=event.proven))), ("when", f"{attempt.entry.at:{_WHEN}}")]
     facts += [("model bytes", code(event.digest[:12])), ("row of the ledger", str(attempt.entry.seq))]

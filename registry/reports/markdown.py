@@ -22,6 +22,8 @@ _ESCAPED = frozenset("\\`*_{}[]|#~")
 _MEANING = re.compile(r"[\\`*_{}\[\]|#~&<>$]|(?<!\w)@|@(?!\d+(?![\w.-]))|:(?=\S)|(?<=[wW]{3})\.")
 """What MLflow's pages make anything of: they link addresses, e-mail and GitHub's names, and read emoji, backslash or not."""
 _ADDRESS = re.compile(r"https?://[\w.:/%~-]+", re.ASCII)
+_COMMAND = re.compile(r"(?<!\\)`(modelyard [\w./@= -]{1,80})`", re.ASCII)
+"""Nothing of it means anything to a reader of Markdown, whoever wrote it."""
 _RUN = re.compile(r"[0-9A-Za-z]{8,64}")
 _LONGEST = 90
 _SPACED = "&ensp; | "
@@ -80,6 +82,12 @@ def facts_table(facts: Sequence[tuple[str, str]]) -> str:
 def plain(text: str, longest: int = _LONGEST) -> str:
     """A text that means nothing in Markdown or HTML, on one line and not too long."""
     return _MEANING.sub(_escaped, shorten(text, longest))
+
+
+def prose(text: str, longest: int = _LONGEST) -> str:
+    """The same for a sentence of ours, in which a command between backticks is shown as one."""
+    parts = _COMMAND.split(shorten(text, longest))
+    return "".join(code(part) if number % 2 else _MEANING.sub(_escaped, part) for number, part in enumerate(parts))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from registry.reports.markdown import (
     fitted,
     merged,
     plain,
+    prose,
     run_link,
     run_picture,
     table,
@@ -33,6 +34,17 @@ def test_nothing_in_a_name_is_markup_and_all_of_it_is_there(name: str) -> None:
     assert not MARKUP.search(shown)
     read = re.sub(r"&#(\d+);|\\(.)", lambda match: chr(int(match[1])) if match[1] else match[2], shown)
     assert read == (line if len(line := " ".join(name.split())) <= 200 else f"{line[:199]}…")
+
+
+@given(st.text() | st.from_regex(r"(`modelyard [a-z|*@<]{1,9}`|[\\\\@:<`*|\[ &#;a]){1,40}"))
+def test_a_command_in_a_sentence_is_code_and_nothing_else_is(sentence: str) -> None:
+    shown = prose(sentence, 400)
+    spans = re.compile(r"(?<!\\)`(modelyard [\w./@= -]+)`", re.ASCII)
+    rest = spans.sub(" ", shown)
+    assert not LINKED.search(rest)
+    assert not MARKUP.search(rest)
+    assert prose("see `modelyard data label-errors`: so") == "see `modelyard data label-errors`: so"
+    assert "\\`" in prose("see `rm -rf`")
 
 
 def test_a_data_sets_version_is_read_as_it_is_written() -> None:
