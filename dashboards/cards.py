@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,7 @@ from dashboards.words import escaped
 from registry.address import mlflow_address, redact_login
 from registry.amounts import format_usd
 from registry.errors import ModelyardError
+from registry.money.prices import local_price
 from registry.settings import Settings
 
 _FEW_VERSIONS = 2
@@ -41,14 +43,16 @@ def show_card(settings: Settings, served: Served, at: datetime, *, chart: bool) 
         )
         text.markdown(f"**{escaped(accuracy_words(served.evaluation))}**")
         text.text(sentence(served, at))
-        _show_budget(served)
+        _show_budget(settings, served)
         with st.container(horizontal=True):
             for name, address in links(settings, served):
                 st.link_button(name, address, icon=":material/open_in_new:")
         if words := trend_words(served.trend):
             text.caption(f"Score: {escaped(words)}.")
         if line and chart:
-            st.caption("Score by version, with its 95% interval. The filled one is in production.")
+            st.caption(
+                "Score by version, with its 95% interval. The filled one is in production; a line joins scores on one data set."
+            )
             name = served.evaluation.score_name if served.evaluation else "score"
             st.altair_chart(quality_trend(served.trend, name), width="stretch")
         show_try_it(settings, served)
@@ -61,24 +65,24 @@ def sentence(served: Served, at: datetime) -> str:
     return f"{served.version} {since_words(served.since, at, zone())}, promoted by {served.who}{where}{speed}"
 
 
-def _show_budget(served: Served) -> None:
-    free = " Its process on this machine costs nothing: no rate is set." if served.free else ""
+def _show_budget(settings: Settings, served: Served) -> None:
+    free = ""
+    if served.free:
+        why = "it was deployed at none" if local_price(settings).is_set else "no rate is set"
+        free = f" Its process on this machine costs nothing: {why}."
+    expected = f"{format_usd(served.expected_usd)} expected by its end"
     if served.against_usd is None:
-        spent = f"{format_usd(served.spent_usd)} spent this month, {format_usd(served.expected_usd)} expected. No budget."
-        st.text(f"{spent}{free}")
+        st.text(f"{format_usd(served.spent_usd)} spent this month, {expected}. No budget.{free}")
         return
     share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
-    spent = f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent.{free}"
-    st.progress(share, escaped(spent))
+    of = f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent"
+    st.progress(share, escaped(f"{of}, {expected}.{free}"))
 
 
 def links(settings: Settings, served: Served) -> list[tuple[str, str]]:
-    """The endpoint, where it has an address of the web, and the model's page in MLflow, where a server is known."""
-    known = list[tuple[str, str]]()
-    if urlsplit(served.url).scheme in {"http", "https"}:
-        known.append(("Endpoint", served.url))
-    try:
+    """The endpoint, and the model's page in MLflow where a server is known: what has an address of the web."""
+    known = [("Endpoint", served.url)]
+    with suppress(ModelyardError):
         address = redact_login(mlflow_address(settings)).rstrip("/")
-    except ModelyardError:
-        return known
-    return [*known, ("Model in MLflow", f"{address}/#/models/{quote(served.model, safe='')}")]
+        known.append(("Model in MLflow", f"{address}/#/models/{quote(served.model, safe='')}"))
+    return [(name, address) for name, address in known if urlsplit(address).scheme in {"http", "https"}]

@@ -216,13 +216,16 @@ def cost_by_version(costs: pd.DataFrame) -> alt.Chart:
 
 
 def quality_trend(points: pd.DataFrame, name: str) -> Layers:
-    """A score by version with its 95 % interval; what is in production is filled. `points` is of `trends.quality_trend`."""
+    """A score by version with its 95 % interval, in a line for each data set; what is in production is filled.
+
+    `points` is of `trends.quality_trend`.
+    """
     across = alt.X("version:N", sort=None, title="Version", axis=alt.Axis(labelAngle=0))
     scale = alt.Scale(zero=False, nice=True)
     tips = [_tip("version:N"), _tip("score:Q", name, ".3f"), _tip("low:Q", "95 % from", ".3f"), _tip("high:Q", "to", ".3f")]
     base = alt.Chart(points).encode(x=across, tooltip=[*tips, _tip("clips:Q", "Test clips"), _tip("stage:N")])
     bars = base.mark_rule(color=PALETTE[-1], strokeWidth=2).encode(y=alt.Y("low:Q", title=name, scale=scale), y2="high:Q")
-    line = base.mark_line(color=PALETTE[0]).encode(y=alt.Y("score:Q", title=name, scale=scale))
+    line = base.mark_line(color=PALETTE[0]).encode(y=alt.Y("score:Q", title=name, scale=scale), detail="data set:N")
     dots = base.mark_point(size=80, color=PALETTE[0], opacity=1).encode(
         y=alt.Y("score:Q", scale=scale),
         fill=alt.condition("datum.stage == 'production'", alt.value(PALETTE[0]), alt.value("transparent")),

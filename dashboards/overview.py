@@ -13,7 +13,7 @@ import pandas as pd
 
 from dashboards.decisions import moments
 from dashboards.money.spending import Budget, budgets, month_end, person_budgets
-from dashboards.trends import money_trend, quality_trend
+from dashboards.trends import money_trend, quality_trend, scores_by_model
 from registry.amounts import format_usd
 from registry.events import Deployed, Exported, Promoted, named
 from registry.measured import FEW_CLIPS, few_clips_in_words, least_share
@@ -114,12 +114,14 @@ def _in_production(
     entries: Sequence[Entry], spans: Iterable[EndpointSpan], month_of: Callable[[str], _Money]
 ) -> Iterable[Served]:
     """Each model that has a version in production, by name."""
-    scores, serving = own_evaluations(entries), [span.event for span in spans if isinstance(span.event, Deployed)]
+    scores, serving = scores_by_model(own_evaluations(entries)), defaultdict[str, list[Deployed]](list)
+    for span in spans:
+        if isinstance(span.event, Deployed):
+            serving[span.event.model].append(span.event)
     for model, rows in by_model(entries).items():
         state = fold(rows)
         if holder := state.holders.get(Stage.PRODUCTION):
-            mine = [event for event in serving if event.model == model]
-            yield _served(rows, holder, month_of(model), mine, quality_trend(model, scores, state))
+            yield _served(rows, holder, month_of(model), serving[model], quality_trend(scores.get(model, {}), state))
 
 
 def _served(rows: Sequence[Entry], holder: Holder, money: _Money, deployed: Sequence[Deployed], trend: pd.DataFrame) -> Served:

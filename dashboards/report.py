@@ -71,7 +71,7 @@ def _card(served: Served, at: datetime) -> str:
         escape(f"{served.version}, {since_words(served.since, at)}, promoted by {served.who}."),
         escape(money),
         f"<code>{escape(served.url)}</code>" if served.url else "",
-        "This machine costs nothing: no rate is set." if served.free else "",
+        "It runs on this machine at no cost." if served.free else "",
         escape(f"Score: {words}." if (words := trend_words(served.trend)) else ""),
     ]
     return f'<div class="card">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'

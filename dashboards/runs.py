@@ -20,7 +20,7 @@ CURVES = ("val_top1", "val_map50_95", "val_loss", "train_loss", "loss")
 """Metrics whose curves are shown where the viewer chose none: the first two that there are."""
 MOST_METRICS = 30
 _FEW = 3
-_MOST_PARAMS = 100
+MOST_PARAMS = 100
 _PARAMS = "params."
 _DATASET = "modelyard.dataset"
 _SHOWN = 2000
@@ -64,7 +64,7 @@ def column_names(rows: Sequence[RunRow], metrics: Sequence[str]) -> tuple[list[s
     """
     usual = [name for name in FIRST if name in metrics]
     others = [name for name in metrics if name not in usual and not name.startswith("system/")]
-    params = sorted(param_names(rows)[:_MOST_PARAMS], key=is_bookkeeping)
+    params = sorted(param_names(rows)[:MOST_PARAMS], key=is_bookkeeping)
     return [*metrics[:MOST_METRICS], *(f"params.{name}" for name in params)], usual if len(usual) >= _FEW else [
         *usual,
         *others[:_FEW],

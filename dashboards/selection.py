@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.charts import curves
-from dashboards.runs import CURVES, FIRST, column_names, curve_table, label, metric_names, param_names, run_frame
+from dashboards.runs import CURVES, FIRST, MOST_PARAMS, column_names, curve_table, label, metric_names, param_names, run_frame
 from dashboards.tables import columns
 from dashboards.words import message
 from registry.errors import InputError, ModelyardError
@@ -23,7 +23,6 @@ from registry.settings import Settings
 _SELECTED = "runs"
 _TALLEST = 360
 _MOST_CHARTS = 6
-_MOST_PARAMS = 100
 _COMPARED = 4
 _MOST_ROWS = 5_000
 """Rows of the table: a browser that is sent 100,000 takes seconds, and nobody scrolls through them."""
@@ -47,7 +46,7 @@ def show_filters(rows: Sequence[RunRow]) -> list[RunRow]:
     rows = [row for row in rows if every or row.is_training]
     experiments = sorted({row.experiment for row in rows})
     experiment = narrow.selectbox("Experiment", ["all", *experiments], key="experiment", bind="query-params")
-    names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:_MOST_PARAMS])]
+    names = ["newest", *metric_names(rows), "name", "user", *(f"params.{name}" for name in param_names(rows)[:MOST_PARAMS])]
     by = order.selectbox("Sort by", names, key="sort", bind="query-params")
     ascending = toggles.toggle("Ascending", key="lowest", bind="query-params")
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -12,12 +14,15 @@ from registry.money.prices import LOCAL
 from registry.money.traffic import Traffic
 
 _SWEEP = 2_000
-_DOUBLED = 4_000
 _MOST = 6
-_SIZES = ((0.5, "small"), (2.0, "medium"), (math.inf, "large"))
-"""USD an hour below which hardware is called so: what a reader compares by, who knows no hardware's name."""
+_SIZES = ((25.0, "small"), (50.0, "medium"), (math.inf, "large"))
+"""Gigabytes of a GPU's memory, and CPUs times ten, below which hardware is called so by who knows no hardware's name."""
 _CPU = ("cpu", "intel", "amd-epyc")
 """How the providers' names of hardware without a GPU begin."""
+_GIGABYTES = {"t4": 16, "a10g": 24, "a10": 24, "l4": 24, "a40": 48, "l40": 48, "l40s": 48, "a100": 80, "h100": 80, "h200": 141}
+_POOL = re.compile(r"_(\d+)(?:_PRO)?$")
+"""RunPod's pools end in a GPU's gigabytes."""
+_TIMES = re.compile(r"\bx(\d+)\b|with (\d+) vCPU")
 _CENT = 0.01
 _HERE = "what you have"
 
@@ -29,11 +34,38 @@ def describe_place(option: Place) -> str:
     if option.price.hardware == LOCAL:
         return "a process on this machine, always on"
     provider = {"runpod": "RunPod", "huggingface": "Hugging Face"}.get(option.price.provider, option.price.provider)
-    size = next(name for limit, name in _SIZES if float(option.price.usd_per_hour) < limit)
     kind = "CPU" if option.price.hardware.startswith(_CPU) else "GPU"
+    size = _size(option, kind)
     kept = option.fleet.min_workers
     sleeps = "sleeps when idle" if not kept else f"{kept} always on" if kept > 1 else "always on"
-    return f"{size} {kind}, {sleeps} ({provider})"
+    return f"{size} {kind}, {sleeps} ({provider})".strip()
+
+
+def _size(option: Place, kind: str) -> str:
+    """In one word; "" of a GPU whose memory nobody here knows."""
+    hardware = option.price.hardware
+    count = max((int(number) for pair in _TIMES.findall(f"{hardware} {option.name}") for number in pair if number), default=1)
+    pool = _POOL.search(hardware)
+    words = re.split(r"[^a-z0-9]+", hardware.lower())
+    each = (
+        10 if kind == "CPU" else int(pool[1]) if pool else next((_GIGABYTES[word] for word in words if word in _GIGABYTES), 0)
+    )
+    return next(name for limit, name in _SIZES if each * count < limit) if each else ""
+
+
+def descriptions(places: Sequence[Place]) -> dict[str, str]:
+    """Name of a place → what it is, with the stage that it is deployed for; what else tells it apart where two are alike."""
+    texts = {option.name: f"{_stage(option)}{describe_place(option)}" for option in places}
+    alike = Counter(texts.values())
+    return {
+        option.name: text if alike[text := texts[option.name]] == 1 else f"{text}: {option.name.removeprefix(_stage(option))}"
+        for option in places
+    }
+
+
+def _stage(option: Place) -> str:
+    """What a job's own place is named with before its plan's name."""
+    return f"{option.name.partition(': ')[0]}: " if option.chosen and ": " in option.name else ""
 
 
 def band(forecast: PlaceForecast) -> str:
@@ -60,9 +92,10 @@ def bands_table(now: Sequence[PlaceForecast], doubled: Sequence[PlaceForecast]) 
     What decides comes first: a phone shows the first two columns.
     """
     twice = {forecast.place.name: forecast for forecast in doubled}
+    names = descriptions([forecast.place for forecast in now])
     rows = [
         (
-            describe_place(forecast.place),
+            names[forecast.place.name],
             band(forecast) if not forecast.problem else "cannot serve it",
             _HERE if forecast.place.chosen else "",
             band(other) if not (other := twice[forecast.place.name]).problem else "cannot serve it",
@@ -85,15 +118,16 @@ def headline(forecasts: Iterable[PlaceForecast], traffic: Traffic) -> str:
 
 
 def twice(traffic: Traffic, places: Sequence[Place]) -> list[PlaceForecast]:
-    """Every place's month with twice the requests, from a shorter stretch: it is shown to two digits."""
+    """Every place's month with twice the requests, as exactly as with these: they are compared."""
     doubled = traffic.model_copy(update={"requests_per_day": 2 * traffic.requests_per_day})
-    return forecast_places(doubled, places, sample=_DOUBLED)
+    return forecast_places(doubled, places)
 
 
 def bars_table(now: Sequence[PlaceForecast], doubled: Sequence[PlaceForecast]) -> pd.DataFrame:
     """Columns what, traffic, usd, yours: the places that serve the traffic, for a chart beside the sentence."""
+    names = descriptions([forecast.place for forecast in now])
     rows = [
-        (describe_place(forecast.place), name, float(forecast.usd_per_month), forecast.place.chosen)
+        (names[forecast.place.name], name, float(forecast.usd_per_month), forecast.place.chosen)
         for name, forecasts in (("this traffic", now), ("twice the traffic", doubled))
         for forecast in forecasts
         if not forecast.problem and forecast.place.rented

@@ -20,6 +20,7 @@ from registry.reports.accounts import spending
 from registry.reports.costs import check_month
 
 _ZERO = Decimal(0)
+_LEAST = 0.01
 _BASES = {
     "measured": "measured seconds at the price of that day",
     "quoted": "the quote for the time that it stood",
@@ -76,24 +77,30 @@ def lines_table(given: Statement) -> pd.DataFrame:
 
 def statement_html(given: Statement) -> str:
     """A page of its own that prints well. Every name is escaped; nothing is loaded from anywhere."""
-    total = format_usd(given.usd)
     title = f"Statement of costs, {given.month}"
     sums = _sums(given.lines)
     by_model = table(
         ("Model", "Budget", "Training", "Serving", "Other", "Total"),
-        [(model, _budget(given, model), *map(format_usd, amounts), format_usd(sum(amounts, _ZERO))) for model, amounts in sums],
+        [(model, _budget(given, model), *map(_amount, amounts), _amount(sum(amounts, _ZERO))) for model, amounts in sums],
         5,
-        ("Total", "", *(format_usd(sum((amounts[at] for _, amounts in sums), _ZERO)) for at in range(3)), total),
+        ("Total", "", *(_amount(sum((amounts[at] for _, amounts in sums), _ZERO)) for at in range(3)), _amount(given.usd)),
     )
     heads = ("Day", "Model", "Version", "What", "Resource", "Provider", "Person", "Rests on", "USD")
-    lines = table(heads, [(*line[:-1], format_usd(line.usd)) for line in given.lines], 1, ("Total", *[""] * 7, total))
+    shown = [(*line[:-1], _amount(line.usd)) for line in given.lines]
+    lines = table(heads, shown, 1, ("Total", *[""] * 7, _amount(given.usd)))
     bases = "".join(f"<li><b>{name}</b>: {escape(words)}</li>" for name, words in _BASES.items())
     return document(
         title,
-        f'<h1>{escape(title)}</h1><p class="quiet">As of {given.at:%Y-%m-%d %H:%M} UTC. Days are in UTC.</p>'
+        f'<h1>{escape(title)}</h1><p class="quiet">As of {given.at:%Y-%m-%d %H:%M} UTC. Days are in UTC. '
+        "Amounts are US dollars, each rounded by itself; totals are of the exact amounts, which the CSV has.</p>"
         f"<p>{escape(sentence(given.month, given.lines))}</p><h2>By model</h2>{by_model}<h2>Every amount</h2>{lines}"
         f"<h2>What amounts rest on</h2><ul>{bases}</ul>",
     )
+
+
+def _amount(usd: Decimal) -> str:
+    """To a hundredth of a cent: fifty lines are not off by a cent together."""
+    return f"{usd:,.4f}"
 
 
 def sentence(month: str, amounts: Iterable[Spend | Line]) -> str:
@@ -103,8 +110,14 @@ def sentence(month: str, amounts: Iterable[Spend | Line]) -> str:
     if not total:
         return f"Nothing was spent in {month}."
     model, parts = sums[0]
-    share, kind = sum(parts, _ZERO) / total, ("training", "serving", "other things")[parts.index(max(parts))]
-    return f"{format_usd(total)} in {month}; {share:.0%} of it for {model or '(none)'}, most of that on {kind}."
+    kind = ("training", "serving", "other things")[parts.index(max(parts))]
+    share = _share(float(sum(parts, _ZERO) / total))
+    return f"{format_usd(total)} in {month}; {share} of it for {model or '(none)'}, the largest part of that on {kind}."
+
+
+def _share(share: float) -> str:
+    """A percentage, which is 0 and 100 only where it is."""
+    return "less than 1%" if 0 < share < _LEAST else "more than 99%" if 1 - _LEAST < share < 1 else f"{share:.0%}"
 
 
 def _sums(lines: Iterable[Spend | Line]) -> list[tuple[str, tuple[Decimal, Decimal, Decimal]]]:
@@ -116,4 +129,4 @@ def _sums(lines: Iterable[Spend | Line]) -> list[tuple[str, tuple[Decimal, Decim
 
 
 def _budget(given: Statement, model: str) -> str:
-    return format_usd(given.budget[model]) if model in given.budget else ""
+    return _amount(given.budget[model]) if model in given.budget else ""

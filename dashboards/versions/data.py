@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -43,7 +44,7 @@ def version_table(dataset: LocalDataset, find: Callable[[str], LocalDataset | No
             version.version,
             version.digest[:12],
             len(version.frames),
-            len({str(frame["clip"]) for frame in version.frames}),
+            len({str(frame.get("clip", "")) for frame in version.frames}),
             len(version.labels),
             str(change(known[at + 1], version)) if at + 1 < len(known) else _first(version),
         )
@@ -57,14 +58,25 @@ def _first(version: LocalDataset) -> str:
 
 
 def change(before: LocalDataset, after: LocalDataset) -> Change:
-    """What is other in a later version. An image is the same if its bytes are."""
+    """What is other in a later version. An image is the same if its bytes are; copies count, each for itself."""
     old, new = _images(before), _images(after)
     both = old.keys() & new.keys()
-    moved = sum(old[image][0] != new[image][0] for image in both)
-    relabelled = sum(old[image][1] != new[image][1] for image in both)
-    return Change(len(new.keys() - old.keys()), len(old.keys() - new.keys()), moved, relabelled)
+    return Change(
+        sum(len(frames) - len(old.get(image, ())) for image, frames in new.items() if len(frames) > len(old.get(image, ()))),
+        sum(len(frames) - len(new.get(image, ())) for image, frames in old.items() if len(frames) > len(new.get(image, ()))),
+        sum(_other([split for split, _ in old[image]], [split for split, _ in new[image]]) for image in both),
+        sum(_other([labels for _, labels in old[image]], [labels for _, labels in new[image]]) for image in both),
+    )
 
 
-def _images(dataset: LocalDataset) -> dict[str, tuple[str, list[str]]]:
-    """Digest of an image's bytes → its split and its classes."""
-    return {str(frame["sha256"]): (str(frame["split"]), labels_of(frame)) for frame in dataset.frames}
+def _other(old: Sequence[str], new: Sequence[str]) -> int:
+    """How many of the copies that are in both versions are not as they were."""
+    return min(len(old), len(new)) - (Counter(old) & Counter(new)).total()
+
+
+def _images(dataset: LocalDataset) -> dict[str, list[tuple[str, str]]]:
+    """Digest of an image's bytes → the split and the classes of each copy. A manifest that lacks one has an empty one."""
+    images = dict[str, list[tuple[str, str]]]()
+    for frame in dataset.frames:
+        images.setdefault(str(frame.get("sha256", "")), []).append((str(frame.get("split", "")), ", ".join(labels_of(frame))))
+    return images

@@ -9,7 +9,8 @@ from shlex import quote
 import streamlit as st
 
 from dashboards.clock import in_words, zone
-from dashboards.datasets import LocalDataset, find_dataset
+from dashboards.datasets import LocalDataset
+from dashboards.mistakes import local_dataset
 from dashboards.pages import Runs
 from dashboards.queries import evidence_table
 from dashboards.reviews import picture_of, sentence
@@ -56,7 +57,7 @@ def show_versions(settings: Settings, dataset: LocalDataset) -> None:
         return
     root = settings.datasets.absolute()
     st.subheader("Versions", anchor=False)
-    show_table(version_table(dataset, lambda digest: find_dataset(root, digest)))
+    show_table(version_table(dataset, lambda digest: local_dataset(root, digest)))
     st.caption("`modelyard data diff` compares two of them clip by clip.")
 
 

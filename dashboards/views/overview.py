@@ -15,6 +15,7 @@ from registry.amounts import format_usd
 
 _MOST_ALERTS = 20
 _MOST_CHARTS = 3
+_MOST_CARDS = 40
 _SHOWN = ["when", "version", "text", "who"]
 
 at = page_header("Models in production")
@@ -36,9 +37,11 @@ promotions.metric("Promotions to production", f"{summary.promotions:,}")
 
 if not summary.served:
     st.info("No model is in production.")
-for served in summary.served:
+for served in summary.served[:_MOST_CARDS]:
     show_card(settings(), served, at, chart=len(summary.served) <= _MOST_CHARTS)
 
+if len(summary.served) > _MOST_CARDS:
+    st.caption(f"{len(summary.served) - _MOST_CARDS} more models are in production: see the Registry page, or the table below.")
 if summary.money["usd"].any():
     st.subheader("Cost by month", anchor=False)
     st.altair_chart(money_trend(summary.money), width="stretch")

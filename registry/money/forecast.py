@@ -13,11 +13,12 @@ from registry.errors import InputError
 from registry.money.billing import HOURS_PER_MONTH, billed_seconds, cost, monthly_cost, storage_cost, total_billed_seconds
 from registry.money.fleet import Fleet, simulate
 from registry.money.prices import Price, StoragePrice
-from registry.money.traffic import Traffic
+from registry.money.traffic import DAY_S, Traffic
 from registry.records import Record
 
-_SAMPLE = 40_000
+_SAMPLE = 20_000
 _SWEEP = 2_000
+_LEAST_S, _MOST_SAMPLES = 7_200, 7
 _MOST_DAYS = 28.0
 _BUSIEST = 0.9
 """A fleet that is busier than this on average makes its requests wait longer and longer."""
@@ -103,7 +104,8 @@ def forecast_place(
     days = _stretch(traffic, sample)
     served = simulate(option.fleet, traffic.arrivals(days) if drawn is None else drawn)
     scale = Decimal(str(traffic.days_per_month / days))
-    spans = [end - start for start, end in served.spans]
+    last = _end_of(traffic, days)  # an idle timeout after it belongs to the next stretch: a short one would count it many times
+    spans = [min(end, last) - start for start, end in served.spans if start < last]
     rented = _rent(option, spans) * scale
     least = None
     if option.starts_disputed:
@@ -133,8 +135,22 @@ def forecast_places(
 
 
 def _stretch(traffic: Traffic, sample: int) -> float:
-    """In how many days about so many requests come: 28 at most."""
-    return min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS) if traffic.requests_per_day else 1.0
+    """In how many days about so many requests come: 28 at most.
+
+    A whole sample is two hours of traffic at least, up to seven times as many requests: a worker that is started once in half an
+    hour, and then stays, is half of what a month costs.
+    """
+    if not traffic.requests_per_day:
+        return 1.0
+    if sample >= _SAMPLE:
+        sample = max(sample, min(round(traffic.per_second * _LEAST_S), _MOST_SAMPLES * sample))
+    return min(max(sample / traffic.requests_per_day, 1e-4), _MOST_DAYS)
+
+
+def _end_of(traffic: Traffic, days: float) -> float:
+    """When so many active days end, in seconds from the start of the first: nights are between them."""
+    whole = math.floor(days)
+    return whole * DAY_S + (days - whole) * traffic.hours_per_day * 3600
 
 
 def _rent(option: Place, spans: list[float]) -> Decimal:

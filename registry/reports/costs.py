@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from registry.errors import InputError
-from registry.events import Deployed, Trained
+from registry.events import Deployed, Promoted, Trained
 from registry.money.books import TRAINING, By, Group, Spend, grouped
 from registry.protocols import Entry
 from registry.records import Record
@@ -85,7 +86,11 @@ class CostReport:
         """Sums of a month (as 2026-11) or of all time. `experiments` is run → experiment. Raises InputError for no month."""
         check_month(month)
         spends = [spend for spend in self.spends if month in {None, spend.month}]
-        groups = grouped(spends, by, lambda model: came_to_production(self.entries, model, month), experiments)
+        promoted = defaultdict[str, list[Entry]](list)
+        for entry in self.entries:
+            if isinstance(entry.event, Promoted):
+                promoted[entry.event.model].append(entry)
+        groups = grouped(spends, by, lambda model: came_to_production(promoted[model], model, month), experiments)
         billed = sum((group.billed_usd for group in groups), _ZERO)
         return CostSums(by=by, month=month, groups=groups, usd=sum((group.usd for group in groups), _ZERO), billed_usd=billed)
 
