@@ -137,8 +137,8 @@ def forecast_places(
 def _stretch(traffic: Traffic, sample: int) -> float:
     """In how many days about so many requests come: 28 at most.
 
-    A whole sample is two hours of traffic at least, up to seven times as many requests: a worker that is started once in half an
-    hour, and then stays, is half of what a month costs.
+    A whole sample is two hours of traffic at least, up to seven times as many requests: a worker that is started once in half
+    an hour, and then stays, is half of what a month costs.
     """
     if not traffic.requests_per_day:
         return 1.0
