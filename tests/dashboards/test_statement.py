@@ -158,8 +158,8 @@ def test_two_places_that_are_alike_have_names_of_their_own_and_gpus_their_memory
     texts = descriptions(places)
     assert len(set(texts.values())) == len(places)
     staging, production = (
-        place.model_copy(update={"chosen": True, "name": f"{stage}: {place.name}"})
-        for stage, place in (("staging", places[2]), ("production", places[2]))
+        option.model_copy(update={"chosen": True, "name": f"{stage}: {option.name}"})
+        for stage, option in (("staging", places[2]), ("production", places[2]))
     )
     both = descriptions([staging, production])
     assert {text.partition(": ")[0] for text in both.values()} == {"staging", "production"}
