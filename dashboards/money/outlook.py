@@ -13,7 +13,7 @@ from registry.money.forecast import Place, PlaceForecast, forecast_places
 from registry.money.prices import LOCAL
 from registry.money.traffic import Traffic
 
-_SWEEP = 2_000
+_SWEEP = 1_000
 _MOST = 6
 _SIZES = ((25.0, "small"), (50.0, "medium"), (math.inf, "large"))
 """Gigabytes of a GPU's memory, and CPUs times ten, below which hardware is called so by who knows no hardware's name."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -46,11 +47,15 @@ class SimulationResult:
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     cold: int = 0
 
+    @cached_property
+    def _ordered(self) -> list[float]:
+        return sorted(self.waits)
+
     def wait_quantile(self, share: float) -> float:
         """The wait that this share of the requests does not exceed; 0 for none."""
-        if not self.waits:
+        ordered = self._ordered
+        if not ordered:
             return 0.0
-        ordered = sorted(self.waits)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 

@@ -81,7 +81,9 @@ def test_every_page_is_whole_in_a_browser_and_no_name_becomes_markup(
                 assert main.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), f"{name} is wider than {width} px"
                 assert EVIL not in asked, name
                 links = main.locator("a[href]").evaluate_all("links => links.map((link) => [link.innerText, link.href])")
-                ours = [text.split()[-1] == "Endpoint" for text, to in links if to.startswith(("http://127.0.0.1:1/", "mailto:"))]
+                ours = [
+                    text.split()[-1] == "Endpoint" for text, to in links if to.startswith(("http://127.0.0.1:1/", "mailto:"))
+                ]
                 assert all(ours), f"{name}: {links}"
                 page.screenshot(path=str(tmp_path / f"{name or 'overview'}-{scheme}.png"))
         assert (dialogs, broken) == ([], [])
