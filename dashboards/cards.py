@@ -11,6 +11,7 @@ import streamlit as st
 from dashboards.charts import quality_trend
 from dashboards.clock import zone
 from dashboards.endpoints.try_it import show_try_it
+from dashboards.money.spending import spent_share
 from dashboards.overview import Served, accuracy_words, doubt_words, score_words, since_words
 from dashboards.trends import trend_words
 from dashboards.words import escaped
@@ -74,9 +75,8 @@ def _show_budget(settings: Settings, served: Served) -> None:
     if served.against_usd is None:
         st.text(f"{format_usd(served.spent_usd)} spent this month, {expected}. No budget.{free}")
         return
-    share = min(float(served.spent_usd / served.against_usd), 1.0) if served.against_usd else 1.0
     of = f"{format_usd(served.spent_usd)} of this month's {format_usd(served.against_usd)} budget spent"
-    st.progress(share, escaped(f"{of}, {expected}.{free}"))
+    st.progress(spent_share(served.spent_usd, served.against_usd), escaped(f"{of}, {expected}.{free}"))
 
 
 def links(settings: Settings, served: Served) -> list[tuple[str, str]]:

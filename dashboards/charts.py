@@ -10,7 +10,7 @@ import pandas as pd
 Layers = alt.LayerChart | alt.FacetChart
 _TALL = 380
 """Pixels of a chart whose legend lies below it."""
-_SMALL = 180
+SMALL = 180
 """Pixels of a chart that stands beside a sentence."""
 _LOW = 260
 """Pixels of a chart of which several are on a page."""
@@ -230,7 +230,7 @@ def quality_trend(points: pd.DataFrame, name: str) -> Layers:
         y=alt.Y("score:Q", scale=scale),
         fill=alt.condition("datum.stage == 'production'", alt.value(PALETTE[0]), alt.value("transparent")),
     )
-    return (bars + line + dots).properties(height=_SMALL)
+    return (bars + line + dots).properties(height=SMALL)
 
 
 def spent_by_month(points: pd.DataFrame) -> alt.Chart:

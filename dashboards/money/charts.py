@@ -5,10 +5,10 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from dashboards.charts import PALETTE
+from dashboards.charts import PALETTE, SMALL
 
 Layers = alt.LayerChart | alt.FacetChart
-_BAR, _SMALL = 16, 180
+_BAR = 16
 _BELOW = alt.Legend(orient="bottom", title=None)
 
 
@@ -29,7 +29,7 @@ def money_trend(points: pd.DataFrame) -> Layers:
     limit = points[points["budget"].notna()].head(1)
     rule = alt.Chart(limit).mark_rule(color=PALETTE[5], strokeDash=[4, 4]).encode(y="budget:Q")
     name = alt.Chart(limit).mark_text(align="left", dy=-8, x=4, color=PALETTE[5]).encode(y="budget:Q", text=alt.value("Budget"))
-    return (bars + rule + name).properties(height=_SMALL)
+    return (bars + rule + name).properties(height=SMALL)
 
 
 def spent_on(points: pd.DataFrame, by: str) -> alt.Chart:

@@ -105,10 +105,15 @@ def budget_lines(entries: Sequence[Entry], now: datetime, spent: Sequence[Spend]
     for whose, budget in [*budgets(entries, now, spent).items(), *person_budgets(entries, now, spent).items()]:
         over = ", nothing new is started" if budget.spent >= budget.limit else ""
         over = f" ({budget.overridden})" if budget.overridden else over
-        share = min(float(budget.spent / budget.limit), 1.0) if budget.limit else 1.0
+        share = spent_share(budget.spent, budget.limit)
         sentence = f"{whose}: {format_usd(budget.spent)} of this month's {format_usd(budget.limit)} budget spent{over}"
         lines.append((share, sentence))
     return lines
+
+
+def spent_share(spent: Decimal, limit: Decimal) -> float:
+    """How much of a budget is spent, for a bar: 1 at most, and of a budget of nothing."""
+    return min(float(spent / limit), 1.0) if limit else 1.0
 
 
 def month_end(entries: Sequence[Entry], now: datetime) -> dict[str, Decimal]:

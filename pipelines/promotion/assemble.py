@@ -19,6 +19,7 @@ from pipelines.deployment.outages import Outages
 from pipelines.deployment.quotes import Quoter
 from pipelines.deployment.retire import RetireHook, Retirer
 from pipelines.deployment.targets import Targets
+from pipelines.evaluation.describe import describe_recent
 from pipelines.home import Home, Say
 from pipelines.job.jobfile import Job
 from pipelines.job.policy import job_of
@@ -52,6 +53,11 @@ class Parts:
     context: PromotionContext
     targets: Targets
     say: Say
+
+    def describe(self, model: str) -> None:
+        """Say in MLflow how the versions stand about which something was decided or done just now."""
+        if trouble := describe_recent(self.context.store, self.context.ledger, model):
+            self.say(trouble)
 
     @cached_property
     def datasets(self) -> DatasetCatalog:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.evaluation.describe import describe_recent
 from pipelines.identity import whoami
 from pipelines.job.policy import JobChoice
 from pipelines.promotion.assemble import JudgingJob, Parts, assemble, recorded_policy
@@ -74,7 +73,7 @@ def rollback(home: Home, model: str, stage: Stage, to: int | None, say: Say) -> 
     try:
         return roll_back(policy_context(parts, model), model, stage, to, whoami(home.settings))
     finally:
-        _describe(parts, model)
+        parts.describe(model)
 
 
 def approve(home: Home, ref: Ref, stage: Stage, claimed: str | None) -> Approved:
@@ -116,11 +115,4 @@ def _publish(parts: Parts, model: str) -> None:
         publish_pending(ledger, parts.home.tracker, view, model)
     except ModelyardError as error:
         parts.say(f"the evidence could not be copied to MLflow: {error}")
-    _describe(parts, model)
-
-
-def _describe(parts: Parts, model: str) -> None:
-    """Say in MLflow how the versions stand that were decided about just now."""
-    context = parts.context
-    if trouble := describe_recent(context.store, context.ledger, model):
-        parts.say(trouble)
+    parts.describe(model)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pipelines.deployment.outages import read_outages
 from pipelines.deployment.targets import account_of
-from pipelines.evaluation.describe import describe_recent
 from pipelines.job.deploys import LocalDeploy
 from pipelines.job.differences import deploy_differences, export_differences
 from pipelines.job.policy import JobChoice, check_by_policy, document_of, job_of
@@ -40,7 +39,7 @@ def deploy_by_policy(parts: Parts, ref: Ref, stage: Stage, choice: JobChoice) ->
         for outage in read_outages(parts.targets.settings.outages, now()):
             if outage.variable and (outage.kind, outage.owner) == account_of(config):
                 parts.say(f"{endpoint_name(ref.model, stage)} answers, and nobody looks after it: {outage.reason}")
-    _describe(parts, ref.model)
+    parts.describe(ref.model)
     return event
 
 
@@ -81,10 +80,5 @@ def export_by_policy(parts: Parts, ref: Ref, choice: JobChoice, names: Sequence[
             for line in lines:
                 parts.say(f"exporting by {choice.path}, which is not the policy: {line}")
         event = parts.exporter.export(ref, job or job_of(entry), names)
-    _describe(parts, ref.model)
+    parts.describe(ref.model)
     return event
-
-
-def _describe(parts: Parts, model: str) -> None:
-    if trouble := describe_recent(parts.context.store, parts.context.ledger, model):
-        parts.say(trouble)

@@ -122,3 +122,15 @@ def save_alias(page: Any, number: int, alias: str) -> None:
     page.get_by_role("option", name=alias).first.wait_for(state="attached")
     dialog.get_by_role("combobox").press("Enter")
     dialog.get_by_role("button", name="Save aliases").click()
+
+
+def refusal_of(page: Any, number: int, alias: str, screenshot: Path) -> str:
+    """What the dialog says when it refuses an alias to a version, on MLflow's page of its model; the dialog is left again."""
+    page.get_by_role("link", name="Version 1", exact=True).wait_for()
+    save_alias(page, number, alias)
+    alert = page.get_by_role("dialog").get_by_role("alert")
+    alert.wait_for()
+    words = alert.inner_text()
+    page.screenshot(path=screenshot)
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    return words

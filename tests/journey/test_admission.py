@@ -21,7 +21,7 @@ from registry.refs import Ref
 from registry.stages import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import chromium, save_alias
+from pages import chromium, refusal_of, save_alias
 from servers import ADA, Server, serving
 
 pytestmark = pytest.mark.journey
@@ -256,13 +256,8 @@ def test_the_alias_dialog_of_the_real_ui_says_why(server: Server, tmp_path: Path
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         page.set_default_timeout(NEVER_MS)
         page.goto(f"{server.uri}/#/models/{name}")
-        page.get_by_role("link", name="Version 1", exact=True).wait_for()
-        save_alias(page, 1, "production")
-        alert = page.get_by_role("dialog").get_by_role("alert")
-        alert.wait_for()
-        assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in alert.inner_text()
-        page.screenshot(path=tmp_path / "refused.png")
-        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        words = refusal_of(page, 1, "production", tmp_path / "refused.png")
+        assert f"top1 0.95 is below 0.97; see `modelyard gates {name}/1 production` for every figure" in words
         assert server.holders(name).get("production") is None
         server.prove(name, 2, 0.99)
         promote(server.context(name), Ref(name, 2), Stage.STAGING, ADA)

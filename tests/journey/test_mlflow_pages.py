@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import chromium, save_alias
+from pages import chromium, refusal_of, save_alias
 from servers import Server, serving
 from trained_world import TrainedWorld
 
@@ -111,13 +111,8 @@ def test_a_data_scientist_compares_is_refused_reads_why_and_promotes_the_better_
     compare_runs(world, page, tmp_path)
 
     page.goto(f"{uri}/#/models/{name}")
-    page.get_by_role("link", name="Version 1", exact=True).wait_for()
-    save_alias(page, 1, "staging")
-    alert = page.get_by_role("dialog").get_by_role("alert")
-    alert.wait_for()
-    assert f"modelyard: {name}/1 for staging: top1 0.7667 is below 0.9; what would help most:" in alert.inner_text()
-    page.screenshot(path=tmp_path / "refused.png")
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    words = refusal_of(page, 1, "staging", tmp_path / "refused.png")
+    assert f"modelyard: {name}/1 for staging: top1 0.7667 is below 0.9; what would help most:" in words
     assert world.server.holders(name) == {}
     reconciler.once()
 
